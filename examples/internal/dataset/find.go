@@ -1,0 +1,381 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Layout is a way of naming the files of a data set.
+type Layout string
+
+// The layouts that Find recognises. Extension stands for .nii.gz, .nii or .mha;
+// files with another extension, hidden files and folders are passed over.
+const (
+	// TrainImageLayout is the layout of the paper's README:
+	//
+	//	TrainImage/<case>_t2w, TrainImage/<case>_adc, TrainImage/<case>_hbv   (PI-CAI)
+	//	TrainImage/<case>_image                                               (BraTS, all channels)
+	//	TrainLabel/<case>_gt
+	//	ValidImage, ValidLabel                                                (the same)
+	TrainImageLayout Layout = "TrainImage"
+
+	// TrainVolumesLayout is how the paper's code lays out PI-CAI:
+	//
+	//	TrainVolumes/t2w/<case>, TrainVolumes/adc/<case>, TrainVolumes/hbv/<case>
+	//	Binary_TrainSegmentation/<case>
+	//	ValidVolumes/…, Binary_ValidSegmentation/<case>
+	//
+	// A file of the t2w folder may also end in _t2w or _0000, of adc in _adc or
+	// _0001, of hbv in _hbv or _0002, a label in _gt, _seg or _label.
+	TrainVolumesLayout Layout = "TrainVolumes"
+
+	// ImageTrLayout is how the paper's code lays out BraTS, one file for all
+	// channels:
+	//
+	//	image_Tr/<case>, label_Tr/<case>
+	//	image_Vl/<case>, label_Vl/<case>   (or _Val, _Va, _Ts)
+	//
+	// An image may also end in _image, _img or _0000, a label in _gt, _seg or _label.
+	ImageTrLayout Layout = "image_Tr"
+
+	// NNUNetLayout is that of nnU-Net and of PI-CAI's own preparation:
+	//
+	//	imagesTr/<case>_0000, imagesTr/<case>_0001, …   one file per channel
+	//	labelsTr/<case>
+	//	imagesTs, labelsTs                              (the same)
+	//
+	// Where there is no labelsTs folder, every fifth training case (the fifth,
+	// the tenth, … by name) is held out for validation.
+	NNUNetLayout Layout = "nnU-Net"
+)
+
+// holdOut is the n of "every n-th case is held out".
+const holdOut = 5
+
+// maxProblems bounds how many missing or mismatched files one error names.
+const maxProblems = 20
+
+// Find lists the cases under dir. It recognises the layout by the folder of the
+// training images; see the Layout constants for the names.
+//
+// Every training and validation case needs each of its channels and a label;
+// no file may be left over, no case may be in both parts, each label must lie
+// on the grid of its case's first image, and all cases must have the same
+// number of channels. The error names every file at fault (the first 20). Only
+// headers are read.
+func Find(dir string) (*Set, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("dataset: %s is a file; expected the folder of a data set", dir)
+	}
+	var found []Layout
+	for _, l := range []struct {
+		layout Layout
+		folder string
+	}{{TrainImageLayout, "TrainImage"}, {TrainVolumesLayout, "TrainVolumes"}, {ImageTrLayout, "image_Tr"}, {NNUNetLayout, "imagesTr"}} {
+		if isDir(filepath.Join(dir, l.folder)) {
+			found = append(found, l.layout)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("dataset: %s has none of the folders TrainImage, TrainVolumes, image_Tr, imagesTr", dir)
+	case 1:
+	default:
+		return nil, fmt.Errorf("dataset: %s holds more than one layout (%v); give each a folder of its own", dir, found)
+	}
+
+	f := &finder{dir: dir}
+	s := &Set{Layout: found[0]}
+	switch s.Layout {
+	case TrainImageLayout:
+		s.Train = f.trainImage("Train")
+		s.Valid = f.trainImage("Valid")
+	case TrainVolumesLayout:
+		s.Train = f.trainVolumes("Train")
+		s.Valid = f.trainVolumes("Valid")
+	case ImageTrLayout:
+		s.Train = f.imageTr("Tr")
+		s.Valid = f.imageTr(f.first("image_", "Vl", "Val", "Va", "Ts"))
+	case NNUNetLayout:
+		s.Train = f.nnUNet("Tr")
+		if isDir(filepath.Join(dir, "labelsTs")) {
+			s.Valid = f.nnUNet("Ts")
+		} else {
+			s.HeldOut = true
+			s.Train, s.Valid = split(s.Train)
+		}
+	}
+	f.disjoint(s)
+	if f.err() == nil && (len(s.Train) == 0 || len(s.Valid) == 0) {
+		f.problem("%d training and %d validation cases; at least one of each is needed", len(s.Train), len(s.Valid))
+	}
+	if f.err() == nil {
+		s.Channels = f.grids(s)
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func split(cases []Case) (train, valid []Case) {
+	for i, c := range cases {
+		if i%holdOut == holdOut-1 {
+			valid = append(valid, c)
+		} else {
+			train = append(train, c)
+		}
+	}
+	return train, valid
+}
+
+// finder gathers what is wrong, so that one run names all of it.
+type finder struct {
+	dir      string
+	problems []string
+}
+
+func (f *finder) problem(format string, args ...any) {
+	f.problems = append(f.problems, fmt.Sprintf(format, args...))
+}
+
+func (f *finder) err() error {
+	if len(f.problems) == 0 {
+		return nil
+	}
+	shown, more := f.problems, ""
+	if n := len(shown); n > maxProblems {
+		shown, more = shown[:maxProblems], fmt.Sprintf("; and %d more", n-maxProblems)
+	}
+	return fmt.Errorf("dataset: %s: %s%s", f.dir, strings.Join(shown, "; "), more)
+}
+
+// first returns the first of the endings for which the folder prefix+ending is
+// there, or the first ending, whose absence is then reported.
+func (f *finder) first(prefix string, endings ...string) string {
+	for _, e := range endings {
+		if isDir(filepath.Join(f.dir, prefix+e)) {
+			return e
+		}
+	}
+	return endings[0]
+}
+
+// part is one kind of file of every case: a channel, or the label.
+type part struct {
+	// name is how a missing file is named, with %s for the case.
+	name string
+	// paths maps a case to its file.
+	paths map[string]string
+}
+
+// files lists the image files of a folder as stem → path.
+func (f *finder) files(folder string) map[string]string {
+	entries, err := os.ReadDir(filepath.Join(f.dir, filepath.FromSlash(folder)))
+	if err != nil {
+		f.problem("folder %s is needed: %v", folder, err)
+		return nil
+	}
+	stems := map[string]string{}
+	for _, e := range entries {
+		name := e.Name()
+		stem, ok := trimExtension(name)
+		if !ok || strings.HasPrefix(name, ".") || e.IsDir() {
+			continue
+		}
+		if other, ok := stems[stem]; ok {
+			f.problem("%s/%s and %s/%s are the same image twice", folder, filepath.Base(other), folder, name)
+			continue
+		}
+		stems[stem] = filepath.Join(f.dir, filepath.FromSlash(folder), name)
+	}
+	return stems
+}
+
+// trimExtension returns the file name without the extension of an image format.
+func trimExtension(name string) (stem string, ok bool) {
+	for _, ext := range []string{".nii.gz", ".nii", ".mha"} {
+		if stem, ok := strings.CutSuffix(name, ext); ok && stem != "" {
+			return stem, true
+		}
+	}
+	return "", false
+}
+
+// suffixed returns the part of the folder whose file names end in the first
+// suffix that fits; the empty suffix fits every name.
+func (f *finder) suffixed(folder string, suffixes ...string) part {
+	p := part{name: folder + "/%s" + suffixes[0], paths: map[string]string{}}
+	files := f.files(folder)
+	for _, stem := range sortedKeys(files) {
+		i := slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
+		if i < 0 {
+			f.problem("%s/%s does not end in %s", folder, filepath.Base(files[stem]), strings.Join(suffixes, ", "))
+			continue
+		}
+		id := strings.TrimSuffix(stem, suffixes[i])
+		if other, ok := p.paths[id]; ok {
+			f.problem("%s/%s and %s/%s are the same image twice", folder, filepath.Base(other), folder, filepath.Base(files[stem]))
+			continue
+		}
+		p.paths[id] = files[stem]
+	}
+	return p
+}
+
+// cases joins the channels and the label of every case.
+func (f *finder) cases(channels []part, label part) []Case {
+	ids := map[string]string{}
+	for _, p := range append(slices.Clone(channels), label) {
+		for id, path := range p.paths {
+			ids[id] = path
+		}
+	}
+	var cases []Case
+	for _, id := range sortedKeys(ids) {
+		c := Case{ID: id, Label: label.paths[id]}
+		var missing []string
+		for _, p := range channels {
+			path, ok := p.paths[id]
+			if !ok {
+				missing = append(missing, fmt.Sprintf(p.name, id))
+				continue
+			}
+			c.Images = append(c.Images, path)
+		}
+		switch {
+		case len(c.Images) == 0:
+			f.problem("label %s has no image %s", f.rel(c.Label), missing[0])
+		case len(missing) > 0:
+			if n := len(missing); n > 4 {
+				missing = append(missing[:4], fmt.Sprintf("%d more channels", n-4))
+			}
+			f.problem("case %s has no %s", id, strings.Join(missing, " and no "))
+		case c.Label == "":
+			f.problem("image %s has no label %s", f.rel(c.Images[0]), fmt.Sprintf(label.name, id))
+		default:
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
+func (f *finder) rel(path string) string {
+	if r, err := filepath.Rel(f.dir, path); err == nil {
+		return filepath.ToSlash(r)
+	}
+	return path
+}
+
+func (f *finder) trainImage(prefix string) []Case {
+	folder := prefix + "Image"
+	files := f.files(folder)
+	if files == nil {
+		return nil
+	}
+	channels := map[string]part{}
+	suffixes := []string{"_t2w", "_adc", "_hbv", "_image"}
+	for _, s := range suffixes {
+		channels[s] = part{name: folder + "/%s" + s, paths: map[string]string{}}
+	}
+	for _, stem := range sortedKeys(files) {
+		i := slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
+		if i < 0 {
+			f.problem("%s/%s does not end in %s", folder, filepath.Base(files[stem]), strings.Join(suffixes, ", "))
+			continue
+		}
+		channels[suffixes[i]].paths[strings.TrimSuffix(stem, suffixes[i])] = files[stem]
+	}
+	label := f.suffixed(prefix+"Label", "_gt")
+	multi := []part{channels["_t2w"], channels["_adc"], channels["_hbv"]}
+	single := channels["_image"]
+	if len(single.paths) == 0 {
+		return f.cases(multi, label)
+	}
+	for _, p := range multi {
+		for _, id := range sortedKeys(p.paths) {
+			f.problem("%s lies beside %s; a data set has one file per channel (_t2w, _adc, _hbv) or one per case (_image), not both",
+				f.rel(p.paths[id]), f.rel(single.paths[sortedKeys(single.paths)[0]]))
+		}
+	}
+	return f.cases([]part{single}, label)
+}
+
+func (f *finder) trainVolumes(prefix string) []Case {
+	folder := prefix + "Volumes/"
+	return f.cases([]part{
+		f.suffixed(folder+"t2w", "_t2w", "_0000", ""),
+		f.suffixed(folder+"adc", "_adc", "_0001", ""),
+		f.suffixed(folder+"hbv", "_hbv", "_0002", ""),
+	}, f.suffixed("Binary_"+prefix+"Segmentation", "_gt", "_seg", "_label", ""))
+}
+
+func (f *finder) imageTr(ending string) []Case {
+	return f.cases([]part{f.suffixed("image_"+ending, "_image", "_img", "_0000", "")},
+		f.suffixed("label_"+ending, "_gt", "_seg", "_label", ""))
+}
+
+var channelSuffix = regexp.MustCompile(`^(.+)_(\d{4})$`)
+
+func (f *finder) nnUNet(ending string) []Case {
+	folder := "images" + ending
+	files := f.files(folder)
+	if files == nil {
+		return nil
+	}
+	var channels []part
+	for _, stem := range sortedKeys(files) {
+		m := channelSuffix.FindStringSubmatch(stem)
+		if m == nil {
+			f.problem("%s/%s does not end in a channel number such as _0000", folder, filepath.Base(files[stem]))
+			continue
+		}
+		var channel int
+		fmt.Sscanf(m[2], "%d", &channel)
+		for len(channels) <= channel {
+			channels = append(channels, part{name: fmt.Sprintf("%s/%%s_%04d", folder, len(channels)), paths: map[string]string{}})
+		}
+		channels[channel].paths[m[1]] = files[stem]
+	}
+	if len(channels) == 0 {
+		channels = []part{{name: folder + "/%s_0000"}}
+	}
+	return f.cases(channels, f.suffixed("labels"+ending, ""))
+}
+
+// disjoint reports the cases that are in both parts: a network scored on what
+// it has seen.
+func (f *finder) disjoint(s *Set) {
+	train := map[string]bool{}
+	for _, c := range s.Train {
+		train[c.ID] = true
+	}
+	for _, c := range s.Valid {
+		if train[c.ID] {
+			f.problem("case %s is in both the training and the validation part", c.ID)
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

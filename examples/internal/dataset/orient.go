@@ -1,0 +1,32 @@
+package dataset
+
+import "math"
+
+// toRAS returns the permutation and flips that turn the axes of a grid to point
+// as nearly as they can to the right, to the front and upwards: of the six ways
+// to match axes with directions, the one with the largest sum of |cosines| (the
+// first of equals).
+func toRAS(m affine, dims [3]int) rearrangement {
+	s := spacing(m)
+	cosine := func(direction, axis int) float64 { return m[direction][axis] / s[axis] }
+	best, bestSum := [3]int{}, math.Inf(-1)
+	for _, order := range [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		var sum float64
+		for direction, axis := range order {
+			sum += math.Abs(cosine(direction, axis))
+		}
+		if sum > bestSum {
+			best, bestSum = order, sum
+		}
+	}
+	r := rearrangement{axis: best}
+	for direction, axis := range best {
+		r.dims[direction] = dims[axis]
+		r.step[direction] = 1
+		if m[direction][axis] < 0 {
+			r.step[direction] = -1
+			r.start[direction] = dims[axis] - 1
+		}
+	}
+	return r
+}

@@ -1,0 +1,159 @@
+package nn
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+)
+
+// DType is the element type of an array.
+type DType uint8
+
+const (
+	// Float32 is the precision networks train in.
+	Float32 DType = iota
+	// Float64 is the precision gradients and reference numbers are checked in.
+	Float64
+)
+
+// String returns "float32" or "float64".
+func (d DType) String() string {
+	switch d {
+	case Float32:
+		return "float32"
+	case Float64:
+		return "float64"
+	}
+	return fmt.Sprintf("DType(%d)", uint8(d))
+}
+
+// Array is a block of numbers that lives on a backend. Its layout is the
+// backend's own business (plain, blocked, channels last, device memory); only
+// the logical shape is visible. Activations have the shape N×C×X×Y×Z.
+//
+// An Array never changes once an operation returned it, except those passed as
+// the updated state of SGDStep and BatchNorm.
+type Array interface {
+	// Shape returns the logical shape; the caller must not modify it.
+	Shape() []int
+	DType() DType
+}
+
+// Pullback maps the gradient g of an operation's result to the gradients of
+// its inputs, in the order in which the operation takes them.
+//
+// need says which of them are wanted and has one entry per input; the entries
+// of the result where need is false are nil. g must have the shape of the
+// result. A pullback may be called once, before EndStep.
+type Pullback func(g Array, need []bool) ([]Array, error)
+
+// Lifetime says how long an array made by FromHost lives.
+type Lifetime uint8
+
+const (
+	// Step arrays go back to the backend's pool at EndStep: inputs, targets,
+	// gradients.
+	Step Lifetime = iota
+	// Kept arrays live as long as they are referenced: parameters, running
+	// statistics, momentum.
+	Kept
+)
+
+// Backend computes. Every operation returns its result and the pullback that
+// carries a gradient back through it.
+//
+// All floating-point arrays of one backend value have one DType. Arrays given
+// to an operation must come from the same backend value. What operations
+// allocate belongs to the current step and is recycled by EndStep; an array
+// used after its step ended is an error, never other numbers.
+//
+// Wrong shapes are errors that name the operation, the argument and what was
+// expected. A Backend serves one goroutine at a time; inside an operation it
+// may use as many as it likes, with results whose bits do not depend on how
+// many.
+type Backend interface {
+	// Name identifies the backend in reports, for example "portable".
+	Name() string
+	// DType is the element type of every array of this backend.
+	DType() DType
+
+	// FromHost copies t, which must be contiguous and hold float32 or float64,
+	// and converts it to the backend's DType and layout.
+	FromHost(t *tensor.Dense, life Lifetime) (Array, error)
+	// ToHost converts a to plain row-major order and stores it in dst, which
+	// must be contiguous, have the shape of a and hold float32 or float64.
+	ToHost(a Array, dst *tensor.Dense) error
+	// EndStep takes back everything the current step allocated. Step arrays and
+	// pullbacks that are still referenced become unusable.
+	EndStep()
+
+	// Conv3D returns the cross-correlation of x (N×Cin×X×Y×Z) with weight
+	// (Cout×Cin×kx×ky×kz) plus bias (Cout; nil for none). spec.OutputPadding
+	// must be zero. The pullback returns gradients for x, weight, bias; need
+	// has three entries whether or not there is a bias.
+	Conv3D(x, weight, bias Array, spec ConvSpec) (Array, Pullback, error)
+	// ConvTranspose3D returns the transposed convolution of x (N×Cin×X×Y×Z)
+	// with weight (Cin×Cout×kx×ky×kz) plus bias (Cout; nil for none): input
+	// voxel i adds x_i·w_a to output voxel i·stride + a·dilation − padding.
+	// The pullback is as for Conv3D.
+	ConvTranspose3D(x, weight, bias Array, spec ConvSpec) (Array, Pullback, error)
+	// BatchNorm normalises every channel of x over batch and space, then scales
+	// and shifts: y = (x−m)/√(v+ε)·weight + bias. With spec.Training, m and v
+	// are the batch's own (v biased) and runningMean and runningVar are updated
+	// in place, v with the unbiased variance; it needs more than one value per
+	// channel. Otherwise the running values are used and are constants of the
+	// pullback. The pullback returns gradients for x, weight, bias.
+	BatchNorm(x, weight, bias, runningMean, runningVar Array, spec BatchNormSpec) (Array, Pullback, error)
+	// InstanceNorm is BatchNorm with the statistics of each sample and channel
+	// alone, in training and inference. weight and bias are both nil or both
+	// given. The pullback returns gradients for x, weight, bias.
+	InstanceNorm(x, weight, bias Array, epsilon float64) (Array, Pullback, error)
+	// PReLU returns x where x > 0 and slope·x elsewhere. slope holds one value
+	// or one per channel. The pullback returns gradients for x and slope.
+	PReLU(x, slope Array) (Array, Pullback, error)
+	// ReLU returns max(x, 0); its derivative at 0 is 0.
+	ReLU(x Array) (Array, Pullback, error)
+	// Dropout3D sets whole channels of whole samples to zero with the
+	// given probability in [0, 1) and multiplies the others by
+	// 1/(1−probability). The same seed gives the same mask: see DropoutMask.
+	Dropout3D(x Array, probability float64, seed uint64) (Array, Pullback, error)
+	// Concat joins arrays along the channel axis, in the order given.
+	Concat(xs ...Array) (Array, Pullback, error)
+	// Add returns a + b for equal shapes.
+	Add(a, b Array) (Array, Pullback, error)
+
+	// SGDStep updates value and velocity in place from gradient; see SGD for
+	// the arithmetic. With first, velocity holds no history yet and is only
+	// written. velocity is nil when spec.Momentum is zero.
+	SGDStep(value, gradient, velocity Array, first bool, spec SGDSpec) error
+}
+
+// ConvSpec holds the settings of a convolution, per axis in the order X, Y, Z.
+type ConvSpec struct {
+	// Stride of the kernel; all zero means 1 on every axis.
+	Stride [3]int
+	// Padding with zeros at both ends of an axis; default 0.
+	Padding [3]int
+	// Dilation is the distance between kernel taps; all zero means 1 on every axis.
+	Dilation [3]int
+	// OutputPadding adds voxels at the high end of a transposed convolution's
+	// output; default 0. It must be smaller than the stride or the dilation.
+	OutputPadding [3]int
+}
+
+// BatchNormSpec holds the settings of a batch norm.
+type BatchNormSpec struct {
+	// Training selects the batch's own statistics and updates the running ones.
+	Training bool
+	// Epsilon is added to the variance.
+	Epsilon float64
+	// Momentum is the weight of the new statistics in the running ones:
+	// running ← (1−Momentum)·running + Momentum·new.
+	Momentum float64
+}
+
+// SGDSpec holds the settings of one update step; see SGD.
+type SGDSpec struct {
+	LearningRate, Momentum, WeightDecay float64
+	Nesterov                            bool
+}

@@ -1,0 +1,118 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+)
+
+// Builder makes layers for one network: it allocates their parameters and
+// buffers on a backend, draws the initial values, and keeps the lists that a
+// Network has to report. Call its methods in state_dict order. The first error
+// stops the work and is returned by Err, so that a network's constructor reads
+// as a plain list of layers.
+type Builder struct {
+	backend Backend
+	seed    uint64
+	params  []*Param
+	buffers []*Buffer
+	names   map[string]bool
+	err     error
+}
+
+// NewBuilder returns a builder that draws initial values from the seed.
+func NewBuilder(b Backend, seed uint64) *Builder {
+	return &Builder{backend: b, seed: seed, names: map[string]bool{}}
+}
+
+// Err returns the first error, nil if there was none.
+func (b *Builder) Err() error { return b.err }
+
+// Parameters returns the parameters made so far.
+func (b *Builder) Parameters() []*Param { return b.params }
+
+// Buffers returns the buffers made so far.
+func (b *Builder) Buffers() []*Buffer { return b.buffers }
+
+// fill names the next value of a tensor under construction.
+type fill func() float64
+
+func constant(v float64) fill { return func() float64 { return v } }
+
+// symmetric draws uniformly from [−bound, bound).
+func (b *Builder) symmetric(name string, bound float64) fill {
+	u := uniform(b.seed, name)
+	return func() float64 { return (2*u() - 1) * bound }
+}
+
+// param makes a parameter with the given initial values.
+func (b *Builder) param(name string, next fill, shape ...int) *Param {
+	p := &Param{Name: name}
+	if p.Value = b.array(name, next, shape); b.err == nil {
+		b.params = append(b.params, p)
+	}
+	return p
+}
+
+// buffer makes a buffer with the given initial values.
+func (b *Builder) buffer(name string, next fill, shape ...int) *Buffer {
+	f := &Buffer{Name: name}
+	if f.Value = b.array(name, next, shape); b.err == nil {
+		b.buffers = append(b.buffers, f)
+	}
+	return f
+}
+
+// counter makes a buffer that counts from zero.
+func (b *Builder) counter(name string) *Buffer {
+	f := &Buffer{Name: name}
+	b.claim(name)
+	if b.err == nil {
+		b.buffers = append(b.buffers, f)
+	}
+	return f
+}
+
+func (b *Builder) claim(name string) {
+	if b.err == nil && b.names[name] {
+		b.err = fmt.Errorf("nn: two parameters or buffers are called %q", name)
+	}
+	b.names[name] = true
+}
+
+func (b *Builder) array(name string, next fill, shape []int) Array {
+	b.claim(name)
+	if b.err != nil {
+		return nil
+	}
+	n := 1
+	for _, d := range shape {
+		if d < 1 || n > math.MaxInt32/d {
+			b.err = fmt.Errorf("nn: %s: shape %v is not possible", name, shape)
+			return nil
+		}
+		n *= d
+	}
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = next()
+	}
+	a, err := b.backend.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), Kept)
+	if err != nil {
+		b.err = fmt.Errorf("nn: %s: %w", name, err)
+	}
+	return a
+}
+
+// Fail records an error found by a network's constructor, unless there is one
+// already.
+func (b *Builder) Fail(err error) {
+	if b.err == nil {
+		if err == nil {
+			err = errors.New("nn: Fail called without an error")
+		}
+		b.err = err
+	}
+}

@@ -1,0 +1,37 @@
+package nn
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+)
+
+// splitmix64 is the finaliser of Steele, Lea and Flood's SplitMix generator: a
+// bijection that spreads every input bit over the whole word.
+func splitmix64(z uint64) uint64 {
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	return z ^ z>>31
+}
+
+// uniform returns a function that draws from [0, 1) for one named tensor. The
+// stream depends on the seed and the name only, so a network's initial weights
+// do not depend on the order in which its layers are made.
+func uniform(seed uint64, name string) func() float64 {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return rand.New(rand.NewPCG(seed, h.Sum64())).Float64
+}
+
+// DropoutMask returns the factor of each of n channels for Dropout3D: 0 with
+// the given probability, else 1/(1−probability). Backends share it so that the
+// same seed drops the same channels everywhere.
+func DropoutMask(n int, probability float64, seed uint64) []float64 {
+	mask := make([]float64, n)
+	for i := range mask {
+		u := float64(splitmix64(seed+uint64(i+1)*0x9E3779B97F4A7C15)>>11) * 0x1p-53
+		if u >= probability {
+			mask[i] = 1 / (1 - probability)
+		}
+	}
+	return mask
+}

@@ -1,0 +1,84 @@
+package nn
+
+import "fmt"
+
+// Normalised returns the spec with zero strides and dilations replaced by
+// their default of 1, or an error that names the setting that makes no sense.
+func (s ConvSpec) Normalised() (ConvSpec, error) {
+	if s.Stride == [3]int{} {
+		s.Stride = [3]int{1, 1, 1}
+	}
+	if s.Dilation == [3]int{} {
+		s.Dilation = [3]int{1, 1, 1}
+	}
+	for axis, name := range [3]string{"x", "y", "z"} {
+		switch {
+		case s.Stride[axis] < 1:
+			return s, fmt.Errorf("stride along %s is %d, want at least 1", name, s.Stride[axis])
+		case s.Dilation[axis] < 1:
+			return s, fmt.Errorf("dilation along %s is %d, want at least 1", name, s.Dilation[axis])
+		case s.Padding[axis] < 0:
+			return s, fmt.Errorf("padding along %s is %d, want at least 0", name, s.Padding[axis])
+		case s.OutputPadding[axis] < 0 || s.OutputPadding[axis] > 0 && s.OutputPadding[axis] >= max(s.Stride[axis], s.Dilation[axis]):
+			return s, fmt.Errorf("output padding along %s is %d, want 0 or less than the stride %d or the dilation %d",
+				name, s.OutputPadding[axis], s.Stride[axis], s.Dilation[axis])
+		}
+	}
+	return s, nil
+}
+
+// OutputSize returns the spatial size of a convolution's result,
+// ⌊(n + 2·padding − dilation·(k−1) − 1)/stride⌋ + 1 per axis. The spec must be
+// normalised.
+func (s ConvSpec) OutputSize(in, kernel [3]int) ([3]int, error) {
+	var out [3]int
+	for i := range out {
+		span := in[i] + 2*s.Padding[i] - s.Dilation[i]*(kernel[i]-1) - 1
+		if span < 0 {
+			return out, fmt.Errorf("the kernel %v with dilation %v does not fit in the size %v with padding %v", kernel, s.Dilation, in, s.Padding)
+		}
+		out[i] = span/s.Stride[i] + 1
+	}
+	return out, nil
+}
+
+// TransposedSize returns the spatial size of a transposed convolution's
+// result, (n−1)·stride − 2·padding + dilation·(k−1) + outputPadding + 1 per
+// axis. The spec must be normalised.
+func (s ConvSpec) TransposedSize(in, kernel [3]int) ([3]int, error) {
+	var out [3]int
+	for i := range out {
+		out[i] = (in[i]-1)*s.Stride[i] - 2*s.Padding[i] + s.Dilation[i]*(kernel[i]-1) + s.OutputPadding[i] + 1
+		if out[i] < 1 {
+			return out, fmt.Errorf("the padding %v leaves nothing of the size %v", s.Padding, in)
+		}
+	}
+	return out, nil
+}
+
+// SizeError reports a volume that a network cannot take.
+type SizeError struct {
+	// Network is the network's name.
+	Network string
+	// Size is the volume's spatial size X, Y, Z.
+	Size [3]int
+	// Multiple is what each axis must be a positive multiple of.
+	Multiple [3]int
+}
+
+// Error names the rule and the size that breaks it.
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s: volume size %d×%d×%d: every axis must be a positive multiple of %d×%d×%d",
+		e.Network, e.Size[0], e.Size[1], e.Size[2], e.Multiple[0], e.Multiple[1], e.Multiple[2])
+}
+
+// CheckMultiple returns a *SizeError unless each axis of size is a positive
+// multiple of the same entry of multiple.
+func CheckMultiple(network string, size, multiple [3]int) error {
+	for i := range size {
+		if size[i] <= 0 || size[i]%multiple[i] != 0 {
+			return &SizeError{Network: network, Size: size, Multiple: multiple}
+		}
+	}
+	return nil
+}

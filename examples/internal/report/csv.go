@@ -1,0 +1,62 @@
+package report
+
+import (
+	"encoding/csv"
+	"io"
+	"strconv"
+)
+
+// WriteEpochsCSV writes one row per loss and epoch to path: the training loss,
+// the means of the overlap measures over the validation cases, and over how
+// many cases each hard one could be taken. Numbers carry every digit; an
+// undefined one is an empty cell.
+func WriteEpochsCSV(path string, losses []LossResult) error {
+	header := []string{"loss", "epoch", "train_loss", "cases"}
+	for m := range Measure(overlapCount) {
+		header = append(header, m.String())
+		if m >= Dice {
+			header = append(header, m.String()+"_n")
+		}
+	}
+	rows := [][]string{header}
+	for _, l := range losses {
+		for _, e := range l.Epochs {
+			row := []string{l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
+			for m := range Measure(overlapCount) {
+				row = append(row, e.Valid[m].Value.cell())
+				if m >= Dice {
+					row = append(row, strconv.Itoa(e.Valid[m].N))
+				}
+			}
+			rows = append(rows, row)
+		}
+	}
+	return writeCSV(path, rows)
+}
+
+// WriteCasesCSV writes one row per loss and validation case to path: every
+// measure of the loss's best weights on that case. Numbers carry every digit;
+// an undefined one is an empty cell, a distance to an empty mask is +Inf.
+func WriteCasesCSV(path string, losses []LossResult) error {
+	header := []string{"loss", "best_epoch", "case"}
+	for m := range MeasureCount {
+		header = append(header, m.String())
+	}
+	rows := [][]string{header}
+	for _, l := range losses {
+		for _, c := range l.Cases {
+			row := []string{l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
+			for m := range MeasureCount {
+				row = append(row, c.Values[m].cell())
+			}
+			rows = append(rows, row)
+		}
+	}
+	return writeCSV(path, rows)
+}
+
+func writeCSV(path string, rows [][]string) error {
+	return WriteFile(path, func(w io.Writer) error {
+		return csv.NewWriter(w).WriteAll(rows)
+	})
+}

@@ -1,0 +1,132 @@
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+)
+
+// Okabe and Ito's palette, which stays apart for colour-blind eyes.
+var palette = []color.Color{
+	color.RGBA{0x00, 0x72, 0xB2, 0xFF},
+	color.RGBA{0xD5, 0x5E, 0x00, 0xFF},
+	color.RGBA{0x00, 0x9E, 0x73, 0xFF},
+	color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
+	color.RGBA{0xE6, 0x9F, 0x00, 0xFF},
+	color.RGBA{0x56, 0xB4, 0xE9, 0xFF},
+	color.RGBA{0x80, 0x80, 0x80, 0xFF},
+	color.RGBA{0x00, 0x00, 0x00, 0xFF},
+}
+
+type curve struct {
+	name   string
+	colour color.Color
+	dashed bool
+	points plotter.XYs
+}
+
+// WriteLossPNG draws the training loss against the epoch, one curve a loss,
+// each divided by its own first value: the losses' sizes differ by orders of
+// magnitude and are not comparable.
+func WriteLossPNG(path string, losses []LossResult) error {
+	var curves []curve
+	for i, l := range losses {
+		c := curve{name: l.Loss, colour: palette[i%len(palette)]}
+		for _, e := range l.Epochs {
+			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
+		}
+		curves = append(curves, c)
+	}
+	return writeCurves(path, "Training loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
+}
+
+// WriteDicePNG draws the validation Dice against the epoch, one colour a
+// loss: solid for the foreground Dice of hard masks, dashed for the soft Dice
+// with the background included.
+func WriteDicePNG(path string, losses []LossResult) error {
+	var curves []curve
+	for i, l := range losses {
+		hard := curve{name: l.Loss + " foreground", colour: palette[i%len(palette)]}
+		soft := curve{name: l.Loss + " soft", colour: palette[i%len(palette)], dashed: true}
+		for _, e := range l.Epochs {
+			hard.add(e.Epoch, e.Valid[Dice].Value)
+			soft.add(e.Epoch, e.Valid[SoftDice].Value)
+		}
+		curves = append(curves, hard, soft)
+	}
+	return writeCurves(path, "Validation Dice", "Dice", curves)
+}
+
+func (c *curve) add(epoch int, y Number) {
+	if y.finite() {
+		c.points = append(c.points, plotter.XY{X: float64(epoch), Y: float64(y)})
+	}
+}
+
+func writeCurves(path, title, yLabel string, curves []curve) error {
+	p := plot.New()
+	p.Title.Text = title
+	p.X.Label.Text = "epoch"
+	p.Y.Label.Text = yLabel
+	p.X.Tick.Marker = epochTicks{}
+	p.Add(plotter.NewGrid())
+	p.Legend.ThumbnailWidth = vg.Points(24)
+	lastEpoch, drawn := 1.0, false
+	for _, c := range curves {
+		if len(c.points) == 0 {
+			continue
+		}
+		drawn = true
+		lastEpoch = max(lastEpoch, c.points[len(c.points)-1].X)
+		line, dots, err := plotter.NewLinePoints(c.points)
+		if err != nil {
+			return fmt.Errorf("report: curve of %s: %w", c.name, err)
+		}
+		line.Color, line.Width = c.colour, vg.Points(1.5)
+		dots.Color, dots.Radius, dots.Shape = c.colour, vg.Points(1.5), draw.CircleGlyph{}
+		if c.dashed {
+			line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
+		}
+		p.Add(line, dots)
+		p.Legend.Add(c.name, line)
+	}
+	p.X.Min, p.X.Max = 1, max(lastEpoch, 2)
+	if !drawn {
+		p.Y.Min, p.Y.Max = 0, 1
+		p.Title.Text += " (no epoch was completed)"
+	}
+
+	const width, height, legendWidth = 9 * vg.Inch, 5 * vg.Inch, 2 * vg.Inch
+	img := vgimg.New(width, height)
+	dc := draw.New(img)
+	// The legend stands beside the curves, where it can cover none of them.
+	legend := p.Legend
+	p.Legend = plot.NewLegend()
+	p.Draw(draw.Crop(dc, 0, -legendWidth, 0, 0))
+	legend.Top, legend.Left = true, true
+	legend.Draw(draw.Crop(dc, width-legendWidth+vg.Points(8), 0, 0, -vg.Points(24)))
+	return WriteFile(path, func(w io.Writer) error {
+		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
+		return err
+	})
+}
+
+// epochTicks puts ticks on whole epochs only.
+type epochTicks struct{}
+
+func (epochTicks) Ticks(lo, hi float64) []plot.Tick {
+	var ticks []plot.Tick
+	for _, t := range (plot.DefaultTicks{}).Ticks(lo, hi) {
+		if t.Value == math.Trunc(t.Value) {
+			ticks = append(ticks, t)
+		}
+	}
+	return ticks
+}

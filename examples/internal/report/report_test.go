@@ -1,0 +1,246 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNumberSurvivesJSON(t *testing.T) {
+	for _, v := range []float64{0, math.Copysign(0, -1), 1.0 / 3, -2.5e-310, math.MaxFloat64, math.Inf(1), math.Inf(-1), math.NaN()} {
+		raw, err := json.Marshal(Number(v))
+		require.NoError(t, err)
+		var back Number
+		require.NoError(t, json.Unmarshal(raw, &back), "%s", raw)
+		if math.IsNaN(v) {
+			assert.False(t, back.Defined())
+			continue
+		}
+		assert.Equal(t, math.Float64bits(v), math.Float64bits(float64(back)), "%s", raw)
+	}
+	var n Number
+	assert.Error(t, json.Unmarshal([]byte(`"much"`), &n))
+}
+
+// valuesOf builds a case from a few measures; the others stay undefined.
+func valuesOf(id string, set map[Measure]float64) Case {
+	c := Case{ID: id, Values: NoValues()}
+	for m, v := range set {
+		c.Values[m] = Number(v)
+	}
+	return c
+}
+
+func TestMeanLeavesOutWhatIsUndefined(t *testing.T) {
+	means := MeanOf([]Case{
+		valuesOf("a", map[Measure]float64{Dice: 0.5, SoftDice: 0.25, Hausdorff95: math.Inf(1)}),
+		valuesOf("b", map[Measure]float64{SoftDice: 0.75, Hausdorff95: 3}),
+		valuesOf("c", map[Measure]float64{Dice: 1, SoftDice: 0.5}),
+	})
+	assert.Equal(t, Mean{Value: 0.75, N: 2}, means[Dice])
+	assert.Equal(t, Mean{Value: 0.5, N: 3}, means[SoftDice])
+	assert.Equal(t, Mean{Value: 3, N: 1}, means[Hausdorff95])
+	assert.False(t, means[Sensitivity].Value.Defined())
+	assert.Zero(t, means[Sensitivity].N)
+}
+
+// sample is a run with every awkward thing in it: a case without a tumour, a
+// missed lesion, a loss that diverged late and one that diverged at once.
+func sample() *Run {
+	with := valuesOf("p1", map[Measure]float64{
+		SoftDice: 0.9, SoftIoU: 0.8, Dice: 0.8, IoU: 2.0 / 3, Sensitivity: 0.75, Specificity: 0.999,
+		Hausdorff95: 4.25, SurfaceDistance: 1.5, LesionF1: 0.8, LesionTP: 2, LesionFP: 1, LesionFN: 0})
+	without := valuesOf("p2", map[Measure]float64{
+		SoftDice: 0.5, SoftIoU: 0.45, Specificity: 1, LesionF1: 1, LesionTP: 0, LesionFP: 0, LesionFN: 0})
+	second := valuesOf("p3", map[Measure]float64{
+		SoftDice: 0.7, SoftIoU: 0.6, Dice: 0.4, IoU: 0.25, Sensitivity: 0.25, Specificity: 0.995,
+		Hausdorff95: math.Inf(1), SurfaceDistance: math.Inf(1), LesionF1: 0, LesionTP: 0, LesionFP: 0, LesionFN: 3})
+	cases := []Case{with, without, second}
+	epochs := []Epoch{
+		{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: MeanOf(cases)},
+		{Epoch: 2, TrainLoss: 0.25, Cases: 3, Valid: MeanOf(cases)},
+	}
+	return &Run{
+		Title: "brats: unet, 2 epochs",
+		Facts: []string{"Data: 5 training and 3 validation cases."},
+		Losses: []LossResult{
+			{Loss: "afl", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
+			{Loss: "ce", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
+				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
+			{Loss: "dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+		},
+	}
+}
+
+func TestMarkdownGolden(t *testing.T) {
+	got := sample().Markdown()
+	path := filepath.Join("testdata", "results.md")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+	assert.NotContains(t, got, "NaN (")
+	assert.NotContains(t, strings.ToLower(strings.ReplaceAll(got, "loss is", "")), "| nan")
+}
+
+func TestTableAlignsAndEscapes(t *testing.T) {
+	got := Table{Header: []string{"Loss", "x"}, Rows: [][]string{{"a|b", "–"}, {"long name", "0.123"}, {"short"}}}.String()
+	assert.Equal(t, ""+
+		"| Loss      |     x |\n"+
+		"| --------- | ----: |\n"+
+		`| a\|b      |     – |`+"\n"+
+		"| long name | 0.123 |\n"+
+		"| short     |       |\n", got)
+}
+
+func readCSV(t *testing.T, path string) (header map[string]int, rows [][]string) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	all, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	header = map[string]int{}
+	for i, h := range all[0] {
+		header[h] = i
+	}
+	return header, all[1:]
+}
+
+func TestCSV(t *testing.T) {
+	dir := t.TempDir()
+	run := sample()
+
+	require.NoError(t, WriteEpochsCSV(filepath.Join(dir, "epochs.csv"), run.Losses))
+	col, rows := readCSV(t, filepath.Join(dir, "epochs.csv"))
+	require.Len(t, rows, 4)
+	assert.Equal(t, "afl", rows[0][col["loss"]])
+	assert.Equal(t, "0.25", rows[1][col["train_loss"]])
+	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumour is not counted")
+	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
+	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "every digit is kept")
+
+	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Losses))
+	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
+	require.Len(t, rows, 6)
+	assert.Equal(t, []string{"afl", "1", "p2"}, rows[1][:3])
+	assert.Empty(t, rows[1][col["foreground_dice"]])
+	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
+	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
+}
+
+func decodePNG(t *testing.T, path string) map[color.Color]int {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	img, err := png.Decode(f)
+	require.NoError(t, err)
+	count := map[color.Color]int{}
+	for y := img.Bounds().Min.Y; y < img.Bounds().Max.Y; y++ {
+		for x := img.Bounds().Min.X; x < img.Bounds().Max.X; x++ {
+			count[color.RGBAModel.Convert(img.At(x, y))]++
+		}
+	}
+	return count
+}
+
+func TestCurvesDrawEachLossThatHasEpochs(t *testing.T) {
+	dir := t.TempDir()
+	run := sample()
+	loss, dice := filepath.Join(dir, "loss.png"), filepath.Join(dir, "dice.png")
+	require.NoError(t, WriteLossPNG(loss, run.Losses))
+	require.NoError(t, WriteDicePNG(dice, run.Losses))
+	for _, path := range []string{loss, dice} {
+		pixels := decodePNG(t, path)
+		// The legend's line alone has about 60 pixels.
+		assert.Greater(t, pixels[palette[0]], 200, "%s: curve of afl", path)
+		assert.Greater(t, pixels[palette[1]], 50, "%s: curve of ce", path)
+		assert.Zero(t, pixels[palette[2]], "%s: dice completed no epoch", path)
+	}
+}
+
+func TestCurvesOfOneEpochAndOfNone(t *testing.T) {
+	dir := t.TempDir()
+	run := sample()
+	run.Losses[0].Epochs = run.Losses[0].Epochs[:1]
+	require.NoError(t, WriteDicePNG(filepath.Join(dir, "one.png"), run.Losses[:1]))
+	assert.Greater(t, decodePNG(t, filepath.Join(dir, "one.png"))[palette[0]], 10)
+	require.NoError(t, WriteLossPNG(filepath.Join(dir, "none.png"), run.Losses[2:]))
+	assert.NotEmpty(t, decodePNG(t, filepath.Join(dir, "none.png")))
+}
+
+func TestWriteFileLeavesTheOldContentOnFailure(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.txt")
+	require.NoError(t, WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "old"); return err }))
+	boom := errors.New("boom")
+	err := WriteFile(path, func(w io.Writer) error {
+		_, werr := io.WriteString(w, strings.Repeat("new", 10000))
+		require.NoError(t, werr)
+		return boom
+	})
+	require.ErrorIs(t, err, boom)
+	assert.ErrorContains(t, err, path)
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "old", string(got))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "no temporary file stays behind")
+
+	assert.Error(t, WriteFile(filepath.Join(dir, "absent", "a.txt"), func(io.Writer) error { return nil }))
+}
+
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	clock := time.Unix(1000, 0)
+	p := NewProgress(&out)
+	p.now = func() time.Time { return clock }
+	p.last = clock
+
+	assert.False(t, p.terminal, "a buffer is no terminal")
+	p.Update("too soon")
+	clock = clock.Add(logEvery)
+	p.Update("ten seconds")
+	p.Update("too soon again")
+	p.Println("epoch done")
+	assert.Equal(t, "ten seconds\nepoch done\n", out.String())
+
+	out.Reset()
+	p.terminal = true
+	clock = clock.Add(terminalEvery)
+	p.Update(strings.Repeat("é", 100))
+	assert.Equal(t, "\r"+strings.Repeat("é", lineWidth)+"\x1b[K", out.String(), "a line that wraps could not be taken back")
+	out.Reset()
+	p.Println("kept")
+	p.Println("kept too")
+	assert.Equal(t, "\r\x1b[Kkept\nkept too\n", out.String())
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0:                             "0s",
+		59*time.Second + 600*1e6:      "1m00s",
+		425 * time.Second:             "7m05s",
+		12010 * time.Second:           "3h20m",
+		50*time.Hour + 59*time.Second: "50h00m",
+	} {
+		assert.Equal(t, want, Duration(d))
+	}
+}

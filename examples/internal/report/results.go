@@ -1,0 +1,153 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+const dash = "–"
+
+// Markdown returns the report of a run: its facts, the paper's first table
+// (one row a loss: IoU, Dice, sensitivity, specificity) with the hard
+// foreground figures beside it, then distances and lesion counts. All figures
+// belong to each loss's best weights.
+func (r *Run) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n", r.Title)
+	for _, f := range r.Facts {
+		fmt.Fprintf(&b, "- %s\n", f)
+	}
+	b.WriteString("\n## Validation, best weights of each loss\n\n")
+	b.WriteString(r.overlapTable().String())
+	b.WriteString(`
+- IoU, Dice: soft, as the paper's released training code takes them: a sigmoid
+  per channel, squared sums, mean over both channels with the background in.
+  The background lifts both; they also choose the best weights (Dice).
+- Sens., Spec., fg IoU, fg Dice: hard masks, foreground alone, mean over the
+  cases.
+- 95 % interval: Student's t for the mean of fg Dice over the cases.
+- (n=k): the mean is over k cases. Measures without a value for a case, such
+  as the sensitivity of a case without a tumour, are left out; – means no case
+  has one.
+`)
+	b.WriteString("\n## Distances and lesions, same weights\n\n")
+	b.WriteString(r.lesionTable().String())
+	b.WriteString(`
+- HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
+  distance; both in mm, over the cases where both masks have voxels.
+- Lesions are 26-connected components. Found: reference lesions the prediction
+  touches; missed: the others; false: predicted lesions that touch no
+  reference voxel. F1 is the mean over the cases, 1 where both masks are empty.
+`)
+	if notes := r.notes(); len(notes) > 0 {
+		b.WriteString("\n## Notes\n\n")
+		for _, n := range notes {
+			fmt.Fprintf(&b, "- %s\n", n)
+		}
+	}
+	return b.String()
+}
+
+// WriteMarkdown writes Markdown to path.
+func (r *Run) WriteMarkdown(path string) error {
+	return WriteFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, r.Markdown())
+		return err
+	})
+}
+
+func (r *Run) overlapTable() Table {
+	t := Table{Header: []string{"Loss", "IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95 % interval", "best epoch"}}
+	for _, l := range r.Losses {
+		means, n := MeanOf(l.Cases), len(l.Cases)
+		best := dash
+		if l.BestEpoch > 0 {
+			best = fmt.Sprint(l.BestEpoch)
+		}
+		if l.Diverged != nil {
+			best += " (diverged)"
+		}
+		t.Rows = append(t.Rows, []string{
+			l.Loss,
+			figure(means[SoftIoU], n, 3), figure(means[SoftDice], n, 3),
+			figure(means[Sensitivity], n, 3), figure(means[Specificity], n, 3),
+			figure(means[IoU], n, 3), figure(means[Dice], n, 3),
+			diceInterval(l.Cases), best,
+		})
+	}
+	return t
+}
+
+func (r *Run) lesionTable() Table {
+	t := Table{Header: []string{"Loss", "HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}}
+	for _, l := range r.Losses {
+		means, n := MeanOf(l.Cases), len(l.Cases)
+		t.Rows = append(t.Rows, []string{
+			l.Loss,
+			figure(means[Hausdorff95], n, 2), figure(means[SurfaceDistance], n, 2),
+			figure(means[LesionF1], n, 3),
+			total(l.Cases, LesionTP), total(l.Cases, LesionFN), total(l.Cases, LesionFP),
+		})
+	}
+	return t
+}
+
+// notes says what the tables alone would hide: how masks were made and which
+// trainings did not come to their end.
+func (r *Run) notes() []string {
+	var notes []string
+	byRule := map[string][]string{}
+	var rules []string
+	for _, l := range r.Losses {
+		if l.Decision == "" {
+			continue
+		}
+		if byRule[l.Decision] == nil {
+			rules = append(rules, l.Decision)
+		}
+		byRule[l.Decision] = append(byRule[l.Decision], l.Loss)
+	}
+	for _, rule := range rules {
+		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
+	}
+	for _, l := range r.Losses {
+		if l.Diverged == nil {
+			continue
+		}
+		kept := "no epoch was completed, so there are no figures"
+		if l.BestEpoch > 0 {
+			kept = fmt.Sprintf("the figures are those of epoch %d, the best before that", l.BestEpoch)
+		}
+		notes = append(notes, fmt.Sprintf("%s %s; %s.", l.Loss, l.Diverged, kept))
+	}
+	return notes
+}
+
+// figure writes a mean, and over how many cases it was taken where that is
+// not all of them.
+func figure(m Mean, cases, decimals int) string {
+	if !m.Value.finite() {
+		return dash
+	}
+	s := fmt.Sprintf("%.*f", decimals, float64(m.Value))
+	if m.N < cases {
+		s += fmt.Sprintf(" (n=%d)", m.N)
+	}
+	return s
+}
+
+func total(cases []Case, m Measure) string {
+	sum, n := 0.0, 0
+	for _, c := range cases {
+		if v := c.Values[m]; v.finite() {
+			sum += float64(v)
+			n++
+		}
+	}
+	if n == 0 {
+		return dash
+	}
+	return fmt.Sprintf("%d", int(math.Round(sum)))
+}

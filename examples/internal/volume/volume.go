@@ -1,0 +1,243 @@
+// Package volume reads and writes medical images: NIfTI-1 and NIfTI-2 single
+// files (.nii, .nii.gz; read and written) and MetaImage with its data in the
+// same file (.mha; read).
+//
+// # Order of the voxels
+//
+// Both formats store the first index axis fastest. [Volume] keeps the third
+// axis fastest and the channel outermost, which is the order of a C×X×Y×Z
+// tensor, so reading and writing transpose.
+//
+// # World coordinates
+//
+// The affine maps voxel indices to millimetres in RAS+, as NIfTI does.
+// MetaImage is LPS+ and is converted. A NIfTI file can hold up to three
+// mappings; they are taken in the order that nibabel and most tools of the
+// field use:
+//
+//  1. the sform (general affine), where sform_code > 0;
+//  2. the qform (rotation, zooms and shift), where qform_code > 0;
+//  3. else only pixdim is known. NIfTI attaches no orientation to it; as in
+//     nibabel, the grid is centred on the origin and the first axis runs to
+//     the left, the convention of ANALYZE 7.5.
+//
+// Where the header names metres or micrometres as its unit, the affine is
+// converted to millimetres; an unknown unit counts as millimetres.
+//
+// # Hostile files
+//
+// Headers are checked before they are believed (dimensions and their product,
+// offsets, scaling, a finite and invertible affine), and voxels are read piece
+// by piece, so a short file that claims to be large costs no more memory than
+// the bytes it holds. A file that ends early, fails its checksum or goes on
+// long after its voxels is an error.
+package volume
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+)
+
+// MaxVoxels is the largest number of values (voxels × channels) that is read
+// from a file: 2³⁰, which take 8 GiB in a [Volume]. It bounds what a small,
+// highly compressed file can ask for.
+const MaxVoxels = 1 << 30
+
+// Volume is an image on a regular grid.
+type Volume struct {
+	// Dims is the number of voxels along the first (i), second (j) and third
+	// (k) index axis of the file.
+	Dims [3]int
+	// Channels is the length of the fourth axis, 1 for a 3-D file.
+	Channels int
+	// Data holds the scaled values; the value of channel c at voxel (i,j,k) is
+	// Data[((c*Dims[0]+i)*Dims[1]+j)*Dims[2]+k].
+	//
+	// Values of 64-bit integer files beyond ±2⁵³ are rounded to the nearest
+	// float64. NaN and infinite values of floating-point files are kept.
+	Data []float64
+	// Affine maps voxel indices (i,j,k,1) to millimetres in RAS+: x to the
+	// right, y to anterior, z to superior.
+	Affine [4][4]float64
+}
+
+// Spacing returns the distance in millimetres between neighbouring voxels
+// along each index axis: the norms of the affine's first three columns.
+func (v *Volume) Spacing() [3]float64 { return spacing(v.Affine) }
+
+// Format is a file format that the package reads.
+type Format int
+
+// The formats.
+const (
+	NIfTI1 Format = iota + 1
+	NIfTI2
+	MetaImage
+)
+
+// String returns the format's usual name.
+func (f Format) String() string {
+	switch f {
+	case NIfTI1:
+		return "NIfTI-1"
+	case NIfTI2:
+		return "NIfTI-2"
+	case MetaImage:
+		return "MetaImage"
+	}
+	return fmt.Sprintf("Format(%d)", int(f))
+}
+
+// Header is what a file says about its image before the voxels.
+type Header struct {
+	Format    Format
+	Dims      [3]int        // voxels along i, j, k
+	Channels  int           // length of the fourth axis, 1 for a 3-D file
+	Type      DataType      // of the stored values
+	BigEndian bool          // byte order of the file
+	Slope     float64       // value = Slope × stored + Inter; 1 where the file has no scaling
+	Inter     float64       // 0 where the file has no scaling
+	Affine    [4][4]float64 // voxel index to RAS+ millimetres, as in Volume
+
+	skip        int64 // bytes between the parsed header and the voxels
+	interleaved bool  // channels vary fastest in the file (MetaImage)
+	zlib        bool  // voxels are a zlib stream (MetaImage)
+	zlibSize    int64 // its length, 0 where unknown
+}
+
+// Spacing returns the voxel spacing in millimetres, like [Volume.Spacing].
+func (h *Header) Spacing() [3]float64 { return spacing(h.Affine) }
+
+// voxels returns the number of values, which checkGrid has bounded.
+func (h *Header) voxels() int { return h.Dims[0] * h.Dims[1] * h.Dims[2] * h.Channels }
+
+// Read reads the image file at path. What it is follows from its content, not
+// its name: gzip or not, NIfTI-1, NIfTI-2 or MetaImage, and the byte order.
+func Read(path string) (*Volume, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	defer f.Close()
+	v, err := Decode(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, path)
+	}
+	return v, nil
+}
+
+// ReadHeader reads only the header of the file at path; the voxels may be
+// missing or damaged.
+func ReadHeader(path string) (*Header, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	defer f.Close()
+	h, err := DecodeHeader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%s)", err, path)
+	}
+	return h, nil
+}
+
+// Decode reads an image as [Read] does. It reads r to its end, tolerating up
+// to 64 KiB after the voxels.
+func Decode(r io.Reader) (*Volume, error) {
+	h, body, err := open(r)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	data, err := readVoxels(body, h)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %v: %w", h.Format, err)
+	}
+	return &Volume{Dims: h.Dims, Channels: h.Channels, Data: data, Affine: h.Affine}, nil
+}
+
+// DecodeHeader reads a header as [ReadHeader] does.
+func DecodeHeader(r io.Reader) (*Header, error) {
+	h, _, err := open(r)
+	if err != nil {
+		return nil, fmt.Errorf("volume: %w", err)
+	}
+	return h, nil
+}
+
+// open undoes gzip, recognises the format and parses the header. The returned
+// reader stands behind the header; where the voxels are, the header says.
+func open(r io.Reader) (*Header, *bufio.Reader, error) {
+	const bufSize = 64 << 10
+	br := bufio.NewReaderSize(r, bufSize)
+	if magic, err := br.Peek(2); err == nil && bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		zr, err := gzip.NewReader(br)
+		if err != nil {
+			return nil, nil, fmt.Errorf("gzip: %w", err)
+		}
+		br = bufio.NewReaderSize(zr, bufSize)
+	}
+	start, err := br.Peek(4)
+	if err == io.EOF {
+		return nil, nil, fmt.Errorf("file of %d bytes is neither NIfTI nor MetaImage: %w", len(start), io.ErrUnexpectedEOF)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		switch order.Uint32(start) {
+		case nifti1.headerSize:
+			return openNIfTI(br, nifti1, order)
+		case nifti2.headerSize:
+			return openNIfTI(br, nifti2, order)
+		}
+	}
+	if c := start[0] | 0x20; c >= 'a' && c <= 'z' {
+		h, err := parseMetaImage(br)
+		if err != nil {
+			return nil, nil, fmt.Errorf("MetaImage: %w", err)
+		}
+		return h, br, nil
+	}
+	return nil, nil, fmt.Errorf("file starts with % x, want the header size of NIfTI-1 (348) or NIfTI-2 (540) or the text of a MetaImage header", start)
+}
+
+func openNIfTI(br *bufio.Reader, l layout, order binary.ByteOrder) (*Header, *bufio.Reader, error) {
+	raw := make([]byte, l.headerSize)
+	n, err := io.ReadFull(br, raw)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%v: header ends after %d of %d bytes: %w", l.format, n, l.headerSize, noEOF(err))
+	}
+	h, err := parseNIfTI(raw, l, order)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%v: %w", l.format, err)
+	}
+	return h, br, nil
+}
+
+// noEOF turns an end of file that came too early into the error for that.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// checkGrid checks the dimensions a file or caller gave.
+func checkGrid(dims [3]int64, channels int64) error {
+	total := int64(1)
+	for _, d := range [...]int64{dims[0], dims[1], dims[2], channels} {
+		if d < 1 {
+			return fmt.Errorf("dimensions %v with %d channels, want at least 1 along each axis", dims, channels)
+		}
+		if d > MaxVoxels/total {
+			return fmt.Errorf("dimensions %v with %d channels, want at most %d values", dims, channels, MaxVoxels)
+		}
+		total *= d
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package volume
+
+import (
+	"bufio"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+)
+
+// maxPadding is how many bytes may follow the voxels. Reading to the end is
+// what makes a compressed stream check its checksum; a longer rest means that
+// the header does not describe the file.
+const maxPadding = 64 << 10
+
+// readVoxels reads, converts, transposes and scales the values that h
+// describes; r stands behind the header.
+func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
+	if n, err := io.CopyN(io.Discard, r, h.skip); err != nil {
+		return nil, fmt.Errorf("file ends %d bytes before its voxels: %w", h.skip-n, noEOF(err))
+	}
+	var src io.Reader = r
+	if h.zlib {
+		if h.zlibSize > 0 {
+			src = io.LimitReader(r, h.zlibSize)
+		}
+		z, err := zlib.NewReader(src)
+		if err != nil {
+			return nil, fmt.Errorf("compressed voxels: %w", noEOF(err))
+		}
+		src = z
+	}
+	raw, err := readGrowing(src, h.voxels()*h.Type.Size())
+	if err != nil {
+		return nil, fmt.Errorf("voxels of %v %v with %d channels: %w", h.Dims, h.Type, h.Channels, err)
+	}
+	switch n, err := io.CopyN(io.Discard, src, maxPadding+1); {
+	case err == nil:
+		return nil, fmt.Errorf("more than %d bytes follow the voxels of %v %v with %d channels", maxPadding, h.Dims, h.Type, h.Channels)
+	case err != io.EOF:
+		return nil, fmt.Errorf("%d bytes after the voxels: %w", n, err)
+	}
+	if h.BigEndian {
+		swapBytes(raw, h.Type.Size())
+	}
+	data := make([]float64, h.voxels())
+	gridOf(h).unpack(data, raw, h.Type)
+	if h.Slope != 1 || h.Inter != 0 {
+		if err := scale(data, h.Slope, h.Inter); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// readGrowing reads exactly n bytes. Its buffer starts small and doubles as
+// bytes arrive, so a stream that ends early has cost at most about three times
+// its own length.
+func readGrowing(r io.Reader, n int) ([]byte, error) {
+	buf := make([]byte, 0, min(n, 64<<10))
+	for len(buf) < n {
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, min(len(buf), n-len(buf)))
+		}
+		got, err := io.ReadFull(r, buf[len(buf):min(cap(buf), n)])
+		buf = buf[:len(buf)+got]
+		if err != nil {
+			return nil, fmt.Errorf("data ends after %d of %d bytes: %w", len(buf), n, noEOF(err))
+		}
+	}
+	return buf, nil
+}
+
+var errOverflow = errors.New("scaled value is beyond float64")
+
+// scale applies value = slope × stored + inter. The product is converted
+// explicitly so that no architecture fuses it with the sum and every machine
+// gets the same bits.
+func scale(data []float64, slope, inter float64) error {
+	for i, x := range data {
+		y := float64(x*slope) + inter
+		if math.IsInf(y, 0) && !math.IsInf(x, 0) {
+			return fmt.Errorf("stored value %g, slope %g, intercept %g: %w", x, slope, inter, errOverflow)
+		}
+		data[i] = y
+	}
+	return nil
+}
+
+// grid maps between the order of a file (i fastest, then j, k and usually the
+// channel) and the order of Volume.Data (k fastest, then j, i and the
+// channel).
+//
+// The file is a sequence of rows, each contiguous along i: rows follow along
+// j, then k, then the planes' outer axis (the channel, or nothing where the
+// channels are interleaved inside a row).
+type grid struct {
+	x, y, z, outer int
+	// offset is where each element of a row goes in Data, relative to the
+	// row's own j*z + k and to its outer index.
+	offset []int
+}
+
+func gridOf(h *Header) grid {
+	g := grid{x: h.Dims[0], y: h.Dims[1], z: h.Dims[2], outer: h.Channels}
+	perVoxel := 1
+	if h.interleaved {
+		perVoxel, g.outer = h.Channels, 1
+	}
+	g.offset = make([]int, g.x*perVoxel)
+	for e := range g.offset {
+		i, c := e/perVoxel, e%perVoxel
+		g.offset[e] = (c*g.x + i) * g.y * g.z
+	}
+	return g
+}
+
+// slabZ rows that lie one behind the other along k are handled together: their
+// elements are neighbours in Data, eight to a cache line.
+const slabZ = 8
+
+// unpack fills data from little-endian values in file order.
+func (g grid) unpack(data []float64, raw []byte, t DataType) {
+	width, size := len(g.offset), t.Size()
+	rows := make([]float64, slabZ*width)
+	for o := range g.outer {
+		base := o * g.x * g.y * g.z
+		for k := 0; k < g.z; k += slabZ {
+			depth := min(slabZ, g.z-k)
+			for j := range g.y {
+				for d := range depth {
+					at := ((o*g.z+k+d)*g.y + j) * width * size
+					t.load(rows[d*width:(d+1)*width], raw[at:at+width*size])
+				}
+				line := base + j*g.z + k
+				for e, off := range g.offset {
+					dst := data[line+off : line+off+depth]
+					for d := range dst {
+						dst[d] = rows[d*width+e]
+					}
+				}
+			}
+		}
+	}
+}
+
+// pack is the inverse of unpack: it calls write with the little-endian values
+// in file order, one piece of up to slabZ planes after the other.
+func (g grid) pack(data []float64, t DataType, write func([]byte) error) error {
+	width, size := len(g.offset), t.Size()
+	rows := make([]float64, slabZ*width)
+	raw := make([]byte, min(slabZ, g.z)*g.y*width*size)
+	for o := range g.outer {
+		base := o * g.x * g.y * g.z
+		for k := 0; k < g.z; k += slabZ {
+			depth := min(slabZ, g.z-k)
+			for j := range g.y {
+				line := base + j*g.z + k
+				for e, off := range g.offset {
+					for d, x := range data[line+off : line+off+depth] {
+						rows[d*width+e] = x
+					}
+				}
+				for d := range depth {
+					at := (d*g.y + j) * width * size
+					if err := t.store(raw[at:at+width*size], rows[d*width:(d+1)*width]); err != nil {
+						return err
+					}
+				}
+			}
+			if err := write(raw[:depth*g.y*width*size]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
