@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // Layout is a way of naming the files of a data set.
@@ -369,6 +371,54 @@ func (f *finder) disjoint(s *Set) {
 			f.problem("case %s is in both the training and the validation part", c.ID)
 		}
 	}
+}
+
+// grids checks the headers of every case and returns the number of channels.
+func (f *finder) grids(s *Set) int {
+	var first Case
+	channels := 0
+	for _, c := range slices.Concat(s.Train, s.Valid) {
+		label, err := volume.ReadHeader(c.Label)
+		if err != nil {
+			f.problem("%v", err)
+			continue
+		}
+		if label.Channels != 1 {
+			f.problem("label %s has %d channels; expected 1", f.rel(c.Label), label.Channels)
+		}
+		sum := f.caseGrids(c, label)
+		switch {
+		case sum == 0: // reported already
+		case channels == 0:
+			first, channels = c, sum
+		case sum != channels:
+			f.problem("case %s has %d channels, but case %s has %d", c.ID, sum, first.ID, channels)
+		}
+	}
+	return channels
+}
+
+// caseGrids checks the headers of one case's images and returns the number of
+// channels, 0 where a header could not be read.
+func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
+	for i, path := range c.Images {
+		h, err := volume.ReadHeader(path)
+		if err != nil {
+			f.problem("%v", err)
+			return 0
+		}
+		if len(c.Images) > 1 && h.Channels != 1 {
+			f.problem("%s has %d channels; expected 1, as there is one file per channel", f.rel(path), h.Channels)
+		}
+		channels += h.Channels
+		if i > 0 {
+			continue
+		}
+		if err := gridsMatch(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine); err != nil {
+			f.problem("%v", err)
+		}
+	}
+	return channels
 }
 
 func sortedKeys[V any](m map[string]V) []string {

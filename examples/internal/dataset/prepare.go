@@ -1,0 +1,155 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/x/afl/examples/internal/volume"
+)
+
+// prepared is a case after steps 1 to 4 of Protocol.
+type prepared struct {
+	image    array[float32]
+	label    array[uint8]
+	labelled bool
+}
+
+func (p *prepared) bytes() int64 { return 4*int64(len(p.image.data)) + int64(len(p.label.data)) }
+
+// key tells cases apart by their files.
+func (c Case) key() string { return strings.Join(c.Images, "\x00") + "\x00\x00" + c.Label }
+
+func (p Protocol) prepare(c Case) (*prepared, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	prep, err := load(c)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: case %s: %w", c.ID, err)
+	}
+	if p.Spacing != [3]float64{} {
+		dims, m := spacingGrid(prep.image.affine, prep.image.dims, p.Spacing)
+		if m != prep.image.affine {
+			prep.image = resample(prep.image, dims, m, Linear)
+			if prep.labelled {
+				prep.label = resample(prep.label, dims, m, Nearest)
+			}
+		}
+	}
+	r := toRAS(prep.image.affine, prep.image.dims)
+	prep.image = rearrange(prep.image, r)
+	if prep.labelled {
+		prep.label = rearrange(prep.label, r)
+	}
+	if p.Size != [3]int{} {
+		prep.image = resizeArea(prep.image, p.Size)
+		if prep.labelled && p.LabelArea {
+			prep.label = resizeAreaLabel(prep.label, p.Size)
+		} else if prep.labelled {
+			prep.label = resizeNearest(prep.label, p.Size)
+		}
+	}
+	return prep, nil
+}
+
+// load reads a case's files onto the grid of the first.
+func load(c Case) (*prepared, error) {
+	if len(c.Images) == 0 {
+		return nil, fmt.Errorf("it has no image")
+	}
+	var prep prepared
+	for i, path := range c.Images {
+		a, err := readImage(path)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			prep.image = a
+			continue
+		}
+		ref := prep.image
+		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims) {
+			a = resample(a, ref.dims, ref.affine, Linear)
+		}
+		prep.image.data = append(prep.image.data, a.data...)
+		prep.image.channels += a.channels
+	}
+	if c.Label == "" {
+		return &prep, nil
+	}
+	label, err := readLabel(c.Label)
+	if err != nil {
+		return nil, err
+	}
+	if err := gridsMatch(c.Images[0], prep.image.dims, prep.image.affine, c.Label, label.dims, label.affine); err != nil {
+		return nil, err
+	}
+	label.affine = prep.image.affine
+	prep.label, prep.labelled = label, true
+	return &prep, nil
+}
+
+// gridsMatch reports how the label's grid differs from the image's.
+func gridsMatch(image string, dims [3]int, m affine, label string, labelDims [3]int, labelAffine affine) error {
+	if dims != labelDims {
+		return fmt.Errorf("label %s has %v voxels, but its image %s has %v", label, labelDims, image, dims)
+	}
+	if !sameGrid(m, labelAffine, dims) {
+		return fmt.Errorf("label %s lies up to %.3g mm away from its image %s; their affines must agree within %g of a voxel",
+			label, gridDistance(m, labelAffine, dims), image, gridTolerance)
+	}
+	return nil
+}
+
+// readImage reads an image; every voxel must be finite in single precision.
+func readImage(path string) (array[float32], error) {
+	v, err := read(path)
+	if err != nil {
+		return array[float32]{}, err
+	}
+	a := array[float32]{channels: v.channels, dims: v.dims, affine: v.affine, data: make([]float32, len(v.data))}
+	for i, x := range v.data {
+		y := float32(x)
+		if math.IsNaN(x) || math.IsInf(float64(y), 0) {
+			return array[float32]{}, fmt.Errorf("%s: voxel %v is %v; image values must be finite", path, v.voxel(i), x)
+		}
+		a.data[i] = y
+	}
+	return a, nil
+}
+
+// readLabel reads a label and sets every voxel other than 0 to 1.
+func readLabel(path string) (array[uint8], error) {
+	v, err := read(path)
+	if err != nil {
+		return array[uint8]{}, err
+	}
+	if v.channels != 1 {
+		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels; expected 1", path, v.channels)
+	}
+	a := array[uint8]{channels: 1, dims: v.dims, affine: v.affine, data: make([]uint8, len(v.data))}
+	for i, x := range v.data {
+		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
+			return array[uint8]{}, fmt.Errorf("%s: voxel %v is %v; labels must be the whole numbers 0, 1, 2, …", path, v.voxel(i), x)
+		}
+		if x != 0 {
+			a.data[i] = 1
+		}
+	}
+	return a, nil
+}
+
+// voxel returns the indices of element i of the data.
+func (a array[T]) voxel(i int) [3]int {
+	i %= a.voxels()
+	return [3]int{i / (a.dims[1] * a.dims[2]), i / a.dims[2] % a.dims[1], i % a.dims[2]}
+}
+
+func read(path string) (array[float64], error) {
+	v, err := volume.Read(path)
+	if err != nil {
+		return array[float64]{}, err
+	}
+	return array[float64]{channels: v.Channels, dims: v.Dims, affine: v.Affine, data: v.Data}, nil
+}

@@ -1,0 +1,139 @@
+package dataset
+
+import (
+	"math/rand/v2"
+
+	"gorgonia.org/tensor"
+)
+
+// Train returns the case with the protocol's random steps, all drawn from seed:
+// the same case and seed give the same bits.
+func (p Protocol) Train(c Case, seed uint64) (*Sample, error) {
+	prep, err := p.prepare(c)
+	if err != nil {
+		return nil, err
+	}
+	return p.train(c.ID, prep, seed), nil
+}
+
+// Valid returns the case without the protocol's random steps: the whole volume,
+// padded to MinSize and Multiple.
+func (p Protocol) Valid(c Case) (*Sample, error) {
+	prep, err := p.prepare(c)
+	if err != nil {
+		return nil, err
+	}
+	return p.valid(c.ID, prep), nil
+}
+
+// train applies steps 5 to 7 of Protocol to a copy of prep.
+func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	image, label := prep.image, prep.label
+	move := func(r rearrangement) {
+		image = rearrange(image, r)
+		if prep.labelled {
+			label = rearrange(label, r)
+		}
+	}
+	if p.Crop != [3]int{} {
+		move(p.crop(image.dims, rng))
+	}
+	move(p.pad(image.dims))
+	if rng.Float64() < p.TranslateProb {
+		move(p.translation(image.dims, rng))
+	}
+	move(p.flips(image.dims, rng))
+	if len(image.data) > 0 && &image.data[0] == &prep.image.data[0] {
+		image = image.clone() // the intensities below change in place
+	}
+	if prep.labelled && &label.data[0] == &prep.label.data[0] {
+		label = label.clone()
+	}
+
+	noisy, sd := rng.Float64() < p.NoiseProb, rng.Float64()*p.Noise
+	if noisy && p.NoiseFirst {
+		addNoise(image, sd, rng)
+	}
+	normalize(image)
+	if noisy && !p.NoiseFirst {
+		addNoise(image, sd, rng)
+	}
+	if rng.Float64() < p.ScaleProb {
+		linear(image, 1+symmetric(rng, p.Scale), 0)
+	}
+	if rng.Float64() < p.ShiftProb {
+		linear(image, 1, symmetric(rng, p.Shift))
+	}
+	return newSample(id, image, label, prep.labelled)
+}
+
+// valid pads and normalises a copy of prep.
+func (p Protocol) valid(id string, prep *prepared) *Sample {
+	pad := p.pad(prep.image.dims)
+	image, label := rearrange(prep.image.clone(), pad), prep.label
+	if prep.labelled {
+		label = rearrange(label.clone(), pad)
+	}
+	normalize(image)
+	return newSample(id, image, label, prep.labelled)
+}
+
+func newSample(id string, image array[float32], label array[uint8], labelled bool) *Sample {
+	x, y, z := image.dims[0], image.dims[1], image.dims[2]
+	s := &Sample{
+		ID:      id,
+		Image:   tensor.New(tensor.WithShape(1, image.channels, x, y, z), tensor.WithBacking(image.data)),
+		Spacing: spacing(image.affine),
+		Affine:  image.affine,
+	}
+	if labelled {
+		s.Label = tensor.New(tensor.WithShape(1, x, y, z), tensor.WithBacking(label.data))
+	}
+	return s
+}
+
+// symmetric draws uniformly from -limit … limit.
+func symmetric(rng *rand.Rand, limit float64) float64 { return (2*rng.Float64() - 1) * limit }
+
+func (p Protocol) crop(dims [3]int, rng *rand.Rand) rearrangement {
+	var start [3]int
+	for i, n := range dims {
+		if c := p.Crop[i]; c > 0 && c < n {
+			start[i] = rng.IntN(n - c + 1)
+			dims[i] = c
+		}
+	}
+	return window(start, dims)
+}
+
+func (p Protocol) pad(dims [3]int) rearrangement {
+	var start [3]int
+	for i, n := range dims {
+		size := max(n, p.MinSize[i])
+		if m := p.Multiple[i]; m > 1 {
+			size = (size + m - 1) / m * m
+		}
+		start[i] = -((size - n) / 2)
+		dims[i] = size
+	}
+	return window(start, dims)
+}
+
+func (p Protocol) translation(dims [3]int, rng *rand.Rand) rearrangement {
+	var start [3]int
+	for i, limit := range p.Translate {
+		start[i] = rng.IntN(2*limit+1) - limit
+	}
+	return window(start, dims)
+}
+
+func (p Protocol) flips(dims [3]int, rng *rand.Rand) rearrangement {
+	r := window([3]int{}, dims)
+	for i, n := range dims {
+		if rng.Float64() < p.FlipProb {
+			r.step[i], r.start[i] = -1, n-1
+		}
+	}
+	return r
+}
