@@ -106,6 +106,7 @@ func (q qform) affine() ([4][4]float64, error) {
 // newQform expresses a checked affine as a qform; ok is false where its axes
 // are not perpendicular, which a qform cannot say.
 func newQform(m [4][4]float64) (q qform, ok bool) {
+	q.qfac = 1
 	q.zooms = spacing(m)
 	q.offset = [3]float64{m[0][3], m[1][3], m[2][3]}
 	r := directions(m, q.zooms)
@@ -116,7 +117,6 @@ func newQform(m [4][4]float64) (q qform, ok bool) {
 			return q, false
 		}
 	}
-	q.qfac = 1
 	if det(r) < 0 {
 		q.qfac = -1
 		for i := range r {

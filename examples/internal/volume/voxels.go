@@ -147,8 +147,9 @@ func (g grid) unpack(data []float64, raw []byte, t DataType) {
 }
 
 // pack is the inverse of unpack: it calls write with the little-endian values
-// in file order, one piece of up to slabZ planes after the other.
-func (g grid) pack(data []float64, t DataType, write func([]byte) error) error {
+// in file order, one piece of up to slabZ planes after the other. Before values
+// are converted, prepare may change a copy of them in place.
+func (g grid) pack(data []float64, t DataType, prepare func([]float64), write func([]byte) error) error {
 	width, size := len(g.offset), t.Size()
 	rows := make([]float64, slabZ*width)
 	raw := make([]byte, min(slabZ, g.z)*g.y*width*size)
@@ -163,6 +164,7 @@ func (g grid) pack(data []float64, t DataType, write func([]byte) error) error {
 						rows[d*width+e] = x
 					}
 				}
+				prepare(rows[:depth*width])
 				for d := range depth {
 					at := (d*g.y + j) * width * size
 					if err := t.store(raw[at:at+width*size], rows[d*width:(d+1)*width]); err != nil {

@@ -1,0 +1,289 @@
+package volume
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// metaTypes are the element types of MetaImage that hold one number.
+// MET_LONG has four bytes on disk, whatever a C long has.
+var metaTypes = map[string]DataType{
+	"MET_CHAR": Int8, "MET_UCHAR": Uint8,
+	"MET_SHORT": Int16, "MET_USHORT": Uint16,
+	"MET_INT": Int32, "MET_UINT": Uint32,
+	"MET_LONG": Int32, "MET_ULONG": Uint32,
+	"MET_LONG_LONG": Int64, "MET_ULONG_LONG": Uint64,
+	"MET_FLOAT": Float32, "MET_DOUBLE": Float64,
+}
+
+// metaAliases are the older names of a key.
+var metaAliases = map[string]string{
+	"Origin": "Offset", "Position": "Offset",
+	"Rotation": "TransformMatrix", "Orientation": "TransformMatrix",
+	"ElementByteOrderMSB": "BinaryDataByteOrderMSB",
+}
+
+// metaLengths are the units of DistanceUnits in millimetres; "?" is unknown.
+var metaLengths = map[string]float64{"?": 1, "um": 1e-3, "mm": 1, "cm": 10}
+
+// metaHeader is the text of a MetaImage header: the value of each key.
+type metaHeader map[string]string
+
+// readMetaHeader reads "Key = Value" lines up to ElementDataFile, which is the
+// last; the voxels of a single file begin right behind it.
+func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
+	const maxHeader = 256 << 10
+	h := metaHeader{}
+	for total := 0; ; {
+		// A line that does not fit in the reader's buffer is refused here.
+		line, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return nil, fmt.Errorf("header line of more than %d bytes", len(line))
+		}
+		if err == io.EOF {
+			return nil, fmt.Errorf("header ends without ElementDataFile: %w", io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if total += len(line); total > maxHeader {
+			return nil, fmt.Errorf("header of more than %d bytes", maxHeader)
+		}
+		text := strings.TrimSpace(string(line))
+		if text == "" {
+			continue
+		}
+		key, value, found := strings.Cut(text, "=")
+		if !found {
+			return nil, fmt.Errorf("header line %.80q, want Key = Value", text)
+		}
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		if name, ok := metaAliases[key]; ok {
+			key = name
+		}
+		if _, twice := h[key]; twice && key != "Comment" {
+			return nil, fmt.Errorf("%s is given twice", key)
+		}
+		h[key] = value
+		if key == "ElementDataFile" {
+			return h, nil
+		}
+	}
+}
+
+// floats returns the n numbers of key, or def where it is absent.
+func (h metaHeader) floats(key string, n int, def []float64) ([]float64, error) {
+	text, ok := h[key]
+	if !ok {
+		return def, nil
+	}
+	words := strings.Fields(text)
+	if len(words) != n {
+		return nil, fmt.Errorf("%s has %d numbers, want %d", key, len(words), n)
+	}
+	out := make([]float64, n)
+	for i, w := range words {
+		x, err := strconv.ParseFloat(w, 64)
+		if err != nil || !finite(x) {
+			return nil, fmt.Errorf("%s holds %.40q, want a finite number", key, w)
+		}
+		out[i] = x
+	}
+	return out, nil
+}
+
+// integer returns the whole number of key, or def where it is absent.
+func (h metaHeader) integer(key string, def int64) (int64, error) {
+	text, ok := h[key]
+	if !ok {
+		return def, nil
+	}
+	x, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s is %.40q, want a whole number", key, text)
+	}
+	return x, nil
+}
+
+// boolean returns the truth value of key, or def where it is absent.
+func (h metaHeader) boolean(key string, def bool) (bool, error) {
+	switch text := h[key]; strings.ToLower(text) {
+	case "true", "t", "1":
+		return true, nil
+	case "false", "f", "0":
+		return false, nil
+	case "":
+		return def, nil
+	default:
+		return false, fmt.Errorf("%s is %.40q, want True or False", key, text)
+	}
+}
+
+// only refuses a value of key other than the ones that are read.
+func (h metaHeader) only(key string, values ...string) error {
+	text, ok := h[key]
+	if !ok {
+		return nil
+	}
+	for _, v := range values {
+		if text == v {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is %.80q, want %s", key, text, strings.Join(values, " or "))
+}
+
+// parseMetaImage reads the header of a MetaImage; absent optional keys have
+// the format's defaults (spacing 1, offset 0, no rotation, little-endian, not
+// compressed, one channel).
+func parseMetaImage(r *bufio.Reader) (*Header, error) {
+	m, err := readMetaHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.only("ObjectType", "Image"); err != nil {
+		return nil, err
+	}
+	if err := m.only("ElementDataFile", "LOCAL"); err != nil {
+		return nil, fmt.Errorf("%w: the voxels must be in the same file", err)
+	}
+	if binary, err := m.boolean("BinaryData", true); err != nil {
+		return nil, err
+	} else if !binary {
+		return nil, errors.New("BinaryData is False: voxels as text are not read")
+	}
+	if skip, err := m.integer("HeaderSize", 0); err != nil {
+		return nil, err
+	} else if skip != 0 {
+		return nil, fmt.Errorf("HeaderSize is %d, want 0 with voxels in the same file", skip)
+	}
+	// Values under a linear map would come out wrong, not only unscaled.
+	for key, neutral := range map[string]float64{"ElementToIntensityFunctionSlope": 1, "ElementToIntensityFunctionOffset": 0} {
+		x, err := m.floats(key, 1, []float64{neutral})
+		if err != nil {
+			return nil, err
+		}
+		if x[0] != neutral {
+			return nil, fmt.Errorf("%s is %g, want %g: scaled values are not read", key, x[0], neutral)
+		}
+	}
+
+	h := &Header{Format: MetaImage, Slope: 1}
+	name, ok := m["ElementType"]
+	if h.Type = metaTypes[name]; !ok || h.Type == 0 {
+		return nil, fmt.Errorf("ElementType is %.80q, want a scalar type such as MET_SHORT", name)
+	}
+	if h.BigEndian, err = m.boolean("BinaryDataByteOrderMSB", false); err != nil {
+		return nil, err
+	}
+	if h.zlib, err = m.boolean("CompressedData", false); err != nil {
+		return nil, err
+	}
+	if h.zlibSize, err = m.integer("CompressedDataSize", 0); err != nil {
+		return nil, err
+	}
+	if h.zlibSize < 0 {
+		return nil, fmt.Errorf("CompressedDataSize is %d, want a number of bytes", h.zlibSize)
+	}
+	n, err := m.parseDims(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.parseAffine(h, n); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// parseDims returns the number of axes besides filling h.
+func (m metaHeader) parseDims(h *Header) (int, error) {
+	n, err := m.integer("NDims", 0)
+	if err != nil {
+		return 0, err
+	}
+	if n != 3 && n != 4 {
+		return 0, fmt.Errorf("NDims is %d, want 3 or 4", n)
+	}
+	channels, err := m.integer("ElementNumberOfChannels", 1)
+	if err != nil {
+		return 0, err
+	}
+	words := strings.Fields(m["DimSize"])
+	if len(words) != int(n) {
+		return 0, fmt.Errorf("DimSize has %d numbers, want %d", len(words), n)
+	}
+	var dims [4]int64
+	for i, w := range words {
+		if dims[i], err = strconv.ParseInt(w, 10, 64); err != nil {
+			return 0, fmt.Errorf("DimSize holds %.40q, want a whole number", w)
+		}
+	}
+	h.interleaved = channels != 1
+	if n == 4 {
+		if channels != 1 {
+			return 0, fmt.Errorf("ElementNumberOfChannels is %d with NDims 4, want one or the other", channels)
+		}
+		channels = dims[3]
+	}
+	if err := checkGrid([3]int64(dims[:3]), channels); err != nil {
+		return 0, err
+	}
+	h.Dims = [3]int{int(dims[0]), int(dims[1]), int(dims[2])}
+	h.Channels = int(channels)
+	return int(n), nil
+}
+
+// parseAffine makes the affine of an image of n axes. Each group of n numbers
+// in TransformMatrix is the direction of one index axis; coordinates are LPS+
+// and become RAS+ by turning the first two.
+func (m metaHeader) parseAffine(h *Header, n int) error {
+	ones, zeros, identity := make([]float64, n), make([]float64, n), make([]float64, n*n)
+	for i := range n {
+		ones[i], identity[i*n+i] = 1, 1
+	}
+	size, err := m.floats("ElementSize", n, ones)
+	if err != nil {
+		return err
+	}
+	zooms, err := m.floats("ElementSpacing", n, size)
+	if err != nil {
+		return err
+	}
+	offset, err := m.floats("Offset", n, zeros)
+	if err != nil {
+		return err
+	}
+	matrix, err := m.floats("TransformMatrix", n*n, identity)
+	if err != nil {
+		return err
+	}
+	unit := 1.0
+	if text, given := m["DistanceUnits"]; given {
+		known := false
+		if unit, known = metaLengths[text]; !known {
+			return fmt.Errorf("DistanceUnits is %.40q, want mm, um or cm", text)
+		}
+	}
+	for i := range 3 {
+		if !(zooms[i] > 0) {
+			return fmt.Errorf("ElementSpacing is %v, want positive numbers", zooms)
+		}
+		if n == 4 && (matrix[i*n+3] != 0 || matrix[3*n+i] != 0) {
+			return errors.New("TransformMatrix mixes the fourth axis with the first three")
+		}
+		sign := unit
+		if i < 2 {
+			sign = -unit
+		}
+		for c := range 3 {
+			h.Affine[i][c] = sign * matrix[c*n+i] * zooms[c]
+		}
+		h.Affine[i][3] = sign * offset[i]
+	}
+	h.Affine[3][3] = 1
+	return checkAffine(h.Affine)
+}
