@@ -1,0 +1,273 @@
+// Package edt computes exact Euclidean distance transforms of binary volumes.
+//
+// The transform is separable: the squared distance in three dimensions is
+// found by three sweeps of one-dimensional problems, one axis each, every one
+// of them linear in the length of its line. The first sweep counts voxels
+// along the rows; the other two take the lower envelope of parabolas.
+//
+//   - P. F. Felzenszwalb and D. P. Huttenlocher, "Distance Transforms of Sampled
+//     Functions", Theory of Computing 8 (2012) 415–428.
+//   - A. Meijster, J. B. T. M. Roerdink and W. H. Hesselink, "A General Algorithm
+//     for Computing Distance Transforms in Linear Time", ISMM 2000.
+package edt
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// block is the number of neighbouring lines that a strided sweep handles
+// together: eight float64 fill one cache line, so each line of memory is
+// fetched once instead of eight times.
+const block = 8
+
+// rowBatch is the number of rows one unit of the first sweep covers.
+const rowBatch = 64
+
+// Squared stores in dst, for every voxel, the squared Euclidean distance from
+// its centre to the centre of the nearest site, or +Inf where there is no site.
+//
+// The volume is row-major with the given shape (slices, rows, columns); a
+// two-dimensional image has one slice. site holds 1 at sites and 0 elsewhere.
+// spacing is the positive, finite distance between neighbouring voxels along
+// each axis; the result is in its units, squared.
+//
+// wanted, where it is not nil, has one entry per (row, column): the result is
+// complete only on the lines along the first axis that it marks, and the other
+// lines hold intermediate numbers. It saves the last sweep where few lines are
+// read.
+//
+// The work is shared among GOMAXPROCS goroutines; the bits of the result do
+// not depend on how many there are. Squared panics if a slice's length does
+// not fit the shape.
+func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, wanted []bool) {
+	slices, rows, columns := shape[0], shape[1], shape[2]
+	voxels := slices * rows * columns
+	if len(dst) != voxels || len(site) != voxels {
+		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d and site %d", shape, voxels, len(dst), len(site)))
+	}
+	if wanted != nil && len(wanted) != rows*columns {
+		panic(fmt.Sprintf("edt: shape %v has %d lines, wanted has %d", shape, rows*columns, len(wanted)))
+	}
+	if voxels == 0 {
+		return
+	}
+
+	squares := make([]float64, columns)
+	for i := range squares {
+		d := float64(i) * spacing[2]
+		squares[i] = d * d
+	}
+	lines := slices * rows
+	parallel((lines+rowBatch-1)/rowBatch, func() func(int) {
+		return func(unit int) {
+			for line := unit * rowBatch; line < min((unit+1)*rowBatch, lines); line++ {
+				at := line * columns
+				sweepRow(dst[at:at+columns], site[at:at+columns], squares)
+			}
+		}
+	})
+
+	blocks := (columns + block - 1) / block
+	if rows > 1 {
+		parallel(slices*blocks, func() func(int) {
+			e := newEnvelope(rows, spacing[1])
+			return func(unit int) {
+				slice, x := unit/blocks, unit%blocks*block
+				e.sweep(dst[slice*rows*columns+x:], columns, min(block, columns-x), nil)
+			}
+		})
+	}
+	if slices > 1 {
+		parallel(rows*blocks, func() func(int) {
+			e := newEnvelope(slices, spacing[0])
+			return func(unit int) {
+				x := unit % blocks * block
+				at := unit/blocks*columns + x
+				width := min(block, columns-x)
+				var w []bool
+				if wanted != nil {
+					w = wanted[at : at+width]
+					if !anyOf(w) {
+						return
+					}
+				}
+				e.sweep(dst[at:], rows*columns, width, w)
+			}
+		})
+	}
+}
+
+// sweepRow writes the squared distance along the row to its nearest site;
+// squares[d] is the squared length of d steps.
+func sweepRow(dst []float64, site []uint8, squares []float64) {
+	next := bytes.IndexByte(site, 1)
+	if next < 0 {
+		for x := range dst {
+			dst[x] = math.Inf(1)
+		}
+		return
+	}
+	for x := range next {
+		dst[x] = squares[next-x]
+	}
+	for {
+		last := next
+		dst[last] = 0
+		step := bytes.IndexByte(site[last+1:], 1)
+		if step < 0 {
+			for x := last + 1; x < len(dst); x++ {
+				dst[x] = squares[x-last]
+			}
+			return
+		}
+		next = last + 1 + step
+		middle := (last + next) / 2
+		for x := last + 1; x <= middle; x++ {
+			dst[x] = squares[x-last]
+		}
+		for x := middle + 1; x < next; x++ {
+			dst[x] = squares[next-x]
+		}
+	}
+}
+
+// envelope holds the scratch memory of one goroutine for lines of one axis:
+// the parabolas height + (spacing·(p−vertex))² that form the lower envelope.
+type envelope struct {
+	square  float64   // spacing²
+	inverse []float64 // inverse[d] = 1/(2·spacing²·d)
+	line    []float64 // block lines, one after the other
+
+	vertex []int     // where each parabola of the envelope has its minimum
+	height []float64 // its value there
+	start  []float64 // from where on it is the lowest
+}
+
+func newEnvelope(length int, spacing float64) *envelope {
+	e := &envelope{
+		square:  spacing * spacing,
+		inverse: make([]float64, length),
+		line:    make([]float64, block*length),
+		vertex:  make([]int, length),
+		height:  make([]float64, length),
+		start:   make([]float64, length),
+	}
+	for d := 1; d < length; d++ {
+		e.inverse[d] = 1 / (2 * e.square * float64(d))
+	}
+	return e
+}
+
+// sweep replaces each of the width lines that begin at data[0], data[1], …
+// and whose elements lie stride apart by its one-dimensional transform. Lines
+// that wanted (where not nil) does not mark are left as they are.
+func (e *envelope) sweep(data []float64, stride, width int, wanted []bool) {
+	length := len(e.vertex)
+	for p := range length {
+		for j, v := range data[p*stride : p*stride+width] {
+			e.line[j*length+p] = v
+		}
+	}
+	for j := range width {
+		if wanted == nil || wanted[j] {
+			e.transform(e.line[j*length : (j+1)*length])
+		}
+	}
+	for p := range length {
+		row := data[p*stride : p*stride+width]
+		for j := range row {
+			row[j] = e.line[j*length+p]
+		}
+	}
+}
+
+// transform replaces f[p] by min over q of f[q] + (spacing·(p−q))².
+//
+// Products are converted explicitly so that no platform fuses them with the
+// following addition: the result has the same bits everywhere.
+func (e *envelope) transform(f []float64) {
+	// Reslicing to one common length lets the compiler drop bounds checks.
+	vertex, height, start := e.vertex[:len(f)], e.height[:len(f)], e.start[:len(f)]
+	last := -1
+	for q, h := range f {
+		if h > math.MaxFloat64 {
+			continue
+		}
+		from := math.Inf(-1)
+		for last >= 0 {
+			v := vertex[last]
+			// The difference of the heights keeps the crossing accurate where
+			// both are small against the squared coordinates.
+			from = float64((h-height[last])*e.inverse[q-v]) + 0.5*float64(q+v)
+			if from > start[last] {
+				break
+			}
+			from = math.Inf(-1)
+			last--
+		}
+		last++
+		vertex[last], height[last], start[last] = q, h, from
+	}
+	if last < 0 {
+		return
+	}
+	k := 0
+	for p := range f {
+		d := float64(p - vertex[k])
+		best := height[k] + float64(e.square*float64(d*d))
+		// Comparing the parabolas themselves, not the crossings, means that
+		// rounding in a crossing can never pick the farther of two sites.
+		for k < last {
+			d = float64(p - vertex[k+1])
+			next := height[k+1] + float64(e.square*float64(d*d))
+			if next > best {
+				break
+			}
+			best = next
+			k++
+		}
+		f[p] = best
+	}
+}
+
+func anyOf(flags []bool) bool {
+	for _, f := range flags {
+		if f {
+			return true
+		}
+	}
+	return false
+}
+
+// parallel runs the function that worker returns once for every unit in
+// [0, units). Each goroutine calls worker once, for scratch memory of its own.
+func parallel(units int, worker func() func(unit int)) {
+	workers := min(units, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		body := worker()
+		for u := range units {
+			body(u)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			body := worker()
+			for {
+				u := int(next.Add(1)) - 1
+				if u >= units {
+					return
+				}
+				body(u)
+			}
+		})
+	}
+	wg.Wait()
+}
