@@ -36,11 +36,12 @@ package volume
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // MaxVoxels is the largest number of values (voxels × channels) that is read

@@ -2,12 +2,13 @@ package volume
 
 import (
 	"bufio"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+
+	"github.com/klauspost/compress/zlib"
 )
 
 // maxPadding is how many bytes may follow the voxels. Reading to the end is

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"bufio"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // WriteOptions says how a volume is stored. The zero value is little-endian
@@ -154,7 +155,7 @@ func encode(w io.Writer, v *Volume, o WriteOptions) error {
 		slope, inter = float64(float32(slope)), float64(float32(inter))
 	}
 	if scaled && (slope == 0 || !finite(slope) || !finite(inter)) {
-		return fmt.Errorf("Slope %g and Inter %g, want finite numbers and Slope not 0 in NIfTI-%d", o.Slope, o.Inter, l.format)
+		return fmt.Errorf("Slope %g and Inter %g, want finite numbers and Slope not 0 in %v", o.Slope, o.Inter, l.format)
 	}
 	order := binary.ByteOrder(binary.LittleEndian)
 	if o.BigEndian {
