@@ -1,0 +1,652 @@
+package afl
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// PredictionRule says how logits become masks.
+type PredictionRule int
+
+const (
+	// Argmax gives each voxel the class of its largest logit, the first of
+	// equals. It needs at least two channels.
+	Argmax PredictionRule = iota
+	// SigmoidChannel1 takes a voxel as foreground where sigmoid(channel 1) > 0.5,
+	// that is where the logit is above 0, and does not look at channel 0: the
+	// inference of the A-FL authors' code. It needs exactly two channels and
+	// yields one class, the foreground.
+	SigmoidChannel1
+	// SigmoidPerChannel decides each channel by itself, sigmoid > 0.5, and
+	// compares it with its own one-hot map. With one channel it is the usual
+	// binary rule, the target being 0 or 1.
+	SigmoidPerChannel
+)
+
+// String returns the rule's name.
+func (r PredictionRule) String() string {
+	switch r {
+	case Argmax:
+		return "Argmax"
+	case SigmoidChannel1:
+		return "SigmoidChannel1"
+	case SigmoidPerChannel:
+		return "SigmoidPerChannel"
+	}
+	return fmt.Sprintf("PredictionRule(%d)", int(r))
+}
+
+// classes returns the number K of masks the rule makes of so many channels.
+func (r PredictionRule) classes(channels int) (int, error) {
+	switch {
+	case r == Argmax && channels < 2:
+		return 0, plan.Refuse("channels of logits", channels, "at least 2 for Argmax (SigmoidPerChannel takes one)")
+	case r == SigmoidChannel1 && channels != 2:
+		return 0, plan.Refuse("channels of logits", channels, "2 for SigmoidChannel1")
+	case r == SigmoidChannel1:
+		return 1, nil
+	case r == Argmax, r == SigmoidPerChannel:
+		return channels, nil
+	}
+	return 0, plan.Refuse("rule", r, "Argmax, SigmoidChannel1 or SigmoidPerChannel")
+}
+
+// maxChannels is the number of classes a uint8 label can hold.
+const maxChannels = 256
+
+// chunkVoxels is the number of voxels a goroutine handles at a time; its
+// buffers stay in the first-level cache.
+const chunkVoxels = 4096
+
+// CountLogits decides the class of every voxel by the rule and counts it
+// against the target, in one read of both and without a temporary volume.
+//
+// logits is N×C×space, float32 or float64, space being 2-D or 3-D, C at
+// most 256. target is one of
+//
+//   - class indices N×space or N×1×space of any integer type, bool, or a
+//     float type holding whole numbers, from 0 to C−1 (0 and 1 where C = 1);
+//   - 0/1 maps shaped like the logits, of any of these types.
+//
+// Voxels whose class index is one of ignore are left out of every count.
+//
+// The result has N samples of K classes: K = C for Argmax and
+// SigmoidPerChannel, and one, the foreground, for SigmoidChannel1. A logit that
+// is NaN, a target outside the range, and a target between 0 and 1 in a 0/1 map
+// are errors.
+func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
+	d, err := newDecider(rule, logits)
+	if err != nil {
+		return nil, err
+	}
+	reference, err := newReference(target, d.samples, d.channels, d.spatial, ignore)
+	if err != nil {
+		return nil, err
+	}
+	first := 0 // the target's class that result class 0 is compared with
+	if rule == SigmoidChannel1 || d.channels == 1 {
+		first = 1
+	}
+	tally := newTally(d.samples, d.classes)
+	err = forChunks(d.samples, d.voxels, func() func(sample, from, n int) error {
+		decide := d.decide()
+		refer := reference.reader()
+		counts := tally.share()
+		return func(sample, from, n int) error {
+			if err := refer.load(sample, from, n); err != nil {
+				return err
+			}
+			if err := decide.load(sample, from, n); err != nil {
+				return err
+			}
+			for k := range d.classes {
+				p := decide.mask(k)
+				r, err := refer.mask(first + k)
+				if err != nil {
+					return err
+				}
+				counts[sample][k].add(p, r, refer.valid)
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tally.total(), nil
+}
+
+// CountLabels counts, class by class, the voxels of two label maps of equal
+// shape N×space or N×1×space. Labels are of any integer type, bool, or a
+// float type holding whole numbers, from 0 to classes−1. Voxels whose target is
+// one of ignore are left out of every count.
+func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
+	if classes < 2 || classes > maxChannels {
+		return nil, plan.Refuse("classes", classes, "2 to %d", maxChannels)
+	}
+	if err := checkReadable("prediction", prediction, labelTypes...); err != nil {
+		return nil, err
+	}
+	if err := checkReadable("target", target, labelTypes...); err != nil {
+		return nil, err
+	}
+	if err := checkSameShape(prediction, target); err != nil {
+		return nil, err
+	}
+	shape := target.Shape()
+	if len(shape) < 3 || len(shape) > 5 || (len(shape) == 5 && shape[1] != 1) {
+		return nil, plan.Refuse("shape of target", shape, "N×space or N×1×space with 2 or 3 spatial axes")
+	}
+	samples := shape[0]
+	voxels := shape.TotalSize() / samples
+	guess, err := newLabels("prediction", prediction, voxels, classes, nil)
+	if err != nil {
+		return nil, err
+	}
+	truth, err := newLabels("target", target, voxels, classes, ignore)
+	if err != nil {
+		return nil, err
+	}
+	tally := newTally(samples, classes)
+	err = forChunks(samples, voxels, func() func(sample, from, n int) error {
+		p, r := guess.reader(), truth.reader()
+		counts := tally.share()
+		return func(sample, from, n int) error {
+			if err := p.load(sample, from, n); err != nil {
+				return err
+			}
+			if err := r.load(sample, from, n); err != nil {
+				return err
+			}
+			for k := range classes {
+				pm, err := p.mask(k)
+				if err != nil {
+					return err
+				}
+				rm, err := r.mask(k)
+				if err != nil {
+					return err
+				}
+				counts[sample][k].add(pm, rm, r.valid)
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tally.total(), nil
+}
+
+// CountMasks counts the voxels of two binary masks of equal shape, whatever the
+// shape. A mask is of bool, any integer or a float type; what is not zero is
+// foreground. A NaN is an error.
+func CountMasks(prediction, target *tensor.Dense) (Confusion, error) {
+	readPrediction, err := maskReader("prediction", prediction)
+	if err != nil {
+		return Confusion{}, err
+	}
+	readTarget, err := maskReader("target", target)
+	if err != nil {
+		return Confusion{}, err
+	}
+	if err := checkSameShape(prediction, target); err != nil {
+		return Confusion{}, err
+	}
+	tally := newTally(1, 1)
+	err = forChunks(1, target.Shape().TotalSize(), func() func(sample, from, n int) error {
+		p, r := make([]uint8, chunkVoxels), make([]uint8, chunkVoxels)
+		counts := tally.share()
+		return func(_, from, n int) error {
+			if err := readPrediction(p[:n], from); err != nil {
+				return err
+			}
+			if err := readTarget(r[:n], from); err != nil {
+				return err
+			}
+			counts[0][0].add(p[:n], r[:n], nil)
+			return nil
+		}
+	})
+	if err != nil {
+		return Confusion{}, err
+	}
+	return tally.total()[0][0], nil
+}
+
+// Predict returns the masks that the rule makes of logits N×C×space, float32
+// or float64, as uint8: the labels N×space for Argmax, the foreground
+// N×space for SigmoidChannel1, and one 0/1 map per channel, N×C×space, for
+// SigmoidPerChannel. A logit that is NaN is an error.
+func Predict(rule PredictionRule, logits *tensor.Dense) (*tensor.Dense, error) {
+	d, err := newDecider(rule, logits)
+	if err != nil {
+		return nil, err
+	}
+	shape := append(tensor.Shape{d.samples}, d.spatial...)
+	maps := 1
+	if rule == SigmoidPerChannel {
+		maps = d.channels
+		shape = logits.Shape().Clone()
+	}
+	out := make([]uint8, d.samples*maps*d.voxels)
+	err = forChunks(d.samples, d.voxels, func() func(sample, from, n int) error {
+		decide := d.decide()
+		return func(sample, from, n int) error {
+			if err := decide.load(sample, from, n); err != nil {
+				return err
+			}
+			for k := range maps {
+				at := (sample*maps+k)*d.voxels + from
+				if rule == Argmax {
+					copy(out[at:at+n], decide.winner[:n])
+				} else {
+					copy(out[at:at+n], decide.mask(k))
+				}
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(out)), nil
+}
+
+// ClassMask returns the uint8 mask, spatial axes only, of the voxels of one
+// sample that carry the class, from labels N×space or N×1×space of any
+// integer type, bool, or a float type holding whole numbers. It is the form
+// that NewSurfaceDistances, Components and CompareLesions take. spatialAxes is 2
+// or 3; it tells N×1×rows×columns from N×slices×rows×columns.
+func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.Dense, error) {
+	read, err := labelReader("labels", labels)
+	if err != nil {
+		return nil, err
+	}
+	if spatialAxes != 2 && spatialAxes != 3 {
+		return nil, plan.Refuse("spatialAxes", spatialAxes, "2 or 3")
+	}
+	shape := labels.Shape()
+	lead := len(shape) - spatialAxes
+	if lead < 1 || lead > 2 || (lead == 2 && shape[1] != 1) {
+		return nil, plan.Refuse("shape of labels", shape, "N×space or N×1×space with %d spatial axes", spatialAxes)
+	}
+	if sample < 0 || sample >= shape[0] {
+		return nil, plan.Refuse("sample", sample, "0 to %d", shape[0]-1)
+	}
+	if class < 0 || class > math.MaxInt32 {
+		return nil, plan.Refuse("class", class, "0 to %d", math.MaxInt32)
+	}
+	spatial := shape[lead:].Clone()
+	voxels := spatial.TotalSize()
+	out := make([]uint8, voxels)
+	err = forChunks(1, voxels, func() func(_, from, n int) error {
+		label := make([]int32, chunkVoxels)
+		return func(_, from, n int) error {
+			if err := read(label[:n], sample*voxels+from); err != nil {
+				return err
+			}
+			markEqual(out[from:from+n], label[:n], int32(class))
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tensor.New(tensor.WithShape(spatial...), tensor.WithBacking(out)), nil
+}
+
+// decider makes masks of logits, a chunk at a time.
+type decider struct {
+	rule                               PredictionRule
+	samples, channels, voxels, classes int
+	spatial                            tensor.Shape
+	data                               any // []float32 or []float64
+}
+
+func newDecider(rule PredictionRule, logits *tensor.Dense) (*decider, error) {
+	if err := checkReadable("logits", logits, tensor.Float32, tensor.Float64); err != nil {
+		return nil, err
+	}
+	shape := logits.Shape()
+	if len(shape) != 4 && len(shape) != 5 {
+		return nil, plan.Refuse("shape of logits", shape, "N×C×space with 2 or 3 spatial axes")
+	}
+	d := &decider{rule: rule, samples: shape[0], channels: shape[1], spatial: shape[2:].Clone(), data: logits.Data()}
+	d.voxels = d.spatial.TotalSize()
+	if d.channels > maxChannels {
+		return nil, plan.Refuse("channels of logits", d.channels, "at most %d", maxChannels)
+	}
+	var err error
+	d.classes, err = rule.classes(d.channels)
+	return d, err
+}
+
+// decision holds the masks of the chunk loaded last, for one goroutine.
+type decision struct {
+	d      *decider
+	n      int
+	winner []uint8   // Argmax: the class of each voxel
+	best32 []float32 // Argmax: its logit
+	best64 []float64
+	masks  []uint8 // one mask per class, chunkVoxels apart
+	out    []uint8
+}
+
+func (d *decider) decide() *decision {
+	c := &decision{d: d}
+	switch {
+	case d.rule != Argmax:
+		c.masks = make([]uint8, d.classes*chunkVoxels)
+		return c
+	case isFloat32(d.data):
+		c.best32 = make([]float32, chunkVoxels)
+	default:
+		c.best64 = make([]float64, chunkVoxels)
+	}
+	c.winner = make([]uint8, chunkVoxels)
+	c.out = make([]uint8, chunkVoxels)
+	return c
+}
+
+func isFloat32(data any) bool { _, ok := data.([]float32); return ok }
+
+// load decides the n voxels of the sample that start at from.
+func (c *decision) load(sample, from, n int) error {
+	c.n = n
+	if x, ok := c.d.data.([]float32); ok {
+		return loadDecision(c, x, c.best32, sample, from)
+	}
+	return loadDecision(c, c.d.data.([]float64), c.best64, sample, from)
+}
+
+func loadDecision[T float32 | float64](c *decision, x, best []T, sample, from int) error {
+	d := c.d
+	for channel := range d.channels {
+		at := (sample*d.channels+channel)*d.voxels + from
+		logits := x[at : at+c.n]
+		nan := -1
+		switch {
+		case d.rule == Argmax && channel == 0:
+			nan = copyFirst(best[:c.n], c.winner[:c.n], logits)
+		case d.rule == Argmax:
+			nan = keepLarger(best[:c.n], c.winner[:c.n], logits, uint8(channel))
+		case d.rule == SigmoidPerChannel:
+			nan = markPositive(c.masks[channel*chunkVoxels:][:c.n], logits)
+		case channel == 1:
+			nan = markPositive(c.masks[:c.n], logits)
+		}
+		if nan >= 0 {
+			return plan.Refuse(fmt.Sprintf("logit in channel %d of sample %d at voxel %d", channel, sample, from+nan), "NaN", "a number")
+		}
+	}
+	return nil
+}
+
+// mask returns 1 where the loaded chunk is predicted as class k, 0 elsewhere.
+// It is valid until the next call.
+func (c *decision) mask(k int) []uint8 {
+	if c.d.rule != Argmax {
+		return c.masks[k*chunkVoxels:][:c.n]
+	}
+	markEqual(c.out[:c.n], c.winner[:c.n], uint8(k))
+	return c.out[:c.n]
+}
+
+// The three kernels below return the index of a NaN, or −1.
+
+func copyFirst[T float32 | float64](best []T, winner []uint8, x []T) int {
+	nan := -1
+	for i, v := range x {
+		if v != v {
+			nan = i
+		}
+		best[i] = v
+		winner[i] = 0
+	}
+	return nan
+}
+
+func keepLarger[T float32 | float64](best []T, winner []uint8, x []T, channel uint8) int {
+	best, winner = best[:len(x)], winner[:len(x)]
+	nan := -1
+	for i, v := range x {
+		if v > best[i] {
+			best[i] = v
+			winner[i] = channel
+		} else if v != v {
+			nan = i
+		}
+	}
+	return nan
+}
+
+func markPositive[T float32 | float64](dst []uint8, x []T) int {
+	dst = dst[:len(x)]
+	nan := -1
+	for i, v := range x {
+		var one uint8
+		if v > 0 {
+			one = 1
+		} else if v != v {
+			nan = i
+		}
+		dst[i] = one
+	}
+	return nan
+}
+
+func markEqual[T uint8 | int32](dst []uint8, x []T, value T) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		var one uint8
+		if v == value {
+			one = 1
+		}
+		dst[i] = one
+	}
+}
+
+// referenceMasks reads the masks of a target: class indices where labels is set,
+// one 0/1 map per channel where maps is.
+type referenceMasks struct {
+	name             string
+	channels, voxels int
+	limit            int32 // class indices lie below it
+	labels           func(dst []int32, from int) error
+	maps             func(dst []int32, from int) error
+	ignore           []int32
+}
+
+func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore []IgnoreIndex) (*referenceMasks, error) {
+	if err := checkReadable("target", target, labelTypes...); err != nil {
+		return nil, err
+	}
+	shape := target.Shape()
+	lead := len(shape) - len(spatial)
+	indices := lead == 1 || (lead == 2 && shape[1] == 1)
+	if (!indices && !(lead == 2 && shape[1] == channels)) || shape[0] != samples || !slices.Equal(shape[lead:], spatial) {
+		return nil, plan.Refuse("shape of target", shape, "class indices %v or %v, or maps %v",
+			append(tensor.Shape{samples}, spatial...), append(tensor.Shape{samples, 1}, spatial...), append(tensor.Shape{samples, channels}, spatial...))
+	}
+	voxels := spatial.TotalSize()
+	if indices {
+		return newLabels("target", target, voxels, max(channels, 2), ignore)
+	}
+	if slices.ContainsFunc(ignore, func(i IgnoreIndex) bool { return i.Set }) {
+		return nil, plan.Refuse("ignore", ignore, "none, as the target holds maps, not class indices")
+	}
+	read, err := labelReader("target", target)
+	if err != nil {
+		return nil, err
+	}
+	return &referenceMasks{name: "target", channels: channels, voxels: voxels, maps: read}, nil
+}
+
+func newLabels(name string, labels *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*referenceMasks, error) {
+	read, err := labelReader(name, labels)
+	if err != nil {
+		return nil, err
+	}
+	r := &referenceMasks{name: name, channels: 1, voxels: voxels, limit: int32(classes), labels: read}
+	for _, v := range ignore {
+		// A label that is not of 32 bits is refused when it is read, so an
+		// ignore index outside that range has nothing to match.
+		if v.Set && v.Index >= math.MinInt32 && v.Index <= math.MaxInt32 {
+			r.ignore = append(r.ignore, int32(v.Index))
+		}
+	}
+	return r, nil
+}
+
+// referenceChunk holds the chunk of a reference loaded last, for one goroutine.
+type referenceChunk struct {
+	*referenceMasks
+	sample, from, n int
+	values          []int32
+	out             []uint8
+	valid           []uint8 // 1 where the voxel counts; nil where every one does
+	validBuffer     []uint8
+}
+
+func (r *referenceMasks) reader() *referenceChunk {
+	rr := &referenceChunk{referenceMasks: r, values: make([]int32, chunkVoxels), out: make([]uint8, chunkVoxels)}
+	if len(r.ignore) > 0 {
+		rr.validBuffer = make([]uint8, chunkVoxels)
+	}
+	return rr
+}
+
+func (r *referenceChunk) load(sample, from, n int) error {
+	r.sample, r.from, r.n = sample, from, n
+	if r.labels == nil {
+		return nil
+	}
+	values := r.values[:n]
+	if err := r.labels(values, sample*r.voxels+from); err != nil {
+		return err
+	}
+	if len(r.ignore) == 0 {
+		for i, v := range values {
+			if uint32(v) >= uint32(r.limit) {
+				return r.outside(i, v)
+			}
+		}
+		return nil
+	}
+	r.valid = r.validBuffer[:n]
+voxels:
+	for i, v := range values {
+		r.valid[i] = 1
+		for _, ignored := range r.ignore {
+			if v == ignored {
+				r.valid[i] = 0
+				continue voxels
+			}
+		}
+		if uint32(v) >= uint32(r.limit) {
+			return r.outside(i, v)
+		}
+	}
+	return nil
+}
+
+func (r *referenceChunk) outside(i int, v int32) error {
+	return plan.Refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, r.sample, r.from+i), v, "a class from 0 to %d", r.limit-1)
+}
+
+// mask returns 1 where the loaded chunk carries class k, 0 elsewhere. It is
+// valid until the next call.
+func (r *referenceChunk) mask(k int) ([]uint8, error) {
+	out, values := r.out[:r.n], r.values[:r.n]
+	if r.labels != nil {
+		markEqual(out, values, int32(k))
+		return out, nil
+	}
+	if err := r.maps(values, (r.sample*r.channels+k)*r.voxels+r.from); err != nil {
+		return nil, err
+	}
+	for i, v := range values {
+		if uint32(v) > 1 {
+			return nil, plan.Refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+i), v, "0 or 1")
+		}
+		out[i] = uint8(v)
+	}
+	return out, nil
+}
+
+// tally gathers the counts of several goroutines. Whole numbers add up to the
+// same total in any order.
+type tally struct {
+	samples, classes int
+	mu               sync.Mutex
+	shares           [][][]overlapCounts
+}
+
+// overlapCounts holds the four sums a confusion is made of.
+type overlapCounts struct{ both, prediction, reference, voxels int64 }
+
+func newTally(samples, classes int) *tally { return &tally{samples: samples, classes: classes} }
+
+// share returns counters of one goroutine's own.
+func (t *tally) share() [][]overlapCounts {
+	s := make([][]overlapCounts, t.samples)
+	for n := range s {
+		s[n] = make([]overlapCounts, t.classes)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.shares = append(t.shares, s)
+	return s
+}
+
+// add counts voxels with valid 1, or all where valid is nil.
+func (o *overlapCounts) add(prediction, reference, valid []uint8) {
+	prediction = prediction[:len(reference)]
+	var both, p, r int
+	if valid == nil {
+		for i, t := range reference {
+			both += int(prediction[i] & t)
+			p += int(prediction[i])
+			r += int(t)
+		}
+		o.voxels += int64(len(reference))
+	} else {
+		voxels := 0
+		for i, t := range reference {
+			v := valid[i]
+			both += int(prediction[i] & t & v)
+			p += int(prediction[i] & v)
+			r += int(t & v)
+			voxels += int(v)
+		}
+		o.voxels += int64(voxels)
+	}
+	o.both += int64(both)
+	o.prediction += int64(p)
+	o.reference += int64(r)
+}
+
+func (t *tally) total() Confusions {
+	out := make(Confusions, t.samples)
+	for n := range out {
+		out[n] = make([]Confusion, t.classes)
+		for k := range out[n] {
+			for _, s := range t.shares {
+				o := s[n][k]
+				out[n][k] = out[n][k].Add(Confusion{
+					TP: o.both,
+					FP: o.prediction - o.both,
+					TN: o.voxels - o.prediction - o.reference + o.both,
+					FN: o.reference - o.both,
+				})
+			}
+		}
+	}
+	return out
+}

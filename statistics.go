@@ -1,0 +1,212 @@
+package afl
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/x/afl/internal/plan"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Interval is a confidence interval of a mean.
+type Interval struct {
+	N         int     // number of values
+	Mean      float64 // their arithmetic mean
+	SD        float64 // their standard deviation, with N−1 in the denominator
+	Quantile  float64 // of Student's t with N−1 degrees of freedom
+	HalfWidth float64 // Quantile·SD/√N
+	Lower     float64 // Mean − HalfWidth
+	Upper     float64 // Mean + HalfWidth
+}
+
+// TInterval returns the two-sided confidence interval mean ± t·s/√n of the mean
+// of x, where t is the (1+confidence)/2 quantile of Student's distribution with
+// n−1 degrees of freedom and s the standard deviation with n−1. confidence lies
+// between 0 and 1, 0.95 for the usual interval.
+//
+// With one value everything but its mean is NaN: it says nothing of the spread.
+// No value, a value that is not finite, and a confidence outside (0,1) are errors.
+func TInterval(x []float64, confidence float64) (Interval, error) {
+	if !(confidence > 0 && confidence < 1) {
+		return Interval{}, plan.Refuse("confidence", confidence, "a number between 0 and 1")
+	}
+	if len(x) == 0 {
+		return Interval{}, plan.Refuse("x", "empty", "at least one value")
+	}
+	if err := checkFiniteValues("x", x); err != nil {
+		return Interval{}, err
+	}
+	n := float64(len(x))
+	ci := Interval{N: len(x)}
+	// Deviations from the first value keep the sum small, and its terms exact
+	// where all values are equal.
+	for _, v := range x {
+		ci.Mean += (v - x[0]) / n
+	}
+	ci.Mean += x[0]
+	if len(x) == 1 {
+		nan := math.NaN()
+		ci.SD, ci.Quantile, ci.HalfWidth, ci.Lower, ci.Upper = nan, nan, nan, nan, nan
+		return ci, nil
+	}
+	var squares float64
+	for _, v := range x {
+		squares += (v - ci.Mean) * (v - ci.Mean)
+	}
+	ci.SD = math.Sqrt(squares / (n - 1))
+	// The lower tail is given, as 1−confidence is exact for a confidence of at
+	// least a half and its complement is not.
+	ci.Quantile = -distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile((1 - confidence) / 2)
+	ci.HalfWidth = ci.Quantile * ci.SD / math.Sqrt(n)
+	ci.Lower, ci.Upper = ci.Mean-ci.HalfWidth, ci.Mean+ci.HalfWidth
+	if width := ci.Upper - ci.Lower; math.IsNaN(width) || math.IsInf(width, 0) {
+		return Interval{}, plan.Refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval lies in the range of float64")
+	}
+	return ci, nil
+}
+
+// WilcoxonTest is the result of a Wilcoxon signed-rank test, two-sided.
+type WilcoxonTest struct {
+	N         int     // differences that are not zero
+	Zeros     int     // differences that are zero and were dropped
+	Ties      bool    // whether some differences have equal size
+	RPlus     float64 // sum of the ranks of positive differences
+	RMinus    float64 // sum of the ranks of negative differences
+	Statistic float64 // the smaller of the two
+	// Z is the statistic in standard deviations from its mean under the null
+	// hypothesis, never positive, the variance corrected for ties; PNormal is
+	// its two-sided p-value by the normal distribution, without continuity
+	// correction. It is meant for N of some 20 and more; see PExact.
+	Z, PNormal float64
+
+	ranks []int // twice the mid-ranks, ascending
+}
+
+// MaxExactWilcoxon is the largest number of non-zero differences that
+// [WilcoxonTest.PExact] takes. At this size the normal p-value is already close,
+// and beyond some 1000 the probability 2⁻ⁿ of one pattern of signs leaves the
+// range of float64.
+const MaxExactWilcoxon = 1000
+
+// Wilcoxon tests whether x is distributed symmetrically about the median given.
+//
+// Differences d = x − median of zero are dropped (Wilcoxon's own treatment), and
+// equal |d| share the mean of their ranks. Differences are taken in float64:
+// 0.75−0.7 and 0.7−0.65 are not a tie there. A value that is not finite, and no
+// difference other than zero, are errors.
+//
+// F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
+// 1 (1945) 80–83.
+func Wilcoxon(x []float64, median float64) (*WilcoxonTest, error) {
+	if err := checkFiniteValues("x", x); err != nil {
+		return nil, err
+	}
+	if math.IsNaN(median) || math.IsInf(median, 0) {
+		return nil, plan.Refuse("median", median, "a finite number")
+	}
+	d := make([]float64, len(x))
+	for i, v := range x {
+		d[i] = v - median
+	}
+	return signedRank(d)
+}
+
+// WilcoxonPaired tests whether the differences x[i] − y[i] of paired values are
+// distributed symmetrically about zero; see [Wilcoxon].
+func WilcoxonPaired(x, y []float64) (*WilcoxonTest, error) {
+	if len(x) != len(y) {
+		return nil, plan.Refuse("length of y", len(y), "%d, that of x", len(x))
+	}
+	if err := checkFiniteValues("x", x); err != nil {
+		return nil, err
+	}
+	if err := checkFiniteValues("y", y); err != nil {
+		return nil, err
+	}
+	d := make([]float64, len(x))
+	for i, v := range x {
+		d[i] = v - y[i]
+	}
+	return signedRank(d)
+}
+
+func signedRank(d []float64) (*WilcoxonTest, error) {
+	if err := checkFiniteValues("difference", d); err != nil {
+		return nil, err
+	}
+	kept := slices.DeleteFunc(slices.Clone(d), func(v float64) bool { return v == 0 })
+	w := &WilcoxonTest{N: len(kept), Zeros: len(d) - len(kept)}
+	if w.N == 0 {
+		return nil, plan.Refuse("x", fmt.Sprintf("%d differences, all zero", len(d)), "at least one difference that is not zero")
+	}
+	slices.SortFunc(kept, func(a, b float64) int { return cmp.Compare(math.Abs(a), math.Abs(b)) })
+
+	// Ranks are doubled: mid-ranks become whole numbers, and their sums exact.
+	w.ranks = make([]int, w.N)
+	var plus, minus int
+	var tied float64 // Σ(c³−c) over the groups of c equal sizes
+	for first := 0; first < w.N; {
+		end := first + 1
+		for end < w.N && math.Abs(kept[end]) == math.Abs(kept[first]) {
+			end++
+		}
+		twiceRank := first + 1 + end // the mean of the ranks first+1 … end, doubled
+		for i := first; i < end; i++ {
+			w.ranks[i] = twiceRank
+			if kept[i] > 0 {
+				plus += twiceRank
+			} else {
+				minus += twiceRank
+			}
+		}
+		c := float64(end - first)
+		tied += c*c*c - c
+		w.Ties = w.Ties || end-first > 1
+		first = end
+	}
+	w.RPlus, w.RMinus = float64(plus)/2, float64(minus)/2
+	w.Statistic = min(w.RPlus, w.RMinus)
+	n := float64(w.N)
+	sd := math.Sqrt((n*(n+1)*(2*n+1) - tied/2) / 24)
+	w.Z = (w.Statistic - n*(n+1)/4) / sd
+	w.PNormal = math.Erfc(-w.Z / math.Sqrt2)
+	return w, nil
+}
+
+// PExact returns the exact two-sided p-value 2·P(R ≤ Statistic), at most 1,
+// where R is the rank sum under all 2ᴺ equally likely patterns of signs, with
+// the mid-ranks as they are, so it holds with ties too. It takes time of order
+// N³; N above [MaxExactWilcoxon] is an error, and PNormal the value to use.
+func (w *WilcoxonTest) PExact() (float64, error) {
+	if w.N > MaxExactWilcoxon {
+		return 0, plan.Refuse("N", w.N, "at most %d for the exact p-value", MaxExactWilcoxon)
+	}
+	// p[s] is the probability of the doubled rank sum s after the ranks so far.
+	// Only sums up to the statistic are needed, and no sum depends on larger ones.
+	p := make([]float64, int(2*w.Statistic)+1)
+	p[0] = 1
+	for _, r := range w.ranks {
+		for s := len(p) - 1; s >= r; s-- {
+			p[s] = (p[s] + p[s-r]) / 2
+		}
+		for s := range min(r, len(p)) {
+			p[s] /= 2
+		}
+	}
+	var total float64
+	for _, v := range p {
+		total += v
+	}
+	return min(1, 2*total), nil
+}
+
+func checkFiniteValues(name string, x []float64) error {
+	for i, v := range x {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return plan.Refuse(fmt.Sprintf("element %d of %s", i, name), v, "a finite number")
+		}
+	}
+	return nil
+}
