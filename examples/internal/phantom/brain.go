@@ -1,0 +1,118 @@
+package phantom
+
+import "math/rand/v2"
+
+// brain is a made-up brain MRI after skull stripping: grey and white matter,
+// two ventricles, tumours, and zero outside. Channels are FLAIR, T1, T1 after
+// contrast agent, T2, in arbitrary units.
+type brain struct {
+	shape      ellipsoid
+	ventricles [2]ellipsoid
+	lesions    []lesion
+	folds      field // of the cortex
+	texture    field
+	coil       field
+}
+
+// The regions of a tumour, as BraTS codes them.
+const (
+	necroticCore    = 1
+	oedema          = 2
+	enhancingTumour = 4
+)
+
+// Depths at which the regions of a tumour meet.
+const (
+	coreDepth      = -0.6
+	enhancingDepth = -0.35
+)
+
+// The tissues' intensities in FLAIR, T1, T1 after contrast agent, T2.
+var (
+	whiteMatter = [4]float64{360, 720, 740, 340}
+	greyMatter  = [4]float64{430, 560, 580, 470}
+	fluid       = [4]float64{130, 220, 230, 900}
+	swelling    = [4]float64{690, 480, 500, 740}
+	enhancing   = [4]float64{600, 520, 1050, 620}
+	necrosis    = [4]float64{480, 330, 350, 820}
+)
+
+// newBrain draws a brain with a number of tumours that fills a grid's field of
+// view.
+func newBrain(rng *rand.Rand, g grid, lesions int) *brain {
+	half := g.half()
+	s := min(half[0], half[1], half[2]) / 24
+	vary := func() float64 { return 0.84 + 0.1*rng.Float64() }
+	b := &brain{
+		shape:   ellipsoid{radius: point{half[0] * vary(), half[1] * vary(), half[2] * vary()}},
+		folds:   field{rng.Uint64(), 5 * s},
+		texture: field{rng.Uint64(), 6 * s},
+		coil:    field{rng.Uint64(), 45 * s},
+	}
+	for side := range b.ventricles {
+		sign := float64(2*side - 1)
+		b.ventricles[side] = ellipsoid{
+			centre: point{sign * 0.16 * half[0], 0.05 * half[1], 0.1 * half[2]},
+			radius: point{0.08 * half[0], 0.28 * half[1], 0.16 * half[2]},
+		}
+	}
+	size := s * logUniform(rng, 5.5, 12)
+	for range lesions {
+		b.lesions = append(b.lesions, newLesion(rng, g.nearest(b.shape.inside(rng, -0.3)), size))
+		size = s * logUniform(rng, 3, 6) // the others are smaller
+	}
+	return b
+}
+
+// inside reports whether a point is brain; what is not was stripped.
+func (b *brain) inside(at point) bool { return b.shape.depth(at) < 0 }
+
+// label is the tumour's region at a point, 0 outside every tumour.
+func (b *brain) label(at point) float64 {
+	if !b.inside(at) {
+		return 0
+	}
+	depth := 1.0
+	for _, l := range b.lesions {
+		depth = min(depth, l.depth(at))
+	}
+	switch {
+	case depth < coreDepth:
+		return necroticCore
+	case depth < enhancingDepth:
+		return enhancingTumour
+	case depth < 0:
+		return oedema
+	}
+	return 0
+}
+
+// values returns the four channels at a point, before noise.
+func (b *brain) values(at point) []float64 {
+	out := make([]float64, 4)
+	if !b.inside(at) {
+		return out
+	}
+	// Grey matter is the rind of the brain, its inner edge folded.
+	white := 1 - blend(-0.16+0.12*b.folds.octaves(at)-b.shape.depth(at), 0.06)
+	var wet float64
+	for _, v := range b.ventricles {
+		wet = max(wet, blend(v.depth(at), 0.2))
+	}
+	texture, coil := b.texture.octaves(at), b.coil.at(at)
+	for c := range out {
+		x := mixTo(whiteMatter[c], greyMatter[c], white)
+		x = mixTo(x, fluid[c], wet) * (1 + 0.06*texture)
+		for _, l := range b.lesions {
+			d := l.depth(at)
+			y := mixTo(swelling[c], enhancing[c], blend(d-enhancingDepth, 0.06))
+			y = mixTo(y, necrosis[c], blend(d-coreDepth, 0.06))
+			x = mixTo(x, y*(1+0.08*texture), l.contrast*blend(d, 0.1))
+		}
+		out[c] = x * (1 + 0.12*coil)
+	}
+	return out
+}
+
+// brainNoise is the standard deviation of the noise in each channel.
+var brainNoise = []float64{24, 24, 24, 24}

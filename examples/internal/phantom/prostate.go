@@ -1,0 +1,78 @@
+package phantom
+
+import "math/rand/v2"
+
+// prostate is a made-up prostate MRI: a gland of two zones in pelvic tissue.
+// T2W is in arbitrary units, ADC in µm²/s, and the high-b-value DWI (HBV) in
+// arbitrary units, each near what scanners give.
+type prostate struct {
+	gland, transition ellipsoid
+	lesions           []lesion
+	grades            []float64 // the label of each lesion, 2 … 5
+	pelvis, nodules   field
+	coil              field // uneven sensitivity of the receiving coil
+}
+
+// newProstate draws a prostate with a number of lesions that fills a grid's
+// field of view.
+func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
+	half := g.half()
+	s := min(half[0], half[1], half[2]) / 32
+	vary := func() float64 { return 0.9 + 0.2*rng.Float64() }
+	p := &prostate{
+		gland:   ellipsoid{radius: point{0.62 * half[0] * vary(), 0.62 * half[1] * vary(), 0.66 * half[2] * vary()}},
+		pelvis:  field{rng.Uint64(), 12 * s},
+		nodules: field{rng.Uint64(), 7 * s},
+		coil:    field{rng.Uint64(), 60 * s},
+	}
+	for i := range p.gland.centre {
+		p.gland.centre[i] = 0.08 * half[i] * (2*rng.Float64() - 1)
+	}
+	p.transition = p.gland
+	for i := range p.transition.radius {
+		p.transition.radius[i] *= 0.62
+	}
+	p.transition.centre[1] -= 0.22 * p.gland.radius[1] // the transition zone lies in front
+	for range lesions {
+		centre := g.nearest(p.gland.inside(rng, -0.2))
+		p.lesions = append(p.lesions, newLesion(rng, centre, s*logUniform(rng, 3.5, 9)))
+		p.grades = append(p.grades, float64(2+rng.IntN(4)))
+	}
+	return p
+}
+
+// label is the grade of the lesion at a point, 0 outside every lesion.
+func (p *prostate) label(at point) float64 {
+	for i, l := range p.lesions {
+		if l.depth(at) < 0 {
+			return p.grades[i]
+		}
+	}
+	return 0
+}
+
+// values returns T2W, ADC and HBV at a point, before noise.
+func (p *prostate) values(at point) []float64 {
+	pelvis := p.pelvis.octaves(at)
+	t2w, adc, hbv := 230+110*pelvis, 1050+250*pelvis, 28+9*pelvis
+
+	gland := blend(p.gland.depth(at), 0.05)
+	nodules := p.nodules.octaves(at)
+	peripheral := [3]float64{480 + 50*nodules, 1700 + 130*nodules, 42 - 5*nodules}
+	transition := [3]float64{340 + 130*nodules, 1350 + 200*nodules, 46 - 8*nodules}
+	inner := blend(p.transition.depth(at), 0.08)
+	t2w = mixTo(t2w, mixTo(peripheral[0], transition[0], inner), gland)
+	adc = mixTo(adc, mixTo(peripheral[1], transition[1], inner), gland)
+	hbv = mixTo(hbv, mixTo(peripheral[2], transition[2], inner), gland)
+
+	// A lesion is dark on T2W, dark on ADC and bright on HBV; benign nodules
+	// above are dark too, but less so on ADC.
+	for _, l := range p.lesions {
+		w := l.contrast * blend(l.depth(at), 0.12)
+		t2w, adc, hbv = mixTo(t2w, 220, w), mixTo(adc, 720, w), mixTo(hbv, 105, w)
+	}
+	return []float64{t2w * (1 + 0.15*p.coil.at(at)), adc, hbv * (1 + 0.1*p.coil.at(at))}
+}
+
+// prostateNoise is the standard deviation of the noise in T2W, ADC and HBV.
+var prostateNoise = []float64{22, 90, 6}
