@@ -1,0 +1,309 @@
+package afl
+
+import (
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// Form is a reading of the Adaptive Focal Loss.
+type Form uint8
+
+const (
+	// FormReleased is what the authors' released code computes, and the default:
+	// two channels, each a sigmoid against its one-hot map, γ = γ_va + γ_mSa,
+	// and the factor W_0 = 1−γ_va (the background's share) on all of channel 0
+	// and W_1 = γ_va on all of channel 1. It scales the two output maps rather
+	// than the two classes: within a channel foreground and background weigh the
+	// same, and the foreground channel weighs little where the tumour is small.
+	FormReleased Form = iota
+	// FormPaper is the formula of the paper, −α·(1−p_t)^γ·log p_t with the alpha
+	// of AlphaMode, for one channel or two.
+	FormPaper
+	// FormMulticlass is this package's extension to any number of classes. Every
+	// class c > 0 has a focusing parameter of its own, γ_c = r_c + s_c, from its
+	// share r_c of the voxels and the smoothness s_c of its own mask, and
+	// α_c = 1−r_c; class 0 has the γ and the share of the union of the others,
+	// α_0 = γ_va. By sigmoid channel c's positives are multiplied by α_c and its
+	// negatives by 1−α_c, by softmax class c is multiplied by α_c. With one or
+	// two channels it equals FormPaper with AlphaBalanced.
+	FormMulticlass
+)
+
+var formNames = [...]string{"released", "paper", "multiclass"}
+
+func (f Form) String() string { return name(formNames[:], int(f), "Form") }
+
+// AlphaMode says what the paper's single alpha multiplies.
+type AlphaMode uint8
+
+const (
+	// AlphaScalar multiplies everything by α_va = 1−γ_va, as the paper's formula
+	// says: a constant for each image, which does not balance the classes.
+	AlphaScalar AlphaMode = iota
+	// AlphaBalanced multiplies foreground voxels by α_va and background voxels
+	// by 1−α_va, the usual reading of a focal loss's alpha.
+	AlphaBalanced
+)
+
+var alphaModeNames = [...]string{"scalar", "balanced"}
+
+func (m AlphaMode) String() string { return name(alphaModeNames[:], int(m), "AlphaMode") }
+
+// StatsMode says over which samples the label's statistics are taken. The three
+// coincide for a batch of one.
+type StatsMode uint8
+
+const (
+	// StatsReleased pools the voxel counts over the batch and takes the
+	// smoothness of sample 0 alone, as the released code does.
+	StatsReleased StatsMode = iota
+	// StatsPooled pools the voxel counts over the batch and takes the mean of
+	// the samples' smoothness.
+	StatsPooled
+	// StatsPerSample gives each sample its own γ and weights.
+	StatsPerSample
+)
+
+var statsModeNames = [...]string{"released", "pooled", "per-sample"}
+
+func (m StatsMode) String() string { return name(statsModeNames[:], int(m), "StatsMode") }
+
+// Smoothness says how the gradient magnitude of the label is averaged.
+type Smoothness uint8
+
+const (
+	// SmoothnessWholeImage is the mean over all voxels, γ_mSa of paper and code.
+	SmoothnessWholeImage Smoothness = iota
+	// SmoothnessBoundary is the mean over the voxels whose gradient is not zero,
+	// 0 if there are none. It does not shrink with the tumour's share of the image.
+	SmoothnessBoundary
+)
+
+var smoothnessNames = [...]string{"whole-image", "boundary"}
+
+func (s Smoothness) String() string { return name(smoothnessNames[:], int(s), "Smoothness") }
+
+// AdaptiveFocal is A-FL, the size- and smoothness-aware Adaptive Focal Loss
+// (Islam et al., arXiv 2407.09828): a [Focal] loss whose focusing parameter and
+// weights come from each image's own label,
+//
+//	γ = γ_va + γ_mSa,  γ_va = foreground/(foreground + background),
+//	γ_mSa = mean over the voxels of |∇ mask|,  α_va = 1 − γ_va,
+//
+// where the mask is label ≠ 0 and ∇ is in voxels ([LabelStats]). The element is
+// that of Focal, multiplied by what Form says; Weight multiplies on top. Nothing
+// is differentiated through γ or the weights.
+//
+// An empty mask has γ = 0 and α_va = 1, a full one γ_va = 1 and α_va = 0; both
+// are finite in every form. (The released code gives NaN for both; FormReleased
+// takes the limit.) Ignored voxels are background in the mask and count neither
+// in the shares nor in the mean. For a target of maps the mask is the largest
+// value of the channels above 0, or the only channel; soft values make soft
+// shares.
+type AdaptiveFocal struct {
+	Options
+	// Form defaults to FormReleased.
+	Form Form
+	// Activation is Sigmoid (default), or Softmax in the other forms.
+	Activation Activation
+	// AlphaMode is for FormPaper, default AlphaScalar.
+	AlphaMode AlphaMode
+	// Stats defaults to StatsReleased.
+	Stats StatsMode
+	// Smoothness defaults to SmoothnessWholeImage.
+	Smoothness Smoothness
+	// Binarize, true by default, reads class indices above 1 as 1. It has no
+	// effect in FormMulticlass and on maps.
+	Binarize bool
+}
+
+// NewAdaptiveFocal returns A-FL as released, reduced to the mean: row "A-FL" of
+// the paper's comparison.
+func NewAdaptiveFocal() AdaptiveFocal {
+	return AdaptiveFocal{Options: defaultOptions(), Binarize: true}
+}
+
+// NewAdaptiveFocalPaper returns A-FL as the paper's formula has it, by sigmoid,
+// with statistics of each sample.
+func NewAdaptiveFocalPaper() AdaptiveFocal {
+	l := NewAdaptiveFocal()
+	l.Form, l.Stats = FormPaper, StatsPerSample
+	return l
+}
+
+// NewAdaptiveFocalMulticlass returns A-FL for any number of classes, by softmax,
+// with statistics of each sample.
+func NewAdaptiveFocalMulticlass() AdaptiveFocal {
+	l := NewAdaptiveFocal()
+	l.Form, l.Activation, l.Stats = FormMulticlass, Softmax, StatsPerSample
+	return l
+}
+
+// Eval implements [Loss].
+func (l AdaptiveFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error) {
+	return eval(l, logits, target, grad, opts)
+}
+
+func (l AdaptiveFocal) binarise() bool { return l.Binarize && l.Form != FormMulticlass }
+
+// AdaptiveParameters are what A-FL derives from a sample's label.
+type AdaptiveParameters struct {
+	GammaVa  float64 // foreground share
+	GammaMSa float64 // smoothness
+	AlphaVa  float64 // 1 − GammaVa
+	// Gamma, Positive and Negative are by channel: the focusing parameter and
+	// the factors of the channel's positive and negative voxels, without Weight.
+	Gamma, Positive, Negative []float64
+}
+
+// Parameters returns the parameters that the loss would use for each sample of
+// a batch, for logging and study. The arguments are those of Eval.
+func (l AdaptiveFocal) Parameters(logits, target *tensor.Dense) ([]AdaptiveParameters, error) {
+	in, err := newInput(logits, target, nil, l.IgnoreIndex, l.binarise())
+	if err != nil {
+		return nil, err
+	}
+	return l.parameters(in)
+}
+
+func (l AdaptiveFocal) check(channels int) error {
+	switch {
+	case l.Form > FormMulticlass:
+		return plan.Refuse("Form", l.Form, "released, paper or multiclass")
+	case l.AlphaMode > AlphaBalanced:
+		return plan.Refuse("AlphaMode", l.AlphaMode, "scalar or balanced")
+	case l.Stats > StatsPerSample:
+		return plan.Refuse("Stats", l.Stats, "released, pooled or per-sample")
+	case l.Smoothness > SmoothnessBoundary:
+		return plan.Refuse("Smoothness", l.Smoothness, "whole-image or boundary")
+	case l.Activation > Softmax:
+		return plan.Refuse("Activation", l.Activation, "sigmoid or softmax")
+	case l.Form == FormReleased && channels != 2:
+		return plan.Refuse("channels of logits", channels, "2 in the released form (use FormPaper or FormMulticlass)")
+	case l.Form == FormReleased && l.Activation != Sigmoid:
+		return plan.Refuse("Activation", l.Activation, "sigmoid in the released form")
+	case l.Form == FormPaper && channels > 2:
+		return plan.Refuse("channels of logits", channels, "1 or 2 in the paper's form (use FormMulticlass)")
+	}
+	return nil
+}
+
+func (l AdaptiveFocal) parameters(in *input) ([]AdaptiveParameters, error) {
+	n, c := in.batch.N, in.batch.C
+	if err := l.check(c); err != nil {
+		return nil, err
+	}
+	st, err := in.stats(plan.StatsRequest{Smoothness: true, PerClass: l.Form == FormMulticlass})
+	if err != nil {
+		return nil, err
+	}
+	params := make([]AdaptiveParameters, n)
+	for i := range params {
+		p := AdaptiveParameters{
+			Gamma: make([]float64, c), Positive: make([]float64, c), Negative: make([]float64, c),
+		}
+		p.GammaVa = l.share(st, i, func(n int) float64 { return st.Foreground[n] })
+		p.GammaMSa = l.smoothness(st, i, 0)
+		p.AlphaVa = 1 - p.GammaVa
+		for ch := range c {
+			p.Gamma[ch] = p.GammaVa + p.GammaMSa
+			foreground := ch > 0 || c == 1
+			switch {
+			case l.Form == FormReleased:
+				w := p.AlphaVa
+				if foreground {
+					w = p.GammaVa
+				}
+				p.Positive[ch], p.Negative[ch] = w, w
+			case l.Form == FormPaper && l.AlphaMode == AlphaScalar:
+				p.Positive[ch], p.Negative[ch] = p.AlphaVa, p.AlphaVa
+			default:
+				alpha := p.AlphaVa
+				if l.Form == FormMulticlass && c > 1 && foreground {
+					r := l.share(st, i, func(n int) float64 { return st.Count[n*c+ch] })
+					p.Gamma[ch] = r + l.smoothness(st, i, ch)
+					alpha = 1 - r
+				}
+				if !foreground {
+					alpha = p.GammaVa // the background's positives are the others' negatives
+				}
+				p.Positive[ch], p.Negative[ch] = alpha, 1-alpha
+			}
+		}
+		params[i] = p
+	}
+	return params, nil
+}
+
+// share returns a class's share of the voxels that are not ignored, as seen by
+// sample i; 0 where all are ignored.
+func (l AdaptiveFocal) share(st *plan.Stats, i int, count func(n int) float64) float64 {
+	lo, hi := i, i+1
+	if l.Stats != StatsPerSample {
+		lo, hi = 0, len(st.Valid)
+	}
+	var class, all float64
+	for n := lo; n < hi; n++ {
+		class += count(n)
+		all += st.Valid[n]
+	}
+	if all == 0 {
+		return 0
+	}
+	// The share of soft maps may leave [0,1] by rounding.
+	return max(0, min(class/all, 1))
+}
+
+// smoothness returns the mean gradient magnitude of mask k as seen by sample i.
+func (l AdaptiveFocal) smoothness(st *plan.Stats, i, k int) float64 {
+	one := func(n int) float64 {
+		over := st.Valid[n]
+		if l.Smoothness == SmoothnessBoundary {
+			over = st.Boundary[n*st.K+k]
+		}
+		if over == 0 {
+			return 0
+		}
+		return st.Magnitude[n*st.K+k] / over
+	}
+	switch l.Stats {
+	case StatsReleased:
+		return one(0)
+	case StatsPooled:
+		total := 0.0
+		for n := range st.Valid {
+			total += one(n)
+		}
+		return total / float64(len(st.Valid))
+	default:
+		return one(i)
+	}
+}
+
+func (l AdaptiveFocal) plan(in *input) (*plan.Plan, error) {
+	c := in.batch.C
+	first := l.first(c)
+	w, err := perChannel("Weight", l.Weight, c-first)
+	if err != nil {
+		return nil, err
+	}
+	params, err := l.parameters(in)
+	if err != nil {
+		return nil, err
+	}
+	activation := plan.Sigmoid
+	if l.Activation == Softmax {
+		activation = plan.Softmax
+	}
+	p := in.newPointwise(activation, w)
+	for n, q := range params {
+		for ch := first; ch < c; ch++ {
+			k := n*c + ch
+			p.Gamma[k] = q.Gamma[ch]
+			p.Pos[k] *= q.Positive[ch]
+			p.Neg[k] *= q.Negative[ch]
+		}
+	}
+	p.Scale, err = in.pointwiseScale(l.Reduction, c-first)
+	return &plan.Plan{Pointwise: p}, err
+}

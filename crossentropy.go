@@ -1,0 +1,128 @@
+package afl
+
+import (
+	"math"
+
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// CrossEntropy is the cross-entropy, by softmax
+//
+//	E = −Σ_c w_c·((1−ε)·t_c + ε/C)·log p_c,  p = softmax(x)
+//
+// one element a voxel, or by sigmoid (binary cross-entropy)
+//
+//	e_c = w_c·(pw_c·t_c·softplus(−x_c) + (1−t_c)·softplus(x_c))
+//
+// one element a voxel and channel, where ε is LabelSmoothing, w is Weight and pw
+// is PosWeight. With one channel the softmax loss is 0.
+//
+// [ReduceMean] of the softmax form with class indices divides by Σ w_y over the
+// voxels that are not ignored; with maps it divides by the number of voxels.
+// Without the background class 0 has weight 0. These are PyTorch's
+// CrossEntropyLoss and BCEWithLogitsLoss.
+type CrossEntropy struct {
+	Options
+	// Activation is Softmax or Sigmoid.
+	Activation Activation
+	// LabelSmoothing ε is in [0,1], default 0. Softmax only.
+	LabelSmoothing float64
+	// PosWeight multiplies the positive term of each channel; one number for
+	// all, or one for each channel that takes part; nil means 1. Sigmoid only.
+	PosWeight []float64
+}
+
+// NewCrossEntropy returns the softmax cross-entropy without weights, reduced to
+// the mean: row "CE" of the paper's comparison.
+func NewCrossEntropy() CrossEntropy {
+	return CrossEntropy{Options: defaultOptions(), Activation: Softmax}
+}
+
+// NewBinaryCrossEntropy returns the sigmoid cross-entropy of every channel
+// against its own mask, without weights, reduced to the mean.
+func NewBinaryCrossEntropy() CrossEntropy {
+	return CrossEntropy{Options: defaultOptions(), Activation: Sigmoid}
+}
+
+// Eval implements [Loss].
+func (l CrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error) {
+	return eval(l, logits, target, grad, opts)
+}
+
+func (l CrossEntropy) plan(in *input) (*plan.Plan, error) {
+	first := l.first(in.batch.C)
+	kept := in.batch.C - first
+	w, err := perChannel("Weight", l.Weight, kept)
+	if err != nil {
+		return nil, err
+	}
+	if l.Activation == Sigmoid {
+		if l.LabelSmoothing != 0 {
+			return nil, plan.Refuse("LabelSmoothing", l.LabelSmoothing, "0 with the sigmoid")
+		}
+		pos, err := perChannel("PosWeight", l.PosWeight, kept)
+		if err != nil {
+			return nil, err
+		}
+		p := in.newPointwise(plan.Sigmoid, w)
+		copy(p.CE[first:], pos)
+		r := l.Reduction
+		if r == ReduceSpatialMeanSum {
+			r = ReduceSum
+		}
+		p.Scale, err = in.pointwiseScale(r, kept)
+		return &plan.Plan{Pointwise: p}, err
+	}
+	if l.Activation != Softmax {
+		return nil, plan.Refuse("Activation", l.Activation, "softmax or sigmoid")
+	}
+	if len(l.PosWeight) != 0 {
+		return nil, plan.Refuse("PosWeight", l.PosWeight, "none with the softmax")
+	}
+	if err := checkNumber("LabelSmoothing", l.LabelSmoothing, 1); err != nil {
+		return nil, err
+	}
+	p := in.newPointwise(plan.Softmax, w)
+	p.Smoothing = l.LabelSmoothing
+	p.PerVoxel = true
+	switch l.Reduction {
+	case ReduceMean:
+		p.Scale, err = l.meanScale(in, w, first)
+	case ReduceVoxelMean:
+		p.Scale, err = in.pointwiseScale(ReduceVoxelMean, kept)
+	}
+	return &plan.Plan{Pointwise: p}, err
+}
+
+// meanScale is 1 over the denominator of PyTorch's mean.
+func (l CrossEntropy) meanScale(in *input, w []float64, first int) (float64, error) {
+	if in.batch.Target.Dense {
+		return in.pointwiseScale(ReduceVoxelMean, 0)
+	}
+	if len(l.Weight) == 0 && first == 0 {
+		voxels, err := in.validVoxels()
+		return 1 / voxels, err
+	}
+	st, err := in.stats(plan.StatsRequest{})
+	if err != nil {
+		return 0, err
+	}
+	var total, voxels float64
+	for n := range in.batch.N {
+		voxels += st.Valid[n]
+		for k, wk := range w {
+			total += wk * st.Count[n*in.batch.C+first+k]
+		}
+	}
+	if in.batch.C == 1 {
+		total = w[0] * voxels // the only class of a softmax over one channel
+	}
+	switch {
+	case voxels == 0:
+		return math.Inf(1), nil // the mean of nothing: NaN, as in PyTorch
+	case total == 0:
+		return 0, nil // every label has weight 0
+	}
+	return 1 / total, nil
+}

@@ -1,0 +1,121 @@
+package afl
+
+import (
+	"math"
+
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// Focal is the focal loss (Lin et al., "Focal Loss for Dense Object Detection",
+// 2017, eq. 5), −α_t·(1−p_t)^γ·log p_t, in MONAI's reading of it. By sigmoid,
+// with s = 2t−1 and σ the logistic function,
+//
+//	e_c = w_c·α_t·[t·softplus(−x) + (1−t)·softplus(x)]·σ(−s·x)^γ
+//
+// and by softmax
+//
+//	e_c = −w_c·α_c·t_c·(1−p_c)^γ·log p_c.
+//
+// γ = 0 is the cross-entropy. Gradients are finite for every γ ≥ 0, also below
+// 1. With one channel the softmax loss is 0. [ReduceMean] divides by N·C'·V, so
+// that the softmax form, of whose channels one a voxel contributes, is C' times
+// smaller than a mean over voxels ([ReduceVoxelMean]).
+type Focal struct {
+	Options
+	// Activation is Sigmoid (default) or Softmax.
+	Activation Activation
+	// Gamma is the focusing parameter γ ≥ 0, default 2.
+	Gamma float64
+	// Alpha balances positives and negatives, each entry in [0,1]; nil means no
+	// balance. By sigmoid positives are multiplied by α and negatives by 1−α.
+	// By softmax one number multiplies channel 0 by 1−α and the others by α (and
+	// is ignored without the background, as in MONAI); a number for each channel
+	// that takes part multiplies its channel.
+	Alpha []float64
+	// SoftmaxAfterDrop, false by default, is MONAI's order where the background
+	// is left out: channel 0 is dropped before the softmax, which then
+	// normalises over the rest. Two channels leave one, and a loss of 0.
+	SoftmaxAfterDrop bool
+}
+
+// NewFocal returns the sigmoid focal loss with γ = 2 and no α, reduced to the
+// mean: row "FL" of the paper's comparison.
+func NewFocal() Focal {
+	return Focal{Options: defaultOptions(), Gamma: 2}
+}
+
+// Eval implements [Loss].
+func (l Focal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error) {
+	return eval(l, logits, target, grad, opts)
+}
+
+func (l Focal) plan(in *input) (*plan.Plan, error) {
+	first := l.first(in.batch.C)
+	kept := in.batch.C - first
+	w, err := perChannel("Weight", l.Weight, kept)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNumber("Gamma", l.Gamma, math.Inf(1)); err != nil {
+		return nil, err
+	}
+	var p *plan.Pointwise
+	switch l.Activation {
+	case Sigmoid:
+		p = in.newPointwise(plan.Sigmoid, w)
+	case Softmax:
+		p = in.newPointwise(plan.Softmax, w)
+		if l.SoftmaxAfterDrop {
+			p.SoftmaxFrom = first
+		}
+	default:
+		return nil, plan.Refuse("Activation", l.Activation, "sigmoid or softmax")
+	}
+	if err := l.applyAlpha(in, p, first); err != nil {
+		return nil, err
+	}
+	for i := range p.Gamma {
+		p.Gamma[i] = l.Gamma
+	}
+	p.Scale, err = in.pointwiseScale(l.Reduction, kept)
+	return &plan.Plan{Pointwise: p}, err
+}
+
+// applyAlpha multiplies the factors of positives and negatives by α and 1−α.
+func (l Focal) applyAlpha(in *input, p *plan.Pointwise, first int) error {
+	if len(l.Alpha) == 0 {
+		return nil
+	}
+	c := in.batch.C
+	alpha, err := perChannel("Alpha", l.Alpha, c-first)
+	if err != nil {
+		return err
+	}
+	for _, a := range alpha {
+		if err := checkNumber("Alpha", a, 1); err != nil {
+			return err
+		}
+	}
+	single := len(l.Alpha) == 1
+	for i := range p.Pos {
+		ch := i % c
+		if ch < first {
+			continue
+		}
+		a := alpha[ch-first]
+		if l.Activation == Sigmoid {
+			p.Pos[i] *= a
+			p.Neg[i] *= 1 - a
+			continue
+		}
+		switch {
+		case single && first > 0:
+		case single && ch == 0 && c > 1:
+			p.Pos[i] *= 1 - a
+		default:
+			p.Pos[i] *= a
+		}
+	}
+	return nil
+}

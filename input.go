@@ -1,0 +1,278 @@
+package afl
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// input is a checked call: the batch and the backend it lives on.
+type input struct {
+	batch   plan.Batch
+	spatial []int
+	backend plan.Backend
+	counted *plan.Stats // label statistics that were asked for already
+}
+
+// newInput checks the tensors of a call.
+func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, binarise bool) (*input, error) {
+	backend, err := checkLogits(logits)
+	if err != nil {
+		return nil, err
+	}
+	shape := logits.Shape()
+	in := &input{backend: backend, spatial: slices.Clone(shape[2:])}
+	in.batch = plan.Batch{N: shape[0], C: shape[1], V: product(in.spatial), Space: space3(in.spatial), Logits: logits}
+	in.batch.Target, err = in.checkTarget(target, ignore, binarise)
+	if err != nil {
+		return nil, err
+	}
+	if voxelWeight == nil {
+		return in, nil
+	}
+	if err := in.checkTensor("voxel weight", voxelWeight, tensor.Float32, tensor.Float64); err != nil {
+		return nil, err
+	}
+	if !in.isPerVoxel(voxelWeight.Shape()) {
+		return nil, plan.Refuse("shape of voxel weight", voxelWeight.Shape(), "%v", in.perVoxelShape())
+	}
+	in.batch.VoxelWeight = voxelWeight
+	return in, nil
+}
+
+// space3 puts a 1 before the axes of a 2-D image.
+func space3(spatial []int) (s [3]int) {
+	s[0] = 1
+	copy(s[3-len(spatial):], spatial)
+	return s
+}
+
+func product(s []int) int {
+	p := 1
+	for _, v := range s {
+		p *= v
+	}
+	return p
+}
+
+func (in *input) perVoxelShape() []int {
+	return append([]int{in.batch.N}, in.spatial...)
+}
+
+// isPerVoxel reports whether a shape is N×space or N×1×space.
+func (in *input) isPerVoxel(shape tensor.Shape) bool {
+	if len(shape) == 0 || shape[0] != in.batch.N {
+		return false
+	}
+	rest := shape[1:]
+	if len(rest) == len(in.spatial)+1 && rest[0] == 1 {
+		rest = rest[1:]
+	}
+	return slices.Equal(rest, in.spatial)
+}
+
+func checkLogits(logits *tensor.Dense) (plan.Backend, error) {
+	if logits == nil {
+		return nil, plan.Refuse("logits", "nil", "a tensor")
+	}
+	backend, err := backendOf("logits", logits)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLayout("logits", logits, tensor.Float32, tensor.Float64); err != nil {
+		return nil, err
+	}
+	if d := logits.Dims(); d != 4 && d != 5 {
+		return nil, plan.Refuse("shape of logits", logits.Shape(), "N×C×H×W or N×C×X×Y×Z")
+	}
+	if product(logits.Shape()) == 0 {
+		return nil, plan.Refuse("shape of logits", logits.Shape(), "no axis of size 0")
+	}
+	return backend, nil
+}
+
+// backendOf finds the backend of a tensor's engine.
+func backendOf(name string, t *tensor.Dense) (plan.Backend, error) {
+	switch e := t.Engine().(type) {
+	case plan.Backend:
+		return e, nil
+	case tensor.StdEng, tensor.Float32Engine, tensor.Float64Engine:
+		if !t.IsNativelyAccessible() {
+			return nil, plan.Refuse("memory of "+name, "not accessible from Go", "Go memory, or an engine with a backend")
+		}
+		return cpu.Backend{}, nil
+	default:
+		return nil, plan.Refuse("engine of "+name, fmt.Sprintf("%T", e), "an engine with a backend: gorgonia.org/tensor's standard engines")
+	}
+}
+
+// checkLayout refuses tensors that are not contiguous and row-major, and types
+// other than the given ones.
+func checkLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
+	if !slices.Contains(types, t.Dtype()) {
+		return plan.Refuse("type of "+name, t.Dtype(), "one of %v", types)
+	}
+	if t.IsMasked() && t.Shape().TotalSize() > 0 {
+		return plan.Refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
+	}
+	if o := t.DataOrder(); o.IsColMajor() || o.IsNotContiguous() || o.IsTransposed() || t.RequiresIterator() {
+		return plan.Refuse("layout of "+name, o, "contiguous and row-major (materialize the view first)")
+	}
+	stride := 1
+	strides, shape := t.Strides(), t.Shape()
+	for a := len(shape) - 1; a >= 0; a-- {
+		// The stride of an axis of size 1 is never used.
+		if shape[a] != 1 && (a >= len(strides) || strides[a] != stride) {
+			return plan.Refuse("strides of "+name, strides, "those of a contiguous row-major tensor of shape %v (materialize the view first)", shape)
+		}
+		stride *= shape[a]
+	}
+	return nil
+}
+
+// checkTensor checks layout, type and engine of a tensor that goes with the
+// logits.
+func (in *input) checkTensor(name string, t *tensor.Dense, types ...tensor.Dtype) error {
+	backend, err := backendOf(name, t)
+	if err != nil {
+		return err
+	}
+	if backend != in.backend {
+		return plan.Refuse("engine of "+name, fmt.Sprintf("%T", t.Engine()), "that of the logits, %T", in.batch.Logits.Engine())
+	}
+	return checkLayout(name, t, types...)
+}
+
+// labelTypes are the types a target may have.
+var labelTypes = []tensor.Dtype{
+	tensor.Uint8, tensor.Int8, tensor.Int16, tensor.Uint16, tensor.Int32, tensor.Uint32,
+	tensor.Int64, tensor.Uint64, tensor.Int, tensor.Uint, tensor.Bool, tensor.Float32, tensor.Float64,
+}
+
+func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }
+
+func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarise bool) (plan.Target, error) {
+	if target == nil {
+		return plan.Target{}, plan.Refuse("target", "nil", "a tensor")
+	}
+	if err := in.checkTensor("target", target, labelTypes...); err != nil {
+		return plan.Target{}, err
+	}
+	t := plan.Target{Tensor: target, Argument: "target", Ignore: ignore.Index, HasIgnore: ignore.Set, Binarise: binarise}
+	perVoxel := in.isPerVoxel(target.Shape())
+	dense := slices.Equal(target.Shape(), in.batch.Logits.Shape())
+	if !perVoxel && !dense {
+		return t, plan.Refuse("shape of target", target.Shape(),
+			"%v (class indices) or %v (a map for each channel)", in.perVoxelShape(), in.batch.Logits.Shape())
+	}
+	t.Dense = dense && (!perVoxel || isFloat(target.Dtype()) && !ignore.Set)
+	if t.Dense && ignore.Set {
+		return t, plan.Refuse("IgnoreIndex", ignore, "none with a target of maps (use WithVoxelWeight)")
+	}
+	return t, nil
+}
+
+func (in *input) checkGrad(grad *tensor.Dense) error {
+	if err := in.checkTensor("grad", grad, in.batch.Logits.Dtype()); err != nil {
+		return err
+	}
+	if !slices.Equal(grad.Shape(), in.batch.Logits.Shape()) {
+		return plan.Refuse("shape of grad", grad.Shape(), "that of the logits, %v", in.batch.Logits.Shape())
+	}
+	if overlaps(grad, in.batch.Logits) {
+		return plan.Refuse("grad", "in the memory of logits", "memory of its own")
+	}
+	if overlaps(grad, in.batch.Target.Tensor) {
+		return plan.Refuse("grad", "in the memory of target", "memory of its own")
+	}
+	return nil
+}
+
+func overlaps(a, b *tensor.Dense) bool {
+	return a.Uintptr() < b.Uintptr()+b.MemSize() && b.Uintptr() < a.Uintptr()+a.MemSize()
+}
+
+func (in *input) checkUpstream(upstream *tensor.Dense, dt tensor.Dtype, shape []int) error {
+	if upstream == nil {
+		return nil
+	}
+	if err := in.checkTensor("upstream", upstream, dt); err != nil {
+		return err
+	}
+	if !slices.Equal(upstream.Shape(), shape) {
+		return plan.Refuse("shape of upstream", upstream.Shape(), "that of the un-reduced loss, %v", shape)
+	}
+	return nil
+}
+
+// stats returns statistics of the label; those without smoothness are read once.
+func (in *input) stats(want plan.StatsRequest) (*plan.Stats, error) {
+	if in.counted != nil && !want.Smoothness {
+		return in.counted, nil
+	}
+	st, err := in.backend.Stats(&in.batch, want)
+	in.counted = st
+	return st, err
+}
+
+// validVoxels is the number of voxels of the batch that are not ignored.
+func (in *input) validVoxels() (float64, error) {
+	if !in.batch.Target.HasIgnore {
+		return float64(in.batch.N * in.batch.V), nil
+	}
+	st, err := in.stats(plan.StatsRequest{})
+	if err != nil {
+		return 0, err
+	}
+	total := 0.0
+	for _, v := range st.Valid {
+		total += v
+	}
+	return total, nil
+}
+
+// pointwiseScale is the factor of a pointwise term's elements under a reduction.
+func (in *input) pointwiseScale(r Reduction, kept int) (float64, error) {
+	switch r {
+	case ReduceSum, ReduceNone:
+		return 1, nil
+	case ReduceSpatialMeanSum:
+		return 1 / float64(in.batch.V), nil
+	}
+	voxels, err := in.validVoxels()
+	if err != nil {
+		return 0, err
+	}
+	if voxels == 0 {
+		return 0, nil
+	}
+	if r == ReduceVoxelMean {
+		return 1 / voxels, nil
+	}
+	return 1 / (voxels * float64(kept)), nil
+}
+
+// newPointwise returns a pointwise term whose factors are the given class
+// weights (one for each kept channel) and whose gamma is 0.
+func (in *input) newPointwise(activation plan.Activation, weight []float64) *plan.Pointwise {
+	n, c := in.batch.N, in.batch.C
+	first := c - len(weight)
+	p := &plan.Pointwise{
+		Activation: activation,
+		First:      first,
+		Gamma:      make([]float64, n*c), Pos: make([]float64, n*c), Neg: make([]float64, n*c),
+		CE: make([]float64, c), Scale: 1,
+	}
+	for i := range n * c {
+		if k := i%c - first; k >= 0 {
+			p.Pos[i], p.Neg[i] = weight[k], weight[k]
+		}
+	}
+	for i := range c {
+		p.CE[i] = 1
+	}
+	return p
+}

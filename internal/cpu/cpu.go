@@ -1,0 +1,143 @@
+// Package cpu is the backend for tensors in Go memory.
+//
+// Its kernels work on tiles of a few hundred voxels: a tile's logits and labels
+// are widened to float64 in a worker's own buffers, the arithmetic is done once
+// for every type there, and a tile's gradient is rounded as it is stored. Tiles
+// are summed in order within a chunk and chunks in order within the batch, and
+// the chunks depend on the shape alone, so that every result has the same bits
+// for any number of goroutines.
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// Backend is the CPU backend. Its zero value is ready for use.
+type Backend struct{}
+
+var _ plan.Backend = Backend{}
+
+// NewTensor implements [plan.Backend].
+func (Backend) NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
+	return tensor.New(tensor.Of(dt), tensor.WithShape(shape...)), nil
+}
+
+const (
+	tileVoxels = 256 // a tile of 8 channels fits the first-level cache
+	maxChunks  = 64  // chunks a sample; bounds the scratch memory of the sums
+)
+
+// chunk is a range of voxels of one sample that one goroutine works through.
+type chunk struct{ n, lo, hi int }
+
+// chunksPerSample depends on the voxel count alone.
+func chunksPerSample(v int) int {
+	return min((v+tileVoxels-1)/tileVoxels, maxChunks)
+}
+
+// chunkAt returns chunk i of a batch whose samples have v voxels.
+func chunkAt(i, v int) chunk {
+	per := chunksPerSample(v)
+	n, j := i/per, i%per
+	tiles := (v + tileVoxels - 1) / tileVoxels
+	return chunk{n: n,
+		lo: j * tiles / per * tileVoxels,
+		hi: min((j+1)*tiles/per*tileVoxels, v)}
+}
+
+// parallel calls work(i, s) for every i below n, each with scratch memory that
+// no other call uses at the time, and returns the error of the lowest i.
+func parallel(n int, work func(i int, s *scratch) error) error {
+	workers := min(runtime.GOMAXPROCS(0), n)
+	if workers <= 1 {
+		s := scratchPool.Get().(*scratch)
+		defer scratchPool.Put(s)
+		for i := range n {
+			if err := work(i, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var (
+		next   atomic.Int64
+		wg     sync.WaitGroup
+		mu     sync.Mutex
+		failed = n
+		first  error
+	)
+	for range workers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			s := scratchPool.Get().(*scratch)
+			defer scratchPool.Put(s)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := work(i, s); err != nil {
+					mu.Lock()
+					if i < failed {
+						failed, first = i, err
+					}
+					mu.Unlock()
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	return first
+}
+
+var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
+
+// scratch is a worker's reusable memory. Its size depends on the channel count
+// and, for the label statistics, on the length of an image row.
+type scratch struct {
+	tile tile
+	rows [5][]float64
+}
+
+// grow returns s with length n, reusing its memory where it is large enough.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+var sumsPool = sync.Pool{New: func() any { return new([]float64) }}
+
+// sumChunks runs work over every chunk of a batch with width zeroed accumulators
+// for each, and returns the accumulators of each sample added up in order:
+// N×width.
+func sumChunks(n, v, width int, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
+	per := chunksPerSample(v)
+	buf := sumsPool.Get().(*[]float64)
+	defer sumsPool.Put(buf)
+	*buf = grow(*buf, n*per*width)
+	acc := *buf
+	clear(acc)
+	err := parallel(n*per, func(i int, s *scratch) error {
+		return work(chunkAt(i, v), acc[i*width:(i+1)*width], s)
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float64, n*width)
+	for i := range n * per {
+		sample := out[i/per*width:]
+		for k := range width {
+			sample[k] += acc[i*width+k]
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,216 @@
+package plan
+
+import "math"
+
+// OverlapKind selects the ratio of an overlap term.
+type OverlapKind uint8
+
+// The ratios.
+const (
+	Dice OverlapKind = iota
+	GeneralizedDice
+	Tversky
+)
+
+// ClassWeighting is how generalized Dice weighs a class by its volume G.
+type ClassWeighting uint8
+
+// The weightings of generalized Dice.
+const (
+	WeightSquare  ClassWeighting = iota // 1/G²
+	WeightSimple                        // 1/G
+	WeightUniform                       // 1
+)
+
+// Overlap is the term that is a ratio of sums over voxels, one value f for each
+// group. A group is a (sample, channel) pair, or a channel of the whole batch;
+// for generalized Dice a sample, or the whole batch.
+//
+//	Dice             f = 1 − (2I+nr) / (D+dr), D = G+P, or 2(G+P−I) with Jaccard
+//	GeneralizedDice  f = 1 − (2Σ w·I + nr) / (Σ w·(G+P) + dr)
+//	Tversky          f = 1 − (I+nr) / (I + Alpha·(P−I) + Beta·(G−I) + dr)
+//
+// followed by f^Exponent and the group's weight.
+type Overlap struct {
+	Kind       OverlapKind
+	Activation Activation
+	First      int  // first channel that takes part: 1 without the background
+	Squared    bool // P and G are sums of squares
+	Jaccard    bool
+	Batch      bool
+	Weighting  ClassWeighting
+	Alpha      float64
+	Beta       float64
+	Exponent   float64   // 1 except for focal Tversky
+	Nr, Dr     float64   // smoothing of numerator and denominator
+	Weight     []float64 // C'; for generalized Dice it multiplies w
+	Scale      float64
+	Mean       bool // Scale/groups instead of Scale for each group
+}
+
+// Groups are the values of an overlap term.
+type Groups struct {
+	Value []float64 // by group, weighted, without scale
+	// Samples is 1 where the batch is one group, else N; Channels is 1 for
+	// generalized Dice, else C'.
+	Samples, Channels int
+
+	dI, dP []float64 // ∂Value/∂I and ∂Value/∂P, Samples×C'
+	kept   int
+}
+
+// Groups computes the term's values from the sums of a batch of n samples and c
+// channels.
+func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
+	first := o.First
+	kept := c - first
+	samples := n
+	if o.Batch {
+		samples = 1
+	}
+	g := &Groups{Samples: samples, Channels: kept, kept: kept,
+		dI: make([]float64, samples*kept), dP: make([]float64, samples*kept)}
+	if o.Kind == GeneralizedDice {
+		g.Channels = 1
+	}
+	g.Value = make([]float64, samples*g.Channels)
+	I, P, G := make([]float64, kept), make([]float64, kept), make([]float64, kept)
+	for m := range samples {
+		lo, hi := m, m+1
+		if o.Batch {
+			lo, hi = 0, n
+		}
+		for k := range kept {
+			I[k], P[k], G[k] = 0, 0, 0
+			for b := lo; b < hi; b++ {
+				I[k] += s.I[b*c+first+k]
+				P[k] += s.P[b*c+first+k]
+				G[k] += s.G[b*c+first+k]
+			}
+		}
+		dI, dP := g.dI[m*kept:(m+1)*kept], g.dP[m*kept:(m+1)*kept]
+		if o.Kind == GeneralizedDice {
+			g.Value[m] = o.generalized(I, P, G, dI, dP)
+			continue
+		}
+		for k := range kept {
+			f, di, dp := o.ratio(I[k], P[k], G[k])
+			if o.Exponent != 1 {
+				// The derivative of f^e at f = 0 is 0 for e > 1; rounding may
+				// leave f a hair below 0.
+				f = max(f, 0)
+				slope := 0.0
+				if f > 0 {
+					slope = o.Exponent * math.Pow(f, o.Exponent-1)
+				}
+				f, di, dp = math.Pow(f, o.Exponent), slope*di, slope*dp
+			}
+			w := o.Weight[k]
+			g.Value[m*kept+k], dI[k], dP[k] = w*f, w*di, w*dp
+		}
+	}
+	return g
+}
+
+// ratio returns f and its derivatives with respect to I and P.
+func (o *Overlap) ratio(i, p, g float64) (f, di, dp float64) {
+	var num, den, numI, denI, denP float64
+	switch o.Kind {
+	case Tversky:
+		num, numI = i+o.Nr, 1
+		den = i + o.Alpha*(p-i) + o.Beta*(g-i) + o.Dr
+		denI, denP = 1-o.Alpha-o.Beta, o.Alpha
+	default:
+		num, numI = 2*i+o.Nr, 2
+		den, denI, denP = g+p+o.Dr, 0, 1
+		if o.Jaccard {
+			den, denI, denP = 2*(g+p-i)+o.Dr, -2, 2
+		}
+	}
+	return quotient(num, den, numI, denI, denP)
+}
+
+// quotient returns 1 − num/den and its derivatives. 0/0, which is left when the
+// smoothing is 0 and both masks are empty, is taken as perfect agreement.
+func quotient(num, den, numI, denI, denP float64) (f, di, dp float64) {
+	if den == 0 {
+		return 0, 0, 0
+	}
+	r := num / den
+	return 1 - r, (r*denI - numI) / den, r * denP / den
+}
+
+// generalized returns f of one group and fills the derivatives for its classes.
+func (o *Overlap) generalized(I, P, G, dI, dP []float64) float64 {
+	w := dP // the weights live in dP until the derivatives replace them
+	largest := 0.0
+	for k := range G {
+		switch o.Weighting {
+		case WeightSquare:
+			w[k] = 1 / (G[k] * G[k])
+		case WeightSimple:
+			w[k] = 1 / G[k]
+		default:
+			w[k] = 1
+		}
+		if !math.IsInf(w[k], 0) {
+			largest = max(largest, w[k])
+		}
+	}
+	num, den := o.Nr, o.Dr
+	for k := range w {
+		if math.IsInf(w[k], 0) {
+			w[k] = largest
+		}
+		w[k] *= o.Weight[k]
+		num += 2 * w[k] * I[k]
+		den += w[k] * (G[k] + P[k])
+	}
+	for k, wk := range w {
+		_, dI[k], dP[k] = quotient(num, den, 2*wk, 0, wk)
+	}
+	f, _, _ := quotient(num, den, 0, 0, 0)
+	return f
+}
+
+// Total is the reduced value of the term.
+func (o *Overlap) Total(g *Groups) float64 {
+	sum := 0.0
+	for _, v := range g.Value {
+		sum += v
+	}
+	return sum * o.factor(g)
+}
+
+func (o *Overlap) factor(g *Groups) float64 {
+	if o.Mean {
+		return o.Scale / float64(len(g.Value))
+	}
+	return o.Scale
+}
+
+// Coefficients turns the gradient of the caller's objective with respect to the
+// groups (nil: all ones) into CoefT and CoefP of an [Output].
+func (o *Overlap) Coefficients(g *Groups, upstream []float64, n, c int) (coefT, coefP []float64) {
+	coefT, coefP = make([]float64, n*c), make([]float64, n*c)
+	scale, first := o.factor(g), o.First
+	for b := range n {
+		m := b
+		if o.Batch {
+			m = 0
+		}
+		for k := range g.kept {
+			u := scale
+			if upstream != nil {
+				group := m*g.Channels + k
+				if g.Channels == 1 {
+					group = m
+				}
+				u *= upstream[group]
+			}
+			coefT[b*c+first+k] = u * g.dI[m*g.kept+k]
+			coefP[b*c+first+k] = u * g.dP[m*g.kept+k]
+		}
+	}
+	return coefT, coefP
+}

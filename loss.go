@@ -1,0 +1,407 @@
+package afl
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/x/afl/internal/plan"
+	"gorgonia.org/tensor"
+)
+
+// Loss is a segmentation loss. Its implementations here are plain values, safe
+// for concurrent use.
+type Loss interface {
+	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
+	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
+	// the logits' shape, type and engine and shares no memory with logits or
+	// target.
+	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
+}
+
+// ArgumentError says which argument a call refused, what it was and what was
+// expected.
+type ArgumentError = plan.ArgumentError
+
+// Value returns the loss as a number.
+func Value(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, error) {
+	return GradInto(l, logits, target, nil, opts...)
+}
+
+// Grad returns the loss as a number and its gradient with respect to the logits
+// in a new tensor of the logits' shape, type and engine.
+func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *tensor.Dense, error) {
+	backend, err := checkLogits(logits)
+	if err != nil {
+		return 0, nil, err
+	}
+	grad, err := backend.NewTensor(logits.Dtype(), logits.Shape()...)
+	if err != nil {
+		return 0, nil, err
+	}
+	value, err := GradInto(l, logits, target, grad, opts...)
+	if err != nil {
+		return 0, nil, err
+	}
+	return value, grad, nil
+}
+
+// GradInto returns the loss as a number and stores its gradient with respect to
+// the logits in grad, which may be nil and otherwise has the logits' shape, type
+// and engine.
+func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (float64, error) {
+	if l == nil {
+		return 0, plan.Refuse("loss", "nil", "a Loss")
+	}
+	v, err := l.Eval(logits, target, grad, opts...)
+	if err != nil {
+		return 0, err
+	}
+	if !v.Shape().IsScalar() {
+		return 0, plan.Refuse("Reduction", fmt.Sprintf("one that leaves shape %v", v.Shape()), "one that leaves a scalar")
+	}
+	switch x := v.ScalarValue().(type) {
+	case float64:
+		return x, nil
+	case float32:
+		return float64(x), nil
+	default:
+		return 0, plan.Refuse("loss value", fmt.Sprintf("a %T", x), "a float")
+	}
+}
+
+// EvalOption is an optional argument of [Loss.Eval].
+type EvalOption func(*evalConfig)
+
+type evalConfig struct {
+	voxelWeight, upstream *tensor.Dense
+}
+
+// WithVoxelWeight multiplies every voxel's part in the loss by its entry of w,
+// which is N×space or N×1×space, float32 or float64, finite and not negative:
+// the elements of the pointwise losses, and the summands p·t, p and t of the
+// overlap losses. Denominators of a mean are not changed by it (they are by an
+// ignore index). A voxel of weight 0 is not read at all.
+func WithVoxelWeight(w *tensor.Dense) EvalOption {
+	return func(c *evalConfig) { c.voxelWeight = w }
+}
+
+// WithUpstream makes the gradient that of Σ upstream·value, where value is the
+// un-reduced loss of [ReduceNone]: the pullback of upstream. It has the value's
+// shape and the type of the logits, or float64 where the value is float64.
+func WithUpstream(upstream *tensor.Dense) EvalOption {
+	return func(c *evalConfig) { c.upstream = upstream }
+}
+
+// Reduction says how a loss becomes one number. C' is the number of channels
+// that take part and V the number of voxels of a sample.
+type Reduction uint8
+
+const (
+	// ReduceMean is the mean over samples, channels and voxels that are not
+	// ignored (pointwise losses), or over the groups (overlap losses; see each).
+	// The softmax cross-entropy of class indices divides by the weights of the
+	// labels, as PyTorch does, and is not divided by the number of channels.
+	// The mean of a batch in which every voxel is ignored is 0, except for the
+	// softmax cross-entropy, where it is NaN as in PyTorch; gradients are 0.
+	ReduceMean Reduction = iota
+	// ReduceSum is the plain sum.
+	ReduceSum
+	// ReduceNone leaves the elements: N×C'×space in the logits' type for the
+	// pointwise losses (N×space for the softmax cross-entropy). Overlap losses
+	// leave one float64 a group: N×C'×1×… (Dice, IoU), N×1×1×… (generalized
+	// Dice), N×C' (Tversky), without the N where Batch is set. DiceFocal adds
+	// each group to all its elements.
+	ReduceNone
+	// ReduceVoxelMean sums over the channels and takes the mean over samples
+	// and voxels. Pointwise losses only.
+	ReduceVoxelMean
+	// ReduceSpatialMeanSum is what MONAI's focal losses call "sum": the mean
+	// over space, then the sum over samples and channels, which is the plain
+	// sum divided by V. For the other losses it equals [ReduceSum], as in MONAI.
+	ReduceSpatialMeanSum
+)
+
+var reductionNames = [...]string{"mean", "sum", "none", "voxel-mean", "spatial-mean-sum"}
+
+func (r Reduction) String() string { return name(reductionNames[:], int(r), "Reduction") }
+
+// Activation turns logits into probabilities.
+type Activation uint8
+
+const (
+	// Sigmoid treats each channel as a problem of its own, p = 1/(1+e^−x).
+	Sigmoid Activation = iota
+	// Softmax normalises over all channels of a voxel.
+	Softmax
+	// Identity takes the logits as probabilities as they are. Overlap losses only.
+	Identity
+)
+
+var activationNames = [...]string{"sigmoid", "softmax", "identity"}
+
+func (a Activation) String() string { return name(activationNames[:], int(a), "Activation") }
+
+func name(names []string, i int, kind string) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return kind + "(" + strconv.Itoa(i) + ")"
+}
+
+// IgnoreIndex is a class index whose voxels take no part in a loss, neither in
+// its sums nor in its denominators, and whose gradient is 0. The zero value
+// ignores nothing.
+type IgnoreIndex struct {
+	Set   bool
+	Index int64
+}
+
+// Ignore returns the IgnoreIndex of a class index, which need not be a class of
+// the logits: Ignore(255).
+func Ignore(index int64) IgnoreIndex { return IgnoreIndex{Set: true, Index: index} }
+
+func (i IgnoreIndex) String() string {
+	if !i.Set {
+		return "none"
+	}
+	return strconv.FormatInt(i.Index, 10)
+}
+
+// Options are what all losses share.
+type Options struct {
+	// Reduction defaults to ReduceMean.
+	Reduction Reduction
+	// Weight holds class weights: one for each channel that takes part, or one
+	// for all; nil means 1. They multiply the terms of their channel. Each is
+	// finite and at least 0.
+	Weight []float64
+	// IgnoreIndex needs a target of class indices. Default none.
+	IgnoreIndex IgnoreIndex
+	// IncludeBackground, true by default, lets channel 0 take part. It always
+	// does where C = 1. A softmax runs over all channels in either case.
+	IncludeBackground bool
+}
+
+func defaultOptions() Options { return Options{IncludeBackground: true} }
+
+// first returns the first channel that takes part.
+func (o Options) first(channels int) int {
+	if o.IncludeBackground || channels == 1 {
+		return 0
+	}
+	return 1
+}
+
+// perChannel checks a list of numbers that has one entry for each of n channels
+// or one for all, and spreads it to n.
+func perChannel(name string, list []float64, n int) ([]float64, error) {
+	out := make([]float64, n)
+	switch len(list) {
+	case 0:
+		for i := range out {
+			out[i] = 1
+		}
+		return out, nil
+	case 1, n:
+	default:
+		want := fmt.Sprintf("1 or %d, one for each channel that takes part", n)
+		if n == 1 {
+			want = "1"
+		}
+		return nil, plan.Refuse("length of "+name, len(list), "%s", want)
+	}
+	for i := range out {
+		out[i] = list[min(i, len(list)-1)]
+	}
+	for i, v := range list {
+		if err := checkNumber(fmt.Sprintf("%s[%d]", name, i), v, math.Inf(1)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// checkNumber refuses what is not a finite number in [0, most].
+func checkNumber(name string, v, most float64) error {
+	if v >= 0 && v <= most && !math.IsInf(v, 0) {
+		return nil
+	}
+	if math.IsInf(most, 1) {
+		return plan.Refuse(name, v, "a finite number of at least 0")
+	}
+	return plan.Refuse(name, v, "a number from 0 to %v", most)
+}
+
+// planner is a loss that is a plan.
+type planner interface {
+	options() Options
+	// plan describes the loss on a batch.
+	plan(in *input) (*plan.Plan, error)
+}
+
+func (o Options) options() Options { return o }
+
+// binariser is a planner that may read class indices above 1 as 1.
+type binariser interface{ binarise() bool }
+
+// groupShape is the shape of an overlap term's values without reduction.
+func groupShape(o *plan.Overlap, g *plan.Groups, spatial int) []int {
+	var shape []int
+	if !o.Batch {
+		shape = append(shape, g.Samples)
+	}
+	shape = append(shape, g.Channels)
+	if o.Kind != plan.Tversky {
+		for range spatial {
+			shape = append(shape, 1)
+		}
+	}
+	return shape
+}
+
+// eval evaluates a loss that is a plan.
+func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
+	var cfg evalConfig
+	for _, o := range opts {
+		o(&cfg)
+	}
+	options := l.options()
+	b, binary := l.(binariser)
+	in, err := newInput(logits, target, cfg.voxelWeight, options.IgnoreIndex, binary && b.binarise())
+	if err != nil {
+		return nil, err
+	}
+	if grad != nil {
+		if err := in.checkGrad(grad); err != nil {
+			return nil, err
+		}
+	}
+	if options.Reduction > ReduceSpatialMeanSum {
+		return nil, plan.Refuse("Reduction", options.Reduction, "one of the constants Reduce…")
+	}
+	p, err := l.plan(in)
+	if err != nil {
+		return nil, err
+	}
+	if options.Reduction != ReduceNone {
+		if cfg.upstream != nil {
+			return nil, plan.Refuse("upstream", "given with Reduction "+options.Reduction.String(), "Reduction none")
+		}
+		return in.evalReduced(p, grad)
+	}
+	if p.Pointwise != nil {
+		return in.evalElements(p, grad, cfg.upstream)
+	}
+	return in.evalGroups(p, grad, cfg.upstream)
+}
+
+// evalReduced returns the scalar loss.
+func (in *input) evalReduced(p *plan.Plan, grad *tensor.Dense) (*tensor.Dense, error) {
+	if p.Overlap == nil && grad != nil {
+		// Nothing has to be known before the gradient: one pass.
+		sums, err := in.backend.Gradient(&in.batch, p, &plan.Output{Grad: grad})
+		if err != nil {
+			return nil, err
+		}
+		return scalar(p.Pointwise.Scale * sums.Pointwise), nil
+	}
+	sums, err := in.backend.Reduce(&in.batch, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	value := 0.0
+	if p.Pointwise != nil {
+		value = p.Pointwise.Scale * sums.Pointwise
+	}
+	if p.Overlap == nil {
+		return scalar(value), nil
+	}
+	groups := p.Overlap.Groups(sums, in.batch.N, in.batch.C)
+	value += p.Overlap.Total(groups)
+	if grad != nil {
+		out := &plan.Output{Grad: grad}
+		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, nil, in.batch.N, in.batch.C)
+		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
+			return nil, err
+		}
+	}
+	return scalar(value), nil
+}
+
+// evalElements returns the un-reduced pointwise loss, to each element of which
+// the overlap term's group is added where there is one.
+func (in *input) evalElements(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor.Dense, error) {
+	n, c := in.batch.N, in.batch.C
+	shape := append([]int{n}, in.spatial...)
+	if !p.Pointwise.PerVoxel {
+		shape = append([]int{n, c - p.Pointwise.First}, in.spatial...)
+	}
+	dt := in.batch.Logits.Dtype()
+	if err := in.checkUpstream(upstream, dt, shape); err != nil {
+		return nil, err
+	}
+	elements, err := in.backend.NewTensor(dt, shape...)
+	if err != nil {
+		return nil, err
+	}
+	out := &plan.Output{Grad: grad, Elements: elements, Upstream: upstream}
+	if p.Overlap != nil {
+		sums, err := in.backend.Reduce(&in.batch, p, upstream)
+		if err != nil {
+			return nil, err
+		}
+		groups := p.Overlap.Groups(sums, n, c)
+		perGroup := make([]float64, len(groups.Value))
+		out.Offset = make([]float64, n*c)
+		for i := range n * c {
+			k := i%c - p.Overlap.First
+			if k < 0 {
+				continue
+			}
+			group := i/c*groups.Channels + k
+			if p.Overlap.Batch {
+				group = k
+			}
+			perGroup[group] += sums.Upstream[i]
+			out.Offset[i] = p.Overlap.Scale * groups.Value[group]
+		}
+		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, perGroup, n, c)
+	}
+	if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
+		return nil, err
+	}
+	return elements, nil
+}
+
+// evalGroups returns the un-reduced overlap loss.
+func (in *input) evalGroups(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor.Dense, error) {
+	n, c := in.batch.N, in.batch.C
+	sums, err := in.backend.Reduce(&in.batch, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	groups := p.Overlap.Groups(sums, n, c)
+	shape := groupShape(p.Overlap, groups, len(in.spatial))
+	if err := in.checkUpstream(upstream, tensor.Float64, shape); err != nil {
+		return nil, err
+	}
+	if grad != nil {
+		var up []float64
+		if upstream != nil {
+			up = upstream.Data().([]float64)
+		}
+		out := &plan.Output{Grad: grad}
+		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, up, n, c)
+		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
+			return nil, err
+		}
+	}
+	value := make([]float64, len(groups.Value))
+	for i, v := range groups.Value {
+		value[i] = p.Overlap.Scale * v
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(value)), nil
+}
+
+func scalar(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
