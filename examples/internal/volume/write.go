@@ -118,7 +118,7 @@ func (v *Volume) check() error {
 		total *= d
 	}
 	if total != len(v.Data) {
-		return fmt.Errorf("Data has %d values, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
+		return fmt.Errorf("field Data has %d values, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
 	}
 	return checkAffine(v.Affine)
 }
@@ -140,7 +140,7 @@ func encode(w io.Writer, v *Volume, o WriteOptions) error {
 	case 2:
 		l = nifti2
 	default:
-		return fmt.Errorf("Version is %d, want 1 or 2", o.Version)
+		return fmt.Errorf("option Version is %d, want 1 or 2", o.Version)
 	}
 	if !l.wide {
 		for _, d := range [...]int{v.Dims[0], v.Dims[1], v.Dims[2], v.Channels} {
@@ -155,7 +155,7 @@ func encode(w io.Writer, v *Volume, o WriteOptions) error {
 		slope, inter = float64(float32(slope)), float64(float32(inter))
 	}
 	if scaled && (slope == 0 || !finite(slope) || !finite(inter)) {
-		return fmt.Errorf("Slope %g and Inter %g, want finite numbers and Slope not 0 in %v", o.Slope, o.Inter, l.format)
+		return fmt.Errorf("options Slope %g and Inter %g, want finite numbers and Slope not 0 in %v", o.Slope, o.Inter, l.format)
 	}
 	order := binary.ByteOrder(binary.LittleEndian)
 	if o.BigEndian {
