@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -77,7 +78,9 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	p.Y.Label.Text = yLabel
 	p.X.Tick.Marker = epochTicks{}
 	p.Add(plotter.NewGrid())
+	p.Title.Padding = vg.Points(8)
 	p.Legend.ThumbnailWidth = vg.Points(24)
+	p.Legend.Padding = vg.Points(2)
 	lastEpoch, drawn := 1.0, false
 	for _, c := range curves {
 		if len(c.points) == 0 {
@@ -98,8 +101,10 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 		p.Legend.Add(c.name, line)
 	}
 	p.X.Min, p.X.Max = 1, max(lastEpoch, 2)
+	// From 0, so that heights compare; Dice up to 1, which it cannot exceed.
+	p.Y.Min, p.Y.Max = 0, max(p.Y.Max, 1)
 	if !drawn {
-		p.Y.Min, p.Y.Max = 0, 1
+		p.Y.Max = 1
 		p.Title.Text += " (no epoch was completed)"
 	}
 
@@ -118,15 +123,17 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	})
 }
 
-// epochTicks puts ticks on whole epochs only.
+// epochTicks puts about eight ticks on whole epochs, 1, 2, 5, 10, … apart.
 type epochTicks struct{}
 
 func (epochTicks) Ticks(lo, hi float64) []plot.Tick {
+	step := 1
+	for i := 0; (hi-lo)/float64(step) > 10; i++ {
+		step = [3]int{1, 2, 5}[(i+1)%3] * int(math.Pow10((i+1)/3))
+	}
 	var ticks []plot.Tick
-	for _, t := range (plot.DefaultTicks{}).Ticks(lo, hi) {
-		if t.Value == math.Trunc(t.Value) {
-			ticks = append(ticks, t)
-		}
+	for e := (int(math.Ceil(lo)) + step - 1) / step * step; float64(e) <= hi; e += step {
+		ticks = append(ticks, plot.Tick{Value: float64(e), Label: strconv.Itoa(e)})
 	}
 	return ticks
 }

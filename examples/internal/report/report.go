@@ -132,8 +132,8 @@ func NoValues() Values {
 
 // Case holds what was measured on one validation case.
 type Case struct {
-	ID     string
-	Values Values
+	ID     string `json:"id"`
+	Values Values `json:"values"`
 }
 
 // Mean is the mean of a measure over the N cases where it is finite.
@@ -141,6 +141,19 @@ type Case struct {
 type Mean struct {
 	Value Number `json:"value"`
 	N     int    `json:"n"`
+}
+
+// Format writes the mean with so many decimals, and over how many cases it was
+// taken where that is fewer than cases.
+func (m Mean) Format(cases, decimals int) string {
+	if !m.Value.finite() {
+		return dash
+	}
+	s := strconv.FormatFloat(float64(m.Value), 'f', decimals, 64)
+	if m.N < cases {
+		s += fmt.Sprintf(" (n=%d)", m.N)
+	}
+	return s
 }
 
 // Means holds one Mean per Measure.
@@ -193,7 +206,8 @@ func (d *Divergence) String() string {
 
 // LossResult holds everything that was measured while training with one loss.
 type LossResult struct {
-	Loss      string
+	Loss      string      // the name by which it is asked for
+	Title     string      // the name that tables print
 	Decision  string      // the rule that made the hard masks, in words
 	Epochs    []Epoch     // in order
 	BestEpoch int         // the epoch of the best weights; 0 where no epoch was completed

@@ -70,10 +70,10 @@ func (r *Run) overlapTable() Table {
 			best += " (diverged)"
 		}
 		t.Rows = append(t.Rows, []string{
-			l.Loss,
-			figure(means[SoftIoU], n, 3), figure(means[SoftDice], n, 3),
-			figure(means[Sensitivity], n, 3), figure(means[Specificity], n, 3),
-			figure(means[IoU], n, 3), figure(means[Dice], n, 3),
+			l.Title,
+			means[SoftIoU].Format(n, 3), means[SoftDice].Format(n, 3),
+			means[Sensitivity].Format(n, 3), means[Specificity].Format(n, 3),
+			means[IoU].Format(n, 3), means[Dice].Format(n, 3),
 			diceInterval(l.Cases), best,
 		})
 	}
@@ -85,9 +85,9 @@ func (r *Run) lesionTable() Table {
 	for _, l := range r.Losses {
 		means, n := MeanOf(l.Cases), len(l.Cases)
 		t.Rows = append(t.Rows, []string{
-			l.Loss,
-			figure(means[Hausdorff95], n, 2), figure(means[SurfaceDistance], n, 2),
-			figure(means[LesionF1], n, 3),
+			l.Title,
+			means[Hausdorff95].Format(n, 2), means[SurfaceDistance].Format(n, 2),
+			means[LesionF1].Format(n, 3),
 			total(l.Cases, LesionTP), total(l.Cases, LesionFN), total(l.Cases, LesionFP),
 		})
 	}
@@ -107,7 +107,7 @@ func (r *Run) notes() []string {
 		if byRule[l.Decision] == nil {
 			rules = append(rules, l.Decision)
 		}
-		byRule[l.Decision] = append(byRule[l.Decision], l.Loss)
+		byRule[l.Decision] = append(byRule[l.Decision], l.Title)
 	}
 	for _, rule := range rules {
 		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
@@ -120,22 +120,9 @@ func (r *Run) notes() []string {
 		if l.BestEpoch > 0 {
 			kept = fmt.Sprintf("the figures are those of epoch %d, the best before that", l.BestEpoch)
 		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", l.Loss, l.Diverged, kept))
+		notes = append(notes, fmt.Sprintf("%s %s; %s.", l.Title, l.Diverged, kept))
 	}
 	return notes
-}
-
-// figure writes a mean, and over how many cases it was taken where that is
-// not all of them.
-func figure(m Mean, cases, decimals int) string {
-	if !m.Value.finite() {
-		return dash
-	}
-	s := fmt.Sprintf("%.*f", decimals, float64(m.Value))
-	if m.N < cases {
-		s += fmt.Sprintf(" (n=%d)", m.N)
-	}
-	return s
 }
 
 func total(cases []Case, m Measure) string {

@@ -1,0 +1,26 @@
+package report
+
+import (
+	"fmt"
+
+	"github.com/x/afl"
+)
+
+// diceInterval writes the 95 % confidence interval of the mean foreground
+// Dice, after Student's t. It takes two cases with a tumour to have one.
+func diceInterval(cases []Case) string {
+	var dice []float64
+	for _, c := range cases {
+		if v := c.Values[Dice]; v.finite() {
+			dice = append(dice, float64(v))
+		}
+	}
+	if len(dice) < 2 {
+		return dash
+	}
+	ci, err := afl.TInterval(dice, 0.95)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%.3f to %.3f", ci.Lower, ci.Upper)
+}
