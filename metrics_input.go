@@ -216,6 +216,10 @@ func newSpatialMasks(prediction, target *tensor.Dense) (p, t *spatialMask, err e
 	return p, t, checkSameShape(prediction, target)
 }
 
+// chunkVoxels is the number of voxels a goroutine handles at a time; its
+// buffers stay in the first-level cache.
+const chunkVoxels = 4096
+
 // forChunks splits every sample's voxels into chunks and hands them to
 // GOMAXPROCS goroutines, each with a body (and scratch memory) of its own. Of
 // several errors it returns the one of the earliest chunk, whatever the timing.
