@@ -2,6 +2,151 @@
 // library and runs wherever Go does. Arrays are plain row-major memory.
 //
 // Results have the same bits on every machine and for every number of
-// goroutines: sums are taken in a fixed order, and the vector kernels compute
-// the same as their plain Go twins.
+// goroutines: sums are taken in a fixed order that depends on the shapes only,
+// and the vector kernels compute the same as their plain Go twins.
 package portable
+
+import (
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// New returns a backend whose arrays have the given element type. In float32 it
+// uses the machine's vector instructions where there is code for them (AVX2 and
+// AVX-512); float64, meant for checking, is plain Go.
+func New(dtype nn.DType) (nn.Backend, error) {
+	switch dtype {
+	case nn.Float32:
+		return &backend[float32]{dtype: dtype, kernels: tiers()[0]}, nil
+	case nn.Float64:
+		return &backend[float64]{dtype: dtype, kernels: plain[float64]()}, nil
+	}
+	return nil, fmt.Errorf("portable: dtype is %v, want %v or %v", dtype, nn.Float32, nn.Float64)
+}
+
+// backend implements nn.Backend for one element type.
+type backend[T float] struct {
+	dtype   nn.DType
+	kernels kernels[T]
+	pool    pool[T]
+	step    []*array[T] // arrays that EndStep takes back
+}
+
+// Name implements nn.Backend.
+func (b *backend[T]) Name() string { return "portable" }
+
+// DType implements nn.Backend.
+func (b *backend[T]) DType() nn.DType { return b.dtype }
+
+// array is row-major memory. Its data is nil once its step has ended.
+type array[T float] struct {
+	owner *backend[T]
+	shape []int
+	data  []T
+}
+
+// Shape implements nn.Array.
+func (a *array[T]) Shape() []int { return a.shape }
+
+// DType implements nn.Array.
+func (a *array[T]) DType() nn.DType { return a.owner.dtype }
+
+// newArray returns an array of the current step with arbitrary content.
+func (b *backend[T]) newArray(shape ...int) *array[T] {
+	a := &array[T]{owner: b, shape: shape, data: b.pool.get(count(shape))}
+	b.step = append(b.step, a)
+	return a
+}
+
+// EndStep implements nn.Backend.
+func (b *backend[T]) EndStep() {
+	for i, a := range b.step {
+		b.pool.put(a.data)
+		a.data = nil
+		b.step[i] = nil
+	}
+	b.step = b.step[:0]
+}
+
+// arg checks that an operation's argument is a live array of this backend.
+func (b *backend[T]) arg(name string, x nn.Array) (*array[T], error) {
+	if x == nil {
+		return nil, fmt.Errorf("%s is nil", name)
+	}
+	a, ok := x.(*array[T])
+	switch {
+	case !ok || a.owner != b:
+		return nil, fmt.Errorf("%s belongs to another backend", name)
+	case a.data == nil:
+		return nil, fmt.Errorf("%s is used after the end of the step it belongs to", name)
+	}
+	return a, nil
+}
+
+// volume checks that an argument has the shape N×C×X×Y×Z.
+func (b *backend[T]) volume(name string, x nn.Array) (*array[T], error) {
+	a, err := b.arg(name, x)
+	if err == nil && len(a.shape) != 5 {
+		err = fmt.Errorf("%s has shape %v, want N×C×X×Y×Z", name, a.shape)
+	}
+	return a, err
+}
+
+// vector checks that an argument has the shape n.
+func (b *backend[T]) vector(name string, x nn.Array, n int) (*array[T], error) {
+	a, err := b.arg(name, x)
+	if err == nil && (len(a.shape) != 1 || a.shape[0] != n) {
+		err = fmt.Errorf("%s has shape %v, want [%d]", name, a.shape, n)
+	}
+	return a, err
+}
+
+// like checks that an argument has the given shape.
+func (b *backend[T]) like(name string, x nn.Array, shape []int) (*array[T], error) {
+	a, err := b.arg(name, x)
+	if err == nil && !equal(a.shape, shape) {
+		err = fmt.Errorf("%s has shape %v, want %v", name, a.shape, shape)
+	}
+	return a, err
+}
+
+// pullback wraps a gradient function: it checks the gradient it gets and that
+// the step of what the operation saved has not ended.
+func (b *backend[T]) pullback(op string, y *array[T], inputs int, saved []*array[T], f func(g *array[T], need []bool) []nn.Array) nn.Pullback {
+	return func(g nn.Array, need []bool) ([]nn.Array, error) {
+		gy, err := b.like("the gradient", g, y.shape)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		if len(need) != inputs {
+			return nil, fmt.Errorf("%s: need has %d entries, want %d", op, len(need), inputs)
+		}
+		for _, s := range saved {
+			if s != nil && s.data == nil {
+				return nil, fmt.Errorf("%s: the pullback is used after the end of its step", op)
+			}
+		}
+		return f(gy, need), nil
+	}
+}
+
+func count(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+func equal(a, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,218 @@
+package models_test
+
+import (
+	"encoding/json"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
+	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/internal/golden"
+	"gorgonia.org/tensor"
+)
+
+// TestGolden compares each network with the reference: logits in inference and
+// in training, running statistics, and gradients.
+func TestGolden(t *testing.T) {
+	dir, full, err := golden.Dir("models")
+	require.NoError(t, err)
+	t.Logf("full set: %v", full)
+	cases := 0
+	for _, name := range models.Names() {
+		paths, err := filepath.Glob(filepath.Join(dir, name+"_*.safetensors"))
+		require.NoError(t, err)
+		for _, path := range paths {
+			file, err := golden.Read(path)
+			require.NoError(t, err)
+			if file.Metadata["model"] != name {
+				continue // another network whose name starts the same
+			}
+			for _, dtype := range []nn.DType{nn.Float64, nn.Float32} {
+				t.Run(file.Metadata["case"]+"/"+dtype.String(), func(t *testing.T) { checkCase(t, file, dtype) })
+				cases++
+			}
+		}
+	}
+	require.Positive(t, cases)
+	t.Logf("%d cases", cases)
+}
+
+// loaded is a golden file's network with its hashed weights.
+type loaded struct {
+	backend nn.Backend
+	net     nn.Network
+	seed    uint64
+}
+
+func load(t *testing.T, file *golden.File, dtype nn.DType) loaded {
+	t.Helper()
+	b, err := portable.New(dtype)
+	require.NoError(t, err)
+	seed, err := strconv.ParseUint(file.Metadata["seed"], 10, 64)
+	require.NoError(t, err)
+	net, err := models.New(file.Metadata["model"], b, config(t, file.Metadata["args"]), 1)
+	require.NoError(t, err)
+	require.NoError(t, nn.LoadStateDict(b, net, nntest.HashState(net, seed)))
+
+	if file.Metadata["full_width"] == "true" {
+		return loaded{b, net, seed}
+	}
+	var names []string
+	var shapes [][]int
+	decode(t, file, "params", &names)
+	decode(t, file, "param_shapes", &shapes)
+	params := net.Parameters()
+	require.Len(t, params, len(names))
+	for i, p := range params {
+		require.Equal(t, names[i], p.Name)
+		require.Equal(t, shapes[i], p.Value.Shape(), p.Name)
+	}
+	return loaded{b, net, seed}
+}
+
+func decode(t *testing.T, file *golden.File, key string, to any) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(file.Metadata[key]), to), key)
+}
+
+// config translates the constructor settings of the reference.
+func config(t *testing.T, args string) models.Config {
+	t.Helper()
+	var a struct {
+		InChannels  int             `json:"in_channels"`
+		OutChannels int             `json:"out_channels"`
+		Channels    []int           `json:"channels"`
+		Strides     json.RawMessage `json:"strides"`
+		Norm        models.Norm     `json:"norm"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(args), &a))
+	cfg := models.Config{InChannels: a.InChannels, OutChannels: a.OutChannels, Channels: a.Channels, Norm: a.Norm}
+	var cubic []int
+	if json.Unmarshal(a.Strides, &cubic) == nil {
+		for _, s := range cubic {
+			cfg.Strides = append(cfg.Strides, [3]int{s, s, s})
+		}
+	} else {
+		require.NoError(t, json.Unmarshal(a.Strides, &cfg.Strides))
+	}
+	return cfg
+}
+
+// input checks that a stored data tensor is what its name hashes to, and puts
+// it on the backend.
+func (l loaded) input(t *testing.T, file *golden.File, name string) nn.Array {
+	t.Helper()
+	g := file.Tensors[name]
+	require.NotEmpty(t, g.Data, name)
+	for i, v := range nntest.HashValues(name, len(g.Data), l.seed) {
+		require.Equal(t, g.Data[i], float64(float32(v)), "%s[%d]", name, i)
+	}
+	a, err := l.backend.FromHost(tensor.New(tensor.WithShape(g.Shape...), tensor.WithBacking(g.Data)), nn.Step)
+	require.NoError(t, err)
+	return a
+}
+
+func (l loaded) host(t *testing.T, a nn.Array) []float64 {
+	t.Helper()
+	require.NotNil(t, a)
+	d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
+	require.NoError(t, l.backend.ToHost(a, d))
+	return d.Data().([]float64)
+}
+
+func (l loaded) infer(t *testing.T, x nn.Array) []float64 {
+	t.Helper()
+	tape := nn.NewTape(l.backend, nn.Inference, 0)
+	y, err := l.net.Forward(tape, tape.Input(x))
+	require.NoError(t, err)
+	return l.host(t, y.Array())
+}
+
+// tolerance returns the allowed error of training-mode numbers: of float32, ten
+// times what the reference itself loses in float32.
+func tolerance(t *testing.T, file *golden.File, dtype nn.DType, hint string) float64 {
+	t.Helper()
+	if dtype == nn.Float64 {
+		return 1e-10
+	}
+	v, err := strconv.ParseFloat(file.Metadata["f32_relerr_"+hint], 64)
+	require.NoError(t, err)
+	return max(10*v, 1e-4)
+}
+
+func checkCase(t *testing.T, file *golden.File, dtype nn.DType) {
+	l := load(t, file, dtype)
+	x := l.input(t, file, "x")
+	close := func(what string, want, got []float64, tol float64) {
+		t.Helper()
+		assert.LessOrEqual(t, nntest.RelativeError(want, got), tol, what)
+	}
+	evalTol := map[nn.DType]float64{nn.Float64: 1e-12, nn.Float32: 1e-5}[dtype]
+	close("y_eval", file.Tensors["y_eval"].Data, l.infer(t, x), evalTol)
+	if file.Metadata["full_width"] == "true" {
+		return
+	}
+
+	tape := nn.NewTape(l.backend, nn.Training, 0)
+	in := tape.InputWithGrad(x)
+	y, err := l.net.Forward(tape, in)
+	require.NoError(t, err)
+	close("y_train", file.Tensors["y_train"].Data, l.host(t, y.Array()), tolerance(t, file, dtype, "y_train"))
+	require.NoError(t, tape.Backward(y, l.input(t, file, "gout")))
+	tol := tolerance(t, file, dtype, "gx")
+	gx, err := tape.Grad(in)
+	require.NoError(t, err)
+	close("gx", file.Tensors["gx"].Data, l.host(t, gx), tol)
+
+	checked := 0
+	for _, f := range l.net.Buffers() {
+		want, ok := file.Tensors["buf:"+f.Name]
+		if !ok {
+			continue
+		}
+		checked++
+		if f.Value == nil {
+			assert.Equal(t, want.Data, []float64{float64(f.Count)}, f.Name)
+			continue
+		}
+		close(f.Name, want.Data, l.host(t, f.Value), tolerance(t, file, dtype, "y_train"))
+	}
+	l2, total, absmax := file.Tensors["grad_l2"].Data, file.Tensors["grad_sum"].Data, file.Tensors["grad_absmax"].Data
+	var largest float64
+	for _, v := range absmax {
+		largest = max(largest, v)
+	}
+	for i, p := range l.net.Parameters() {
+		grad := l.host(t, p.Grad)
+		if want, ok := file.Tensors["grad:"+p.Name]; ok {
+			checked++
+			close(p.Name, want.Data, grad, tol)
+		}
+		sum, norm := sums(grad)
+		allowed := tol * (l2[i]*math.Sqrt(float64(len(grad))) + 1e-3*largest)
+		assert.InDelta(t, l2[i], norm, allowed, "norm of the gradient of %s", p.Name)
+		assert.InDelta(t, total[i], sum, allowed, "sum of the gradient of %s", p.Name)
+	}
+	stored := 0
+	for name := range file.Tensors {
+		if strings.HasPrefix(name, "buf:") || strings.HasPrefix(name, "grad:") {
+			stored++
+		}
+	}
+	assert.Equal(t, stored, checked, "stored buffers and gradients that were compared")
+}
+
+func sums(values []float64) (sum, norm float64) {
+	for _, v := range values {
+		sum += v
+		norm += v * v
+	}
+	return sum, math.Sqrt(norm)
+}

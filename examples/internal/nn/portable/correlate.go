@@ -1,0 +1,265 @@
+package portable
+
+// tap is one kernel tap: its index in the kernel, and where it reads in a
+// channel of the grid.
+type tap struct{ index, offset int }
+
+// job computes the voxels start + i·step, i < n, of a result: all of them with
+// the same taps.
+type job struct {
+	taps           []tap
+	n, start, step [3]int
+}
+
+// toCoarse implements one direction of convolution; src is fine, bias may be nil.
+func (c *convolution[T]) toCoarse(dst, src, bias *array[T]) {
+	g, taps := c.fineGrid()
+	whole := job{taps: taps, n: c.coarse, step: [3]int{1, 1, 1}}
+	r := c.cols * c.taps
+	c.correlate(dst, src, bias, g, []job{whole}, c.rows, r, c.cols, c.taps)
+}
+
+// fineGrid lays out the fine volume for the coarse positions.
+func (c *convolution[T]) fineGrid() (*grid, []tap) {
+	s := c.spec
+	g := newGrid(c.cols, c.fine, c.coarse, c.kernel, s.Stride, s.Dilation, s.Padding)
+	taps := make([]tap, c.taps)
+	for i := range taps {
+		a := c.tapPosition(i)
+		taps[i] = tap{i, g.offset([3]int{a[0] * s.Dilation[0], a[1] * s.Dilation[1], a[2] * s.Dilation[2]})}
+	}
+	return g, taps
+}
+
+func (c *convolution[T]) tapPosition(i int) [3]int {
+	return [3]int{i / (c.kernel[1] * c.kernel[2]), i / c.kernel[2] % c.kernel[1], i % c.kernel[2]}
+}
+
+// toFine implements the other direction of convolution; src is coarse.
+//
+// The fine voxel i gets coarse voxel o through tap a where
+// i + padding = o·stride + a·dilation. So the fine voxels of one phase, those
+// with the same (i + padding) mod stride on each axis, use the same taps and
+// read the coarse volume at a distance that does not depend on i.
+func (c *convolution[T]) toFine(dst, src, bias *array[T]) {
+	var axes [3][]axisPhase
+	var before, size [3]int
+	for axis := range 3 {
+		axes[axis] = c.axisPhases(axis)
+		last := c.coarse[axis] - 1
+		for _, p := range axes[axis] {
+			last = max(last, p.n-1)
+			for _, t := range p.taps {
+				before[axis] = max(before[axis], -t.first)
+				last = max(last, t.first+p.n-1)
+			}
+		}
+		size[axis] = before[axis] + last + 1
+	}
+	one := [3]int{1, 1, 1}
+	g := newGrid(c.rows, c.coarse, size, one, one, one, before)
+	var jobs []job
+	for _, px := range axes[0] {
+		for _, py := range axes[1] {
+			for _, pz := range axes[2] {
+				j := job{n: [3]int{px.n, py.n, pz.n}, start: [3]int{px.start, py.start, pz.start}, step: c.spec.Stride}
+				for _, tx := range px.taps {
+					for _, ty := range py.taps {
+						for _, tz := range pz.taps {
+							j.taps = append(j.taps, tap{
+								(tx.index*c.kernel[1]+ty.index)*c.kernel[2] + tz.index,
+								g.offset([3]int{tx.first + before[0], ty.first + before[1], tz.first + before[2]}),
+							})
+						}
+					}
+				}
+				jobs = append(jobs, j)
+			}
+		}
+	}
+	r := c.cols * c.taps
+	c.correlate(dst, src, bias, g, jobs, c.cols, c.taps, c.rows, r)
+}
+
+// axisPhase is one phase of toFine on one axis: the fine voxels
+// start + m·stride, m < n.
+type axisPhase struct {
+	start, n int
+	taps     []axisTap
+}
+
+// axisTap is a kernel tap of a phase; m = 0 reads coarse voxel first.
+type axisTap struct{ index, first int }
+
+func (c *convolution[T]) axisPhases(axis int) []axisPhase {
+	s, d, pad, n := c.spec.Stride[axis], c.spec.Dilation[axis], c.spec.Padding[axis], c.fine[axis]
+	var phases []axisPhase
+	for start := range min(s, n) {
+		p := axisPhase{start: start, n: (n - start + s - 1) / s}
+		for a := range c.kernel[axis] {
+			if o := start + pad - a*d; o%s == 0 {
+				p.taps = append(p.taps, axisTap{a, o / s})
+			}
+		}
+		phases = append(phases, p)
+	}
+	return phases
+}
+
+// tilesPerUnit is how many tiles in a row share a panel of weights while it is
+// in the cache.
+const tilesPerUnit = 8
+
+// correlate computes, for every sample and every row of dst,
+//
+//	dst[row, start + i·step] = bias[row] + Σ_red Σ_tap w[row·rowStride + red·redStride + tap] · grid(src)[red, tap + i].
+func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job, rows, rowStride, reds, redStride int) {
+	blocks := (rows + tileRows - 1) / tileRows
+	panels := make([][]T, len(jobs))
+	offsets := make([][]int, len(jobs))
+	for i, j := range jobs {
+		panels[i] = c.pool.get(blocks * tileRows * reds * len(j.taps))
+		c.packWeights(panels[i], j.taps, rows, rowStride, reds, redStride)
+		offsets[i] = make([]int, 0, reds*len(j.taps))
+		for red := range reds {
+			for _, t := range j.taps {
+				offsets[i] = append(offsets[i], red*g.perChannel()+t.offset)
+			}
+		}
+	}
+	units := tileUnits(g, jobs)
+	// With few positions the rows are shared out as well.
+	split := min(blocks, (4*workers(1<<30)+len(units)-1)/len(units))
+	tiles := c.pool.get(workers(len(units)*split) * tileRows * tileCols)
+	gridData := c.pool.get(g.len())
+	sampleIn, sampleOut := len(src.data)/c.batch, len(dst.data)/c.batch
+	size := [3]int(dst.shape[2:])
+	for n := range c.batch {
+		fillGrid(gridData, g, src.data[n*sampleIn:][:sampleIn])
+		out := dst.data[n*sampleOut:][:sampleOut]
+		parallel(len(units)*split, func(i, worker int) {
+			u := units[i/split]
+			part := i % split
+			tile := tiles[worker*tileRows*tileCols:][:tileRows*tileCols]
+			j := &jobs[u.job]
+			k := len(offsets[u.job])
+			for block := part * blocks / split; block < (part+1)*blocks/split; block++ {
+				panel := panels[u.job][block*tileRows*k:][:tileRows*k]
+				for from := u.from; from < u.to; from += tileCols {
+					c.computeTile(tile, panel, gridData, u.base+from, offsets[u.job], min(tileCols, u.to-from), bias, block)
+					store(out, tile, j, g, size, u.base+from, min(tileCols, u.to-from), block*tileRows, rows)
+				}
+			}
+		})
+	}
+	c.pool.put(gridData)
+	c.pool.put(tiles)
+	for _, p := range panels {
+		c.pool.put(p)
+	}
+}
+
+// computeTile computes cols columns of tile at grid position base.
+func (c *convolution[T]) computeTile(tile, panel, grid []T, base int, offsets []int, cols int, bias *array[T], block int) {
+	clear(tile)
+	if bias != nil {
+		for r, v := range bias.data[block*tileRows : min(len(bias.data), (block+1)*tileRows)] {
+			row := tile[r*tileCols:][:tileCols]
+			for i := range row {
+				row[i] = v
+			}
+		}
+	}
+	if cols > 2*lanes {
+		c.kernels.tile(tile, panel, grid, base, offsets, tileCols)
+		return
+	}
+	for from := 0; from < cols; from += lanes {
+		c.kernels.tile(tile[from:], panel, grid, base+from, offsets, lanes)
+	}
+}
+
+// packWeights orders the weights of a job as the kernel reads them: blocks of
+// tileRows rows, in them every (red, tap), in it the rows; missing rows are 0.
+func (c *convolution[T]) packWeights(panel []T, taps []tap, rows, rowStride, reds, redStride int) {
+	k := reds * len(taps)
+	parallel((rows+tileRows-1)/tileRows, func(block, _ int) {
+		dst := panel[block*tileRows*k:][:tileRows*k]
+		have := min(tileRows, rows-block*tileRows)
+		if have < tileRows {
+			clear(dst)
+		}
+		for r := range have {
+			w := c.weight.data[(block*tileRows+r)*rowStride:]
+			i := r
+			for red := range reds {
+				for _, t := range taps {
+					dst[i] = w[red*redStride+t.index]
+					i += tileRows
+				}
+			}
+		}
+	})
+}
+
+// unit is a range of consecutive grid positions of one job.
+type unit struct{ job, base, from, to int }
+
+// tileUnits cuts the positions of all jobs into units. Positions are counted
+// along the grid, so a run over several rows also computes the grid's padding
+// between them, which store leaves out. A job's planes are taken one by one or
+// all in one run, whichever computes less.
+func tileUnits(g *grid, jobs []job) []unit {
+	var units []unit
+	for i, j := range jobs {
+		base, length := runs(g, j.n)
+		for _, b := range base {
+			for from := 0; from < length; from += tilesPerUnit * tileCols {
+				units = append(units, unit{i, b, from, min(length, from+tilesPerUnit*tileCols)})
+			}
+		}
+	}
+	return units
+}
+
+// runs returns the grid positions at which runs over n voxels start, and their
+// length.
+func runs(g *grid, n [3]int) (base []int, length int) {
+	plane := (n[1]-1)*g.size[2] + n[2]
+	whole := (n[0]-1)*g.size[1]*g.size[2] + plane
+	if (whole+lanes-1)/lanes <= n[0]*((plane+lanes-1)/lanes) {
+		return []int{0}, whole
+	}
+	base = make([]int, n[0])
+	for x := range base {
+		base[x] = x * g.size[1] * g.size[2]
+	}
+	return base, plane
+}
+
+// store copies the columns of a tile that are voxels of the job to their place.
+func store[T float](out, tile []T, j *job, g *grid, size [3]int, position, cols, row0, rows int) {
+	volume := size[0] * size[1] * size[2]
+	pitch, planePitch := g.size[2], g.size[1]*g.size[2]
+	for col := 0; col < cols; {
+		p := position + col
+		x, y, z := p/planePitch, p%planePitch/pitch, p%pitch
+		end := min(cols, col+pitch-z) // of this row of the grid
+		if y < j.n[1] && z < j.n[2] {
+			n := min(end-col, j.n[2]-z)
+			at := ((j.start[0]+x*j.step[0])*size[1]+j.start[1]+y*j.step[1])*size[2] + j.start[2] + z*j.step[2]
+			for r := 0; r < tileRows && row0+r < rows; r++ {
+				from := tile[r*tileCols+col:][:n]
+				to := out[(row0+r)*volume+at:]
+				if j.step[2] == 1 {
+					copy(to, from)
+					continue
+				}
+				for i, v := range from {
+					to[i*j.step[2]] = v
+				}
+			}
+		}
+		col = end
+	}
+}

@@ -1,0 +1,214 @@
+package portable
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// Add implements nn.Backend.
+func (b *backend[T]) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
+	a0, err := b.arg("a", x0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("Add: %w", err)
+	}
+	a1, err := b.like("b", x1, a0.shape)
+	if err != nil {
+		return nil, nil, fmt.Errorf("Add: %w", err)
+	}
+	y := b.newArray(a0.shape...)
+	parallelRange(len(y.data), func(from, to int) {
+		d, s0, s1 := y.data[from:to], a0.data[from:to], a1.data[from:to]
+		for i := range d {
+			d[i] = s0[i] + s1[i]
+		}
+	})
+	// Gradients are never changed in place, so both inputs can share one.
+	return y, b.pullback("Add", y, 2, nil, func(g *array[T], need []bool) []nn.Array {
+		return wanted(need, func(int) nn.Array { return g })
+	}), nil
+}
+
+// Concat implements nn.Backend.
+func (b *backend[T]) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	if len(xs) == 0 {
+		return nil, nil, errors.New("Concat: no arrays given")
+	}
+	parts := make([]*array[T], len(xs))
+	channels := 0
+	for i, x := range xs {
+		a, err := b.volume(fmt.Sprintf("array %d", i), x)
+		if err != nil {
+			return nil, nil, fmt.Errorf("Concat: %w", err)
+		}
+		if first := xs[0].Shape(); a.shape[0] != first[0] || !equal(a.shape[2:], first[2:]) {
+			return nil, nil, fmt.Errorf("Concat: array %d has shape %v, want the batch and spatial size of array 0, %v", i, a.shape, first)
+		}
+		parts[i] = a
+		channels += a.shape[1]
+	}
+	shape := append([]int(nil), parts[0].shape...)
+	shape[1] = channels
+	y := b.newArray(shape...)
+	from := make([]int, len(parts)) // first channel of each part
+	for i := 1; i < len(parts); i++ {
+		from[i] = from[i-1] + parts[i-1].shape[1]
+	}
+	eachPart(y, parts, from, func(whole, part []T) { copy(whole, part) })
+	return y, b.pullback("Concat", y, len(xs), nil, func(g *array[T], need []bool) []nn.Array {
+		grads := make([]*array[T], len(parts))
+		out := wanted(need, func(i int) nn.Array {
+			grads[i] = b.newArray(parts[i].shape...)
+			return grads[i]
+		})
+		eachPart(g, grads, from, func(whole, part []T) { copy(part, whole) })
+		return out
+	}), nil
+}
+
+// eachPart calls f for the channels of every sample of every part that is not
+// nil, together with their place in the whole; from holds the first channel.
+func eachPart[T float](whole *array[T], parts []*array[T], from []int, f func(whole, part []T)) {
+	n, channels := whole.shape[0], whole.shape[1]
+	size := len(whole.data) / (n * channels)
+	parallel(n*len(parts), func(i, _ int) {
+		sample, k := i/len(parts), i%len(parts)
+		if parts[k] == nil {
+			return
+		}
+		own := len(parts[k].data) / n
+		f(whole.data[(sample*channels+from[k])*size:][:own], parts[k].data[sample*own:][:own])
+	})
+}
+
+// ReLU implements nn.Backend.
+func (b *backend[T]) ReLU(x nn.Array) (nn.Array, nn.Pullback, error) {
+	a, err := b.arg("x", x)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ReLU: %w", err)
+	}
+	y := b.newArray(a.shape...)
+	parallelRange(len(y.data), func(from, to int) {
+		d, s := y.data[from:to], a.data[from:to]
+		for i, v := range s {
+			d[i] = max(v, 0)
+		}
+	})
+	return y, b.pullback("ReLU", y, 1, []*array[T]{y}, func(g *array[T], need []bool) []nn.Array {
+		return wanted(need, func(int) nn.Array {
+			gx := b.newArray(a.shape...)
+			parallelRange(len(gx.data), func(from, to int) {
+				d, s, gs := gx.data[from:to], y.data[from:to], g.data[from:to]
+				for i, v := range s {
+					if v > 0 {
+						d[i] = gs[i]
+					} else {
+						d[i] = 0
+					}
+				}
+			})
+			return gx
+		})
+	}), nil
+}
+
+// PReLU implements nn.Backend.
+func (b *backend[T]) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err != nil {
+		return nil, nil, fmt.Errorf("PReLU: %w", err)
+	}
+	w, err := b.arg("slope", slope)
+	channels := a.shape[1]
+	if err == nil && (len(w.shape) != 1 || w.shape[0] != 1 && w.shape[0] != channels) {
+		err = fmt.Errorf("slope has shape %v, want [1] or [%d]", w.shape, channels)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("PReLU: %w", err)
+	}
+	of := func(channel int) int { return channel % len(w.data) }
+	y := b.newArray(a.shape...)
+	planes := a.shape[0] * channels
+	size := len(a.data) / planes
+	parallel(planes, func(p, _ int) {
+		s := w.data[of(p%channels)]
+		d, src := y.data[p*size:][:size], a.data[p*size:][:size]
+		for i, v := range src {
+			if v > 0 {
+				d[i] = v
+			} else {
+				d[i] = s * v
+			}
+		}
+	})
+	return y, b.pullback("PReLU", y, 2, []*array[T]{a}, func(g *array[T], need []bool) []nn.Array {
+		gx, gw := b.newArray(a.shape...), b.newArray(w.shape...)
+		sums := make([]float64, planes)
+		parallel(planes, func(p, _ int) {
+			s := w.data[of(p%channels)]
+			d, src, gs := gx.data[p*size:][:size], a.data[p*size:][:size], g.data[p*size:][:size]
+			var sum float64
+			for i, v := range src {
+				if v > 0 {
+					d[i] = gs[i]
+				} else {
+					d[i] = s * gs[i]
+					sum += float64(float64(gs[i]) * float64(v))
+				}
+			}
+			sums[p] = sum
+		})
+		total := make([]float64, len(w.data))
+		for p, s := range sums {
+			total[of(p%channels)] += s
+		}
+		for i, s := range total {
+			gw.data[i] = T(s)
+		}
+		return wanted(need, func(i int) nn.Array { return [...]nn.Array{gx, gw}[i] })
+	}), nil
+}
+
+// Dropout3D implements nn.Backend.
+func (b *backend[T]) Dropout3D(x nn.Array, probability float64, seed uint64) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err == nil && !(probability >= 0 && probability < 1) {
+		err = fmt.Errorf("probability is %v, want a number in [0, 1)", probability)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("Dropout3D: %w", err)
+	}
+	planes := a.shape[0] * a.shape[1]
+	mask := nn.DropoutMask(planes, probability, seed)
+	scale := func(src *array[T]) *array[T] {
+		dst := b.newArray(a.shape...)
+		size := len(a.data) / planes
+		parallel(planes, func(p, _ int) {
+			d, s, m := dst.data[p*size:][:size], src.data[p*size:][:size], T(mask[p])
+			if m == 0 {
+				clear(d) // also where the input is not finite
+				return
+			}
+			for i, v := range s {
+				d[i] = m * v
+			}
+		})
+		return dst
+	}
+	y := scale(a)
+	return y, b.pullback("Dropout3D", y, 1, nil, func(g *array[T], need []bool) []nn.Array {
+		return wanted(need, func(int) nn.Array { return scale(g) })
+	}), nil
+}
+
+// wanted collects the gradients of the inputs that need one.
+func wanted(need []bool, grad func(i int) nn.Array) []nn.Array {
+	out := make([]nn.Array, len(need))
+	for i, n := range need {
+		if n {
+			out[i] = grad(i)
+		}
+	}
+	return out
+}

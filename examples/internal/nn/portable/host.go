@@ -1,0 +1,86 @@
+package portable
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+	"gorgonia.org/tensor"
+)
+
+// FromHost implements nn.Backend.
+func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) {
+	if err := checkHost(t); err != nil {
+		return nil, fmt.Errorf("portable: FromHost: tensor %w", err)
+	}
+	shape := append([]int(nil), t.Shape()...)
+	var a *array[T]
+	switch life {
+	case nn.Step:
+		a = b.newArray(shape...)
+	case nn.Kept:
+		a = &array[T]{owner: b, shape: shape, data: make([]T, count(shape))}
+	default:
+		return nil, fmt.Errorf("portable: FromHost: life is %d, want nn.Step or nn.Kept", life)
+	}
+	switch src := t.Data().(type) {
+	case []float32:
+		convert(a.data, src)
+	case []float64:
+		convert(a.data, src)
+	case float32:
+		a.data[0] = T(src)
+	case float64:
+		a.data[0] = T(src)
+	}
+	return a, nil
+}
+
+// ToHost implements nn.Backend.
+func (b *backend[T]) ToHost(x nn.Array, dst *tensor.Dense) error {
+	a, err := b.arg("array", x)
+	if err != nil {
+		return fmt.Errorf("portable: ToHost: %w", err)
+	}
+	if err := checkHost(dst); err != nil {
+		return fmt.Errorf("portable: ToHost: dst %w", err)
+	}
+	if !equal(dst.Shape(), a.shape) {
+		return fmt.Errorf("portable: ToHost: dst has shape %v, want %v", dst.Shape(), a.shape)
+	}
+	switch to := dst.Data().(type) {
+	case []float32:
+		convert(to, a.data)
+	case []float64:
+		convert(to, a.data)
+	default:
+		return errors.New("portable: ToHost: dst is a scalar, want a tensor with axes")
+	}
+	return nil
+}
+
+// checkHost says what keeps t from being read or written as a plain slice.
+func checkHost(t *tensor.Dense) error {
+	switch {
+	case t == nil:
+		return errors.New("is nil")
+	case !t.IsNativelyAccessible():
+		return errors.New("lives in memory that Go cannot reach")
+	case t.RequiresIterator() || !t.DataOrder().IsRowMajor():
+		return errors.New("is not contiguous in row-major order")
+	case t.Dtype() != tensor.Float32 && t.Dtype() != tensor.Float64:
+		return fmt.Errorf("has element type %v, want float32 or float64", t.Dtype())
+	case count(t.Shape()) == 0:
+		return fmt.Errorf("has shape %v, want no axis of length 0", t.Shape())
+	}
+	return nil
+}
+
+func convert[A, B float](dst []A, src []B) {
+	src = src[:len(dst)]
+	parallelRange(len(dst), func(from, to int) {
+		for i := from; i < to; i++ {
+			dst[i] = A(src[i])
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package portable
+
+import "golang.org/x/sys/cpu"
+
+// tiers returns the float32 kernels this machine can run, the fastest first.
+func tiers() []kernels[float32] {
+	var t []kernels[float32]
+	if cpu.X86.HasAVX512F {
+		t = append(t, kernels[float32]{name: "avx512", tile: tileAVX512, dot: dotAVX512})
+	}
+	if cpu.X86.HasAVX2 {
+		t = append(t, kernels[float32]{name: "avx2", tile: tileAVX2, dot: dotAVX2})
+	}
+	return append(t, plain[float32]())
+}
+
+// The assembly routines run the loops of tileGo and dotGo. They read and write
+// through pointers without any check: the functions below check the slices.
+
+// tile8x48 adds the k outer products to the block dst of 8 rows and 48 columns.
+//
+//go:noescape
+func tile8x48AVX512(dst, a, b *float32, off *int, k int)
+
+// tile8x16 does the same for the first 16 columns.
+//
+//go:noescape
+func tile8x16AVX512(dst, a, b *float32, off *int, k int)
+
+// dot4x6 multiplies 4 rows with 6 columns over n elements into 16 lanes each.
+//
+//go:noescape
+func dot4x6AVX512(acc, p *float32, pitch int, q *float32, off *int, n int)
+
+// tile4x16 adds the k outer products to 4 rows and 16 columns of a block whose
+// rows are 48 apart, from factors whose steps are 8 apart.
+//
+//go:noescape
+func tile4x16AVX2(dst, a, b *float32, off *int, k int)
+
+// dot4x3 multiplies 4 rows with 3 columns over n elements, of every 16 the
+// first 8, into the first 8 of 16 lanes each; the rows of acc are 6·16 apart.
+//
+//go:noescape
+func dot4x3AVX2(acc, p *float32, pitch int, q *float32, off *int, n int)
+
+// checkTile panics, as the plain kernel would, where an assembly routine would
+// leave a slice. It is a programming error of this package if it does.
+func checkTile(dst, a, b []float32, base int, off []int, cols int) {
+	_ = dst[(tileRows-1)*tileCols+cols-1]
+	_ = a[len(off)*tileRows-1]
+	for _, o := range off {
+		_ = b[base+o : base+o+cols]
+	}
+}
+
+func checkDot(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+	_ = acc[dotRows*dotCols*lanes-1]
+	_ = p[(dotRows-1)*pitch+n-1]
+	for _, o := range off[:dotCols] {
+		_ = q[base+o : base+o+n]
+	}
+}
+
+func tileAVX512(dst, a, b []float32, base int, off []int, cols int) {
+	if len(off) == 0 {
+		return
+	}
+	checkTile(dst, a, b, base, off, cols)
+	if cols == tileCols {
+		tile8x48AVX512(&dst[0], &a[0], &b[base], &off[0], len(off))
+	} else {
+		tile8x16AVX512(&dst[0], &a[0], &b[base], &off[0], len(off))
+	}
+}
+
+func tileAVX2(dst, a, b []float32, base int, off []int, cols int) {
+	if len(off) == 0 {
+		return
+	}
+	checkTile(dst, a, b, base, off, cols)
+	for r := 0; r < tileRows; r += 4 {
+		for c := 0; c < cols; c += 16 {
+			tile4x16AVX2(&dst[r*tileCols+c], &a[r], &b[base+c], &off[0], len(off))
+		}
+	}
+}
+
+func dotAVX512(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+	if n == 0 {
+		return
+	}
+	checkDot(acc, p, pitch, q, base, off, n)
+	dot4x6AVX512(&acc[0], &p[0], pitch, &q[base], &off[0], n)
+}
+
+func dotAVX2(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+	if n == 0 {
+		return
+	}
+	checkDot(acc, p, pitch, q, base, off, n)
+	for c := 0; c < dotCols; c += 3 {
+		for half := 0; half < lanes; half += 8 {
+			dot4x3AVX2(&acc[c*lanes+half], &p[half], pitch, &q[base+half], &off[c], n)
+		}
+	}
+}

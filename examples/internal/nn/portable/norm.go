@@ -1,0 +1,236 @@
+package portable
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// norm is what the batch and the instance norm have in common: planes of x are
+// gathered in groups that share a mean and a variance.
+type norm[T float] struct {
+	x            *array[T]
+	planes, size int
+	channels     int
+	groups       int               // plane p belongs to group p mod groups
+	mean, scale  []float64         // per group; scale = 1/√(v+ε)
+	weight       func(int) float64 // by channel
+	fixed        bool              // mean and scale do not depend on x
+}
+
+func (n *norm[T]) values() float64 { return float64(n.planes / n.groups * n.size) }
+
+// perGroup adds the sums of the planes of each group, in order.
+func (n *norm[T]) perGroup(sums [][2]float64) [][2]float64 {
+	out := make([][2]float64, n.groups)
+	for p, s := range sums {
+		out[p%n.groups][0] += s[0]
+		out[p%n.groups][1] += s[1]
+	}
+	return out
+}
+
+// moments finds the mean and the biased variance of every group. It reads x
+// twice, since the sum of squares alone loses the variance of values that lie
+// far from zero.
+func (n *norm[T]) moments() (variance []float64) {
+	n.mean, variance = make([]float64, n.groups), make([]float64, n.groups)
+	sums := sumPlanes(n.planes, n.size, func(_, from, to int) (float64, float64) {
+		return sum(n.x.data[from:to]), 0
+	})
+	for g, s := range n.perGroup(sums) {
+		n.mean[g] = s[0] / n.values()
+	}
+	sums = sumPlanes(n.planes, n.size, func(p, from, to int) (float64, float64) {
+		return sumSquares(n.x.data[from:to], n.mean[p%n.groups]), 0
+	})
+	for g, s := range n.perGroup(sums) {
+		variance[g] = s[0] / n.values()
+	}
+	return variance
+}
+
+func (n *norm[T]) setScale(variance []float64, epsilon float64) {
+	n.scale = make([]float64, len(variance))
+	for g, v := range variance {
+		n.scale[g] = 1 / math.Sqrt(v+epsilon)
+	}
+}
+
+// forward stores (x−m)·scale·weight + bias.
+func (n *norm[T]) forward(y *array[T], bias func(channel int) float64) {
+	parallelPlanes(n.planes, n.size, func(p, from, to int) {
+		g, c := p%n.groups, p%n.channels
+		m, s, b := T(n.mean[g]), T(n.scale[g]*n.weight(c)), T(bias(c))
+		d, src := y.data[from:to], n.x.data[from:to]
+		for i, v := range src {
+			d[i] = T((v-m)*s) + b
+		}
+	})
+}
+
+// backward returns the gradients of x, weight and bias.
+func (b *backend[T]) backward(n *norm[T], g *array[T], need []bool) []nn.Array {
+	sums := sumPlanes(n.planes, n.size, func(p, from, to int) (float64, float64) {
+		return sumAndProduct(g.data[from:to], n.x.data[from:to], n.mean[p%n.groups])
+	})
+	return wanted(need, func(input int) nn.Array {
+		if input == 0 {
+			return b.inputGradient(n, g, n.perGroup(sums))
+		}
+		total := make([]float64, n.channels)
+		for p, s := range sums {
+			if input == 1 {
+				total[p%n.channels] += float64(s[1] * n.scale[p%n.groups])
+			} else {
+				total[p%n.channels] += s[0]
+			}
+		}
+		out := b.newArray(n.channels)
+		for c, v := range total {
+			out.data[c] = T(v)
+		}
+		return out
+	})
+}
+
+// inputGradient returns scale·weight·(g − mean(g) − x̂·mean(g·x̂)), where the two
+// means vanish when the statistics are fixed.
+func (b *backend[T]) inputGradient(n *norm[T], g *array[T], sums [][2]float64) *array[T] {
+	gx := b.newArray(n.x.shape...)
+	parallelPlanes(n.planes, n.size, func(p, from, to int) {
+		group := p % n.groups
+		m, scale := n.mean[group], n.scale[group]
+		s := scale * n.weight(p%n.channels)
+		var slope, shift float64
+		if !n.fixed {
+			slope = scale * scale * sums[group][1] / n.values()
+			shift = sums[group][0] / n.values()
+		}
+		// In float64, since the gradient of whatever is added before a norm is
+		// the sum of these values, which the subtraction makes vanish.
+		d, src, gs := gx.data[from:to], n.x.data[from:to], g.data[from:to]
+		for i, v := range src {
+			d[i] = T(s * (float64(gs[i]) - shift - float64(slope*(float64(v)-m))))
+		}
+	})
+	return gx
+}
+
+// BatchNorm implements nn.Backend.
+func (b *backend[T]) BatchNorm(x, weight, bias, runningMean, runningVar nn.Array, spec nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
+	y, pullback, err := b.batchNorm(x, weight, bias, runningMean, runningVar, spec)
+	if err != nil {
+		return nil, nil, fmt.Errorf("BatchNorm: %w", err)
+	}
+	return y, pullback, nil
+}
+
+func (b *backend[T]) batchNorm(x, weight, bias, runningMean, runningVar nn.Array, spec nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err != nil {
+		return nil, nil, err
+	}
+	channels := a.shape[1]
+	var vectors [4]*array[T]
+	for i, v := range []nn.Array{weight, bias, runningMean, runningVar} {
+		name := [...]string{"weight", "bias", "runningMean", "runningVar"}[i]
+		if vectors[i], err = b.vector(name, v, channels); err != nil {
+			return nil, nil, err
+		}
+	}
+	w, shift, mean, variance := vectors[0], vectors[1], vectors[2], vectors[3]
+	if err := checkEpsilon(spec.Epsilon); err != nil {
+		return nil, nil, err
+	}
+	n := &norm[T]{
+		x: a, planes: a.shape[0] * channels, channels: channels, groups: channels,
+		weight: func(c int) float64 { return float64(w.data[c]) }, fixed: !spec.Training,
+	}
+	n.size = len(a.data) / n.planes
+	v := make([]float64, channels)
+	if spec.Training {
+		m := n.values()
+		if m < 2 {
+			return nil, nil, fmt.Errorf("x has shape %v, want more than one value per channel in training", a.shape)
+		}
+		v = n.moments()
+		for c := range channels {
+			mean.data[c] = mix(mean.data[c], n.mean[c], spec.Momentum)
+			variance.data[c] = mix(variance.data[c], v[c]*m/(m-1), spec.Momentum)
+		}
+	} else {
+		n.mean = make([]float64, channels)
+		for c := range channels {
+			n.mean[c], v[c] = float64(mean.data[c]), float64(variance.data[c])
+		}
+	}
+	n.setScale(v, spec.Epsilon)
+	y := b.newArray(a.shape...)
+	n.forward(y, func(c int) float64 { return float64(shift.data[c]) })
+	return y, b.pullback("BatchNorm", y, 3, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
+		return b.backward(n, g, need)
+	}), nil
+}
+
+// mix returns (1−momentum)·old + momentum·new.
+func mix[T float](old T, new, momentum float64) T {
+	return T(float64((1-momentum)*float64(old)) + float64(momentum*new))
+}
+
+// InstanceNorm implements nn.Backend.
+func (b *backend[T]) InstanceNorm(x, weight, bias nn.Array, epsilon float64) (nn.Array, nn.Pullback, error) {
+	y, pullback, err := b.instanceNorm(x, weight, bias, epsilon)
+	if err != nil {
+		return nil, nil, fmt.Errorf("InstanceNorm: %w", err)
+	}
+	return y, pullback, nil
+}
+
+func (b *backend[T]) instanceNorm(x, weight, bias nn.Array, epsilon float64) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkEpsilon(epsilon); err != nil {
+		return nil, nil, err
+	}
+	if (weight == nil) != (bias == nil) {
+		return nil, nil, errors.New("one of weight and bias is nil, want both or neither")
+	}
+	channels := a.shape[1]
+	n := &norm[T]{x: a, planes: a.shape[0] * channels, channels: channels, groups: a.shape[0] * channels}
+	n.size = len(a.data) / n.planes
+	if n.size < 2 {
+		return nil, nil, fmt.Errorf("x has shape %v, want more than one voxel", a.shape)
+	}
+	n.weight = func(int) float64 { return 1 }
+	shift := func(int) float64 { return 0 }
+	var w *array[T]
+	if weight != nil {
+		if w, err = b.vector("weight", weight, channels); err != nil {
+			return nil, nil, err
+		}
+		add, err := b.vector("bias", bias, channels)
+		if err != nil {
+			return nil, nil, err
+		}
+		n.weight = func(c int) float64 { return float64(w.data[c]) }
+		shift = func(c int) float64 { return float64(add.data[c]) }
+	}
+	n.setScale(n.moments(), epsilon)
+	y := b.newArray(a.shape...)
+	n.forward(y, shift)
+	return y, b.pullback("InstanceNorm", y, 3, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
+		return b.backward(n, g, need)
+	}), nil
+}
+
+func checkEpsilon(epsilon float64) error {
+	if !(epsilon >= 0) {
+		return fmt.Errorf("epsilon is %v, want a number of at least 0", epsilon)
+	}
+	return nil
+}
