@@ -39,7 +39,7 @@ type curve struct {
 func WriteLossPNG(path string, losses []LossResult) error {
 	var curves []curve
 	for i, l := range losses {
-		c := curve{name: l.Loss, colour: palette[i%len(palette)]}
+		c := curve{name: l.Title, colour: palette[i%len(palette)]}
 		for _, e := range l.Epochs {
 			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
 		}
@@ -54,8 +54,8 @@ func WriteLossPNG(path string, losses []LossResult) error {
 func WriteDicePNG(path string, losses []LossResult) error {
 	var curves []curve
 	for i, l := range losses {
-		hard := curve{name: l.Loss + " foreground", colour: palette[i%len(palette)]}
-		soft := curve{name: l.Loss + " soft", colour: palette[i%len(palette)], dashed: true}
+		hard := curve{name: l.Title + " foreground", colour: palette[i%len(palette)]}
+		soft := curve{name: l.Title + " soft", colour: palette[i%len(palette)], dashed: true}
 		for _, e := range l.Epochs {
 			hard.add(e.Epoch, e.Valid[Dice].Value)
 			soft.add(e.Epoch, e.Valid[SoftDice].Value)

@@ -1,0 +1,147 @@
+// Package cli is what the two programs share: flags, the data or the phantom
+// in its place, the network and its legal sizes, and the way a run begins,
+// stops and goes on.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/phantom"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/train"
+)
+
+// Program is what makes one program differ from the other.
+type Program struct {
+	// Name is the program's name; About opens its -h text.
+	Name, About string
+	// Protocol is the paper's for the data set. Its Size, where it has one, can
+	// be changed by -size, its Crop by -crop.
+	Protocol dataset.Protocol
+	// Phantom is what stands in for the data where there are none; its Train,
+	// Valid and Size can be changed by flags.
+	Phantom phantom.Options
+	// PhantomChannels is the number of channels of the phantom's images.
+	PhantomChannels int
+}
+
+func (p Program) resizes() bool { return p.Protocol.Size != [3]int{} }
+func (p Program) crops() bool   { return p.Protocol.Crop != [3]int{} }
+
+// Exit codes of Main.
+const (
+	exitOK          = 0
+	exitError       = 1   // the run failed
+	exitUsage       = 2   // the flags are wrong
+	exitInterrupted = 130 // stopped by a signal; what shells give for Ctrl-C
+)
+
+// Main runs a program with its arguments, without the name, and returns the
+// exit code. The first SIGINT or SIGTERM lets the running step end and the
+// state be written; the second ends the process at once.
+func Main(p Program, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	told := context.AfterFunc(ctx, func() {
+		stop() // from here on a signal has its usual effect
+		fmt.Fprintln(os.Stderr, "\nStopping after the running step; once more to stop at once.")
+	})
+	defer told()
+	return Run(ctx, p, args, os.Stdout, os.Stderr)
+}
+
+// Run is Main with the signals and the output in the caller's hands.
+func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer) int {
+	err := run(ctx, p, args, stdout)
+	var wrong *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &wrong):
+		fmt.Fprintf(stderr, "%s: %v (%s -h lists the flags)\n", p.Name, err, p.Name)
+		return exitUsage
+	case errors.Is(err, train.ErrInterrupted):
+		return exitInterrupted
+	default:
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return exitError
+	}
+}
+
+// usageError is an error in the flags.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usageErrorf(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}
+
+func run(ctx context.Context, p Program, args []string, stdout io.Writer) error {
+	flags, o := newFlags(p)
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage(stdout, p, flags)
+			return nil
+		}
+		return usageErrorf("%v", err)
+	}
+	if flags.NArg() > 0 {
+		return usageErrorf("%q is no flag", flags.Arg(0))
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	rec, err := o.begin(p, flags)
+	if err != nil {
+		return err
+	}
+
+	progress := report.NewProgress(stdout)
+	job, err := newJob(p, flags, o, rec, progress)
+	if err != nil {
+		return err
+	}
+	result, err := job.Run(ctx)
+	if errors.Is(err, train.ErrInterrupted) {
+		progress.Println(fmt.Sprintf("Resume with: %s -model_dir %s -resume", p.Name, o.modelDir))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	progress.Println("\n" + result.Markdown())
+	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, loss.png, dice.png; best.safetensors and last.safetensors of each loss.", o.modelDir))
+	return nil
+}
+
+// begin checks -resume against what lies in -model_dir. It returns the record
+// of the run to go on with, nil for a new one.
+func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
+	rec, err := readRecord(o.modelDir)
+	switch {
+	case err != nil:
+		return nil, err
+	case rec == nil && o.resume:
+		return nil, usageErrorf("-resume: %s holds no run (no %s)", o.modelDir, recordName)
+	case rec == nil:
+		return nil, nil
+	case !o.resume:
+		return nil, usageErrorf("-model_dir: %s holds a run already; go on with it by -resume or name another folder", o.modelDir)
+	case rec.Program != p.Name:
+		return nil, usageErrorf("-resume: the run in %s is one of %s", filepath.Join(o.modelDir, recordName), rec.Program)
+	}
+	if err := rec.takeOver(flags, o.modelDir); err != nil {
+		return nil, err
+	}
+	return rec, nil
+}

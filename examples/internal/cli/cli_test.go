@@ -1,0 +1,181 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/phantom"
+)
+
+// filesOf reads every file below dir, except the phantom.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if d.Name() == "phantom" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[filepath.ToSlash(name)] = string(raw)
+		return err
+	}))
+	return files
+}
+
+// cancelAt ends a context when a text is written.
+type cancelAt struct {
+	bytes.Buffer
+	text   string
+	cancel func()
+}
+
+func (c *cancelAt) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.text)) {
+		c.cancel()
+	}
+	return c.Buffer.Write(p)
+}
+
+func TestPhantomRunFromStartToEnd(t *testing.T) {
+	for _, c := range []struct {
+		program Program
+		args    string
+		want    []string
+	}{
+		{tinyPICAI(), "-size 32,32,24", []string{
+			"Network strides: [[2 2 2] [2 2 2] [2 2 2] [2 2 1]], because 24 slices cannot be halved four times.",
+			"Size: images and labels resized to 32×32×24 voxels.",
+		}},
+		{tinyBraTS(), "-crop 32,48,32", []string{
+			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of 16×16×16 (case phantom_001: 32×32×32).",
+			"Validation: whole volumes, padded in the same way.",
+		}},
+	} {
+		dir := filepath.Join(t.TempDir(), "run")
+		args := append([]string{"-model_dir", dir, "-epochs", "1", "-steps", "2", "-loss", "afl,dice-ce"}, strings.Fields(c.args)...)
+		code, out, errs := runProgram(c.program, args...)
+		require.Equal(t, exitOK, code, errs)
+		assert.Empty(t, errs)
+		for _, want := range append(c.want,
+			"SYNTHETIC phantom", "Cases: 3 for training, 2 for validation",
+			"Loss 1 of 2: afl", "Loss 2 of 2: dice-ce", "afl  epoch 1/1  loss ",
+			"| Loss    |", "| A-FL    |", "| Dice CE |", "Written to "+dir,
+		) {
+			assert.Contains(t, out, want, c.program.Name)
+		}
+		files := filesOf(t, dir)
+		for _, name := range []string{
+			"run.json", "results.md", "epochs.csv", "cases.csv", "loss.png", "dice.png",
+			"afl/best.safetensors", "afl/last.safetensors", "dice-ce/best.safetensors", "dice-ce/last.safetensors",
+		} {
+			assert.NotEmpty(t, files[name], name)
+		}
+		assert.Contains(t, out, files["results.md"])
+		assert.Contains(t, files["results.md"], "SYNTHETIC")
+		assert.NotContains(t, out, "NaN")
+
+		code, _, errs = runProgram(c.program, args...)
+		assert.Equal(t, exitUsage, code)
+		assert.Contains(t, errs, "holds a run already")
+		assert.Equal(t, files, filesOf(t, dir), "nothing is overwritten")
+	}
+}
+
+func TestStopAndResume(t *testing.T) {
+	p := tinyPICAI()
+	run := func(stopAt, dir string, args ...string) (int, string, string) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		out, errs := &cancelAt{text: stopAt, cancel: cancel}, &bytes.Buffer{}
+		code := Run(ctx, p, append([]string{"-model_dir", dir}, args...), out, errs)
+		return code, out.String(), errs.String()
+	}
+	settings := []string{"-epochs", "2", "-loss", "afl,dice", "-size", "32,32,16", "-seed", "4"}
+	const never = "a text that is not written"
+
+	whole := filepath.Join(t.TempDir(), "whole")
+	code, _, errs := run(never, whole, settings...)
+	require.Equal(t, exitOK, code, errs)
+
+	dir := filepath.Join(t.TempDir(), "stopped")
+	code, out, errs := run("afl  epoch 1/2", dir, settings...)
+	require.Equal(t, exitInterrupted, code, errs)
+	assert.Contains(t, out, "Stopped afl")
+	assert.Contains(t, out, "Resume with: picai -model_dir "+dir+" -resume\n")
+	assert.NotContains(t, filesOf(t, dir), "results.md")
+
+	// Flags that differ are refused by name, and nothing is touched.
+	before := filesOf(t, dir)
+	for flag, value := range map[string]string{
+		"epochs": "3", "loss": "afl", "size": "48,32,16", "seed": "5", "lr": "0.2", "momentum": "0.5", "weight_decay": "0",
+		"steps": "1", "max_cases": "1", "label_area": "true", "data_dir": "elsewhere", "phantom_train": "9",
+	} {
+		code, _, errs := run(never, dir, "-resume", "-"+flag+"="+value)
+		assert.Equal(t, exitUsage, code, flag)
+		assert.Contains(t, errs, "-"+flag+" is "+value+", but the run in "+dir+" was started with", flag)
+		assert.Equal(t, 1, strings.Count(errs, "\n"))
+	}
+	code, _, errs = run(never, dir, settings...)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-resume")
+	assert.Equal(t, before, filesOf(t, dir))
+
+	// The same flags again, then none, which takes them from the run.
+	code, _, errs = run("dice  epoch 1/2", dir, append(settings, "-resume", "-cache", "0")...)
+	require.Equal(t, exitInterrupted, code, errs)
+	code, out, errs = run(never, dir, "-resume")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "afl: finished before")
+	want, got := filesOf(t, whole), filesOf(t, dir)
+	for name := range want {
+		assert.True(t, want[name] == got[name], "%s differs from the run that was not stopped", name)
+	}
+	assert.Len(t, got, len(want))
+
+	other := tinyBraTS()
+	code, _, errs = runProgram(other, "-model_dir", dir, "-resume")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "is one of picai")
+}
+
+func TestResumeNeedsTheSameCases(t *testing.T) {
+	p := tinyBraTS()
+	data := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, phantom.Generate(data, phantom.Options{Kind: phantom.BraTS, Train: 3, Valid: 1, Size: [3]int{32, 32, 16}}))
+	dir := t.TempDir()
+	code, out, errs := runProgram(p, "-data_dir", data, "-model_dir", dir, "-epochs", "1", "-max_cases", "2", "-loss", "dice")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "Data: "+data+", layout TrainImage.")
+	assert.Contains(t, out, "Cases: 2 for training, 1 for validation, 4 channels.")
+	assert.NotContains(t, out, "SYNTHETIC")
+
+	for _, name := range []string{"TrainImage/phantom_001_image.nii.gz", "TrainLabel/phantom_001_gt.nii.gz"} {
+		require.NoError(t, os.Remove(filepath.Join(data, name)))
+	}
+	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "-data_dir: the training case phantom_001, which the run began with, is no longer in "+data)
+}
+
+func TestDamagedRecord(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, recordName), []byte("{"), 0o644))
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-resume")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, recordName)
+}

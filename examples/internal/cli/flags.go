@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/models"
+)
+
+// options holds the values of the flags.
+type options struct {
+	dataDir, modelDir string
+	resume            bool
+
+	epochs, steps, maxCases int
+	loss                    lossList
+	model                   modelName
+	seed                    uint64
+
+	lr, momentum, weightDecay float64
+
+	size, crop triple
+	labelArea  bool
+
+	phantomTrain, phantomValid int
+	phantomSize                triple
+
+	cacheMiB int64
+}
+
+// sessionFlags are the flags that do not decide the result; a resumed run may
+// be given others.
+var sessionFlags = []string{"model_dir", "resume", "cache"}
+
+// newFlags defines the flags of a program. Their defaults are the paper's.
+func newFlags(p Program) (*flag.FlagSet, *options) {
+	o := &options{loss: lossList{"afl"}, model: "unet", phantomSize: triple(p.Phantom.Size)}
+	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	// Errors are told in one line by Main, the text of -h by usage.
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+
+	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty: a synthetic phantom is generated")
+	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
+	f.BoolVar(&o.resume, "resume", false, "go on with the run in -model_dir; its flags are taken over and need not be repeated")
+	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
+	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
+	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
+	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight;\nthere are "+strings.Join(afl.Names(), ", "))
+	f.Var(&o.model, "model", "`network`; there are "+strings.Join(models.Names(), ", "))
+	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
+	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
+	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
+	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
+	if p.resizes() {
+		o.size = triple(p.Protocol.Size)
+		f.Var(&o.size, "size", "`X,Y,Z` voxels to which images and labels are resized")
+		f.BoolVar(&o.labelArea, "label_area", p.Protocol.LabelArea, "resize labels by averaging, as the paper's code does, which swells lesions by up to\na voxel; otherwise by nearest neighbour")
+	}
+	if p.crops() {
+		o.crop = triple(p.Protocol.Crop)
+		f.Var(&o.crop, "crop", "`X,Y,Z` voxels of the random training crop; shorter volumes stay whole and are padded with zeros\nto the next size that the network accepts")
+	}
+	f.IntVar(&o.phantomTrain, "phantom_train", p.Phantom.Train, "training `cases` of the phantom")
+	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
+	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
+	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for prepared cases")
+	return f, o
+}
+
+// usage writes the text of -h.
+func usage(w io.Writer, p Program, f *flag.FlagSet) {
+	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", p.Name, strings.TrimSpace(p.About))
+	f.SetOutput(w)
+	f.PrintDefaults()
+	f.SetOutput(io.Discard)
+}
+
+// check reports the first value that makes no sense.
+func (o *options) check() error {
+	bad := func(name string, value any, want string) error {
+		return usageErrorf("-%s is %v; it must be %s", name, value, want)
+	}
+	switch {
+	case o.modelDir == "":
+		return bad("model_dir", `""`, "a folder")
+	case o.epochs < 1:
+		return bad("epochs", o.epochs, "at least 1")
+	case o.steps < 0:
+		return bad("steps", o.steps, "at least 0")
+	case o.maxCases < 0:
+		return bad("max_cases", o.maxCases, "at least 0")
+	case !(o.lr > 0) || math.IsInf(o.lr, 0):
+		return bad("lr", o.lr, "a positive number")
+	case !(o.momentum >= 0 && o.momentum < 1):
+		return bad("momentum", o.momentum, "at least 0 and less than 1")
+	case !(o.weightDecay >= 0) || math.IsInf(o.weightDecay, 0):
+		return bad("weight_decay", o.weightDecay, "a number of at least 0")
+	case o.phantomTrain < 1:
+		return bad("phantom_train", o.phantomTrain, "at least 1")
+	case o.phantomValid < 1:
+		return bad("phantom_valid", o.phantomValid, "at least 1")
+	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
+		return bad("cache", o.cacheMiB, "at least 0")
+	}
+	return nil
+}
+
+// lossList is the value of -loss: names of the afl registry.
+type lossList []string
+
+func (l *lossList) String() string { return strings.Join(*l, ",") }
+
+func (l *lossList) Set(s string) error {
+	var names []string
+	for _, name := range strings.Split(s, ",") {
+		name = strings.TrimSpace(name)
+		if name == "all" {
+			names = append(names, afl.PaperNames()...)
+			continue
+		}
+		if _, err := afl.ByName(name); err != nil {
+			return fmt.Errorf("no loss is called %q; there are %s, and all", name, strings.Join(afl.Names(), ", "))
+		}
+		names = append(names, name)
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%s is named twice", name)
+		}
+	}
+	*l = names
+	return nil
+}
+
+// modelName is the value of -model.
+type modelName string
+
+func (m *modelName) String() string { return string(*m) }
+
+func (m *modelName) Set(s string) error {
+	if !slices.Contains(models.Names(), s) {
+		return fmt.Errorf("no network is called %q; there are %s", s, strings.Join(models.Names(), ", "))
+	}
+	*m = modelName(s)
+	return nil
+}
+
+// triple is a size in voxels, written 160,128,24.
+type triple [3]int
+
+func (t *triple) String() string {
+	if *t == (triple{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d,%d,%d", t[0], t[1], t[2])
+}
+
+func (t *triple) Set(s string) error {
+	parts := strings.Split(s, ",")
+	if len(parts) != len(t) {
+		return fmt.Errorf("expected three numbers such as 160,128,24")
+	}
+	var v triple
+	for i, part := range parts {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		// The upper bound keeps a product of three from overflowing.
+		if err != nil || n < 1 || n > 1<<16 {
+			return fmt.Errorf("%q is no number of voxels from 1 to %d", part, 1<<16)
+		}
+		v[i] = n
+	}
+	*t = v
+	return nil
+}
+
+// times writes a size as 160×128×24.
+func times(size [3]int) string { return fmt.Sprintf("%d×%d×%d", size[0], size[1], size[2]) }

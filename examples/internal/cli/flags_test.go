@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/phantom"
+)
+
+// tinyPICAI and tinyBraTS are the two programs with phantoms of seconds.
+func tinyPICAI() Program {
+	return Program{
+		Name: "picai", About: "About picai.", Protocol: dataset.PICAI(),
+		Phantom:         phantom.Options{Kind: phantom.PICAI, Train: 3, Valid: 2, Size: [3]int{32, 32, 16}},
+		PhantomChannels: 3,
+	}
+}
+
+func tinyBraTS() Program {
+	return Program{
+		Name: "brats", About: "About brats.", Protocol: dataset.BraTS(),
+		Phantom:         phantom.Options{Kind: phantom.BraTS, Train: 3, Valid: 2, Size: [3]int{30, 32, 20}},
+		PhantomChannels: 4,
+	}
+}
+
+// runProgram runs a program to its end and returns what it wrote.
+func runProgram(p Program, args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = Run(context.Background(), p, args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestDefaultsAreThePapers(t *testing.T) {
+	for _, p := range []Program{tinyPICAI(), tinyBraTS()} {
+		f, o := newFlags(p)
+		require.NoError(t, f.Parse(nil))
+		require.NoError(t, o.check())
+		assert.Equal(t, 200, o.epochs)
+		assert.Equal(t, 0.1, o.lr)
+		assert.Equal(t, 0.9, o.momentum)
+		assert.Equal(t, 1e-5, o.weightDecay)
+		assert.Equal(t, uint64(0), o.seed)
+		assert.Equal(t, lossList{"afl"}, o.loss)
+		assert.Equal(t, "runs/"+p.Name, o.modelDir)
+	}
+	_, o := newFlags(tinyPICAI())
+	assert.Equal(t, triple{160, 128, 24}, o.size)
+	_, o = newFlags(tinyBraTS())
+	assert.Equal(t, triple{224, 224, 144}, o.crop)
+}
+
+func TestHelpExplainsEveryFlag(t *testing.T) {
+	for _, p := range []Program{tinyPICAI(), tinyBraTS()} {
+		code, out, errs := runProgram(p, "-h")
+		assert.Equal(t, exitOK, code)
+		assert.Empty(t, errs)
+		assert.Contains(t, out, p.About)
+		f, _ := newFlags(p)
+		f.VisitAll(func(g *flag.Flag) {
+			assert.Contains(t, out, "  -"+g.Name)
+			assert.NotEmpty(t, g.Usage)
+			switch g.DefValue {
+			case "", "0", "false":
+			default:
+				assert.Contains(t, out, g.DefValue, "default of -%s", g.Name)
+			}
+		})
+	}
+	_, out, _ := runProgram(tinyPICAI(), "-h")
+	assert.Contains(t, out, "-size X,Y,Z")
+	assert.Contains(t, out, "(default 160,128,24)")
+	assert.NotContains(t, out, "-crop")
+	_, out, _ = runProgram(tinyBraTS(), "-h")
+	assert.Contains(t, out, "(default 224,224,144)")
+	assert.NotContains(t, out, "-size X,Y,Z")
+}
+
+func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ args, want string }{
+		{"-epochs 0", "-epochs is 0"},
+		{"-epochs many", "-epochs"},
+		{"-steps -1", "-steps is -1"},
+		{"-max_cases -2", "-max_cases is -2"},
+		{"-lr 0", "-lr is 0"},
+		{"-lr NaN", "-lr is NaN"},
+		{"-lr +Inf", "-lr is +Inf"},
+		{"-momentum 1", "-momentum is 1"},
+		{"-momentum NaN", "-momentum is NaN"},
+		{"-weight_decay -1", "-weight_decay is -1"},
+		{"-seed -1", "-seed"},
+		{"-loss", "-loss"},
+		{"-loss afl,none", `no loss is called "none"`},
+		{"-loss afl,dice,afl", "afl is named twice"},
+		{"-model alexnet", `no network is called "alexnet"`},
+		{"-size 160,128", "expected three numbers"},
+		{"-size 160,128,x", `"x" is no number of voxels`},
+		{"-size 160,0,24", `"0" is no number of voxels`},
+		{"-size 100,100,24", "-size 100×100×24: unet: volume size 100×100×24: every axis must be a positive multiple of 16×16×8"},
+		{"-size 96,96,20", "multiple of 16×16×16"},
+		{"-phantom_train 0", "-phantom_train is 0"},
+		{"-phantom_valid -1", "-phantom_valid is -1"},
+		{"-cache -1", "-cache is -1"},
+		{"-crop 64,64,64", "flag provided but not defined: -crop"},
+		{"-unknown", "-unknown"},
+		{"-resume", "holds no run"},
+		{"stray", `"stray" is no flag`},
+	} {
+		args := append([]string{"-model_dir", dir}, strings.Fields(c.args)...)
+		code, out, errs := runProgram(tinyPICAI(), args...)
+		assert.Equal(t, exitUsage, code, c.args)
+		assert.Empty(t, out, c.args)
+		assert.Contains(t, errs, c.want, c.args)
+		assert.Equal(t, 1, strings.Count(errs, "\n"), "%s: one line: %q", c.args, errs)
+		assert.True(t, strings.HasPrefix(errs, "picai: "), errs)
+	}
+	code, _, errs := runProgram(tinyBraTS(), "-model_dir", dir, "-crop", "64,64,40")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-crop 64×64×40: unet")
+}
+
+func TestMissingDataIsAnErrorOfTheRun(t *testing.T) {
+	code, _, errs := runProgram(tinyBraTS(), "-model_dir", t.TempDir(), "-data_dir", t.TempDir()+"/absent")
+	assert.Equal(t, exitError, code)
+	assert.Contains(t, errs, "absent")
+}
+
+func TestLossAll(t *testing.T) {
+	var l lossList
+	require.NoError(t, l.Set("all"))
+	assert.Equal(t, lossList(afl.PaperNames()), l)
+	assert.Len(t, l, 8)
+	assert.Equal(t, "afl", l[7], "the paper's own row is its last")
+	require.NoError(t, l.Set(" dice , afl"))
+	assert.Equal(t, "dice,afl", l.String())
+}
+
+func TestFlatLevels(t *testing.T) {
+	for _, c := range []struct {
+		model string
+		size  [3]int
+		want  bool
+	}{
+		{"unet", [3]int{160, 128, 24}, true},
+		{"attunet", [3]int{160, 128, 24}, true},
+		{"unet", [3]int{160, 128, 32}, false},
+		{"unet", [3]int{160, 128, 20}, false},
+		{"unet", [3]int{}, false},
+		{"vnet", [3]int{160, 128, 24}, false},
+	} {
+		l, ok := flatLevels(c.model, c.size)
+		assert.Equal(t, c.want, ok, "%v", c)
+		if ok {
+			assert.Equal(t, [3]int{2, 2, 1}, l.strides[3])
+			assert.Equal(t, [3]int{2, 2, 2}, l.strides[2])
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/report"
+)
+
+// record is what decides the result of a run: the program, its flags and its
+// cases. It lies in the run's folder and is compared when the run is resumed.
+type record struct {
+	Program string            `json:"program"`
+	Flags   map[string]string `json:"flags"`
+	Train   []string          `json:"train"`
+	Valid   []string          `json:"valid"`
+}
+
+const recordName = "run.json"
+
+// readRecord reads the record of the run in dir; nil where there is none.
+func readRecord(dir string) (*record, error) {
+	path := filepath.Join(dir, recordName)
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &r, nil
+}
+
+func (r *record) write(dir string) error {
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return report.WriteFile(filepath.Join(dir, recordName), func(w io.Writer) error {
+		_, err := w.Write(append(raw, '\n'))
+		return err
+	})
+}
+
+// flagValues returns the flags that decide the result.
+func flagValues(f *flag.FlagSet) map[string]string {
+	values := map[string]string{}
+	f.VisitAll(func(g *flag.Flag) {
+		if !slices.Contains(sessionFlags, g.Name) {
+			values[g.Name] = g.Value.String()
+		}
+	})
+	return values
+}
+
+// takeOver gives every flag that was not set by hand its value in the record.
+// A flag that was set to another value is an error that names it.
+func (r *record) takeOver(f *flag.FlagSet, dir string) error {
+	set := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
+	for _, name := range sortedKeys(r.Flags) {
+		was := r.Flags[name]
+		g := f.Lookup(name)
+		if g == nil {
+			return fmt.Errorf("%s holds the flag -%s, which this program does not have", filepath.Join(dir, recordName), name)
+		}
+		now := g.Value.String()
+		if now == was {
+			continue
+		}
+		if set[name] {
+			return usageErrorf("-%s is %s, but the run in %s was started with %s; leave it out or use another -model_dir", name, now, dir, was)
+		}
+		if err := g.Value.Set(was); err != nil {
+			return fmt.Errorf("%s: -%s: %w", filepath.Join(dir, recordName), name, err)
+		}
+	}
+	return nil
+}
+
+// sameCases reports cases that have come or gone since the run began.
+func (r *record) sameCases(train, valid []dataset.Case, from string) error {
+	for _, part := range []struct {
+		name     string
+		was, now []string
+	}{{"training", r.Train, ids(train)}, {"validation", r.Valid, ids(valid)}} {
+		for _, id := range part.was {
+			if !slices.Contains(part.now, id) {
+				return fmt.Errorf("-data_dir: the %s case %s, which the run began with, is no longer in %s", part.name, id, from)
+			}
+		}
+		for _, id := range part.now {
+			if !slices.Contains(part.was, id) {
+				return fmt.Errorf("-data_dir: %s has the %s case %s, which was not there when the run began", from, part.name, id)
+			}
+		}
+	}
+	return nil
+}
+
+func ids(cases []dataset.Case) []string {
+	names := make([]string, len(cases))
+	for i, c := range cases {
+		names[i] = c.ID
+	}
+	return names
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,164 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/weights"
+)
+
+// A checkpoint is one safetensors file: the network's state_dict under
+// "network.", SGD's velocities under "velocity.", and the state as JSON in the
+// metadata. One file, because a rename makes one file appear at a time.
+const (
+	checkpointFormat = "afl training state 1"
+	networkPrefix    = "network."
+	velocityPrefix   = "velocity."
+)
+
+// state is how far a training is, besides its tensors.
+type state struct {
+	Loss string `json:"loss"`
+	// Epoch is the running one, from 1; Done are the cases it has trained on, in
+	// order, and LossSum the sum of their losses in that order.
+	Epoch   int      `json:"epoch"`
+	Done    []string `json:"done"`
+	LossSum float64  `json:"loss_sum"`
+
+	History   []report.Epoch     `json:"history"`
+	BestEpoch int                `json:"best_epoch"` // 0 before the first
+	Diverged  *report.Divergence `json:"diverged"`
+
+	// Finished is set when the best weights are measured too; Cases holds the
+	// result.
+	Finished bool          `json:"finished"`
+	Cases    []report.Case `json:"cases"`
+}
+
+func newState(loss string) state { return state{Loss: loss, Epoch: 1} }
+
+// check reports a state that no training of job could have written.
+func (s *state) check(job *Job, loss string) error {
+	switch {
+	case s.Loss != loss:
+		return fmt.Errorf("it belongs to the loss %q, not %q", s.Loss, loss)
+	case s.Epoch < 1 || s.Epoch > job.Epochs+1:
+		return fmt.Errorf("it stands in epoch %d of %d", s.Epoch, job.Epochs)
+	case len(s.History) != s.Epoch-1:
+		return fmt.Errorf("it stands in epoch %d but holds the figures of %d", s.Epoch, len(s.History))
+	case s.BestEpoch < 0 || s.BestEpoch > len(s.History) || (s.BestEpoch == 0) != (len(s.History) == 0):
+		return fmt.Errorf("its best epoch is %d of %d", s.BestEpoch, len(s.History))
+	}
+	known := map[string]bool{}
+	for _, c := range job.Train {
+		known[c.ID] = true
+	}
+	for _, id := range s.Done {
+		if !known[id] {
+			return fmt.Errorf("it has trained on %q, which is no training case now, or has trained on it twice", id)
+		}
+		delete(known, id)
+	}
+	return nil
+}
+
+// save writes the checkpoint.
+func (t *trainer) save() error {
+	tensors := map[string]*tensor.Dense{}
+	network, err := nn.StateDict(t.job.Backend, t.net)
+	if err != nil {
+		return err
+	}
+	for name, v := range network {
+		tensors[networkPrefix+name] = v
+	}
+	velocity, err := t.sgd.StateDict(t.job.Backend)
+	if err != nil {
+		return err
+	}
+	for name, v := range velocity {
+		tensors[velocityPrefix+name] = v
+	}
+	raw, err := json.Marshal(t.state)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return weights.Save(t.checkpointPath(), tensors, map[string]string{"format": checkpointFormat, "state": string(raw)})
+}
+
+// readState reads the checkpoint of the loss; found is false where there is
+// none.
+func (t *trainer) readState() (found bool, err error) {
+	tensors, metadata, err := weights.Load(t.checkpointPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("train: checkpoint: %w", err)
+	}
+	fail := func(err error) (bool, error) {
+		return false, fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
+	}
+	if metadata["format"] != checkpointFormat {
+		return fail(fmt.Errorf("its format is %q, want %q", metadata["format"], checkpointFormat))
+	}
+	var s state
+	if err := json.Unmarshal([]byte(metadata["state"]), &s); err != nil {
+		return fail(fmt.Errorf("state: %w", err))
+	}
+	if err := s.check(t.job, t.name); err != nil {
+		return fail(err)
+	}
+	t.state = s
+	t.restored = tensors
+	return true, nil
+}
+
+// restore makes the network and the optimiser, from the tensors of the
+// checkpoint where one was found.
+func (t *trainer) restore() (err error) {
+	if t.net, err = t.job.NewNetwork(); err != nil {
+		return err
+	}
+	t.sgd = &nn.SGD{
+		LearningRate: t.job.LearningRate, Momentum: t.job.Momentum, WeightDecay: t.job.WeightDecay,
+		Nesterov: t.job.Momentum > 0,
+	}
+	if t.restored == nil {
+		return nil
+	}
+	network, velocity := map[string]*tensor.Dense{}, map[string]*tensor.Dense{}
+	for name, v := range t.restored {
+		if n, ok := strings.CutPrefix(name, networkPrefix); ok {
+			network[n] = v
+		} else if n, ok := strings.CutPrefix(name, velocityPrefix); ok {
+			velocity[n] = v
+		} else {
+			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimiser", t.checkpointPath(), name)
+		}
+	}
+	t.restored = nil
+	if err := nn.LoadStateDict(t.job.Backend, t.net, network); err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
+	}
+	if err := t.sgd.LoadStateDict(t.job.Backend, t.net.Parameters(), velocity); err != nil {
+		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
+	}
+	return nil
+}
+
+// saveWeights writes the network's state_dict alone.
+func (t *trainer) saveWeights(path string) error {
+	network, err := nn.StateDict(t.job.Backend, t.net)
+	if err != nil {
+		return err
+	}
+	return weights.Save(path, network, map[string]string{"loss": t.name, "epoch": fmt.Sprint(t.state.Epoch)})
+}

@@ -1,0 +1,142 @@
+package train
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/report"
+)
+
+// logitsOf builds 1×2×X×Y×Z logits that predict the given foreground: channel
+// 1 is +4 in it and -4 outside, channel 0 the opposite.
+func logitsOf(foreground []uint8, shape ...int) *tensor.Dense {
+	n := len(foreground)
+	values := make([]float32, 2*n)
+	for i, f := range foreground {
+		values[n+i] = 8*float32(f) - 4
+		values[i] = -values[n+i]
+	}
+	return tensor.New(tensor.WithShape(append([]int{1, 2}, shape...)...), tensor.WithBacking(values))
+}
+
+func sampleOf(label []uint8, spacing [3]float64, shape ...int) *dataset.Sample {
+	return &dataset.Sample{
+		ID: "case", Spacing: spacing,
+		Label: tensor.New(tensor.WithShape(append([]int{1}, shape...)...), tensor.WithBacking(label)),
+	}
+}
+
+func TestEvaluateCountsAndDistances(t *testing.T) {
+	// Along X, 2 mm apart: reference voxels 1, 2 and 7, predicted 2, 3.
+	label := []uint8{0, 1, 1, 0, 0, 0, 0, 1}
+	prediction := []uint8{0, 0, 1, 1, 0, 0, 0, 0}
+	for _, rule := range []afl.PredictionRule{afl.SigmoidChannel1, afl.Argmax} {
+		c, err := evaluate(sampleOf(label, [3]float64{2, 1, 1}, 8, 1, 1), logitsOf(prediction, 8, 1, 1), rule, allMeasures)
+		require.NoError(t, err)
+		v := c.Values
+		assert.InDelta(t, 2.0/5, float64(v[report.Dice]), 1e-15)
+		assert.InDelta(t, 1.0/4, float64(v[report.IoU]), 1e-15)
+		assert.InDelta(t, 1.0/3, float64(v[report.Sensitivity]), 1e-15)
+		assert.InDelta(t, 4.0/5, float64(v[report.Specificity]), 1e-15)
+		// To the prediction: 2, 0 and 8 mm; to the reference: 0 and 2 mm.
+		assert.InDelta(t, 7.4, float64(v[report.Hausdorff95]), 1e-12)
+		assert.InDelta(t, 12.0/5, float64(v[report.SurfaceDistance]), 1e-12)
+		assert.Equal(t, []report.Number{1, 0, 1}, []report.Number{v[report.LesionTP], v[report.LesionFP], v[report.LesionFN]})
+		assert.InDelta(t, 2.0/3, float64(v[report.LesionF1]), 1e-15)
+		// Soft, by the formula, with p = sigmoid(±4).
+		p, q := 1/(1+math.Exp(-4)), 1/(1+math.Exp(4))
+		dice := func(inter, ref, sq float64) float64 { return (2*inter + 1e-5) / (ref + sq + 1e-5) }
+		fg := dice(p+2*q, 3, 2*p*p+6*q*q)
+		bg := dice(4*p+q, 5, 6*p*p+2*q*q)
+		assert.InDelta(t, (fg+bg)/2, float64(v[report.SoftDice]), 1e-6)
+		assert.Less(t, float64(v[report.SoftIoU]), float64(v[report.SoftDice]))
+	}
+}
+
+func TestEvaluateWithoutATumour(t *testing.T) {
+	none, some := make([]uint8, 8), []uint8{0, 0, 0, 1, 0, 0, 0, 0}
+	undefined := []report.Measure{report.Dice, report.IoU, report.Sensitivity}
+	c, err := evaluate(sampleOf(none, [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(none, 2, 2, 2), afl.SigmoidChannel1, allMeasures)
+	require.NoError(t, err)
+	for _, m := range append(undefined, report.Hausdorff95, report.SurfaceDistance) {
+		assert.False(t, c.Values[m].Defined(), m)
+	}
+	assert.Equal(t, report.Number(1), c.Values[report.LesionF1])
+	assert.Equal(t, report.Number(1), c.Values[report.Specificity])
+
+	c, err = evaluate(sampleOf(none, [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(some, 2, 2, 2), afl.SigmoidChannel1, allMeasures)
+	require.NoError(t, err)
+	for _, m := range undefined {
+		assert.False(t, c.Values[m].Defined(), m)
+	}
+	assert.True(t, math.IsInf(float64(c.Values[report.Hausdorff95]), 1))
+	assert.Equal(t, report.Number(7.0/8), c.Values[report.Specificity])
+	assert.Equal(t, report.Number(1), c.Values[report.LesionFP])
+	assert.True(t, c.Values[report.SoftDice].Defined())
+}
+
+func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
+	c, err := evaluate(sampleOf(make([]uint8, 8), [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(make([]uint8, 8), 2, 2, 2), afl.Argmax, overlapMeasures)
+	require.NoError(t, err)
+	for m := report.Hausdorff95; m < report.MeasureCount; m++ {
+		assert.False(t, c.Values[m].Defined(), m)
+	}
+}
+
+func TestDecisionFollowsTheLoss(t *testing.T) {
+	softmax := map[string]bool{"ce": true, "dice-ce": true}
+	for _, name := range afl.PaperNames() {
+		loss, err := afl.ByName(name)
+		require.NoError(t, err)
+		rule, err := decisionOf(loss)
+		require.NoError(t, err)
+		want := afl.SigmoidChannel1
+		if softmax[name] {
+			want = afl.Argmax
+		}
+		assert.Equal(t, want, rule, name)
+	}
+	dice := afl.NewDice()
+	dice.Activation = afl.Softmax
+	rule, err := decisionOf(dice)
+	require.NoError(t, err)
+	assert.Equal(t, afl.Argmax, rule)
+	for _, name := range afl.Names() {
+		loss, err := afl.ByName(name)
+		require.NoError(t, err)
+		rule, err := decisionOf(loss)
+		require.NoError(t, err, name)
+		assert.NotEmpty(t, decisionInWords[rule], name)
+	}
+}
+
+func TestNonFinite(t *testing.T) {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+		v, found := nonFinite(tensor.New(tensor.WithShape(3), tensor.WithBacking([]float32{1, bad, 2})))
+		assert.True(t, found)
+		assert.Equal(t, math.Float32bits(bad), math.Float32bits(v))
+	}
+	_, found := nonFinite(tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{math.MaxFloat32, 0})))
+	assert.False(t, found)
+}
+
+func TestClock(t *testing.T) {
+	c := clock{epochs: 3, steps: 10, cases: 4, lossesLeft: 1}
+	c.step(6 * time.Second)
+	// Unseen validation counts a third: 9 steps and 4 cases of 2 s.
+	assert.Equal(t, "epoch 1m02s, run 6m58s left", c.left(1, 1, 0))
+	c.step(6 * time.Second)
+	c.valid(time.Second)
+	// Epoch: 8·6+4; run: + 2 epochs of 64 + 4 of the end, + 3·64 + 4 of the next loss.
+	assert.Equal(t, "epoch 52s, run 6m20s left", c.left(1, 2, 0))
+	// The measurement at the end of the last loss.
+	c.lossesLeft = 0
+	assert.Equal(t, "epoch 1s, run 1s left", c.left(4, 10, 3))
+}

@@ -1,0 +1,184 @@
+// Package train trains a segmentation network with one loss after the other,
+// validates it after every epoch, and keeps what is needed to stop anywhere
+// and go on later.
+//
+// # One loss
+//
+// A network starts from weights drawn from the seed, the same for every loss.
+// A step takes one case (batch 1): forward, loss and its gradient at the
+// logits, backward, one update of SGD. After the steps of an epoch every
+// validation case is predicted whole. The weights with the highest mean soft
+// validation Dice are kept, as in the paper's released code; at the end these
+// are read back from their file and measured in full.
+//
+// # Same bits
+//
+// Everything random is drawn from the seed, the epoch and the case or the
+// step, never from a generator that runs on. The state of a training is
+// therefore its weights, running statistics, momentum and position, and a
+// training that was stopped and resumed gives the same files, byte for byte,
+// as one that was not.
+//
+// # Files
+//
+// All files are written to a temporary name and renamed:
+//
+//	<dir>/<loss>/checkpoint.safetensors   state after the last epoch or interruption
+//	<dir>/<loss>/best.safetensors         weights of the best epoch
+//	<dir>/<loss>/last.safetensors         weights at the end
+//	<dir>/results.md                      tables
+//	<dir>/epochs.csv, <dir>/cases.csv     every figure, per epoch and per case
+//	<dir>/loss.png, <dir>/dice.png        curves
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/report"
+)
+
+// ErrInterrupted is returned by Run when its context ended. The state is on
+// disk, and a Run of the same Job goes on from there.
+var ErrInterrupted = errors.New("train: interrupted")
+
+// Job says what to train. All fields but Steps are required.
+type Job struct {
+	// Dir is the folder of the run; it must exist. State that lies there is
+	// continued, so it must come from an equal Job.
+	Dir string
+	// Title and Facts open the report.
+	Title string
+	Facts []string
+
+	// Source makes samples of the cases of Train and Valid.
+	Source       dataset.Source
+	Train, Valid []dataset.Case
+
+	// Losses are names of the afl registry, trained in this order.
+	Losses []string
+	// NewNetwork returns the network with its initial weights, on Backend.
+	NewNetwork func() (nn.Network, error)
+	Backend    nn.Backend
+
+	// Epochs per loss.
+	Epochs int
+	// Steps bounds the training steps of an epoch; 0 means one per case.
+	Steps int
+	// Seed decides the order of the cases, their augmentation and dropout.
+	Seed uint64
+	// LearningRate, Momentum and WeightDecay of SGD; Nesterov's form is used
+	// where Momentum is above 0.
+	LearningRate, Momentum, WeightDecay float64
+
+	// Progress receives what a person wants to see.
+	Progress *report.Progress
+}
+
+// Run trains every loss that has not come to its end in Dir yet, and writes
+// the results. It returns ErrInterrupted, after the running step and with the
+// state on disk, when ctx ends.
+func (j *Job) Run(ctx context.Context) (*report.Run, error) {
+	if err := j.check(); err != nil {
+		return nil, err
+	}
+	run := &report.Run{Title: j.Title, Facts: j.Facts}
+	for i, name := range j.Losses {
+		result, err := j.runLoss(ctx, i, name)
+		if err != nil {
+			return nil, err
+		}
+		run.Losses = append(run.Losses, *result)
+		// Written after every loss, so that a long run can be read while it
+		// goes on.
+		if err := j.writeResults(run); err != nil {
+			return nil, err
+		}
+	}
+	return run, nil
+}
+
+func (j *Job) check() error {
+	switch {
+	case len(j.Losses) == 0:
+		return errors.New("train: Job.Losses is empty")
+	case len(j.Train) == 0 || len(j.Valid) == 0:
+		return fmt.Errorf("train: %d training and %d validation cases; at least one of each is needed", len(j.Train), len(j.Valid))
+	case j.Epochs < 1:
+		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
+	case j.Steps < 0:
+		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
+	}
+	for _, c := range append(append([]dataset.Case(nil), j.Train...), j.Valid...) {
+		if c.Label == "" {
+			return fmt.Errorf("train: case %s has no label", c.ID)
+		}
+	}
+	return nil
+}
+
+// runLoss trains one loss to its end, or reads the result of one that got
+// there before.
+func (j *Job) runLoss(ctx context.Context, index int, name string) (*report.LossResult, error) {
+	loss, err := afl.ByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("train: Job.Losses: %w", err)
+	}
+	title, err := afl.Title(name)
+	if err != nil {
+		return nil, fmt.Errorf("train: Job.Losses: %w", err)
+	}
+	dir := filepath.Join(j.Dir, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	rule, err := decisionOf(loss)
+	if err != nil {
+		return nil, fmt.Errorf("train: loss %s: %w", name, err)
+	}
+	t := &trainer{job: j, dir: dir, name: name, title: title, loss: loss, rule: rule, state: newState(name)}
+	found, err := t.readState()
+	if err != nil {
+		return nil, err
+	}
+	if found && t.state.Finished {
+		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", name, t.checkpointPath()))
+		return t.result(), nil
+	}
+	if err := t.restore(); err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", index+1, len(j.Losses), name, t.position()))
+	if err := t.run(ctx, len(j.Losses)-index-1); err != nil {
+		return nil, err
+	}
+	j.Progress.Println(fmt.Sprintf("%s: done after %s", name, report.Duration(time.Since(begun))))
+	return t.result(), nil
+}
+
+// writeResults writes everything that stands beside the folders of the losses.
+func (j *Job) writeResults(run *report.Run) error {
+	for _, f := range []struct {
+		name  string
+		write func(path string) error
+	}{
+		{"epochs.csv", func(p string) error { return report.WriteEpochsCSV(p, run.Losses) }},
+		{"cases.csv", func(p string) error { return report.WriteCasesCSV(p, run.Losses) }},
+		{"loss.png", func(p string) error { return report.WriteLossPNG(p, run.Losses) }},
+		{"dice.png", func(p string) error { return report.WriteDicePNG(p, run.Losses) }},
+		{"results.md", run.WriteMarkdown},
+	} {
+		if err := f.write(filepath.Join(j.Dir, f.name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,418 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/examples/internal/phantom"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/weights"
+)
+
+// tinySet is a phantom that every test of this package shares.
+var tinySet = sync.OnceValues(func() (*dataset.Set, error) {
+	dir, err := os.MkdirTemp("", "train-test-*")
+	if err != nil {
+		return nil, err
+	}
+	dir = filepath.Join(dir, "phantom")
+	if err := phantom.Generate(dir, phantom.Options{Kind: phantom.PICAI, Train: 3, Valid: 2, Size: [3]int{16, 12, 8}, Seed: 3}); err != nil {
+		return nil, err
+	}
+	return dataset.Find(dir)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if set, err := tinySet(); err == nil {
+		// <temporary>/phantom/TrainImage/<file>
+		os.RemoveAll(filepath.Dir(filepath.Dir(filepath.Dir(set.Train[0].Images[0]))))
+	}
+	os.Exit(code)
+}
+
+// countingBackend calls step after every training step and every predicted
+// case.
+type countingBackend struct {
+	nn.Backend
+	step func()
+}
+
+func (b countingBackend) EndStep() {
+	b.Backend.EndStep()
+	b.step()
+}
+
+// tinyJob is a whole training of seconds: two losses, two epochs, three steps
+// and two validation cases each.
+func tinyJob(t *testing.T, dir string, step func()) *Job {
+	t.Helper()
+	set, err := tinySet()
+	require.NoError(t, err)
+	protocol := dataset.PICAI()
+	protocol.Size = [3]int{16, 12, 8}
+	backend, err := portable.New(nn.Float32)
+	require.NoError(t, err)
+	if step != nil {
+		backend = countingBackend{backend, step}
+	}
+	return &Job{
+		Dir: dir, Title: "tiny", Facts: []string{"a fact"},
+		Source: dataset.NewCache(protocol, 1<<30),
+		Train:  set.Train, Valid: set.Valid,
+		Losses: []string{"afl", "dice-ce"},
+		NewNetwork: func() (nn.Network, error) {
+			return models.New("unet", backend, models.Config{
+				InChannels: set.Channels, Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}},
+			}, 5)
+		},
+		Backend: backend,
+		Epochs:  2, Seed: 7, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5,
+		Progress: report.NewProgress(&bytes.Buffer{}),
+	}
+}
+
+// filesOf reads every file below dir.
+func filesOf(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[filepath.ToSlash(name)] = raw
+		return err
+	}))
+	return files
+}
+
+func assertSameFiles(t *testing.T, want, got map[string][]byte, message string) {
+	t.Helper()
+	for name := range want {
+		assert.True(t, bytes.Equal(want[name], got[name]), "%s: %s differs", message, name)
+	}
+	assert.Len(t, got, len(want), message)
+}
+
+func TestRunWritesEverything(t *testing.T) {
+	dir := t.TempDir()
+	run, err := tinyJob(t, dir, nil).Run(context.Background())
+	require.NoError(t, err)
+	files := filesOf(t, dir)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	assert.Equal(t, []string{
+		"afl/best.safetensors", "afl/checkpoint.safetensors", "afl/last.safetensors",
+		"cases.csv",
+		"dice-ce/best.safetensors", "dice-ce/checkpoint.safetensors", "dice-ce/last.safetensors",
+		"dice.png", "epochs.csv", "loss.png", "results.md",
+	}, names)
+	assert.Equal(t, run.Markdown(), string(files["results.md"]))
+	assert.Equal(t, 1+2*2, strings.Count(string(files["epochs.csv"]), "\n"))
+	assert.Equal(t, 1+2*2, strings.Count(string(files["cases.csv"]), "\n"))
+	for name, raw := range files {
+		if !strings.HasSuffix(name, "safetensors") && !strings.HasSuffix(name, "png") {
+			assert.NotContains(t, string(raw), "NaN", name)
+		}
+	}
+
+	require.Len(t, run.Losses, 2)
+	for _, l := range run.Losses {
+		require.Len(t, l.Epochs, 2)
+		require.Len(t, l.Cases, 2)
+		best := l.Epochs[l.BestEpoch-1]
+		for _, e := range l.Epochs {
+			assert.GreaterOrEqual(t, float64(best.Valid[report.SoftDice].Value), float64(e.Valid[report.SoftDice].Value))
+			assert.Greater(t, e.TrainLoss, 0.0)
+		}
+		// The measurement at the end reads the weights back from the disk, so
+		// equal figures mean that the file holds the best epoch's weights.
+		means := report.MeanOf(l.Cases)
+		assert.Equal(t, best.Valid[:report.Hausdorff95], means[:report.Hausdorff95], l.Loss)
+		// The second case of the phantom has no tumour.
+		assert.False(t, l.Cases[1].Values[report.Sensitivity].Defined())
+		assert.True(t, l.Cases[0].Values[report.Sensitivity].Defined())
+	}
+	assert.Less(t, run.Losses[0].Epochs[1].TrainLoss, run.Losses[0].Epochs[0].TrainLoss, "training lowers the loss")
+
+	first, _, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
+	require.NoError(t, err)
+	second, _, err := weights.Load(filepath.Join(dir, "dice-ce", "last.safetensors"))
+	require.NoError(t, err)
+	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())
+}
+
+// TestResumeIsBitForBit stops a run after each of its steps in turn, the
+// validation and the last measurement included, and compares every file of the
+// resumed run with those of one that was not stopped.
+func TestResumeIsBitForBit(t *testing.T) {
+	whole, steps := t.TempDir(), 0
+	_, err := tinyJob(t, whole, func() { steps++ }).Run(context.Background())
+	require.NoError(t, err)
+	want := filesOf(t, whole)
+	require.Equal(t, 2*(2*(3+2)+2), steps, "two losses of two epochs of three steps and two cases, and a last measurement")
+
+	// stoppedAfter runs until the n-th step of this session; 0 never stops.
+	stoppedAfter := func(dir string, n int) error {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		done := 0
+		_, err := tinyJob(t, dir, func() {
+			if done++; done == n {
+				cancel()
+			}
+		}).Run(ctx)
+		if n > 0 && err != nil {
+			assert.Equal(t, n, done, "the running step is finished and no other begun")
+		}
+		return err
+	}
+
+	for n := 1; n < steps; n++ {
+		dir := t.TempDir()
+		require.ErrorIs(t, stoppedAfter(dir, n), ErrInterrupted, "step %d", n)
+		require.NoError(t, stoppedAfter(dir, 0))
+		assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("stopped after step %d", n))
+	}
+
+	dir, sessions := t.TempDir(), 1
+	for ; stoppedAfter(dir, 3) != nil; sessions++ {
+		require.Less(t, sessions, 100, "a session of three steps gets on")
+	}
+	assert.Greater(t, sessions, 4)
+	assertSameFiles(t, want, filesOf(t, dir), "stopped again and again")
+}
+
+func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := 0
+	var out bytes.Buffer
+	job := tinyJob(t, dir, func() {
+		if done++; done == 7 { // three steps, two cases, two steps
+			cancel()
+		}
+	})
+	job.Progress = report.NewProgress(&out)
+	_, err := job.Run(ctx)
+	require.ErrorIs(t, err, ErrInterrupted)
+	assert.Contains(t, out.String(), "Stopped afl in epoch 2 of 2 after step 2 of 3")
+
+	trainer := &trainer{job: job, dir: filepath.Join(dir, "afl"), name: "afl"}
+	found, err := trainer.readState()
+	require.NoError(t, err)
+	require.True(t, found)
+	assert.Equal(t, 2, trainer.state.Epoch)
+	assert.Len(t, trainer.state.Done, 2)
+	assert.Len(t, trainer.state.History, 1)
+	assert.False(t, trainer.state.Finished)
+	require.NoError(t, trainer.restore())
+	velocity, err := trainer.sgd.StateDict(job.Backend)
+	require.NoError(t, err)
+	assert.Len(t, velocity, len(trainer.net.Parameters()))
+}
+
+func TestAContextThatEndedBeforeTheFirstStep(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	dir := t.TempDir()
+	_, err := tinyJob(t, dir, nil).Run(ctx)
+	require.ErrorIs(t, err, ErrInterrupted)
+	assert.FileExists(t, filepath.Join(dir, "afl", "checkpoint.safetensors"))
+}
+
+func TestFinishedLossesAreNotRunAgain(t *testing.T) {
+	dir := t.TempDir()
+	first := tinyJob(t, dir, nil)
+	first.Losses = []string{"afl"}
+	_, err := first.Run(context.Background())
+	require.NoError(t, err)
+
+	steps := 0
+	again, err := tinyJob(t, dir, func() { steps++ }).Run(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, 2*(3+2)+2, steps, "only dice-ce is trained")
+	assert.Equal(t, "afl", again.Losses[0].Loss)
+	assert.Len(t, again.Losses[0].Cases, 2)
+
+	steps = 0
+	_, err = tinyJob(t, dir, func() { steps++ }).Run(context.Background())
+	require.NoError(t, err)
+	assert.Zero(t, steps)
+}
+
+func TestStepsBoundsAnEpoch(t *testing.T) {
+	dir, steps := t.TempDir(), 0
+	job := tinyJob(t, dir, func() { steps++ })
+	job.Losses, job.Steps = []string{"dice"}, 2
+	_, err := job.Run(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, 2*(2+2)+2, steps)
+}
+
+func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	job := tinyJob(t, dir, nil)
+	job.LearningRate = 1e30
+	var out bytes.Buffer
+	job.Progress = report.NewProgress(&out)
+	run, err := job.Run(context.Background())
+	require.NoError(t, err)
+	require.Len(t, run.Losses, 2)
+	for _, l := range run.Losses {
+		require.NotNil(t, l.Diverged, l.Loss)
+		assert.Equal(t, 1, l.Diverged.Epoch)
+		assert.Equal(t, 2, l.Diverged.Step, "the first update breaks the weights")
+		assert.Empty(t, l.Epochs)
+		assert.Empty(t, l.Cases)
+		assert.Zero(t, l.BestEpoch)
+		assert.Contains(t, out.String(), l.Loss+" diverged in epoch 1 at step 2")
+	}
+	md := run.Markdown()
+	assert.Contains(t, md, "– (diverged)")
+	assert.Contains(t, md, "no epoch was completed, so there are no figures")
+	assert.NotContains(t, md, "| NaN")
+
+	again, err := tinyJob(t, dir, nil).Run(context.Background())
+	require.NoError(t, err)
+	assert.Equal(t, run.Losses[0].Diverged, again.Losses[0].Diverged, "it is remembered")
+}
+
+func TestDamagedCheckpointsAreNamed(t *testing.T) {
+	whole := t.TempDir()
+	job := tinyJob(t, whole, nil)
+	job.Losses, job.Epochs = []string{"dice"}, 1
+	_, err := job.Run(context.Background())
+	require.NoError(t, err)
+	path := filepath.Join(whole, "dice", "checkpoint.safetensors")
+	good, err := os.ReadFile(path)
+	require.NoError(t, err)
+	tensors, metadata, err := weights.Load(path)
+	require.NoError(t, err)
+
+	resume := func() error {
+		job := tinyJob(t, whole, nil)
+		job.Losses, job.Epochs = []string{"dice"}, 1
+		_, err := job.Run(context.Background())
+		return err
+	}
+	require.NoError(t, resume())
+	for name, damage := range map[string]func() error{
+		"empty":     func() error { return os.WriteFile(path, nil, 0o644) },
+		"truncated": func() error { return os.WriteFile(path, good[:len(good)-5], 0o644) },
+		"header":    func() error { return os.WriteFile(path, append([]byte{0xff, 0xff, 0xff}, good[3:]...), 0o644) },
+		"format": func() error {
+			return weights.Save(path, tensors, map[string]string{"format": "another", "state": metadata["state"]})
+		},
+		"no JSON": func() error {
+			return weights.Save(path, tensors, map[string]string{"format": checkpointFormat, "state": "{"})
+		},
+		"other loss": func() error {
+			return weights.Save(path, tensors, map[string]string{"format": checkpointFormat, "state": strings.Replace(metadata["state"], `"dice"`, `"afl"`, 1)})
+		},
+		"missing tensor": func() error {
+			less := maps.Clone(tensors)
+			delete(less, "network.model.0.conv.unit0.conv.weight")
+			unfinished := strings.Replace(metadata["state"], `"finished":true`, `"finished":false`, 1)
+			return weights.Save(path, less, map[string]string{"format": checkpointFormat, "state": unfinished})
+		},
+		"stray tensor": func() error {
+			more := maps.Clone(tensors)
+			more["else"] = more["network.model.0.conv.unit0.conv.weight"]
+			unfinished := strings.Replace(metadata["state"], `"finished":true`, `"finished":false`, 1)
+			return weights.Save(path, more, map[string]string{"format": checkpointFormat, "state": unfinished})
+		},
+	} {
+		require.NoError(t, damage(), name)
+		err := resume()
+		require.Error(t, err, name)
+		assert.Contains(t, err.Error(), "checkpoint", name)
+		assert.Contains(t, err.Error(), path, name)
+	}
+}
+
+func TestStateCheck(t *testing.T) {
+	job := tinyJob(t, t.TempDir(), nil)
+	id := job.Train[0].ID
+	epochs := func(n int) []report.Epoch { return make([]report.Epoch, n) }
+	good := state{Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
+	require.NoError(t, good.check(job, "afl"))
+	for name, change := range map[string]func(*state){
+		"epoch 0":       func(s *state) { s.Epoch = 0 },
+		"epoch 4":       func(s *state) { s.Epoch, s.History = 4, epochs(3) },
+		"holds the fig": func(s *state) { s.History = nil },
+		"best epoch":    func(s *state) { s.BestEpoch = 2 },
+		"best epoch is": func(s *state) { s.BestEpoch = 0 },
+		"nobody":        func(s *state) { s.Done = []string{"nobody"} },
+		"twice":         func(s *state) { s.Done = []string{id, id} },
+		"belongs to":    func(s *state) { s.Loss = "dice" },
+	} {
+		s := good
+		change(&s)
+		assert.ErrorContains(t, s.check(job, "afl"), name)
+	}
+}
+
+func TestJobCheck(t *testing.T) {
+	for want, change := range map[string]func(*Job){
+		"Losses is empty":      func(j *Job) { j.Losses = nil },
+		"0 training":           func(j *Job) { j.Train = nil },
+		"0 validation":         func(j *Job) { j.Valid = nil },
+		"Epochs is 0":          func(j *Job) { j.Epochs = 0 },
+		"Steps is -1":          func(j *Job) { j.Steps = -1 },
+		"has no label":         func(j *Job) { j.Valid = []dataset.Case{{ID: "bare"}} },
+		`"nothing"`:            func(j *Job) { j.Losses = []string{"nothing"} },
+		"folder that is a fil": func(j *Job) { j.Dir = filepath.Join(j.Dir, "folder that is a file") },
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "folder that is a file"), nil, 0o644))
+		job := tinyJob(t, dir, nil)
+		change(job)
+		_, err := job.Run(context.Background())
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestAMissingImageStopsTheRun(t *testing.T) {
+	dir := t.TempDir()
+	job := tinyJob(t, dir, nil)
+	job.Train = slices.Clone(job.Train)
+	job.Train[1].Images = slices.Clone(job.Train[1].Images)
+	job.Train[1].Images[0] = filepath.Join(dir, "gone_t2w.nii.gz")
+	_, err := job.Run(context.Background())
+	require.ErrorContains(t, err, "gone_t2w")
+	assert.NotErrorIs(t, err, ErrInterrupted)
+}
+
+func TestDropoutSeedsDiffer(t *testing.T) {
+	seen := map[uint64]bool{}
+	for seed := range uint64(3) {
+		for epoch := range 20 {
+			for step := range 20 {
+				seen[dropoutSeed(seed, epoch, step)] = true
+			}
+		}
+	}
+	assert.Len(t, seen, 3*20*20)
+}

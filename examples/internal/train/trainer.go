@@ -1,0 +1,343 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/weights"
+)
+
+// trainer trains one network with one loss.
+type trainer struct {
+	job   *Job
+	dir   string
+	name  string // of the loss, in the afl registry
+	title string // of the loss, in tables
+	loss  afl.Loss
+	rule  afl.PredictionRule
+
+	net      nn.Network
+	sgd      *nn.SGD
+	state    state
+	restored map[string]*tensor.Dense // a checkpoint's tensors, until restore takes them
+	clock    clock
+
+	logits, grad *tensor.Dense // reused from step to step while the size stays
+}
+
+// divergence is the error of a number that is no longer finite.
+type divergence struct{ what string }
+
+func (d *divergence) Error() string { return d.what }
+
+// steps is the number of training steps in an epoch.
+func (t *trainer) steps() int {
+	n := len(t.job.Train)
+	if t.job.Steps > 0 {
+		n = min(n, t.job.Steps)
+	}
+	return n
+}
+
+// run goes from the present state to the end. lossesLeft is how many losses
+// come after this one; the time left is told for all.
+func (t *trainer) run(ctx context.Context, lossesLeft int) error {
+	t.clock = clock{
+		epochs: t.job.Epochs, steps: t.steps(), cases: len(t.job.Valid), lossesLeft: lossesLeft,
+	}
+	for t.state.Diverged == nil && t.state.Epoch <= t.job.Epochs {
+		err := t.epoch(ctx)
+		var d *divergence
+		switch {
+		case errors.As(err, &d):
+			// The step that found it is the one after those that are done;
+			// validation comes when all are done.
+			step := len(t.state.Done) + 1
+			if step > t.steps() {
+				step = 0
+			}
+			t.state.Diverged = &report.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
+			t.job.Progress.Println(fmt.Sprintf("%s %s; going on without it", t.name, t.state.Diverged))
+		case err != nil:
+			return t.stop(ctx, err)
+		}
+		if err := t.save(); err != nil {
+			return err
+		}
+	}
+	if err := t.finish(ctx); err != nil {
+		return t.stop(ctx, err)
+	}
+	return t.save()
+}
+
+// stop turns the end of ctx into ErrInterrupted, with the state on disk. Other
+// errors leave the disk as it is: the last checkpoint is from before them.
+func (t *trainer) stop(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	if err := t.save(); err != nil {
+		return err
+	}
+	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is in %s", t.name, t.position(), t.checkpointPath()))
+	return ErrInterrupted
+}
+
+// epoch does what is left of the running epoch: its remaining steps, then the
+// validation, which starts anew if it was interrupted because it changes
+// nothing.
+func (t *trainer) epoch(ctx context.Context) error {
+	if err := t.trainEpoch(ctx); err != nil {
+		return err
+	}
+	cases, err := t.validate(ctx, overlapMeasures, "validation")
+	if err != nil {
+		return err
+	}
+	e := report.Epoch{
+		Epoch:     t.state.Epoch,
+		TrainLoss: t.state.LossSum / float64(len(t.state.Done)),
+		Cases:     len(cases),
+		Valid:     report.MeanOf(cases),
+	}
+	dice := e.Valid[report.SoftDice].Value
+	if best := t.state.BestEpoch; best == 0 || dice > t.state.History[best-1].Valid[report.SoftDice].Value {
+		// Before the checkpoint that speaks of it: a crash between the two
+		// repeats this epoch and writes the same file again.
+		if err := t.saveWeights(t.bestPath()); err != nil {
+			return err
+		}
+		t.state.BestEpoch = t.state.Epoch
+	}
+	t.state.History = append(t.state.History, e)
+	t.state.Epoch++
+	t.state.Done, t.state.LossSum = nil, 0
+	t.job.Progress.Println(t.epochLine(e))
+	return nil
+}
+
+func (t *trainer) trainEpoch(ctx context.Context) error {
+	// The loader draws the whole epoch's order; what was done before an
+	// interruption comes by as nil.
+	if len(t.state.Done) == t.steps() {
+		return nil
+	}
+	loader := dataset.Loader{Source: skipping{t.job.Source, setOf(t.state.Done)}}
+	for sample, err := range loader.Train(ctx, t.job.Train, t.job.Seed, t.state.Epoch) {
+		if err != nil {
+			return err
+		}
+		if sample == nil {
+			continue
+		}
+		begun := time.Now()
+		value, err := t.step(sample)
+		if err != nil {
+			return err
+		}
+		t.state.LossSum += value
+		t.state.Done = append(t.state.Done, sample.ID)
+		t.clock.step(time.Since(begun))
+		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  loss %.5g  %s",
+			t.name, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(), value,
+			t.clock.left(t.state.Epoch, len(t.state.Done), 0)))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if len(t.state.Done) == t.steps() {
+			break
+		}
+	}
+	return nil
+}
+
+// step makes one update from one sample and returns the loss before it.
+func (t *trainer) step(s *dataset.Sample) (float64, error) {
+	b := t.job.Backend
+	defer b.EndStep()
+	tape := nn.NewTape(b, nn.Training, dropoutSeed(t.job.Seed, t.state.Epoch, len(t.state.Done)))
+	y, err := t.forward(tape, s)
+	if err != nil {
+		return 0, err
+	}
+	if t.grad == nil || !t.grad.Shape().Eq(t.logits.Shape()) {
+		t.grad = tensor.New(tensor.Of(t.logits.Dtype()), tensor.WithShape(t.logits.Shape()...))
+	}
+	if bad, ok := nonFinite(t.logits); ok {
+		return 0, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
+	}
+	value, err := afl.GradInto(t.loss, t.logits, s.Label, t.grad)
+	if err != nil {
+		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.name, s.ID, err)
+	}
+	if math.IsNaN(value) || math.IsInf(value, 0) {
+		return 0, &divergence{fmt.Sprintf("the training loss is %v", value)}
+	}
+	gy, err := b.FromHost(t.grad, nn.Step)
+	if err != nil {
+		return 0, err
+	}
+	if err := tape.Backward(y, gy); err != nil {
+		return 0, err
+	}
+	return value, t.sgd.Step(b, t.net.Parameters())
+}
+
+// forward runs the network on a sample and leaves the logits on the host in
+// t.logits.
+func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
+	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
+	if err != nil {
+		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	y, err := t.net.Forward(tape, tape.Input(x))
+	if err != nil {
+		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	if t.logits == nil || !t.logits.Shape().Eq(tensor.Shape(y.Shape())) {
+		t.logits = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...))
+	}
+	return y, t.job.Backend.ToHost(y.Array(), t.logits)
+}
+
+// validate predicts every validation case with the present weights.
+func (t *trainer) validate(ctx context.Context, measures measureSet, label string) ([]report.Case, error) {
+	var cases []report.Case
+	for sample, err := range (dataset.Loader{Source: t.job.Source}).Valid(ctx, t.job.Valid) {
+		if err != nil {
+			return nil, err
+		}
+		begun := time.Now()
+		c, err := t.predict(sample, measures)
+		if err != nil {
+			return nil, err
+		}
+		cases = append(cases, c)
+		t.clock.valid(time.Since(begun))
+		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
+			t.name, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
+			t.clock.left(t.state.Epoch, t.steps(), len(cases))))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return cases, nil
+}
+
+func (t *trainer) predict(s *dataset.Sample, measures measureSet) (report.Case, error) {
+	defer t.job.Backend.EndStep()
+	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
+	if _, err := t.forward(tape, s); err != nil {
+		return report.Case{}, err
+	}
+	if bad, ok := nonFinite(t.logits); ok {
+		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
+	}
+	return evaluate(s, t.logits, t.rule, measures)
+}
+
+// finish measures the best weights in full, from their file, and writes the
+// last ones.
+func (t *trainer) finish(ctx context.Context) error {
+	if err := t.saveWeights(t.lastPath()); err != nil {
+		return err
+	}
+	if t.state.BestEpoch > 0 {
+		last, err := nn.StateDict(t.job.Backend, t.net)
+		if err != nil {
+			return err
+		}
+		best, _, err := weights.Load(t.bestPath())
+		if err != nil {
+			return err
+		}
+		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
+			return fmt.Errorf("train: %s: %w", t.bestPath(), err)
+		}
+		cases, err := t.validate(ctx, allMeasures, "measuring the best weights")
+		// The checkpoint belongs to the last weights, also when interrupted here.
+		if err := nn.LoadStateDict(t.job.Backend, t.net, last); err != nil {
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		t.state.Cases = cases
+	}
+	t.state.Finished = true
+	return nil
+}
+
+func (t *trainer) result() *report.LossResult {
+	return &report.LossResult{
+		Loss: t.name, Title: t.title, Decision: decisionInWords[t.rule],
+		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
+	}
+}
+
+// position says in words how far the training is.
+func (t *trainer) position() string {
+	switch {
+	case t.state.Epoch > t.job.Epochs || t.state.Diverged != nil:
+		return "before the measurement of the best weights"
+	case len(t.state.Done) > 0:
+		return fmt.Sprintf("in epoch %d of %d after step %d of %d", t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps())
+	default:
+		return fmt.Sprintf("at the start of epoch %d of %d", t.state.Epoch, t.job.Epochs)
+	}
+}
+
+func (t *trainer) epochLine(e report.Epoch) string {
+	show := func(m report.Measure) string { return e.Valid[m].Format(e.Cases, 3) }
+	best := ""
+	if t.state.BestEpoch == e.Epoch {
+		best = "  best"
+	}
+	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | foreground Dice %s IoU %s sens %s spec %s%s",
+		t.name, e.Epoch, t.job.Epochs, e.TrainLoss,
+		show(report.SoftDice), show(report.SoftIoU), show(report.Dice), show(report.IoU),
+		show(report.Sensitivity), show(report.Specificity), best)
+}
+
+func (t *trainer) checkpointPath() string { return filepath.Join(t.dir, "checkpoint.safetensors") }
+func (t *trainer) bestPath() string       { return filepath.Join(t.dir, "best.safetensors") }
+func (t *trainer) lastPath() string       { return filepath.Join(t.dir, "last.safetensors") }
+
+// skipping is a Source that answers nil, at once, for training cases that the
+// epoch has had before it was interrupted.
+type skipping struct {
+	dataset.Source
+	done map[string]bool
+}
+
+func (s skipping) Train(c dataset.Case, seed uint64) (*dataset.Sample, error) {
+	if s.done[c.ID] {
+		return nil, nil
+	}
+	return s.Source.Train(c, seed)
+}
+
+func setOf(ids []string) map[string]bool {
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
+
+// dropoutSeed gives every step a seed of its own.
+func dropoutSeed(seed uint64, epoch, step int) uint64 {
+	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(step)).Uint64()
+}
