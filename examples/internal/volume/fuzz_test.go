@@ -1,0 +1,139 @@
+package volume
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// checkDecoded holds what is read from any bytes to the promises of Volume:
+// either an error, or a volume that is whole, no larger than the bytes can
+// have held, and that survives being written and read again.
+func checkDecoded(t *testing.T, file []byte, expansion int) {
+	v, err := Decode(bytes.NewReader(file))
+	if err != nil {
+		require.Nil(t, v)
+		return
+	}
+	h, err := DecodeHeader(bytes.NewReader(file))
+	require.NoError(t, err, "the header was read before the voxels")
+	require.Equal(t, v.Dims, h.Dims)
+	require.Equal(t, v.Dims[0]*v.Dims[1]*v.Dims[2]*v.Channels, len(v.Data))
+	require.LessOrEqual(t, len(v.Data)*h.Type.Size(), len(file)*expansion)
+	for _, s := range v.Spacing() {
+		require.True(t, s > 0 && finite(s), "spacing %g", s)
+	}
+	require.NoError(t, checkAffine(v.Affine))
+
+	var buf bytes.Buffer
+	require.NoError(t, Encode(&buf, v, WriteOptions{Type: Float64, Version: 2, BigEndian: h.BigEndian}))
+	again, err := Decode(&buf)
+	require.NoError(t, err)
+	assert.Equal(t, v.Dims, again.Dims)
+	assert.Equal(t, v.Channels, again.Channels)
+	assert.Equal(t, v.Affine, again.Affine)
+	sameBits(t, v.Data, again.Data)
+}
+
+func FuzzNIfTI(f *testing.F) {
+	for _, s := range specs {
+		for _, order := range orders {
+			for _, edit := range []func(b byteHeader){
+				nil,
+				func(b byteHeader) { s.f.scaling(b, 0.5, -3) },
+				func(b byteHeader) { s.f.codes(b, 1, 0); s.f.quatern(b, 0, 0, 1) },
+				func(b byteHeader) { s.f.codes(b, 0, 2); s.f.srow(b, 0, 2, 0, 1, -1, 0, 0, 2, 0, 0.5, 3, 0) },
+				func(b byteHeader) { s.f.dim(b, 5, 1, 1, 2, 3, 1) },
+				func(b byteHeader) { s.f.dim(b, 3, 12, 1, 1); s.f.datatype(b, 2); s.f.units(b, 3) },
+				func(b byteHeader) { s.f.dim(b, 3, 1, 1, 3); s.f.datatype(b, 16) },
+				func(b byteHeader) { s.f.dim(b, 3, 1, 1, 1); s.f.datatype(b, 64) },
+				func(b byteHeader) { s.f.dim(b, 3, 1, 1, 1); s.f.datatype(b, 1280) },
+				func(b byteHeader) { s.f.dim(b, 3, 1024, 1024, 1024) },
+				func(b byteHeader) { s.f.offset(b, int64(s.f.minOffset+2)); s.f.dim(b, 3, 5, 1, 1) },
+			} {
+				f.Add(s.file(order, edit))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		// The fuzzer cannot make checksums, so compression is added here; the
+		// plain file reaches the same code with less work.
+		plain := len(file) < 2 || file[0] != 0x1f || file[1] != 0x8b
+		if plain {
+			checkDecoded(t, file, 1)
+		}
+		if len(file) > 0 && file[len(file)-1]&15 == 0 {
+			checkDecoded(t, gzipped(t, file), 1100)
+		}
+	})
+}
+
+func FuzzMetaImage(f *testing.F) {
+	add := func(change map[string]string, voxels []byte) { f.Add(metaLines(change), voxels, false) }
+	add(nil, metaValues)
+	add(map[string]string{"BinaryDataByteOrderMSB": "True"}, metaValues)
+	add(map[string]string{"NDims": "4", "DimSize": "1 3 1 2", "ElementSpacing": "2 3 4 9", "Offset": "", "TransformMatrix": ""}, metaValues)
+	add(map[string]string{"DimSize": "1 3 1", "ElementNumberOfChannels": "2"}, metaValues)
+	add(map[string]string{"DimSize": "1 3 1", "ElementType": "MET_FLOAT"}, metaValues)
+	add(map[string]string{"DimSize": "1 1 1", "ElementType": "MET_DOUBLE", "ElementSpacing": "", "ElementSize": "1e-3 2 3"}, metaValues)
+	add(map[string]string{"DimSize": "9999999 9999999 9999999", "ElementType": "MET_UCHAR", "DistanceUnits": "um"}, metaValues)
+	add(map[string]string{"TransformMatrix": "0.6 0.8 0 -0.8 0.6 0 0 0 1", "Comment": "="}, metaValues)
+	add(map[string]string{"CompressedData": "True", "CompressedDataSize": "99"}, deflated(f, metaValues))
+	f.Add(metaLines(map[string]string{"CompressedData": "True"}), metaValues, true)
+	f.Fuzz(func(t *testing.T, header string, voxels []byte, deflate bool) {
+		// As with gzip, the fuzzer cannot make a zlib stream by itself.
+		if deflate {
+			voxels = deflated(t, voxels)
+		}
+		file := append([]byte(header), voxels...)
+		if len(file) >= 4 && isBinaryStart(file) {
+			return // the other format's business
+		}
+		checkDecoded(t, file, 1100)
+	})
+}
+
+// isBinaryStart reports whether a file would be taken for gzip or NIfTI.
+func isBinaryStart(file []byte) bool {
+	if file[0] == 0x1f && file[1] == 0x8b {
+		return true
+	}
+	for _, order := range orders {
+		if n := order.Uint32(file); n == nifti1.headerSize || n == nifti2.headerSize {
+			return true
+		}
+	}
+	return false
+}
+
+// FuzzStore: storing a value and loading it gives the nearest one the type
+// has, or an error where it has none within half a step.
+func FuzzStore(f *testing.F) {
+	for i := range allTypes {
+		for _, x := range []float64{0, -0.5, 1.5, 127.5, 255.5, 65535.5, 1 << 31, 1 << 63, 1 << 64, 1e39, math.NaN(), math.Inf(1)} {
+			f.Add(uint8(i), x)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, x float64) {
+		typ := allTypes[int(i)%len(allTypes)]
+		raw := binary.LittleEndian.AppendUint64(nil, 0)[:typ.Size()]
+		if err := typ.store(raw, []float64{x}); err != nil {
+			return
+		}
+		got := make([]float64, 1)
+		typ.load(got, raw)
+		switch typ {
+		case Float64:
+			sameBits(t, []float64{x}, got)
+		case Float32:
+			sameBits(t, []float64{float64(float32(x))}, got)
+		default:
+			require.LessOrEqual(t, math.Abs(got[0]-x), 0.5, "%v in %v", x, typ)
+			require.Equal(t, math.Trunc(got[0]), got[0])
+		}
+	})
+}
