@@ -116,14 +116,14 @@ const tilesPerUnit = 8
 func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job, rows, rowStride, reds, redStride int) {
 	blocks := (rows + tileRows - 1) / tileRows
 	panels := make([][]T, len(jobs))
-	offsets := make([][]int, len(jobs))
+	reads := make([]offsets, len(jobs))
 	for i, j := range jobs {
 		panels[i] = c.pool.get(blocks * tileRows * reds * len(j.taps))
 		c.packWeights(panels[i], j.taps, rows, rowStride, reds, redStride)
-		offsets[i] = make([]int, 0, reds*len(j.taps))
+		reads[i].at = make([]int, 0, reds*len(j.taps))
 		for red := range reds {
 			for _, t := range j.taps {
-				offsets[i] = append(offsets[i], red*g.perChannel()+t.offset)
+				reads[i].add(red*g.perChannel() + t.offset)
 			}
 		}
 	}
@@ -142,11 +142,11 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 			part := i % split
 			tile := tiles[worker*tileRows*tileCols:][:tileRows*tileCols]
 			j := &jobs[u.job]
-			k := len(offsets[u.job])
+			k := len(reads[u.job].at)
 			for block := part * blocks / split; block < (part+1)*blocks/split; block++ {
 				panel := panels[u.job][block*tileRows*k:][:tileRows*k]
 				for from := u.from; from < u.to; from += tileCols {
-					c.computeTile(tile, panel, gridData, u.base+from, offsets[u.job], min(tileCols, u.to-from), bias, block)
+					c.computeTile(tile, panel, gridData, u.base+from, reads[u.job], min(tileCols, u.to-from), bias, block)
 					store(out, tile, j, g, size, u.base+from, min(tileCols, u.to-from), block*tileRows, rows)
 				}
 			}
@@ -160,7 +160,7 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 }
 
 // computeTile computes cols columns of tile at grid position base.
-func (c *convolution[T]) computeTile(tile, panel, grid []T, base int, offsets []int, cols int, bias *array[T], block int) {
+func (c *convolution[T]) computeTile(tile, panel, grid []T, base int, off offsets, cols int, bias *array[T], block int) {
 	clear(tile)
 	if bias != nil {
 		for r, v := range bias.data[block*tileRows : min(len(bias.data), (block+1)*tileRows)] {
@@ -171,11 +171,11 @@ func (c *convolution[T]) computeTile(tile, panel, grid []T, base int, offsets []
 		}
 	}
 	if cols > 2*lanes {
-		c.kernels.tile(tile, panel, grid, base, offsets, tileCols)
+		c.kernels.tile(tile, panel, grid, base, off, tileCols)
 		return
 	}
 	for from := 0; from < cols; from += lanes {
-		c.kernels.tile(tile[from:], panel, grid, base+from, offsets, lanes)
+		c.kernels.tile(tile[from:], panel, grid, base+from, off, lanes)
 	}
 }
 
@@ -186,16 +186,20 @@ func (c *convolution[T]) packWeights(panel []T, taps []tap, rows, rowStride, red
 	parallel((rows+tileRows-1)/tileRows, func(block, _ int) {
 		dst := panel[block*tileRows*k:][:tileRows*k]
 		have := min(tileRows, rows-block*tileRows)
-		if have < tileRows {
-			clear(dst)
-		}
-		for r := range have {
-			w := c.weight.data[(block*tileRows+r)*rowStride:]
-			i := r
-			for red := range reds {
-				for _, t := range taps {
-					dst[i] = w[red*redStride+t.index]
-					i += tileRows
+		for red := range reds {
+			w := c.weight.data[block*tileRows*rowStride+red*redStride:]
+			for _, t := range taps {
+				step := dst[:tileRows]
+				dst = dst[tileRows:]
+				if have == tileRows {
+					from := w[t.index:]
+					step[0], step[1], step[2], step[3] = from[0], from[rowStride], from[2*rowStride], from[3*rowStride]
+					step[4], step[5], step[6], step[7] = from[4*rowStride], from[5*rowStride], from[6*rowStride], from[7*rowStride]
+					continue
+				}
+				clear(step[have:])
+				for r := range have {
+					step[r] = w[r*rowStride+t.index]
 				}
 			}
 		}

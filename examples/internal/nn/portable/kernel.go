@@ -20,14 +20,29 @@ type kernels[T float] struct {
 	name string
 	// tile adds to dst, a tileRows×tileCols block in row-major order, for
 	// every k the outer product of a[k·tileRows : ][:tileRows] and
-	// b[base+off[k] : ][:cols], where cols is tileCols or, for a narrow tile,
-	// lanes (the other columns are left alone).
-	tile func(dst, a, b []T, base int, off []int, cols int)
+	// b[base+off.at[k] : ][:cols], where cols is tileCols or, for a narrow
+	// tile, lanes (the other columns are left alone).
+	tile func(dst, a, b []T, base int, off offsets, cols int)
 	// dot adds to acc, dotRows×dotCols blocks of lanes partial sums, the
-	// products of p[r·pitch+i] and q[base+off[c]+i] for i below n, a multiple
-	// of lanes; product i goes to the partial sum i mod lanes.
-	dot func(acc, p []T, pitch int, q []T, base int, off []int, n int)
+	// products of p[r·pitch+i] and q[base+off.at[c]+i] for i below n, a
+	// multiple of lanes; product i goes to the partial sum i mod lanes.
+	dot func(acc, p []T, pitch int, q []T, base int, off offsets, n int)
 }
+
+// offsets says where a kernel reads. The assembly routines do not check what
+// they read; their callers do, once for all offsets, with the largest.
+type offsets struct {
+	at      []int
+	largest int
+}
+
+func (o *offsets) add(at int) {
+	o.at = append(o.at, at)
+	o.largest = max(o.largest, at)
+}
+
+// slice returns some of the offsets, with a largest that may be too large.
+func (o *offsets) slice(from, to int) offsets { return offsets{o.at[from:to], o.largest} }
 
 type float interface{ float32 | float64 }
 
@@ -36,8 +51,8 @@ func plain[T float]() kernels[T] {
 	return kernels[T]{name: "go", tile: tileGo[T], dot: dotGo[T]}
 }
 
-func tileGo[T float](dst, a, b []T, base int, off []int, cols int) {
-	if len(off) == 0 {
+func tileGo[T float](dst, a, b []T, base int, off offsets, cols int) {
+	if len(off.at) == 0 {
 		return
 	}
 	// Two rows by four columns of sums fit in registers together with their
@@ -50,7 +65,7 @@ func tileGo[T float](dst, a, b []T, base int, off []int, cols int) {
 			s10, s11, s12, s13 := d1[0], d1[1], d1[2], d1[3]
 			from := base + c
 			ak := a[r:]
-			for k, o := range off {
+			for k, o := range off.at {
 				bk := b[from+o:][:4:4]
 				b0, b1, b2, b3 := bk[0], bk[1], bk[2], bk[3]
 				a0, a1 := ak[k*tileRows], ak[k*tileRows+1]
@@ -70,11 +85,11 @@ func tileGo[T float](dst, a, b []T, base int, off []int, cols int) {
 	}
 }
 
-func dotGo[T float](acc, p []T, pitch int, q []T, base int, off []int, n int) {
+func dotGo[T float](acc, p []T, pitch int, q []T, base int, off offsets, n int) {
 	for r := range dotRows {
 		row := p[r*pitch:][:n]
 		for c := range dotCols {
-			col := q[base+off[c]:][:n]
+			col := q[base+off.at[c]:][:n]
 			sum := acc[(r*dotCols+c)*lanes:][:lanes:lanes]
 			// Four partial sums at a time stay in registers along the row.
 			for l := 0; l < lanes; l += 4 {

@@ -46,62 +46,59 @@ func dot4x3AVX2(acc, p *float32, pitch int, q *float32, off *int, n int)
 
 // checkTile panics, as the plain kernel would, where an assembly routine would
 // leave a slice. It is a programming error of this package if it does.
-func checkTile(dst, a, b []float32, base int, off []int, cols int) {
+func checkTile(dst, a, b []float32, base int, off offsets, cols int) {
 	_ = dst[(tileRows-1)*tileCols+cols-1]
-	_ = a[len(off)*tileRows-1]
-	for _, o := range off {
-		_ = b[base+o : base+o+cols]
-	}
+	_ = a[len(off.at)*tileRows-1]
+	_ = b[base+off.largest+cols-1]
 }
 
-func checkDot(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+func checkDot(acc, p []float32, pitch int, q []float32, base int, off offsets, n int) {
 	_ = acc[dotRows*dotCols*lanes-1]
 	_ = p[(dotRows-1)*pitch+n-1]
-	for _, o := range off[:dotCols] {
-		_ = q[base+o : base+o+n]
-	}
+	_ = q[base+off.largest+n-1]
+	_ = off.at[dotCols-1]
 }
 
-func tileAVX512(dst, a, b []float32, base int, off []int, cols int) {
-	if len(off) == 0 {
+func tileAVX512(dst, a, b []float32, base int, off offsets, cols int) {
+	if len(off.at) == 0 {
 		return
 	}
 	checkTile(dst, a, b, base, off, cols)
 	if cols == tileCols {
-		tile8x48AVX512(&dst[0], &a[0], &b[base], &off[0], len(off))
+		tile8x48AVX512(&dst[0], &a[0], &b[base], &off.at[0], len(off.at))
 	} else {
-		tile8x16AVX512(&dst[0], &a[0], &b[base], &off[0], len(off))
+		tile8x16AVX512(&dst[0], &a[0], &b[base], &off.at[0], len(off.at))
 	}
 }
 
-func tileAVX2(dst, a, b []float32, base int, off []int, cols int) {
-	if len(off) == 0 {
+func tileAVX2(dst, a, b []float32, base int, off offsets, cols int) {
+	if len(off.at) == 0 {
 		return
 	}
 	checkTile(dst, a, b, base, off, cols)
 	for r := 0; r < tileRows; r += 4 {
 		for c := 0; c < cols; c += 16 {
-			tile4x16AVX2(&dst[r*tileCols+c], &a[r], &b[base+c], &off[0], len(off))
+			tile4x16AVX2(&dst[r*tileCols+c], &a[r], &b[base+c], &off.at[0], len(off.at))
 		}
 	}
 }
 
-func dotAVX512(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+func dotAVX512(acc, p []float32, pitch int, q []float32, base int, off offsets, n int) {
 	if n == 0 {
 		return
 	}
 	checkDot(acc, p, pitch, q, base, off, n)
-	dot4x6AVX512(&acc[0], &p[0], pitch, &q[base], &off[0], n)
+	dot4x6AVX512(&acc[0], &p[0], pitch, &q[base], &off.at[0], n)
 }
 
-func dotAVX2(acc, p []float32, pitch int, q []float32, base int, off []int, n int) {
+func dotAVX2(acc, p []float32, pitch int, q []float32, base int, off offsets, n int) {
 	if n == 0 {
 		return
 	}
 	checkDot(acc, p, pitch, q, base, off, n)
 	for c := 0; c < dotCols; c += 3 {
 		for half := 0; half < lanes; half += 8 {
-			dot4x3AVX2(&acc[c*lanes+half], &p[half], pitch, &q[base+half], &off[c], n)
+			dot4x3AVX2(&acc[c*lanes+half], &p[half], pitch, &q[base+half], &off.at[c], n)
 		}
 	}
 }

@@ -24,10 +24,7 @@ func TestKernelsAgree(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			for _, steps := range []int{0, 1, 2, 7, 27, 129} {
 				for _, cols := range []int{lanes, tileCols} {
-					off := make([]int, steps)
-					for i := range off {
-						off[i] = rng.IntN(200)
-					}
+					off := randomOffsets(rng, steps, 200)
 					a, b := fill(steps*tileRows), fill(5+200+tileCols)
 					want := fill(tileRows * tileCols)
 					got := append([]float32(nil), want...)
@@ -37,10 +34,7 @@ func TestKernelsAgree(t *testing.T) {
 				}
 			}
 			for _, n := range []int{0, 16, 48, 160} {
-				off := make([]int, dotCols)
-				for i := range off {
-					off[i] = rng.IntN(200)
-				}
+				off := randomOffsets(rng, dotCols, 200)
 				pitch := n + 3
 				p, q := fill(dotRows*pitch), fill(7+200+n)
 				want := fill(dotRows * dotCols * lanes)
@@ -51,6 +45,13 @@ func TestKernelsAgree(t *testing.T) {
 			}
 		})
 	}
+}
+
+func randomOffsets(rng *rand.Rand, n, below int) (off offsets) {
+	for range n {
+		off.add(rng.IntN(below))
+	}
+	return off
 }
 
 func requireSameBits(t *testing.T, want, got []float32) {
@@ -64,10 +65,7 @@ func requireSameBits(t *testing.T, want, got []float32) {
 func BenchmarkKernels(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const steps, n = 432, 3200
-	off := make([]int, steps)
-	for i := range off {
-		off[i] = rng.IntN(3000)
-	}
+	off := randomOffsets(rng, steps, 3000)
 	a, src := make([]float32, steps*tileRows), make([]float32, 4000+n)
 	dst, acc := make([]float32, tileRows*tileCols), make([]float32, dotRows*dotCols*lanes)
 	p := make([]float32, dotRows*n)

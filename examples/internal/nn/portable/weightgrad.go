@@ -9,54 +9,122 @@ const chunkElements = 1 << 17
 // tap a, the sum over batch and positions of coarse[r, o] · fine[c, a + o].
 func (c *convolution[T]) weightGradient(gw, coarse, fine *array[T]) {
 	g, taps := c.fineGrid()
-	n := c.cols * c.taps
-	offsets := make([]int, 0, n+dotCols)
+	columns := offsets{at: make([]int, 0, c.cols*c.taps+dotCols)}
 	for col := range c.cols {
 		for _, t := range taps {
-			offsets = append(offsets, col*g.perChannel()+t.offset)
+			columns.add(col*g.perChannel() + t.offset)
 		}
 	}
-	for len(offsets)%dotCols != 0 {
-		offsets = append(offsets, offsets[n-1]) // computed and left out
+	sample := c.weightByDots
+	// With few positions a dot product spends its time on adding up its lanes;
+	// sorting the fine volume by columns costs less then, the more rows share it.
+	if count(c.coarse[:]) <= 16*c.rows {
+		sample = c.weightByTiles
+	}
+	gridData := c.pool.get(g.len())
+	sampleCoarse, sampleFine := len(coarse.data)/c.batch, len(fine.data)/c.batch
+	clear(gw.data)
+	for s := range c.batch {
+		fillGrid(gridData, g, fine.data[s*sampleFine:][:sampleFine])
+		sample(gw.data, coarse.data[s*sampleCoarse:][:sampleCoarse], g, gridData, columns)
+	}
+	c.pool.put(gridData)
+}
+
+// weightByDots adds one sample to gw: dot products along the grid.
+func (c *convolution[T]) weightByDots(gw, coarse []T, g *grid, gridData []T, columns offsets) {
+	for len(columns.at)%dotCols != 0 {
+		columns.add(columns.largest) // computed and left out
 	}
 	base, length := runs(g, c.coarse)
 	padded := (length + lanes - 1) / lanes * lanes
 	pitch := padded * len(base)
-	rowBlocks, colBlocks := (c.rows+dotRows-1)/dotRows, len(offsets)/dotCols
+	rowBlocks, colBlocks := (c.rows+dotRows-1)/dotRows, len(columns.at)/dotCols
+	coarseData := c.pool.get(rowBlocks * dotRows * pitch)
+	c.fillRuns(coarseData, coarse, g, len(base), padded)
 	// Chunks depend on the shapes only, for the same sums on any machine.
 	runsPerChunk := max(1, chunkElements/(c.rows+c.cols)/padded)
 
-	gridData := c.pool.get(g.len())
-	coarseData := c.pool.get(rowBlocks * dotRows * pitch)
 	units := min(colBlocks, 4*workers(1<<30))
 	split := min(rowBlocks, (4*workers(1<<30)+units-1)/units)
-	sums := c.pool.get(workers(units*split) * dotRows * dotCols * lanes)
-	clear(gw.data)
-	sampleCoarse, sampleFine := len(coarse.data)/c.batch, len(fine.data)/c.batch
-	for s := range c.batch {
-		fillGrid(gridData, g, fine.data[s*sampleFine:][:sampleFine])
-		c.fillRuns(coarseData, coarse.data[s*sampleCoarse:][:sampleCoarse], g, len(base), padded)
-		parallel(units*split, func(i, worker int) {
-			u, part := i/split, i%split
-			acc := sums[worker*dotRows*dotCols*lanes:][:dotRows*dotCols*lanes]
-			for first := 0; first < len(base); first += runsPerChunk {
-				last := min(len(base), first+runsPerChunk)
-				for cb := u * colBlocks / units; cb < (u+1)*colBlocks/units; cb++ {
-					off := offsets[cb*dotCols:][:dotCols]
-					for rb := part * rowBlocks / split; rb < (part+1)*rowBlocks/split; rb++ {
-						clear(acc)
-						for run := first; run < last; run++ {
-							c.kernels.dot(acc, coarseData[rb*dotRows*pitch+run*padded:], pitch, gridData, base[run], off, padded)
-						}
-						c.addSums(gw.data, acc, rb*dotRows, cb*dotCols)
+	const size = dotRows * dotCols * lanes
+	sums := c.pool.get(workers(units*split) * size)
+	parallel(units*split, func(i, worker int) {
+		u, part := i/split, i%split
+		acc := sums[worker*size:][:size]
+		for first := 0; first < len(base); first += runsPerChunk {
+			last := min(len(base), first+runsPerChunk)
+			for cb := u * colBlocks / units; cb < (u+1)*colBlocks/units; cb++ {
+				off := columns.slice(cb*dotCols, (cb+1)*dotCols)
+				for rb := part * rowBlocks / split; rb < (part+1)*rowBlocks/split; rb++ {
+					clear(acc)
+					for run := first; run < last; run++ {
+						c.kernels.dot(acc, coarseData[rb*dotRows*pitch+run*padded:], pitch, gridData, base[run], off, padded)
 					}
+					c.addSums(gw, acc, rb*dotRows, cb*dotCols)
 				}
 			}
-		})
-	}
+		}
+	})
 	c.pool.put(sums)
 	c.pool.put(coarseData)
-	c.pool.put(gridData)
+}
+
+// weightByTiles adds one sample to gw: outer products, position by position, of
+// the rows of coarse with columns gathered from the grid.
+func (c *convolution[T]) weightByTiles(gw, coarse []T, g *grid, gridData []T, columns offsets) {
+	n := count(c.coarse[:])
+	at := make([]int, 0, n) // where a position lies in the grid
+	var in offsets          // where it lies in a panel of gathered columns
+	for x := range c.coarse[0] {
+		for y := range c.coarse[1] {
+			for z := range c.coarse[2] {
+				in.add(len(at) * tileCols)
+				at = append(at, (x*g.size[1]+y)*g.size[2]+z)
+			}
+		}
+	}
+	rowBlocks := (c.rows + tileRows - 1) / tileRows
+	rows := c.pool.get(rowBlocks * tileRows * n)
+	parallel(rowBlocks, func(block, _ int) {
+		dst := rows[block*tileRows*n:][:tileRows*n]
+		clear(dst)
+		for r := 0; r < tileRows && block*tileRows+r < c.rows; r++ {
+			for i, v := range coarse[(block*tileRows+r)*n:][:n] {
+				dst[i*tileRows+r] = v
+			}
+		}
+	})
+	units := (len(columns.at) + tileCols - 1) / tileCols
+	const size = tileRows * tileCols
+	w := workers(units)
+	tiles, panels := c.pool.get(w*size), c.pool.get(w*n*tileCols)
+	parallel(units, func(u, worker int) {
+		tile, panel := tiles[worker*size:][:size], panels[worker*n*tileCols:][:n*tileCols]
+		cols := min(tileCols, len(columns.at)-u*tileCols)
+		if cols < tileCols {
+			clear(panel)
+		}
+		for k, offset := range columns.at[u*tileCols:][:cols] {
+			from, to := gridData[offset:], panel[k:]
+			for i, p := range at {
+				to[i*tileCols] = from[p]
+			}
+		}
+		for block := range rowBlocks {
+			clear(tile)
+			c.kernels.tile(tile, rows[block*tileRows*n:], panel, 0, in, tileCols)
+			for r := 0; r < tileRows && block*tileRows+r < c.rows; r++ {
+				to := gw[(block*tileRows+r)*len(columns.at)+u*tileCols:][:cols]
+				for i, v := range tile[r*tileCols:][:cols] {
+					to[i] += v
+				}
+			}
+		}
+	})
+	c.pool.put(panels)
+	c.pool.put(tiles)
+	c.pool.put(rows)
 }
 
 // addSums adds a block of dot products to the weights' gradient.
