@@ -182,7 +182,7 @@ func (d *decider) decide() *decision {
 	case d.rule != Argmax:
 		c.masks = make([]uint8, d.classes*chunkVoxels)
 		return c
-	case isFloat32(d.data):
+	case holdsFloat32(d.data):
 		c.best32 = make([]float32, chunkVoxels)
 	default:
 		c.best64 = make([]float64, chunkVoxels)
@@ -192,7 +192,7 @@ func (d *decider) decide() *decision {
 	return c
 }
 
-func isFloat32(data any) bool { _, ok := data.([]float32); return ok }
+func holdsFloat32(data any) bool { _, ok := data.([]float32); return ok }
 
 // load decides the n voxels of the sample that start at from.
 func (c *decision) load(sample, from, n int) error {
