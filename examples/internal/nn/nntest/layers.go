@@ -1,0 +1,154 @@
+package nntest
+
+import (
+	"encoding/json"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/internal/golden"
+)
+
+// elsewhere lists the operations of the layer file that no backend method
+// computes: the loss, which has tests of its own, and the operations that only
+// other networks than those of package models use.
+var elsewhere = map[string]bool{
+	"afl_released":       true,
+	"attention_gate":     true,
+	"cyclic_repeat_add":  true,
+	"elu":                true,
+	"group_norm":         true,
+	"interpolate":        true,
+	"max_pool3d":         true,
+	"mean_of_stack":      true,
+	"multiply_broadcast": true,
+	"sigmoid":            true,
+}
+
+// layerCase is the description of one case in the file's metadata.
+type layerCase struct {
+	Op            string   `json:"op"`
+	Inputs        []string `json:"inputs"`
+	Stride        triple   `json:"stride"`
+	Padding       triple   `json:"padding"`
+	Dilation      triple   `json:"dilation"`
+	OutputPadding triple   `json:"output_padding"`
+	Training      bool     `json:"training"`
+	Epsilon       float64  `json:"eps"`
+	Momentum      float64  `json:"momentum"`
+}
+
+// triple is one number for all axes or one per axis.
+type triple [3]int
+
+func (v *triple) UnmarshalJSON(raw []byte) error {
+	var one int
+	if json.Unmarshal(raw, &one) == nil {
+		*v = triple{one, one, one}
+		return nil
+	}
+	return json.Unmarshal(raw, (*[3]int)(v))
+}
+
+// layers compares single operations with the reference.
+func (s suite) layers(t *testing.T) {
+	dir, _, err := golden.Dir("models")
+	require.NoError(t, err)
+	file, err := golden.Read(filepath.Join(dir, "layers.safetensors"))
+	require.NoError(t, err)
+	var cases map[string]layerCase
+	require.NoError(t, json.Unmarshal([]byte(file.Metadata["cases"]), &cases))
+	done, left := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(cases)) {
+		if elsewhere[cases[name].Op] {
+			left++
+			continue
+		}
+		done++
+		t.Run(name, func(t *testing.T) { s.layer(t, file, name, cases[name]) })
+		s.EndStep()
+	}
+	require.Positive(t, done)
+	t.Logf("%d cases compared, %d left to the tests of other packages", done, left)
+}
+
+func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) {
+	stored := func(tensor string) (golden.Tensor, bool) {
+		g, ok := file.Tensors[name+"/"+tensor]
+		return g, ok
+	}
+	load := func(tensor string) nn.Array {
+		g, ok := stored(tensor)
+		if !ok {
+			return nil
+		}
+		return s.kept(t, g.Data, g.Shape...)
+	}
+	in := make([]nn.Array, len(c.Inputs))
+	for i, name := range c.Inputs {
+		in[i] = load(name)
+		require.NotNil(t, in[i], name)
+	}
+	names := c.Inputs
+	if c.Op == "conv3d" || c.Op == "conv_transpose3d" || c.Op == "instance_norm" {
+		names = []string{"x", "weight", "bias"}
+	}
+	spec := nn.ConvSpec{Stride: c.Stride, Padding: c.Padding, Dilation: c.Dilation, OutputPadding: c.OutputPadding}
+	mean, variance := load("running_mean"), load("running_var")
+	var y nn.Array
+	var pullback nn.Pullback
+	var err error
+	switch c.Op {
+	case "conv3d":
+		y, pullback, err = s.Conv3D(in[0], in[1], load("bias"), spec)
+	case "conv_transpose3d":
+		y, pullback, err = s.ConvTranspose3D(in[0], in[1], load("bias"), spec)
+	case "batch_norm":
+		y, pullback, err = s.BatchNorm(in[0], in[1], in[2], mean, variance,
+			nn.BatchNormSpec{Training: c.Training, Epsilon: c.Epsilon, Momentum: c.Momentum})
+	case "instance_norm":
+		y, pullback, err = s.InstanceNorm(in[0], load("weight"), load("bias"), c.Epsilon)
+	case "prelu":
+		y, pullback, err = s.PReLU(in[0], in[1])
+	case "relu":
+		y, pullback, err = s.ReLU(in[0])
+	case "concat":
+		y, pullback, err = s.Concat(in...)
+	case "add":
+		y, pullback, err = s.Add(in[0], in[1])
+	default:
+		t.Fatalf("the operation %q is neither computed nor listed as tested elsewhere", c.Op)
+	}
+	require.NoError(t, err)
+	tolY, tolG := s.tolerance()
+	want, _ := stored("y")
+	require.Equal(t, want.Shape, y.Shape())
+	s.requireClose(t, want.Data, y, tolY, "y")
+
+	gout, ok := stored("gout")
+	require.True(t, ok)
+	need := make([]bool, len(names))
+	for i, n := range names {
+		_, need[i] = stored("g" + n)
+	}
+	grads, err := pullback(s.array(t, gout.Data, gout.Shape...), need)
+	require.NoError(t, err)
+	require.Len(t, grads, len(names))
+	for i, n := range names {
+		if !need[i] {
+			require.Nil(t, grads[i], n)
+			continue
+		}
+		g, _ := stored("g" + n)
+		require.Equal(t, g.Shape, grads[i].Shape(), n)
+		s.requireClose(t, g.Data, grads[i], tolG, "g"+n)
+	}
+	for n, a := range map[string]nn.Array{"running_mean": mean, "running_var": variance} {
+		if after, ok := stored(n + "_after"); ok {
+			s.requireClose(t, after.Data, a, tolY, n)
+		}
+	}
+}

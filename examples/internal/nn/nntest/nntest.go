@@ -1,0 +1,111 @@
+// Package nntest is what every backend of the training engine has to pass:
+// reference numbers, definitions, gradient checks by finite differences, the
+// rules about memory and errors. A backend's own test calls Run.
+package nntest
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/nn"
+	"gorgonia.org/tensor"
+)
+
+// Run tests a backend. open returns a new backend of a type, or nil if the
+// backend does not have that type.
+func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
+	for _, dtype := range []nn.DType{nn.Float64, nn.Float32} {
+		t.Run(dtype.String(), func(t *testing.T) {
+			b := open(t, dtype)
+			if b == nil {
+				t.Skipf("the backend has no %v", dtype)
+			}
+			require.Equal(t, dtype, b.DType())
+			s := suite{b}
+			t.Run("Host", s.host)
+			t.Run("Layers", s.layers)
+			t.Run("Definitions", s.definitions)
+			if dtype == nn.Float64 {
+				t.Run("Gradients", s.gradients)
+			}
+			t.Run("Dropout", s.dropout)
+			t.Run("SGD", s.sgd)
+			t.Run("Determinism", s.determinism)
+			t.Run("Errors", s.errors)
+			t.Run("Steps", s.steps)
+		})
+	}
+}
+
+type suite struct{ nn.Backend }
+
+// tolerance returns the allowed relative error of results and of gradients.
+func (s suite) tolerance() (result, gradient float64) {
+	if s.DType() == nn.Float64 {
+		return 1e-12, 1e-10
+	}
+	return 1e-5, 1e-4
+}
+
+// array puts values on the backend for the current step.
+func (s suite) array(t *testing.T, values []float64, shape ...int) nn.Array {
+	t.Helper()
+	return s.of(t, nn.Step, values, shape)
+}
+
+// kept puts values on the backend for good.
+func (s suite) kept(t *testing.T, values []float64, shape ...int) nn.Array {
+	t.Helper()
+	return s.of(t, nn.Kept, values, shape)
+}
+
+func (s suite) of(t *testing.T, life nn.Lifetime, values []float64, shape []int) nn.Array {
+	t.Helper()
+	a, err := s.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float64(nil), values...))), life)
+	require.NoError(t, err)
+	return a
+}
+
+// values copies an array to the host.
+func (s suite) values(t *testing.T, a nn.Array) []float64 {
+	t.Helper()
+	require.NotNil(t, a)
+	d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
+	require.NoError(t, s.ToHost(a, d))
+	return d.Data().([]float64)
+}
+
+// requireClose compares an array with reference values.
+func (s suite) requireClose(t *testing.T, want []float64, got nn.Array, tolerance float64, what string) {
+	t.Helper()
+	require.LessOrEqual(t, RelativeError(want, s.values(t, got)), tolerance, what)
+}
+
+// normal returns n values of a normal distribution, none closer to zero than
+// 0.05 and all of them float32 values.
+func normal(rng *rand.Rand, n int) []float64 {
+	v := make([]float64, n)
+	for i := range v {
+		for v[i] > -0.05 && v[i] < 0.05 {
+			v[i] = float64(float32(rng.NormFloat64()))
+		}
+	}
+	return v
+}
+
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+func allNeeded(n int) []bool {
+	need := make([]bool, n)
+	for i := range need {
+		need[i] = true
+	}
+	return need
+}

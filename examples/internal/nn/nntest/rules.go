@@ -1,0 +1,253 @@
+package nntest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/nn"
+	"gorgonia.org/tensor"
+)
+
+// host checks that values come back as they went in, in either precision.
+func (s suite) host(t *testing.T) {
+	in := []float64{1, -2, 0.5, math.Copysign(0, -1), 3e30, math.Inf(1)}
+	for _, life := range []nn.Lifetime{nn.Step, nn.Kept} {
+		a := s.of(t, life, in, []int{1, 2, 3, 1, 1})
+		assert.Equal(t, []int{1, 2, 3, 1, 1}, a.Shape())
+		assert.Equal(t, s.DType(), a.DType())
+		got := s.values(t, a)
+		for i, v := range got {
+			if s.DType() == nn.Float32 {
+				assert.Equal(t, float64(float32(in[i])), v)
+			} else {
+				assert.Equal(t, in[i], v)
+			}
+		}
+	}
+	single := tensor.New(tensor.WithShape(4), tensor.WithBacking([]float32{1, 2, 3, 4}))
+	a, err := s.FromHost(single, nn.Step)
+	require.NoError(t, err)
+	single.Data().([]float32)[0] = 7
+	assert.Equal(t, []float64{1, 2, 3, 4}, s.values(t, a), "FromHost copies")
+	out := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(4))
+	require.NoError(t, s.ToHost(a, out))
+	assert.Equal(t, []float32{1, 2, 3, 4}, out.Data())
+
+	_, err = s.FromHost(nil, nn.Step)
+	assert.ErrorContains(t, err, "nil")
+	_, err = s.FromHost(tensor.New(tensor.WithShape(2), tensor.WithBacking([]int{1, 2})), nn.Step)
+	assert.ErrorContains(t, err, "float32 or float64")
+	view, err := tensor.New(tensor.WithShape(4, 4), tensor.Of(tensor.Float32)).Slice(nil, tensor.S(1, 3))
+	require.NoError(t, err)
+	_, err = s.FromHost(view.(*tensor.Dense), nn.Step)
+	assert.ErrorContains(t, err, "contiguous")
+	assert.ErrorContains(t, s.ToHost(a, nil), "nil")
+	assert.ErrorContains(t, s.ToHost(a, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(5))), "shape")
+	assert.ErrorContains(t, s.ToHost(nil, out), "nil")
+}
+
+// dropout checks the mask: whole channels, the same for the same seed, with the
+// stated probability and scale.
+func (s suite) dropout(t *testing.T) {
+	const n, c, voxels, p = 3, 200, 6, 0.25
+	x := make([]float64, n*c*voxels)
+	for i := range x {
+		x[i] = 1 + float64(i%7)
+	}
+	x[0] = math.Inf(1)
+	run := func(seed uint64) []float64 {
+		y, _, err := s.Dropout3D(s.array(t, x, n, c, 1, 2, 3), p, seed)
+		require.NoError(t, err)
+		return s.values(t, y)
+	}
+	dropped := 0
+	y := run(1)
+	mask := nn.DropoutMask(n*c, p, 1)
+	for plane := range n * c {
+		for i := plane * voxels; i < (plane+1)*voxels; i++ {
+			if mask[plane] == 0 {
+				require.Zero(t, y[i])
+			} else {
+				require.InEpsilon(t, 1/(1-p), mask[plane], 1e-12)
+				require.InDelta(t, x[i]/(1-p), y[i], 1e-5)
+			}
+		}
+		if mask[plane] == 0 {
+			dropped++
+		}
+	}
+	sigma := math.Sqrt(n * c * p * (1 - p))
+	assert.InDelta(t, n*c*p, float64(dropped), 4*sigma)
+	assert.Equal(t, y, run(1))
+	assert.NotEqual(t, y, run(2))
+	for _, bad := range []float64{-0.1, 1, math.NaN()} {
+		_, _, err := s.Dropout3D(s.array(t, x, n, c, 1, 2, 3), bad, 1)
+		assert.ErrorContains(t, err, "probability")
+	}
+	s.EndStep()
+}
+
+// sgd compares three updates with the formulas, for every combination of
+// settings.
+func (s suite) sgd(t *testing.T) {
+	for _, momentum := range []float64{0, 0.9} {
+		for _, nesterov := range []bool{false, true} {
+			for _, decay := range []float64{0, 1e-2} {
+				if nesterov && momentum == 0 {
+					continue
+				}
+				rng := rand.New(rand.NewPCG(1, 1))
+				w := normal(rng, 15)
+				v := make([]float64, len(w))
+				p := &nn.Param{Name: "w", Value: s.kept(t, w, 3, 5)}
+				opt := nn.SGD{LearningRate: 0.1, Momentum: momentum, Nesterov: nesterov, WeightDecay: decay}
+				for step := range 3 {
+					g := normal(rng, len(w))
+					p.Grad = s.array(t, g, 3, 5)
+					require.NoError(t, opt.Step(s, []*nn.Param{p}))
+					assert.Nil(t, p.Grad)
+					for i := range w {
+						d := g[i] + decay*w[i]
+						v[i] = momentum*v[i] + d
+						if step == 0 {
+							v[i] = d
+						}
+						if nesterov {
+							d += momentum * v[i]
+						} else {
+							d = v[i]
+						}
+						w[i] -= 0.1 * d
+					}
+					tol, _ := s.tolerance()
+					s.requireClose(t, w, p.Value, tol, fmt.Sprintf("momentum %v nesterov %v decay %v step %d", momentum, nesterov, decay, step))
+					s.EndStep()
+				}
+			}
+		}
+	}
+}
+
+// determinism runs convolutions and norms on different numbers of threads and
+// requires the same bits.
+func (s suite) determinism(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	rng := rand.New(rand.NewPCG(1, 1))
+	shape := []int{2, 13, 19, 20, 21}
+	x, g := normal(rng, elements(shape)), normal(rng, elements(shape))
+	w, bias := normal(rng, 13*13*27), normal(rng, 13)
+	run := func() (all [][]float64) {
+		defer s.EndStep()
+		check := func(y nn.Array, pullback nn.Pullback, err error) {
+			require.NoError(t, err)
+			all = append(all, s.values(t, y))
+			need := []bool{true, true, true}
+			grads, err := pullback(s.array(t, g, shape...), need)
+			require.NoError(t, err)
+			for _, a := range grads {
+				all = append(all, s.values(t, a))
+			}
+		}
+		in, weight, add := s.array(t, x, shape...), s.array(t, w, 13, 13, 3, 3, 3), s.array(t, bias, 13)
+		spec := nn.ConvSpec{Padding: [3]int{1, 1, 1}}
+		check(s.Conv3D(in, weight, add, spec))
+		check(s.ConvTranspose3D(in, weight, add, spec))
+		ones := make([]float64, 13)
+		for i := range ones {
+			ones[i] = 1
+		}
+		check(s.BatchNorm(in, add, add, s.kept(t, ones, 13), s.kept(t, ones, 13), nn.BatchNormSpec{Training: true, Epsilon: 1e-5, Momentum: 0.1}))
+		return all
+	}
+	runtime.GOMAXPROCS(1)
+	want := run()
+	for _, procs := range []int{2, 3, 8} {
+		runtime.GOMAXPROCS(procs)
+		require.Equal(t, want, run(), "%d threads", procs)
+	}
+}
+
+// errors checks that wrong arguments are refused with their name.
+func (s suite) errors(t *testing.T) {
+	a := func(shape ...int) nn.Array { return s.array(t, make([]float64, elements(shape)), shape...) }
+	x, w, v3, v4 := a(1, 3, 4, 5, 6), a(4, 3, 3, 3, 3), a(3), a(4)
+	norm := nn.BatchNormSpec{Training: true, Epsilon: 1e-5, Momentum: 0.1}
+	for name, c := range map[string]struct {
+		run  func() error
+		want string
+	}{
+		"conv channels":    {func() error { _, _, err := s.Conv3D(a(1, 2, 4, 5, 6), w, nil, nn.ConvSpec{}); return err }, "channels"},
+		"conv x axes":      {func() error { _, _, err := s.Conv3D(a(3, 4, 5, 6), w, nil, nn.ConvSpec{}); return err }, "x has shape"},
+		"conv weight axes": {func() error { _, _, err := s.Conv3D(x, v3, nil, nn.ConvSpec{}); return err }, "weight has shape"},
+		"conv nil":         {func() error { _, _, err := s.Conv3D(nil, w, nil, nn.ConvSpec{}); return err }, "x is nil"},
+		"conv no weight":   {func() error { _, _, err := s.Conv3D(x, nil, nil, nn.ConvSpec{}); return err }, "weight is nil"},
+		"conv bias":        {func() error { _, _, err := s.Conv3D(x, w, v3, nn.ConvSpec{}); return err }, "bias has shape"},
+		"conv kernel":      {func() error { _, _, err := s.Conv3D(x, a(4, 3, 5, 3, 3), nil, nn.ConvSpec{}); return err }, "does not fit"},
+		"conv stride":      {func() error { _, _, err := s.Conv3D(x, w, nil, nn.ConvSpec{Stride: [3]int{1, 0, 1}}); return err }, "stride along y"},
+		"conv dilation":    {func() error { _, _, err := s.Conv3D(x, w, nil, nn.ConvSpec{Dilation: [3]int{1, -1, 1}}); return err }, "dilation along y"},
+		"conv padding":     {func() error { _, _, err := s.Conv3D(x, w, nil, nn.ConvSpec{Padding: [3]int{0, 0, -1}}); return err }, "padding along z"},
+		"conv output padding": {func() error {
+			_, _, err := s.Conv3D(x, w, nil, nn.ConvSpec{Stride: [3]int{2, 2, 2}, OutputPadding: [3]int{1, 0, 0}})
+			return err
+		}, "output padding"},
+		"transposed channels": {func() error { _, _, err := s.ConvTranspose3D(x, w, nil, nn.ConvSpec{}); return err }, "channels"},
+		"transposed padding": {func() error {
+			_, _, err := s.ConvTranspose3D(a(1, 4, 1, 1, 1), w, nil, nn.ConvSpec{Padding: [3]int{2, 1, 1}})
+			return err
+		}, "leaves nothing"},
+		"transposed output padding": {func() error {
+			_, _, err := s.ConvTranspose3D(a(1, 4, 1, 1, 1), w, nil, nn.ConvSpec{OutputPadding: [3]int{1, 0, 0}})
+			return err
+		}, "output padding along x"},
+		"batch norm weight": {func() error { _, _, err := s.BatchNorm(x, v4, v3, v3, v3, norm); return err }, "weight has shape"},
+		"batch norm mean":   {func() error { _, _, err := s.BatchNorm(x, v3, v3, nil, v3, norm); return err }, "runningMean is nil"},
+		"batch norm one value": {func() error {
+			_, _, err := s.BatchNorm(a(1, 3, 1, 1, 1), v3, v3, v3, v3, norm)
+			return err
+		}, "more than one value"},
+		"batch norm epsilon": {func() error {
+			_, _, err := s.BatchNorm(x, v3, v3, v3, v3, nn.BatchNormSpec{Epsilon: math.NaN()})
+			return err
+		}, "epsilon"},
+		"instance norm one value": {func() error { _, _, err := s.InstanceNorm(a(2, 3, 1, 1, 1), nil, nil, 1e-5); return err }, "more than one voxel"},
+		"instance norm half":      {func() error { _, _, err := s.InstanceNorm(x, v3, nil, 1e-5); return err }, "both"},
+		"prelu slopes":            {func() error { _, _, err := s.PReLU(x, v4); return err }, "slope has shape"},
+		"relu nil":                {func() error { _, _, err := s.ReLU(nil); return err }, "x is nil"},
+		"concat none":             {func() error { _, _, err := s.Concat(); return err }, "no arrays"},
+		"concat sizes":            {func() error { _, _, err := s.Concat(x, a(1, 3, 4, 5, 7)); return err }, "array 1 has shape"},
+		"add sizes":               {func() error { _, _, err := s.Add(x, w); return err }, "b has shape"},
+		"sgd gradient":            {func() error { return s.SGDStep(v3, v4, nil, true, nn.SGDSpec{LearningRate: 1}) }, "gradient has shape"},
+		"sgd velocity":            {func() error { return s.SGDStep(v3, v3, nil, true, nn.SGDSpec{LearningRate: 1, Momentum: 0.9}) }, "velocity is nil"},
+	} {
+		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, c.run(), c.want) })
+	}
+	y, pullback, err := s.Conv3D(x, w, nil, nn.ConvSpec{})
+	require.NoError(t, err)
+	_, err = pullback(x, allNeeded(3))
+	assert.ErrorContains(t, err, "gradient has shape")
+	_, err = pullback(y, []bool{true})
+	assert.ErrorContains(t, err, "need")
+	s.EndStep()
+}
+
+// steps checks what lives how long.
+func (s suite) steps(t *testing.T) {
+	x := s.array(t, []float64{1, 2}, 1, 2, 1, 1, 1)
+	slope := s.kept(t, []float64{3}, 1)
+	y, pullback, err := s.PReLU(x, slope)
+	require.NoError(t, err)
+	s.EndStep()
+	assert.Equal(t, []float64{3}, s.values(t, slope))
+	_, _, err = s.Add(x, x)
+	assert.ErrorContains(t, err, "end of the step")
+	assert.ErrorContains(t, s.ToHost(y, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 1, 1, 1))), "end of the step")
+	fresh := s.array(t, []float64{1, 1}, 1, 2, 1, 1, 1)
+	_, err = pullback(fresh, allNeeded(2))
+	assert.ErrorContains(t, err, "end of")
+	s.EndStep()
+}
