@@ -98,7 +98,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	if flags.NArg() > 0 {
 		return usageErrorf("%q is no flag", flags.Arg(0))
 	}
-	if err := o.check(); err != nil {
+	if err := o.check(flags); err != nil {
 		return err
 	}
 	rec, err := o.begin(p, flags)
@@ -119,7 +119,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	if err != nil {
 		return err
 	}
-	progress.Println("\n" + result.Markdown())
+	progress.Println("\n" + result.Tables())
 	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, loss.png, dice.png; best.safetensors and last.safetensors of each loss.", o.modelDir))
 	return nil
 }
@@ -134,7 +134,7 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 	case rec == nil && o.resume:
 		return nil, usageErrorf("-resume: %s holds no run (no %s)", o.modelDir, recordName)
 	case rec == nil:
-		return nil, nil
+		return nil, o.noCheckpoints()
 	case !o.resume:
 		return nil, usageErrorf("-model_dir: %s holds a run already; go on with it by -resume or name another folder", o.modelDir)
 	case rec.Program != p.Name:
@@ -144,4 +144,14 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 		return nil, err
 	}
 	return rec, nil
+}
+
+// noCheckpoints refuses a folder that holds checkpoints of a run whose record
+// is gone: they would be taken for those of the new run.
+func (o *options) noCheckpoints() error {
+	found, err := filepath.Glob(filepath.Join(o.modelDir, "*", train.CheckpointName))
+	if err == nil && len(found) > 0 {
+		err = usageErrorf("-model_dir: %s is there, but %s is not; delete it or name another folder", found[0], filepath.Join(o.modelDir, recordName))
+	}
+	return err
 }

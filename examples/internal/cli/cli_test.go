@@ -58,12 +58,13 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		want    []string
 	}{
 		{tinyPICAI(), "-size 32,32,24", []string{
-			"Network strides: [[2 2 2] [2 2 2] [2 2 2] [2 2 1]], because 24 slices cannot be halved four times.",
-			"Size: images and labels resized to 32×32×24 voxels.",
+			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 24 slices cannot be halved a fourth time.",
+			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbour.",
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
 			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of 16×16×16 (case phantom_001: 32×32×32).",
-			"Validation: whole volumes, padded in the same way.",
+			"Validation: whole volumes, padded in the same way; padding counts as background.",
+			"Epoch: at most 2 training steps",
 		}},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
@@ -85,7 +86,9 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		} {
 			assert.NotEmpty(t, files[name], name)
 		}
-		assert.Contains(t, out, files["results.md"])
+		_, tables, found := strings.Cut(files["results.md"], "\n## ")
+		require.True(t, found)
+		assert.Contains(t, out, tables)
 		assert.Contains(t, files["results.md"], "SYNTHETIC")
 		assert.NotContains(t, out, "NaN")
 
@@ -170,6 +173,24 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, errs, "-data_dir: the training case phantom_001, which the run began with, is no longer in "+data)
+}
+
+func TestCheckpointsWithoutARecordAreNotTakenOver(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "afl"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "afl", "checkpoint.safetensors"), nil, 0o644))
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "checkpoint.safetensors is there, but")
+}
+
+func TestADefaultSizeThatIsIllegalIsPadded(t *testing.T) {
+	p := tinyPICAI()
+	p.Protocol.Size = [3]int{32, 32, 20}
+	code, out, errs := runProgram(p, "-model_dir", t.TempDir(), "-epochs", "1", "-steps", "1", "-max_cases", "1", "-label_area")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which swells lesions (-label_area); "+
+		"then padded with zeros to a multiple of 16×16×16 for this network.")
 }
 
 func TestDamagedRecord(t *testing.T) {

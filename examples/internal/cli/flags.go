@@ -83,7 +83,7 @@ func usage(w io.Writer, p Program, f *flag.FlagSet) {
 }
 
 // check reports the first value that makes no sense.
-func (o *options) check() error {
+func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
 	}
@@ -106,10 +106,22 @@ func (o *options) check() error {
 		return bad("phantom_train", o.phantomTrain, "at least 1")
 	case o.phantomValid < 1:
 		return bad("phantom_valid", o.phantomValid, "at least 1")
+	case o.dataDir != "" && phantomFlag(flags) != "":
+		return usageErrorf("-%s has no effect with -data_dir", phantomFlag(flags))
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
 	return nil
+}
+
+// phantomFlag returns the first flag of the phantom that was set by hand.
+func phantomFlag(flags *flag.FlagSet) (name string) {
+	flags.Visit(func(g *flag.Flag) {
+		if name == "" && strings.HasPrefix(g.Name, "phantom_") {
+			name = g.Name
+		}
+	})
+	return name
 }
 
 // lossList is the value of -loss: names of the afl registry.

@@ -43,7 +43,7 @@ func TestDefaultsAreThePapers(t *testing.T) {
 	for _, p := range []Program{tinyPICAI(), tinyBraTS()} {
 		f, o := newFlags(p)
 		require.NoError(t, f.Parse(nil))
-		require.NoError(t, o.check())
+		require.NoError(t, o.check(f))
 		assert.Equal(t, 200, o.epochs)
 		assert.Equal(t, 0.1, o.lr)
 		assert.Equal(t, 0.9, o.momentum)
@@ -111,6 +111,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
 		{"-crop 64,64,64", "flag provided but not defined: -crop"},
+		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-unknown", "-unknown"},
 		{"-resume", "holds no run"},
 		{"stray", `"stray" is no flag`},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
@@ -92,14 +93,17 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		}
 		fact("Training crop: %s voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of %s (case %s: %s).",
 			times(o.crop), times(fit.protocol.Multiple), sample.ID, times([3]int(sample.Image.Shape()[2:])))
-		fact("Validation: whole volumes, padded in the same way.")
+		fact("Validation: whole volumes, padded in the same way; padding counts as background.")
+	}
+	if o.steps > 0 {
+		fact("Epoch: at most %d training steps, on cases drawn anew for every epoch.", o.steps)
 	}
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
 	return &train.Job{
 		Dir:   o.modelDir,
-		Title: fmt.Sprintf("%s: %s, %d epochs", p.Name, o.model, o.epochs),
+		Title: fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed),
 		Facts: facts,
 
 		Source: source,
@@ -137,7 +141,8 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 	}
 	if levels, ok := flatLevels(string(o.model), f.protocol.Size); ok {
 		f.config.Channels, f.config.Strides = levels.channels, levels.strides
-		f.facts = append(f.facts, fmt.Sprintf("Network strides: %v, because %d slices cannot be halved four times.", levels.strides, f.protocol.Size[2]))
+		f.facts = append(f.facts, fmt.Sprintf("Network strides: %s; %d slices cannot be halved a fourth time.",
+			stridesInWords(levels.strides), f.protocol.Size[2]))
 	}
 	net, err := models.New(string(o.model), backend, f.config, o.seed)
 	if err != nil {
@@ -145,6 +150,7 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 	}
 	f.facts = append([]string{fmt.Sprintf("Network: %s, %d parameters.", o.model, countParameters(net))}, f.facts...)
 
+	f.protocol.Multiple = multipleOf(net)
 	for _, s := range []struct {
 		name string
 		size [3]int
@@ -157,16 +163,23 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 			return nil, usageErrorf("-%s %s: %v", s.name, times(s.size), err)
 		}
 		if s.name == "size" {
-			note := ""
-			f.protocol.Multiple = multipleOf(net)
-			if err != nil {
-				note = fmt.Sprintf(", padded with zeros to a multiple of %s for this network", times(f.protocol.Multiple))
-			}
-			f.facts = append(f.facts, fmt.Sprintf("Size: images and labels resized to %s voxels%s.", times(s.size), note))
+			f.facts = append(f.facts, sizeFact(f.protocol, err != nil))
 		}
 	}
-	f.protocol.Multiple = multipleOf(net)
 	return f, nil
+}
+
+// sizeFact tells what is done to the size of every volume.
+func sizeFact(p dataset.Protocol, padded bool) string {
+	label := "by nearest neighbour"
+	if p.LabelArea {
+		label = "by averaging, which swells lesions (-label_area)"
+	}
+	s := fmt.Sprintf("Size: images resized to %s voxels by averaging, labels %s", times(p.Size), label)
+	if padded {
+		s += fmt.Sprintf("; then padded with zeros to a multiple of %s for this network", times(p.Multiple))
+	}
+	return s + "."
 }
 
 // levels are widths and strides of a network.
@@ -186,6 +199,15 @@ func flatLevels(model string, size [3]int) (levels, bool) {
 		channels: []int{16, 32, 64, 128, 256},
 		strides:  [][3]int{{2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 1}},
 	}, true
+}
+
+// stridesInWords writes strides as "(2,2,2), (2,2,1)".
+func stridesInWords(strides [][3]int) string {
+	words := make([]string, len(strides))
+	for i, s := range strides {
+		words[i] = fmt.Sprintf("(%d,%d,%d)", s[0], s[1], s[2])
+	}
+	return strings.Join(words, ", ")
 }
 
 // multipleOf returns what a network's sizes must be a multiple of, which the

@@ -18,6 +18,9 @@ import (
 // "network.", SGD's velocities under "velocity.", and the state as JSON in the
 // metadata. One file, because a rename makes one file appear at a time.
 const (
+	// CheckpointName is the file name of a checkpoint, in the folder of its loss.
+	CheckpointName = "checkpoint.safetensors"
+
 	checkpointFormat = "afl training state 1"
 	networkPrefix    = "network."
 	velocityPrefix   = "velocity."

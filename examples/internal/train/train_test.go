@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -403,6 +405,42 @@ func TestAMissingImageStopsTheRun(t *testing.T) {
 	_, err := job.Run(context.Background())
 	require.ErrorContains(t, err, "gone_t2w")
 	assert.NotErrorIs(t, err, ErrInterrupted)
+}
+
+// failingSource fails when the n-th sample is asked for.
+type failingSource struct {
+	dataset.Source
+	left *atomic.Int64
+}
+
+var errSource = errors.New("the disk is gone")
+
+func (s failingSource) Train(c dataset.Case, seed uint64) (*dataset.Sample, error) {
+	if s.left.Add(-1) < 0 {
+		return nil, errSource
+	}
+	return s.Source.Train(c, seed)
+}
+
+// An error leaves the checkpoint of the last epoch, perhaps beside newer best
+// weights, as a crash would.
+func TestResumeAfterAnErrorIsBitForBit(t *testing.T) {
+	whole := t.TempDir()
+	_, err := tinyJob(t, whole, nil).Run(context.Background())
+	require.NoError(t, err)
+	want := filesOf(t, whole)
+	for n := range int64(12) {
+		dir := t.TempDir()
+		job := tinyJob(t, dir, nil)
+		left := &atomic.Int64{}
+		left.Store(n)
+		job.Source = failingSource{job.Source, left}
+		_, err := job.Run(context.Background())
+		require.ErrorIs(t, err, errSource, "sample %d", n)
+		_, err = tinyJob(t, dir, nil).Run(context.Background())
+		require.NoError(t, err)
+		assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("error at sample %d", n))
+	}
 }
 
 func TestDropoutSeedsDiffer(t *testing.T) {

@@ -311,7 +311,7 @@ func (t *trainer) epochLine(e report.Epoch) string {
 		show(report.Sensitivity), show(report.Specificity), best)
 }
 
-func (t *trainer) checkpointPath() string { return filepath.Join(t.dir, "checkpoint.safetensors") }
+func (t *trainer) checkpointPath() string { return filepath.Join(t.dir, CheckpointName) }
 func (t *trainer) bestPath() string       { return filepath.Join(t.dir, "best.safetensors") }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir, "last.safetensors") }
 
