@@ -100,10 +100,17 @@ func invert(m affine) affine {
 	return inv
 }
 
-// gridTolerance is how far, as a part of the smallest voxel edge, the corners of
-// two grids may lie apart for the grids to count as one. Headers store single
-// precision, and tools round; a mask drawn on another scan is off by far more.
-const gridTolerance = 0.1
+// How far, as a part of the smallest voxel edge, the corners of two grids may
+// lie apart for the grids to count as one. Headers store single precision, and
+// tools round a rotation differently, so real masks are off their scan by a
+// tenth of a voxel at its corners.
+const (
+	// labelTolerance keeps every voxel of the label nearest to its own voxel of
+	// the image; a mask drawn on another scan is off by far more.
+	labelTolerance = 0.5
+	// channelTolerance is what interpolation would not change visibly.
+	channelTolerance = 0.01
+)
 
 // gridDistance returns the largest distance in millimetres between the same
 // corner of two grids of the given size.
@@ -122,8 +129,8 @@ func gridDistance(a, b affine, dims [3]int) float64 {
 	return far
 }
 
-// sameGrid reports whether two grids of the given size lie within gridTolerance.
-func sameGrid(a, b affine, dims [3]int) bool {
+// sameGrid reports whether two grids of the given size lie within a tolerance.
+func sameGrid(a, b affine, dims [3]int, tolerance float64) bool {
 	s := spacing(a)
-	return gridDistance(a, b, dims) <= gridTolerance*min(s[0], s[1], s[2])
+	return gridDistance(a, b, dims) <= tolerance*min(s[0], s[1], s[2])
 }

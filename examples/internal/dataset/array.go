@@ -17,6 +17,15 @@ func (a array[T]) clone() array[T] {
 	return a
 }
 
+// unshared returns a, or a copy where a still is what it was made from: a
+// sample's owner may change it, a kept case must not change.
+func unshared[T uint8 | float32 | float64](a, from array[T]) array[T] {
+	if &a.data[0] == &from.data[0] {
+		return a.clone()
+	}
+	return a
+}
+
 // empty returns zeros in a's channels on another grid.
 func (a array[T]) empty(dims [3]int, m affine) array[T] {
 	return array[T]{channels: a.channels, dims: dims, affine: m, data: make([]T, a.channels*dims[0]*dims[1]*dims[2])}

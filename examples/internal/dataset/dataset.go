@@ -16,7 +16,8 @@
 // Every image carries an affine map from voxel indices to world coordinates in
 // millimetres (right, anterior, superior). The first file of a case is its
 // reference: channels on another grid are resampled onto it through the two
-// affines, and the label must lie on it. Each transform, the random ones
+// affines (one within a hundredth of a voxel is taken as it is), and the label must
+// lie on it, to within half a voxel. Each transform, the random ones
 // included, updates the affine so that a voxel keeps its place in the world;
 // distances in millimetres measured on a sample are therefore those of the
 // patient.

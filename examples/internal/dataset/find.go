@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/x/afl/examples/internal/volume"
@@ -99,6 +100,7 @@ func Find(dir string) (*Set, error) {
 	s := &Set{Layout: found[0]}
 	switch s.Layout {
 	case TrainImageLayout:
+		f.single = f.holds("TrainImage", imageSuffix) || f.holds("ValidImage", imageSuffix)
 		s.Train = f.trainImage("Train")
 		s.Valid = f.trainImage("Valid")
 	case TrainVolumesLayout:
@@ -149,6 +151,8 @@ func split(cases []Case) (train, valid []Case) {
 type finder struct {
 	dir      string
 	problems []string
+	single   bool // TrainImageLayout: one file per case, not one per channel
+	channels int  // nnU-Net: of the training images
 }
 
 func (f *finder) problem(format string, args ...any) {
@@ -200,7 +204,7 @@ func (f *finder) files(folder string) map[string]string {
 			continue
 		}
 		if other, ok := stems[stem]; ok {
-			f.problem("%s/%s and %s/%s are the same image twice", folder, filepath.Base(other), folder, name)
+			f.problem("%s and %s/%s are the same image twice", f.rel(other), folder, name)
 			continue
 		}
 		stems[stem] = filepath.Join(f.dir, filepath.FromSlash(folder), name)
@@ -218,20 +222,26 @@ func trimExtension(name string) (stem string, ok bool) {
 	return "", false
 }
 
+// endsIn returns the index of the first suffix that a stem ends in and is longer
+// than, or -1.
+func endsIn(stem string, suffixes []string) int {
+	return slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
+}
+
 // suffixed returns the part of the folder whose file names end in the first
 // suffix that fits; the empty suffix fits every name.
 func (f *finder) suffixed(folder string, suffixes ...string) part {
 	p := part{name: folder + "/%s" + suffixes[0], paths: map[string]string{}}
 	files := f.files(folder)
 	for _, stem := range sortedKeys(files) {
-		i := slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
+		i := endsIn(stem, suffixes)
 		if i < 0 {
-			f.problem("%s/%s does not end in %s", folder, filepath.Base(files[stem]), strings.Join(suffixes, ", "))
+			f.problem("%s does not end in %s", f.rel(files[stem]), strings.Join(suffixes, ", "))
 			continue
 		}
 		id := strings.TrimSuffix(stem, suffixes[i])
 		if other, ok := p.paths[id]; ok {
-			f.problem("%s/%s and %s/%s are the same image twice", folder, filepath.Base(other), folder, filepath.Base(files[stem]))
+			f.problem("%s and %s are the same image twice", f.rel(other), f.rel(files[stem]))
 			continue
 		}
 		p.paths[id] = files[stem]
@@ -283,38 +293,41 @@ func (f *finder) rel(path string) string {
 	return path
 }
 
+const imageSuffix = "_image"
+
+var channelSuffixes = []string{"_t2w", "_adc", "_hbv"}
+
+// holds reports whether a folder has an image whose name ends in suffix.
+func (f *finder) holds(folder, suffix string) bool {
+	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // its absence is reported by files
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		stem, ok := trimExtension(e.Name())
+		return ok && !strings.HasPrefix(stem, ".") && strings.HasSuffix(stem, suffix)
+	})
+}
+
 func (f *finder) trainImage(prefix string) []Case {
 	folder := prefix + "Image"
-	files := f.files(folder)
-	if files == nil {
-		return nil
+	suffixes := channelSuffixes
+	if f.single {
+		suffixes = []string{imageSuffix}
 	}
-	channels := map[string]part{}
-	suffixes := []string{"_t2w", "_adc", "_hbv", "_image"}
+	var channels []part
 	for _, s := range suffixes {
-		channels[s] = part{name: folder + "/%s" + s, paths: map[string]string{}}
+		channels = append(channels, part{name: folder + "/%s" + s, paths: map[string]string{}})
 	}
+	files := f.files(folder)
 	for _, stem := range sortedKeys(files) {
-		i := slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
-		if i < 0 {
-			f.problem("%s/%s does not end in %s", folder, filepath.Base(files[stem]), strings.Join(suffixes, ", "))
-			continue
-		}
-		channels[suffixes[i]].paths[strings.TrimSuffix(stem, suffixes[i])] = files[stem]
-	}
-	label := f.suffixed(prefix+"Label", "_gt")
-	multi := []part{channels["_t2w"], channels["_adc"], channels["_hbv"]}
-	single := channels["_image"]
-	if len(single.paths) == 0 {
-		return f.cases(multi, label)
-	}
-	for _, p := range multi {
-		for _, id := range sortedKeys(p.paths) {
-			f.problem("%s lies beside %s; a data set has one file per channel (_t2w, _adc, _hbv) or one per case (_image), not both",
-				f.rel(p.paths[id]), f.rel(single.paths[sortedKeys(single.paths)[0]]))
+		name := f.rel(files[stem])
+		if i := endsIn(stem, suffixes); i >= 0 {
+			channels[i].paths[strings.TrimSuffix(stem, suffixes[i])] = files[stem]
+		} else if f.single && endsIn(stem, channelSuffixes) >= 0 {
+			f.problem("%s: other images of this set end in %s and hold all channels, so there can be no file per channel", name, imageSuffix)
+		} else {
+			f.problem("%s does not end in %s", name, strings.Join(append(slices.Clone(channelSuffixes), imageSuffix), ", "))
 		}
 	}
-	return f.cases([]part{single}, label)
+	return f.cases(channels, f.suffixed(prefix+"Label", "_gt"))
 }
 
 func (f *finder) trainVolumes(prefix string) []Case {
@@ -336,25 +349,27 @@ var channelSuffix = regexp.MustCompile(`^(.+)_(\d{4})$`)
 func (f *finder) nnUNet(ending string) []Case {
 	folder := "images" + ending
 	files := f.files(folder)
-	if files == nil {
-		return nil
+	type key struct {
+		channel int
+		id      string
 	}
-	var channels []part
+	paths := map[key]string{}
 	for _, stem := range sortedKeys(files) {
 		m := channelSuffix.FindStringSubmatch(stem)
 		if m == nil {
-			f.problem("%s/%s does not end in a channel number such as _0000", folder, filepath.Base(files[stem]))
+			f.problem("%s does not end in a channel number such as _0000", f.rel(files[stem]))
 			continue
 		}
-		var channel int
-		fmt.Sscanf(m[2], "%d", &channel)
-		for len(channels) <= channel {
-			channels = append(channels, part{name: fmt.Sprintf("%s/%%s_%04d", folder, len(channels)), paths: map[string]string{}})
-		}
-		channels[channel].paths[m[1]] = files[stem]
+		channel, _ := strconv.Atoi(m[2]) // four digits
+		paths[key{channel, m[1]}] = files[stem]
+		f.channels = max(f.channels, channel+1)
 	}
-	if len(channels) == 0 {
-		channels = []part{{name: folder + "/%s_0000"}}
+	channels := make([]part, max(f.channels, 1))
+	for i := range channels {
+		channels[i] = part{name: fmt.Sprintf("%s/%%s_%04d", folder, i), paths: map[string]string{}}
+	}
+	for k, path := range paths {
+		channels[k.channel].paths[k.id] = path
 	}
 	return f.cases(channels, f.suffixed("labels"+ending, ""))
 }

@@ -69,7 +69,7 @@ func load(c Case) (*prepared, error) {
 			continue
 		}
 		ref := prep.image
-		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims) {
+		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims, channelTolerance) {
 			a = resample(a, ref.dims, ref.affine, Linear)
 		}
 		prep.image.data = append(prep.image.data, a.data...)
@@ -95,9 +95,9 @@ func gridsMatch(image string, dims [3]int, m affine, label string, labelDims [3]
 	if dims != labelDims {
 		return fmt.Errorf("label %s has %v voxels, but its image %s has %v", label, labelDims, image, dims)
 	}
-	if !sameGrid(m, labelAffine, dims) {
+	if !sameGrid(m, labelAffine, dims, labelTolerance) {
 		return fmt.Errorf("label %s lies up to %.3g mm away from its image %s; their affines must agree within %g of a voxel",
-			label, gridDistance(m, labelAffine, dims), image, gridTolerance)
+			label, gridDistance(m, labelAffine, dims), image, labelTolerance)
 	}
 	return nil
 }

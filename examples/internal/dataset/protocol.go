@@ -41,7 +41,8 @@ type Protocol struct {
 	// LabelArea resizes the label as the image is and calls every voxel whose
 	// average is not zero a tumour, as the paper's code does. It swells every
 	// lesion by up to a voxel on each side. Without it the label keeps the
-	// lesion's volume, but a lesion thinner than a new voxel can vanish.
+	// lesion's volume on average, but a lesion thinner than a new voxel can
+	// vanish.
 	LabelArea bool
 
 	// Crop is the size of the region cut out at random for training; an axis

@@ -44,11 +44,9 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 		move(p.translation(image.dims, rng))
 	}
 	move(p.flips(image.dims, rng))
-	if len(image.data) > 0 && &image.data[0] == &prep.image.data[0] {
-		image = image.clone() // the intensities below change in place
-	}
-	if prep.labelled && &label.data[0] == &prep.label.data[0] {
-		label = label.clone()
+	image = unshared(image, prep.image)
+	if prep.labelled {
+		label = unshared(label, prep.label)
 	}
 
 	noisy, sd := rng.Float64() < p.NoiseProb, rng.Float64()*p.Noise
@@ -71,9 +69,9 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 // valid pads and normalises a copy of prep.
 func (p Protocol) valid(id string, prep *prepared) *Sample {
 	pad := p.pad(prep.image.dims)
-	image, label := rearrange(prep.image.clone(), pad), prep.label
+	image, label := unshared(rearrange(prep.image, pad), prep.image), prep.label
 	if prep.labelled {
-		label = rearrange(label.clone(), pad)
+		label = unshared(rearrange(label, pad), label)
 	}
 	normalize(image)
 	return newSample(id, image, label, prep.labelled)

@@ -94,14 +94,14 @@ func (b *brain) values(at point) []float64 {
 		return out
 	}
 	// Grey matter is the rind of the brain, its inner edge folded.
-	white := 1 - blend(-0.16+0.12*b.folds.octaves(at)-b.shape.depth(at), 0.06)
+	grey := blend(-0.16+0.12*b.folds.octaves(at)-b.shape.depth(at), 0.06)
 	var wet float64
 	for _, v := range b.ventricles {
 		wet = max(wet, blend(v.depth(at), 0.2))
 	}
 	texture, coil := b.texture.octaves(at), b.coil.at(at)
 	for c := range out {
-		x := mixTo(whiteMatter[c], greyMatter[c], white)
+		x := mixTo(whiteMatter[c], greyMatter[c], grey)
 		x = mixTo(x, fluid[c], wet) * (1 + 0.06*texture)
 		for _, l := range b.lesions {
 			d := l.depth(at)

@@ -25,7 +25,8 @@ func (e ellipsoid) depth(p point) float64 {
 // lesion is an ellipsoid whose surface is moved in and out by noise.
 type lesion struct {
 	shape ellipsoid
-	// ragged is the height of the noise as a part of the radius: 0 is smooth.
+	// ragged is the height of the noise as a part of the radius: 0 is smooth,
+	// and below 1 the centre is always inside.
 	ragged  float64
 	surface field
 	// contrast is how much of the full change of intensity it shows.
@@ -38,7 +39,8 @@ func (l lesion) depth(p point) float64 {
 	if l.ragged == 0 || d > l.ragged {
 		return d
 	}
-	return d + l.ragged*l.surface.octaves(p)
+	// Most of the noise lies within ±½; doubled, it reaches the bounds.
+	return d + l.ragged*min(max(2*l.surface.octaves(p), -1), 1)
 }
 
 // newLesion draws a lesion about a centre; size is the geometric mean of its
@@ -47,11 +49,11 @@ func newLesion(rng *rand.Rand, centre point, size float64) lesion {
 	a, b := stretch(rng), stretch(rng)
 	l := lesion{
 		shape:    ellipsoid{centre, point{size * a, size * b, size / (a * b)}},
-		contrast: 0.7 + 0.3*rng.Float64(),
-		surface:  field{rng.Uint64(), size},
+		contrast: 0.6 + 0.4*rng.Float64(),
+		surface:  field{rng.Uint64(), 0.8 * size},
 	}
 	if rng.Float64() < 0.67 { // a third are smooth
-		l.ragged = 0.6 * rng.Float64()
+		l.ragged = 0.9 * rng.Float64()
 	}
 	return l
 }

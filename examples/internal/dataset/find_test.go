@@ -1,0 +1,212 @@
+package dataset
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// layouts are complete sets, each of two training cases and one to validate.
+var layouts = map[string]struct {
+	layout   Layout
+	channels int
+	files    []string
+}{
+	"TrainImage, a file per channel": {TrainImageLayout, 3, []string{
+		"TrainImage/1_10_t2w.nii.gz", "TrainImage/1_10_adc.nii.gz", "TrainImage/1_10_hbv.nii.gz", "TrainLabel/1_10_gt.nii.gz",
+		"TrainImage/2_20_t2w.nii", "TrainImage/2_20_adc.nii", "TrainImage/2_20_hbv.nii", "TrainLabel/2_20_gt.nii",
+		"ValidImage/3_30_t2w.nii.gz", "ValidImage/3_30_adc.nii.gz", "ValidImage/3_30_hbv.nii.gz", "ValidLabel/3_30_gt.nii.gz",
+	}},
+	"TrainImage, a file per case": {TrainImageLayout, 1, []string{
+		"TrainImage/a_image.nii.gz", "TrainLabel/a_gt.nii.gz", "TrainImage/b_image.nii.gz", "TrainLabel/b_gt.nii.gz",
+		"ValidImage/c_image.nii.gz", "ValidLabel/c_gt.nii.gz",
+	}},
+	"TrainVolumes": {TrainVolumesLayout, 3, []string{
+		"TrainVolumes/t2w/1.nii.gz", "TrainVolumes/adc/1.nii.gz", "TrainVolumes/hbv/1.nii.gz", "Binary_TrainSegmentation/1.nii.gz",
+		"TrainVolumes/t2w/2_t2w.nii.gz", "TrainVolumes/adc/2_adc.nii.gz", "TrainVolumes/hbv/2_0002.nii.gz", "Binary_TrainSegmentation/2_gt.nii.gz",
+		"ValidVolumes/t2w/3.nii.gz", "ValidVolumes/adc/3.nii.gz", "ValidVolumes/hbv/3.nii.gz", "Binary_ValidSegmentation/3.nii.gz",
+	}},
+	"image_Tr": {ImageTrLayout, 1, []string{
+		"image_Tr/a.nii.gz", "label_Tr/a.nii.gz", "image_Tr/b_img.nii.gz", "label_Tr/b_seg.nii.gz",
+		"image_Val/c.nii.gz", "label_Val/c.nii.gz",
+	}},
+	"nnU-Net": {NNUNetLayout, 2, []string{
+		"imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz", "labelsTr/a.nii.gz",
+		"imagesTr/b_0000.nii.gz", "imagesTr/b_0001.nii.gz", "labelsTr/b.nii.gz",
+		"imagesTs/c_0000.nii.gz", "imagesTs/c_0001.nii.gz", "labelsTs/c.nii.gz",
+	}},
+}
+
+func TestFindEveryLayout(t *testing.T) {
+	for name, l := range layouts {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, l.files...)
+			// What is not an image is passed over.
+			for _, stray := range []string{"dataset.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
+				require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(stray)), []byte("x"), 0o644))
+			}
+			s, err := Find(dir)
+			require.NoError(t, err)
+			assert.Equal(t, l.layout, s.Layout)
+			assert.Equal(t, l.channels, s.Channels)
+			assert.False(t, s.HeldOut)
+			require.Len(t, s.Train, 2)
+			require.Len(t, s.Valid, 1)
+			assert.Less(t, s.Train[0].ID, s.Train[1].ID)
+			var got []string
+			for _, c := range slices.Concat(s.Train, s.Valid) {
+				for _, path := range append(slices.Clone(c.Images), c.Label) {
+					assert.Contains(t, filepath.Base(path), c.ID)
+					rel, err := filepath.Rel(dir, path)
+					require.NoError(t, err)
+					got = append(got, filepath.ToSlash(rel))
+				}
+			}
+			assert.Equal(t, l.files, got, "channels in order, then the label")
+		})
+	}
+}
+
+// Any one file that is missing must be named.
+func TestFindNamesAnyMissingFile(t *testing.T) {
+	for name, l := range layouts {
+		for i, missing := range l.files {
+			t.Run(name+"/"+missing, func(t *testing.T) {
+				dir := tree(t, l.files...)
+				require.NoError(t, os.Remove(filepath.Join(dir, filepath.FromSlash(missing))))
+				_, err := Find(dir)
+				require.Error(t, err)
+				// The expected name may carry the layout's own suffix.
+				folder, file := filepath.ToSlash(filepath.Dir(missing)), filepath.Base(missing)
+				id := strings.FieldsFunc(file, func(r rune) bool { return r == '.' })[0]
+				if l.layout == ImageTrLayout || l.layout == TrainVolumesLayout {
+					id, _, _ = strings.Cut(id, "_")
+				}
+				assert.ErrorContains(t, err, folder+"/"+id, "file %d", i)
+			})
+		}
+	}
+}
+
+func TestFindNamesWhatIsLeftOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		layout, add string
+		want        string
+	}{
+		"image without label":       {"TrainImage, a file per case", "ValidImage/z_image.nii.gz", "image ValidImage/z_image.nii.gz has no label ValidLabel/z_gt"},
+		"label without image":       {"TrainImage, a file per case", "TrainLabel/z_gt.nii.gz", "label TrainLabel/z_gt.nii.gz has no image TrainImage/z_image"},
+		"unknown suffix":            {"TrainImage, a file per case", "TrainImage/z_flair.nii.gz", "TrainImage/z_flair.nii.gz does not end in _t2w, _adc, _hbv, _image"},
+		"unknown label suffix":      {"TrainImage, a file per case", "TrainLabel/z.nii.gz", "TrainLabel/z.nii.gz does not end in _gt"},
+		"no channel number":         {"nnU-Net", "imagesTr/z.nii.gz", "imagesTr/z.nii.gz does not end in a channel number"},
+		"one more channel":          {"nnU-Net", "imagesTs/c_0002.nii.gz", "case c has 3 channels, but case a has 2"},
+		"one more channel in train": {"nnU-Net", "imagesTr/a_0002.nii.gz", "case b has no imagesTr/b_0002; case c has no imagesTs/c_0002"},
+		"both kinds":                {"TrainImage, a file per case", "TrainImage/z_adc.nii.gz", "TrainImage/z_adc.nii.gz: other images of this set end in _image"},
+		"twice":                     {"TrainImage, a file per case", "TrainImage/a_image.nii", "the same image twice"},
+		"twice by suffix":           {"TrainVolumes", "TrainVolumes/t2w/1_t2w.nii.gz", "the same image twice"},
+		"two layouts":               {"nnU-Net", "TrainImage/z_image.nii.gz", "more than one layout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Find(tree(t, append(slices.Clone(layouts[c.layout].files), c.add)...))
+			assert.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
+func TestFindRefusesATrainingCaseInValidation(t *testing.T) {
+	_, err := Find(tree(t, append(slices.Clone(layouts["image_Tr"].files), "image_Val/a.nii.gz", "label_Val/a.nii.gz")...))
+	assert.ErrorContains(t, err, "case a is in both")
+}
+
+func TestFindNeedsItsFolders(t *testing.T) {
+	_, err := Find(filepath.Join(t.TempDir(), "absent"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	_, err = Find(t.TempDir())
+	assert.ErrorContains(t, err, "none of the folders TrainImage")
+	_, err = Find(tree(t, "TrainImage/a_image.nii.gz", "TrainLabel/a_gt.nii.gz"))
+	assert.ErrorContains(t, err, "folder ValidImage is needed")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	_, err = Find(file)
+	assert.ErrorContains(t, err, "is a file")
+	empty := t.TempDir()
+	for _, folder := range []string{"TrainImage", "TrainLabel", "ValidImage", "ValidLabel"} {
+		require.NoError(t, os.Mkdir(filepath.Join(empty, folder), 0o755))
+	}
+	_, err = Find(empty)
+	assert.ErrorContains(t, err, "0 training and 0 validation cases")
+}
+
+func TestFindHoldsOutEveryFifthCase(t *testing.T) {
+	var files []string
+	for i := range 11 {
+		files = append(files, fmt.Sprintf("imagesTr/c%02d_0000.nii.gz", i), fmt.Sprintf("labelsTr/c%02d.nii.gz", i))
+	}
+	// Test images without labels do not count.
+	s, err := Find(tree(t, append(files, "imagesTs/x_0000.nii.gz")...))
+	require.NoError(t, err)
+	assert.True(t, s.HeldOut)
+	assert.Len(t, s.Train, 9)
+	require.Len(t, s.Valid, 2)
+	assert.Equal(t, "c04", s.Valid[0].ID)
+	assert.Equal(t, "c09", s.Valid[1].ID)
+
+	_, err = Find(tree(t, files[:8]...))
+	assert.ErrorContains(t, err, "4 training and 0 validation cases")
+}
+
+func TestFindBoundsTheError(t *testing.T) {
+	files := slices.Clone(layouts["TrainImage, a file per case"].files)
+	for i := range 30 {
+		files = append(files, fmt.Sprintf("TrainLabel/z%02d_gt.nii.gz", i))
+	}
+	_, err := Find(tree(t, files...))
+	assert.ErrorContains(t, err, "; and 10 more")
+	assert.ErrorContains(t, err, "z19_gt")
+	assert.NotContains(t, err.Error(), "z20_gt")
+}
+
+func TestFindChecksTheGrids(t *testing.T) {
+	files := layouts["TrainImage, a file per case"].files
+	moved := identity
+	moved[1][3] = 0.6
+	for name, c := range map[string]struct {
+		path     string
+		channels int
+		dims     [3]int
+		m        affine
+		want     string
+	}{
+		"size":     {"TrainLabel/b_gt.nii.gz", 1, [3]int{4, 3, 3}, identity, "label TrainLabel/b_gt.nii.gz has [4 3 3] voxels, but its image TrainImage/b_image.nii.gz has [4 3 2]"},
+		"affine":   {"ValidLabel/c_gt.nii.gz", 1, [3]int{4, 3, 2}, moved, "label ValidLabel/c_gt.nii.gz lies up to 0.6 mm away"},
+		"label":    {"TrainLabel/b_gt.nii.gz", 2, [3]int{4, 3, 2}, identity, "label TrainLabel/b_gt.nii.gz has 2 channels"},
+		"channels": {"ValidImage/c_image.nii.gz", 3, [3]int{4, 3, 2}, identity, "case c has 3 channels, but case a has 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t, files...)
+			writeVolume(t, filepath.Join(dir, filepath.FromSlash(c.path)), c.channels, c.dims, c.m, sparse)
+			_, err := Find(dir)
+			assert.ErrorContains(t, err, c.want)
+		})
+	}
+	t.Run("broken file", func(t *testing.T) {
+		for _, broken := range []string{"TrainImage/a_image.nii.gz", "TrainLabel/a_gt.nii.gz"} {
+			dir := tree(t, files...)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(broken)), []byte("not an image"), 0o644))
+			_, err := Find(dir)
+			assert.ErrorContains(t, err, filepath.Base(broken))
+			assert.NotContains(t, err.Error(), "0 channels")
+		}
+	})
+	t.Run("a channel file with channels", func(t *testing.T) {
+		dir := tree(t, layouts["nnU-Net"].files...)
+		writeVolume(t, filepath.Join(dir, "imagesTr", "b_0001.nii.gz"), 2, [3]int{4, 3, 2}, identity, counting)
+		_, err := Find(dir)
+		assert.ErrorContains(t, err, "imagesTr/b_0001.nii.gz has 2 channels; expected 1")
+	})
+}
