@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"reflect"
 	"strconv"
 
 	"github.com/x/afl/internal/plan"
@@ -79,27 +80,12 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 	if bad < 0 {
 		return nil
 	}
-	got, err := b.Target.Tensor.At(position(b, n, lo+bad)...)
-	if err != nil {
-		return err
-	}
+	got := reflect.ValueOf(b.target).Index(at + bad)
 	want := "a class index from 0 to " + strconv.FormatInt(limit-1, 10)
 	if b.Target.HasIgnore {
 		want += ", or the ignored " + strconv.FormatInt(b.Target.Ignore, 10)
 	}
 	return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", voxel "+strconv.Itoa(lo+bad), got, "%s", want)
-}
-
-// position returns the coordinates of voxel i of sample n in the target tensor.
-func position(b *batch, n, i int) []int {
-	shape := b.Target.Tensor.Shape()
-	pos := make([]int, len(shape))
-	pos[0] = n
-	for a := len(shape) - 1; a > 0; a-- {
-		pos[a] = i % shape[a]
-		i /= shape[a]
-	}
-	return pos
 }
 
 func classInts[T integer](t *plan.Target, limit int64, src []T, dst []int32) (bad int) {

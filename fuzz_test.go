@@ -1,0 +1,94 @@
+package afl_test
+
+import (
+	"encoding/binary"
+	"math"
+	"testing"
+
+	"github.com/x/afl"
+	"gorgonia.org/tensor"
+)
+
+// FuzzLosses evaluates every loss on arbitrary shapes, labels and logits of any
+// finite magnitude: no panic, no NaN, the same value with and without gradient,
+// and gradients of a softmax that add up to 0 over the channels.
+func FuzzLosses(f *testing.F) {
+	f.Add(uint8(2), uint8(3), uint8(2), uint8(1), []byte("\x00\x01\x02 some logits and labels"))
+	f.Add(uint8(1), uint8(1), uint8(1), uint8(1), []byte{})
+	f.Add(uint8(3), uint8(2), uint8(5), uint8(7), []byte{0xff, 0x7f, 0xef, 0xff, 0xff, 0x80, 1, 2, 3, 4, 255})
+	f.Fuzz(func(t *testing.T, c, x, y, z uint8, data []byte) {
+		shape := []int{1 + int(c)/64%2, 1 + int(c)%4, 1 + int(x)%5, 1 + int(y)%5, 1 + int(z)%5}
+		if z%2 == 0 {
+			shape = shape[:4]
+		}
+		at := func(i int) byte {
+			if len(data) == 0 {
+				return 0
+			}
+			return data[i%len(data)]
+		}
+		logits := floats(tensor.Float32, shape, func(i int) float64 {
+			var b [4]byte
+			for k := range b {
+				b[k] = at(4*i + k)
+			}
+			v := float64(math.Float32frombits(binary.LittleEndian.Uint32(b[:])))
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				return float64(b[0]) - 128
+			}
+			return v
+		})
+		classes := max(shape[1], 2)
+		labels := bytes(perVoxel(shape), func(i int) uint8 {
+			v := at(i * 7)
+			if v > 200 {
+				return 255
+			}
+			return v % uint8(classes)
+		})
+		for _, name := range afl.Names() {
+			l, err := afl.ByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l = setOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
+			value, grad, err := afl.Grad(l, logits, labels)
+			if a, ok := l.(afl.AdaptiveFocal); ok && err != nil && shape[1] != 2 && a.Form != afl.FormMulticlass {
+				continue // refused: the form is for two classes
+			}
+			if err != nil {
+				t.Fatalf("%s on %v: %v", name, shape, err)
+			}
+			alone, err := afl.Value(l, logits, labels)
+			if err != nil {
+				t.Fatalf("%s on %v: %v", name, shape, err)
+			}
+			allIgnored := true
+			for _, v := range labels.Data().([]uint8) {
+				allIgnored = allIgnored && v == 255
+			}
+			if (math.IsNaN(value) || math.IsInf(value, 0)) && !allIgnored {
+				t.Fatalf("%s on %v: value %v", name, shape, value)
+			}
+			if value != alone && !math.IsNaN(value) {
+				t.Fatalf("%s on %v: value %v with gradient, %v without", name, shape, value, alone)
+			}
+			g := grad.Data().([]float32)
+			v := len(g) / shape[0] / shape[1]
+			for i := range shape[0] * v {
+				sum, largest := 0.0, 0.0
+				for ch := range shape[1] {
+					d := float64(g[(i/v*shape[1]+ch)*v+i%v])
+					if math.IsNaN(d) || math.IsInf(d, 0) {
+						t.Fatalf("%s on %v: gradient %v", name, shape, d)
+					}
+					sum += d
+					largest = max(largest, math.Abs(d))
+				}
+				if name == "ce" && math.Abs(sum) > 1e-6*largest+1e-44 {
+					t.Fatalf("ce on %v: the channels' gradients at voxel %d add up to %v", shape, i, sum)
+				}
+			}
+		}
+	})
+}
