@@ -22,6 +22,9 @@ import (
 func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]string) (err error) {
 	views := make(map[string]hostView, len(tensors))
 	for name, t := range tensors {
+		if name == "__metadata__" {
+			return fmt.Errorf("weights: %s: a tensor is called %q, which the format keeps for the metadata", path, name)
+		}
 		if views[name], err = view(t); err != nil {
 			return fmt.Errorf("weights: %s: tensor %q: %w", path, name, err)
 		}

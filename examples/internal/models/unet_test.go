@@ -1,0 +1,200 @@
+package models_test
+
+import (
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
+	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/examples/internal/weights"
+	"gorgonia.org/tensor"
+)
+
+func newBackend(t *testing.T, dtype nn.DType) nn.Backend {
+	t.Helper()
+	b, err := portable.New(dtype)
+	require.NoError(t, err)
+	return b
+}
+
+// TestUNetDefaults checks the published counts of the default widths.
+func TestUNetDefaults(t *testing.T) {
+	for in, want := range map[int]int{3: 4_810_645, 4: 4_811_509} {
+		b := newBackend(t, nn.Float32)
+		net, err := models.New("unet", b, models.Config{InChannels: in}, 1)
+		require.NoError(t, err)
+		count := 0
+		for _, p := range net.Parameters() {
+			n := 1
+			for _, d := range p.Value.Shape() {
+				n *= d
+			}
+			count += n
+		}
+		assert.Equal(t, want, count)
+		state, err := nn.StateDict(b, net)
+		require.NoError(t, err)
+		assert.Len(t, state, 148)
+	}
+}
+
+func TestUNetSizeRule(t *testing.T) {
+	b := newBackend(t, nn.Float32)
+	net, err := models.New("unet", b, models.Config{InChannels: 1}, 1)
+	require.NoError(t, err)
+	assert.NoError(t, net.CheckSize([3]int{16, 32, 48}))
+	for _, size := range [][3]int{{16, 16, 24}, {0, 16, 16}, {8, 16, 16}, {16, -16, 16}} {
+		var rule *nn.SizeError
+		require.ErrorAs(t, net.CheckSize(size), &rule)
+		assert.Equal(t, [3]int{16, 16, 16}, rule.Multiple)
+		assert.Equal(t, size, rule.Size)
+		assert.ErrorContains(t, rule, "multiple of 16×16×16")
+	}
+	x, err := b.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 1, 16, 16, 24)), nn.Step)
+	require.NoError(t, err)
+	tape := nn.NewTape(b, nn.Inference, 0)
+	_, err = net.Forward(tape, tape.Input(x))
+	var rule *nn.SizeError
+	assert.ErrorAs(t, err, &rule)
+
+	uneven, err := models.New("unet", b, models.Config{InChannels: 1, Channels: []int{4, 8, 16, 16}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}, {3, 1, 1}}}, 1)
+	require.NoError(t, err)
+	assert.NoError(t, uneven.CheckSize([3]int{12, 4, 2}))
+	assert.Error(t, uneven.CheckSize([3]int{8, 4, 2}))
+}
+
+func TestNewRefusesWrongSettings(t *testing.T) {
+	b := newBackend(t, nn.Float32)
+	two := [][3]int{{2, 2, 2}}
+	for want, c := range map[string]models.Config{
+		"InChannels is 0":       {},
+		"OutChannels is -1":     {InChannels: 1, OutChannels: -1},
+		"Channels has 1":        {InChannels: 1, Channels: []int{4}},
+		"Strides has 0":         {InChannels: 1, Channels: []int{4, 8}},
+		"Channels has 0":        {InChannels: 1, Strides: two},
+		"Channels[1] is 0":      {InChannels: 1, Channels: []int{4, 0}, Strides: two},
+		"Strides[0] is [2 0 2]": {InChannels: 1, Channels: []int{4, 8}, Strides: [][3]int{{2, 0, 2}}},
+		`Norm is "layer"`:       {InChannels: 1, Norm: "layer"},
+	} {
+		_, err := models.New("unet", b, c, 1)
+		assert.ErrorContains(t, err, want)
+	}
+	_, err := models.New("net", b, models.Config{InChannels: 1}, 1)
+	assert.ErrorContains(t, err, "there are: ")
+	assert.Contains(t, models.Names(), "unet")
+}
+
+func TestStateIsCheckedWhole(t *testing.T) {
+	b := newBackend(t, nn.Float32)
+	cfg := models.Config{InChannels: 1, Channels: []int{2, 3}, Strides: [][3]int{{2, 2, 2}}}
+	net, err := models.New("unet", b, cfg, 1)
+	require.NoError(t, err)
+	before, err := nn.StateDict(b, net)
+	require.NoError(t, err)
+	for want, spoil := range map[string]func(s map[string]*tensor.Dense){
+		`no "model.0.residual.bias"`: func(s map[string]*tensor.Dense) { delete(s, "model.0.residual.bias") },
+		`holds "extra"`:              func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
+		"want [2]":                   func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
+		"is nil":                     func(s map[string]*tensor.Dense) { s["model.2.0.conv.bias"] = nil },
+		"want one int64": func(s map[string]*tensor.Dense) {
+			s["model.2.0.adn.N.num_batches_tracked"] = s["model.0.residual.bias"]
+		},
+	} {
+		state := nntest.HashState(net, 3)
+		spoil(state)
+		assert.ErrorContains(t, nn.LoadStateDict(b, net, state), want)
+		after, err := nn.StateDict(b, net)
+		require.NoError(t, err)
+		assert.Equal(t, before, after, "a failed load changes nothing")
+	}
+}
+
+// trainSteps runs steps from a state, on data that depends on the step only.
+func trainSteps(t *testing.T, b nn.Backend, net nn.Network, sgd *nn.SGD, from, to int) {
+	t.Helper()
+	for step := from; step < to; step++ {
+		host := func(name string, shape ...int) nn.Array {
+			n := 1
+			for _, d := range shape {
+				n *= d
+			}
+			a, err := b.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(nntest.HashValues(name, n, uint64(step)))), nn.Step)
+			require.NoError(t, err)
+			return a
+		}
+		tape := nn.NewTape(b, nn.Training, uint64(step))
+		y, err := net.Forward(tape, tape.Input(host("x", 2, 1, 8, 6, 10)))
+		require.NoError(t, err)
+		require.NoError(t, tape.Backward(y, host("g", 2, 2, 8, 6, 10)))
+		require.NoError(t, sgd.Step(b, net.Parameters()))
+		b.EndStep()
+	}
+}
+
+// TestResume stops a run after three steps, stores everything in files, loads
+// them into a new network on a new backend, and requires the bits of the run
+// that was not interrupted.
+func TestResume(t *testing.T) {
+	cfg := models.Config{InChannels: 1, Channels: []int{3, 5}, Strides: [][3]int{{2, 2, 2}}}
+	sgd := func() *nn.SGD {
+		return &nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-4, Nesterov: true}
+	}
+	start := func(seed uint64) (nn.Backend, nn.Network) {
+		b := newBackend(t, nn.Float32)
+		net, err := models.New("unet", b, cfg, seed)
+		require.NoError(t, err)
+		return b, net
+	}
+	b, net := start(1)
+	opt := sgd()
+	trainSteps(t, b, net, opt, 0, 3)
+	dir := t.TempDir()
+	state, err := nn.StateDict(b, net)
+	require.NoError(t, err)
+	require.NoError(t, weights.Save(filepath.Join(dir, "net"), state, nil))
+	velocity, err := opt.StateDict(b)
+	require.NoError(t, err)
+	require.Len(t, velocity, len(net.Parameters()))
+	require.NoError(t, weights.Save(filepath.Join(dir, "sgd"), velocity, nil))
+	trainSteps(t, b, net, opt, 3, 6)
+	want, err := nn.StateDict(b, net)
+	require.NoError(t, err)
+
+	b2, net2 := start(2)
+	opt2 := sgd()
+	state, _, err = weights.Load(filepath.Join(dir, "net"))
+	require.NoError(t, err)
+	require.NoError(t, nn.LoadStateDict(b2, net2, state))
+	velocity, _, err = weights.Load(filepath.Join(dir, "sgd"))
+	require.NoError(t, err)
+	require.NoError(t, opt2.LoadStateDict(b2, net2.Parameters(), velocity))
+	trainSteps(t, b2, net2, opt2, 3, 6)
+	got, err := nn.StateDict(b2, net2)
+	require.NoError(t, err)
+	require.Len(t, got, len(want))
+	for name := range want {
+		require.Equal(t, bits(want[name]), bits(got[name]), name)
+	}
+
+	velocity["stranger"] = velocity["model.0.residual.bias"]
+	assert.ErrorContains(t, opt2.LoadStateDict(b2, net2.Parameters(), velocity), `"stranger"`)
+	delete(velocity, "stranger")
+	velocity["model.0.residual.weight"] = velocity["model.0.residual.bias"]
+	assert.ErrorContains(t, opt2.LoadStateDict(b2, net2.Parameters(), velocity), "shape")
+}
+
+func bits(t *tensor.Dense) any {
+	if values, ok := t.Data().([]float32); ok {
+		words := make([]uint32, len(values))
+		for i, v := range values {
+			words[i] = math.Float32bits(v)
+		}
+		return words
+	}
+	return t.Data()
+}

@@ -1,0 +1,217 @@
+package nn_test
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
+	"gorgonia.org/tensor"
+)
+
+func open(t *testing.T, dtype nn.DType) nn.Backend {
+	t.Helper()
+	b, err := portable.New(dtype)
+	require.NoError(t, err)
+	return b
+}
+
+func put(t *testing.T, b nn.Backend, values []float64, shape ...int) nn.Array {
+	t.Helper()
+	a, err := b.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), nn.Step)
+	require.NoError(t, err)
+	return a
+}
+
+func get(t *testing.T, b nn.Backend, a nn.Array) []float64 {
+	t.Helper()
+	require.NotNil(t, a)
+	d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
+	require.NoError(t, b.ToHost(a, d))
+	return d.Data().([]float64)
+}
+
+// TestTapeAddsUpGradients uses a value, and a parameter, several times.
+func TestTapeAddsUpGradients(t *testing.T) {
+	b := open(t, nn.Float64)
+	build := nn.NewBuilder(b, 1)
+	act := build.PReLU("a", 1)
+	unused := build.PReLU("unused", 1)
+	require.NoError(t, build.Err())
+
+	tape := nn.NewTape(b, nn.Training, 0)
+	x := tape.InputWithGrad(put(t, b, []float64{-2, 3}, 1, 1, 1, 1, 2))
+	once, err := act.Forward(tape, x) // −0.5, 3
+	require.NoError(t, err)
+	twice, err := act.Forward(tape, once) // −0.125, 3
+	require.NoError(t, err)
+	sum, err := nn.Add(tape, twice, x)
+	require.NoError(t, err)
+	_, err = unused.Forward(tape, x)
+	require.NoError(t, err)
+	assert.Equal(t, []float64{-2.125, 6}, get(t, b, sum.Array()))
+
+	_, err = tape.Grad(x)
+	assert.ErrorContains(t, err, "before Backward")
+	require.NoError(t, tape.Backward(sum, put(t, b, []float64{1, 10}, 1, 1, 1, 1, 2)))
+	g, err := tape.Grad(x)
+	require.NoError(t, err)
+	// d/dx (a²x + x) = a² + 1 below zero, 2 above.
+	assert.Equal(t, []float64{1.0625, 20}, get(t, b, g))
+	// d/da (a²x) = 2ax.
+	assert.Equal(t, []float64{2 * 0.25 * -2}, get(t, b, act.Slope.Grad))
+	assert.Nil(t, unused.Slope.Grad, "the result does not depend on it")
+
+	sgd := nn.SGD{LearningRate: 1}
+	require.NoError(t, sgd.Step(b, build.Parameters()))
+	assert.Equal(t, []float64{1.25}, get(t, b, act.Slope.Value))
+	assert.Equal(t, []float64{0.25}, get(t, b, unused.Slope.Value))
+	assert.ErrorContains(t, sgd.Step(b, build.Parameters()), "no parameter has a gradient")
+}
+
+func TestTapeRefusesMisuse(t *testing.T) {
+	b := open(t, nn.Float64)
+	ones := func() nn.Array { return put(t, b, []float64{1, 1}, 1, 1, 1, 1, 2) }
+	tape, other := nn.NewTape(b, nn.Training, 0), nn.NewTape(b, nn.Training, 0)
+	x := tape.Input(ones())
+	y, err := nn.ReLU{}.Forward(tape, x)
+	require.NoError(t, err)
+	foreign := other.Input(ones())
+	_, err = nn.Add(tape, x, foreign)
+	assert.ErrorContains(t, err, "another tape")
+	assert.ErrorContains(t, tape.Backward(foreign, ones()), "another tape")
+	assert.ErrorContains(t, tape.Backward(y, nil), "gy is nil")
+	assert.ErrorContains(t, tape.Backward(y, put(t, b, []float64{1}, 1)), "shape")
+	require.NoError(t, tape.Backward(y, ones()))
+	assert.ErrorContains(t, tape.Backward(y, ones()), "replayed before")
+	_, err = tape.Grad(x)
+	assert.ErrorContains(t, err, "InputWithGrad")
+	_, err = tape.Grad(foreign)
+	assert.ErrorContains(t, err, "another tape")
+
+	for name, f := range map[string]func() error{
+		"zero Var": func() error { _, err := nn.ReLU{}.Forward(tape, nn.Var{}); return err },
+		"add":      func() error { _, err := nn.Add(tape, x, nn.Var{}); return err },
+		"concat":   func() error { _, err := nn.Concat(tape, x, nn.Var{}); return err },
+		"nothing":  func() error { _, err := nn.Concat(tape); return err },
+	} {
+		assert.Error(t, f(), name)
+	}
+
+	inference := nn.NewTape(b, nn.Inference, 0)
+	z, err := nn.ReLU{}.Forward(inference, inference.Input(ones()))
+	require.NoError(t, err)
+	assert.ErrorContains(t, inference.Backward(z, ones()), "inference")
+}
+
+// TestDropoutLayer checks that masks follow the tape's seed, differ from layer
+// to layer, and that inference leaves dropout out.
+func TestDropoutLayer(t *testing.T) {
+	b := open(t, nn.Float64)
+	ones := make([]float64, 64)
+	for i := range ones {
+		ones[i] = 1
+	}
+	run := func(mode nn.Mode, seed uint64) (first, second []float64) {
+		tape := nn.NewTape(b, mode, seed)
+		x := tape.Input(put(t, b, ones, 1, 64, 1, 1, 1))
+		layer := nn.Dropout3D{Probability: 0.5}
+		y, err := layer.Forward(tape, x)
+		require.NoError(t, err)
+		z, err := layer.Forward(tape, x)
+		require.NoError(t, err)
+		return get(t, b, y.Array()), get(t, b, z.Array())
+	}
+	a0, a1 := run(nn.Training, 1)
+	b0, b1 := run(nn.Training, 1)
+	c0, _ := run(nn.Training, 2)
+	assert.Equal(t, a0, b0)
+	assert.Equal(t, a1, b1)
+	assert.NotEqual(t, a0, a1)
+	assert.NotEqual(t, a0, c0)
+	plain, _ := run(nn.Inference, 1)
+	assert.Equal(t, ones, plain)
+}
+
+// TestInitialValues checks the distributions, that a value depends on seed and
+// name only, and the names.
+func TestInitialValues(t *testing.T) {
+	b := open(t, nn.Float64)
+	build := nn.NewBuilder(b, 7)
+	conv := build.Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	up := build.ConvTranspose3D("u", 40, 5, [3]int{3, 3, 3}, nn.ConvSpec{}, false)
+	norm := build.BatchNorm("n", 3)
+	build.PReLU("p", 2)
+	require.NoError(t, build.Err())
+	assert.Nil(t, up.Bias)
+
+	for _, p := range []*nn.Param{conv.Weight, conv.Bias, up.Weight} {
+		// Both kernels have 5·27 values per first index.
+		bound := 1 / math.Sqrt(5*27)
+		values := get(t, b, p.Value)
+		var sum, square, top float64
+		for _, v := range values {
+			sum += v
+			square += v * v
+			top = max(top, math.Abs(v))
+		}
+		n := float64(len(values))
+		assert.LessOrEqual(t, top, bound, p.Name)
+		assert.Greater(t, top, 0.9*bound, p.Name)
+		assert.InDelta(t, 0, sum/n, 4*bound/math.Sqrt(3*n), p.Name)
+		assert.InEpsilon(t, bound*bound/3, square/n, 4/math.Sqrt(n), p.Name)
+	}
+	assert.Equal(t, []float64{1, 1, 1}, get(t, b, norm.Weight.Value))
+	assert.Equal(t, []float64{0, 0, 0}, get(t, b, norm.Bias.Value))
+	assert.Equal(t, []float64{0, 0, 0}, get(t, b, norm.RunningMean.Value))
+	assert.Equal(t, []float64{1, 1, 1}, get(t, b, norm.RunningVar.Value))
+
+	again := nn.NewBuilder(b, 7)
+	again.PReLU("p", 1)
+	same := again.Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	other := nn.NewBuilder(b, 8).Conv3D("c", 5, 40, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	assert.Equal(t, get(t, b, conv.Weight.Value), get(t, b, same.Weight.Value))
+	assert.NotEqual(t, get(t, b, conv.Weight.Value), get(t, b, other.Weight.Value))
+
+	var names []string
+	for _, p := range build.Parameters() {
+		names = append(names, p.Name)
+	}
+	for _, f := range build.Buffers() {
+		names = append(names, f.Name)
+	}
+	assert.Equal(t, []string{"c.weight", "c.bias", "u.weight", "n.weight", "n.bias", "p.weight",
+		"n.running_mean", "n.running_var", "n.num_batches_tracked"}, names)
+}
+
+func TestBuilderKeepsTheFirstError(t *testing.T) {
+	b := open(t, nn.Float32)
+	build := nn.NewBuilder(b, 1)
+	build.PReLU("a", 1)
+	build.PReLU("a", 1)
+	build.BatchNorm("n", 0)
+	assert.ErrorContains(t, build.Err(), `"a.weight"`)
+	build = nn.NewBuilder(b, 1)
+	build.Conv3D("c", 3, 0, [3]int{3, 3, 3}, nn.ConvSpec{}, true)
+	assert.ErrorContains(t, build.Err(), "shape [0 3 3 3 3]")
+	build = nn.NewBuilder(b, 1)
+	want := errors.New("wrong")
+	build.Fail(want)
+	build.Fail(errors.New("later"))
+	assert.Equal(t, want, build.Err())
+}
+
+func TestSGDRefusesNonsense(t *testing.T) {
+	b := open(t, nn.Float32)
+	for want, s := range map[string]nn.SGD{
+		"learning rate": {LearningRate: math.NaN()},
+		"momentum":      {LearningRate: 1, Momentum: 1},
+		"weight decay":  {LearningRate: 1, WeightDecay: -1},
+		"Nesterov":      {LearningRate: 1, Nesterov: true},
+	} {
+		assert.ErrorContains(t, s.Step(b, nil), want)
+	}
+}

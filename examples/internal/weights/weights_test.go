@@ -1,0 +1,132 @@
+package weights
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+)
+
+func sample() map[string]*tensor.Dense {
+	return map[string]*tensor.Dense{
+		"a.weight":              tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{1, -2, 3.5, float32(math.Inf(-1)), math.SmallestNonzeroFloat32, 0})),
+		"a.bias":                tensor.New(tensor.WithShape(1), tensor.WithBacking([]float64{math.Pi})),
+		"a.num_batches_tracked": tensor.New(tensor.FromScalar(int64(math.MaxInt64))),
+		"s32":                   tensor.New(tensor.FromScalar(float32(1.5))),
+		"s64":                   tensor.New(tensor.FromScalar(2.5)),
+		"counts":                tensor.New(tensor.WithShape(3), tensor.WithBacking([]int64{-1, 0, 1})),
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	meta := map[string]string{"model": "unet", "note": "µ \"quoted\"\n"}
+	require.NoError(t, Save(path, sample(), meta))
+	got, gotMeta, err := Load(path)
+	require.NoError(t, err)
+	assert.Equal(t, meta, gotMeta)
+	want := sample()
+	require.Len(t, got, len(want))
+	for name, w := range want {
+		require.Contains(t, got, name)
+		assert.Equal(t, w.Data(), got[name].Data(), name)
+		assert.Equal(t, []int(w.Shape()), []int(got[name].Shape()), name)
+	}
+
+	first, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, Save(path, sample(), meta)) // replaces
+	second, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, first, second, "the same content gives the same bytes")
+	requireFiles(t, filepath.Dir(path), "w.safetensors")
+}
+
+// TestSaveLeavesNothingBehind checks that a failed Save keeps the old file and
+// leaves no other.
+func TestSaveLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "w")
+	require.NoError(t, os.WriteFile(path, []byte("old"), 0o644))
+	transposed := tensor.New(tensor.WithShape(2, 3), tensor.Of(tensor.Float32))
+	require.NoError(t, transposed.T())
+	for want, bad := range map[string]*tensor.Dense{
+		"is nil":         nil,
+		"not contiguous": transposed,
+		"element type":   tensor.New(tensor.WithShape(2), tensor.WithBacking([]uint8{1, 2})),
+	} {
+		assert.ErrorContains(t, Save(path, map[string]*tensor.Dense{"x": bad}, nil), want)
+	}
+	assert.ErrorContains(t, Save(path, map[string]*tensor.Dense{"__metadata__": sample()["s32"]}, nil), "metadata")
+	old, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, "old", string(old))
+	requireFiles(t, dir, "w")
+	assert.Error(t, Save(filepath.Join(dir, "absent", "w"), sample(), nil))
+
+	// The target is a folder, so that only the last move fails.
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "taken"), 0o755))
+	assert.Error(t, Save(filepath.Join(dir, "taken"), sample(), nil))
+	requireFiles(t, dir, "taken", "w")
+}
+
+func requireFiles(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Name())
+	}
+	require.Equal(t, names, got)
+}
+
+func TestLoadRefusesDamage(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "w")
+	require.NoError(t, Save(path, sample(), nil))
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for name, damaged := range map[string][]byte{
+		"empty":     {},
+		"short":     raw[:7],
+		"truncated": raw[:len(raw)-1],
+		"longer":    append(bytes.Clone(raw), 0),
+		"dtype":     bytes.Replace(raw, []byte(`"F64"`), []byte(`"BF1"`), 1),
+		"bytes":     bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1),
+		"no voxels": []byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `),
+	} {
+		require.NotEqual(t, raw, damaged)
+		require.NoError(t, os.WriteFile(path, damaged, 0o644))
+		_, _, err := Load(path)
+		assert.ErrorContains(t, err, path, name)
+	}
+	_, _, err = Load(filepath.Join(dir, "absent"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func FuzzDecode(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "w")
+	require.NoError(f, Save(path, sample(), map[string]string{"k": "v"}))
+	raw, err := os.ReadFile(path)
+	require.NoError(f, err)
+	f.Add(raw)
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		tensors, metadata, err := decode(raw)
+		if err != nil {
+			return
+		}
+		out := filepath.Join(t.TempDir(), "w")
+		require.NoError(t, Save(out, tensors, metadata))
+		again, meta, err := Load(out)
+		require.NoError(t, err)
+		require.Len(t, again, len(tensors))
+		require.Len(t, meta, len(metadata))
+	})
+}
