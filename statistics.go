@@ -56,7 +56,7 @@ func TInterval(x []float64, confidence float64) (Interval, error) {
 	}
 	var squares float64
 	for _, v := range x {
-		squares += (v - ci.Mean) * (v - ci.Mean)
+		squares += float64((v - ci.Mean) * (v - ci.Mean)) // not fused: the same bits everywhere
 	}
 	ci.SD = math.Sqrt(squares / (n - 1))
 	// The lower tail is given, as 1−confidence is exact for a confidence of at

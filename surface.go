@@ -176,7 +176,7 @@ func (d DirectedDistances) percentile(percentile float64) float64 {
 	if lower == upper { // also where both are infinite, whose difference is NaN
 		return lower
 	}
-	return lower + (rank-float64(below))*(upper-lower)
+	return lower + float64((rank-float64(below))*(upper-lower)) // not fused: the same bits everywhere
 }
 
 // Sorted returns a copy of the distances in ascending order.
@@ -330,19 +330,22 @@ func newSurface(m *spatialMask) *surface {
 // outside b is on b's surface, since otherwise its neighbour towards the voxel
 // would be in b and nearer.
 func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDistances, float64) {
-	columns, plane := a.shape[2], a.shape[1]*a.shape[2]
-	wanted := make([]bool, plane)
-	far := make([]float64, a.shape[0]*a.shape[1])
-	for _, i := range a.voxels {
-		wanted[i%plane] = true
-	}
-	for at := 0; at < len(a.voxel); at += plane {
-		for i, v := range a.voxel[at : at+plane] {
-			if v&^b.voxel[at+i] == 1 {
-				wanted[i] = true
+	rows, columns := a.shape[1], a.shape[2]
+	plane := rows * columns
+	wanted := make([]bool, plane) // lines along the first axis that are read below
+	_ = forUnits(rows, func() func(int) error {
+		return func(y int) error {
+			line := wanted[y*columns : (y+1)*columns]
+			for at := y * columns; at < len(a.voxel); at += plane {
+				for x, v := range a.voxel[at : at+columns] {
+					if a.site[at+x]|v&^b.voxel[at+x] == 1 {
+						line[x] = true
+					}
+				}
 			}
+			return nil
 		}
-	}
+	})
 	edt.Squared(squared, b.site, a.shape, spacing, wanted)
 
 	d := DirectedDistances{sorted: make([]float64, len(a.voxels))}
@@ -352,6 +355,7 @@ func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDist
 	}
 	slices.Sort(d.sorted)
 
+	far := make([]float64, a.shape[0]*rows) // the largest square of each row
 	_ = forUnits(len(far), func() func(int) error {
 		return func(line int) error {
 			at := line * columns
