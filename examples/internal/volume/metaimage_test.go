@@ -139,7 +139,7 @@ func TestMetaImageCompressed(t *testing.T) {
 	_, err = Decode(bytes.NewReader(metaFile(change, packed)))
 	assert.ErrorContains(t, err, "checksum")
 
-	bomb := deflated(t, make([]byte, 64<<20))
+	bomb := deflated(t, make([]byte, 16<<20))
 	allocated := allocates(func() { _, err = Decode(bytes.NewReader(metaFile(change, bomb))) })
 	assert.ErrorContains(t, err, "follow the voxels")
 	assert.Less(t, allocated, uint64(1<<20))

@@ -24,6 +24,11 @@
 // Where the header names metres or micrometres as its unit, the affine is
 // converted to millimetres; an unknown unit counts as millimetres.
 //
+// # What is not read
+//
+// 2-D images, more than four axes, .hdr/.img and .mhd/.raw pairs, and complex,
+// colour and 128-bit values are refused with an error that says so.
+//
 // # Hostile files
 //
 // Headers are checked before they are believed (dimensions and their product,
@@ -148,7 +153,8 @@ func ReadHeader(path string) (*Header, error) {
 }
 
 // Decode reads an image as [Read] does. It reads r to its end, tolerating up
-// to 64 KiB after the voxels.
+// to 64 KiB after the voxels. While it runs it holds the stored bytes of the
+// voxels besides the result.
 func Decode(r io.Reader) (*Volume, error) {
 	h, body, err := open(r)
 	if err != nil {

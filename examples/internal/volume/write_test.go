@@ -283,6 +283,18 @@ func TestWriteReplaces(t *testing.T) {
 	assert.Equal(t, []byte{0x1f, 0x8b}, content[:2], "gzip")
 }
 
+// TestWriteOverFolder: the last step, the rename, fails.
+func TestWriteOverFolder(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "v.nii")
+	require.NoError(t, os.Mkdir(path, 0o755))
+	v := filledVolume([3]int{1, 1, 1}, 1, identity, func(c, i, j, k int) float64 { return 1 })
+	require.Error(t, Write(path, v, WriteOptions{}))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "temporary files")
+}
+
 // failingWriter fails after n bytes.
 type failingWriter struct{ n int }
 
