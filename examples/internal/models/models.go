@@ -98,26 +98,26 @@ func normLayer(b *nn.Builder, norm Norm, name string, channels int) nn.Layer {
 	case InstanceNorm:
 		return nn.InstanceNorm{}
 	}
-	b.Fail(fmt.Errorf("Norm is %q, want %q or %q", norm, BatchNorm, InstanceNorm))
+	b.Fail(fmt.Errorf("setting Norm is %q, want %q or %q", norm, BatchNorm, InstanceNorm))
 	return nil
 }
 
 // checkLevels checks the settings of a network made of levels.
 func checkLevels(cfg Config) error {
 	if len(cfg.Channels) < 2 {
-		return fmt.Errorf("Channels has %d entries, want at least 2 levels", len(cfg.Channels))
+		return fmt.Errorf("setting Channels has %d entries, want at least 2 levels", len(cfg.Channels))
 	}
 	if len(cfg.Strides) != len(cfg.Channels)-1 {
-		return fmt.Errorf("Strides has %d entries, want %d, one fewer than Channels", len(cfg.Strides), len(cfg.Channels)-1)
+		return fmt.Errorf("setting Strides has %d entries, want %d, one fewer than Channels", len(cfg.Strides), len(cfg.Channels)-1)
 	}
 	for i, c := range cfg.Channels {
 		if c < 1 {
-			return fmt.Errorf("Channels[%d] is %d, want at least 1", i, c)
+			return fmt.Errorf("setting Channels[%d] is %d, want at least 1", i, c)
 		}
 	}
 	for i, s := range cfg.Strides {
 		if s[0] < 1 || s[1] < 1 || s[2] < 1 {
-			return fmt.Errorf("Strides[%d] is %v, want at least 1 on every axis", i, s)
+			return fmt.Errorf("setting Strides[%d] is %v, want at least 1 on every axis", i, s)
 		}
 	}
 	return nil

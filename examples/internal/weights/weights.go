@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,15 +21,6 @@ import (
 // temporary name in the same folder, flushed to the disk and renamed. The same
 // content gives the same bytes.
 func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]string) (err error) {
-	views := make(map[string]hostView, len(tensors))
-	for name, t := range tensors {
-		if name == "__metadata__" {
-			return fmt.Errorf("weights: %s: a tensor is called %q, which the format keeps for the metadata", path, name)
-		}
-		if views[name], err = view(t); err != nil {
-			return fmt.Errorf("weights: %s: tensor %q: %w", path, name, err)
-		}
-	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return fmt.Errorf("weights: %w", err)
@@ -40,7 +32,7 @@ func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]str
 			err = fmt.Errorf("weights: %s: %w", path, err)
 		}
 	}()
-	if err = safetensors.SerializeToWriter(views, metadata, f); err != nil {
+	if err = encode(f, tensors, metadata); err != nil {
 		return err
 	}
 	if err = f.Chmod(0o644); err != nil {
@@ -53,6 +45,21 @@ func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]str
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
+	views := make(map[string]hostView, len(tensors))
+	for name, t := range tensors {
+		if name == "__metadata__" {
+			return fmt.Errorf("a tensor is called %q, which the format keeps for the metadata", name)
+		}
+		v, err := view(t)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", name, err)
+		}
+		views[name] = v
+	}
+	return safetensors.SerializeToWriter(views, metadata, w)
 }
 
 // Load reads the tensors and the metadata of a file that Save or another
