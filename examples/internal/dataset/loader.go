@@ -96,6 +96,10 @@ func (l Loader) sequence(ctx context.Context, n int, load func(int) (*Sample, er
 				case <-ctx.Done():
 					return
 				}
+				// Where ctx ended too, either select may have chosen to go on.
+				if ctx.Err() != nil {
+					return
+				}
 				running.Go(func() {
 					defer func() { <-free }()
 					s, err := load(i)

@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -56,12 +55,24 @@ func ids(n int) []Case {
 	return cases
 }
 
-// settle fails the test if goroutines are left after the loop.
+// eventually waits, without a goroutine of its own, for what must come about.
+func eventually(condition func() bool) bool {
+	for range 5000 {
+		if condition() {
+			return true
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
+}
+
+// settle fails the test if goroutines are left after the loop. One whose work is
+// done still counts until the scheduler has put it away.
 func settle(t *testing.T) func() {
 	before := runtime.NumGoroutine()
 	return func() {
 		t.Helper()
-		assert.LessOrEqual(t, runtime.NumGoroutine(), before, "goroutines are left behind")
+		assert.True(t, eventually(func() bool { return runtime.NumGoroutine() <= before }), "goroutines are left behind")
 	}
 }
 
@@ -142,11 +153,11 @@ func TestLoaderRunsAheadOnlySoFar(t *testing.T) {
 	for _, err := range (Loader{Source: f, Workers: 8, Ahead: 3}).Valid(t.Context(), ids(30)) {
 		require.NoError(t, err)
 		taken++
-		time.Sleep(2 * time.Millisecond) // let the loader run as far as it can
-		assert.LessOrEqual(t, f.started.Load(), taken+3)
-		if taken == 10 {
-			assert.Equal(t, taken+3, f.started.Load(), "it does run ahead")
+		if taken%10 == 0 && taken < 30 {
+			assert.True(t, eventually(func() bool { return f.started.Load() == taken+3 }), "it runs ahead")
+			time.Sleep(5 * time.Millisecond)
 		}
+		assert.LessOrEqual(t, f.started.Load(), taken+3)
 	}
 }
 
@@ -211,17 +222,26 @@ func TestLoaderIsCancelled(t *testing.T) {
 	}
 }
 
+// The end of ctx reaches a loop that waits for a sample, and nothing new begins.
 func TestLoaderIsCancelledWhileItWaits(t *testing.T) {
 	done := settle(t)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("unused"))
-	defer cancel()
-	slow := &fake{delay: func(string) time.Duration { return 60 * time.Millisecond }}
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := &fake{}
+	slow.delay = func(string) time.Duration {
+		if slow.started.Load() == 2 {
+			cancel() // both workers are busy
+		}
+		<-ctx.Done()
+		return 5 * time.Millisecond
+	}
 	var last error
-	for _, err := range (Loader{Source: slow}).Valid(ctx, ids(9)) {
+	for s, err := range (Loader{Source: slow, Workers: 2, Ahead: 5}).Valid(ctx, ids(9)) {
+		assert.Nil(t, s)
 		last = err
 	}
-	assert.ErrorIs(t, last, context.DeadlineExceeded)
-	assert.LessOrEqual(t, slow.started.Load(), int64(2))
+	assert.ErrorIs(t, last, context.Canceled)
+	assert.Equal(t, int64(2), slow.started.Load())
+	assert.Zero(t, slow.running.Load(), "the loop ended before its goroutines")
 	done()
 }
 
