@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
@@ -112,6 +113,10 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		Losses:     o.loss,
 		NewNetwork: func() (nn.Network, error) { return models.New(string(o.model), backend, fit.config, o.seed) },
 		Backend:    backend,
+		WeightsInfo: map[string]string{
+			"model": string(o.model), "in_channels": strconv.Itoa(channels),
+			"strides": stridesInWords(fit.config.Strides), "program": p.Name,
+		},
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
@@ -121,7 +126,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 
 // fitted is a network and a protocol whose sizes go together.
 type fitted struct {
-	config   models.Config
+	config   models.Config // Strides are empty for the network's own
 	protocol dataset.Protocol
 	facts    []string
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"strconv"
 	"strings"
 
 	"gorgonia.org/tensor"
@@ -157,11 +159,13 @@ func (t *trainer) restore() (err error) {
 	return nil
 }
 
-// saveWeights writes the network's state_dict alone.
-func (t *trainer) saveWeights(path string) error {
+// saveWeights writes the network's state_dict alone, after so many epochs.
+func (t *trainer) saveWeights(path string, epochs int) error {
 	network, err := nn.StateDict(t.job.Backend, t.net)
 	if err != nil {
 		return err
 	}
-	return weights.Save(path, network, map[string]string{"loss": t.name, "epoch": fmt.Sprint(t.state.Epoch)})
+	metadata := map[string]string{"loss": t.name, "epochs": strconv.Itoa(epochs)}
+	maps.Copy(metadata, t.job.WeightsInfo)
+	return weights.Save(path, network, metadata)
 }

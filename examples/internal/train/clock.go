@@ -46,5 +46,5 @@ func (c *clock) left(epoch, steps, cases int) string {
 	if epoch <= c.epochs {
 		run += ending
 	}
-	return "epoch " + report.Duration(inEpoch) + ", run " + report.Duration(inEpoch+run) + " left"
+	return "left: epoch " + report.Duration(inEpoch) + ", run " + report.Duration(inEpoch+run)
 }

@@ -49,7 +49,8 @@ import (
 // disk, and a Run of the same Job goes on from there.
 var ErrInterrupted = errors.New("train: interrupted")
 
-// Job says what to train. All fields but Steps are required.
+// Job says what to train. All fields but Facts, Steps and WeightsInfo are
+// required.
 type Job struct {
 	// Dir is the folder of the run; it must exist. State that lies there is
 	// continued, so it must come from an equal Job.
@@ -67,6 +68,10 @@ type Job struct {
 	// NewNetwork returns the network with its initial weights, on Backend.
 	NewNetwork func() (nn.Network, error)
 	Backend    nn.Backend
+	// WeightsInfo goes into the metadata of best.safetensors and
+	// last.safetensors, beside the loss and the number of epochs: what a reader
+	// needs to make the network again.
+	WeightsInfo map[string]string
 
 	// Epochs per loss.
 	Epochs int

@@ -84,8 +84,9 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 				InChannels: set.Channels, Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}},
 			}, 5)
 		},
-		Backend: backend,
-		Epochs:  2, Seed: 7, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5,
+		Backend:     backend,
+		WeightsInfo: map[string]string{"model": "unet"},
+		Epochs:      2, Seed: 7, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5,
 		Progress: report.NewProgress(&bytes.Buffer{}),
 	}
 }
@@ -158,8 +159,12 @@ func TestRunWritesEverything(t *testing.T) {
 	}
 	assert.Less(t, run.Losses[0].Epochs[1].TrainLoss, run.Losses[0].Epochs[0].TrainLoss, "training lowers the loss")
 
-	first, _, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
+	first, metadata, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
 	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"loss": "afl", "epochs": "2", "model": "unet"}, metadata)
+	_, metadata, err = weights.Load(filepath.Join(dir, "afl", "best.safetensors"))
+	require.NoError(t, err)
+	assert.Equal(t, fmt.Sprint(run.Losses[0].BestEpoch), metadata["epochs"])
 	second, _, err := weights.Load(filepath.Join(dir, "dice-ce", "last.safetensors"))
 	require.NoError(t, err)
 	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())

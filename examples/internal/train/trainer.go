@@ -116,7 +116,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	if best := t.state.BestEpoch; best == 0 || dice > t.state.History[best-1].Valid[report.SoftDice].Value {
 		// Before the checkpoint that speaks of it: a crash between the two
 		// repeats this epoch and writes the same file again.
-		if err := t.saveWeights(t.bestPath()); err != nil {
+		if err := t.saveWeights(t.bestPath(), t.state.Epoch); err != nil {
 			return err
 		}
 		t.state.BestEpoch = t.state.Epoch
@@ -150,9 +150,9 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		t.state.LossSum += value
 		t.state.Done = append(t.state.Done, sample.ID)
 		t.clock.step(time.Since(begun))
-		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  loss %.5g  %s",
-			t.name, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(), value,
-			t.clock.left(t.state.Epoch, len(t.state.Done), 0)))
+		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
+			t.name, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
+			t.clock.left(t.state.Epoch, len(t.state.Done), 0), value))
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (t *trainer) predict(s *dataset.Sample, measures measureSet) (report.Case, 
 // finish measures the best weights in full, from their file, and writes the
 // last ones.
 func (t *trainer) finish(ctx context.Context) error {
-	if err := t.saveWeights(t.lastPath()); err != nil {
+	if err := t.saveWeights(t.lastPath(), len(t.state.History)); err != nil {
 		return err
 	}
 	if t.state.BestEpoch > 0 {
