@@ -96,13 +96,16 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	}
 	run := &report.Run{Title: j.Title, Facts: j.Facts}
 	for i, name := range j.Losses {
-		result, err := j.runLoss(ctx, i, name)
+		result, before, err := j.runLoss(ctx, i, name)
 		if err != nil {
 			return nil, err
 		}
 		run.Losses = append(run.Losses, *result)
 		// Written after every loss, so that a long run can be read while it
 		// goes on.
+		if before && i < len(j.Losses)-1 {
+			continue
+		}
 		if err := j.writeResults(run); err != nil {
 			return nil, err
 		}
@@ -131,42 +134,42 @@ func (j *Job) check() error {
 
 // runLoss trains one loss to its end, or reads the result of one that got
 // there before.
-func (j *Job) runLoss(ctx context.Context, index int, name string) (*report.LossResult, error) {
+func (j *Job) runLoss(ctx context.Context, index int, name string) (result *report.LossResult, before bool, err error) {
 	loss, err := afl.ByName(name)
 	if err != nil {
-		return nil, fmt.Errorf("train: Job.Losses: %w", err)
+		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
 	}
 	title, err := afl.Title(name)
 	if err != nil {
-		return nil, fmt.Errorf("train: Job.Losses: %w", err)
+		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
 	}
 	dir := filepath.Join(j.Dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+		return nil, false, fmt.Errorf("train: %w", err)
 	}
 	rule, err := decisionOf(loss)
 	if err != nil {
-		return nil, fmt.Errorf("train: loss %s: %w", name, err)
+		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}
 	t := &trainer{job: j, dir: dir, name: name, title: title, loss: loss, rule: rule, state: newState(name)}
 	found, err := t.readState()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if found && t.state.Finished {
 		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", name, t.checkpointPath()))
-		return t.result(), nil
+		return t.result(), true, nil
 	}
 	if err := t.restore(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	begun := time.Now()
 	j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", index+1, len(j.Losses), name, t.position()))
 	if err := t.run(ctx, len(j.Losses)-index-1); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	j.Progress.Println(fmt.Sprintf("%s: done after %s", name, report.Duration(time.Since(begun))))
-	return t.result(), nil
+	return t.result(), false, nil
 }
 
 // writeResults writes everything that stands beside the folders of the losses.
