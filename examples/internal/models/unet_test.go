@@ -3,6 +3,7 @@ package models_test
 import (
 	"math"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -197,4 +198,36 @@ func bits(t *tensor.Dense) any {
 		return words
 	}
 	return t.Data()
+}
+
+// TestStepsReuseMemory requires that a step after the first allocates little of
+// what the first one did.
+func TestStepsReuseMemory(t *testing.T) {
+	b := newBackend(t, nn.Float32)
+	net, err := models.New("unet", b, models.Config{InChannels: 1, Channels: []int{8, 8}, Strides: [][3]int{{2, 2, 2}}}, 1)
+	require.NoError(t, err)
+	x := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 1, 32, 32, 32))
+	g := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, 32, 32, 32))
+	sgd := nn.SGD{LearningRate: 0.1, Momentum: 0.9}
+	step := func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		in, err := b.FromHost(x, nn.Step)
+		require.NoError(t, err)
+		tape := nn.NewTape(b, nn.Training, 1)
+		y, err := net.Forward(tape, tape.Input(in))
+		require.NoError(t, err)
+		gy, err := b.FromHost(g, nn.Step)
+		require.NoError(t, err)
+		require.NoError(t, tape.Backward(y, gy))
+		require.NoError(t, sgd.Step(b, net.Parameters()))
+		b.EndStep()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	first := step()
+	for range 3 {
+		assert.Less(t, step(), first/20)
+	}
+	t.Logf("first step %d bytes, a later one %d", first, step())
 }

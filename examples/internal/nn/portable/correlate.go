@@ -106,9 +106,15 @@ func (c *convolution[T]) axisPhases(axis int) []axisPhase {
 	return phases
 }
 
-// tilesPerUnit is how many tiles in a row share a panel of weights while it is
-// in the cache.
-const tilesPerUnit = 8
+const (
+	// tilesPerUnit is how many tiles make a piece of work for a goroutine.
+	tilesPerUnit = 8
+	// blocksPerPass is how many blocks of rows are computed at a time.
+	blocksPerPass = 8
+	// stepsPerPass is over how many (channel, tap) pairs, so few that what they
+	// read of the grid stays in the first-level cache from block to block.
+	stepsPerPass = 128
+)
 
 // correlate computes, for every sample and every row of dst,
 //
@@ -130,24 +136,26 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 	units := tileUnits(g, jobs)
 	// With few positions the rows are shared out as well.
 	split := min(blocks, (4*workers(1<<30)+len(units)-1)/len(units))
-	tiles := c.pool.get(workers(len(units)*split) * tileRows * tileCols)
+	const size = blocksPerPass * tileRows * tileCols
+	tiles := c.pool.get(workers(len(units)*split) * size)
 	gridData := c.pool.get(g.len())
 	sampleIn, sampleOut := len(src.data)/c.batch, len(dst.data)/c.batch
-	size := [3]int(dst.shape[2:])
 	for n := range c.batch {
 		fillGrid(gridData, g, src.data[n*sampleIn:][:sampleIn])
-		out := dst.data[n*sampleOut:][:sampleOut]
+		out := output[T]{dst.data[n*sampleOut:][:sampleOut], [3]int(dst.shape[2:]), rows}
 		parallel(len(units)*split, func(i, worker int) {
-			u := units[i/split]
-			part := i % split
-			tile := tiles[worker*tileRows*tileCols:][:tileRows*tileCols]
-			j := &jobs[u.job]
-			k := len(reads[u.job].at)
-			for block := part * blocks / split; block < (part+1)*blocks/split; block++ {
-				panel := panels[u.job][block*tileRows*k:][:tileRows*k]
+			u, part := units[i/split], i%split
+			tile := tiles[worker*size:][:size]
+			last := (part + 1) * blocks / split
+			for block := part * blocks / split; block < last; block += blocksPerPass {
+				end := min(last, block+blocksPerPass)
 				for from := u.from; from < u.to; from += tileCols {
-					c.computeTile(tile, panel, gridData, u.base+from, reads[u.job], min(tileCols, u.to-from), bias, block)
-					store(out, tile, j, g, size, u.base+from, min(tileCols, u.to-from), block*tileRows, rows)
+					cols := min(tileCols, u.to-from)
+					setBias(tile, bias, block, end)
+					c.computeTiles(tile, panels[u.job], gridData, u.base+from, reads[u.job], cols, block, end)
+					for b := block; b < end; b++ {
+						out.store(tile[(b-block)*tileRows*tileCols:], &jobs[u.job], g, u.base+from, cols, b*tileRows)
+					}
 				}
 			}
 		})
@@ -160,22 +168,38 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 }
 
 // computeTile computes cols columns of tile at grid position base.
-func (c *convolution[T]) computeTile(tile, panel, grid []T, base int, off offsets, cols int, bias *array[T], block int) {
+// setBias fills the tiles of the given blocks of rows with the rows' bias.
+func setBias[T float](tile []T, bias *array[T], from, to int) {
 	clear(tile)
-	if bias != nil {
-		for r, v := range bias.data[block*tileRows : min(len(bias.data), (block+1)*tileRows)] {
-			row := tile[r*tileCols:][:tileCols]
-			for i := range row {
-				row[i] = v
-			}
-		}
-	}
-	if cols > 2*lanes {
-		c.kernels.tile(tile, panel, grid, base, off, tileCols)
+	if bias == nil {
 		return
 	}
-	for from := 0; from < cols; from += lanes {
-		c.kernels.tile(tile[from:], panel, grid, base+from, off, lanes)
+	for r, v := range bias.data[from*tileRows : min(len(bias.data), to*tileRows)] {
+		row := tile[r*tileCols:][:tileCols]
+		for i := range row {
+			row[i] = v
+		}
+	}
+}
+
+// computeTiles adds the sums for cols columns at grid position base to the
+// tiles of the given blocks of rows.
+func (c *convolution[T]) computeTiles(tiles, panels, grid []T, base int, off offsets, cols, from, to int) {
+	k := len(off.at)
+	for first := 0; first < k; first += stepsPerPass {
+		last := min(k, first+stepsPerPass)
+		part := off.slice(first, last)
+		for block := from; block < to; block++ {
+			tile := tiles[(block-from)*tileRows*tileCols:][:tileRows*tileCols]
+			panel := panels[(block*k+first)*tileRows : (block*k+last)*tileRows]
+			if cols > 2*lanes {
+				c.kernels.tile(tile, panel, grid, base, part, tileCols)
+				continue
+			}
+			for col := 0; col < cols; col += lanes {
+				c.kernels.tile(tile[col:], panel, grid, base+col, part, lanes)
+			}
+		}
 	}
 }
 
@@ -241,9 +265,17 @@ func runs(g *grid, n [3]int) (base []int, length int) {
 	return base, plane
 }
 
-// store copies the columns of a tile that are voxels of the job to their place.
-func store[T float](out, tile []T, j *job, g *grid, size [3]int, position, cols, row0, rows int) {
-	volume := size[0] * size[1] * size[2]
+// output is one sample of a result.
+type output[T float] struct {
+	data []T
+	size [3]int
+	rows int
+}
+
+// store copies the columns of a tile that are voxels of the job to their place;
+// position is that of the first column in the grid.
+func (o output[T]) store(tile []T, j *job, g *grid, position, cols, row0 int) {
+	volume := o.size[0] * o.size[1] * o.size[2]
 	pitch, planePitch := g.size[2], g.size[1]*g.size[2]
 	for col := 0; col < cols; {
 		p := position + col
@@ -251,10 +283,10 @@ func store[T float](out, tile []T, j *job, g *grid, size [3]int, position, cols,
 		end := min(cols, col+pitch-z) // of this row of the grid
 		if y < j.n[1] && z < j.n[2] {
 			n := min(end-col, j.n[2]-z)
-			at := ((j.start[0]+x*j.step[0])*size[1]+j.start[1]+y*j.step[1])*size[2] + j.start[2] + z*j.step[2]
-			for r := 0; r < tileRows && row0+r < rows; r++ {
+			at := ((j.start[0]+x*j.step[0])*o.size[1]+j.start[1]+y*j.step[1])*o.size[2] + j.start[2] + z*j.step[2]
+			for r := 0; r < tileRows && row0+r < o.rows; r++ {
 				from := tile[r*tileCols+col:][:n]
-				to := out[(row0+r)*volume+at:]
+				to := o.data[(row0+r)*volume+at:]
 				if j.step[2] == 1 {
 					copy(to, from)
 					continue

@@ -81,28 +81,34 @@ func fillGrid[T float](dst []T, g *grid, sample []T) {
 
 // fillPhase copies one phase of one channel.
 func fillPhase[T float](dst []T, g *grid, src []T, phase [3]int) {
-	clear(dst)
 	// On each axis the grid positions from lo to hi hold voxels.
 	var lo, hi [3]int
 	for axis := range 3 {
 		s := g.stride[axis]
 		first := g.pad[axis] - phase[axis] // q·s ≥ first
-		lo[axis] = max(0, (first+s-1)/s)
-		last := g.source[axis] - 1 + first // q·s ≤ last
-		hi[axis] = 0
-		if last >= 0 {
-			hi[axis] = min(g.size[axis], last/s+1)
+		lo[axis] = min(g.size[axis], max(0, (first+s-1)/s))
+		hi[axis] = lo[axis]
+		if last := g.source[axis] - 1 + first; last >= 0 { // q·s ≤ last
+			hi[axis] = max(lo[axis], min(g.size[axis], last/s+1))
 		}
 	}
-	if lo[2] >= hi[2] {
-		return
-	}
 	s := g.stride[2]
+	row, plane := g.size[2], g.size[1]*g.size[2]
+	clear(dst[:lo[0]*plane])
+	clear(dst[hi[0]*plane:])
 	for x := lo[0]; x < hi[0]; x++ {
 		ix := x*g.stride[0] + phase[0] - g.pad[0]
+		rows := dst[x*plane:][:plane]
+		clear(rows[:lo[1]*row])
+		clear(rows[hi[1]*row:])
 		for y := lo[1]; y < hi[1]; y++ {
 			iy := y*g.stride[1] + phase[1] - g.pad[1]
-			to := dst[(x*g.size[1]+y)*g.size[2]:][lo[2]:hi[2]]
+			to := rows[y*row:][:row]
+			clear(to[:lo[2]])
+			clear(to[hi[2]:])
+			if to = to[lo[2]:hi[2]]; len(to) == 0 {
+				continue
+			}
 			from := src[(ix*g.source[1]+iy)*g.source[2]+lo[2]*s+phase[2]-g.pad[2]:]
 			if s == 1 {
 				copy(to, from)
