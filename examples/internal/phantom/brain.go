@@ -9,7 +9,8 @@ type brain struct {
 	shape      ellipsoid
 	ventricles [2]ellipsoid
 	lesions    []lesion
-	folds      field // of the cortex
+	spots      []lesion // of white matter, harmless and common with age
+	folds      field    // of the cortex
 	texture    field
 	coil       field
 }
@@ -32,8 +33,9 @@ var (
 	whiteMatter = [4]float64{360, 720, 740, 340}
 	greyMatter  = [4]float64{430, 560, 580, 470}
 	fluid       = [4]float64{130, 220, 230, 900}
-	swelling    = [4]float64{690, 480, 500, 740}
+	swelling    = [4]float64{600, 520, 540, 640}
 	enhancing   = [4]float64{600, 520, 1050, 620}
+	spot        = [4]float64{640, 690, 710, 660}
 	necrosis    = [4]float64{480, 330, 350, 820}
 )
 
@@ -60,6 +62,9 @@ func newBrain(rng *rand.Rand, g grid, lesions int) *brain {
 	for range lesions {
 		b.lesions = append(b.lesions, newLesion(rng, g.nearest(b.shape.inside(rng, -0.3)), size))
 		size = s * logUniform(rng, 3, 6) // the others are smaller
+	}
+	for range 3 + rng.IntN(4) {
+		b.spots = append(b.spots, newLesion(rng, b.shape.inside(rng, -0.25), s*logUniform(rng, 2, 4.5)))
 	}
 	return b
 }
@@ -103,6 +108,9 @@ func (b *brain) values(at point) []float64 {
 	for c := range out {
 		x := mixTo(whiteMatter[c], greyMatter[c], grey)
 		x = mixTo(x, fluid[c], wet) * (1 + 0.06*texture)
+		for _, l := range b.spots {
+			x = mixTo(x, spot[c], l.contrast*blend(l.depth(at), 0.1))
+		}
 		for _, l := range b.lesions {
 			d := l.depth(at)
 			y := mixTo(swelling[c], enhancing[c], blend(d-enhancingDepth, 0.06))
@@ -115,4 +123,4 @@ func (b *brain) values(at point) []float64 {
 }
 
 // brainNoise is the standard deviation of the noise in each channel.
-var brainNoise = []float64{24, 24, 24, 24}
+var brainNoise = []float64{32, 32, 32, 32}

@@ -4,8 +4,9 @@
 // Two kinds of scan are imitated: prostate MRI as in PI-CAI and brain MRI as in
 // BraTS. Lesions are ellipsoids whose surface is moved in and out by noise,
 // from smooth to ragged, of sizes that differ by an order of magnitude in
-// volume, in textured tissue with noise, uneven coil sensitivity and partial
-// volume at every boundary. A network that does well on them has learnt
+// volume, in textured tissue with noise, uneven coil sensitivity, partial
+// volume at every boundary and benign findings that look like a lesion in some
+// of the channels. A network that does well on them has learnt
 // ellipsoids, not medicine: scores on a phantom say that the programs work, and
 // nothing about patients.
 package phantom

@@ -8,8 +8,9 @@ import "math/rand/v2"
 type prostate struct {
 	gland, transition ellipsoid
 	lesions           []lesion
+	nodule, cyst      []lesion  // benign
 	grades            []float64 // the label of each lesion, 2 … 5
-	pelvis, nodules   field
+	pelvis, zone      field
 	coil              field // uneven sensitivity of the receiving coil
 }
 
@@ -20,10 +21,10 @@ func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
 	s := min(half[0], half[1], half[2]) / 32
 	vary := func() float64 { return 0.9 + 0.2*rng.Float64() }
 	p := &prostate{
-		gland:   ellipsoid{radius: point{0.62 * half[0] * vary(), 0.62 * half[1] * vary(), 0.66 * half[2] * vary()}},
-		pelvis:  field{rng.Uint64(), 12 * s},
-		nodules: field{rng.Uint64(), 7 * s},
-		coil:    field{rng.Uint64(), 60 * s},
+		gland:  ellipsoid{radius: point{0.62 * half[0] * vary(), 0.62 * half[1] * vary(), 0.66 * half[2] * vary()}},
+		pelvis: field{rng.Uint64(), 12 * s},
+		zone:   field{rng.Uint64(), 7 * s},
+		coil:   field{rng.Uint64(), 60 * s},
 	}
 	for i := range p.gland.centre {
 		p.gland.centre[i] = 0.08 * half[i] * (2*rng.Float64() - 1)
@@ -37,6 +38,12 @@ func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
 		centre := g.nearest(p.gland.inside(rng, -0.2))
 		p.lesions = append(p.lesions, newLesion(rng, centre, s*logUniform(rng, 3.5, 9)))
 		p.grades = append(p.grades, float64(2+rng.IntN(4)))
+	}
+	for range 2 + rng.IntN(3) {
+		p.nodule = append(p.nodule, newLesion(rng, p.transition.inside(rng, -0.1), s*logUniform(rng, 3, 6)))
+	}
+	for range 1 + rng.IntN(2) {
+		p.cyst = append(p.cyst, newLesion(rng, p.gland.inside(rng, -0.2), s*logUniform(rng, 2.5, 4.5)))
 	}
 	return p
 }
@@ -57,22 +64,32 @@ func (p *prostate) values(at point) []float64 {
 	t2w, adc, hbv := 230+110*pelvis, 1050+250*pelvis, 28+9*pelvis
 
 	gland := blend(p.gland.depth(at), 0.05)
-	nodules := p.nodules.octaves(at)
-	peripheral := [3]float64{480 + 50*nodules, 1700 + 130*nodules, 42 - 5*nodules}
-	transition := [3]float64{340 + 130*nodules, 1350 + 200*nodules, 46 - 8*nodules}
+	zone := p.zone.octaves(at)
+	peripheral := [3]float64{480 + 50*zone, 1700 + 130*zone, 42 - 5*zone}
+	transition := [3]float64{340 + 130*zone, 1350 + 200*zone, 46 - 8*zone}
 	inner := blend(p.transition.depth(at), 0.08)
 	t2w = mixTo(t2w, mixTo(peripheral[0], transition[0], inner), gland)
 	adc = mixTo(adc, mixTo(peripheral[1], transition[1], inner), gland)
 	hbv = mixTo(hbv, mixTo(peripheral[2], transition[2], inner), gland)
 
-	// A lesion is dark on T2W, dark on ADC and bright on HBV; benign nodules
-	// above are dark too, but less so on ADC.
-	for _, l := range p.lesions {
+	// A lesion is dark on T2W, dark on ADC and bright on HBV. What is benign
+	// mimics it in part: a stromal nodule is dark on T2W and ADC but not bright
+	// on HBV, a cyst is bright on HBV but also on T2W and ADC.
+	tint := func(l lesion, t, a, h float64) {
 		w := l.contrast * blend(l.depth(at), 0.12)
-		t2w, adc, hbv = mixTo(t2w, 220, w), mixTo(adc, 720, w), mixTo(hbv, 105, w)
+		t2w, adc, hbv = mixTo(t2w, t, w), mixTo(adc, a, w), mixTo(hbv, h, w)
+	}
+	for _, l := range p.nodule {
+		tint(l, 200, 800, 48)
+	}
+	for _, l := range p.cyst {
+		tint(l, 620, 2100, 84)
+	}
+	for _, l := range p.lesions {
+		tint(l, 230, 880, 74)
 	}
 	return []float64{t2w * (1 + 0.15*p.coil.at(at)), adc, hbv * (1 + 0.1*p.coil.at(at))}
 }
 
 // prostateNoise is the standard deviation of the noise in T2W, ADC and HBV.
-var prostateNoise = []float64{22, 90, 6}
+var prostateNoise = []float64{28, 130, 10}

@@ -25,8 +25,9 @@ data are at hand. Scores on them say nothing about patients.
 
 How they were made: tissue is a set of ellipsoids with smooth random texture.
 A lesion is an ellipsoid whose surface is moved in and out by noise, from smooth
-to ragged; its size is drawn so that equal ratios are equally likely. Boundaries
-are blended over the width of a voxel or so, a smooth factor imitates uneven coil
+to ragged; its size is drawn so that equal ratios are equally likely. Benign
+findings look like a lesion in some channels and not in others. Boundaries are
+blended over the width of a voxel or so, a smooth factor imitates uneven coil
 sensitivity, and each voxel has Gaussian noise. Values are 16-bit integers.
 
 %d training and %d validation cases of %dx%dx%d voxels, seed %d, generator
