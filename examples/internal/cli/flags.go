@@ -42,7 +42,7 @@ var sessionFlags = []string{"model_dir", "resume", "cache"}
 func newFlags(p Program) (*flag.FlagSet, *options) {
 	o := &options{loss: lossList{"afl"}, model: "unet", phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	// Errors are told in one line by Main, the text of -h by usage.
+	// Errors are told in one line by Run, the text of -h by usage.
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
@@ -52,8 +52,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight;\nthere are "+strings.Join(afl.Names(), ", "))
-	f.Var(&o.model, "model", "`network`; there are "+strings.Join(models.Names(), ", "))
+	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight;\nthere are "+inLines(afl.Names()))
+	f.Var(&o.model, "model", "`network`; there are "+inLines(models.Names()))
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
@@ -74,12 +74,19 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	return f, o
 }
 
-// usage writes the text of -h.
+// usage writes the text of -h: every flag, what it means, and its default,
+// also where that is 0 or empty, which flag.PrintDefaults leaves out.
 func usage(w io.Writer, p Program, f *flag.FlagSet) {
 	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", p.Name, strings.TrimSpace(p.About))
-	f.SetOutput(w)
-	f.PrintDefaults()
-	f.SetOutput(io.Discard)
+	f.VisitAll(func(g *flag.Flag) {
+		value, text := flag.UnquoteUsage(g)
+		def := g.DefValue
+		if def == "" {
+			def = "empty"
+		}
+		fmt.Fprintf(w, "  -%s\n", strings.TrimSpace(g.Name+" "+value))
+		fmt.Fprintf(w, "        %s (default %s)\n", strings.ReplaceAll(text, "\n", "\n        "), def)
+	})
 }
 
 // check reports the first value that makes no sense.
@@ -190,6 +197,15 @@ func (t *triple) Set(s string) error {
 	}
 	*t = v
 	return nil
+}
+
+// inLines joins names by commas, eight to a line.
+func inLines(names []string) string {
+	var lines []string
+	for part := range slices.Chunk(names, 8) {
+		lines = append(lines, strings.Join(part, ", "))
+	}
+	return strings.Join(lines, ",\n")
 }
 
 // times writes a size as 160×128×24.

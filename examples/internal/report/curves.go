@@ -108,7 +108,7 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 		p.Title.Text += " (no epoch was completed)"
 	}
 
-	const width, height, legendWidth = 9 * vg.Inch, 5 * vg.Inch, 2 * vg.Inch
+	const width, height, legendWidth = 9 * vg.Inch, 5 * vg.Inch, 2.2 * vg.Inch
 	img := vgimg.New(width, height)
 	dc := draw.New(img)
 	// The legend stands beside the curves, where it can cover none of them.
