@@ -43,11 +43,12 @@ func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, bin
 	return in, nil
 }
 
-// space3 puts a 1 before the axes of a 2-D image.
-func space3(spatial []int) (s [3]int) {
-	s[0] = 1
-	copy(s[3-len(spatial):], spatial)
-	return s
+// space3 makes rows of a 2-D image its planes, which a backend may buffer.
+func space3(spatial []int) [3]int {
+	if len(spatial) == 2 {
+		return [3]int{spatial[0], 1, spatial[1]}
+	}
+	return [3]int(spatial)
 }
 
 func product(s []int) int {

@@ -100,10 +100,11 @@ func parallel(n int, work func(i int, s *scratch) error) error {
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 
 // scratch is a worker's reusable memory. Its size depends on the channel count
-// and, for the label statistics, on the length of an image row.
+// and, for the label statistics, on the size of an image plane.
 type scratch struct {
-	tile tile
-	rows [5][]float64
+	tile   tile
+	planes [3]maskPlane
+	row    []float64
 }
 
 // grow returns s with length n, reusing its memory where it is large enough.
@@ -112,6 +113,12 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
+}
+
+func fill(s []float64, v float64) {
+	for i := range s {
+		s[i] = v
+	}
 }
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}

@@ -35,24 +35,23 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 	}
 	st.Magnitude = make([]float64, b.N*st.K)
 	st.Boundary = make([]float64, b.N*st.K)
-	// A task is a slab of rows of one mask; rows keep their order within it.
-	rows := b.Space[0] * b.Space[1]
-	slabs := min(rows, maxChunks)
+	// A task is a slab of planes of one mask; voxels keep their order within it.
+	slabs := min(b.Space[0], maxChunks)
 	part := make([]float64, 2*b.N*st.K*slabs)
 	err = parallel(b.N*st.K*slabs, func(i int, s *scratch) error {
 		slab, mask := i%slabs, i/slabs
-		for r := slab * rows / slabs; r < (slab+1)*rows/slabs; r++ {
-			err := gradientRow(b, mask/st.K, mask%st.K, r, s, func(_ int, magnitude float64) {
-				part[2*i] += magnitude
-				if magnitude != 0 {
-					part[2*i+1]++
+		lo, hi := slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs
+		return gradientPlanes(b, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
+			total, boundary := 0.0, 0
+			for _, m := range magnitude {
+				total += m
+				if m != 0 {
+					boundary++
 				}
-			})
-			if err != nil {
-				return err
 			}
-		}
-		return nil
+			part[2*i] += total
+			part[2*i+1] += float64(boundary)
+		})
 	})
 	if err != nil {
 		return nil, err
@@ -122,132 +121,115 @@ func foregroundOfMaps(maps []float64, channels, n int, dst []float64) []float64 
 	return dst
 }
 
-// maskRow reads row r (all voxels that share the first two spatial indices) of a
-// mask: mask 0 is the foreground, mask k the class k. Ignored voxels are
-// background in it; valid, where not nil, receives 0 for them and 1 elsewhere.
-func maskRow(b *batch, n, mask, r int, dst, valid []float64, t *tile) error {
+// maskPlane is one plane (all voxels of one first spatial index) of a mask.
+type maskPlane struct {
+	mask []float64
+	// ignored lists the voxels that take no part; they are background in mask.
+	ignored []int32
+}
+
+// read fills the plane with plane x of a mask: mask 0 is the foreground, mask k
+// the class k.
+func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
+	size := b.Space[1] * b.Space[2]
+	p.mask = grow(p.mask, size)
+	p.ignored = p.ignored[:0]
 	t.reserve(b.C)
-	length := b.Space[2]
-	for lo := 0; lo < length; lo += tileVoxels {
-		hi := min(lo+tileVoxels, length)
-		out := dst[lo:hi]
-		if b.Target.Dense {
-			if mask > 0 {
-				if err := maps(b, n, mask, r*length+lo, r*length+hi, out); err != nil {
+	for lo := 0; lo < size; lo += tileVoxels {
+		hi := min(lo+tileVoxels, size)
+		from, to := x*size+lo, x*size+hi
+		out := p.mask[lo:hi]
+		switch {
+		case b.Target.Dense && mask > 0:
+			if err := maps(b, n, mask, from, to, out); err != nil {
+				return err
+			}
+		case b.Target.Dense:
+			for c := range b.C {
+				if err := maps(b, n, c, from, to, t.t[c*tileVoxels:]); err != nil {
 					return err
 				}
-			} else {
-				for c := range b.C {
-					if err := maps(b, n, c, r*length+lo, r*length+hi, t.t[c*tileVoxels:]); err != nil {
-						return err
-					}
+			}
+			foregroundOfMaps(t.t, b.C, hi-lo, out)
+		default:
+			if err := classes(b, n, from, to, t.class); err != nil {
+				return err
+			}
+			for i, y := range t.class[:hi-lo] {
+				out[i] = 0
+				if mask == 0 && y > 0 || mask > 0 && y == int32(mask) {
+					out[i] = 1
 				}
-				foregroundOfMaps(t.t, b.C, hi-lo, out)
+				if y == ignored {
+					p.ignored = append(p.ignored, int32(lo+i))
+				}
 			}
-			if valid != nil {
-				fill(valid[lo:hi], 1)
-			}
-			continue
 		}
-		if err := classes(b, n, r*length+lo, r*length+hi, t.class); err != nil {
+	}
+	return nil
+}
+
+// gradientPlanes calls visit with the gradient magnitude of each row of planes
+// [lo,hi) of a mask and the index of the row's first voxel in the sample:
+// central differences inside, one-sided ones at the ends, unit step, no
+// component along an axis of size 1. Ignored voxels have magnitude 0.
+func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first int, magnitude []float64)) error {
+	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
+	s.row = grow(s.row, length)
+	before, centre, after := &s.planes[0], &s.planes[1], &s.planes[2]
+	if err := before.read(b, n, mask, max(lo-1, 0), &s.tile); err != nil {
+		return err
+	}
+	if err := centre.read(b, n, mask, lo, &s.tile); err != nil {
+		return err
+	}
+	for x := lo; x < hi; x++ {
+		if err := after.read(b, n, mask, min(x+1, planes-1), &s.tile); err != nil {
 			return err
 		}
-		for i, y := range t.class[:hi-lo] {
-			out[i] = 0
-			if mask == 0 && y > 0 || mask > 0 && y == int32(mask) {
-				out[i] = 1
+		stepX := step(x, planes)
+		skip := centre.ignored
+		for y := range rows {
+			at := y * length
+			own := centre.mask[at:][:length]
+			left, right := before.mask[at:][:length], after.mask[at:][:length]
+			up := centre.mask[max(y-1, 0)*length:][:length]
+			down := centre.mask[min(y+1, rows-1)*length:][:length]
+			stepY := step(y, rows)
+			for i := range own {
+				dx := (right[i] - left[i]) * stepX
+				dy := (down[i] - up[i]) * stepY
+				dz := (own[min(i+1, length-1)] - own[max(i-1, 0)]) * step(i, length)
+				s.row[i] = math.Sqrt(dx*dx + dy*dy + dz*dz)
 			}
-			if valid != nil {
-				valid[lo+i] = 1
-				if y == ignored {
-					valid[lo+i] = 0
-				}
+			for len(skip) > 0 && int(skip[0]) < at+length {
+				s.row[int(skip[0])-at] = 0
+				skip = skip[1:]
 			}
+			visit((x*rows+y)*length, s.row)
 		}
+		before, centre, after = centre, after, before
 	}
 	return nil
 }
 
-func fill(s []float64, v float64) {
-	for i := range s {
-		s[i] = v
+// step is the reciprocal of the distance between the two neighbours that give
+// the derivative at an index of an axis of the given size.
+func step(at, size int) float64 {
+	if at == 0 || at == size-1 {
+		return 1
 	}
-}
-
-// gradientRow calls visit with the gradient magnitude of every voxel of a row
-// that is not ignored: central differences inside, one-sided ones at the ends,
-// unit step, no component along an axis of size 1.
-func gradientRow(b *batch, n, mask, r int, s *scratch, visit func(i int, magnitude float64)) error {
-	length := b.Space[2]
-	for k := range s.rows {
-		s.rows[k] = grow(s.rows[k], length)
-	}
-	centre, valid, dx, dy := s.rows[0], s.rows[1], s.rows[2], s.rows[3]
-	if err := maskRow(b, n, mask, r, centre, valid, &s.tile); err != nil {
-		return err
-	}
-	x, y := r/b.Space[1], r%b.Space[1]
-	if err := difference(b, n, mask, x, b.Space[0], r, b.Space[1], dx, s); err != nil {
-		return err
-	}
-	if err := difference(b, n, mask, y, b.Space[1], r, 1, dy, s); err != nil {
-		return err
-	}
-	for i := range centre {
-		if valid[i] == 0 {
-			continue
-		}
-		dz := 0.0
-		switch {
-		case length == 1:
-		case i == 0:
-			dz = centre[1] - centre[0]
-		case i == length-1:
-			dz = centre[i] - centre[i-1]
-		default:
-			dz = (centre[i+1] - centre[i-1]) / 2
-		}
-		visit(i, math.Sqrt(dx[i]*dx[i]+dy[i]*dy[i]+dz*dz))
-	}
-	return nil
-}
-
-// difference fills dst with the derivative of row r along an axis of the given
-// size, on which the row has index at and neighbours lie stride rows away.
-func difference(b *batch, n, mask, at, size, r, stride int, dst []float64, s *scratch) error {
-	if size == 1 {
-		clear(dst)
-		return nil
-	}
-	before, after, step := r-stride, r+stride, 2.0
-	if at == 0 {
-		before, step = r, 1
-	}
-	if at == size-1 {
-		after, step = r, 1
-	}
-	low := s.rows[4]
-	if err := maskRow(b, n, mask, before, low, nil, &s.tile); err != nil {
-		return err
-	}
-	if err := maskRow(b, n, mask, after, dst, nil, &s.tile); err != nil {
-		return err
-	}
-	for i := range dst {
-		dst[i] = (dst[i] - low[i]) / step
-	}
-	return nil
+	return 0.5
 }
 
 // Magnitude writes the gradient magnitude of the foreground mask of every voxel
 // to dst, which has N×V entries; ignored voxels get 0.
 func Magnitude(in *plan.Batch, dst []float64) error {
 	b := open(in)
-	clear(dst)
-	rows := b.Space[0] * b.Space[1]
-	return parallel(b.N*rows, func(i int, s *scratch) error {
-		return gradientRow(b, i/rows, 0, i%rows, s, func(k int, magnitude float64) {
-			dst[i*b.Space[2]+k] = magnitude
+	return parallel(b.N*b.Space[0], func(i int, s *scratch) error {
+		n, x := i/b.Space[0], i%b.Space[0]
+		return gradientPlanes(b, n, 0, x, x+1, s, func(first int, magnitude []float64) {
+			copy(dst[n*b.V+first:], magnitude)
 		})
 	})
 }

@@ -28,7 +28,7 @@ const (
 // Batch is what a loss is evaluated on.
 type Batch struct {
 	N, C, V int
-	// Space is the spatial shape; a 2-D image has Space[0] = 1.
+	// Space is the spatial shape; a 2-D image of H×W is H×1×W.
 	Space [3]int
 	// Logits is N×C×V, float32 or float64.
 	Logits *tensor.Dense

@@ -1,0 +1,204 @@
+// Command labelstats shows what A-FL sees in a folder of label images: the
+// foreground share γ_va and the smoothness γ_mSa of every mask, whose sum is the
+// loss's focusing parameter γ. It prints a summary and writes the numbers as CSV
+// and a plot of the two as PNG.
+//
+//	go run ./examples/labelstats -masks DIR -out runs/labelstats
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/volume"
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gorgonia.org/tensor"
+)
+
+func main() {
+	flags := flag.NewFlagSet("labelstats", flag.ContinueOnError)
+	masks := flags.String("masks", "", "folder of label images, .nii, .nii.gz or .mha, searched with its subfolders;\nevery voxel that is not 0 is foreground (required)")
+	out := flags.String("out", "runs/labelstats", "folder for labelstats.csv and labelstats.png")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		os.Exit(2)
+	}
+	if *masks == "" || flags.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "labelstats: give a folder with -masks, and nothing else; -h explains")
+		os.Exit(2)
+	}
+	if err := run(*masks, *out, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "labelstats:", err)
+		os.Exit(1)
+	}
+}
+
+// mask is one label image's statistics.
+type mask struct {
+	name string
+	afl.LabelStats
+}
+
+func run(dir, out string, stdout io.Writer) error {
+	list, err := readMasks(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	table, picture := filepath.Join(out, "labelstats.csv"), filepath.Join(out, "labelstats.png")
+	if err := writeCSV(table, list); err != nil {
+		return err
+	}
+	if err := writePNG(picture, list); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%d masks under %s\n\n%s\nnumbers: %s\npicture: %s\n", len(list), dir, summary(list), table, picture)
+	return nil
+}
+
+// readMasks measures every image below dir, in the order of their names.
+func readMasks(dir string) ([]mask, error) {
+	var list []mask
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name := entry.Name()
+		for _, ending := range []string{".nii", ".nii.gz", ".mha"} {
+			if base, ok := strings.CutSuffix(name, ending); ok {
+				st, err := measure(path)
+				if err != nil {
+					return err
+				}
+				list = append(list, mask{base, st})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s holds no .nii, .nii.gz or .mha file", dir)
+	}
+	return list, nil
+}
+
+func measure(path string) (afl.LabelStats, error) {
+	v, err := volume.Read(path)
+	if err != nil {
+		return afl.LabelStats{}, err
+	}
+	if v.Channels != 1 {
+		return afl.LabelStats{}, fmt.Errorf("%s has %d channels, want a label image of one", path, v.Channels)
+	}
+	foreground := make([]bool, len(v.Data))
+	for i, y := range v.Data {
+		foreground[i] = y != 0
+	}
+	st, err := afl.StatsOf(tensor.New(tensor.WithShape(v.Dims[:]...), tensor.WithBacking(foreground)))
+	if err != nil {
+		return st, fmt.Errorf("%s: %w", path, err)
+	}
+	return st, nil
+}
+
+func writeCSV(path string, list []mask) error {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	rows := [][]string{{"mask", "voxels", "foreground", "gamma_va", "gamma_msa", "gamma", "boundary_voxels", "boundary_mean"}}
+	for _, m := range list {
+		rows = append(rows, []string{m.name, strconv.Itoa(m.Voxels), strconv.Itoa(m.Foreground), number(m.GammaVa),
+			number(m.GammaMSa), number(m.Gamma()), strconv.Itoa(m.BoundaryVoxels), number(m.Boundary)})
+	}
+	return report.WriteFile(path, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) })
+}
+
+// summary is a table of quantiles over the masks.
+func summary(list []mask) string {
+	t := report.Table{Header: []string{"over the masks", "smallest", "median", "largest"}}
+	row := func(name string, of func(mask) float64) {
+		values := make([]float64, len(list))
+		for i, m := range list {
+			values[i] = of(m)
+		}
+		slices.Sort(values)
+		cells := []string{name}
+		for _, v := range []float64{values[0], stat.Quantile(0.5, stat.LinInterp, values, nil), values[len(values)-1]} {
+			cells = append(cells, fmt.Sprintf("%.3g", v))
+		}
+		t.Rows = append(t.Rows, cells)
+	}
+	row("foreground voxels", func(m mask) float64 { return float64(m.Foreground) })
+	row("γ_va, foreground share", func(m mask) float64 { return m.GammaVa })
+	row("γ_mSa, mean gradient magnitude", func(m mask) float64 { return m.GammaMSa })
+	row("γ = γ_va + γ_mSa", func(m mask) float64 { return m.Gamma() })
+	row("mean over the boundary only", func(m mask) float64 { return m.Boundary })
+	return t.String()
+}
+
+// writePNG draws γ_mSa against γ_va on logarithmic axes. Empty masks have
+// neither and are counted in the title.
+func writePNG(path string, list []mask) error {
+	var points plotter.XYs
+	low, high := math.Inf(1), 0.0
+	for _, m := range list {
+		if m.GammaVa > 0 && m.GammaMSa > 0 {
+			points = append(points, plotter.XY{X: m.GammaVa, Y: m.GammaMSa})
+			low, high = min(low, m.GammaVa, m.GammaMSa), max(high, m.GammaVa, m.GammaMSa)
+		}
+	}
+	p := plot.New()
+	p.Title.Text = fmt.Sprintf("What A-FL sees: size and smoothness of %d masks", len(points))
+	if empty := len(list) - len(points); empty > 0 {
+		p.Title.Text += fmt.Sprintf(" (%d empty or full, not shown)", empty)
+	}
+	p.X.Label.Text = "γ_va, foreground share of the image"
+	p.Y.Label.Text = "γ_mSa, mean gradient magnitude of the mask"
+	if len(points) > 0 {
+		for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+			axis.Scale, axis.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		}
+		scatter, err := plotter.NewScatter(points)
+		if err != nil {
+			return err
+		}
+		scatter.GlyphStyle = draw.GlyphStyle{Color: color.RGBA{0x00, 0x72, 0xB2, 0xFF}, Radius: vg.Points(2.5), Shape: draw.CircleGlyph{}}
+		equal, err := plotter.NewLine(plotter.XYs{{X: low, Y: low}, {X: high, Y: high}})
+		if err != nil {
+			return err
+		}
+		equal.Color, equal.Dashes = color.RGBA{0xD5, 0x5E, 0x00, 0xFF}, []vg.Length{vg.Points(4), vg.Points(4)}
+		p.Add(plotter.NewGrid(), equal, scatter)
+		p.Legend.Add("one mask", scatter)
+		p.Legend.Add("γ_mSa = γ_va", equal)
+		p.Legend.Left, p.Legend.Top = true, true
+	}
+	return report.WriteFile(path, func(w io.Writer) error {
+		png, err := p.WriterTo(16*vg.Centimeter, 12*vg.Centimeter, "png")
+		if err != nil {
+			return err
+		}
+		_, err = png.WriteTo(w)
+		return err
+	})
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/volume"
+	"github.com/x/afl/internal/golden"
+)
+
+func identity() [4][4]float64 {
+	return [4][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}
+}
+
+func write(t *testing.T, path string, dims [3]int, at func(i int) float64) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	v := &volume.Volume{Dims: dims, Channels: 1, Affine: identity(), Data: make([]float64, dims[0]*dims[1]*dims[2])}
+	for i := range v.Data {
+		v.Data[i] = at(i)
+	}
+	require.NoError(t, volume.Write(path, v, volume.WriteOptions{Type: volume.Uint8}))
+}
+
+func TestRun(t *testing.T) {
+	dir, out := t.TempDir(), filepath.Join(t.TempDir(), "a", "b")
+	write(t, filepath.Join(dir, "half.nii.gz"), [3]int{4, 2, 2}, func(i int) float64 { return float64(i/8) * 3 })
+	write(t, filepath.Join(dir, "sub", "empty.nii"), [3]int{3, 3, 3}, func(int) float64 { return 0 })
+	var text bytes.Buffer
+	require.NoError(t, run(dir, out, &text))
+	assert.Contains(t, text.String(), "2 masks")
+	rows, err := csv.NewReader(open(t, filepath.Join(out, "labelstats.csv"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 3)
+	// Planes 0 and 1 are background, 2 and 3 foreground: the gradient is ½ on
+	// planes 1 and 2 and 0 on the outer ones.
+	assert.Equal(t, []string{"half", "16", "8", "0.5", "0.25", "0.75", "8", "0.5"}, rows[1])
+	assert.Equal(t, []string{"empty", "27", "0", "0", "0", "0", "0", "0"}, rows[2])
+	_, err = png.Decode(open(t, filepath.Join(out, "labelstats.png")))
+	assert.NoError(t, err)
+}
+
+func open(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestRunRefuses(t *testing.T) {
+	dir := t.TempDir()
+	assert.ErrorContains(t, run(dir, t.TempDir(), &bytes.Buffer{}), "holds no .nii")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.nii"), []byte("not an image"), 0o644))
+	assert.ErrorContains(t, run(dir, t.TempDir(), &bytes.Buffer{}), "broken.nii")
+	assert.Error(t, run(filepath.Join(dir, "absent"), t.TempDir(), &bytes.Buffer{}))
+}
+
+// TestRealLesions compares every real mask with the definition of
+// numpy.gradient, written out in a loop of its own.
+func TestRealLesions(t *testing.T) {
+	dir, ok := golden.SharedData("picai_lesions")
+	if !ok {
+		t.Skip("the real lesion masks are not beside the repository (shared/data/picai_lesions)")
+	}
+	out := t.TempDir()
+	require.NoError(t, run(dir, out, &bytes.Buffer{}))
+	rows, err := csv.NewReader(open(t, filepath.Join(out, "labelstats.csv"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 121)
+	for _, row := range rows[1:] {
+		v, err := volume.Read(filepath.Join(dir, row[0]+".nii.gz"))
+		require.NoError(t, err)
+		share, smoothness := byDefinition(v)
+		for i, want := range map[int]float64{3: share, 4: smoothness} {
+			got, err := strconv.ParseFloat(row[i], 64)
+			require.NoError(t, err)
+			assert.InEpsilon(t, want, got, 1e-12, "%s, %s", row[0], rows[0][i])
+		}
+	}
+}
+
+func byDefinition(v *volume.Volume) (share, smoothness float64) {
+	nx, ny, nz := v.Dims[0], v.Dims[1], v.Dims[2]
+	f := func(x, y, z int) float64 {
+		if v.Data[(x*ny+y)*nz+z] != 0 {
+			return 1
+		}
+		return 0
+	}
+	d := func(at, n int, f func(i int) float64) float64 {
+		lo, hi := max(at-1, 0), min(at+1, n-1)
+		if lo == hi {
+			return 0
+		}
+		return (f(hi) - f(lo)) / float64(hi-lo)
+	}
+	// Nothing but the lesion's box, one voxel wider, has a gradient.
+	lo, hi := v.Dims, [3]int{-1, -1, -1}
+	for i, y := range v.Data {
+		if y != 0 {
+			for a, at := range [3]int{i / nz / ny, i / nz % ny, i % nz} {
+				lo[a], hi[a] = min(lo[a], at), max(hi[a], at)
+			}
+		}
+	}
+	for x := max(lo[0]-1, 0); x <= min(hi[0]+1, nx-1); x++ {
+		for y := max(lo[1]-1, 0); y <= min(hi[1]+1, ny-1); y++ {
+			for z := max(lo[2]-1, 0); z <= min(hi[2]+1, nz-1); z++ {
+				share += f(x, y, z)
+				gx := d(x, nx, func(i int) float64 { return f(i, y, z) })
+				gy := d(y, ny, func(i int) float64 { return f(x, i, z) })
+				gz := d(z, nz, func(i int) float64 { return f(x, y, i) })
+				smoothness += math.Sqrt(gx*gx + gy*gy + gz*gz)
+			}
+		}
+	}
+	n := float64(nx * ny * nz)
+	return share / n, smoothness / n
+}
