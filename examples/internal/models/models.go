@@ -67,6 +67,9 @@ func New(name string, backend nn.Backend, cfg Config, seed uint64) (nn.Network, 
 	if i < 0 {
 		return nil, fmt.Errorf("models: no network is called %q; there are: %s", name, strings.Join(Names(), ", "))
 	}
+	if backend == nil {
+		return nil, fmt.Errorf("models: %s: backend is nil", name)
+	}
 	if cfg.InChannels < 1 {
 		return nil, fmt.Errorf("models: %s: InChannels is %d, want at least 1", name, cfg.InChannels)
 	}

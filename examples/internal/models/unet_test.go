@@ -66,6 +66,8 @@ func TestUNetSizeRule(t *testing.T) {
 	uneven, err := models.New("unet", b, models.Config{InChannels: 1, Channels: []int{4, 8, 16, 16}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}, {3, 1, 1}}}, 1)
 	require.NoError(t, err)
 	assert.NoError(t, uneven.CheckSize([3]int{12, 4, 2}))
+	_, err = uneven.Forward(tape, nn.Var{})
+	assert.ErrorContains(t, err, "x is nil")
 	assert.Error(t, uneven.CheckSize([3]int{8, 4, 2}))
 }
 
@@ -85,7 +87,9 @@ func TestNewRefusesWrongSettings(t *testing.T) {
 		_, err := models.New("unet", b, c, 1)
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := models.New("net", b, models.Config{InChannels: 1}, 1)
+	_, err := models.New("unet", nil, models.Config{InChannels: 1}, 1)
+	assert.ErrorContains(t, err, "backend is nil")
+	_, err = models.New("net", b, models.Config{InChannels: 1}, 1)
 	assert.ErrorContains(t, err, "there are: ")
 	assert.Contains(t, models.Names(), "unet")
 }

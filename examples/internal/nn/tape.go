@@ -25,8 +25,14 @@ type Var struct {
 // Array returns the value, an array of the tape's backend.
 func (v Var) Array() Array { return v.array }
 
-// Shape returns the value's shape; the caller must not modify it.
-func (v Var) Shape() []int { return v.array.Shape() }
+// Shape returns the value's shape, nil for the zero Var; the caller must not
+// modify it.
+func (v Var) Shape() []int {
+	if v.array == nil {
+		return nil
+	}
+	return v.array.Shape()
+}
 
 // Tape records the operations of one forward pass and replays their pullbacks
 // in reverse order. A tape is good for one step: make a new one for the next.

@@ -29,12 +29,12 @@ func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 	cases := []convCase{
 		{1, 1, 1, [3]int{1, 1, 1}, [3]int{1, 1, 1}, nn.ConvSpec{}},
 		{2, 3, 9, [3]int{5, 7, 3}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
-		{1, 5, 17, [3]int{9, 11, 13}, [3]int{3, 3, 3}, nn.ConvSpec{Stride: [3]int{2, 2, 2}, Padding: [3]int{1, 1, 1}}},
+		{1, 5, 17, [3]int{9, 7, 11}, [3]int{3, 3, 3}, nn.ConvSpec{Stride: [3]int{2, 2, 2}, Padding: [3]int{1, 1, 1}}},
 		{1, 2, 3, [3]int{4, 5, 60}, [3]int{1, 1, 1}, nn.ConvSpec{Stride: [3]int{1, 2, 3}}},
 		{1, 2, 2, [3]int{5, 5, 7}, [3]int{1, 2, 3}, nn.ConvSpec{Padding: [3]int{4, 2, 3}, Stride: [3]int{3, 1, 2}}},
 		{2, 4, 2, [3]int{6, 5, 4}, [3]int{2, 3, 2}, nn.ConvSpec{Dilation: [3]int{3, 2, 1}, Stride: [3]int{2, 3, 2}, Padding: [3]int{1, 2, 0}}},
 		{1, 20, 40, [3]int{3, 4, 3}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
-		{1, 3, 8, [3]int{20, 18, 22}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
+		{1, 3, 8, [3]int{7, 18, 22}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
 	}
 	for len(cases) < n {
 		c := convCase{batch: 1 + rng.IntN(2), in: 1 + rng.IntN(5), out: 1 + rng.IntN(9)}
@@ -137,7 +137,7 @@ func (s suite) definitions(t *testing.T) {
 		if transposed {
 			op = s.ConvTranspose3D
 		}
-		for _, c := range convCases(rng, transposed, 80) {
+		for _, c := range convCases(rng, transposed, 40) {
 			t.Run(fmt.Sprintf("transposed=%v/%v", transposed, c), func(t *testing.T) {
 				shapes := c.shapes(transposed)
 				x, w, bias := normal(rng, elements(shapes[0])), normal(rng, elements(shapes[1])), normal(rng, c.out)

@@ -16,18 +16,7 @@ import (
 // BenchmarkConv3D times 3×3×3 convolutions at full resolution. Forward counts
 // 2 operations per product of the definition, backward (both gradients) 4.
 func BenchmarkConv3D(b *testing.B) {
-	backend, err := portable.New(nn.Float32)
-	require.NoError(b, err)
-	random := func(shape ...int) nn.Array {
-		t := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
-		values := t.Data().([]float32)
-		for i := range values {
-			values[i] = rand.Float32() - 0.5
-		}
-		a, err := backend.FromHost(t, nn.Kept)
-		require.NoError(b, err)
-		return a
-	}
+	backend, random := setup(b)
 	size := []int{48, 64, 48}
 	for _, channels := range []int{16, 32} {
 		x, w, bias := random(1, channels, size[0], size[1], size[2]), random(channels, channels, 3, 3, 3), random(channels)
@@ -52,6 +41,54 @@ func BenchmarkConv3D(b *testing.B) {
 				b.ReportMetric(work*float64(b.N)/b.Elapsed().Seconds(), "GFLOP/s")
 			})
 		}
+	}
+}
+
+// BenchmarkElementwise times the other operations, forward and backward, per
+// element.
+func BenchmarkElementwise(b *testing.B) {
+	backend, random := setup(b)
+	shape := []int{1, 16, 48, 64, 48}
+	x, g, v := random(shape...), random(shape...), random(16)
+	slope := random(1)
+	need := []bool{true, true, true}
+	norm := nn.BatchNormSpec{Training: true, Epsilon: 1e-5, Momentum: 0.1}
+	for _, op := range []struct {
+		name   string
+		inputs int
+		run    func() (nn.Array, nn.Pullback, error)
+	}{
+		{"Add", 2, func() (nn.Array, nn.Pullback, error) { return backend.Add(x, g) }},
+		{"ReLU", 1, func() (nn.Array, nn.Pullback, error) { return backend.ReLU(x) }},
+		{"PReLU", 2, func() (nn.Array, nn.Pullback, error) { return backend.PReLU(x, slope) }},
+		{"BatchNorm", 3, func() (nn.Array, nn.Pullback, error) { return backend.BatchNorm(x, v, v, v, v, norm) }},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			for b.Loop() {
+				_, pullback, err := op.run()
+				require.NoError(b, err)
+				_, err = pullback(g, need[:op.inputs])
+				require.NoError(b, err)
+				backend.EndStep()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*16*48*64*48), "ns/element")
+		})
+	}
+}
+
+// setup returns a float32 backend and a function that fills its arrays.
+func setup(b *testing.B) (nn.Backend, func(shape ...int) nn.Array) {
+	backend, err := portable.New(nn.Float32)
+	require.NoError(b, err)
+	return backend, func(shape ...int) nn.Array {
+		t := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
+		values := t.Data().([]float32)
+		for i := range values {
+			values[i] = rand.Float32() - 0.5
+		}
+		a, err := backend.FromHost(t, nn.Kept)
+		require.NoError(b, err)
+		return a
 	}
 }
 

@@ -101,11 +101,7 @@ func (b *backend[T]) ReLU(x nn.Array) (nn.Array, nn.Pullback, error) {
 			parallelRange(len(gx.data), func(from, to int) {
 				d, s, gs := gx.data[from:to], y.data[from:to], g.data[from:to]
 				for i, v := range s {
-					if v > 0 {
-						d[i] = gs[i]
-					} else {
-						d[i] = 0
-					}
+					d[i] = choose(v, gs[i], 0)
 				}
 			})
 			return gx
@@ -127,41 +123,33 @@ func (b *backend[T]) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("PReLU: %w", err)
 	}
-	of := func(channel int) int { return channel % len(w.data) }
-	y := b.newArray(a.shape...)
 	planes := a.shape[0] * channels
 	size := len(a.data) / planes
-	parallel(planes, func(p, _ int) {
-		s := w.data[of(p%channels)]
-		d, src := y.data[p*size:][:size], a.data[p*size:][:size]
+	of := func(plane int) int { return plane % channels % len(w.data) }
+	y := b.newArray(a.shape...)
+	parallelPlanes(planes, size, func(p, from, to int) {
+		s := w.data[of(p)]
+		d, src := y.data[from:to], a.data[from:to]
 		for i, v := range src {
-			if v > 0 {
-				d[i] = v
-			} else {
-				d[i] = s * v
-			}
+			d[i] = choose(v, v, s*v)
 		}
 	})
-	return y, b.pullback("PReLU", y, 2, []*array[T]{a}, func(g *array[T], need []bool) []nn.Array {
+	return y, b.pullback("PReLU", y, 2, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
 		gx, gw := b.newArray(a.shape...), b.newArray(w.shape...)
-		sums := make([]float64, planes)
-		parallel(planes, func(p, _ int) {
-			s := w.data[of(p%channels)]
-			d, src, gs := gx.data[p*size:][:size], a.data[p*size:][:size], g.data[p*size:][:size]
+		sums := sumPlanes(planes, size, func(p, from, to int) (float64, float64) {
+			s := w.data[of(p)]
+			d, src, gs := gx.data[from:to], a.data[from:to], g.data[from:to]
 			var sum float64
 			for i, v := range src {
-				if v > 0 {
-					d[i] = gs[i]
-				} else {
-					d[i] = s * gs[i]
-					sum += float64(float64(gs[i]) * float64(v))
-				}
+				k := gs[i]
+				d[i] = choose(v, k, s*k)
+				sum += float64(float64(k) * float64(choose(v, 0, v)))
 			}
-			sums[p] = sum
+			return sum, 0
 		})
 		total := make([]float64, len(w.data))
 		for p, s := range sums {
-			total[of(p%channels)] += s
+			total[of(p)] += s[0]
 		}
 		for i, s := range total {
 			gw.data[i] = T(s)
@@ -211,4 +199,15 @@ func wanted(need []bool, grad func(i int) nn.Array) []nn.Array {
 		}
 	}
 	return out
+}
+
+// choose returns a where v > 0 and b elsewhere. The signs of activations are as
+// good as random, so that a branch would be mispredicted every other time; this
+// compiles to none.
+func choose[T float](v, a, b T) T {
+	k := 0
+	if v > 0 {
+		k = 1
+	}
+	return [2]T{b, a}[k]
 }
