@@ -170,8 +170,8 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 // computeTile computes cols columns of tile at grid position base.
 // setBias fills the tiles of the given blocks of rows with the rows' bias.
 func setBias[T float](tile []T, bias *array[T], from, to int) {
-	clear(tile)
 	if bias == nil {
+		clear(tile[:(to-from)*tileRows*tileCols])
 		return
 	}
 	for r, v := range bias.data[from*tileRows : min(len(bias.data), to*tileRows)] {

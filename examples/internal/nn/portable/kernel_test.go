@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/x/afl/examples/internal/nn"
 )
 
 // TestKernelsAgree holds every vector kernel to the plain loop, bit for bit,
@@ -47,6 +48,49 @@ func TestKernelsAgree(t *testing.T) {
 	}
 }
 
+// TestTiersGiveTheSameConvolutions runs whole convolutions on every kernel this
+// machine has: a result must not depend on the machine.
+func TestTiersGiveTheSameConvolutions(t *testing.T) {
+	specs := []nn.ConvSpec{
+		{Padding: [3]int{1, 1, 1}},
+		{Padding: [3]int{1, 1, 1}, Stride: [3]int{2, 2, 2}},
+	}
+	shapes := [][]int{{2, 13, 7, 10, 20}, {1, 40, 3, 4, 3}, {1, 3, 20, 17, 30}}
+	run := func(k kernels[float32]) (all [][]float32) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		b := &backend[float32]{dtype: nn.Float32, kernels: k}
+		random := func(shape ...int) *array[float32] {
+			a := b.newArray(shape...)
+			for i := range a.data {
+				a.data[i] = float32(rng.NormFloat64())
+			}
+			return a
+		}
+		for _, shape := range shapes {
+			for _, spec := range specs {
+				for _, conv := range []func(x, w, bias nn.Array, spec nn.ConvSpec) (nn.Array, nn.Pullback, error){b.Conv3D, b.ConvTranspose3D} {
+					c := shape[1]
+					y, pullback, err := conv(random(shape...), random(c, c, 3, 3, 3), random(c), spec)
+					require.NoError(t, err)
+					grads, err := pullback(random(y.Shape()...), []bool{true, true, true})
+					require.NoError(t, err)
+					for _, a := range append(grads, y) {
+						all = append(all, a.(*array[float32]).data)
+					}
+				}
+			}
+		}
+		return all
+	}
+	want := run(plain[float32]())
+	for _, k := range tiers() {
+		for i, got := range run(k) {
+			requireSameBits(t, want[i], got)
+		}
+		t.Logf("%s: the same bits in %d results", k.name, len(want))
+	}
+}
+
 func randomOffsets(rng *rand.Rand, n, below int) (off offsets) {
 	for range n {
 		off.add(rng.IntN(below))
@@ -58,7 +102,9 @@ func requireSameBits(t *testing.T, want, got []float32) {
 	t.Helper()
 	require.Len(t, got, len(want))
 	for i := range want {
-		require.Equal(t, math.Float32bits(want[i]), math.Float32bits(got[i]), "element %d: %v and %v", i, want[i], got[i])
+		if math.Float32bits(want[i]) != math.Float32bits(got[i]) {
+			require.Failf(t, "different bits", "element %d: %v and %v", i, want[i], got[i])
+		}
 	}
 }
 
