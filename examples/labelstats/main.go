@@ -156,27 +156,32 @@ func summary(list []mask) string {
 	return t.String()
 }
 
-// writePNG draws γ_mSa against γ_va on logarithmic axes. Empty masks have
-// neither and are counted in the title.
+// writePNG draws γ_mSa against γ_va on logarithmic axes. Masks without both are
+// counted in the title.
 func writePNG(path string, list []mask) error {
+	// The logarithms are plotted, with ticks that say so: on a log scale of the
+	// library's an axis label takes its room in the wrong place.
 	var points plotter.XYs
-	low, high := math.Inf(1), 0.0
+	low, high := 0.0, math.Inf(-1)
 	for _, m := range list {
 		if m.GammaVa > 0 && m.GammaMSa > 0 {
-			points = append(points, plotter.XY{X: m.GammaVa, Y: m.GammaMSa})
-			low, high = min(low, m.GammaVa, m.GammaMSa), max(high, m.GammaVa, m.GammaMSa)
+			x, y := math.Log10(m.GammaVa), math.Log10(m.GammaMSa)
+			points = append(points, plotter.XY{X: x, Y: y})
+			low, high = min(low, x, y), max(high, x, y)
 		}
 	}
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("What A-FL sees: size and smoothness of %d masks", len(points))
-	if empty := len(list) - len(points); empty > 0 {
-		p.Title.Text += fmt.Sprintf(" (%d empty or full, not shown)", empty)
+	if rest := len(list) - len(points); rest > 0 {
+		p.Title.Text += fmt.Sprintf(" (%d empty or full, not shown)", rest)
 	}
+	p.Title.Padding = vg.Points(8)
 	p.X.Label.Text = "γ_va, foreground share of the image"
 	p.Y.Label.Text = "γ_mSa, mean gradient magnitude of the mask"
 	if len(points) > 0 {
+		low, high = math.Floor(low), math.Ceil(high)
 		for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-			axis.Scale, axis.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+			axis.Min, axis.Max, axis.Tick.Marker = low, high, decades{}
 		}
 		scatter, err := plotter.NewScatter(points)
 		if err != nil {
@@ -191,14 +196,29 @@ func writePNG(path string, list []mask) error {
 		p.Add(plotter.NewGrid(), equal, scatter)
 		p.Legend.Add("one mask", scatter)
 		p.Legend.Add("γ_mSa = γ_va", equal)
-		p.Legend.Left, p.Legend.Top = true, true
+		p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Points(3)
+		p.Legend.XOffs = vg.Points(6)
 	}
 	return report.WriteFile(path, func(w io.Writer) error {
-		png, err := p.WriterTo(16*vg.Centimeter, 12*vg.Centimeter, "png")
+		png, err := p.WriterTo(15*vg.Centimeter, 14*vg.Centimeter, "png")
 		if err != nil {
 			return err
 		}
 		_, err = png.WriteTo(w)
 		return err
 	})
+}
+
+// decades are the ticks of an axis of logarithms.
+type decades struct{}
+
+func (decades) Ticks(low, high float64) []plot.Tick {
+	var ticks []plot.Tick
+	for e := low; e <= high; e++ {
+		ticks = append(ticks, plot.Tick{Value: e, Label: fmt.Sprintf("1e%g", e)})
+		for i := 2.0; i < 10 && e < high; i++ {
+			ticks = append(ticks, plot.Tick{Value: e + math.Log10(i)})
+		}
+	}
+	return ticks
 }
