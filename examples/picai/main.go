@@ -2,7 +2,7 @@
 // with one segmentation loss after the other, and prints the paper's first
 // table for them. Without -data_dir it runs on a synthetic phantom:
 //
-//	go run ./examples/picai -epochs 3 -loss afl,fl,dice -size 80,64,24
+//	go run ./examples/picai -epochs 12 -loss afl,fl,dice -size 80,64,24
 //
 // See -h for the flags.
 package main
