@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs every check of the project: formatting, vet, staticcheck, all tests, the
+# tests again without assembly, and the race detector where goroutines share
+# memory. Needs Go and, for the race detector, a C compiler; Go fetches the rest.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+step() { printf '\n== %s\n' "$*"; }
+
+step gofmt
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+	printf 'gofmt would change:\n%s\n' "$unformatted"
+	exit 1
+fi
+
+step go mod tidy
+go mod tidy -diff
+
+step go vet, here and for another architecture
+go vet ./...
+GOARCH=arm64 go vet ./...
+
+step staticcheck
+go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+step all tests
+go test ./...
+
+step cases of the reference numbers
+go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' ./... | grep -E '_test\.go:[0-9]+: .*cases|^(FAIL|--- FAIL|panic)'
+
+step tests without assembly
+go test -tags noasm ./examples/internal/nn/... ./examples/internal/models
+
+step race detector
+go test -race -short . ./internal/... ./examples/internal/...
+
+printf '\nall checks passed\n'
