@@ -152,7 +152,7 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 				for from := u.from; from < u.to; from += tileCols {
 					cols := min(tileCols, u.to-from)
 					setBias(tile, bias, block, end)
-					c.computeTiles(tile, panels[u.job], gridData, u.base+from, reads[u.job], cols, block, end)
+					c.computeTiles(tile, panels[u.job], gridData, u.base+from, reads[u.job], rows, cols, block, end)
 					for b := block; b < end; b++ {
 						out.store(tile[(b-block)*tileRows*tileCols:], &jobs[u.job], g, u.base+from, cols, b*tileRows)
 					}
@@ -183,22 +183,21 @@ func setBias[T float](tile []T, bias *array[T], from, to int) {
 }
 
 // computeTiles adds the sums for cols columns at grid position base to the
-// tiles of the given blocks of rows.
-func (c *convolution[T]) computeTiles(tiles, panels, grid []T, base int, off offsets, cols, from, to int) {
+// tiles of the given blocks of a result with outRows rows.
+func (c *convolution[T]) computeTiles(tiles, panels, grid []T, base int, off offsets, outRows, cols, from, to int) {
 	k := len(off.at)
+	// Whole vectors; two rows are always computed at full width.
+	rows, cols := tileRows, (cols+lanes-1)/lanes*lanes
+	if outRows <= 2 {
+		rows, cols = 2, tileCols
+	}
 	for first := 0; first < k; first += stepsPerPass {
 		last := min(k, first+stepsPerPass)
 		part := off.slice(first, last)
 		for block := from; block < to; block++ {
 			tile := tiles[(block-from)*tileRows*tileCols:][:tileRows*tileCols]
 			panel := panels[(block*k+first)*tileRows : (block*k+last)*tileRows]
-			if cols > 2*lanes {
-				c.kernels.tile(tile, panel, grid, base, part, tileCols)
-				continue
-			}
-			for col := 0; col < cols; col += lanes {
-				c.kernels.tile(tile[col:], panel, grid, base+col, part, lanes)
-			}
+			c.kernels.tile(tile, panel, grid, base, part, rows, cols)
 		}
 	}
 }

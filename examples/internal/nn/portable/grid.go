@@ -12,10 +12,14 @@ type grid struct {
 	channels int
 	source   [3]int // spatial size of the sample
 	stride   [3]int
-	pad      [3]int   // zeros before the sample
-	phases   [3][]int // the phases that are kept
-	size     [3]int   // spatial size of one phase
+	pad      [3]int     // zeros before the sample
+	size     [3]int     // spatial size of one phase
+	phases   [3][]phase // those that are kept
 }
+
+// phase is one phase on one axis: the voxels that have this index modulo the
+// stride, padding included, and the range of grid positions that hold voxels.
+type phase struct{ index, from, to int }
 
 // newGrid lays out a grid for n positions per axis, whose tap number a reads at
 // position·stride + a·dilation − pad.
@@ -28,9 +32,10 @@ func newGrid(channels int, source, n, kernel, stride, dilation, pad [3]int) *gri
 		for a := range kernel[axis] {
 			used[a*d%s] = true
 		}
-		for phase, u := range used {
+		for i, u := range used {
 			if u {
-				g.phases[axis] = append(g.phases[axis], phase)
+				from, to := g.inside(axis, i)
+				g.phases[axis] = append(g.phases[axis], phase{i, from, to})
 			}
 		}
 	}
@@ -55,7 +60,7 @@ func (g *grid) offset(at [3]int) int {
 	phase, shift := 0, 0
 	for axis := range 3 {
 		k := 0
-		for g.phases[axis][k] != at[axis]%g.stride[axis] {
+		for g.phases[axis][k].index != at[axis]%g.stride[axis] {
 			k++
 		}
 		phase = phase*len(g.phases[axis]) + k
@@ -67,56 +72,69 @@ func (g *grid) offset(at [3]int) int {
 // fillGrid copies a sample into dst, which has g.len() elements.
 func fillGrid[T float](dst []T, g *grid, sample []T) {
 	clear(dst[len(dst)-slack:])
-	volume := g.volume()
-	per := g.perChannel() / volume
+	nx, ny, nz := len(g.phases[0]), len(g.phases[1]), len(g.phases[2])
+	per := nz * g.volume()
 	in := g.source[0] * g.source[1] * g.source[2]
-	parallel(g.channels*per, func(i, _ int) {
-		channel, phase := i/per, i%per
-		nz := len(g.phases[2])
-		ny := len(g.phases[1])
-		fillPhase(dst[i*volume:][:volume], g, sample[channel*in:][:in],
-			[3]int{g.phases[0][phase/nz/ny], g.phases[1][phase/nz%ny], g.phases[2][phase%nz]})
+	parallel(g.channels*nx*ny, func(i, _ int) {
+		channel, px, py := i/(nx*ny), i/ny%nx, i%ny
+		fillPhases(dst[i*per:][:per], g, sample[channel*in:][:in], g.phases[0][px], g.phases[1][py])
 	})
 }
 
-// fillPhase copies one phase of one channel.
-func fillPhase[T float](dst []T, g *grid, src []T, phase [3]int) {
-	// On each axis the grid positions from lo to hi hold voxels.
-	var lo, hi [3]int
-	for axis := range 3 {
-		s := g.stride[axis]
-		first := g.pad[axis] - phase[axis] // q·s ≥ first
-		lo[axis] = min(g.size[axis], max(0, (first+s-1)/s))
-		hi[axis] = lo[axis]
-		if last := g.source[axis] - 1 + first; last >= 0 { // q·s ≤ last
-			hi[axis] = max(lo[axis], min(g.size[axis], last/s+1))
+// fillPhases copies one phase of X and Y of one channel, with all phases of Z.
+func fillPhases[T float](dst []T, g *grid, src []T, px, py phase) {
+	row, plane, volume := g.size[2], g.size[1]*g.size[2], g.volume()
+	for k := range g.phases[2] {
+		to := dst[k*volume:][:volume]
+		clear(to[:px.from*plane])
+		clear(to[px.to*plane:])
+		for x := px.from; x < px.to; x++ {
+			clear(to[x*plane:][:py.from*row])
+			clear(to[x*plane+py.to*row : (x+1)*plane])
 		}
 	}
-	s := g.stride[2]
-	row, plane := g.size[2], g.size[1]*g.size[2]
-	clear(dst[:lo[0]*plane])
-	clear(dst[hi[0]*plane:])
-	for x := lo[0]; x < hi[0]; x++ {
-		ix := x*g.stride[0] + phase[0] - g.pad[0]
-		rows := dst[x*plane:][:plane]
-		clear(rows[:lo[1]*row])
-		clear(rows[hi[1]*row:])
-		for y := lo[1]; y < hi[1]; y++ {
-			iy := y*g.stride[1] + phase[1] - g.pad[1]
-			to := rows[y*row:][:row]
-			clear(to[:lo[2]])
-			clear(to[hi[2]:])
-			if to = to[lo[2]:hi[2]]; len(to) == 0 {
-				continue
+	for x := px.from; x < px.to; x++ {
+		ix := x*g.stride[0] + px.index - g.pad[0]
+		for y := py.from; y < py.to; y++ {
+			iy := y*g.stride[1] + py.index - g.pad[1]
+			from := src[(ix*g.source[1]+iy)*g.source[2]:][:g.source[2]]
+			for k, pz := range g.phases[2] {
+				to := dst[k*volume+x*plane+y*row:][:row]
+				clear(to[:pz.from])
+				clear(to[pz.to:])
+				if pz.from < pz.to {
+					every(to[pz.from:pz.to], from[pz.from*g.stride[2]+pz.index-g.pad[2]:], g.stride[2])
+				}
 			}
-			from := src[(ix*g.source[1]+iy)*g.source[2]+lo[2]*s+phase[2]-g.pad[2]:]
-			if s == 1 {
-				copy(to, from)
-				continue
-			}
-			for i := range to {
-				to[i] = from[i*s]
-			}
+		}
+	}
+}
+
+// inside returns the range of grid positions of a phase that hold voxels.
+func (g *grid) inside(axis, index int) (lo, hi int) {
+	s := g.stride[axis]
+	first := g.pad[axis] - index // q·s ≥ first
+	lo = min(g.size[axis], max(0, (first+s-1)/s))
+	if last := g.source[axis] - 1 + first; last >= 0 { // q·s ≤ last
+		return lo, max(lo, min(g.size[axis], last/s+1))
+	}
+	return lo, lo
+}
+
+// every copies every step-th element of src until dst is full.
+func every[T float](dst, src []T, step int) {
+	switch step {
+	case 1:
+		copy(dst, src)
+	case 2:
+		for len(dst) >= 4 && len(src) >= 8 {
+			dst[0], dst[1], dst[2], dst[3] = src[0], src[2], src[4], src[6]
+			dst, src = dst[4:], src[8:]
+		}
+		fallthrough
+	default:
+		for i := range dst {
+			dst[i] = src[i*step]
 		}
 	}
 }

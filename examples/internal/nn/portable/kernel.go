@@ -20,9 +20,10 @@ type kernels[T float] struct {
 	name string
 	// tile adds to dst, a tileRows×tileCols block in row-major order, for
 	// every k the outer product of a[k·tileRows : ][:tileRows] and
-	// b[base+off.at[k] : ][:cols], where cols is tileCols or, for a narrow
-	// tile, lanes (the other columns are left alone).
-	tile func(dst, a, b []T, base int, off offsets, cols int)
+	// b[base+off.at[k] : ][:cols]. Only the first rows of the block, 2 or
+	// tileRows, and the first cols, a multiple of lanes, are wanted; the rest
+	// may hold anything afterwards.
+	tile func(dst, a, b []T, base int, off offsets, rows, cols int)
 	// dot adds to acc, dotRows×dotCols blocks of lanes partial sums, the
 	// products of p[r·pitch+i] and q[base+off.at[c]+i] for i below n, a
 	// multiple of lanes; product i goes to the partial sum i mod lanes.
@@ -51,13 +52,13 @@ func plain[T float]() kernels[T] {
 	return kernels[T]{name: "go", tile: tileGo[T], dot: dotGo[T]}
 }
 
-func tileGo[T float](dst, a, b []T, base int, off offsets, cols int) {
+func tileGo[T float](dst, a, b []T, base int, off offsets, rows, cols int) {
 	if len(off.at) == 0 {
 		return
 	}
 	// Two rows by four columns of sums fit in registers together with their
 	// factors.
-	for r := 0; r < tileRows; r += 2 {
+	for r := 0; r < rows; r += 2 {
 		for c := 0; c < cols; c += 4 {
 			d0 := dst[r*tileCols+c:][:4:4]
 			d1 := dst[(r+1)*tileCols+c:][:4:4]

@@ -22,10 +22,20 @@ func tiers() []kernels[float32] {
 //go:noescape
 func tile8x48AVX512(dst, a, b *float32, off *int, k int)
 
+// tile8x32 does the same for the first 32 columns.
+//
+//go:noescape
+func tile8x32AVX512(dst, a, b *float32, off *int, k int)
+
 // tile8x16 does the same for the first 16 columns.
 //
 //go:noescape
 func tile8x16AVX512(dst, a, b *float32, off *int, k int)
+
+// tile2x48 does the same for the first 2 rows.
+//
+//go:noescape
+func tile2x48AVX512(dst, a, b *float32, off *int, k int)
 
 // dot4x6 multiplies 4 rows with 6 columns over n elements into 16 lanes each.
 //
@@ -46,8 +56,8 @@ func dot4x3AVX2(acc, p *float32, pitch int, q *float32, off *int, n int)
 
 // checkTile panics, as the plain kernel would, where an assembly routine would
 // leave a slice. It is a programming error of this package if it does.
-func checkTile(dst, a, b []float32, base int, off offsets, cols int) {
-	_ = dst[(tileRows-1)*tileCols+cols-1]
+func checkTile(dst, a, b []float32, base int, off offsets, rows, cols int) {
+	_ = dst[(rows-1)*tileCols+cols-1]
 	_ = a[len(off.at)*tileRows-1]
 	_ = b[base+off.largest+cols-1]
 }
@@ -59,24 +69,29 @@ func checkDot(acc, p []float32, pitch int, q []float32, base int, off offsets, n
 	_ = off.at[dotCols-1]
 }
 
-func tileAVX512(dst, a, b []float32, base int, off offsets, cols int) {
+func tileAVX512(dst, a, b []float32, base int, off offsets, rows, cols int) {
 	if len(off.at) == 0 {
 		return
 	}
-	checkTile(dst, a, b, base, off, cols)
-	if cols == tileCols {
-		tile8x48AVX512(&dst[0], &a[0], &b[base], &off.at[0], len(off.at))
-	} else {
-		tile8x16AVX512(&dst[0], &a[0], &b[base], &off.at[0], len(off.at))
+	checkTile(dst, a, b, base, off, rows, cols)
+	routine := tile8x48AVX512
+	switch {
+	case rows == 2 && cols == tileCols:
+		routine = tile2x48AVX512
+	case cols == 2*lanes:
+		routine = tile8x32AVX512
+	case cols == lanes:
+		routine = tile8x16AVX512
 	}
+	routine(&dst[0], &a[0], &b[base], &off.at[0], len(off.at))
 }
 
-func tileAVX2(dst, a, b []float32, base int, off offsets, cols int) {
+func tileAVX2(dst, a, b []float32, base int, off offsets, rows, cols int) {
 	if len(off.at) == 0 {
 		return
 	}
-	checkTile(dst, a, b, base, off, cols)
-	for r := 0; r < tileRows; r += 4 {
+	checkTile(dst, a, b, base, off, rows, cols)
+	for r := 0; r < rows; r += 4 {
 		for c := 0; c < cols; c += 16 {
 			tile4x16AVX2(&dst[r*tileCols+c], &a[r], &b[base+c], &off.at[0], len(off.at))
 		}

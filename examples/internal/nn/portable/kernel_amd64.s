@@ -70,6 +70,92 @@ step48:
 	VZEROUPPER
 	RET
 
+#define ROW2Z(r, s0, s1) \
+	VBROADCASTSS (4*r)(SI), Z18 \
+	VMULPS       Z16, Z18, Z19  \
+	VMULPS       Z17, Z18, Z20  \
+	VADDPS       Z19, s0, s0    \
+	VADDPS       Z20, s1, s1
+
+#define LOAD2(r, s0, s1) \
+	VMOVUPS (192*r)(DI), s0 \
+	VMOVUPS (192*r+64)(DI), s1
+
+#define STORE2(r, s0, s1) \
+	VMOVUPS s0, (192*r)(DI) \
+	VMOVUPS s1, (192*r+64)(DI)
+
+// func tile8x32AVX512(dst, a, b *float32, off *int, k int)
+TEXT ·tile8x32AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), BX
+	MOVQ off+24(FP), CX
+	MOVQ k+32(FP), DX
+	LOAD2(0, Z0, Z1)
+	LOAD2(1, Z2, Z3)
+	LOAD2(2, Z4, Z5)
+	LOAD2(3, Z6, Z7)
+	LOAD2(4, Z8, Z9)
+	LOAD2(5, Z10, Z11)
+	LOAD2(6, Z12, Z13)
+	LOAD2(7, Z14, Z15)
+
+step32:
+	MOVQ    (CX), R8
+	VMOVUPS (BX)(R8*4), Z16
+	VMOVUPS 64(BX)(R8*4), Z17
+	ROW2Z(0, Z0, Z1)
+	ROW2Z(1, Z2, Z3)
+	ROW2Z(2, Z4, Z5)
+	ROW2Z(3, Z6, Z7)
+	ROW2Z(4, Z8, Z9)
+	ROW2Z(5, Z10, Z11)
+	ROW2Z(6, Z12, Z13)
+	ROW2Z(7, Z14, Z15)
+	ADDQ    $8, CX
+	ADDQ    $32, SI
+	DECQ    DX
+	JNZ     step32
+
+	STORE2(0, Z0, Z1)
+	STORE2(1, Z2, Z3)
+	STORE2(2, Z4, Z5)
+	STORE2(3, Z6, Z7)
+	STORE2(4, Z8, Z9)
+	STORE2(5, Z10, Z11)
+	STORE2(6, Z12, Z13)
+	STORE2(7, Z14, Z15)
+	VZEROUPPER
+	RET
+
+// func tile2x48AVX512(dst, a, b *float32, off *int, k int)
+TEXT ·tile2x48AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), DI
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), BX
+	MOVQ off+24(FP), CX
+	MOVQ k+32(FP), DX
+	LOAD3(0, Z0, Z1, Z2)
+	LOAD3(1, Z3, Z4, Z5)
+
+step2x48:
+	MOVQ    (CX), R8
+	VMOVUPS (BX)(R8*4), Z24
+	VMOVUPS 64(BX)(R8*4), Z25
+	VMOVUPS 128(BX)(R8*4), Z26
+	ROW3(0, Z0, Z1, Z2)
+	ROW3(1, Z3, Z4, Z5)
+	ADDQ    $8, CX
+	ADDQ    $32, SI
+	DECQ    DX
+	JNZ     step2x48
+
+	STORE3(0, Z0, Z1, Z2)
+	STORE3(1, Z3, Z4, Z5)
+	VZEROUPPER
+	RET
+
 #define ROW1(r, s) \
 	VBROADCASTSS (4*r)(SI), Z9 \
 	VMULPS       Z8, Z9, Z10   \

@@ -113,7 +113,7 @@ func (c *convolution[T]) weightByTiles(gw, coarse []T, g *grid, gridData []T, co
 		}
 		for block := range rowBlocks {
 			clear(tile)
-			c.kernels.tile(tile, rows[block*tileRows*n:], panel, 0, in, tileCols)
+			c.kernels.tile(tile, rows[block*tileRows*n:], panel, 0, in, tileRows, tileCols)
 			for r := 0; r < tileRows && block*tileRows+r < c.rows; r++ {
 				to := gw[(block*tileRows+r)*len(columns.at)+u*tileCols:][:cols]
 				for i, v := range tile[r*tileCols:][:cols] {
