@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/atomicfile"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/volume"
 	"gonum.org/v1/gonum/stat"
@@ -130,7 +131,7 @@ func writeCSV(path string, list []mask) error {
 		rows = append(rows, []string{m.name, strconv.Itoa(m.Voxels), strconv.Itoa(m.Foreground), number(m.GammaVa),
 			number(m.GammaMSa), number(m.Gamma()), strconv.Itoa(m.BoundaryVoxels), number(m.Boundary)})
 	}
-	return report.WriteFile(path, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) })
+	return atomicfile.Write(path, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) })
 }
 
 // summary is a table of quantiles over the masks.
@@ -199,7 +200,7 @@ func writePNG(path string, list []mask) error {
 		p.Legend.Top, p.Legend.Left, p.Legend.Padding = true, true, vg.Points(3)
 		p.Legend.XOffs = vg.Points(6)
 	}
-	return report.WriteFile(path, func(w io.Writer) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
 		png, err := p.WriterTo(15*vg.Centimeter, 14*vg.Centimeter, "png")
 		if err != nil {
 			return err

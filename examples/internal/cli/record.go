@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/x/afl/examples/internal/atomicfile"
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/report"
 )
 
 // record is what decides the result of a run: the program, its flags and its
@@ -48,7 +48,7 @@ func (r *record) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return report.WriteFile(filepath.Join(dir, recordName), func(w io.Writer) error {
+	return atomicfile.Write(filepath.Join(dir, recordName), func(w io.Writer) error {
 		_, err := w.Write(append(raw, '\n'))
 		return err
 	})

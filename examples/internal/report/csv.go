@@ -56,7 +56,7 @@ func WriteCasesCSV(path string, losses []LossResult) error {
 }
 
 func writeCSV(path string, rows [][]string) error {
-	return WriteFile(path, func(w io.Writer) error {
+	return writeFile(path, func(w io.Writer) error {
 		return csv.NewWriter(w).WriteAll(rows)
 	})
 }

@@ -117,7 +117,7 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	p.Draw(draw.Crop(dc, 0, -legendWidth, 0, 0))
 	legend.Top, legend.Left = true, true
 	legend.Draw(draw.Crop(dc, width-legendWidth+vg.Points(8), 0, 0, -vg.Points(24)))
-	return WriteFile(path, func(w io.Writer) error {
+	return writeFile(path, func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
 		return err
 	})

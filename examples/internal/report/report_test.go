@@ -207,9 +207,9 @@ func TestCurvesOfOneEpochAndOfNone(t *testing.T) {
 func TestWriteFileLeavesTheOldContentOnFailure(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.txt")
-	require.NoError(t, WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "old"); return err }))
+	require.NoError(t, writeFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "old"); return err }))
 	boom := errors.New("boom")
-	err := WriteFile(path, func(w io.Writer) error {
+	err := writeFile(path, func(w io.Writer) error {
 		_, werr := io.WriteString(w, strings.Repeat("new", 10000))
 		require.NoError(t, werr)
 		return boom
@@ -223,7 +223,7 @@ func TestWriteFileLeavesTheOldContentOnFailure(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, entries, 1, "no temporary file stays behind")
 
-	assert.Error(t, WriteFile(filepath.Join(dir, "absent", "a.txt"), func(io.Writer) error { return nil }))
+	assert.Error(t, writeFile(filepath.Join(dir, "absent", "a.txt"), func(io.Writer) error { return nil }))
 }
 
 func TestProgress(t *testing.T) {

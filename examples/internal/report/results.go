@@ -59,7 +59,7 @@ func (r *Run) Tables() string {
 
 // WriteMarkdown writes Markdown to path.
 func (r *Run) WriteMarkdown(path string) error {
-	return WriteFile(path, func(w io.Writer) error {
+	return writeFile(path, func(w io.Writer) error {
 		_, err := io.WriteString(w, r.Markdown())
 		return err
 	})

@@ -1,18 +1,15 @@
 package volume
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/x/afl/examples/internal/atomicfile"
 )
 
 // WriteOptions says how a volume is stored. The zero value is little-endian
@@ -47,7 +44,7 @@ func Write(path string, v *Volume, o WriteOptions) error {
 	if !compressed && !strings.HasSuffix(lower, ".nii") {
 		return fmt.Errorf("volume: path %q, want a name that ends in .nii or .nii.gz", path)
 	}
-	err := writeAtomically(path, func(w io.Writer) error {
+	err := atomicfile.Write(path, func(w io.Writer) error {
 		if !compressed {
 			return encode(w, v, o)
 		}
@@ -70,38 +67,6 @@ func Encode(w io.Writer, v *Volume, o WriteOptions) error {
 		return fmt.Errorf("volume: %w", err)
 	}
 	return nil
-}
-
-// writeAtomically gives write a new file beside path and renames it to path
-// when all of it is on disk.
-func writeAtomically(path string, write func(io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	// Not os.CreateTemp, which makes files that only their owner can read.
-	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close() // a second Close is harmless
-			os.Remove(temp)
-		}
-	}()
-	bw := bufio.NewWriterSize(f, 256<<10)
-	if err := write(bw); err != nil {
-		return err
-	}
-	if err := bw.Flush(); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(temp, path)
 }
 
 // check refuses a volume that has no valid file.

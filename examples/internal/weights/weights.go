@@ -10,9 +10,9 @@ import (
 	"io"
 	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/nlpodyssey/safetensors"
+	"github.com/x/afl/examples/internal/atomicfile"
 	"gorgonia.org/tensor"
 )
 
@@ -20,31 +20,12 @@ import (
 // metadata to path. The file appears whole or not at all: it is written under a
 // temporary name in the same folder, flushed to the disk and renamed. The same
 // content gives the same bytes.
-func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+func Save(path string, tensors map[string]*tensor.Dense, metadata map[string]string) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return encode(w, tensors, metadata) })
 	if err != nil {
-		return fmt.Errorf("weights: %w", err)
+		return fmt.Errorf("weights: %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("weights: %s: %w", path, err)
-		}
-	}()
-	if err = encode(f, tensors, metadata); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
