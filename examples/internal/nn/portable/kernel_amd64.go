@@ -1,3 +1,5 @@
+//go:build !purego
+
 package portable
 
 import "golang.org/x/sys/cpu"

@@ -1,3 +1,5 @@
+//go:build !purego
+
 #include "textflag.h"
 
 // Every product is rounded before it is added (VMULPS, VADDPS and no fused
