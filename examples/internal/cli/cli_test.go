@@ -63,7 +63,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
 			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of 16×16×16 (case phantom_001: 32×32×32).",
-			"Validation: whole volumes, padded in the same way; padding counts as background.",
+			"Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.",
 			"Epoch: at most 2 training steps",
 		}},
 	} {

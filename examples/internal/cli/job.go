@@ -67,7 +67,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	} else {
 		fact("Data: %s, layout %s.", o.dataDir, set.Layout)
 	}
-	fact("Cases: %d for training, %d for validation, %d channels.", len(trainCases), len(validCases), set.Channels)
+	fact("Cases: %d for training, %d for validation; image channels: %d.", len(trainCases), len(validCases), set.Channels)
 	if set.HeldOut {
 		fact("The data have no labelled validation part: every fifth training case is held out for it.")
 	}
@@ -94,7 +94,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		}
 		fact("Training crop: %s voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of %s (case %s: %s).",
 			times(o.crop), times(fit.protocol.Multiple), sample.ID, times([3]int(sample.Image.Shape()[2:])))
-		fact("Validation: whole volumes, padded in the same way; padding counts as background.")
+		fact("Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.")
 	}
 	if o.steps > 0 {
 		fact("Epoch: at most %d training steps, on cases drawn anew for every epoch.", o.steps)

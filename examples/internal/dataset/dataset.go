@@ -65,11 +65,17 @@ type Sample struct {
 	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumour; nil where the
 	// case has no label.
 	Label *tensor.Dense
+	// Scan is where the sample shows the scan. What lies around it is padding
+	// for the network's sake, which no loss or metric should count.
+	Scan Box
 	// Spacing is the size of a voxel along X, Y and Z in millimetres.
 	Spacing [3]float64
 	// Affine maps a voxel of the sample to world coordinates in millimetres.
 	Affine [4][4]float64
 }
+
+// Box is a block of voxels: Size of them along each axis, from Start on.
+type Box struct{ Start, Size [3]int }
 
 // Source gives the samples of a case: a Protocol, or a Cache around one. Both
 // methods may be called from several goroutines at once.

@@ -18,8 +18,9 @@ import (
 //     for files whose axes are in RAS order up to direction it gives the same
 //     voxels as the reverse order.
 //  4. Size: resized.
-//  5. Crop (training only), MinSize, Multiple: the final size.
-//  6. Translate, Flip (training only).
+//  5. Crop, Translate (training only).
+//  6. MinSize, Multiple: the final size. Sample.Scan is what was not padded.
+//     Flip (training only).
 //  7. Intensities: every channel is shifted and scaled so that its non-zero
 //     voxels have mean 0 and (population) standard deviation 1. Voxels that are
 //     zero stay zero, and so does a channel that is zero everywhere; a channel
@@ -49,12 +50,6 @@ type Protocol struct {
 	// that is shorter stays whole. Zero crops nothing. Validation is never
 	// cropped, so that its scores are those of the whole volume.
 	Crop [3]int
-	// MinSize pads an axis that is shorter than this with zeros on both sides
-	// (the odd voxel at the end), in training and validation.
-	MinSize [3]int
-	// Multiple pads an axis, as MinSize does, up to the next multiple of this,
-	// so that the network can halve it. 0 and 1 pad nothing.
-	Multiple [3]int
 
 	// Translate is the largest shift, in voxels along each axis, and
 	// TranslateProb its probability. The shift is drawn uniformly from the whole
@@ -63,6 +58,13 @@ type Protocol struct {
 	// interpolates, which blurs the image and the label.)
 	Translate     [3]int
 	TranslateProb float64
+
+	// MinSize pads an axis that is shorter than this with zeros on both sides
+	// (the odd voxel at the end), in training and validation.
+	MinSize [3]int
+	// Multiple pads an axis, as MinSize does, up to the next multiple of this,
+	// so that the network can halve it. 0 and 1 pad nothing.
+	Multiple [3]int
 
 	// FlipProb is the probability of a flip, for each axis on its own.
 	FlipProb float64

@@ -26,7 +26,7 @@ func (p Protocol) Valid(c Case) (*Sample, error) {
 	return p.valid(c.ID, prep), nil
 }
 
-// train applies steps 5 to 7 of Protocol to a copy of prep.
+// train applies steps 5 to 8 of Protocol to a copy of prep.
 func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	image, label := prep.image, prep.label
@@ -39,11 +39,15 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	if p.Crop != [3]int{} {
 		move(p.crop(image.dims, rng))
 	}
-	move(p.pad(image.dims))
 	if rng.Float64() < p.TranslateProb {
 		move(p.translation(image.dims, rng))
 	}
-	move(p.flips(image.dims, rng))
+	pad := p.pad(image.dims)
+	scan := scanIn(pad, image.dims)
+	move(pad)
+	flips := p.flips(image.dims, rng)
+	scan = scan.flipped(flips)
+	move(flips)
 	image = unshared(image, prep.image)
 	if prep.labelled {
 		label = unshared(label, prep.label)
@@ -63,7 +67,7 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	if rng.Float64() < p.ShiftProb {
 		linear(image, 1, symmetric(rng, p.Shift))
 	}
-	return newSample(id, image, label, prep.labelled)
+	return newSample(id, image, label, prep.labelled, scan)
 }
 
 // valid pads and normalises a copy of prep.
@@ -74,14 +78,15 @@ func (p Protocol) valid(id string, prep *prepared) *Sample {
 		label = unshared(rearrange(label, pad), label)
 	}
 	normalize(image)
-	return newSample(id, image, label, prep.labelled)
+	return newSample(id, image, label, prep.labelled, scanIn(pad, prep.image.dims))
 }
 
-func newSample(id string, image array[float32], label array[uint8], labelled bool) *Sample {
+func newSample(id string, image array[float32], label array[uint8], labelled bool, scan Box) *Sample {
 	x, y, z := image.dims[0], image.dims[1], image.dims[2]
 	s := &Sample{
 		ID:      id,
 		Image:   tensor.New(tensor.WithShape(1, image.channels, x, y, z), tensor.WithBacking(image.data)),
+		Scan:    scan,
 		Spacing: spacing(image.affine),
 		Affine:  image.affine,
 	}
@@ -116,6 +121,24 @@ func (p Protocol) pad(dims [3]int) rearrangement {
 		dims[i] = size
 	}
 	return window(start, dims)
+}
+
+// scanIn returns where a volume of the given size lies after it is padded.
+func scanIn(pad rearrangement, dims [3]int) Box {
+	b := Box{Size: dims}
+	for i, start := range pad.start {
+		b.Start[i] = -start
+	}
+	return b
+}
+
+func (b Box) flipped(flips rearrangement) Box {
+	for i, step := range flips.step {
+		if step < 0 {
+			b.Start[i] = flips.dims[i] - b.Start[i] - b.Size[i]
+		}
+	}
+	return b
 }
 
 func (p Protocol) translation(dims [3]int, rng *rand.Rand) rearrangement {

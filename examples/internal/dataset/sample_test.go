@@ -260,3 +260,36 @@ func TestSampleOfFiles(t *testing.T) {
 	assert.Equal(t, tensor.Shape{1, 4, 8, 10, 6}, v.Image.Shape())
 	assert.InDeltaSlice(t, []float64{2.5, 1.9, 3}, v.Spacing[:], 1e-9)
 }
+
+// TestScanIsWhatWasNotPadded follows a volume of ones through crop, shift,
+// padding and flips: padding is where no one is, and Scan covers the rest.
+func TestScanIsWhatWasNotPadded(t *testing.T) {
+	p := Protocol{Crop: [3]int{7, 0, 5}, MinSize: [3]int{9, 0, 0}, Multiple: [3]int{4, 4, 4}, FlipProb: 0.5}
+	dims := [3]int{10, 6, 5}
+	ones := array[float32]{channels: 1, dims: dims, affine: identity, data: make([]float32, 300)}
+	for i := range ones.data {
+		ones.data[i] = 1
+	}
+	starts := map[[3]int]bool{}
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		image := rearrange(ones, p.crop(dims, rng))
+		pad := p.pad(image.dims)
+		box := scanIn(pad, image.dims)
+		image = rearrange(image, pad)
+		flips := p.flips(image.dims, rng)
+		box = box.flipped(flips)
+		image = rearrange(image, flips)
+		require.Equal(t, [3]int{12, 8, 8}, image.dims)
+		require.Equal(t, [3]int{7, 6, 5}, box.Size)
+		starts[box.Start] = true
+		for i, v := range image.data {
+			inside := true
+			for a, at := range image.voxel(i) {
+				inside = inside && at >= box.Start[a] && at < box.Start[a]+box.Size[a]
+			}
+			require.Equal(t, inside, v == 1, "seed %d, voxel %v of %v", seed, image.voxel(i), box)
+		}
+	}
+	assert.Len(t, starts, 4, "7 in 12 and 5 in 8 lie off the middle, so that flips of two axes move the box")
+}

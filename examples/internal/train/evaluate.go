@@ -7,7 +7,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/report"
 )
 
@@ -21,27 +20,27 @@ const (
 	allMeasures measureSet = true
 )
 
-// evaluate measures logits, float32 1×2×X×Y×Z, against the sample's label.
-// What has no value on this case stays undefined.
-func evaluate(s *dataset.Sample, logits *tensor.Dense, rule afl.PredictionRule, measures measureSet) (report.Case, error) {
-	c := report.Case{ID: s.ID, Values: report.NoValues()}
+// evaluate measures a case's logits, float32 1×2×X×Y×Z, against its label. What
+// has no value on this case stays undefined.
+func evaluate(id string, logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, measures measureSet) (report.Case, error) {
+	c := report.Case{ID: id, Values: report.NoValues()}
 	fail := func(err error) (report.Case, error) {
-		return report.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+		return report.Case{}, fmt.Errorf("train: case %s: %w", id, err)
 	}
 	set := func(m report.Measure, v float64) { c.Values[m] = report.Number(v) }
 
-	softDice, err := afl.SoftDice(logits, s.Label, true)
+	softDice, err := afl.SoftDice(logits, label, true)
 	if err != nil {
 		return fail(err)
 	}
-	softIoU, err := afl.SoftIoU(logits, s.Label, true)
+	softIoU, err := afl.SoftIoU(logits, label, true)
 	if err != nil {
 		return fail(err)
 	}
 	set(report.SoftDice, softDice)
 	set(report.SoftIoU, softIoU)
 
-	counts, err := afl.CountLogits(rule, logits, s.Label)
+	counts, err := afl.CountLogits(rule, logits, label)
 	if err != nil {
 		return fail(err)
 	}
@@ -63,11 +62,11 @@ func evaluate(s *dataset.Sample, logits *tensor.Dense, rule afl.PredictionRule, 
 	if err != nil {
 		return fail(err)
 	}
-	reference, err := afl.ClassMask(s.Label, 3, 0, 1)
+	reference, err := afl.ClassMask(label, 3, 0, 1)
 	if err != nil {
 		return fail(err)
 	}
-	distances, err := afl.NewSurfaceDistances(prediction, reference, s.Spacing[:])
+	distances, err := afl.NewSurfaceDistances(prediction, reference, spacing[:])
 	if err != nil {
 		return fail(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/report"
 )
 
@@ -26,11 +25,8 @@ func logitsOf(foreground []uint8, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(append([]int{1, 2}, shape...)...), tensor.WithBacking(values))
 }
 
-func sampleOf(label []uint8, spacing [3]float64, shape ...int) *dataset.Sample {
-	return &dataset.Sample{
-		ID: "case", Spacing: spacing,
-		Label: tensor.New(tensor.WithShape(append([]int{1}, shape...)...), tensor.WithBacking(label)),
-	}
+func labelOf(label []uint8, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(append([]int{1}, shape...)...), tensor.WithBacking(label))
 }
 
 func TestEvaluateCountsAndDistances(t *testing.T) {
@@ -38,7 +34,7 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 	label := []uint8{0, 1, 1, 0, 0, 0, 0, 1}
 	prediction := []uint8{0, 0, 1, 1, 0, 0, 0, 0}
 	for _, rule := range []afl.PredictionRule{afl.SigmoidChannel1, afl.Argmax} {
-		c, err := evaluate(sampleOf(label, [3]float64{2, 1, 1}, 8, 1, 1), logitsOf(prediction, 8, 1, 1), rule, allMeasures)
+		c, err := evaluate("case", logitsOf(prediction, 8, 1, 1), labelOf(label, 8, 1, 1), [3]float64{2, 1, 1}, rule, allMeasures)
 		require.NoError(t, err)
 		v := c.Values
 		assert.InDelta(t, 2.0/5, float64(v[report.Dice]), 1e-15)
@@ -63,7 +59,7 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 func TestEvaluateWithoutATumour(t *testing.T) {
 	none, some := make([]uint8, 8), []uint8{0, 0, 0, 1, 0, 0, 0, 0}
 	undefined := []report.Measure{report.Dice, report.IoU, report.Sensitivity}
-	c, err := evaluate(sampleOf(none, [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(none, 2, 2, 2), afl.SigmoidChannel1, allMeasures)
+	c, err := evaluate("case", logitsOf(none, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, allMeasures)
 	require.NoError(t, err)
 	for _, m := range append(undefined, report.Hausdorff95, report.SurfaceDistance) {
 		assert.False(t, c.Values[m].Defined(), m)
@@ -71,7 +67,7 @@ func TestEvaluateWithoutATumour(t *testing.T) {
 	assert.Equal(t, report.Number(1), c.Values[report.LesionF1])
 	assert.Equal(t, report.Number(1), c.Values[report.Specificity])
 
-	c, err = evaluate(sampleOf(none, [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(some, 2, 2, 2), afl.SigmoidChannel1, allMeasures)
+	c, err = evaluate("case", logitsOf(some, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, allMeasures)
 	require.NoError(t, err)
 	for _, m := range undefined {
 		assert.False(t, c.Values[m].Defined(), m)
@@ -83,7 +79,7 @@ func TestEvaluateWithoutATumour(t *testing.T) {
 }
 
 func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
-	c, err := evaluate(sampleOf(make([]uint8, 8), [3]float64{1, 1, 1}, 2, 2, 2), logitsOf(make([]uint8, 8), 2, 2, 2), afl.Argmax, overlapMeasures)
+	c, err := evaluate("case", logitsOf(make([]uint8, 8), 2, 2, 2), labelOf(make([]uint8, 8), 2, 2, 2), [3]float64{1, 1, 1}, afl.Argmax, overlapMeasures)
 	require.NoError(t, err)
 	for m := report.Hausdorff95; m < report.MeasureCount; m++ {
 		assert.False(t, c.Values[m].Defined(), m)

@@ -33,7 +33,8 @@ type trainer struct {
 	restored map[string]*tensor.Dense // a checkpoint's tensors, until restore takes them
 	clock    clock
 
-	logits, grad *tensor.Dense // reused from step to step while the size stays
+	logits, grad *tensor.Dense // of the network's output, reused while the size stays
+	scan         onScan
 }
 
 // divergence is the error of a number that is no longer finite.
@@ -172,19 +173,19 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if t.grad == nil || !t.grad.Shape().Eq(t.logits.Shape()) {
-		t.grad = tensor.New(tensor.Of(t.logits.Dtype()), tensor.WithShape(t.logits.Shape()...))
-	}
 	if bad, ok := nonFinite(t.logits); ok {
 		return 0, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
 	}
-	value, err := afl.GradInto(t.loss, t.logits, s.Label, t.grad)
+	t.scan.take(t.logits, s)
+	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
 	if err != nil {
 		return 0, fmt.Errorf("train: loss %s of case %s: %w", t.name, s.ID, err)
 	}
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return 0, &divergence{fmt.Sprintf("the training loss is %v", value)}
 	}
+	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
+	t.scan.give(t.grad)
 	gy, err := b.FromHost(t.grad, nn.Step)
 	if err != nil {
 		return 0, err
@@ -206,9 +207,7 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	if err != nil {
 		return nn.Var{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	if t.logits == nil || !t.logits.Shape().Eq(tensor.Shape(y.Shape())) {
-		t.logits = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...))
-	}
+	t.logits = reuse(t.logits, tensor.Float32, y.Shape()...)
 	return y, t.job.Backend.ToHost(y.Array(), t.logits)
 }
 
@@ -245,7 +244,8 @@ func (t *trainer) predict(s *dataset.Sample, measures measureSet) (report.Case, 
 	if bad, ok := nonFinite(t.logits); ok {
 		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
 	}
-	return evaluate(s, t.logits, t.rule, measures)
+	t.scan.take(t.logits, s)
+	return evaluate(s.ID, t.scan.logits, t.scan.label, s.Spacing, t.rule, measures)
 }
 
 // finish measures the best weights in full, from their file, and writes the
