@@ -164,7 +164,7 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 	code, out, errs := runProgram(p, "-data_dir", data, "-model_dir", dir, "-epochs", "1", "-max_cases", "2", "-loss", "dice")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "Data: "+data+", layout TrainImage.")
-	assert.Contains(t, out, "Cases: 2 for training, 1 for validation, 4 channels.")
+	assert.Contains(t, out, "Cases: 2 for training, 1 for validation; image channels: 4.")
 	assert.NotContains(t, out, "SYNTHETIC")
 
 	for _, name := range []string{"TrainImage/phantom_001_image.nii.gz", "TrainLabel/phantom_001_gt.nii.gz"} {
