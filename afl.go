@@ -1,8 +1,9 @@
 package afl
 
 import (
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Form is a reading of the Adaptive Focal Loss.

@@ -3,8 +3,9 @@ package afl
 import (
 	"math"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // CrossEntropy is the cross-entropy, by softmax

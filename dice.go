@@ -3,8 +3,9 @@ package afl
 import (
 	"math"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Dice is the Dice loss. For each sample and channel, or each channel of the

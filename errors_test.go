@@ -7,8 +7,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/x/afl"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 // foreignEngine is an engine that no backend knows.

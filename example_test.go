@@ -3,8 +3,9 @@ package afl_test
 import (
 	"fmt"
 
-	"github.com/x/afl"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 // The README's example: A-FL of one 2×2 image with a tumour of one pixel.

@@ -3,8 +3,9 @@ package afl
 import (
 	"math"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Focal is the focal loss (Lin et al., "Focal Loss for Dense Object Detection",

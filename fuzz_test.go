@@ -5,8 +5,9 @@ import (
 	"math"
 	"testing"
 
-	"github.com/x/afl"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 // FuzzLosses evaluates every loss on arbitrary shapes, labels and logits of any

@@ -12,9 +12,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl"
 	"github.com/x/afl/internal/golden"
-	"gorgonia.org/tensor"
 )
 
 // goldenCase is one entry of the index of the golden losses.

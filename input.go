@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"slices"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/plan"
-	"gorgonia.org/tensor"
 )
 
 // input is a checked call: the batch and the backend it lives on.

@@ -3,9 +3,10 @@ package afl
 import (
 	"fmt"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/internal/components"
 	"github.com/x/afl/internal/plan"
-	"gorgonia.org/tensor"
 )
 
 // Connectivity says which voxels belong to one component, by the number of

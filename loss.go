@@ -5,8 +5,9 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Loss is a segmentation loss. Its implementations here are plain values, safe

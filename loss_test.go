@@ -10,8 +10,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/x/afl"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 func floats(dt tensor.Dtype, shape []int, at func(i int) float64) *tensor.Dense {

@@ -6,8 +6,9 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // CountLogits decides the class of every voxel by the rule and counts it

@@ -3,8 +3,9 @@ package afl_test
 import (
 	"fmt"
 
-	"github.com/x/afl"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 func ExampleCountLogits() {

@@ -3,13 +3,12 @@ package afl
 import (
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
 )
 
 // checkReadable refuses tensors whose elements cannot be read in order from Go
@@ -221,52 +220,15 @@ func newSpatialMasks(prediction, target *tensor.Dense) (p, t *spatialMask, err e
 const chunkVoxels = 4096
 
 // forChunks splits every sample's voxels into chunks and hands them to
-// GOMAXPROCS goroutines, each with a body (and scratch memory) of its own. Of
-// several errors it returns the one of the earliest chunk, whatever the timing.
+// goroutines, each with a body (and scratch memory) of its own; see
+// [parallel.Try].
 func forChunks(samples, voxels int, newBody func() func(sample, from, n int) error) error {
 	perSample := (voxels + chunkVoxels - 1) / chunkVoxels
-	return forUnits(samples*perSample, func() func(unit int) error {
+	return parallel.Try(samples*perSample, func() func(unit int) error {
 		body := newBody()
 		return func(unit int) error {
 			from := unit % perSample * chunkVoxels
 			return body(unit/perSample, from, min(chunkVoxels, voxels-from))
 		}
 	})
-}
-
-// forUnits runs the function that newBody returns for every unit in [0, units)
-// on GOMAXPROCS goroutines; each calls newBody once.
-func forUnits(units int, newBody func() func(unit int) error) error {
-	var (
-		next   atomic.Int64
-		failed atomic.Bool
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		first  error
-		at     int
-	)
-	for range min(units, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			body := newBody()
-			// Units are handed out in order, so one that comes before a failed
-			// unit has been handed out already and still reports its own error.
-			for !failed.Load() {
-				unit := int(next.Add(1)) - 1
-				if unit >= units {
-					return
-				}
-				if err := body(unit); err != nil {
-					mu.Lock()
-					if first == nil || unit < at {
-						first, at = err, unit
-					}
-					mu.Unlock()
-					failed.Store(true)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return first
 }

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // PredictionRule says how logits become masks.

@@ -1,9 +1,10 @@
 package afl
 
 import (
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/plan"
-	"gorgonia.org/tensor"
 )
 
 // LabelStats are the statistics of a label that [AdaptiveFocal] builds on. The

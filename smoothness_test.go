@@ -9,9 +9,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl"
 	"github.com/x/afl/internal/golden"
-	"gorgonia.org/tensor"
 )
 
 func TestGoldenSmoothness(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"math"
 	"slices"
 
-	"github.com/x/afl/internal/plan"
 	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Interval is a confidence interval of a mean.

@@ -5,9 +5,11 @@ import (
 	"math"
 	"slices"
 
-	"github.com/x/afl/internal/edt"
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/edt"
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
 )
 
 // SurfaceDistances holds the distances between the surfaces of two masks, from
@@ -278,16 +280,15 @@ func newSurface(m *spatialMask) *surface {
 	slices, rows, columns := m.shape[0], m.shape[1], m.shape[2]
 	found := make([][]int, slices*rows)
 	border := make([]uint8, columns) // what lies outside the image
-	// A row at a time; the body cannot fail.
-	_ = forUnits(slices*rows, func() func(int) error {
+	parallel.Do(slices*rows, func() func(int) {
 		var list []int
-		return func(line int) error {
+		return func(line int) {
 			at := line * columns
 			row := m.voxel[at : at+columns]
 			start := len(list)
 			first := bytes.IndexByte(row, 1)
 			if first < 0 {
-				return nil
+				return
 			}
 			neighbour := func(inside bool, offset int) []uint8 {
 				if !inside {
@@ -313,7 +314,6 @@ func newSurface(m *spatialMask) *surface {
 				list = append(list, at+x)
 			}
 			found[line] = list[start:len(list):len(list)]
-			return nil
 		}
 	})
 	for _, list := range found {
@@ -333,8 +333,8 @@ func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDist
 	rows, columns := a.shape[1], a.shape[2]
 	plane := rows * columns
 	wanted := make([]bool, plane) // lines along the first axis that are read below
-	_ = forUnits(rows, func() func(int) error {
-		return func(y int) error {
+	parallel.Do(rows, func() func(int) {
+		return func(y int) {
 			line := wanted[y*columns : (y+1)*columns]
 			for at := y * columns; at < len(a.voxel); at += plane {
 				for x, v := range a.voxel[at : at+columns] {
@@ -343,7 +343,6 @@ func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDist
 					}
 				}
 			}
-			return nil
 		}
 	})
 	edt.Squared(squared, b.site, a.shape, spacing, wanted)
@@ -356,15 +355,14 @@ func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDist
 	slices.Sort(d.sorted)
 
 	far := make([]float64, a.shape[0]*rows) // the largest square of each row
-	_ = forUnits(len(far), func() func(int) error {
-		return func(line int) error {
+	parallel.Do(len(far), func() func(int) {
+		return func(line int) {
 			at := line * columns
 			for x, v := range a.voxel[at : at+columns] {
 				if v&^b.voxel[at+x] == 1 {
 					far[line] = max(far[line], squared[at+x])
 				}
 			}
-			return nil
 		}
 	})
 	return d, math.Sqrt(slices.Max(far))

@@ -3,8 +3,9 @@ package afl
 import (
 	"math"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Tversky is the Tversky loss (Salehi et al., 2017). For each sample and

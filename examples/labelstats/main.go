@@ -20,16 +20,17 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/atomicfile"
-	"github.com/x/afl/examples/internal/report"
-	"github.com/x/afl/examples/internal/volume"
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/atomicfile"
+	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/volume"
 )
 
 func main() {

@@ -9,12 +9,12 @@
 package cpu
 
 import (
-	"runtime"
 	"sync"
-	"sync/atomic"
 
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
 )
 
 // Backend is the CPU backend. Its zero value is ready for use.
@@ -50,51 +50,20 @@ func chunkAt(i, v int) chunk {
 		hi: min((j+1)*tiles/per*tileVoxels, v)}
 }
 
-// parallel calls work(i, s) for every i below n, each with scratch memory that
-// no other call uses at the time, and returns the error of the lowest i.
-func parallel(n int, work func(i int, s *scratch) error) error {
-	workers := min(runtime.GOMAXPROCS(0), n)
-	if workers <= 1 {
-		s := scratchPool.Get().(*scratch)
-		defer scratchPool.Put(s)
-		for i := range n {
-			if err := work(i, s); err != nil {
-				return err
-			}
+// units calls work(i, s) for every i below n, each with scratch memory that no
+// other call uses at the time, and returns the error of the lowest i.
+func units(n int, work func(i int, s *scratch) error) error {
+	var lent []*scratch
+	defer func() {
+		for _, s := range lent {
+			scratchPool.Put(s)
 		}
-		return nil
-	}
-	var (
-		next   atomic.Int64
-		wg     sync.WaitGroup
-		mu     sync.Mutex
-		failed = n
-		first  error
-	)
-	for range workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			s := scratchPool.Get().(*scratch)
-			defer scratchPool.Put(s)
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := work(i, s); err != nil {
-					mu.Lock()
-					if i < failed {
-						failed, first = i, err
-					}
-					mu.Unlock()
-					return
-				}
-			}
-		}()
-	}
-	wg.Wait()
-	return first
+	}()
+	return parallel.Try(n, func() func(int) error {
+		s := scratchPool.Get().(*scratch)
+		lent = append(lent, s)
+		return func(i int) error { return work(i, s) }
+	})
 }
 
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
@@ -133,7 +102,7 @@ func sumChunks(n, v, width int, work func(c chunk, acc []float64, s *scratch) er
 	*buf = grow(*buf, n*per*width)
 	acc := *buf
 	clear(acc)
-	err := parallel(n*per, func(i int, s *scratch) error {
+	err := units(n*per, func(i int, s *scratch) error {
 		return work(chunkAt(i, v), acc[i*width:(i+1)*width], s)
 	})
 	if err != nil {

@@ -1,8 +1,9 @@
 package cpu
 
 import (
-	"github.com/x/afl/internal/plan"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Reduce implements [plan.Backend].

@@ -38,7 +38,7 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 	// A task is a slab of planes of one mask; voxels keep their order within it.
 	slabs := min(b.Space[0], maxChunks)
 	part := make([]float64, 2*b.N*st.K*slabs)
-	err = parallel(b.N*st.K*slabs, func(i int, s *scratch) error {
+	err = units(b.N*st.K*slabs, func(i int, s *scratch) error {
 		slab, mask := i%slabs, i/slabs
 		lo, hi := slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs
 		return gradientPlanes(b, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
@@ -226,7 +226,7 @@ func step(at, size int) float64 {
 // to dst, which has N×V entries; ignored voxels get 0.
 func Magnitude(in *plan.Batch, dst []float64) error {
 	b := open(in)
-	return parallel(b.N*b.Space[0], func(i int, s *scratch) error {
+	return units(b.N*b.Space[0], func(i int, s *scratch) error {
 		n, x := i/b.Space[0], i%b.Space[0]
 		return gradientPlanes(b, n, 0, x, x+1, s, func(first int, magnitude []float64) {
 			copy(dst[n*b.V+first:], magnitude)

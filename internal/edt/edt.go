@@ -15,9 +15,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
-	"sync/atomic"
+
+	"github.com/x/afl/internal/parallel"
 )
 
 // block is the number of neighbouring lines that a strided sweep handles
@@ -63,7 +62,7 @@ func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, want
 		squares[i] = d * d
 	}
 	lines := slices * rows
-	parallel((lines+rowBatch-1)/rowBatch, func() func(int) {
+	parallel.Do((lines+rowBatch-1)/rowBatch, func() func(int) {
 		return func(unit int) {
 			for line := unit * rowBatch; line < min((unit+1)*rowBatch, lines); line++ {
 				at := line * columns
@@ -74,7 +73,7 @@ func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, want
 
 	blocks := (columns + block - 1) / block
 	if rows > 1 {
-		parallel(slices*blocks, func() func(int) {
+		parallel.Do(slices*blocks, func() func(int) {
 			e := newEnvelope(rows, spacing[1])
 			return func(unit int) {
 				slice, x := unit/blocks, unit%blocks*block
@@ -83,7 +82,7 @@ func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, want
 		})
 	}
 	if slices > 1 {
-		parallel(rows*blocks, func() func(int) {
+		parallel.Do(rows*blocks, func() func(int) {
 			e := newEnvelope(slices, spacing[0])
 			return func(unit int) {
 				x := unit % blocks * block
@@ -242,32 +241,4 @@ func anyOf(flags []bool) bool {
 		}
 	}
 	return false
-}
-
-// parallel runs the function that worker returns once for every unit in
-// [0, units). Each goroutine calls worker once, for scratch memory of its own.
-func parallel(units int, worker func() func(unit int)) {
-	workers := min(units, runtime.GOMAXPROCS(0))
-	if workers <= 1 {
-		body := worker()
-		for u := range units {
-			body(u)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			body := worker()
-			for {
-				u := int(next.Add(1)) - 1
-				if u >= units {
-					return
-				}
-				body(u)
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -6,9 +6,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/internal/golden"
-	"gorgonia.org/tensor"
 )
 
 func realSet(t *testing.T, name string) *Set {

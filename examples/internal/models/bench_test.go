@@ -4,11 +4,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/nn/portable"
-	"gorgonia.org/tensor"
 )
 
 // BenchmarkTrainingStep is one step of the UNet at its default widths: forward,

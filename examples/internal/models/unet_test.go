@@ -8,12 +8,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/weights"
-	"gorgonia.org/tensor"
 )
 
 func newBackend(t *testing.T, dtype nn.DType) nn.Backend {

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"log"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
-	"gorgonia.org/tensor"
 )
 
 // A single 1×1×1 convolution learns to double its input.

@@ -7,9 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
-	"gorgonia.org/tensor"
 )
 
 func open(t *testing.T, dtype nn.DType) nn.Backend {

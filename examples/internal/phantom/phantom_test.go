@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/volume"
 )

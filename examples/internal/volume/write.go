@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
+
 	"github.com/x/afl/examples/internal/atomicfile"
 )
 

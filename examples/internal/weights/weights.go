@@ -12,8 +12,9 @@ import (
 	"os"
 
 	"github.com/nlpodyssey/safetensors"
-	"github.com/x/afl/examples/internal/atomicfile"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/atomicfile"
 )
 
 // Save writes tensors (float32, float64 or int64, contiguous) and string

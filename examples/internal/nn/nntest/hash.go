@@ -5,8 +5,9 @@ import (
 	"math"
 	"strings"
 
-	"github.com/x/afl/examples/internal/nn"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
 )
 
 // HashValues returns the n values in [−1, 1) that a tensor's name and a seed

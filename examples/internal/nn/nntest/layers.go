@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/internal/golden"
 )

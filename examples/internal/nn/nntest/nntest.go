@@ -8,8 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/x/afl/examples/internal/nn"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
 )
 
 // Run tests a backend. open returns a new backend of a type, or nil if the

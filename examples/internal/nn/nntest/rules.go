@@ -9,8 +9,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"github.com/x/afl/examples/internal/nn"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
 )
 
 // host checks that values come back as they went in, in either precision.

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/nn/portable"
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
 )
 
 // BenchmarkConv3D times 3×3×3 convolutions at full resolution. Forward counts

@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/x/afl/examples/internal/nn"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
 )
 
 // FromHost implements nn.Backend.

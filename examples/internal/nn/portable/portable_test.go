@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/nn/portable"

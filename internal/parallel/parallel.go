@@ -1,0 +1,65 @@
+// Package parallel shares independent pieces of work among goroutines.
+package parallel
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Do runs every unit of [0, units) once, on at most GOMAXPROCS goroutines, which
+// take units in order. Each goroutine has a body of its own, with what scratch
+// memory it wants: newBody is called once for each, one call after the other,
+// before any unit runs.
+func Do(units int, newBody func() func(unit int)) {
+	workers := min(units, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		body := newBody()
+		for unit := range units {
+			body(unit)
+		}
+		return
+	}
+	bodies := make([]func(int), workers)
+	for i := range bodies {
+		bodies[i] = newBody()
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for _, body := range bodies {
+		wg.Go(func() {
+			for unit := int(next.Add(1)) - 1; unit < units; unit = int(next.Add(1)) - 1 {
+				body(unit)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Try is [Do] for work that can fail. Of several errors it returns the one of
+// the lowest unit, whatever the timing; units above it may not have run.
+func Try(units int, newBody func() func(unit int) error) error {
+	var (
+		mu     sync.Mutex
+		first  error
+		failed atomic.Int64 // the lowest unit that failed so far
+	)
+	failed.Store(int64(units))
+	Do(units, func() func(int) {
+		body := newBody()
+		return func(unit int) {
+			if int64(unit) > failed.Load() {
+				return
+			}
+			if err := body(unit); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				if int64(unit) < failed.Load() {
+					failed.Store(int64(unit))
+					first = err
+				}
+			}
+		}
+	})
+	return first
+}
