@@ -28,7 +28,7 @@ step all tests
 go test ./...
 
 step cases of the reference numbers
-go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' ./... | grep -E '_test\.go:[0-9]+: .*cases|^(FAIL|--- FAIL|panic)'
+go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' ./... | grep -E '\.go:[0-9]+: .*(cases|runs|layers|full set)|^(FAIL|--- FAIL|panic)'
 
 step tests without assembly
 go test -tags noasm ./examples/internal/nn/... ./examples/internal/models

@@ -42,7 +42,7 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	require.Positive(t, cases)
-	t.Logf("%d cases", cases)
+	t.Logf("%d network cases (each file in float64 and float32)", cases)
 }
 
 // loaded is a golden file's network with its hashed weights.

@@ -37,7 +37,7 @@ func TestTrainingRuns(t *testing.T) {
 		}
 	}
 	require.Positive(t, runs)
-	t.Logf("%d runs", runs)
+	t.Logf("%d training runs (float64 and float32)", runs)
 }
 
 func checkRun(t *testing.T, file *golden.File, dtype nn.DType) {

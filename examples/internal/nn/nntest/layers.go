@@ -73,7 +73,7 @@ func (s suite) layers(t *testing.T) {
 		s.EndStep()
 	}
 	require.Positive(t, done)
-	t.Logf("%d cases compared, %d left to the tests of other packages", done, left)
+	t.Logf("%d layer cases compared, %d left to the tests of other packages", done, left)
 }
 
 func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) {

@@ -4,7 +4,7 @@
 // Results have the same bits on every machine and for every number of
 // goroutines: sums are taken in a fixed order that depends on the shapes only,
 // and the vector kernels compute the same as their plain Go twins. The build tag
-// purego leaves the vector kernels out.
+// noasm leaves the vector kernels out.
 package portable
 
 import (
