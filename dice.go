@@ -257,6 +257,9 @@ func combine(p *plan.Plan, o *plan.Overlap, lambdaOverlap float64, nameOverlap s
 	if err := checkNumber(namePoint, lambdaPoint, math.Inf(1)); err != nil {
 		return nil, err
 	}
+	if lambdaOverlap == 0 && lambdaPoint == 0 {
+		return nil, plan.Refuse(nameOverlap+" and "+namePoint, "0 and 0", "at least one above 0")
+	}
 	o.Scale *= lambdaOverlap
 	p.Pointwise.Scale *= lambdaPoint
 	p.Overlap = o

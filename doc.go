@@ -5,11 +5,17 @@
 //
 // # A loss
 //
-// A loss is a plain struct whose fields are its options; a constructor fills in
-// the settings of the paper's comparison, and any field may be changed:
+// A loss is a plain struct whose fields are its options. Begin with its
+// constructor, which fills in the defaults, and change what you like; a literal
+// such as Dice{} has the zero value of every option, which is not its default
+// (no smoothing, and no background):
 //
 //	loss := afl.NewAdaptiveFocal()
+//	loss.Stats = afl.StatsPerSample
 //	value, grad, err := afl.Grad(loss, logits, target)
+//
+// The eight losses of the paper's comparison ([PaperNames]) default to the
+// settings it used.
 //
 // [Value] computes the value alone, [Grad] the gradient too, [GradInto] stores
 // it in a tensor of the caller's, after which a repeated call allocates nothing
@@ -36,9 +42,21 @@
 // comes after an un-reduced loss.
 //
 // Values and gradients come from the logits in stable form, never from clipped
-// probabilities: they are finite for every finite logit. Arithmetic is float64
-// whatever the type of the logits. Sums are made in a fixed order, so a result
+// probabilities: they are finite for every float32 logit that is finite, and
+// for float64 logits up to 1e300. Arithmetic is float64 whatever the type of the
+// logits. Sums are made in a fixed order, so a result
 // has the same bits for any number of threads.
+//
+// # Metrics
+//
+// [CountLogits] and [CountMasks] count true and false positives and negatives,
+// from which come Dice, IoU, sensitivity, specificity and precision
+// ([Confusion]). [Predict] makes masks of logits, [ClassMask] takes one class of
+// one sample out of them, and two such masks give [NewSurfaceDistances] (the
+// Hausdorff distance at any percentile, the average surface distance and the
+// surface Dice, in the units of the spacing) and [CompareLesions]. [TInterval],
+// [Wilcoxon] and [WilcoxonPaired] compare scores over cases. [SoftDice] and
+// [SoftIoU] are what the paper's code reports while it trains.
 //
 // # Errors
 //
@@ -48,6 +66,7 @@
 //
 // # Where the work runs
 //
-// The engine of the logits decides: Go memory runs on the CPU. All tensors of a
-// call live on one engine.
+// The engine of the logits decides. The standard engines of
+// gorgonia.org/tensor, which hold Go memory, run on the CPU; other engines are
+// refused. All tensors of a call live on one engine.
 package afl

@@ -102,6 +102,10 @@ func TestRefusals(t *testing.T) {
 			logits: logits, target: target, argument: "Reduction", got: "none"},
 		"lambda": {loss: func() afl.Loss { l := afl.NewDiceCE(); l.LambdaCE = math.NaN(); return l }(),
 			logits: logits, target: target, argument: "LambdaCE", got: "NaN"},
+		"Tversky of nothing": {loss: tversky(func(l *afl.Tversky) { l.Alpha, l.Beta = 0, 0 }), logits: logits, target: target,
+			argument: "Alpha and Beta", got: "0 and 0", want: "above 0"},
+		"compound of nothing": {loss: func() afl.Loss { l := afl.NewDiceFocal(); l.LambdaDice, l.LambdaFocal = 0, 0; return l }(),
+			logits: logits, target: target, argument: "LambdaDice and LambdaFocal", got: "0 and 0"},
 		"focal Tversky below 1": {loss: func() afl.Loss { l := afl.NewFocalTversky(); l.Gamma = 0.75; return l }(),
 			logits: logits, target: target, argument: "Gamma", got: "0.75", want: "at least 1"},
 	}

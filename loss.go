@@ -20,8 +20,9 @@ type Loss interface {
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
 
-// ArgumentError says which argument a call refused, what it was and what was
-// expected.
+// ArgumentError says which argument a call refused. Its fields, all strings, are
+// Argument (the argument or option, as in the API), Got (what it was) and Want
+// (what was expected).
 type ArgumentError = plan.ArgumentError
 
 // Value returns the loss as a number.

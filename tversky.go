@@ -52,6 +52,9 @@ func (l Tversky) plan(in *input) (*plan.Plan, error) {
 	if err := checkNumber("Beta", l.Beta, math.Inf(1)); err != nil {
 		return nil, err
 	}
+	if l.Alpha == 0 && l.Beta == 0 {
+		return nil, plan.Refuse("Alpha and Beta", "0 and 0", "at least one above 0: the loss would not depend on the errors")
+	}
 	o := &plan.Overlap{Kind: plan.Tversky, First: first, Alpha: l.Alpha, Beta: l.Beta, Weight: w}
 	return &plan.Plan{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }

@@ -49,7 +49,7 @@ func TestInterruptSignalAndResume(t *testing.T) {
 	require.ErrorAs(t, cmd.Wait(), &exit, out.String())
 	assert.Equal(t, 130, exit.ExitCode(), out.String())
 	assert.Contains(t, errs.String(), "Stopping after the running step")
-	assert.Contains(t, out.String(), "Resume with: brats -model_dir "+dir+" -resume")
+	assert.Contains(t, out.String(), "Resume with the flags: -model_dir "+dir+" -resume")
 	assert.FileExists(t, filepath.Join(dir, "afl", "checkpoint.safetensors"))
 
 	// A resumed run goes on from there; another signal stops it again.

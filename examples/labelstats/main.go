@@ -20,7 +20,6 @@ import (
 	"strconv"
 	"strings"
 
-	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
@@ -145,7 +144,8 @@ func summary(list []mask) string {
 		}
 		slices.Sort(values)
 		cells := []string{name}
-		for _, v := range []float64{values[0], stat.Quantile(0.5, stat.LinInterp, values, nil), values[len(values)-1]} {
+		n := len(values)
+		for _, v := range []float64{values[0], (values[(n-1)/2] + values[n/2]) / 2, values[n-1]} {
 			cells = append(cells, fmt.Sprintf("%.3g", v))
 		}
 		t.Rows = append(t.Rows, cells)

@@ -38,6 +38,7 @@ func TestRun(t *testing.T) {
 	var text bytes.Buffer
 	require.NoError(t, run(dir, out, &text))
 	assert.Contains(t, text.String(), "2 masks")
+	assert.Regexp(t, `γ_va, foreground share +\| +0 \| +0.25 \| +0.5 \|`, text.String())
 	rows, err := csv.NewReader(open(t, filepath.Join(out, "labelstats.csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 3)

@@ -113,13 +113,13 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	}
 	result, err := job.Run(ctx)
 	if errors.Is(err, train.ErrInterrupted) {
-		progress.Println(fmt.Sprintf("Resume with: %s -model_dir %s -resume", p.Name, o.modelDir))
+		progress.Println(fmt.Sprintf("Resume with the flags: -model_dir %s -resume", o.modelDir))
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	progress.Println("\n" + result.Tables())
+	progress.Println("\n" + result.Markdown())
 	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, loss.png, dice.png; best.safetensors and last.safetensors of each loss.", o.modelDir))
 	return nil
 }
@@ -136,6 +136,9 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 	case rec == nil:
 		return nil, o.noCheckpoints()
 	case !o.resume:
+		if o.noCheckpoints() == nil {
+			return nil, nil // it came to nothing: begin anew
+		}
 		return nil, usageErrorf("-model_dir: %s holds a run already; go on with it by -resume or name another folder", o.modelDir)
 	case rec.Program != p.Name:
 		return nil, usageErrorf("-resume: the run in %s is one of %s", filepath.Join(o.modelDir, recordName), rec.Program)

@@ -64,7 +64,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		{tinyBraTS(), "-crop 32,48,32", []string{
 			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of 16×16×16 (case phantom_001: 32×32×32).",
 			"Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.",
-			"Epoch: at most 2 training steps",
+			"Training steps per epoch: at most 2",
 		}},
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
@@ -119,14 +119,14 @@ func TestStopAndResume(t *testing.T) {
 	code, out, errs := run("afl  epoch 1/2", dir, settings...)
 	require.Equal(t, exitInterrupted, code, errs)
 	assert.Contains(t, out, "Stopped afl")
-	assert.Contains(t, out, "Resume with: picai -model_dir "+dir+" -resume\n")
+	assert.Contains(t, out, "Resume with the flags: -model_dir "+dir+" -resume\n")
 	assert.NotContains(t, filesOf(t, dir), "results.md")
 
 	// Flags that differ are refused by name, and nothing is touched.
 	before := filesOf(t, dir)
 	for flag, value := range map[string]string{
 		"epochs": "3", "loss": "afl", "size": "48,32,16", "seed": "5", "lr": "0.2", "momentum": "0.5", "weight_decay": "0",
-		"steps": "1", "max_cases": "1", "label_area": "true", "data_dir": "elsewhere", "phantom_train": "9",
+		"steps": "1", "max_cases": "1", "label_area": "true", "data_dir": "/elsewhere", "phantom_train": "9",
 	} {
 		code, _, errs := run(never, dir, "-resume", "-"+flag+"="+value)
 		assert.Equal(t, exitUsage, code, flag)

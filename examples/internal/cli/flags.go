@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,8 +53,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight;\nthere are "+inLines(afl.Names()))
-	f.Var(&o.model, "model", "`network`; there are "+inLines(models.Names()))
+	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
+	f.Var(&o.model, "model", "`network`: "+inLines(models.Names()))
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
@@ -93,6 +94,14 @@ func usage(w io.Writer, p Program, f *flag.FlagSet) {
 func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
+	}
+	if o.dataDir != "" {
+		// The run may be resumed from another folder.
+		absolute, err := filepath.Abs(o.dataDir)
+		if err != nil {
+			return err
+		}
+		o.dataDir = absolute
 	}
 	switch {
 	case o.modelDir == "":

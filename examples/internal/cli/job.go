@@ -97,26 +97,33 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		fact("Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.")
 	}
 	if o.steps > 0 {
-		fact("Epoch: at most %d training steps, on cases drawn anew for every epoch.", o.steps)
+		fact("Training steps per epoch: at most %d, on cases drawn anew for every epoch.", o.steps)
 	}
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
+	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed)
+	info := map[string]string{
+		"model": string(o.model), "in_channels": strconv.Itoa(channels),
+		"strides": stridesInWords(fit.config.Strides), "program": p.Name,
+	}
+	if o.dataDir == "" {
+		// What is passed on alone says it too.
+		title += " (synthetic phantom)"
+		info["data"] = "synthetic phantom"
+	}
 	return &train.Job{
 		Dir:   o.modelDir,
-		Title: fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed),
+		Title: title,
 		Facts: facts,
 
 		Source: source,
 		Train:  trainCases, Valid: validCases,
 
-		Losses:     o.loss,
-		NewNetwork: func() (nn.Network, error) { return models.New(string(o.model), backend, fit.config, o.seed) },
-		Backend:    backend,
-		WeightsInfo: map[string]string{
-			"model": string(o.model), "in_channels": strconv.Itoa(channels),
-			"strides": stridesInWords(fit.config.Strides), "program": p.Name,
-		},
+		Losses:      o.loss,
+		NewNetwork:  func() (nn.Network, error) { return models.New(string(o.model), backend, fit.config, o.seed) },
+		Backend:     backend,
+		WeightsInfo: info,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,

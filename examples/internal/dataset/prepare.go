@@ -119,6 +119,10 @@ func readImage(path string) (array[float32], error) {
 	return a, nil
 }
 
+// maxLabelValues is how many distinct values a label may hold. Tumour labels
+// hold a handful; an image that was taken for a label holds hundreds.
+const maxLabelValues = 64
+
 // readLabel reads a label and sets every voxel other than 0 to 1.
 func readLabel(path string) (array[uint8], error) {
 	v, err := read(path)
@@ -129,12 +133,21 @@ func readLabel(path string) (array[uint8], error) {
 		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels; expected 1", path, v.channels)
 	}
 	a := array[uint8]{channels: 1, dims: v.dims, affine: v.affine, data: make([]uint8, len(v.data))}
+	seen := map[float64]bool{}
 	for i, x := range v.data {
 		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
 			return array[uint8]{}, fmt.Errorf("%s: voxel %v is %v; labels must be the whole numbers 0, 1, 2, …", path, v.voxel(i), x)
 		}
-		if x != 0 {
-			a.data[i] = 1
+		if x == 0 {
+			continue
+		}
+		a.data[i] = 1
+		if i > 0 && x == v.data[i-1] {
+			continue // spares most look-ups: labels come in runs
+		}
+		seen[x] = true
+		if len(seen) > maxLabelValues {
+			return array[uint8]{}, fmt.Errorf("%s: more than %d distinct values, which is an image and not a label", path, maxLabelValues)
 		}
 	}
 	return a, nil

@@ -42,6 +42,19 @@ func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	assert.Equal(t, prep.image.affine, prep.label.affine)
 }
 
+func TestLoadRefusesAnImageAsLabel(t *testing.T) {
+	dir := t.TempDir()
+	c := Case{ID: "patient", Images: []string{filepath.Join(dir, "a.nii")}, Label: filepath.Join(dir, "l.nii")}
+	dims := [3]int{5, 5, 3}
+	writeVolume(t, c.Images[0], 1, dims, identity, func(i int) float64 { return float64(i) })
+	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 65) })
+	_, err := load(c)
+	require.NoError(t, err, "64 values and 0")
+	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 66) })
+	_, err = load(c)
+	assert.ErrorContains(t, err, "l.nii: more than 64 distinct values, which is an image and not a label")
+}
+
 func TestLoadMakesEveryLabelTumour(t *testing.T) {
 	dir := t.TempDir()
 	c := Case{ID: "x", Images: []string{filepath.Join(dir, "a.nii")}, Label: filepath.Join(dir, "l.nii")}

@@ -33,10 +33,11 @@ type curve struct {
 	points plotter.XYs
 }
 
-// WriteLossPNG draws the training loss against the epoch, one curve a loss,
+// WriteLossPNG draws the training loss of a run, which its title names, against
+// the epoch, one curve a loss,
 // each divided by its own first value: the losses' sizes differ by orders of
 // magnitude and are not comparable.
-func WriteLossPNG(path string, losses []LossResult) error {
+func WriteLossPNG(path, run string, losses []LossResult) error {
 	var curves []curve
 	for i, l := range losses {
 		c := curve{name: l.Title, colour: palette[i%len(palette)]}
@@ -45,13 +46,14 @@ func WriteLossPNG(path string, losses []LossResult) error {
 		}
 		curves = append(curves, c)
 	}
-	return writeCurves(path, "Training loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
+	return writeCurves(path, run+"\nTraining loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
 }
 
-// WriteDicePNG draws the validation Dice against the epoch, one colour a
+// WriteDicePNG draws the validation Dice of a run, which its title names,
+// against the epoch, one colour a
 // loss: solid for the foreground Dice of hard masks, dashed for the soft Dice
 // with the background included.
-func WriteDicePNG(path string, losses []LossResult) error {
+func WriteDicePNG(path, run string, losses []LossResult) error {
 	var curves []curve
 	for i, l := range losses {
 		hard := curve{name: l.Title + " foreground", colour: palette[i%len(palette)]}
@@ -62,7 +64,7 @@ func WriteDicePNG(path string, losses []LossResult) error {
 		}
 		curves = append(curves, hard, soft)
 	}
-	return writeCurves(path, "Validation Dice", "Dice", curves)
+	return writeCurves(path, run+"\nValidation Dice", "Dice", curves)
 }
 
 func (c *curve) add(epoch int, y Number) {

@@ -164,8 +164,8 @@ func TestCurvesDrawEachLossThatHasEpochs(t *testing.T) {
 	dir := t.TempDir()
 	run := sample()
 	loss, dice := filepath.Join(dir, "loss.png"), filepath.Join(dir, "dice.png")
-	require.NoError(t, WriteLossPNG(loss, run.Losses))
-	require.NoError(t, WriteDicePNG(dice, run.Losses))
+	require.NoError(t, WriteLossPNG(loss, run.Title, run.Losses))
+	require.NoError(t, WriteDicePNG(dice, run.Title, run.Losses))
 	for _, path := range []string{loss, dice} {
 		pixels := decodePNG(t, path)
 		// The legend's line alone has about 60 pixels, most blended with white.
@@ -198,9 +198,9 @@ func TestCurvesOfOneEpochAndOfNone(t *testing.T) {
 	dir := t.TempDir()
 	run := sample()
 	run.Losses[0].Epochs = run.Losses[0].Epochs[:1]
-	require.NoError(t, WriteDicePNG(filepath.Join(dir, "one.png"), run.Losses[:1]))
+	require.NoError(t, WriteDicePNG(filepath.Join(dir, "one.png"), run.Title, run.Losses[:1]))
 	assert.Greater(t, decodePNG(t, filepath.Join(dir, "one.png"))[palette[0]], 10)
-	require.NoError(t, WriteLossPNG(filepath.Join(dir, "none.png"), run.Losses[2:]))
+	require.NoError(t, WriteLossPNG(filepath.Join(dir, "none.png"), run.Title, run.Losses[2:]))
 	assert.NotEmpty(t, decodePNG(t, filepath.Join(dir, "none.png")))
 }
 

@@ -180,8 +180,8 @@ func (j *Job) writeResults(run *report.Run) error {
 	}{
 		{"epochs.csv", func(p string) error { return report.WriteEpochsCSV(p, run.Losses) }},
 		{"cases.csv", func(p string) error { return report.WriteCasesCSV(p, run.Losses) }},
-		{"loss.png", func(p string) error { return report.WriteLossPNG(p, run.Losses) }},
-		{"dice.png", func(p string) error { return report.WriteDicePNG(p, run.Losses) }},
+		{"loss.png", func(p string) error { return report.WriteLossPNG(p, run.Title, run.Losses) }},
+		{"dice.png", func(p string) error { return report.WriteDicePNG(p, run.Title, run.Losses) }},
 		{"results.md", run.WriteMarkdown},
 	} {
 		if err := f.write(filepath.Join(j.Dir, f.name)); err != nil {
