@@ -251,8 +251,7 @@ func (l AdaptiveFocal) share(st *plan.Stats, i int, count func(n int) float64) f
 	if all == 0 {
 		return 0
 	}
-	// The share of soft maps may leave [0,1] by rounding.
-	return max(0, min(class/all, 1))
+	return class / all
 }
 
 // smoothness returns the mean gradient magnitude of mask k as seen by sample i.

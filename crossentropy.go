@@ -21,7 +21,8 @@ import (
 //
 // [ReduceMean] of the softmax form with class indices divides by Σ w_y over the
 // voxels that are not ignored; with maps it divides by the number of voxels.
-// Without the background class 0 has weight 0. These are PyTorch's
+// Without the background class 0 has weight 0. Where Σ w_y is 0 although some
+// voxels count, the mean is 0. Other than that these are PyTorch's
 // CrossEntropyLoss and BCEWithLogitsLoss.
 type CrossEntropy struct {
 	Options

@@ -261,7 +261,9 @@ func combine(p *plan.Plan, o *plan.Overlap, lambdaOverlap float64, nameOverlap s
 		return nil, plan.Refuse(nameOverlap+" and "+namePoint, "0 and 0", "at least one above 0")
 	}
 	o.Scale *= lambdaOverlap
-	p.Pointwise.Scale *= lambdaPoint
+	if p.Pointwise.Scale *= lambdaPoint; lambdaPoint == 0 {
+		p.Pointwise.Scale = 0 // also where it was infinite, see plan.Pointwise
+	}
 	p.Overlap = o
 	return p, nil
 }

@@ -30,9 +30,9 @@
 //   - class indices, N×space or N×1×space, of any integer type, bool, or a float
 //     type that holds whole numbers. With C = 1 the index is 0 or 1;
 //   - one map per channel, N×C×space, of any of those types: one-hot, multi-hot
-//     or soft values in [0,1], used as they are. With C = 1 a map and indices
-//     look alike and mean the same; a float tensor is taken as a map there
-//     unless an ignore index is set.
+//     or soft values in [0,1], used as they are. With C = 1 a float tensor
+//     N×1×space is taken as such a map, unless an ignore index is set, and every
+//     other type as class indices.
 //
 // # What every loss has
 //
@@ -43,9 +43,10 @@
 //
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
-// for float64 logits up to 1e300. Arithmetic is float64 whatever the type of the
-// logits. Sums are made in a fixed order, so a result
-// has the same bits for any number of threads.
+// for float64 logits up to 1e300 (an element of an un-reduced loss too large for
+// the logits' type is stored as infinite). Arithmetic is float64 whatever the
+// type of the logits. Sums are made in a fixed order, so a result has the same
+// bits for any number of threads.
 //
 // # Metrics
 //

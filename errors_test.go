@@ -38,6 +38,8 @@ func TestRefusals(t *testing.T) {
 	f32 := func(shape ...int) *tensor.Dense {
 		return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
 	}
+	shared := f32(shape...)
+	head := tensor.New(tensor.WithShape(perVoxel(shape)...), tensor.WithBacking(shared.Data().([]float32)[:40]))
 	halfLabel := floats(tensor.Float32, perVoxel(shape), func(int) float64 { return 0.5 })
 	soft := func(v float64) *tensor.Dense { return floats(tensor.Float32, shape, func(int) float64 { return v }) }
 	weight := func(v float64) afl.EvalOption {
@@ -78,6 +80,14 @@ func TestRefusals(t *testing.T) {
 		"grad of other shape":    {logits: logits, target: target, grad: f32(2, 3, 5, 4), argument: "shape of grad", got: "(2, 3, 5, 4)", want: "(2, 3, 4, 5)"},
 		"grad of other type":     {logits: logits, target: target, grad: randomLogits(tensor.Float64, shape, 1), argument: "type of grad", got: "float64"},
 		"grad is logits":         {logits: logits, target: target, grad: logits, argument: "grad", got: "in the memory of logits"},
+		"grad is upstream": {loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone }), logits: logits, target: target, grad: shared,
+			opts: []afl.EvalOption{afl.WithUpstream(shared)}, argument: "grad", got: "in the memory of upstream"},
+		"grad is voxel weight": {logits: logits, target: target, grad: shared, opts: []afl.EvalOption{afl.WithVoxelWeight(head)},
+			argument: "grad", got: "in the memory of voxel weight"},
+		"grad is target": {logits: logits, target: shared, grad: shared, argument: "grad", got: "in the memory of target"},
+		"nil option":     {logits: logits, target: target, opts: []afl.EvalOption{nil}, argument: "opts[0]", got: "nil", want: "an EvalOption"},
+		"no samples": {logits: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(0, 3, 4, 5)), target: target,
+			argument: "shape of logits", got: "(0, 3, 4, 5)", want: "no axis of size 0"},
 		"voxel weight shape":     {logits: logits, target: target, opts: []afl.EvalOption{afl.WithVoxelWeight(f32(2, 5, 4))}, argument: "shape of voxel weight", got: "(2, 5, 4)"},
 		"voxel weight negative":  {logits: logits, target: target, opts: []afl.EvalOption{weight(-1)}, argument: "voxel weight at sample 0, voxel 0", got: "-1"},
 		"voxel weight NaN":       {logits: logits, target: target, opts: []afl.EvalOption{weight(math.NaN())}, argument: "voxel weight at sample 0, voxel 0", got: "NaN"},
@@ -85,7 +95,7 @@ func TestRefusals(t *testing.T) {
 		"upstream shape":         {loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone }), logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(f32(2, 1, 4, 5))}, argument: "shape of upstream", got: "(2, 1, 4, 5)"},
 		"negative gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = -1 }), logits: logits, target: target, argument: "Gamma", got: "-1", want: "at least 0"},
 		"infinite gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = math.Inf(1) }), logits: logits, target: target, argument: "Gamma", got: "+Inf"},
-		"alpha above 1":          {loss: focal(func(l *afl.Focal) { l.Alpha = []float64{1.2} }), logits: logits, target: target, argument: "Alpha", got: "1.2", want: "from 0 to 1"},
+		"alpha above 1":          {loss: focal(func(l *afl.Focal) { l.Alpha = []float64{1.2} }), logits: logits, target: target, argument: "Alpha[0]", got: "1.2", want: "from 0 to 1"},
 		"weight of wrong length": {loss: focal(func(l *afl.Focal) { l.Weight = []float64{1, 2} }), logits: logits, target: target, argument: "length of Weight", got: "2", want: "1 or 3"},
 		"negative weight":        {loss: focal(func(l *afl.Focal) { l.Weight = []float64{1, -2, 1} }), logits: logits, target: target, argument: "Weight[1]", got: "-2"},
 		"identity focal":         {loss: focal(func(l *afl.Focal) { l.Activation = afl.Identity }), logits: logits, target: target, argument: "Activation", got: "identity"},

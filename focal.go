@@ -2,6 +2,7 @@ package afl
 
 import (
 	"math"
+	"strconv"
 
 	"gorgonia.org/tensor"
 
@@ -93,8 +94,8 @@ func (l Focal) applyAlpha(in *input, p *plan.Pointwise, first int) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range alpha {
-		if err := checkNumber("Alpha", a, 1); err != nil {
+	for i, a := range l.Alpha {
+		if err := checkNumber("Alpha["+strconv.Itoa(i)+"]", a, 1); err != nil {
 			return err
 		}
 	}

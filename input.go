@@ -84,14 +84,14 @@ func checkLogits(logits *tensor.Dense) (plan.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(logits.Shape(), 0) {
+		return nil, plan.Refuse("shape of logits", logits.Shape(), "no axis of size 0")
+	}
 	if err := checkLayout("logits", logits, tensor.Float32, tensor.Float64); err != nil {
 		return nil, err
 	}
 	if d := logits.Dims(); d != 4 && d != 5 {
 		return nil, plan.Refuse("shape of logits", logits.Shape(), "N×C×H×W or N×C×X×Y×Z")
-	}
-	if product(logits.Shape()) == 0 {
-		return nil, plan.Refuse("shape of logits", logits.Shape(), "no axis of size 0")
 	}
 	return backend, nil
 }
@@ -177,18 +177,20 @@ func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarise 
 	return t, nil
 }
 
-func (in *input) checkGrad(grad *tensor.Dense) error {
+func (in *input) checkGrad(grad, upstream *tensor.Dense) error {
 	if err := in.checkTensor("grad", grad, in.batch.Logits.Dtype()); err != nil {
 		return err
 	}
 	if !slices.Equal(grad.Shape(), in.batch.Logits.Shape()) {
 		return plan.Refuse("shape of grad", grad.Shape(), "that of the logits, %v", in.batch.Logits.Shape())
 	}
-	if overlaps(grad, in.batch.Logits) {
-		return plan.Refuse("grad", "in the memory of logits", "memory of its own")
-	}
-	if overlaps(grad, in.batch.Target.Tensor) {
-		return plan.Refuse("grad", "in the memory of target", "memory of its own")
+	for _, other := range []struct {
+		name string
+		t    *tensor.Dense
+	}{{"logits", in.batch.Logits}, {"target", in.batch.Target.Tensor}, {"voxel weight", in.batch.VoxelWeight}, {"upstream", upstream}} {
+		if other.t != nil && overlaps(grad, other.t) {
+			return plan.Refuse("grad", "in the memory of "+other.name, "memory of its own")
+		}
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ import (
 type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
 	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
-	// the logits' shape, type and engine and shares no memory with logits or
-	// target.
+	// the logits' shape, type and engine and shares no memory with the other
+	// arguments.
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
 
@@ -37,7 +37,7 @@ func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *t
 	if err != nil {
 		return 0, nil, err
 	}
-	grad, err := backend.NewTensor(logits.Dtype(), logits.Shape()...)
+	grad, err := backend.NewTensor(logits, logits.Shape()...)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -82,8 +82,10 @@ type evalConfig struct {
 // WithVoxelWeight multiplies every voxel's part in the loss by its entry of w,
 // which is N×space or N×1×space, float32 or float64, finite and not negative:
 // the elements of the pointwise losses, and the summands p·t, p and t of the
-// overlap losses. Denominators of a mean are not changed by it (they are by an
-// ignore index). A voxel of weight 0 is not read at all.
+// overlap losses. Denominators of a mean are not changed by it, nor are the
+// statistics of A-FL, in which every voxel counts; to leave voxels out
+// altogether set an ignore index. The logits of a voxel of weight 0 are not
+// read.
 func WithVoxelWeight(w *tensor.Dense) EvalOption {
 	return func(c *evalConfig) { c.voxelWeight = w }
 }
@@ -265,7 +267,10 @@ func groupShape(o *plan.Overlap, g *plan.Groups, spatial int) []int {
 // eval evaluates a loss that is a plan.
 func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
 	var cfg evalConfig
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return nil, plan.Refuse("opts["+strconv.Itoa(i)+"]", "nil", "an EvalOption")
+		}
 		o(&cfg)
 	}
 	options := l.options()
@@ -275,7 +280,7 @@ func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*te
 		return nil, err
 	}
 	if grad != nil {
-		if err := in.checkGrad(grad); err != nil {
+		if err := in.checkGrad(grad, cfg.upstream); err != nil {
 			return nil, err
 		}
 	}
@@ -339,11 +344,10 @@ func (in *input) evalElements(p *plan.Plan, grad, upstream *tensor.Dense) (*tens
 	if !p.Pointwise.PerVoxel {
 		shape = append([]int{n, c - p.Pointwise.First}, in.spatial...)
 	}
-	dt := in.batch.Logits.Dtype()
-	if err := in.checkUpstream(upstream, dt, shape); err != nil {
+	if err := in.checkUpstream(upstream, in.batch.Logits.Dtype(), shape); err != nil {
 		return nil, err
 	}
-	elements, err := in.backend.NewTensor(dt, shape...)
+	elements, err := in.backend.NewTensor(in.batch.Logits, shape...)
 	if err != nil {
 		return nil, err
 	}

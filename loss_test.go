@@ -220,20 +220,7 @@ func TestGradient(t *testing.T) {
 				shape = slices.Clone(shape)
 				shape[1] = c
 				for _, o := range sharedOptions(v, c) {
-					target := randomLabels(shape, max(c, 2), 7)
-					switch o.target {
-					case "ignored":
-						for i, y := 0, target.Data().([]uint8); i < len(y); i += 4 {
-							y[i] = 255
-						}
-					case "soft":
-						target = softMaps(shape, 8)
-					}
-					var opts []afl.EvalOption
-					if o.voxelWeight {
-						r := rand.New(rand.NewPCG(9, 9))
-						opts = append(opts, afl.WithVoxelWeight(floats(tensor.Float32, perVoxel(shape), func(i int) float64 { return float64(i%3) * r.Float64() })))
-					}
+					target, opts, _ := o.arguments(shape)
 					name := fmt.Sprintf("%s/C=%d/%dD/%s", v.name, c, 2+s, o.name)
 					checks++
 					if !gradientCheck(t, name, setOptions(v.loss, o.set), shape, target, opts) {
@@ -268,6 +255,28 @@ type sharedOption struct {
 	set         func(*afl.Options)
 }
 
+// arguments returns a target and the optional arguments that go with the option.
+func (o sharedOption) arguments(shape []int) (target *tensor.Dense, opts []afl.EvalOption, weight *tensor.Dense) {
+	target = randomLabels(shape, max(shape[1], 2), 7)
+	switch o.target {
+	case "ignored":
+		// More of them in the first sample than in the others.
+		for i, y := 0, target.Data().([]uint8); i < len(y); i++ {
+			if i%4 == 0 || i < len(y)/5 {
+				y[i] = 255
+			}
+		}
+	case "soft":
+		target = softMaps(shape, 8)
+	}
+	if o.voxelWeight {
+		r := rand.New(rand.NewPCG(9, 9))
+		weight = floats(tensor.Float32, perVoxel(shape), func(i int) float64 { return float64(i%3) * r.Float64() })
+		opts = append(opts, afl.WithVoxelWeight(weight))
+	}
+	return target, opts, weight
+}
+
 func sharedOptions(v variant, c int) []sharedOption {
 	none := func(*afl.Options) {}
 	out := []sharedOption{
@@ -276,6 +285,13 @@ func sharedOptions(v variant, c int) []sharedOption {
 		{name: "spatial-mean-sum", set: func(o *afl.Options) { o.Reduction = afl.ReduceSpatialMeanSum }},
 		{name: "weight", set: func(o *afl.Options) { o.Weight = []float64{0.3, 1.9, 0.7, 1.2}[:c] }},
 		{name: "no-background", set: func(o *afl.Options) { o.IncludeBackground = false }},
+		{name: "weight-no-background", set: func(o *afl.Options) {
+			o.IncludeBackground = false
+			o.Weight = []float64{0.3, 1.9, 0.7, 1.2}[:c]
+			if _, ok := v.loss.(afl.DiceCE); !ok && c > 1 {
+				o.Weight = o.Weight[1:] // DiceCE alone takes those of all channels
+			}
+		}},
 		{name: "ignore", target: "ignored", set: func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }},
 		{name: "soft", target: "soft", set: none},
 		{name: "voxel-weight", voxelWeight: true, set: none},
@@ -333,7 +349,7 @@ func TestUpstream(t *testing.T) {
 			continue
 		}
 		for _, c := range v.channels {
-			shape := []int{2, c, 3, 5, 2}
+			shape := []int{2, c, 9, 11, 4} // two tiles a sample
 			logits, target := randomLogits(tensor.Float64, shape, 1), randomLabels(shape, max(c, 2), 1)
 			none := setOptions(v.loss, func(o *afl.Options) { o.Reduction = afl.ReduceNone })
 			value, err := none.Eval(logits, target, nil)
@@ -375,6 +391,114 @@ func TestUpstream(t *testing.T) {
 			}
 			assert.InDelta(t, sum, total, 1e-12*math.Max(1, math.Abs(sum)), v.name)
 		}
+	}
+}
+
+// TestDiceFocalElements: without reduction each Dice group is added to all the
+// focal elements of its channel.
+func TestDiceFocalElements(t *testing.T) {
+	shape := []int{2, 3, 5, 7, 9}
+	const v = 5 * 7 * 9
+	logits, target := randomLogits(tensor.Float64, shape, 1), randomLabels(shape, 3, 1)
+	for _, batch := range []bool{false, true} {
+		for _, background := range []bool{false, true} {
+			l := afl.NewDiceFocal()
+			l.Reduction, l.Batch, l.IncludeBackground, l.LambdaDice, l.LambdaFocal = afl.ReduceNone, batch, background, 0.3, 1.7
+			focal := afl.NewFocal()
+			focal.Options = l.Options
+			got, err := l.Eval(logits, target, nil)
+			require.NoError(t, err)
+			groups, err := l.Dice.Eval(logits, target, nil)
+			require.NoError(t, err)
+			elements, err := focal.Eval(logits, target, nil)
+			require.NoError(t, err)
+			kept := groups.Shape().TotalSize() / map[bool]int{false: 2, true: 1}[batch]
+			require.Equal(t, []int{2, kept, 5, 7, 9}, []int(got.Shape()))
+			for i, e := range numbers(t, elements) {
+				group := i / v
+				if batch {
+					group %= kept
+				}
+				require.InDelta(t, 0.3*numbers(t, groups)[group]+1.7*e, numbers(t, got)[i], 1e-13, "batch %v, background %v, element %d", batch, background, i)
+			}
+		}
+	}
+}
+
+// TestBoolTargets: a bool mask means what the same mask of bytes means.
+func TestBoolTargets(t *testing.T) {
+	shape := []int{1, 2, 5, 7}
+	logits, labels := randomLogits(tensor.Float64, shape, 1), randomLabels(shape, 2, 1)
+	mask := make([]bool, 35)
+	for i, y := range labels.Data().([]uint8) {
+		mask[i] = y == 1
+	}
+	target := tensor.New(tensor.WithShape(1, 5, 7), tensor.WithBacking(mask))
+	for _, ignore := range []afl.IgnoreIndex{{}, afl.Ignore(0), afl.Ignore(1), afl.Ignore(255)} {
+		for _, v := range variants() {
+			if !slices.Contains(v.channels, 2) {
+				continue
+			}
+			l := setOptions(v.loss, func(o *afl.Options) { o.IgnoreIndex = ignore })
+			want, wantGrad, err := afl.Grad(l, logits, labels)
+			require.NoError(t, err)
+			got, grad, err := afl.Grad(l, logits, target)
+			require.NoError(t, err)
+			require.Equal(t, math.Float64bits(want), math.Float64bits(got), "%s ignoring %v", v.name, ignore)
+			require.Equal(t, wantGrad.Data(), grad.Data(), "%s ignoring %v", v.name, ignore)
+		}
+	}
+}
+
+// TestWideLabels: labels that do not fit an int64 are neither the ignored −1 nor
+// a class, and foreground where labels are binarised.
+func TestWideLabels(t *testing.T) {
+	logits := randomLogits(tensor.Float64, []int{1, 2, 1, 2}, 1)
+	wide := tensor.New(tensor.WithShape(1, 1, 2), tensor.WithBacking([]uint64{0, math.MaxUint64}))
+	ce := afl.NewCrossEntropy()
+	ce.IgnoreIndex = afl.Ignore(-1)
+	_, err := afl.Value(ce, logits, wide)
+	assert.ErrorContains(t, err, "voxel 1 is 18446744073709551615")
+	want, err := afl.Value(afl.NewAdaptiveFocal(), logits, bytes([]int{1, 1, 2}, func(i int) uint8 { return uint8(i) }))
+	require.NoError(t, err)
+	got, err := afl.Value(afl.NewAdaptiveFocal(), logits, wide)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	_, err = afl.Value(afl.NewAdaptiveFocal(), logits, tensor.New(tensor.WithShape(1, 1, 2), tensor.WithBacking([]float64{0, math.Inf(1)})))
+	assert.ErrorContains(t, err, "voxel 1 is +Inf")
+}
+
+// TestZeroWeights: where no label has a weight the cross-entropy is 0.
+func TestZeroWeights(t *testing.T) {
+	shape := []int{1, 3, 4, 5}
+	logits, labels := randomLogits(tensor.Float64, shape, 1), bytes([]int{1, 4, 5}, func(int) uint8 { return 0 })
+	ce := afl.NewCrossEntropy()
+	ce.IncludeBackground = false
+	value, grad, err := afl.Grad(ce, logits, labels)
+	require.NoError(t, err)
+	assert.Zero(t, value)
+	for _, g := range numbers(t, grad) {
+		assert.Zero(t, g)
+	}
+}
+
+// TestSoftMapSlack: values a rounding error outside [0,1] are read as 0 and 1.
+func TestSoftMapSlack(t *testing.T) {
+	shape := []int{1, 2, 3, 4}
+	logits := randomLogits(tensor.Float64, shape, 1)
+	maps := func(slack float64) *tensor.Dense {
+		return floats(tensor.Float64, shape, func(i int) float64 { return float64(i%2)*(1+2*slack) - slack })
+	}
+	for _, name := range []string{"ce", "fl", "dice", "generalized-dice"} {
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		want, err := afl.Value(l, logits, maps(0))
+		require.NoError(t, err)
+		got, err := afl.Value(l, logits, maps(5e-6))
+		require.NoError(t, err)
+		assert.Equal(t, want, got, name)
+		_, err = afl.Value(l, logits, maps(5e-5))
+		assert.ErrorContains(t, err, "want a value in [0,1]", name)
 	}
 }
 
@@ -570,6 +694,45 @@ func TestHostileLogits(t *testing.T) {
 				require.False(t, math.IsNaN(value) || math.IsInf(value, 0), "%s, %s mask: value %v", vr.name, name, value)
 				for i, g := range numbers(t, grad) {
 					require.False(t, math.IsNaN(g) || math.IsInf(g, 0), "%s, %s mask: gradient %d is %v", vr.name, name, i, g)
+				}
+			}
+		}
+	}
+}
+
+// TestWithoutSmoothing: overlap losses without smoothing terms are finite for
+// empty masks and probabilities down to 0, through all subnormal sums.
+func TestWithoutSmoothing(t *testing.T) {
+	for _, v := range variants() {
+		var l afl.Loss
+		switch x := v.loss.(type) {
+		case afl.Dice:
+			x.SmoothNr, x.SmoothDr = 0, 0
+			l = x
+		case afl.GeneralizedDice:
+			x.SmoothNr, x.SmoothDr = 0, 0
+			l = x
+		case afl.Tversky:
+			x.SmoothNr, x.SmoothDr = 0, 0
+			l = x
+		case afl.FocalTversky:
+			x.SmoothNr, x.SmoothDr = 0, 0
+			l = x
+		default:
+			continue
+		}
+		if takesProbabilities(l) {
+			continue
+		}
+		for _, label := range []uint8{0, 1} {
+			for x := 0.0; x > -800; x -= 0.5 {
+				for _, c := range []int{1, 2} {
+					logits := floats(tensor.Float64, []int{1, c, 2, 3}, func(i int) float64 { return x * float64(1-2*(i/6)) })
+					value, grad, err := afl.Grad(l, logits, bytes([]int{1, 2, 3}, func(int) uint8 { return label }))
+					require.NoError(t, err)
+					for _, g := range append(numbers(t, grad), value) {
+						require.False(t, math.IsNaN(g) || math.IsInf(g, 0), "%s, label %d, logits %v, C=%d: %v", v.name, label, x, c, g)
+					}
 				}
 			}
 		}

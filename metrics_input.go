@@ -20,6 +20,9 @@ func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if !t.IsNativelyAccessible() {
 		return plan.Refuse("memory of "+name, "not accessible from Go", "Go memory (copy the tensor from the device)")
 	}
+	if t.Dims() == 0 {
+		return plan.Refuse("shape of "+name, "that of a scalar or of no tensor at all", "at least one axis")
+	}
 	if slices.Contains(t.Shape(), 0) {
 		return plan.Refuse("shape of "+name, t.Shape(), "no axis of size 0")
 	}

@@ -1,6 +1,8 @@
 package afl
 
 import (
+	"slices"
+
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
@@ -75,6 +77,9 @@ func labelInput(label *tensor.Dense) (*input, error) {
 	if err != nil {
 		return nil, err
 	}
+	if slices.Contains(label.Shape(), 0) {
+		return nil, plan.Refuse("shape of label", label.Shape(), "no axis of size 0")
+	}
 	if err := checkLayout("label", label, labelTypes...); err != nil {
 		return nil, err
 	}
@@ -82,9 +87,6 @@ func labelInput(label *tensor.Dense) (*input, error) {
 		return nil, plan.Refuse("shape of label", label.Shape(), "H×W or X×Y×Z")
 	}
 	spatial := label.Shape()
-	if product(spatial) == 0 {
-		return nil, plan.Refuse("shape of label", spatial, "no axis of size 0")
-	}
 	in := &input{backend: backend, spatial: spatial}
 	in.batch = plan.Batch{N: 1, C: 1, V: product(spatial), Space: space3(spatial),
 		Target: plan.Target{Tensor: label, Argument: "label", Binarise: true}}

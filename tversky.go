@@ -61,7 +61,8 @@ func (l Tversky) plan(in *input) (*plan.Plan, error) {
 
 // FocalTversky is the Tversky loss of each group raised to the power Gamma,
 // f^γ, before the class weights and the reduction. (Abraham and Khan, 2019,
-// write the exponent as 1/γ.)
+// write the exponent as 1/γ.) Where SmoothNr above SmoothDr makes f negative, a
+// γ other than 1 takes it as 0.
 type FocalTversky struct {
 	Tversky
 	// Gamma is the exponent, at least 1, default 4/3.

@@ -23,8 +23,8 @@ type Backend struct{}
 var _ plan.Backend = Backend{}
 
 // NewTensor implements [plan.Backend].
-func (Backend) NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
-	return tensor.New(tensor.Of(dt), tensor.WithShape(shape...)), nil
+func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
+	return tensor.New(tensor.Of(like.Dtype()), tensor.WithShape(shape...), tensor.WithEngine(like.Engine())), nil
 }
 
 const (

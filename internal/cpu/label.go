@@ -64,12 +64,7 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 	case []uint:
 		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
 	case []bool:
-		for i := range dst[:hi-lo] {
-			dst[i] = 0
-			if y[at+i] {
-				dst[i] = 1
-			}
-		}
+		classBools(&b.Target, y[at:], dst[:hi-lo])
 	case []float32:
 		bad = classFloats(&b.Target, limit, y[at:], dst[:hi-lo])
 	case []float64:
@@ -91,18 +86,32 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 func classInts[T integer](t *plan.Target, limit int64, src []T, dst []int32) (bad int) {
 	for i := range dst {
 		y := int64(src[i])
+		wrapped := y < 0 && src[i] > 0 // a uint64 above the int64s
 		switch {
-		case t.HasIgnore && y == t.Ignore:
+		case t.HasIgnore && y == t.Ignore && !wrapped:
 			dst[i] = ignored
 		case y >= 0 && y < limit:
 			dst[i] = int32(y)
-		case t.Binarise && (y > 0 || src[i] > 0): // a uint64 may wrap to below 0
+		case t.Binarise && (y > 0 || wrapped):
 			dst[i] = 1
 		default:
 			return i
 		}
 	}
 	return -1
+}
+
+func classBools(t *plan.Target, src []bool, dst []int32) {
+	for i := range dst {
+		y := int64(0)
+		if src[i] {
+			y = 1
+		}
+		dst[i] = int32(y)
+		if t.HasIgnore && y == t.Ignore {
+			dst[i] = ignored
+		}
+	}
 }
 
 func classFloats[T float32 | float64](t *plan.Target, limit int64, src []T, dst []int32) (bad int) {
@@ -125,7 +134,7 @@ func classFloats[T float32 | float64](t *plan.Target, limit int64, src []T, dst 
 }
 
 // mapSlack is how far a soft map may stray from [0,1]: interpolation in float32
-// leaves such values.
+// leaves such values. They are read as 0 and 1.
 const mapSlack = 1e-5
 
 // maps reads voxels [lo,hi) of channel c of sample n of a dense target.
@@ -139,6 +148,7 @@ func maps(b *batch, n, c, lo, hi int, dst []float64) error {
 			return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", channel "+strconv.Itoa(c)+", voxel "+strconv.Itoa(lo+i),
 				v, "a value in [0,1]")
 		}
+		dst[i] = max(0, min(v, 1))
 	}
 	return nil
 }

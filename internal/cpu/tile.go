@@ -195,27 +195,6 @@ func softmaxVoxel(x, e, rest []float64) (z float64, top int, largest float64) {
 	return z, top, largest
 }
 
-// logRest returns the logarithm of the sum of all softmax numerators but the
-// top one's, which may have underflowed.
-func logRest(x []float64, top int, largest, rest float64) float64 {
-	if rest > 1e-290 || len(x) == 1 {
-		return math.Log(rest)
-	}
-	second := math.Inf(-1)
-	for c, v := range x {
-		if c != top {
-			second = max(second, v)
-		}
-	}
-	sum := 0.0
-	for c, v := range x {
-		if c != top {
-			sum += math.Exp(v - second)
-		}
-	}
-	return second - largest + math.Log(sum)
-}
-
 func (t *tile) pointwiseSoftmax(w *plan.Pointwise, n int, wantElements, wantGrad bool) float64 {
 	from := w.SoftmaxFrom
 	width := t.c - from
@@ -230,10 +209,6 @@ func (t *tile) pointwiseSoftmax(w *plan.Pointwise, n int, wantElements, wantGrad
 		}
 		z, top, largest := softmaxVoxel(x, e, rest)
 		logZ := math.Log1p(rest[top])
-		var logTop float64 // log(1−p) of the top channel, where it is needed
-		if w.Gamma[n*t.c+from+top] != 0 {
-			logTop = logRest(x, top, largest, rest[top]) - logZ
-		}
 		// From here on a holds the derivative of each channel's element with
 		// respect to its own log-probability, without the weight of the voxel.
 		for c := range width {
@@ -247,20 +222,15 @@ func (t *tile) pointwiseSoftmax(w *plan.Pointwise, n int, wantElements, wantGrad
 				a[c] = 0
 				continue
 			}
-			prob := e[c] / z
 			logP := t.x[ch*tileVoxels+i] - largest - logZ
 			gamma, factor, slope := w.Gamma[k], 1.0, -1.0
 			if gamma != 0 {
-				logMiss, ratio := logTop, -1.0 // ratio = p·log p/(1−p)
-				if c == top {
-					if rest[c] > 0 {
-						ratio = logP / rest[c]
-					}
-				} else {
-					logMiss = math.Log1p(-prob)
-					ratio = prob * logP / (rest[c] / z)
+				miss := rest[c] / z // 1−p
+				ratio := -1.0       // p·log p/(1−p), whose limit for p → 1 is −1
+				if miss > 0 {
+					ratio = e[c] / z * logP / miss
 				}
-				factor = math.Exp(gamma * logMiss)
+				factor = math.Pow(miss, gamma)
 				slope = gamma*ratio - 1
 			}
 			f := -u * factor * logP

@@ -131,14 +131,21 @@ func (o *Overlap) ratio(i, p, g float64) (f, di, dp float64) {
 }
 
 // quotient returns 1 − num/den and its derivatives. 0/0, which is left when the
-// smoothing is 0 and both masks are empty, is taken as perfect agreement.
+// smoothing is 0 and both masks are empty, is taken as perfect agreement. Below
+// smallestDen, where both masks are all but empty, a derivative could overflow
+// and is 0.
 func quotient(num, den, numI, denI, denP float64) (f, di, dp float64) {
 	if den == 0 {
 		return 0, 0, 0
 	}
 	r := num / den
+	if math.Abs(den) < smallestDen { // negative where logits are no probabilities
+		return 1 - r, 0, 0
+	}
 	return 1 - r, (r*denI - numI) / den, r * denP / den
 }
+
+const smallestDen = 1e-290
 
 // generalized returns f of one group and fills the derivatives for its classes.
 func (o *Overlap) generalized(I, P, G, dI, dP []float64) float64 {

@@ -149,6 +149,6 @@ type Backend interface {
 	// Gradient reads logits and label once, writes what out asks for, and
 	// returns the pointwise sum.
 	Gradient(b *Batch, p *Plan, out *Output) (*Sums, error)
-	// NewTensor returns a new tensor in the backend's memory.
-	NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error)
+	// NewTensor returns a new tensor of like's type on like's engine.
+	NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error)
 }
