@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"image"
 	_ "image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,8 +79,8 @@ func TestTable(t *testing.T) {
 		"| Memory | 3.0 GiB |",
 		"| Compared with | PyTorch 1.2.3, SciPy 4.5.6, Python 3.0 |",
 		"| exp and log, of afl and of the limit | two stones |",
-		"The median call took 2.00 times the shortest one in afl and 1.00 times in PyTorch and SciPy",
-		"Geometric mean of the ratios of the losses: 4.00.",
+		"The median call took 2.00 times as long as the shortest one in afl and 1.00 times\nin PyTorch and SciPy.\n",
+		"Geometric mean of the ratios: forward 2.00, with gradient 8.00.",
 		"## Losses, 1×2×10×10×10, 2 cores",
 		"Limits: copy 9.0 GB/s, exp 2e+03 million/s, log 1e+03 million/s.",
 		"| DICE | 4.00 | 2.25 | 25 % | memory | 0.00 | 0.01 | 2.00 | 16.0 | 4.50 | 50 % | memory | 0.02 | 0.13 | 8.00 |",
@@ -114,7 +115,8 @@ func TestTableWithoutPeer(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(folder, "README.md"), filepath.Join(folder, "results.csv")}, written)
 }
 
-// TestChart: a bar is as high as its ratio, in the colour of its series.
+// TestChart: a bar is as high as its ratio has powers of two, upwards or
+// downwards, in the colour of its series.
 func TestChart(t *testing.T) {
 	folder := t.TempDir()
 	height := func(peers float64) int {
@@ -139,8 +141,19 @@ func TestChart(t *testing.T) {
 		}
 		return tallest
 	}
-	// The surfaces' bar, 5 high, sets the axis in both.
-	one, three := height(16e-6), height(48e-6)
+	// Time 16 µs here; the bar of the surfaces, 5 times as fast, sets the axis.
+	one, two := height(32e-6), height(64e-6)
 	assert.Positive(t, one)
-	assert.InDelta(t, 3, float64(three)/float64(one), 0.1)
+	assert.InDelta(t, 2, float64(two)/float64(one), 0.1)
+	assert.Positive(t, height(4e-6), "below 1")
+	assert.InDelta(t, 0, height(16e-6), 3, "as fast")
+}
+
+func TestRatioTicks(t *testing.T) {
+	var labels []string
+	for _, tick := range (ratioTicks{}).Ticks(-2.5, 3) {
+		labels = append(labels, tick.Label)
+		assert.Equal(t, math.Trunc(tick.Value), tick.Value)
+	}
+	assert.Equal(t, []string{"1/4", "1/2", "1", "2", "4", "8"}, labels)
 }

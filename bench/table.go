@@ -52,34 +52,32 @@ func (r *report) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "| exp and log, of afl and of the limit | %s |\n\n", r.evaluations)
 
 	fmt.Fprintf(b, `Times are the shortest of %s, in which afl and PyTorch take it by turns: what
-others' work on a machine disturbs least. results.csv has the medians too. Logits are float32, labels uint8 with a small lesion; the gradient
-goes to memory of the caller's. "Of limit" is the share reached of the least time
-that the work can take: moving its bytes at the rate of a copy of arrays of that
-size, or evaluating its exponentials and logarithms at the rate measured in the
-first-level cache, whichever is longer, with the same number of cores in the same
-run. GB/s counts each logit and label read once a pass and each gradient written
-once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
+others' work on a machine disturbs least; results.csv has the medians too. Logits
+are float32, labels uint8 with a small lesion; afl's gradient goes to memory of
+the caller's, PyTorch's is made by autograd. "Of limit" is the share reached of
+the least time that the work can take: moving its bytes at the rate of a copy of
+arrays of that size, or evaluating its exponentials and logarithms at the rate
+measured in the first-level cache, whichever is longer, with the same number of
+cores in the same run. GB/s counts each logit and label read once a pass and each
+gradient written once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
 `, plural(r.repeats, "turn"))
 	if r.peer != nil {
 		fmt.Fprintf(b, "Every value was found equal to PyTorch's or SciPy's to 2e-5.\n")
 	}
 	ours, peers := r.unrest()
-	fmt.Fprintf(b, "\nThe median call took %.2f times the shortest one in afl", ours)
+	fmt.Fprintf(b, "\nThe median call took %.2f times as long as the shortest one in afl", ours)
 	if r.peer != nil {
-		fmt.Fprintf(b, " and %.2f times in PyTorch and SciPy", peers)
+		fmt.Fprintf(b, " and %.2f times\nin PyTorch and SciPy", peers)
 	}
-	fmt.Fprintf(b, " (the middle one of all benchmarks): far above 1 the machine was not at rest.\n")
-	if mean := geometricMean(r.rows, func(row *row) bool { return row.work != nil }); !math.IsNaN(mean) {
-		fmt.Fprintf(b, "\nGeometric mean of the ratios of the losses: %.2f.\n", mean)
-	}
+	fmt.Fprintf(b, ".\nWhere that is far above 1 others were at work on the machine.\n")
 }
 
-// geometricMean of the ratios of the rows that take part; NaN without any.
-func geometricMean(rows []*row, takesPart func(*row) bool) float64 {
+// geometricMean of the ratios of a pass; NaN without a peer.
+func geometricMean(rows []*row, pass string) float64 {
 	sum, n := 0.0, 0
 	for _, r := range rows {
-		if v := r.ratio(); takesPart(r) && !math.IsNaN(v) {
-			sum += math.Log(v)
+		if r.pass == pass {
+			sum += math.Log(r.ratio())
 			n++
 		}
 	}
@@ -144,6 +142,10 @@ func lossTable(b *strings.Builder, rows []*row) {
 		if r.pass == passGradient {
 			fmt.Fprintln(b)
 		}
+	}
+	forward, gradient := geometricMean(rows, passForward), geometricMean(rows, passGradient)
+	if !math.IsNaN(forward) {
+		fmt.Fprintf(b, "\nGeometric mean of the ratios: forward %s, with gradient %s.\n", number(forward), number(gradient))
 	}
 }
 
