@@ -29,7 +29,7 @@ func BenchmarkLoss(b *testing.B) {
 	for _, s := range benchmarkSizes() {
 		input := newBatch(s)
 		for _, cores := range coreCounts() {
-			lim := &limits{}
+			lim := &limits{evaluationRates: &evaluationRates{}}
 			for _, name := range afl.Names() {
 				list, err := lossBenchmarks(name, input)
 				if err != nil {
@@ -96,7 +96,7 @@ func TestBenchmarks(t *testing.T) {
 	require.NoError(t, err)
 	rows := []*row{{benchmark: surfaceBenchmark(quickSize, newMaskPairs(quickSize)[0]), size: quickSize, cores: 1}}
 	for _, bm := range list {
-		rows = append(rows, &row{benchmark: bm, size: quickSize, cores: 1, limits: &limits{}})
+		rows = append(rows, &row{benchmark: bm, size: quickSize, cores: 1, limits: &limits{evaluationRates: &evaluationRates{}}})
 	}
 	for _, r := range rows {
 		result := testing.Benchmark(func(b *testing.B) { r.time(b, input) })

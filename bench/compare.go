@@ -67,9 +67,13 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 	for _, s := range cfg.sizes {
 		progress.expect(len(coreCounts()) * s.voxels() * (2*len(cfg.losses) + surfaceCount(cfg)))
 	}
+	rates := map[int]*evaluationRates{}
+	for _, cores := range coreCounts() {
+		rates[cores] = &evaluationRates{}
+	}
 	var rows []*row
 	for _, s := range cfg.sizes {
-		more, err := cfg.compareLosses(ctx, s, p, progress)
+		more, err := cfg.compareLosses(ctx, s, rates, p, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +106,7 @@ func surfaceCount(cfg config) int {
 	return 0
 }
 
-func (cfg config) compareLosses(ctx context.Context, s size, p *peer, progress *progress) ([]*row, error) {
+func (cfg config) compareLosses(ctx context.Context, s size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
 	if len(cfg.losses) == 0 {
 		return nil, nil
 	}
@@ -113,19 +117,22 @@ func (cfg config) compareLosses(ctx context.Context, s size, p *peer, progress *
 		}
 	}
 	logits, grad := b.logits.Data().([]float32), b.grad.Data().([]float32)
+	limitsOf := map[int]*limits{}
+	for cores, r := range rates {
+		limitsOf[cores] = &limits{evaluationRates: r}
+	}
 	var rows []*row
-	for _, cores := range coreCounts() {
-		lim := &limits{}
-		for _, name := range cfg.losses {
-			list, err := lossBenchmarks(name, b)
-			if err != nil {
-				return nil, err
-			}
-			for _, bm := range list {
-				r := &row{benchmark: bm, size: s, cores: cores, limits: lim}
+	for _, name := range cfg.losses {
+		list, err := lossBenchmarks(name, b)
+		if err != nil {
+			return nil, err
+		}
+		for _, bm := range list {
+			for _, cores := range coreCounts() {
+				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
 				// The limits are measured along with the losses, so that both
 				// see the same machine.
-				measure := func() { lim.measure(logits, grad, cfg.least/4) }
+				measure := func() { r.limits.measure(logits, grad, cfg.least/4) }
 				if err := cfg.inTurns(ctx, r, p, measure, progress); err != nil {
 					return nil, err
 				}
@@ -140,7 +147,7 @@ func (cfg config) compareLosses(ctx context.Context, s size, p *peer, progress *
 // call each that is not timed and whose values are compared.
 func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
 	fail := func(err error) error {
-		return fmt.Errorf("%s, %s, %s, %d cores: %w", r.name, r.pass, r.size, r.cores, err)
+		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, plural(r.cores, "core"), err)
 	}
 	runtime.GOMAXPROCS(r.cores)
 	var err error

@@ -7,13 +7,17 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// limits are the rates that a machine was measured to reach, with the number of
-// cores in use at the time. The highest sample counts, as the shortest time does
+// limits are the rates that a machine was measured to reach with some number of
+// cores and arrays of some size. The highest sample counts, as the shortest time does
 // of a benchmark: both are what others' work on the machine disturbs least.
 type limits struct {
 	bandwidth samples // bytes read and written a second, copying arrays of the batch's size
-	exp, log  samples // evaluations a second of measuredEvaluator
+	*evaluationRates
 }
+
+// evaluationRates are the evaluations a second of measuredEvaluator with some
+// number of cores, whatever the size.
+type evaluationRates struct{ exp, log samples }
 
 // seconds is the least time for some work: that of moving its bytes or that of
 // its evaluations, whichever is longer, and which it is.

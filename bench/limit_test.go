@@ -12,7 +12,7 @@ import (
 )
 
 func TestLimitIsTheLongerOne(t *testing.T) {
-	l := &limits{bandwidth: samples{50, 100, 70}, exp: samples{10, 5}, log: samples{20}}
+	l := &limits{samples{50, 100, 70}, &evaluationRates{exp: samples{10, 5}, log: samples{20}}}
 	s, by := l.seconds(work{bytes: 400, exp: 10, log: 20})
 	assert.Equal(t, 4.0, s)
 	assert.Equal(t, "memory", by)

@@ -29,6 +29,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,7 +49,12 @@ func main() {
 }
 
 // run is the command; it prints what it does to w.
-func run(ctx context.Context, args []string, w io.Writer) error {
+func run(ctx context.Context, args []string, w io.Writer) (err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted; nothing was written")
+		}
+	}()
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(w)
 	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), or X×Y×Z such as 96x96x96")
@@ -57,7 +63,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	repeats := flags.Int("repeats", 5, "`turns` of each benchmark, here and in PyTorch")
 	least := flags.Duration("turn", 100*time.Millisecond, "least time of a turn; a longer call is a turn of its own")
 	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
-	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: python3, then /usr/bin/python3); none to go without")
+	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
 	quick := flags.Bool("quick", false, "a trial run: one short turn on "+quickSize.name+", in place of -sizes, -repeats and -turn")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -72,9 +78,13 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 		return fmt.Errorf("-turn is %v, want at least 0", *least)
 	}
 	cfg := config{surface: *surface, repeats: *repeats, least: *least}
-	var err error
 	if cfg.sizes, err = parseSizes(*sizes); err != nil {
 		return err
+	}
+	for i, s := range cfg.sizes {
+		if slices.Contains(cfg.sizes[:i], s) {
+			return fmt.Errorf("-sizes names %s twice", s.name)
+		}
 	}
 	if cfg.losses, err = parseLosses(*losses); err != nil {
 		return err
@@ -110,9 +120,6 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "exp and log of the limit: %s\n", r.evaluations)
 	if r.rows, err = compare(ctx, cfg, p, newProgress(w)); err != nil {
-		if ctx.Err() != nil {
-			return errors.New("interrupted; nothing was written")
-		}
 		return err
 	}
 	r.loadAfter = load()
@@ -153,6 +160,9 @@ func parseLosses(list string) ([]string, error) {
 		name = strings.TrimSpace(name)
 		if _, err := afl.ByName(name); err != nil {
 			return nil, fmt.Errorf("-losses: %w", err)
+		}
+		if slices.Contains(names, name) {
+			return nil, fmt.Errorf("-losses names %s twice", name)
 		}
 		names = append(names, name)
 	}

@@ -56,6 +56,8 @@ func TestCommandRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"-sizes lung":                     "-sizes",
 		"-losses dise":                    "dise",
+		"-losses afl,fl,afl":              "twice",
+		"-sizes picai,picai":              "twice",
 		"-repeats 0":                      "-repeats",
 		"-turn -1s":                       "-turn",
 		"-losses none -surface=false":     "nothing to measure",

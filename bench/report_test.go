@@ -18,7 +18,7 @@ import (
 // sampleReport has round numbers: 1000 voxels, 4 µs least.
 func sampleReport() *report {
 	s := newSize([3]int{10, 10, 10})
-	lim := &limits{bandwidth: samples{9e9}, exp: samples{2e9}, log: samples{1e9}}
+	lim := &limits{samples{9e9}, &evaluationRates{exp: samples{2e9}, log: samples{1e9}}}
 	lossRow := func(name, pass string, ours, peers float64, w work) *row {
 		return &row{benchmark: &benchmark{name: name, title: strings.ToUpper(name), pass: pass, work: &w}, size: s, cores: 2, limits: lim,
 			ours: samples{ours * 3, ours}, peers: samples{peers}, values: []float64{0.5}, peerValues: []float64{0.25}}
