@@ -27,9 +27,9 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/atomicfile"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/volume"
+	"github.com/x/afl/internal/atomicfile"
 )
 
 func main() {

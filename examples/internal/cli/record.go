@@ -11,8 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/x/afl/examples/internal/atomicfile"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/internal/atomicfile"
 )
 
 // record is what decides the result of a run: the program, its flags and its

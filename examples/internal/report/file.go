@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/x/afl/examples/internal/atomicfile"
+	"github.com/x/afl/internal/atomicfile"
 )
 
 func writeFile(path string, write func(io.Writer) error) error {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"github.com/x/afl/examples/internal/atomicfile"
+	"github.com/x/afl/internal/atomicfile"
 )
 
 // WriteOptions says how a volume is stored. The zero value is little-endian

@@ -14,7 +14,7 @@ import (
 	"github.com/nlpodyssey/safetensors"
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/examples/internal/atomicfile"
+	"github.com/x/afl/internal/atomicfile"
 )
 
 // Save writes tensors (float32, float64 or int64, contiguous) and string

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl"
+)
+
+// benchmarkSizes are those of the two programs; with -short a small one.
+func benchmarkSizes() []size {
+	if testing.Short() {
+		return []size{quickSize}
+	}
+	return knownSizes
+}
+
+// BenchmarkLoss times every loss, forward and with its gradient, on one core and
+// on all. It reports the time by voxel, the rate at which the bytes that must
+// move did, and the share of the limit that was reached. Names are
+// loss=afl/pass=forward/size=brats/cores=1, as benchstat reads them.
+func BenchmarkLoss(b *testing.B) {
+	for _, s := range benchmarkSizes() {
+		input := newBatch(s)
+		for _, cores := range coreCounts() {
+			lim := &limits{evaluationRates: &evaluationRates{}}
+			for _, name := range afl.Names() {
+				list, err := lossBenchmarks(name, input)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, bm := range list {
+					r := &row{benchmark: bm, size: s, cores: cores, limits: lim}
+					b.Run(r.testName("loss"), func(b *testing.B) { r.time(b, input) })
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkSurface times the Hausdorff distance, the average surface distance and
+// the surface Dice of two masks together.
+func BenchmarkSurface(b *testing.B) {
+	for _, s := range benchmarkSizes() {
+		for _, m := range newMaskPairs(s) {
+			for _, cores := range coreCounts() {
+				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
+				b.Run(r.testName("masks"), func(b *testing.B) { r.time(b, nil) })
+			}
+		}
+	}
+}
+
+func (r *row) testName(kind string) string {
+	return fmt.Sprintf("%s=%s/pass=%s/size=%s/cores=%d", kind, r.name, r.pass, r.size.name, r.cores)
+}
+
+// time is the body of a Go benchmark. The limits are measured once for all rows
+// that share them, by the first that runs.
+func (r *row) time(b *testing.B, input *batch) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.cores))
+	if r.work != nil && len(r.limits.exp) == 0 {
+		for range 5 {
+			r.limits.measure(input.logits.Data().([]float32), input.grad.Data().([]float32), 20*time.Millisecond)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.ours = samples{b.Elapsed().Seconds() / float64(b.N)}
+	b.ReportMetric(r.nsPerVoxel(), "ns/voxel")
+	if r.work != nil {
+		share, _ := r.share()
+		b.ReportMetric(r.gigabytes(), "GB/s")
+		b.ReportMetric(100*share, "%limit")
+	}
+}
+
+// TestBenchmarks runs the benchmarks' body, which `go test` alone does not.
+func TestBenchmarks(t *testing.T) {
+	benchtime := flag.Lookup("test.benchtime")
+	defer benchtime.Value.Set(benchtime.Value.String())
+	require.NoError(t, benchtime.Value.Set("2x"))
+
+	input := newBatch(quickSize)
+	list, err := lossBenchmarks("afl", input)
+	require.NoError(t, err)
+	rows := []*row{{benchmark: surfaceBenchmark(quickSize, newMaskPairs(quickSize)[0]), size: quickSize, cores: 1}}
+	for _, bm := range list {
+		rows = append(rows, &row{benchmark: bm, size: quickSize, cores: 1, limits: &limits{evaluationRates: &evaluationRates{}}})
+	}
+	for _, r := range rows {
+		result := testing.Benchmark(func(b *testing.B) { r.time(b, input) })
+		assert.Equal(t, 2, result.N, r.name)
+		assert.InDelta(t, float64(result.NsPerOp())/float64(quickSize.voxels()), result.Extra["ns/voxel"], 0.01, r.name)
+		if r.work == nil {
+			assert.NotContains(t, result.Extra, "%limit")
+			continue
+		}
+		assert.Positive(t, result.Extra["GB/s"], r.name)
+		assert.Positive(t, result.Extra["%limit"], r.name)
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/x/afl"
+)
+
+// benchmark is one thing to time, here and in the peer, with the values that
+// both must agree on.
+type benchmark struct {
+	name, title string
+	pass        string // what is computed
+	work        *work  // nil where there is no count
+	run         func() ([]float64, error)
+	// runPeer times the peer doing the same on so many threads.
+	runPeer func(p *peer, threads int, least time.Duration) (measured, error)
+}
+
+// The passes of a loss.
+const (
+	passForward  = "forward"
+	passGradient = "forward+gradient"
+	passSurface  = "HD+ASD+surface Dice"
+)
+
+// surfaceTolerance is that of the surface Dice, in mm.
+const surfaceTolerance = 1.0
+
+// lossBenchmarks returns the forward pass and the forward pass with gradient of
+// a loss on a batch. The gradient goes to the batch's own tensor.
+func lossBenchmarks(name string, b *batch) ([]*benchmark, error) {
+	l, err := afl.ByName(name)
+	if err != nil {
+		return nil, err
+	}
+	title, err := afl.Title(name)
+	if err != nil {
+		return nil, err
+	}
+	var list []*benchmark
+	for _, pass := range []string{passForward, passGradient} {
+		gradient := pass == passGradient
+		w, err := countWork(l, b.size, gradient)
+		if err != nil {
+			return nil, fmt.Errorf("loss %s: %w", name, err)
+		}
+		grad := b.grad
+		if !gradient {
+			grad = nil
+		}
+		list = append(list, &benchmark{
+			name: name, title: title, pass: pass, work: &w,
+			run: func() ([]float64, error) {
+				v, err := afl.GradInto(l, b.logits, b.labels, grad)
+				return []float64{v}, err
+			},
+			runPeer: func(p *peer, threads int, least time.Duration) (measured, error) {
+				return p.loss(name, gradient, threads, least)
+			},
+		})
+	}
+	return list, nil
+}
+
+// surfaceBenchmark measures the Hausdorff distance, the average surface distance
+// and the surface Dice of two masks. SciPy's transform runs on one core whatever
+// the threads.
+func surfaceBenchmark(s size, m maskPair) *benchmark {
+	return &benchmark{
+		name: "surface-" + m.name, title: "Surfaces of " + m.name, pass: passSurface,
+		run: func() ([]float64, error) {
+			d, err := afl.NewSurfaceDistances(m.prediction, m.reference, s.spacing[:])
+			if err != nil {
+				return nil, err
+			}
+			dice, err := d.SurfaceDice(surfaceTolerance)
+			return []float64{d.Hausdorff(), d.Average(), dice}, err
+		},
+		runPeer: func(p *peer, _ int, least time.Duration) (measured, error) {
+			return p.surface(s.spacing, least)
+		},
+	}
+}
+
+// agree compares values with the peer's, which sums in float32.
+func agree(ours, peers []float64) error {
+	if len(ours) != len(peers) {
+		return fmt.Errorf("%d values here, %d in PyTorch", len(ours), len(peers))
+	}
+	for i, a := range ours {
+		b := peers[i]
+		if !(math.Abs(a-b) <= 2e-5*math.Abs(b)+1e-6) {
+			return fmt.Errorf("value %v here, %v in PyTorch: not the same computation", a, b)
+		}
+	}
+	return nil
+}

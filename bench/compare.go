@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// config says what to compare.
+type config struct {
+	sizes   []size
+	losses  []string
+	surface bool
+	repeats int
+	least   time.Duration // of the calls in one turn
+}
+
+// row is the outcome of one benchmark at one size on some cores.
+type row struct {
+	*benchmark
+	size        size
+	cores       int
+	limits      *limits // shared by the rows of a size and number of cores
+	ours, peers samples // seconds a call; peers is empty without a peer
+	values      []float64
+	peerValues  []float64
+}
+
+// nsPerVoxel is the least time by voxel of the image.
+func (r *row) nsPerVoxel() float64 { return r.ours.min() * 1e9 / float64(r.size.voxels()) }
+
+// gigabytes is the rate, a second, at which the bytes that must move did; NaN
+// without a count.
+func (r *row) gigabytes() float64 {
+	if r.work == nil {
+		return nan
+	}
+	return float64(r.work.bytes) / r.ours.min() / 1e9
+}
+
+// share of the limit that was reached, 1 being all of it; NaN without a count.
+func (r *row) share() (share float64, by string) {
+	if r.work == nil {
+		return nan, ""
+	}
+	s, by := r.limits.seconds(*r.work)
+	return s / r.ours.min(), by
+}
+
+// ratio is the peer's least time over ours; NaN without a peer.
+func (r *row) ratio() float64 { return r.peers.min() / r.ours.min() }
+
+// coreCounts are one core and all of them.
+func coreCounts() []int {
+	if n := runtime.NumCPU(); n > 1 {
+		return []int{1, n}
+	}
+	return []int{1}
+}
+
+// compare times every loss and the surface distances at every size, on one core
+// and on all, in turns with the peer where there is one. Values that differ from
+// the peer's are an error.
+func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*row, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, s := range cfg.sizes {
+		progress.expect(len(coreCounts()) * s.voxels() * (2*len(cfg.losses) + surfaceCount(cfg)))
+	}
+	rates := map[int]*evaluationRates{}
+	for _, cores := range coreCounts() {
+		rates[cores] = &evaluationRates{}
+	}
+	var rows []*row
+	for _, s := range cfg.sizes {
+		more, err := cfg.compareLosses(ctx, s, rates, p, progress)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+		if !cfg.surface {
+			continue
+		}
+		for _, m := range newMaskPairs(s) {
+			if p != nil {
+				if err := p.giveMasks(s, m); err != nil {
+					return nil, err
+				}
+			}
+			for _, cores := range coreCounts() {
+				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
+				if err := cfg.inTurns(ctx, r, p, func() {}, progress); err != nil {
+					return nil, err
+				}
+				rows = append(rows, r)
+			}
+		}
+	}
+	return rows, nil
+}
+
+func surfaceCount(cfg config) int {
+	if cfg.surface {
+		return 2
+	}
+	return 0
+}
+
+func (cfg config) compareLosses(ctx context.Context, s size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
+	if len(cfg.losses) == 0 {
+		return nil, nil
+	}
+	b := newBatch(s)
+	if p != nil {
+		if err := p.giveBatch(b); err != nil {
+			return nil, err
+		}
+	}
+	logits, grad := b.logits.Data().([]float32), b.grad.Data().([]float32)
+	limitsOf := map[int]*limits{}
+	for cores, r := range rates {
+		limitsOf[cores] = &limits{evaluationRates: r}
+	}
+	var rows []*row
+	for _, name := range cfg.losses {
+		list, err := lossBenchmarks(name, b)
+		if err != nil {
+			return nil, err
+		}
+		for _, bm := range list {
+			for _, cores := range coreCounts() {
+				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
+				// The limits are measured along with the losses, so that both
+				// see the same machine.
+				measure := func() { r.limits.measure(logits, grad, cfg.least/4) }
+				if err := cfg.inTurns(ctx, r, p, measure, progress); err != nil {
+					return nil, err
+				}
+				rows = append(rows, r)
+			}
+		}
+	}
+	return rows, nil
+}
+
+// inTurns fills a row's times: repeats times here, then in the peer, after one
+// call each that is not timed and whose values are compared.
+func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
+	fail := func(err error) error {
+		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, plural(r.cores, "core"), err)
+	}
+	runtime.GOMAXPROCS(r.cores)
+	var err error
+	if r.values, err = r.run(); err != nil {
+		return fail(err)
+	}
+	if p != nil {
+		m, err := r.runPeer(p, r.cores, 0)
+		if err != nil {
+			return fail(err)
+		}
+		r.peerValues = m.Values
+		if err := agree(r.values, m.Values); err != nil {
+			return fail(err)
+		}
+	}
+	for range cfg.repeats {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		measureLimits()
+		took, err := timed(cfg.least, func() error { _, err := r.run(); return err })
+		if err != nil {
+			return fail(err)
+		}
+		r.ours = append(r.ours, took...)
+		if p == nil {
+			continue
+		}
+		m, err := r.runPeer(p, r.cores, cfg.least)
+		if err != nil {
+			return fail(err)
+		}
+		r.peers = append(r.peers, m.Seconds...)
+	}
+	progress.done(r)
+	return nil
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"os"
+
+	"gorgonia.org/tensor"
+)
+
+// batch is what a loss is timed on.
+type batch struct {
+	size                 size
+	logits, labels, grad *tensor.Dense
+}
+
+// newBatch makes float32 logits, uint8 labels with a small ragged lesion, and
+// room for the gradient, the same for the same size. The logits are those of a
+// network that is mostly right and never sure: about ±2 with noise.
+func newBatch(s size) *batch {
+	labels := lesion(s.space, 0)
+	rng := rand.New(rand.NewPCG(1, uint64(s.voxels())))
+	v := s.voxels()
+	logits := make([]float32, channels*v)
+	for i, y := range labels {
+		x := 4*float64(y) - 2
+		logits[i] = float32(-x + 1.5*rng.NormFloat64())
+		logits[v+i] = float32(x + 1.5*rng.NormFloat64())
+	}
+	return &batch{
+		size:   s,
+		logits: tensor.New(tensor.WithShape(s.shape()...), tensor.WithBacking(logits)),
+		labels: tensor.New(tensor.WithShape(append([]int{1}, s.space[:]...)...), tensor.WithBacking(labels)),
+		grad:   tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(s.shape()...)),
+	}
+}
+
+// maskPair is what surface distances are timed on.
+type maskPair struct {
+	name                  string
+	prediction, reference *tensor.Dense
+}
+
+// newMaskPairs returns a small lesion and an organ, each with a prediction that
+// is off by a voxel or two.
+func newMaskPairs(s size) []maskPair {
+	mask := func(voxels []uint8) *tensor.Dense {
+		return tensor.New(tensor.WithShape(s.space[:]...), tensor.WithBacking(voxels))
+	}
+	return []maskPair{
+		{"lesion", mask(lesion(s.space, 1.5)), mask(lesion(s.space, 0))},
+		{"organ", mask(organ(s.space, 1.5)), mask(organ(s.space, 0))},
+	}
+}
+
+// ellipsoid has its centre and radii in shares of the image's edges.
+type ellipsoid struct{ centre, radius [3]float64 }
+
+// lesion is three ragged ellipsoids that fill about 0.4 % of the image.
+func lesion(space [3]int, shift float64) []uint8 {
+	return ragged(space, shift, []ellipsoid{
+		{[3]float64{0.38, 0.55, 0.50}, [3]float64{0.075, 0.085, 0.12}},
+		{[3]float64{0.47, 0.59, 0.57}, [3]float64{0.050, 0.045, 0.08}},
+		{[3]float64{0.64, 0.36, 0.40}, [3]float64{0.030, 0.040, 0.07}},
+	})
+}
+
+// organ is one ragged ellipsoid that fills about a quarter of the image.
+func organ(space [3]int, shift float64) []uint8 {
+	return ragged(space, shift, []ellipsoid{{[3]float64{0.5, 0.5, 0.5}, [3]float64{0.40, 0.38, 0.42}}})
+}
+
+// ragged returns the union of ellipsoids whose radius goes up and down by up to
+// 15 % along their surface, moved by shift voxels along the first two axes.
+func ragged(space [3]int, shift float64, parts []ellipsoid) []uint8 {
+	mask := make([]uint8, space[0]*space[1]*space[2])
+	i := 0
+	for x := range space[0] {
+		for y := range space[1] {
+			for z := range space[2] {
+				at := [3]float64{float64(x) - shift, float64(y) - shift, float64(z)}
+				wave := math.Sin(0.9*at[0]) * math.Sin(0.8*at[1]+1) * math.Cos(0.7*at[2])
+				limit := 1 + 0.15*wave
+				for _, e := range parts {
+					r2 := 0.0
+					for axis, edge := range space {
+						d := (at[axis] - e.centre[axis]*float64(edge)) / (e.radius[axis] * float64(edge))
+						r2 += d * d
+					}
+					if r2 <= limit*limit {
+						mask[i] = 1
+					}
+				}
+				i++
+			}
+		}
+	}
+	return mask
+}
+
+// writeRaw writes a tensor's numbers to a file, little-endian.
+func writeRaw(path string, t *tensor.Dense) error {
+	var b bytes.Buffer
+	b.Grow(int(t.MemSize()))
+	if err := binary.Write(&b, binary.LittleEndian, t.Data()); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o600)
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"math"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLimitIsTheLongerOne(t *testing.T) {
+	l := &limits{samples{50, 100, 70}, &evaluationRates{exp: samples{10, 5}, log: samples{20}}}
+	s, by := l.seconds(work{bytes: 400, exp: 10, log: 20})
+	assert.Equal(t, 4.0, s)
+	assert.Equal(t, "memory", by)
+	s, by = l.seconds(work{bytes: 400, exp: 30, log: 40})
+	assert.Equal(t, 5.0, s)
+	assert.Equal(t, "exp/log", by)
+}
+
+func TestCopyRate(t *testing.T) {
+	src, dst := make([]float32, 1001), make([]float32, 1001)
+	for i := range src {
+		src[i] = float32(i)
+	}
+	start := time.Now()
+	rate := copyRate(dst, src, 0)
+	assert.Equal(t, src, dst, "every element is copied")
+	assert.GreaterOrEqual(t, rate*time.Since(start).Seconds(), 8*1001.0, "8 bytes an element")
+}
+
+// TestEvaluationRate: the rate times the time is the number of evaluations.
+func TestEvaluationRate(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	var made atomic.Int64
+	kernel := func(dst, src []float64) {
+		for i, x := range src {
+			dst[i] = math.Sqrt(x)
+		}
+		made.Add(int64(len(dst)))
+	}
+	start := time.Now()
+	rate := evaluationRate(inCache(kernel, func(share float64) float64 { return share }), 50*time.Millisecond)
+	took := time.Since(start).Seconds()
+	assert.InEpsilon(t, float64(made.Load()), rate*took, 0.2)
+}
+
+// TestEvaluator: the kernels evaluate what they say, on arguments like those of
+// a loss.
+func TestEvaluator(t *testing.T) {
+	src := []float64{0, 0.25, 1}
+	dst := make([]float64, 3)
+	expFloat64(dst, src)
+	assert.Equal(t, []float64{1, math.Exp(0.25), math.E}, dst)
+	log1pFloat64(dst, src)
+	assert.Equal(t, []float64{0, math.Log1p(0.25), math.Ln2}, dst)
+
+	var seen []float64
+	evaluate, n := inCache(func(dst, src []float64) { seen = src }, func(share float64) float64 { return 1 - share })()
+	evaluate()
+	require.Len(t, seen, n)
+	distinct := map[float64]bool{}
+	for _, x := range seen {
+		require.True(t, x > 0 && x <= 1)
+		distinct[x] = true
+	}
+	assert.Len(t, distinct, n)
+}
+
+func TestSamples(t *testing.T) {
+	s := samples{3, 1, 2, 10}
+	assert.Equal(t, 2.5, s.median())
+	assert.Equal(t, 1.0, s.min())
+	assert.Equal(t, 10.0, s.max())
+	assert.Equal(t, samples{3, 1, 2, 10}, s, "in order")
+	assert.Equal(t, 2.0, samples{9, 2, 1}.median())
+	for _, f := range []func() float64{samples(nil).median, samples(nil).min, samples(nil).max} {
+		assert.True(t, math.IsNaN(f()))
+	}
+}
+
+func TestTimed(t *testing.T) {
+	calls := 0
+	s, err := timed(10*time.Millisecond, func() error { calls++; time.Sleep(3 * time.Millisecond); return nil })
+	require.NoError(t, err)
+	assert.Len(t, s, calls)
+	assert.True(t, calls >= 1 && calls <= 4, "%d calls", calls)
+	for _, v := range s {
+		assert.GreaterOrEqual(t, v, 0.003)
+	}
+	_, err = timed(time.Hour, func() error { return assert.AnError })
+	assert.ErrorIs(t, err, assert.AnError)
+}

@@ -1,0 +1,170 @@
+// The bench command measures how fast package afl is: every loss, forward and
+// with its gradient, and the surface distances, at the input sizes of the two
+// programs, on one core and on all. It compares with PyTorch and SciPy, which
+// run in turns with it in a process of their own (peer.py), and with the limit
+// of the machine: the bytes that must move at the rate of a copy, or the
+// exponentials and logarithms that must be evaluated at the rate of their
+// evaluation alone, both measured in the same run.
+//
+//	go run ./bench                          # all of it, some minutes
+//	go run ./bench -quick                   # a trial run on a small input
+//	go run ./bench -sizes brats -losses afl,fl,dice
+//
+// It needs nothing but Go for afl's own numbers, and python3 with PyTorch and
+// SciPy for the comparison (on Debian the packages python3-torch and
+// python3-scipy). The results go to a folder: a table, a CSV with every number
+// and a chart of the ratios.
+//
+// The same benchmarks run as Go benchmarks, without the comparison, by
+//
+//	go test -run - -bench . ./bench
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/x/afl"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the command; it prints what it does to w.
+func run(ctx context.Context, args []string, w io.Writer) (err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted; nothing was written")
+		}
+	}()
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(w)
+	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), or X×Y×Z such as 96x96x96")
+	losses := flags.String("losses", "all", "`list` of losses, or all, or none: "+strings.Join(afl.Names(), ", "))
+	surface := flags.Bool("surface", true, "measure the surface distances too")
+	repeats := flags.Int("repeats", 5, "`turns` of each benchmark, here and in PyTorch")
+	least := flags.Duration("turn", 100*time.Millisecond, "least time of a turn; a longer call is a turn of its own")
+	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
+	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
+	quick := flags.Bool("quick", false, "a trial run: one short turn on "+quickSize.name+", in place of -sizes, -repeats and -turn")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
+	}
+	if *repeats < 1 {
+		return fmt.Errorf("-repeats is %d, want at least 1", *repeats)
+	}
+	if *least < 0 {
+		return fmt.Errorf("-turn is %v, want at least 0", *least)
+	}
+	cfg := config{surface: *surface, repeats: *repeats, least: *least}
+	if cfg.sizes, err = parseSizes(*sizes); err != nil {
+		return err
+	}
+	for i, s := range cfg.sizes {
+		if slices.Contains(cfg.sizes[:i], s) {
+			return fmt.Errorf("-sizes names %s twice", s.name)
+		}
+	}
+	if cfg.losses, err = parseLosses(*losses); err != nil {
+		return err
+	}
+	if len(cfg.losses) == 0 && !cfg.surface {
+		return errors.New("nothing to measure: -losses none and -surface=false")
+	}
+	if *quick {
+		cfg.sizes, cfg.repeats, cfg.least = []size{quickSize}, 1, 0
+	}
+
+	r := &report{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),
+		machine: thisMachine(), loadBefore: load(), evaluations: measuredEvaluator.name, repeats: cfg.repeats}
+	folder := *out
+	if folder == "" {
+		folder = filepath.Join("bench", "results", r.date.Format(time.DateOnly)+"-"+r.machine.slug())
+		if *quick {
+			folder += "-quick"
+		}
+	}
+	// A folder that cannot be made is better known before the minutes of work.
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return err
+	}
+	p, err := openPeer(ctx, *python, w)
+	if err != nil {
+		return err
+	}
+	if p != nil {
+		defer p.close() // its work is done or lost by then
+		r.peer = &p.version
+		fmt.Fprintf(w, "comparing with PyTorch %s and SciPy %s (%s)\n", p.version.Torch, p.version.SciPy, p.version.Interpreter)
+	}
+	fmt.Fprintf(w, "exp and log of the limit: %s\n", r.evaluations)
+	if r.rows, err = compare(ctx, cfg, p, newProgress(w)); err != nil {
+		return err
+	}
+	r.loadAfter = load()
+	written, err := r.write(folder)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "wrote %s\n", strings.Join(written, ", "))
+	return nil
+}
+
+// openPeer starts the peer; where there is none it says so and returns nil.
+func openPeer(ctx context.Context, python string, w io.Writer) (*peer, error) {
+	if python == "none" {
+		fmt.Fprintln(w, "without comparison, as asked for by -python none")
+		return nil, nil
+	}
+	interpreter, err := findPython(ctx, python)
+	if errors.Is(err, errNoPeer) {
+		fmt.Fprintf(w, "without comparison: %v\n", err)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return startPeer(ctx, interpreter)
+}
+
+func parseLosses(list string) ([]string, error) {
+	switch list {
+	case "all":
+		return afl.Names(), nil
+	case "none":
+		return nil, nil
+	}
+	var names []string
+	for _, name := range strings.Split(list, ",") {
+		name = strings.TrimSpace(name)
+		if _, err := afl.ByName(name); err != nil {
+			return nil, fmt.Errorf("-losses: %w", err)
+		}
+		if slices.Contains(names, name) {
+			return nil, fmt.Errorf("-losses names %s twice", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}

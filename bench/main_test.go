@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl"
+)
+
+func readRecords(t *testing.T, path string) []map[string]string {
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	var records []map[string]string
+	for _, line := range lines[1:] {
+		m := map[string]string{}
+		for i, column := range lines[0] {
+			m[column] = line[i]
+		}
+		records = append(records, m)
+	}
+	return records
+}
+
+// TestCommand: a trial run without a peer measures every loss both ways, and the
+// surfaces, on every number of cores.
+func TestCommand(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "a", "b")
+	var log bytes.Buffer
+	require.NoError(t, run(context.Background(), []string{"-quick", "-python", "none", "-out", out}, &log))
+	records := readRecords(t, filepath.Join(out, "results.csv"))
+	assert.Len(t, records, len(coreCounts())*(2*len(afl.Names())+2))
+	for _, r := range records {
+		assert.NotEmpty(t, r["ns_per_voxel"], r["benchmark"])
+		assert.NotEmpty(t, r["value"], r["benchmark"])
+		assert.Empty(t, r["peer"])
+		assert.Equal(t, strings.HasPrefix(r["benchmark"], "surface"), r["share_of_limit"] == "", r["benchmark"])
+	}
+	assert.Contains(t, log.String(), measuredEvaluator.name, "what was measured is said")
+	assert.Contains(t, log.String(), "100 %")
+	_, err := os.Stat(filepath.Join(out, "ratios.png"))
+	assert.ErrorIs(t, err, os.ErrNotExist, "nothing to compare, no chart")
+}
+
+func TestCommandRefuses(t *testing.T) {
+	for args, want := range map[string]string{
+		"-sizes lung":                     "-sizes",
+		"-losses dise":                    "dise",
+		"-losses afl,fl,afl":              "twice",
+		"-sizes picai,picai":              "twice",
+		"-repeats 0":                      "-repeats",
+		"-turn -1s":                       "-turn",
+		"-losses none -surface=false":     "nothing to measure",
+		"extra":                           "extra",
+		"-python /nowhere/python3 -quick": "/nowhere/python3",
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		err := run(context.Background(), append(strings.Fields("-out "+out), strings.Fields(args)...), &bytes.Buffer{})
+		assert.ErrorContains(t, err, want, args)
+	}
+}
+
+// TestCommandInterrupted: nothing is written.
+func TestCommandInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	out := t.TempDir()
+	err := run(ctx, []string{"-quick", "-python", "none", "-out", out}, &bytes.Buffer{})
+	assert.ErrorContains(t, err, "interrupted")
+	entries, err := os.ReadDir(out)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// progress prints a line for every row with the time that is left, taking time
+// to be proportional to the voxels gone through.
+type progress struct {
+	w           io.Writer
+	start       time.Time
+	total, past int
+}
+
+func newProgress(w io.Writer) *progress { return &progress{w: w, start: time.Now()} }
+
+// expect adds voxels that are to be gone through.
+func (p *progress) expect(voxels int) { p.total += voxels }
+
+func (p *progress) done(r *row) {
+	p.past += r.size.voxels()
+	left := time.Duration(float64(time.Since(p.start)) * float64(p.total-p.past) / float64(p.past))
+	line := fmt.Sprintf("%3d %%  %s left  %-17s %-19s %s  %s  %.3g ms", 100*p.past/p.total,
+		left.Round(time.Second), r.name, r.pass, r.size.name, plural(r.cores, "core"), 1e3*r.ours.min())
+	if len(r.peers) > 0 {
+		line += fmt.Sprintf(", %s %.3g ms", r.peerName(), 1e3*r.peers.min())
+	}
+	fmt.Fprintln(p.w, line)
+}
+
+// peerName names what a row is compared with.
+func (r *row) peerName() string {
+	if r.pass == passSurface {
+		return "SciPy"
+	}
+	return "PyTorch"
+}
+
+func plural(n int, thing string) string {
+	if n == 1 {
+		return fmt.Sprintf("%d %s", n, thing)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"path/filepath"
+	"time"
+)
+
+// report is everything that a run leaves behind.
+type report struct {
+	command     string
+	date        time.Time
+	machine     machine
+	loadBefore  string
+	loadAfter   string
+	peer        *peerVersion // nil without one
+	evaluations string       // what exp and log were measured with
+	repeats     int
+	rows        []*row
+}
+
+// write writes the table, the numbers and, where there is something to compare
+// with, the chart to a folder, and returns the files' names.
+func (r *report) write(folder string) ([]string, error) {
+	files := []struct {
+		name  string
+		write func(path string) error
+	}{
+		{"README.md", r.writeTable},
+		{"results.csv", r.writeCSV},
+		{"ratios.png", r.writeChart},
+	}
+	if r.peer == nil {
+		files = files[:2]
+	}
+	var written []string
+	for _, f := range files {
+		path := filepath.Join(folder, f.name)
+		if err := f.write(path); err != nil {
+			return written, err
+		}
+		written = append(written, path)
+	}
+	return written, nil
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+)
+
+// TestWork counts by hand, for one voxel of two channels: a pass reads 8 bytes of
+// logits and 1 of label, a gradient writes 8.
+func TestWork(t *testing.T) {
+	type counts struct{ passes, bytes, exp, log int64 }
+	one := func(exp, log int64) [2]counts { // a pointwise loss: one pass either way
+		return [2]counts{{1, 9, exp, log}, {1, 17, exp, log}}
+	}
+	two := func(exp, log, gradExp, gradLog int64) [2]counts { // with an overlap term
+		return [2]counts{{1, 9, exp, log}, {2, 26, gradExp, gradLog}}
+	}
+	adaptive := func(exp, log int64) [2]counts { // the label is read once more
+		return [2]counts{{1, 10, exp, log}, {1, 18, exp, log}}
+	}
+	want := map[string][2]counts{
+		"ce":               one(1, 1),
+		"bce":              one(2, 2),
+		"fl":               one(2, 2),
+		"afl":              adaptive(4, 2),
+		"afl-paper":        adaptive(4, 2),
+		"afl-balanced":     adaptive(4, 2),
+		"afl-multiclass":   adaptive(2, 1),
+		"dice":             two(2, 0, 4, 0),
+		"iou":              two(2, 0, 4, 0),
+		"generalized-dice": two(2, 0, 4, 0),
+		"tversky":          two(2, 0, 4, 0),
+		"focal-tversky":    two(2, 0, 4, 0),
+		"dice-ce":          two(1, 1, 2, 1),
+		"dice-focal":       two(2, 2, 4, 4),
+	}
+	s := newSize([3]int{8, 9, 10})
+	v := int64(s.voxels())
+	for _, name := range afl.Names() {
+		require.Contains(t, want, name)
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		for i, gradient := range []bool{false, true} {
+			w, err := countWork(l, s, gradient)
+			require.NoError(t, err)
+			got := counts{int64(w.passes), w.bytes / v, w.exp / v, w.log / v}
+			assert.Equal(t, want[name][i], got, "%s, gradient %v", name, gradient)
+			assert.Zero(t, w.bytes%v+w.exp%v+w.log%v)
+		}
+	}
+}
+
+// TestTermsOptions: what the constructors' defaults do not show.
+func TestTermsOptions(t *testing.T) {
+	count := func(l afl.Loss, c int) (evaluations, evaluations) {
+		terms, err := termsOf(l, c)
+		require.NoError(t, err)
+		return terms.probability, terms.value
+	}
+	ce := afl.NewCrossEntropy()
+	p, v := count(ce, 5)
+	assert.Equal(t, evaluations{exp: 4}, p)
+	assert.Equal(t, evaluations{log: 1}, v)
+
+	// (1−p)^γ of a softmax: for whole γ a product; else a power, whose logarithm
+	// is that of the other channel where there are two.
+	focal := afl.NewFocal()
+	focal.Activation = afl.Softmax
+	_, v = count(focal, 3)
+	assert.Equal(t, evaluations{log: 1}, v)
+	focal.Gamma = 1.5
+	_, v = count(focal, 2)
+	assert.Equal(t, evaluations{exp: 1, log: 1}, v)
+	_, v = count(focal, 3)
+	assert.Equal(t, evaluations{exp: 1, log: 2}, v)
+
+	// Two terms of different activations share nothing.
+	compound := afl.NewDiceFocal()
+	compound.FocalActivation = afl.Softmax
+	p, _ = count(compound, 4)
+	assert.Equal(t, evaluations{exp: 4 + 3}, p)
+
+	ce.IncludeBackground = false
+	_, err := termsOf(ce, 3)
+	assert.ErrorContains(t, err, "background")
+	_, err = termsOf(unknownLoss{}, 2)
+	assert.ErrorContains(t, err, "unknownLoss")
+}
+
+type unknownLoss struct{}
+
+func (unknownLoss) Eval(_, _, _ *tensor.Dense, _ ...afl.EvalOption) (*tensor.Dense, error) {
+	return nil, nil
+}
