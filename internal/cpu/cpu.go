@@ -72,6 +72,7 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // and, for the label statistics, on the size of an image plane.
 type scratch struct {
 	tile   tile
+	blocks blockTileScratch
 	planes [3]maskPlane
 	row    []float64
 }

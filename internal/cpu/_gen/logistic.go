@@ -1,0 +1,247 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// variant selects what a logistic kernel computes; see logistic.go of package cpu.
+type variant struct {
+	exponent            int
+	overlap, grad, pair bool
+}
+
+const (
+	noPointwise = iota
+	gammaZero
+	gammaTwo
+	gammaAny
+)
+
+func variants() []variant {
+	var out []variant
+	for _, pair := range []bool{false, true} {
+		for _, grad := range []bool{false, true} {
+			for _, overlap := range []bool{false, true} {
+				for exponent := noPointwise; exponent <= gammaAny; exponent++ {
+					if exponent != noPointwise || overlap {
+						out = append(out, variant{exponent, overlap, grad, pair})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// index is that of package cpu.
+func (v variant) index() int {
+	i := v.exponent
+	for k, on := range []bool{v.overlap, v.grad, v.pair} {
+		if on {
+			i += 4 << k
+		}
+	}
+	return i
+}
+
+func (v variant) name(t tier) string {
+	name := "logistic"
+	if v.pair {
+		name = "pair"
+	}
+	name += []string{"", "Gamma0", "Gamma2", "Gamma"}[v.exponent]
+	if v.overlap {
+		name += "Overlap"
+	}
+	if v.grad {
+		name += "Grad"
+	} else {
+		name += "Sums"
+	}
+	return name + t.name
+}
+
+// Words of logisticCoef.
+const (
+	class = iota
+	pos
+	neg
+	gradPos
+	gradNeg
+	gammaPos
+	gammaNeg
+	plain
+	coefPos
+	coefNeg
+	slope
+	coefPos0
+	coefNeg0
+	slope0
+)
+
+// Sums of a logistic kernel.
+const (
+	sumPointwise = iota
+	sumI
+	sumP
+	sumG
+	sumI0
+	sumP0
+	sumG0
+)
+
+func logistic(t tier, v variant) {
+	TEXT(v.name(t), NOSPLIT, "func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)")
+	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.name(t)))
+	Pragma("noescape")
+	var count []int // of the sums, those that this variant has
+	if v.exponent != noPointwise {
+		count = append(count, sumPointwise)
+	}
+	if v.overlap && !v.grad {
+		count = append(count, sumI, sumP, sumG)
+		if v.pair {
+			count = append(count, sumI0, sumP0, sumG0)
+		}
+	}
+	at := map[int]int{}
+	for i, s := range count {
+		at[s] = i
+	}
+
+	x1, y, k := Load(Param("x1"), GP64()), Load(Param("y"), GP64()), Mem{Base: Load(Param("k"), GP64())}
+	x0, g0, g1 := x1, x1, x1
+	if v.pair {
+		x0 = Load(Param("x0"), GP64())
+	}
+	if v.grad {
+		g1 = Load(Param("g1"), GP64())
+		if v.pair {
+			g0 = Load(Param("g0"), GP64())
+		}
+	}
+	n := Load(Param("n"), GP64())
+	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
+	half := GP64()
+	if !t.wide {
+		XORQ(half, half)
+	}
+	acc := t.newSums(len(count), half)
+	i := GP64()
+	XORQ(i, i)
+	stream := GP8()
+	if v.grad {
+		Load(Param("stream"), stream)
+	}
+
+	Label("loop")
+	labels := t.labels(Mem{Base: y, Index: i, Scale: 1})
+	valid := t.isBelow(labels, litBits(255))
+	positive := t.isClass(labels, coef(class))
+	x := t.keepAt(valid, Mem{Base: x1, Index: i, Scale: 4})
+	if v.pair {
+		x = t.sub(x, t.keepAt(valid, Mem{Base: x0, Index: i, Scale: 4}))
+	}
+	e := t.exp(t.or(x, litBits(signBit)))
+	large := t.div(lit(1), t.add(e, lit(1)))
+	small := t.mul(e, large)
+	negative := t.signs(x)
+	p := t.blend(negative, small, large)
+	q := t.blend(negative, large, small)
+	var g vec
+	if v.exponent != noPointwise {
+		l := t.log1p01(e)
+		flipped := t.xor(x, litBits(signBit))
+		z, minus := t.blend(positive, x, flipped), t.blend(positive, flipped, x)
+		hit, miss := t.blend(positive, p, q), t.blend(positive, q, p)
+		zero := t.load(lit(0))
+		nll := t.add(t.max(zero, minus), l)
+		w := t.blend(positive, coef(pos), t.load(coef(neg)))
+		gamma := func() vec { return t.blend(positive, coef(gammaPos), t.load(coef(gammaNeg))) }
+		var power vec
+		switch v.exponent {
+		case gammaTwo:
+			power = t.mul(miss, miss)
+		case gammaAny:
+			softplus := t.add(t.max(zero, z), l)
+			power = t.exp(t.mul(t.xor(softplus, litBits(signBit)), gamma()))
+		}
+		if power != nil {
+			w = t.mul(w, power)
+		}
+		acc.add(at[sumPointwise], valid, t.mul(w, nll))
+		if v.grad {
+			gw := t.blend(positive, coef(gradPos), t.load(coef(gradNeg)))
+			if power == nil {
+				g = t.mul(gw, miss)
+			} else {
+				gw = t.mul(gw, power)
+				g = t.mul(gw, t.add(miss, t.mul(t.mul(hit, gamma()), nll)))
+			}
+		}
+	}
+	if v.overlap && v.grad {
+		d := t.blend(positive, coef(coefPos), t.load(coef(coefNeg)))
+		d = t.add(d, t.mul(p, coef(slope)))
+		if v.pair {
+			d0 := t.blend(positive, coef(coefNeg0), t.load(coef(coefPos0)))
+			d = t.sub(d, t.add(d0, t.mul(q, coef(slope0))))
+		}
+		d = t.mul(d, t.mul(p, q))
+		if g != nil {
+			d = t.add(d, g)
+		}
+		g = d
+	}
+	if v.overlap && !v.grad {
+		acc.add(at[sumP], valid, t.mul(p, t.max(p, coef(plain))))
+		acc.add(at[sumI], positive, p)
+		acc.add(at[sumG], positive, lit(1))
+		if v.pair {
+			acc.add(at[sumP0], valid, t.mul(q, t.max(q, coef(plain))))
+			other := t.without(valid, positive)
+			acc.add(at[sumI0], other, q)
+			acc.add(at[sumG0], other, lit(1))
+		}
+	}
+	if v.grad {
+		g = t.keep(valid, g)
+		at1, at0 := Mem{Base: g1, Index: i, Scale: 4}, Mem{Base: g0, Index: i, Scale: 4}
+		var opposite vec
+		if v.pair {
+			opposite = t.keep(valid, t.xor(g, litBits(signBit)))
+		}
+		TESTB(stream, stream)
+		JNZ(LabelRef("past"))
+		VMOVUPS(g, at1)
+		if v.pair {
+			VMOVUPS(opposite, at0)
+		}
+		JMP(LabelRef("next"))
+		Label("past") // the cache
+		VMOVNTPS(g, at1)
+		if v.pair {
+			VMOVNTPS(opposite, at0)
+		}
+		Label("next")
+	}
+	if !t.wide {
+		XORQ(Imm(32), half)
+	}
+	ADDQ(Imm(uint64(t.bytes()/4)), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+
+	into := Load(Param("acc"), GP64())
+	for j, s := range count {
+		acc.flush(j, Mem{Base: into}.Offset(128*s))
+	}
+	if v.grad {
+		SFENCE()
+	}
+	VZEROUPPER()
+	RET()
+}

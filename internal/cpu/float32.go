@@ -1,0 +1,289 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/x/afl/internal/plan"
+)
+
+const (
+	// blockTile is the number of voxels of a call of a float32 kernel: its lane
+	// sums are short enough to keep their accuracy, and its logits, labels and
+	// gradient lie in the first-level cache.
+	blockTile = 1024
+	// streamFrom is the size in bytes from which a gradient is written past the
+	// caches, which it would only sweep.
+	streamFrom = 16 << 20
+)
+
+// float32Pass is a pass that the float32 kernels can do.
+type float32Pass struct {
+	*batch
+	kernels *kernels
+	x, grad []float32
+	rules   labelRules
+	variant variant // of the channels that take part
+	first   int     // sigmoid: channels below take no part and have gradient 0
+	// elementsFrom is the first channel that has elements.
+	elementsFrom int
+	coef         []logisticCoef
+}
+
+// newFloat32Pass returns nil where the float64 tiles serve. Which of the two it
+// is depends on the call alone, never on the machine.
+func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
+	x, ok := b.logits.([]float32)
+	if !ok || b.Target.Dense || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
+		return nil
+	}
+	if out.Grad == nil && p.Overlap != nil && !sums {
+		return nil
+	}
+	w, o := p.Pointwise, p.Overlap
+	f := &float32Pass{batch: b, kernels: &fastest, x: x}
+	if out.Grad != nil {
+		f.grad = out.Grad.Data().([]float32)
+		f.variant.grad = true
+	}
+	activation := plan.None
+	if w != nil {
+		activation = w.Activation
+		f.first, f.elementsFrom = w.First, w.First
+	}
+	if o != nil {
+		if w != nil && o.Activation != w.Activation {
+			return nil
+		}
+		activation = o.Activation
+		if w == nil || o.First < f.first {
+			f.first = o.First
+		}
+		f.variant.overlap = true
+	}
+	switch {
+	case activation == plan.Sigmoid:
+	case activation == plan.Softmax && b.C == 2:
+		if w != nil && (w.Smoothing != 0 || w.SoftmaxFrom != 0) {
+			return nil
+		}
+		f.variant.pair = true
+		f.first = 0
+	default:
+		return nil
+	}
+	if w != nil {
+		f.variant.exponent = exponentOf(w, b.N, b.C)
+	}
+	if f.rules, ok = rulesOf(&b.Target, b.C); !ok {
+		return nil
+	}
+	f.coef = make([]logisticCoef, b.N*b.C)
+	for i := range f.coef {
+		f.coef[i] = coefOf(p, out, b.C, i)
+	}
+	return f
+}
+
+// exponentOf returns the form that serves every sample and channel.
+func exponentOf(w *plan.Pointwise, n, c int) exponent {
+	gamma := w.Gamma[w.First]
+	for i := range n * c {
+		if i%c >= w.First && w.Gamma[i] != gamma {
+			return gammaAny
+		}
+	}
+	switch gamma {
+	case 0:
+		return gammaZero
+	case 2:
+		return gammaTwo
+	}
+	return gammaAny
+}
+
+// rulesOf returns the rules for uint8 labels; ok is false where a class does not
+// fit them.
+func rulesOf(t *plan.Target, c int) (r labelRules, ok bool) {
+	limit := c
+	if c == 1 {
+		limit = 2
+	}
+	r = labelRules{cap: noClass - 1, limit: uint8(min(limit, noClass-1))}
+	if t.Binarise {
+		r.cap = 1
+	}
+	if t.HasIgnore && t.Ignore >= 0 && t.Ignore <= math.MaxUint8 {
+		r.ignore, r.mark = uint8(t.Ignore), noClass
+	}
+	return r, limit < noClass
+}
+
+// coefOf returns the constants of sample i/c and channel i%c.
+func coefOf(p *plan.Plan, out *plan.Output, c, i int) logisticCoef {
+	ch := i % c
+	k := logisticCoef{class: uint32(ch), plain: 1}
+	if c == 1 {
+		k.class = 1
+	}
+	pair := ch == 1 && c == 2 // where it is one; else unused
+	if w := p.Pointwise; w != nil && ch >= w.First {
+		pos, neg, gammaNeg := w.Pos[i]*w.CE[ch], w.Neg[i], w.Gamma[i]
+		if w.Activation == plan.Softmax {
+			// The negative voxels are the positive ones of channel 0.
+			pos, neg = w.Pos[i], 0
+			if pair && w.First == 0 {
+				neg, gammaNeg = w.Pos[i-1], w.Gamma[i-1]
+			}
+		}
+		k.pos, k.neg = float32(pos), float32(neg)
+		k.gradPos, k.gradNeg = float32(-w.Scale*pos), float32(w.Scale*neg)
+		k.gammaPos, k.gammaNeg = float32(w.Gamma[i]), float32(gammaNeg)
+	}
+	if o := p.Overlap; o != nil {
+		if o.Squared {
+			k.plain = 0
+		}
+		if out.CoefT != nil {
+			k.coefPos, k.coefNeg, k.slope = overlapCoef(o, out, i)
+			if pair {
+				k.coefPos0, k.coefNeg0, k.slope0 = overlapCoef(o, out, i-1)
+			}
+		}
+	}
+	return k
+}
+
+// overlapCoef returns the derivative of the overlap term with respect to p as
+// pos + slope·p and neg + slope·p.
+func overlapCoef(o *plan.Overlap, out *plan.Output, i int) (pos, neg, slope float32) {
+	t, p := out.CoefT[i], out.CoefP[i]
+	if o.Squared {
+		return float32(t), 0, float32(2 * p)
+	}
+	return float32(t + p), float32(p), 0
+}
+
+// blockTileScratch is a worker's memory for the float32 kernels.
+type blockTileScratch struct {
+	y     [blockTile]uint8
+	class [blockTile]int32
+	acc   []float64 // sums by lane
+	// A chunk's last voxels, where they are no whole block.
+	x0, x1, g0, g1 [lanes]float32
+}
+
+// chunk does one chunk and adds its sums to acc, laid out as pass has them. It
+// returns ok = false where the sums left the range of float32; the float64 tiles
+// then do the chunk again.
+func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+	units, from := f.C, f.first
+	if f.variant.pair {
+		units, from = 1, 0
+	}
+	const width = logisticSums * lanes
+	s.acc = grow(s.acc, units*width)
+	clear(s.acc)
+	stream := len(f.grad)*4 >= streamFrom
+	for lo := ch.lo; lo < ch.hi; lo += blockTile {
+		hi := min(lo+blockTile, ch.hi)
+		whole := lo + (hi-lo)/lanes*lanes
+		if err := f.labels(ch.n, lo, hi, s); err != nil {
+			return false, err
+		}
+		for u := range units {
+			c := u
+			if f.variant.pair {
+				c = 1
+			}
+			k := &f.coef[ch.n*f.C+c]
+			x1, g1 := f.rows(ch.n, c, lo, hi)
+			if u < from {
+				clear(g1)
+				continue
+			}
+			var x0, g0 []float32
+			if f.variant.pair {
+				x0, g0 = f.rows(ch.n, 0, lo, hi)
+			}
+			a := s.acc[u*width : (u+1)*width]
+			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, stream)
+			if whole < hi {
+				rest := whole - lo
+				copy(s.x0[:], tail(x0, rest))
+				copy(s.x1[:], tail(x1, rest))
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+lanes], a, k, false)
+				copy(tail(g0, rest), s.g0[:])
+				copy(tail(g1, rest), s.g1[:])
+			}
+		}
+	}
+	for c := f.elementsFrom; c < f.C; c++ {
+		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+	}
+	for u := from; u < units; u++ {
+		a := s.acc[u*width:]
+		var total [logisticSums]float64
+		for i := range total {
+			total[i] = sumLanes((*[lanes]float64)(a[i*lanes:]))
+		}
+		if v := total[sumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {
+			return false, nil
+		}
+		acc[0] += total[sumPointwise]
+		c := u
+		if f.variant.pair {
+			c = 1
+			acc[1], acc[1+f.C], acc[1+2*f.C] = total[sumI0], total[sumP0], total[sumG0]
+		}
+		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[sumI], total[sumP], total[sumG]
+	}
+	return true, nil
+}
+
+// rows returns the logits and the gradient of voxels [lo,hi) of a channel.
+func (f *float32Pass) rows(n, c, lo, hi int) (x, g []float32) {
+	at := (n*f.C + c) * f.V
+	if f.grad != nil {
+		g = f.grad[at+lo : at+hi]
+	}
+	return f.x[at+lo : at+hi], g
+}
+
+func tail(s []float32, from int) []float32 {
+	if s == nil {
+		return nil
+	}
+	return s[from:]
+}
+
+// sumLanes adds sixteen lanes up as a tree: neighbours at distance 8, 4, 2, 1.
+func sumLanes(a *[lanes]float64) float64 {
+	for d := lanes / 2; d > 0; d /= 2 {
+		for i := range d {
+			a[i] += a[i+d]
+		}
+	}
+	return a[0]
+}
+
+// labels reads the classes of voxels [lo,hi) into s.y, and noClass up to the end
+// of the last block.
+func (f *float32Pass) labels(n, lo, hi int, s *blockTileScratch) error {
+	y := s.y[:hi-lo]
+	for i := len(y); i%lanes != 0; i++ {
+		s.y[i] = noClass
+	}
+	if src, ok := f.target.([]uint8); ok {
+		if f.kernels.labels(y, src[n*f.V+lo:n*f.V+hi], &f.rules) {
+			return nil
+		}
+	}
+	// Other types, and the error that names the first bad voxel.
+	if err := classes(f.batch, n, lo, hi, s.class[:hi-lo]); err != nil {
+		return err
+	}
+	for i, class := range s.class[:hi-lo] {
+		y[i] = uint8(class) // ignored becomes noClass
+	}
+	return nil
+}

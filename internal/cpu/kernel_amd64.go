@@ -1,0 +1,70 @@
+//go:build !noasm
+
+package cpu
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// tiers returns the kernels that this machine can run, the fastest first.
+func tiers() []kernels {
+	var t []kernels
+	if x := cpu.X86; x.HasAVX2 {
+		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), labels: labelsBytes})
+		}
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), labels: labelsBytes})
+	}
+	return append(t, plain)
+}
+
+// logisticRoutine is an assembly routine. It reads and writes through its
+// pointers without any check.
+type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+
+// streamAlign is what a streaming store's address is a multiple of.
+const streamAlign = 64
+
+// logisticBy returns the kernel that picks a variant's routine.
+func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, bool) {
+	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, stream bool) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		// As the plain kernel would, panic where a slice is too short.
+		_, _ = x1[n-1], acc[logisticSums*lanes-1]
+		if n%lanes != 0 {
+			panic("cpu: voxels are not whole blocks")
+		}
+		var p0, q0, q1 *float32
+		if v.pair {
+			_, p0 = x0[n-1], &x0[0]
+		}
+		if v.grad {
+			_, q1 = g1[n-1], &g1[0]
+			stream = stream && aligned(q1)
+			if v.pair {
+				_, q0 = g0[n-1], &g0[0]
+				stream = stream && aligned(q0)
+			}
+		}
+		table[v.index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, n, stream)
+	}
+}
+
+// labelsBytes runs labelsAVX2 on whole vectors and the plain kernel on the rest.
+func labelsBytes(dst, src []uint8, r *labelRules) bool {
+	n := len(src) / 32 * 32
+	_ = dst[:n]
+	ok := true
+	if n > 0 {
+		ok = labelsAVX2(&dst[0], &src[0], &r.ignore, n) == 0
+	}
+	return labelsGo(dst[n:], src[n:], r) && ok
+}
+
+// aligned reports whether streaming stores can write to p.
+func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%streamAlign == 0 }
