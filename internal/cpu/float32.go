@@ -169,7 +169,7 @@ type blockTileScratch struct {
 	class [blockTile]int32
 	acc   []float64 // sums by lane
 	// A chunk's last voxels, where they are no whole block.
-	x0, x1, g0, g1 [lanes]float32
+	x0, x1, g0, g1 [block]float32
 }
 
 // chunk does one chunk and adds its sums to acc, laid out as pass has them. It
@@ -186,7 +186,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	stream := len(f.grad)*4 >= streamFrom
 	for lo := ch.lo; lo < ch.hi; lo += blockTile {
 		hi := min(lo+blockTile, ch.hi)
-		whole := lo + (hi-lo)/lanes*lanes
+		whole := lo + (hi-lo)/block*block
 		if err := f.labels(ch.n, lo, hi, s); err != nil {
 			return false, err
 		}
@@ -211,7 +211,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 				rest := whole - lo
 				copy(s.x0[:], tail(x0, rest))
 				copy(s.x1[:], tail(x1, rest))
-				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+lanes], a, k, false)
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, false)
 				copy(tail(g0, rest), s.g0[:])
 				copy(tail(g1, rest), s.g1[:])
 			}
@@ -270,7 +270,7 @@ func sumLanes(a *[lanes]float64) float64 {
 // of the last block.
 func (f *float32Pass) labels(n, lo, hi int, s *blockTileScratch) error {
 	y := s.y[:hi-lo]
-	for i := len(y); i%lanes != 0; i++ {
+	for i := len(y); i%block != 0; i++ {
 		s.y[i] = noClass
 	}
 	if src, ok := f.target.([]uint8); ok {

@@ -36,7 +36,7 @@ func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float3
 		}
 		// As the plain kernel would, panic where a slice is too short.
 		_, _ = x1[n-1], acc[logisticSums*lanes-1]
-		if n%lanes != 0 {
+		if n%block != 0 {
 			panic("cpu: voxels are not whole blocks")
 		}
 		var p0, q0, q1 *float32

@@ -16,84 +16,158 @@ TEXT ·logisticGamma0SumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z1
+	VPMOVZXBD      16(CX)(SI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z10, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS         Z10, Z10, Z12
-	VMULPS.BCST    constants<>+224(SB), Z10, Z13
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z10, Z14
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VMULPS.BCST    constants<>+352(SB), Z12, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z12, Z13, Z12
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
 	VADDPS         Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z11
-	VBROADCASTSS   constants<>+384(SB), Z12
-	VDIVPS         Z11, Z12, Z11
-	VMULPS         Z11, Z10, Z12
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z12, Z11, K3, Z2
-	VBLENDMPS      Z11, Z12, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K3
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z11
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VBLENDMPS      Z11, Z10, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z4, Z13
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z5
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBLENDMPS      Z1, Z5, K3, Z1
+	VBLENDMPS      Z2, Z6, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VBLENDMPS      Z5, Z3, K5, Z3
+	VBLENDMPS      Z6, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS         Z4, Z4, Z10
+	VMULPS.BCST    constants<>+448(SB), Z3, Z11
+	VMULPS.BCST    constants<>+448(SB), Z4, Z12
+	VADDPS.BCST    constants<>+480(SB), Z11, Z11
+	VADDPS.BCST    constants<>+480(SB), Z12, Z12
+	VMULPS.BCST    constants<>+512(SB), Z3, Z13
 	VMULPS.BCST    constants<>+512(SB), Z4, Z14
+	VADDPS.BCST    constants<>+544(SB), Z13, Z13
 	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
+	VMULPS         Z9, Z13, Z13
+	VMULPS         Z10, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS.BCST    constants<>+576(SB), Z3, Z13
 	VMULPS.BCST    constants<>+576(SB), Z4, Z14
+	VADDPS.BCST    constants<>+608(SB), Z13, Z13
 	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z4, Z15
+	VMULPS.BCST    constants<>+640(SB), Z3, Z15
+	VMULPS.BCST    constants<>+640(SB), Z4, Z16
 	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VMULPS         Z12, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z12, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z4, Z12, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z11, Z13, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z12, Z11, Z11
-	VADDPS         Z4, Z10, Z12
-	VSUBPS         Z10, Z12, Z10
-	VSUBPS         Z10, Z4, Z10
-	VADDPS         Z10, Z11, Z10
-	VADDPS         Z10, Z12, Z10
-	VXORPS.BCST    constants<>+32(SB), Z1, Z11
-	VBLENDMPS      Z1, Z11, K2, Z5
-	VBLENDMPS      Z11, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z10, Z1, Z1
-	VBROADCASTSS   8(DX), Z10
-	VBLENDMPS.BCST 4(DX), Z10, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VADDPS.BCST    constants<>+672(SB), Z16, Z16
+	VMULPS         Z9, Z15, Z15
+	VMULPS         Z10, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS         Z15, Z13, Z13
+	VMULPS         Z16, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z3, Z9, Z13
+	VMULPS         Z4, Z10, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z8, Z12, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VADDPS         Z3, Z5, Z9
+	VADDPS         Z4, Z6, Z10
+	VSUBPS         Z5, Z9, Z5
+	VSUBPS         Z6, Z10, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VADDPS         Z3, Z7, Z3
+	VADDPS         Z4, Z8, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z1, Z5, Z1
+	VMAXPS         Z2, Z5, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, SI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -119,86 +193,162 @@ TEXT ·logisticGamma2SumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z1
+	VPMOVZXBD      16(CX)(SI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z10, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS         Z10, Z10, Z12
-	VMULPS.BCST    constants<>+224(SB), Z10, Z13
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z10, Z14
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VMULPS.BCST    constants<>+352(SB), Z12, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z12, Z13, Z12
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
 	VADDPS         Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z11
-	VBROADCASTSS   constants<>+384(SB), Z12
-	VDIVPS         Z11, Z12, Z11
-	VMULPS         Z11, Z10, Z12
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z12, Z11, K3, Z2
-	VBLENDMPS      Z11, Z12, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K3
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z11
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VBLENDMPS      Z11, Z10, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z11
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z7
+	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VBLENDMPS      Z7, Z3, K5, Z3
+	VBLENDMPS      Z8, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
+	VMULPS         Z3, Z3, Z11
 	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z4, Z13
+	VMULPS.BCST    constants<>+448(SB), Z3, Z13
+	VMULPS.BCST    constants<>+448(SB), Z4, Z14
 	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z4, Z15
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VMULPS         Z12, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z12, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z4, Z12, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z11, Z13, Z11
+	VADDPS.BCST    constants<>+480(SB), Z14, Z14
+	VMULPS.BCST    constants<>+512(SB), Z3, Z15
+	VMULPS.BCST    constants<>+512(SB), Z4, Z16
+	VADDPS.BCST    constants<>+544(SB), Z15, Z15
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS.BCST    constants<>+576(SB), Z3, Z15
+	VMULPS.BCST    constants<>+576(SB), Z4, Z16
+	VADDPS.BCST    constants<>+608(SB), Z15, Z15
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VMULPS.BCST    constants<>+640(SB), Z3, Z17
+	VMULPS.BCST    constants<>+640(SB), Z4, Z18
+	VADDPS.BCST    constants<>+672(SB), Z17, Z17
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
+	VMULPS         Z11, Z17, Z17
+	VMULPS         Z12, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z11, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z17, Z15, Z15
+	VMULPS         Z18, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z3, Z11, Z15
+	VMULPS         Z4, Z12, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
 	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z12, Z11, Z11
-	VADDPS         Z4, Z10, Z12
-	VSUBPS         Z10, Z12, Z10
-	VSUBPS         Z10, Z4, Z10
-	VADDPS         Z10, Z11, Z10
-	VADDPS         Z10, Z12, Z10
-	VXORPS.BCST    constants<>+32(SB), Z1, Z11
-	VBLENDMPS      Z1, Z11, K2, Z5
-	VBLENDMPS      Z11, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z10, Z1, Z1
-	VBROADCASTSS   8(DX), Z10
-	VBLENDMPS.BCST 4(DX), Z10, K2, Z9
-	VMULPS         Z8, Z8, Z10
-	VMULPS         Z10, Z9, Z10
-	VMULPS         Z1, Z10, Z1
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z3, Z7, Z11
+	VADDPS         Z4, Z8, Z12
+	VSUBPS         Z7, Z11, Z7
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z5
+	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
+	VMULPS         Z3, Z6, Z3
+	VMULPS         Z4, Z5, Z4
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, SI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -224,113 +374,215 @@ TEXT ·logisticGammaSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z1
+	VPMOVZXBD      16(CX)(SI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z11
-	VBROADCASTSS   constants<>+64(SB), Z12
-	VMAXPS         Z11, Z12, Z11
-	VMULPS.BCST    constants<>+96(SB), Z11, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS.BCST    constants<>+192(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS         Z11, Z11, Z13
-	VMULPS.BCST    constants<>+224(SB), Z11, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z11, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
 	VADDPS         Z13, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z11
-	VSCALEFPS      Z12, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z12
-	VBROADCASTSS   constants<>+384(SB), Z13
-	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z12, Z11, Z13
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z13, Z12, K3, Z2
-	VBLENDMPS      Z12, Z13, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z11, K3
-	VSUBPS.BCST    constants<>+384(SB), Z11, Z12
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z12, Z11, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z12
-	VMULPS         Z4, Z4, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z4, Z15
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z4, Z15
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z5
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBLENDMPS      Z1, Z5, K3, Z1
+	VBLENDMPS      Z2, Z6, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VBLENDMPS      Z5, Z3, K5, Z3
+	VBLENDMPS      Z6, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS         Z4, Z4, Z10
+	VMULPS.BCST    constants<>+448(SB), Z3, Z11
+	VMULPS.BCST    constants<>+448(SB), Z4, Z12
+	VADDPS.BCST    constants<>+480(SB), Z11, Z11
+	VADDPS.BCST    constants<>+480(SB), Z12, Z12
+	VMULPS.BCST    constants<>+512(SB), Z3, Z13
+	VMULPS.BCST    constants<>+512(SB), Z4, Z14
+	VADDPS.BCST    constants<>+544(SB), Z13, Z13
+	VADDPS.BCST    constants<>+544(SB), Z14, Z14
+	VMULPS         Z9, Z13, Z13
+	VMULPS         Z10, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS.BCST    constants<>+576(SB), Z3, Z13
+	VMULPS.BCST    constants<>+576(SB), Z4, Z14
+	VADDPS.BCST    constants<>+608(SB), Z13, Z13
+	VADDPS.BCST    constants<>+608(SB), Z14, Z14
+	VMULPS.BCST    constants<>+640(SB), Z3, Z15
 	VMULPS.BCST    constants<>+640(SB), Z4, Z16
+	VADDPS.BCST    constants<>+672(SB), Z15, Z15
 	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z13, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z13, Z16
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z4, Z13, Z15
-	VMULPS         Z14, Z15, Z14
-	VADDPS         Z12, Z14, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z13, Z12, Z12
-	VADDPS         Z4, Z11, Z13
-	VSUBPS         Z11, Z13, Z11
-	VSUBPS         Z11, Z4, Z11
-	VADDPS         Z11, Z12, Z11
-	VADDPS         Z11, Z13, Z11
-	VXORPS.BCST    constants<>+32(SB), Z1, Z12
-	VBLENDMPS      Z1, Z12, K2, Z5
-	VBLENDMPS      Z12, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z12
-	VADDPS         Z11, Z12, Z12
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z11, Z1, Z1
+	VMULPS         Z9, Z15, Z15
+	VMULPS         Z10, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS         Z15, Z13, Z13
+	VMULPS         Z16, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z3, Z9, Z13
+	VMULPS         Z4, Z10, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z8, Z12, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VADDPS         Z3, Z5, Z9
+	VADDPS         Z4, Z6, Z10
+	VSUBPS         Z5, Z9, Z5
+	VSUBPS         Z6, Z10, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VADDPS         Z3, Z7, Z3
+	VADDPS         Z4, Z8, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z5, Z7, Z5
+	VMAXPS         Z6, Z7, Z6
+	VADDPS         Z3, Z5, Z5
+	VADDPS         Z4, Z6, Z6
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z11
-	VBLENDMPS.BCST 20(DX), Z11, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z1, Z11, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z13
-	VSUBPS         Z13, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z11, Z13
-	VSUBPS         Z13, Z1, Z1
-	VMULPS         Z1, Z1, Z13
-	VMULPS.BCST    constants<>+224(SB), Z1, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z1, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z13, Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VSUBPS         Z7, Z1, Z1
+	VSUBPS         Z8, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z7
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VSUBPS         Z7, Z1, Z1
+	VSUBPS         Z8, Z2, Z2
+	VMULPS         Z1, Z1, Z7
+	VMULPS         Z2, Z2, Z8
+	VMULPS.BCST    constants<>+224(SB), Z1, Z9
+	VMULPS.BCST    constants<>+224(SB), Z2, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z1, Z11
+	VMULPS.BCST    constants<>+288(SB), Z2, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z1, Z1
+	VADDPS         Z8, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z11, Z1, Z1
-	VMULPS         Z1, Z9, Z1
-	VMULPS         Z12, Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, SI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -358,45 +610,82 @@ TEXT ·logisticOverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD     (CX)(SI*1), Z3
+	VPMOVZXBD     16(CX)(SI*1), Z4
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z3, K1
-	VPCMPEQD.BCST (DX), Z3, K2
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z4, K2
+	VPCMPEQD.BCST (DX), Z3, K3
+	VPCMPEQD.BCST (DX), Z4, K4
 	VMOVUPS.Z     (AX)(SI*4), K1, Z3
-	VORPS.BCST    constants<>+32(SB), Z3, Z6
+	VMOVUPS.Z     64(AX)(SI*4), K2, Z4
+	VORPS.BCST    constants<>+32(SB), Z3, Z5
+	VORPS.BCST    constants<>+32(SB), Z4, Z6
 	VBROADCASTSS  constants<>+64(SB), Z7
+	VMAXPS        Z5, Z7, Z5
 	VMAXPS        Z6, Z7, Z6
-	VMULPS.BCST   constants<>+96(SB), Z6, Z7
+	VMULPS.BCST   constants<>+96(SB), Z5, Z7
+	VMULPS.BCST   constants<>+96(SB), Z6, Z8
 	VSUBPS.BCST   constants<>+128(SB), Z7, Z7
+	VSUBPS.BCST   constants<>+128(SB), Z8, Z8
 	VRNDSCALEPS   $0x00, Z7, Z7
-	VMULPS.BCST   constants<>+160(SB), Z7, Z8
-	VSUBPS        Z8, Z6, Z6
-	VMULPS.BCST   constants<>+192(SB), Z7, Z8
-	VSUBPS        Z8, Z6, Z6
-	VMULPS        Z6, Z6, Z8
-	VMULPS.BCST   constants<>+224(SB), Z6, Z9
-	VADDPS.BCST   constants<>+256(SB), Z9, Z9
-	VMULPS.BCST   constants<>+288(SB), Z6, Z10
-	VADDPS.BCST   constants<>+320(SB), Z10, Z10
-	VMULPS.BCST   constants<>+352(SB), Z8, Z11
-	VADDPS        Z11, Z10, Z10
-	VMULPS        Z8, Z10, Z10
-	VADDPS        Z10, Z9, Z9
-	VMULPS        Z8, Z9, Z8
-	VADDPS        Z8, Z6, Z6
+	VRNDSCALEPS   $0x00, Z8, Z8
+	VMULPS.BCST   constants<>+160(SB), Z7, Z9
+	VMULPS.BCST   constants<>+160(SB), Z8, Z10
+	VSUBPS        Z9, Z5, Z5
+	VSUBPS        Z10, Z6, Z6
+	VMULPS.BCST   constants<>+192(SB), Z7, Z9
+	VMULPS.BCST   constants<>+192(SB), Z8, Z10
+	VSUBPS        Z9, Z5, Z5
+	VSUBPS        Z10, Z6, Z6
+	VMULPS        Z5, Z5, Z9
+	VMULPS        Z6, Z6, Z10
+	VMULPS.BCST   constants<>+224(SB), Z5, Z11
+	VMULPS.BCST   constants<>+224(SB), Z6, Z12
+	VADDPS.BCST   constants<>+256(SB), Z11, Z11
+	VADDPS.BCST   constants<>+256(SB), Z12, Z12
+	VMULPS.BCST   constants<>+288(SB), Z5, Z13
+	VMULPS.BCST   constants<>+288(SB), Z6, Z14
+	VADDPS.BCST   constants<>+320(SB), Z13, Z13
+	VADDPS.BCST   constants<>+320(SB), Z14, Z14
+	VMULPS.BCST   constants<>+352(SB), Z9, Z15
+	VMULPS.BCST   constants<>+352(SB), Z10, Z16
+	VADDPS        Z15, Z13, Z13
+	VADDPS        Z16, Z14, Z14
+	VMULPS        Z9, Z13, Z13
+	VMULPS        Z10, Z14, Z14
+	VADDPS        Z13, Z11, Z11
+	VADDPS        Z14, Z12, Z12
+	VMULPS        Z9, Z11, Z9
+	VMULPS        Z10, Z12, Z10
+	VADDPS        Z9, Z5, Z5
+	VADDPS        Z10, Z6, Z6
+	VADDPS.BCST   constants<>+384(SB), Z5, Z5
 	VADDPS.BCST   constants<>+384(SB), Z6, Z6
-	VSCALEFPS     Z7, Z6, Z6
-	VADDPS.BCST   constants<>+384(SB), Z6, Z7
-	VBROADCASTSS  constants<>+384(SB), Z8
-	VDIVPS        Z7, Z8, Z7
-	VMULPS        Z7, Z6, Z6
-	VPMOVD2M      Z3, K3
-	VBLENDMPS     Z6, Z7, K3, Z4
-	VBLENDMPS     Z7, Z6, K3, Z5
-	VMAXPS.BCST   28(DX), Z4, Z3
-	VMULPS        Z3, Z4, Z3
-	VADDPS        Z3, Z1, K1, Z1
-	VADDPS        Z4, Z0, K2, Z0
-	VADDPS.BCST   constants<>+384(SB), Z2, K2, Z2
-	ADDQ          $0x10, SI
+	VSCALEFPS     Z7, Z5, Z5
+	VSCALEFPS     Z8, Z6, Z6
+	VADDPS.BCST   constants<>+384(SB), Z5, Z7
+	VADDPS.BCST   constants<>+384(SB), Z6, Z8
+	VBROADCASTSS  constants<>+384(SB), Z9
+	VDIVPS        Z7, Z9, Z7
+	VDIVPS        Z8, Z9, Z8
+	VMULPS        Z7, Z5, Z5
+	VMULPS        Z8, Z6, Z6
+	VPMOVD2M      Z3, K5
+	VPMOVD2M      Z4, K6
+	VBLENDMPS     Z5, Z7, K5, Z3
+	VBLENDMPS     Z6, Z8, K6, Z4
+	VBLENDMPS     Z7, Z5, K5, Z5
+	VBLENDMPS     Z8, Z6, K6, Z5
+	VMAXPS.BCST   28(DX), Z3, Z5
+	VMAXPS.BCST   28(DX), Z4, Z6
+	VMULPS        Z5, Z3, Z5
+	VMULPS        Z6, Z4, Z6
+	VADDPS        Z5, Z1, K1, Z1
+	VADDPS        Z6, Z1, K2, Z1
+	VADDPS        Z3, Z0, K3, Z0
+	VADDPS        Z4, Z0, K4, Z0
+	VADDPS.BCST   constants<>+384(SB), Z2, K3, Z2
+	VADDPS.BCST   constants<>+384(SB), Z2, K4, Z2
+	ADDQ          $0x20, SI
 	CMPQ          SI, BX
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -439,89 +728,168 @@ TEXT ·logisticGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z4
+	VPMOVZXBD      16(CX)(SI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
-	VPCMPEQD.BCST  (DX), Z4, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VPCMPEQD.BCST  (DX), Z4, K3
+	VPCMPEQD.BCST  (DX), Z5, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VORPS.BCST     constants<>+32(SB), Z4, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
+	VORPS.BCST     constants<>+32(SB), Z4, Z6
+	VORPS.BCST     constants<>+32(SB), Z5, Z7
+	VBROADCASTSS   constants<>+64(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMULPS.BCST    constants<>+96(SB), Z6, Z8
+	VMULPS.BCST    constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS    $0x00, Z8, Z8
+	VRNDSCALEPS    $0x00, Z9, Z9
+	VMULPS.BCST    constants<>+160(SB), Z8, Z10
+	VMULPS.BCST    constants<>+160(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS.BCST    constants<>+192(SB), Z8, Z10
+	VMULPS.BCST    constants<>+192(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z6, Z6, Z10
+	VMULPS         Z7, Z7, Z11
+	VMULPS.BCST    constants<>+224(SB), Z6, Z12
+	VMULPS.BCST    constants<>+224(SB), Z7, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VMULPS.BCST    constants<>+288(SB), Z6, Z14
+	VMULPS.BCST    constants<>+288(SB), Z7, Z15
+	VADDPS.BCST    constants<>+320(SB), Z14, Z14
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VMULPS.BCST    constants<>+352(SB), Z10, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z10, Z14, Z14
+	VMULPS         Z11, Z15, Z15
+	VADDPS         Z14, Z12, Z12
 	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z4, K3
-	VBLENDMPS      Z15, Z14, K3, Z5
-	VBLENDMPS      Z14, Z15, K3, Z6
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
-	VMULPS         Z7, Z7, Z15
-	VMULPS.BCST    constants<>+448(SB), Z7, Z16
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z6, Z6
+	VADDPS         Z11, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z6
+	VADDPS.BCST    constants<>+384(SB), Z7, Z7
+	VSCALEFPS      Z8, Z6, Z6
+	VSCALEFPS      Z9, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VBROADCASTSS   constants<>+384(SB), Z10
+	VDIVPS         Z8, Z10, Z8
+	VDIVPS         Z9, Z10, Z9
+	VMULPS         Z8, Z6, Z10
+	VMULPS         Z9, Z7, Z11
+	VPMOVD2M       Z4, K5
+	VPMOVD2M       Z5, K6
+	VBLENDMPS      Z10, Z8, K5, Z12
+	VBLENDMPS      Z11, Z9, K6, Z13
+	VBLENDMPS      Z8, Z10, K5, Z8
+	VBLENDMPS      Z9, Z11, K6, Z9
+	VMAXPS.BCST    28(DX), Z12, Z10
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z2, K1, Z2
+	VADDPS         Z11, Z2, K2, Z2
+	VADDPS         Z12, Z1, K3, Z1
+	VADDPS         Z13, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VBLENDMPS      Z12, Z8, K3, Z10
+	VBLENDMPS      Z13, Z9, K4, Z10
+	VBLENDMPS      Z8, Z12, K3, Z8
+	VBLENDMPS      Z9, Z13, K4, Z8
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VXORPS.BCST    constants<>+32(SB), Z5, Z9
+	VBLENDMPS      Z4, Z8, K3, Z4
+	VBLENDMPS      Z5, Z9, K4, Z5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
+	VSUBPS.BCST    constants<>+384(SB), Z6, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z7, Z9
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VBLENDMPS      Z8, Z6, K5, Z6
+	VBLENDMPS      Z9, Z7, K6, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z8
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z11
+	VMULPS         Z6, Z6, Z12
+	VMULPS         Z7, Z7, Z13
+	VMULPS.BCST    constants<>+448(SB), Z6, Z14
+	VMULPS.BCST    constants<>+448(SB), Z7, Z15
+	VADDPS.BCST    constants<>+480(SB), Z14, Z14
+	VADDPS.BCST    constants<>+480(SB), Z15, Z15
+	VMULPS.BCST    constants<>+512(SB), Z6, Z16
 	VMULPS.BCST    constants<>+512(SB), Z7, Z17
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
 	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
+	VMULPS         Z12, Z16, Z16
+	VMULPS         Z13, Z17, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS.BCST    constants<>+576(SB), Z6, Z16
 	VMULPS.BCST    constants<>+576(SB), Z7, Z17
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
 	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z7, Z18
+	VMULPS.BCST    constants<>+640(SB), Z6, Z18
+	VMULPS.BCST    constants<>+640(SB), Z7, Z19
 	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z7, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z7, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z7, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z4, Z14
-	VBLENDMPS      Z4, Z14, K2, Z8
-	VBLENDMPS      Z14, Z4, K2, Z9
-	VBLENDMPS      Z5, Z6, K2, Z10
-	VBLENDMPS      Z6, Z5, K2, Z11
-	VBROADCASTSS   constants<>+704(SB), Z4
-	VMAXPS         Z9, Z4, Z4
-	VADDPS         Z13, Z4, Z4
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z12
-	VMULPS         Z4, Z12, Z4
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VMULPS         Z12, Z18, Z18
+	VMULPS         Z13, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z19, Z17, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z6, Z12, Z16
+	VMULPS         Z7, Z13, Z17
+	VMULPS         Z14, Z16, Z14
+	VMULPS         Z15, Z17, Z15
+	VADDPS         Z10, Z14, Z10
+	VADDPS         Z11, Z15, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VSUBPS         Z12, Z10, Z10
+	VSUBPS         Z13, Z11, Z11
+	VADDPS         Z6, Z8, Z12
+	VADDPS         Z7, Z9, Z13
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z8, Z6, Z6
+	VSUBPS         Z9, Z7, Z7
+	VADDPS         Z6, Z10, Z6
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z6, Z12, Z6
+	VADDPS         Z7, Z13, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z5, Z5
+	VBROADCASTSS   constants<>+704(SB), Z8
+	VMAXPS         Z4, Z8, Z4
+	VMAXPS         Z5, Z8, Z5
+	VADDPS         Z6, Z4, Z4
+	VADDPS         Z7, Z5, Z5
+	VBROADCASTSS   8(DX), Z6
+	VBLENDMPS.BCST 4(DX), Z6, K3, Z7
+	VBLENDMPS.BCST 4(DX), Z6, K4, Z6
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z5, Z6, Z5
 	VADDPS         Z4, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z5, Z4
-	VMULPS         Z4, Z5, Z4
-	VADDPS         Z4, Z2, K1, Z2
-	VADDPS         Z5, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	ADDQ           $0x10, SI
+	VADDPS         Z5, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -571,91 +939,172 @@ TEXT ·logisticGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z4
+	VPMOVZXBD      16(CX)(SI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
-	VPCMPEQD.BCST  (DX), Z4, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VPCMPEQD.BCST  (DX), Z4, K3
+	VPCMPEQD.BCST  (DX), Z5, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VORPS.BCST     constants<>+32(SB), Z4, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
+	VORPS.BCST     constants<>+32(SB), Z4, Z6
+	VORPS.BCST     constants<>+32(SB), Z5, Z7
+	VBROADCASTSS   constants<>+64(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMULPS.BCST    constants<>+96(SB), Z6, Z8
+	VMULPS.BCST    constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS    $0x00, Z8, Z8
+	VRNDSCALEPS    $0x00, Z9, Z9
+	VMULPS.BCST    constants<>+160(SB), Z8, Z10
+	VMULPS.BCST    constants<>+160(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS.BCST    constants<>+192(SB), Z8, Z10
+	VMULPS.BCST    constants<>+192(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z6, Z6, Z10
+	VMULPS         Z7, Z7, Z11
+	VMULPS.BCST    constants<>+224(SB), Z6, Z12
+	VMULPS.BCST    constants<>+224(SB), Z7, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VMULPS.BCST    constants<>+288(SB), Z6, Z14
+	VMULPS.BCST    constants<>+288(SB), Z7, Z15
+	VADDPS.BCST    constants<>+320(SB), Z14, Z14
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VMULPS.BCST    constants<>+352(SB), Z10, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z10, Z14, Z14
+	VMULPS         Z11, Z15, Z15
+	VADDPS         Z14, Z12, Z12
 	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z4, K3
-	VBLENDMPS      Z15, Z14, K3, Z5
-	VBLENDMPS      Z14, Z15, K3, Z6
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z6, Z6
+	VADDPS         Z11, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z6
+	VADDPS.BCST    constants<>+384(SB), Z7, Z7
+	VSCALEFPS      Z8, Z6, Z6
+	VSCALEFPS      Z9, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VBROADCASTSS   constants<>+384(SB), Z10
+	VDIVPS         Z8, Z10, Z8
+	VDIVPS         Z9, Z10, Z9
+	VMULPS         Z8, Z6, Z10
+	VMULPS         Z9, Z7, Z11
+	VPMOVD2M       Z4, K5
+	VPMOVD2M       Z5, K6
+	VBLENDMPS      Z10, Z8, K5, Z12
+	VBLENDMPS      Z11, Z9, K6, Z13
+	VBLENDMPS      Z8, Z10, K5, Z8
+	VBLENDMPS      Z9, Z11, K6, Z9
+	VMAXPS.BCST    28(DX), Z12, Z10
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z2, K1, Z2
+	VADDPS         Z11, Z2, K2, Z2
+	VADDPS         Z12, Z1, K3, Z1
+	VADDPS         Z13, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VBLENDMPS      Z12, Z8, K3, Z10
+	VBLENDMPS      Z13, Z9, K4, Z10
+	VBLENDMPS      Z8, Z12, K3, Z8
+	VBLENDMPS      Z9, Z13, K4, Z9
+	VXORPS.BCST    constants<>+32(SB), Z4, Z10
+	VXORPS.BCST    constants<>+32(SB), Z5, Z11
+	VBLENDMPS      Z4, Z10, K3, Z4
+	VBLENDMPS      Z5, Z11, K4, Z5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
+	VSUBPS.BCST    constants<>+384(SB), Z6, Z10
+	VSUBPS.BCST    constants<>+384(SB), Z7, Z11
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VBLENDMPS      Z10, Z6, K5, Z6
+	VBLENDMPS      Z11, Z7, K6, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z10
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z12
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z13
+	VMULPS         Z6, Z6, Z14
 	VMULPS         Z7, Z7, Z15
-	VMULPS.BCST    constants<>+448(SB), Z7, Z16
+	VMULPS.BCST    constants<>+448(SB), Z6, Z16
+	VMULPS.BCST    constants<>+448(SB), Z7, Z17
 	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z7, Z17
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z7, Z17
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z7, Z18
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z7, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VMULPS.BCST    constants<>+512(SB), Z6, Z18
+	VMULPS.BCST    constants<>+512(SB), Z7, Z19
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VMULPS         Z14, Z18, Z18
+	VMULPS         Z15, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS.BCST    constants<>+576(SB), Z6, Z18
+	VMULPS.BCST    constants<>+576(SB), Z7, Z19
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VMULPS.BCST    constants<>+640(SB), Z6, Z20
+	VMULPS.BCST    constants<>+640(SB), Z7, Z21
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VMULPS         Z14, Z20, Z20
+	VMULPS         Z15, Z21, Z21
+	VADDPS         Z20, Z18, Z18
+	VADDPS         Z21, Z19, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z20, Z18, Z18
+	VMULPS         Z21, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS         Z6, Z14, Z18
+	VMULPS         Z7, Z15, Z19
+	VMULPS         Z16, Z18, Z16
+	VMULPS         Z17, Z19, Z17
+	VADDPS         Z12, Z16, Z12
+	VADDPS         Z13, Z17, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
 	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z7, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z7, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z4, Z14
-	VBLENDMPS      Z4, Z14, K2, Z8
-	VBLENDMPS      Z14, Z4, K2, Z9
-	VBLENDMPS      Z5, Z6, K2, Z10
-	VBLENDMPS      Z6, Z5, K2, Z11
-	VBROADCASTSS   constants<>+704(SB), Z4
-	VMAXPS         Z9, Z4, Z4
-	VADDPS         Z13, Z4, Z4
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z12
-	VMULPS         Z11, Z11, Z13
-	VMULPS         Z13, Z12, Z13
-	VMULPS         Z4, Z13, Z4
+	VSUBPS         Z14, Z12, Z12
+	VSUBPS         Z15, Z13, Z13
+	VADDPS         Z6, Z10, Z14
+	VADDPS         Z7, Z11, Z15
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z11, Z15, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VADDPS         Z6, Z12, Z6
+	VADDPS         Z7, Z13, Z7
+	VADDPS         Z6, Z14, Z6
+	VADDPS         Z7, Z15, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z5, Z5
+	VBROADCASTSS   constants<>+704(SB), Z10
+	VMAXPS         Z4, Z10, Z4
+	VMAXPS         Z5, Z10, Z5
+	VADDPS         Z6, Z4, Z4
+	VADDPS         Z7, Z5, Z5
+	VMULPS         Z8, Z8, Z6
+	VMULPS         Z9, Z9, Z7
+	VBROADCASTSS   8(DX), Z8
+	VBLENDMPS.BCST 4(DX), Z8, K3, Z9
+	VBLENDMPS.BCST 4(DX), Z8, K4, Z8
+	VMULPS         Z6, Z9, Z6
+	VMULPS         Z7, Z8, Z7
+	VMULPS         Z4, Z6, Z4
+	VMULPS         Z5, Z7, Z5
 	VADDPS         Z4, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z5, Z4
-	VMULPS         Z4, Z5, Z4
-	VADDPS         Z4, Z2, K1, Z2
-	VADDPS         Z5, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	ADDQ           $0x10, SI
+	VADDPS         Z5, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -705,118 +1154,225 @@ TEXT ·logisticGammaOverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(SI*1), Z4
+	VPMOVZXBD      16(CX)(SI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
-	VPCMPEQD.BCST  (DX), Z4, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VPCMPEQD.BCST  (DX), Z4, K3
+	VPCMPEQD.BCST  (DX), Z5, K4
 	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VORPS.BCST     constants<>+32(SB), Z4, Z14
-	VBROADCASTSS   constants<>+64(SB), Z15
-	VMAXPS         Z14, Z15, Z14
-	VMULPS.BCST    constants<>+96(SB), Z14, Z15
-	VSUBPS.BCST    constants<>+128(SB), Z15, Z15
-	VRNDSCALEPS    $0x00, Z15, Z15
-	VMULPS.BCST    constants<>+160(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+192(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS         Z14, Z14, Z16
-	VMULPS.BCST    constants<>+224(SB), Z14, Z17
-	VADDPS.BCST    constants<>+256(SB), Z17, Z17
-	VMULPS.BCST    constants<>+288(SB), Z14, Z18
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z16, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z16, Z17, Z16
+	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
+	VORPS.BCST     constants<>+32(SB), Z4, Z6
+	VORPS.BCST     constants<>+32(SB), Z5, Z7
+	VBROADCASTSS   constants<>+64(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMULPS.BCST    constants<>+96(SB), Z6, Z8
+	VMULPS.BCST    constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS    $0x00, Z8, Z8
+	VRNDSCALEPS    $0x00, Z9, Z9
+	VMULPS.BCST    constants<>+160(SB), Z8, Z10
+	VMULPS.BCST    constants<>+160(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS.BCST    constants<>+192(SB), Z8, Z10
+	VMULPS.BCST    constants<>+192(SB), Z9, Z11
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z6, Z6, Z10
+	VMULPS         Z7, Z7, Z11
+	VMULPS.BCST    constants<>+224(SB), Z6, Z12
+	VMULPS.BCST    constants<>+224(SB), Z7, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VMULPS.BCST    constants<>+288(SB), Z6, Z14
+	VMULPS.BCST    constants<>+288(SB), Z7, Z15
+	VADDPS.BCST    constants<>+320(SB), Z14, Z14
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VMULPS.BCST    constants<>+352(SB), Z10, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
 	VADDPS         Z16, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z14
-	VSCALEFPS      Z15, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z15
-	VBROADCASTSS   constants<>+384(SB), Z16
-	VDIVPS         Z15, Z16, Z15
-	VMULPS         Z15, Z14, Z16
-	VPMOVD2M       Z4, K3
-	VBLENDMPS      Z16, Z15, K3, Z5
-	VBLENDMPS      Z15, Z16, K3, Z6
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z14, K3
-	VSUBPS.BCST    constants<>+384(SB), Z14, Z15
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VBLENDMPS      Z15, Z14, K3, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z14
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z15
-	VMULPS         Z7, Z7, Z16
-	VMULPS.BCST    constants<>+448(SB), Z7, Z17
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VMULPS.BCST    constants<>+512(SB), Z7, Z18
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS.BCST    constants<>+576(SB), Z7, Z18
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z10, Z14, Z14
+	VMULPS         Z11, Z15, Z15
+	VADDPS         Z14, Z12, Z12
+	VADDPS         Z15, Z13, Z13
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z6, Z6
+	VADDPS         Z11, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z6
+	VADDPS.BCST    constants<>+384(SB), Z7, Z7
+	VSCALEFPS      Z8, Z6, Z6
+	VSCALEFPS      Z9, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z6, Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VBROADCASTSS   constants<>+384(SB), Z10
+	VDIVPS         Z8, Z10, Z8
+	VDIVPS         Z9, Z10, Z9
+	VMULPS         Z8, Z6, Z10
+	VMULPS         Z9, Z7, Z11
+	VPMOVD2M       Z4, K5
+	VPMOVD2M       Z5, K6
+	VBLENDMPS      Z10, Z8, K5, Z12
+	VBLENDMPS      Z11, Z9, K6, Z13
+	VBLENDMPS      Z8, Z10, K5, Z8
+	VBLENDMPS      Z9, Z11, K6, Z9
+	VMAXPS.BCST    28(DX), Z12, Z10
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z2, K1, Z2
+	VADDPS         Z11, Z2, K2, Z2
+	VADDPS         Z12, Z1, K3, Z1
+	VADDPS         Z13, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VBLENDMPS      Z12, Z8, K3, Z10
+	VBLENDMPS      Z13, Z9, K4, Z10
+	VBLENDMPS      Z8, Z12, K3, Z8
+	VBLENDMPS      Z9, Z13, K4, Z8
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VXORPS.BCST    constants<>+32(SB), Z5, Z9
+	VBLENDMPS      Z4, Z8, K3, Z4
+	VBLENDMPS      Z5, Z9, K4, Z5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
+	VSUBPS.BCST    constants<>+384(SB), Z6, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z7, Z9
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VBLENDMPS      Z8, Z6, K5, Z6
+	VBLENDMPS      Z9, Z7, K6, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z8
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z11
+	VMULPS         Z6, Z6, Z12
+	VMULPS         Z7, Z7, Z13
+	VMULPS.BCST    constants<>+448(SB), Z6, Z14
+	VMULPS.BCST    constants<>+448(SB), Z7, Z15
+	VADDPS.BCST    constants<>+480(SB), Z14, Z14
+	VADDPS.BCST    constants<>+480(SB), Z15, Z15
+	VMULPS.BCST    constants<>+512(SB), Z6, Z16
+	VMULPS.BCST    constants<>+512(SB), Z7, Z17
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VADDPS.BCST    constants<>+544(SB), Z17, Z17
+	VMULPS         Z12, Z16, Z16
+	VMULPS         Z13, Z17, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS.BCST    constants<>+576(SB), Z6, Z16
+	VMULPS.BCST    constants<>+576(SB), Z7, Z17
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VADDPS.BCST    constants<>+608(SB), Z17, Z17
+	VMULPS.BCST    constants<>+640(SB), Z6, Z18
 	VMULPS.BCST    constants<>+640(SB), Z7, Z19
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
 	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VMULPS         Z16, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z16, Z19
-	VMULPS         Z19, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z7, Z16, Z18
-	VMULPS         Z17, Z18, Z17
-	VADDPS         Z15, Z17, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z16, Z15, Z15
-	VADDPS         Z7, Z14, Z16
-	VSUBPS         Z14, Z16, Z14
-	VSUBPS         Z14, Z7, Z14
-	VADDPS         Z14, Z15, Z14
-	VADDPS         Z14, Z16, Z14
-	VXORPS.BCST    constants<>+32(SB), Z4, Z15
-	VBLENDMPS      Z4, Z15, K2, Z8
-	VBLENDMPS      Z15, Z4, K2, Z9
-	VBLENDMPS      Z5, Z6, K2, Z10
-	VBLENDMPS      Z6, Z5, K2, Z11
-	VBROADCASTSS   constants<>+704(SB), Z4
-	VMAXPS         Z9, Z4, Z15
-	VADDPS         Z14, Z15, Z15
-	VBROADCASTSS   8(DX), Z16
-	VBLENDMPS.BCST 4(DX), Z16, K2, Z12
-	VMAXPS         Z8, Z4, Z4
-	VADDPS         Z14, Z4, Z4
+	VMULPS         Z12, Z18, Z18
+	VMULPS         Z13, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z19, Z17, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z6, Z12, Z16
+	VMULPS         Z7, Z13, Z17
+	VMULPS         Z14, Z16, Z14
+	VMULPS         Z15, Z17, Z15
+	VADDPS         Z10, Z14, Z10
+	VADDPS         Z11, Z15, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VSUBPS         Z12, Z10, Z10
+	VSUBPS         Z13, Z11, Z11
+	VADDPS         Z6, Z8, Z12
+	VADDPS         Z7, Z9, Z13
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z8, Z6, Z6
+	VSUBPS         Z9, Z7, Z7
+	VADDPS         Z6, Z10, Z6
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z6, Z12, Z6
+	VADDPS         Z7, Z13, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VXORPS.BCST    constants<>+32(SB), Z5, Z9
+	VBROADCASTSS   constants<>+704(SB), Z10
+	VMAXPS         Z8, Z10, Z8
+	VMAXPS         Z9, Z10, Z9
+	VADDPS         Z6, Z8, Z8
+	VADDPS         Z7, Z9, Z9
+	VBROADCASTSS   constants<>+704(SB), Z10
+	VMAXPS         Z4, Z10, Z4
+	VMAXPS         Z5, Z10, Z5
+	VADDPS         Z6, Z4, Z4
+	VADDPS         Z7, Z5, Z5
 	VXORPS.BCST    constants<>+32(SB), Z4, Z4
-	VBROADCASTSS   24(DX), Z14
-	VBLENDMPS.BCST 20(DX), Z14, K2, Z13
-	VMULPS         Z13, Z4, Z4
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z4, Z14, Z4
-	VMULPS.BCST    constants<>+96(SB), Z4, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z16
-	VSUBPS         Z16, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z14, Z16
-	VSUBPS         Z16, Z4, Z4
-	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+224(SB), Z4, Z17
-	VADDPS.BCST    constants<>+256(SB), Z17, Z17
-	VMULPS.BCST    constants<>+288(SB), Z4, Z18
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z16, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z16, Z4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z5, Z5
+	VBROADCASTSS   24(DX), Z6
+	VBLENDMPS.BCST 20(DX), Z6, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z6, K4, Z6
+	VMULPS         Z7, Z4, Z4
+	VMULPS         Z6, Z5, Z5
+	VBROADCASTSS   constants<>+64(SB), Z6
+	VMAXPS         Z4, Z6, Z4
+	VMAXPS         Z5, Z6, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VMULPS.BCST    constants<>+96(SB), Z5, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z10, Z4, Z4
+	VSUBPS         Z11, Z5, Z5
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z10, Z4, Z4
+	VSUBPS         Z11, Z5, Z5
+	VMULPS         Z4, Z4, Z10
+	VMULPS         Z5, Z5, Z11
+	VMULPS.BCST    constants<>+224(SB), Z4, Z12
+	VMULPS.BCST    constants<>+224(SB), Z5, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VMULPS.BCST    constants<>+288(SB), Z4, Z14
+	VMULPS.BCST    constants<>+288(SB), Z5, Z15
+	VADDPS.BCST    constants<>+320(SB), Z14, Z14
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VMULPS.BCST    constants<>+352(SB), Z10, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z10, Z14, Z14
+	VMULPS         Z11, Z15, Z15
+	VADDPS         Z14, Z12, Z12
+	VADDPS         Z15, Z13, Z13
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VADDPS         Z10, Z4, Z4
+	VADDPS         Z11, Z5, Z5
 	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z14, Z4, Z4
-	VMULPS         Z4, Z12, Z4
-	VMULPS         Z15, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z5, Z5
+	VSCALEFPS      Z6, Z4, Z4
+	VSCALEFPS      Z7, Z5, Z5
+	VBROADCASTSS   8(DX), Z6
+	VBLENDMPS.BCST 4(DX), Z6, K3, Z7
+	VBLENDMPS.BCST 4(DX), Z6, K4, Z6
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z5, Z6, Z5
+	VMULPS         Z8, Z4, Z4
+	VMULPS         Z9, Z5, Z5
 	VADDPS         Z4, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z5, Z4
-	VMULPS         Z4, Z5, Z4
-	VADDPS         Z4, Z2, K1, Z2
-	VADDPS         Z5, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	ADDQ           $0x10, SI
+	VADDPS         Z5, Z0, K2, Z0
+	ADDQ           $0x20, SI
 	CMPQ           SI, BX
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -865,97 +1421,176 @@ TEXT ·logisticGamma0GradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z11
-	VBROADCASTSS   constants<>+64(SB), Z12
-	VMAXPS         Z11, Z12, Z11
-	VMULPS.BCST    constants<>+96(SB), Z11, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS.BCST    constants<>+192(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS         Z11, Z11, Z13
-	VMULPS.BCST    constants<>+224(SB), Z11, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z11, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
 	VADDPS         Z13, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z11
-	VSCALEFPS      Z12, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z12
-	VBROADCASTSS   constants<>+384(SB), Z13
-	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z12, Z11, Z13
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z13, Z12, K3, Z2
-	VBLENDMPS      Z12, Z13, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z11, K3
-	VSUBPS.BCST    constants<>+384(SB), Z11, Z12
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z12, Z11, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z12
-	VMULPS         Z4, Z4, Z13
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z7
+	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VBLENDMPS      Z7, Z3, K5, Z3
+	VBLENDMPS      Z8, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS         Z4, Z4, Z12
+	VMULPS.BCST    constants<>+448(SB), Z3, Z13
 	VMULPS.BCST    constants<>+448(SB), Z4, Z14
+	VADDPS.BCST    constants<>+480(SB), Z13, Z13
 	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z4, Z15
+	VMULPS.BCST    constants<>+512(SB), Z3, Z15
+	VMULPS.BCST    constants<>+512(SB), Z4, Z16
 	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z4, Z15
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS.BCST    constants<>+576(SB), Z3, Z15
+	VMULPS.BCST    constants<>+576(SB), Z4, Z16
 	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z13, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z13, Z16
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z4, Z13, Z15
-	VMULPS         Z14, Z15, Z14
-	VADDPS         Z12, Z14, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z13, Z12, Z12
-	VADDPS         Z4, Z11, Z13
-	VSUBPS         Z11, Z13, Z11
-	VSUBPS         Z11, Z4, Z11
-	VADDPS         Z11, Z12, Z11
-	VADDPS         Z11, Z13, Z11
-	VXORPS.BCST    constants<>+32(SB), Z1, Z12
-	VBLENDMPS      Z1, Z12, K2, Z5
-	VBLENDMPS      Z12, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z11, Z1, Z1
-	VBROADCASTSS   8(DX), Z11
-	VBLENDMPS.BCST 4(DX), Z11, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VMULPS.BCST    constants<>+640(SB), Z3, Z17
+	VMULPS.BCST    constants<>+640(SB), Z4, Z18
+	VADDPS.BCST    constants<>+672(SB), Z17, Z17
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
+	VMULPS         Z11, Z17, Z17
+	VMULPS         Z12, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z11, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z17, Z15, Z15
+	VMULPS         Z18, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z3, Z11, Z15
+	VMULPS         Z4, Z12, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z3, Z7, Z11
+	VADDPS         Z4, Z8, Z12
+	VSUBPS         Z7, Z11, Z7
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
 	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K2, Z10
-	VMULPS         Z8, Z10, Z1
-	VMOVAPS.Z      Z1, K1, Z1
+	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
+	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
+	VMULPS         Z5, Z2, Z2
+	VMULPS         Z6, Z1, Z1
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z1, K2, Z1
 	TESTB          R8, R8
 	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, (BX)(DI*4)
+	VMOVUPS        Z1, 64(BX)(DI*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, (BX)(DI*4)
+	VMOVNTPS Z1, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -984,105 +1619,191 @@ TEXT ·logisticGamma2GradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z12
-	VBROADCASTSS   constants<>+64(SB), Z13
-	VMAXPS         Z12, Z13, Z12
-	VMULPS.BCST    constants<>+96(SB), Z12, Z13
-	VSUBPS.BCST    constants<>+128(SB), Z13, Z13
-	VRNDSCALEPS    $0x00, Z13, Z13
-	VMULPS.BCST    constants<>+160(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+192(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS         Z12, Z12, Z14
-	VMULPS.BCST    constants<>+224(SB), Z12, Z15
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VMULPS.BCST    constants<>+288(SB), Z12, Z16
-	VADDPS.BCST    constants<>+320(SB), Z16, Z16
-	VMULPS.BCST    constants<>+352(SB), Z14, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z14, Z15, Z14
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
 	VADDPS         Z14, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z12
-	VSCALEFPS      Z13, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z13
-	VBROADCASTSS   constants<>+384(SB), Z14
-	VDIVPS         Z13, Z14, Z13
-	VMULPS         Z13, Z12, Z14
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z14, Z13, K3, Z2
-	VBLENDMPS      Z13, Z14, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z12, K3
-	VSUBPS.BCST    constants<>+384(SB), Z12, Z13
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VBLENDMPS      Z13, Z12, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z13
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z8
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
 	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z4, Z15
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z4, Z16
 	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z4, Z17
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VMULPS         Z14, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z14, Z17
-	VMULPS         Z17, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z4, Z14, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z13, Z15, Z13
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
+	VADDPS.BCST    constants<>+544(SB), Z17, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
+	VADDPS.BCST    constants<>+608(SB), Z17, Z17
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
 	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z14, Z13, Z13
-	VADDPS         Z4, Z12, Z14
-	VSUBPS         Z12, Z14, Z12
-	VSUBPS         Z12, Z4, Z12
-	VADDPS         Z12, Z13, Z12
-	VADDPS         Z12, Z14, Z12
-	VXORPS.BCST    constants<>+32(SB), Z1, Z13
-	VBLENDMPS      Z1, Z13, K2, Z5
-	VBLENDMPS      Z13, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z12, Z1, Z1
-	VBROADCASTSS   8(DX), Z12
-	VBLENDMPS.BCST 4(DX), Z12, K2, Z9
-	VMULPS         Z8, Z8, Z12
-	VMULPS         Z12, Z9, Z13
-	VMULPS         Z1, Z13, Z13
-	VADDPS         Z13, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z13
-	VBLENDMPS.BCST 12(DX), Z13, K2, Z10
-	VMULPS         Z12, Z10, Z12
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z11
-	VMULPS         Z11, Z7, Z13
-	VMULPS         Z1, Z13, Z1
-	VADDPS         Z1, Z8, Z1
-	VMULPS         Z1, Z12, Z1
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z10
+	VMULPS         Z4, Z9, Z9
+	VMULPS         Z1, Z10, Z10
+	VMULPS         Z2, Z9, Z9
+	VADDPS         Z10, Z0, K1, Z0
+	VADDPS         Z9, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z9
+	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z3
+	VMULPS         Z4, Z9, Z4
+	VBROADCASTSS   24(DX), Z9
+	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z1, Z7, Z1
+	VMULPS         Z2, Z8, Z2
+	VADDPS         Z1, Z5, Z1
+	VADDPS         Z2, Z6, Z2
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
 	TESTB          R8, R8
 	JNZ            past
 	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, 64(BX)(DI*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -1111,132 +1832,244 @@ TEXT ·logisticGammaGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z15, Z14, K3, Z2
-	VBLENDMPS      Z14, Z15, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
-	VMULPS         Z4, Z4, Z15
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z8
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
+	VMULPS         Z4, Z4, Z14
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
 	VMULPS.BCST    constants<>+448(SB), Z4, Z16
+	VADDPS.BCST    constants<>+480(SB), Z15, Z15
 	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z4, Z17
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
 	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z4, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
 	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z4, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z4, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z4, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z1, Z14
-	VBLENDMPS      Z1, Z14, K2, Z5
-	VBLENDMPS      Z14, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z14
-	VADDPS         Z13, Z14, Z14
-	VBROADCASTSS   8(DX), Z15
-	VBLENDMPS.BCST 4(DX), Z15, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z13, Z1, Z1
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VADDPS         Z3, Z9, Z9
+	VADDPS         Z4, Z10, Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z1, Z11, Z1
+	VMAXPS         Z2, Z11, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z13
-	VMAXPS         Z1, Z13, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z13
-	VSUBPS.BCST    constants<>+128(SB), Z13, Z13
-	VRNDSCALEPS    $0x00, Z13, Z13
-	VMULPS.BCST    constants<>+160(SB), Z13, Z15
-	VSUBPS         Z15, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z13, Z15
-	VSUBPS         Z15, Z1, Z1
-	VMULPS         Z1, Z1, Z15
-	VMULPS.BCST    constants<>+224(SB), Z1, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z1, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z11
+	VMULPS.BCST    constants<>+160(SB), Z4, Z12
+	VSUBPS         Z11, Z1, Z1
+	VSUBPS         Z12, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z11
+	VMULPS.BCST    constants<>+192(SB), Z4, Z12
+	VSUBPS         Z11, Z1, Z1
+	VSUBPS         Z12, Z2, Z2
+	VMULPS         Z1, Z1, Z11
+	VMULPS         Z2, Z2, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VMULPS.BCST    constants<>+288(SB), Z1, Z15
+	VMULPS.BCST    constants<>+288(SB), Z2, Z16
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
+	VMULPS.BCST    constants<>+352(SB), Z12, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z11, Z1, Z1
+	VADDPS         Z12, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z13, Z1, Z1
-	VMULPS         Z1, Z9, Z13
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z13, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z13
-	VBLENDMPS.BCST 12(DX), Z13, K2, Z11
-	VMULPS         Z1, Z11, Z1
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z12
-	VMULPS         Z12, Z7, Z13
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z13, Z8, Z13
-	VMULPS         Z13, Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z4
+	VMULPS         Z2, Z3, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z0, K1, Z0
+	VADDPS         Z3, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z3, Z8, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z5, Z4
+	VADDPS         Z3, Z6, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
 	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
 	TESTB          R8, R8
 	JNZ            past
 	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, 64(BX)(DI*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -1264,56 +2097,96 @@ TEXT ·logisticOverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z0
+	VPMOVZXBD      16(CX)(DI*1), Z1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
-	VPCMPEQD.BCST  (DX), Z0, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPEQD.BCST  (DX), Z0, K3
+	VPCMPEQD.BCST  (DX), Z1, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z0
-	VORPS.BCST     constants<>+32(SB), Z0, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z4, Z5
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z1
+	VORPS.BCST     constants<>+32(SB), Z0, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
 	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VRNDSCALEPS    $0x00, Z4, Z4
 	VRNDSCALEPS    $0x00, Z5, Z5
-	VMULPS.BCST    constants<>+160(SB), Z5, Z6
-	VSUBPS         Z6, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z6
-	VSUBPS         Z6, Z4, Z4
-	VMULPS         Z4, Z4, Z6
-	VMULPS.BCST    constants<>+224(SB), Z4, Z7
-	VADDPS.BCST    constants<>+256(SB), Z7, Z7
-	VMULPS.BCST    constants<>+288(SB), Z4, Z8
-	VADDPS.BCST    constants<>+320(SB), Z8, Z8
-	VMULPS.BCST    constants<>+352(SB), Z6, Z9
-	VADDPS         Z9, Z8, Z8
-	VMULPS         Z6, Z8, Z8
-	VADDPS         Z8, Z7, Z7
-	VMULPS         Z6, Z7, Z6
-	VADDPS         Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z4, Z5
+	VMULPS.BCST    constants<>+160(SB), Z4, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z6
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS         Z2, Z2, Z6
+	VMULPS         Z3, Z3, Z7
+	VMULPS.BCST    constants<>+224(SB), Z2, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VADDPS.BCST    constants<>+256(SB), Z8, Z8
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VMULPS.BCST    constants<>+288(SB), Z2, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VADDPS.BCST    constants<>+320(SB), Z10, Z10
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VMULPS.BCST    constants<>+352(SB), Z6, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VADDPS         Z12, Z10, Z10
+	VADDPS         Z13, Z11, Z11
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VMULPS         Z6, Z8, Z6
+	VMULPS         Z7, Z9, Z7
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z2, Z2
+	VSCALEFPS      Z5, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
 	VBROADCASTSS   constants<>+384(SB), Z6
+	VDIVPS         Z4, Z6, Z4
 	VDIVPS         Z5, Z6, Z5
-	VMULPS         Z5, Z4, Z4
-	VPMOVD2M       Z0, K3
-	VBLENDMPS      Z4, Z5, K3, Z1
-	VBLENDMPS      Z5, Z4, K3, Z2
-	VBROADCASTSS   36(DX), Z0
-	VBLENDMPS.BCST 32(DX), Z0, K2, Z3
-	VMULPS.BCST    40(DX), Z1, Z0
-	VADDPS         Z0, Z3, Z0
-	VMULPS         Z2, Z1, Z4
-	VMULPS         Z4, Z0, Z0
+	VMULPS         Z4, Z2, Z2
+	VMULPS         Z5, Z3, Z3
+	VPMOVD2M       Z0, K5
+	VPMOVD2M       Z1, K6
+	VBLENDMPS      Z2, Z4, K5, Z0
+	VBLENDMPS      Z3, Z5, K6, Z1
+	VBLENDMPS      Z4, Z2, K5, Z2
+	VBLENDMPS      Z5, Z3, K6, Z3
+	VBROADCASTSS   36(DX), Z4
+	VBLENDMPS.BCST 32(DX), Z4, K3, Z5
+	VBLENDMPS.BCST 32(DX), Z4, K4, Z4
+	VMULPS.BCST    40(DX), Z0, Z6
+	VMULPS.BCST    40(DX), Z1, Z7
+	VADDPS         Z6, Z5, Z5
+	VADDPS         Z7, Z4, Z4
+	VMULPS         Z2, Z0, Z0
+	VMULPS         Z3, Z1, Z1
+	VMULPS         Z0, Z5, Z0
+	VMULPS         Z1, Z4, Z1
 	VMOVAPS.Z      Z0, K1, Z0
+	VMOVAPS.Z      Z1, K2, Z1
 	TESTB          R8, R8
 	JNZ            past
 	VMOVUPS        Z0, (BX)(DI*4)
+	VMOVUPS        Z1, 64(BX)(DI*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z0, (BX)(DI*4)
+	VMOVNTPS Z1, 64(BX)(DI*4)
 
 next:
-	ADDQ $0x10, DI
+	ADDQ $0x20, DI
 	CMPQ DI, SI
 	JL   loop
 	MOVQ acc+40(FP), AX
@@ -1335,104 +2208,189 @@ TEXT ·logisticGamma0OverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z12
-	VBROADCASTSS   constants<>+64(SB), Z13
-	VMAXPS         Z12, Z13, Z12
-	VMULPS.BCST    constants<>+96(SB), Z12, Z13
-	VSUBPS.BCST    constants<>+128(SB), Z13, Z13
-	VRNDSCALEPS    $0x00, Z13, Z13
-	VMULPS.BCST    constants<>+160(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+192(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS         Z12, Z12, Z14
-	VMULPS.BCST    constants<>+224(SB), Z12, Z15
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VMULPS.BCST    constants<>+288(SB), Z12, Z16
-	VADDPS.BCST    constants<>+320(SB), Z16, Z16
-	VMULPS.BCST    constants<>+352(SB), Z14, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z14, Z15, Z14
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
 	VADDPS         Z14, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z12
-	VSCALEFPS      Z13, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z13
-	VBROADCASTSS   constants<>+384(SB), Z14
-	VDIVPS         Z13, Z14, Z13
-	VMULPS         Z13, Z12, Z14
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z14, Z13, K3, Z2
-	VBLENDMPS      Z13, Z14, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z12, K3
-	VSUBPS.BCST    constants<>+384(SB), Z12, Z13
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VBLENDMPS      Z13, Z12, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z13
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z11
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
 	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z4, Z15
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z4, Z16
 	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z4, Z17
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VMULPS         Z14, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z14, Z17
-	VMULPS         Z17, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z4, Z14, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z13, Z15, Z13
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
+	VADDPS.BCST    constants<>+544(SB), Z17, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
+	VADDPS.BCST    constants<>+608(SB), Z17, Z17
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
 	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z14, Z13, Z13
-	VADDPS         Z4, Z12, Z14
-	VSUBPS         Z12, Z14, Z12
-	VSUBPS         Z12, Z4, Z12
-	VADDPS         Z12, Z13, Z12
-	VADDPS         Z12, Z14, Z12
-	VXORPS.BCST    constants<>+32(SB), Z1, Z13
-	VBLENDMPS      Z1, Z13, K2, Z5
-	VBLENDMPS      Z13, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z12, Z1, Z1
-	VBROADCASTSS   8(DX), Z12
-	VBLENDMPS.BCST 4(DX), Z12, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
 	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K2, Z10
-	VMULPS         Z8, Z10, Z1
-	VBROADCASTSS   36(DX), Z12
-	VBLENDMPS.BCST 32(DX), Z12, K2, Z11
-	VMULPS.BCST    40(DX), Z2, Z12
-	VADDPS         Z12, Z11, Z12
-	VMULPS         Z3, Z2, Z13
-	VMULPS         Z13, Z12, Z12
-	VADDPS         Z1, Z12, Z1
-	VMOVAPS.Z      Z1, K1, Z1
+	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
+	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
+	VMULPS         Z5, Z2, Z2
+	VMULPS         Z6, Z1, Z1
+	VADDPS         Z2, Z8, Z2
+	VADDPS         Z1, Z7, Z1
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z1, K2, Z1
 	TESTB          R8, R8
 	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, (BX)(DI*4)
+	VMOVUPS        Z1, 64(BX)(DI*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, (BX)(DI*4)
+	VMOVNTPS Z1, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -1461,112 +2419,204 @@ TEXT ·logisticGamma2OverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z15, Z14, K3, Z2
-	VBLENDMPS      Z14, Z15, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
-	VMULPS         Z4, Z4, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z4, Z17
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z4, Z17
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z4, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z12
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS         Z4, Z4, Z16
+	VMULPS.BCST    constants<>+448(SB), Z3, Z17
+	VMULPS.BCST    constants<>+448(SB), Z4, Z18
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VMULPS.BCST    constants<>+512(SB), Z3, Z19
+	VMULPS.BCST    constants<>+512(SB), Z4, Z20
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z3, Z19
+	VMULPS.BCST    constants<>+576(SB), Z4, Z20
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VMULPS.BCST    constants<>+640(SB), Z3, Z21
+	VMULPS.BCST    constants<>+640(SB), Z4, Z22
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VADDPS.BCST    constants<>+672(SB), Z22, Z22
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z3, Z15, Z19
+	VMULPS         Z4, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
 	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z4, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z4, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z1, Z14
-	VBLENDMPS      Z1, Z14, K2, Z5
-	VBLENDMPS      Z14, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z13, Z1, Z1
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z9
-	VMULPS         Z8, Z8, Z13
-	VMULPS         Z13, Z9, Z14
-	VMULPS         Z1, Z14, Z14
-	VADDPS         Z14, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z14
-	VBLENDMPS.BCST 12(DX), Z14, K2, Z10
-	VMULPS         Z13, Z10, Z13
-	VBROADCASTSS   24(DX), Z14
-	VBLENDMPS.BCST 20(DX), Z14, K2, Z11
-	VMULPS         Z11, Z7, Z14
-	VMULPS         Z1, Z14, Z1
+	VMULPS.BCST    constants<>+416(SB), Z16, Z16
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z3, Z9, Z15
+	VADDPS         Z4, Z10, Z16
+	VSUBPS         Z9, Z15, Z9
+	VSUBPS         Z10, Z16, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VADDPS         Z3, Z15, Z3
+	VADDPS         Z4, Z16, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z10
+	VMULPS         Z4, Z9, Z9
+	VMULPS         Z1, Z10, Z10
+	VMULPS         Z2, Z9, Z9
+	VADDPS         Z10, Z0, K1, Z0
+	VADDPS         Z9, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z9
+	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z3
+	VMULPS         Z4, Z9, Z4
+	VBROADCASTSS   24(DX), Z9
+	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
+	VMULPS         Z10, Z11, Z10
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z1, Z10, Z1
+	VMULPS         Z2, Z9, Z2
+	VADDPS         Z1, Z5, Z1
+	VADDPS         Z2, Z6, Z2
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VADDPS         Z1, Z8, Z1
-	VMULPS         Z1, Z13, Z1
-	VBROADCASTSS   36(DX), Z13
-	VBLENDMPS.BCST 32(DX), Z13, K2, Z12
-	VMULPS.BCST    40(DX), Z2, Z13
-	VADDPS         Z13, Z12, Z13
-	VMULPS         Z3, Z2, Z14
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z7, Z2
 	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
 	TESTB          R8, R8
 	JNZ            past
 	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, 64(BX)(DI*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -1595,139 +2645,257 @@ TEXT ·logisticGammaOverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z14
-	VBROADCASTSS   constants<>+64(SB), Z15
-	VMAXPS         Z14, Z15, Z14
-	VMULPS.BCST    constants<>+96(SB), Z14, Z15
-	VSUBPS.BCST    constants<>+128(SB), Z15, Z15
-	VRNDSCALEPS    $0x00, Z15, Z15
-	VMULPS.BCST    constants<>+160(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+192(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS         Z14, Z14, Z16
-	VMULPS.BCST    constants<>+224(SB), Z14, Z17
-	VADDPS.BCST    constants<>+256(SB), Z17, Z17
-	VMULPS.BCST    constants<>+288(SB), Z14, Z18
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z16, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z16, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z14
-	VSCALEFPS      Z15, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z15
-	VBROADCASTSS   constants<>+384(SB), Z16
-	VDIVPS         Z15, Z16, Z15
-	VMULPS         Z15, Z14, Z16
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z16, Z15, K3, Z2
-	VBLENDMPS      Z15, Z16, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z14, K3
-	VSUBPS.BCST    constants<>+384(SB), Z14, Z15
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VBLENDMPS      Z15, Z14, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z14
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z15
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z12
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z3, Z3, Z15
 	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z4, Z17
+	VMULPS.BCST    constants<>+448(SB), Z3, Z17
+	VMULPS.BCST    constants<>+448(SB), Z4, Z18
 	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z4, Z19
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VMULPS         Z16, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z16, Z19
-	VMULPS         Z19, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z4, Z16, Z18
-	VMULPS         Z17, Z18, Z17
-	VADDPS         Z15, Z17, Z15
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VMULPS.BCST    constants<>+512(SB), Z3, Z19
+	VMULPS.BCST    constants<>+512(SB), Z4, Z20
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z3, Z19
+	VMULPS.BCST    constants<>+576(SB), Z4, Z20
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VMULPS.BCST    constants<>+640(SB), Z3, Z21
+	VMULPS.BCST    constants<>+640(SB), Z4, Z22
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VADDPS.BCST    constants<>+672(SB), Z22, Z22
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z3, Z15, Z19
+	VMULPS         Z4, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
 	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z16, Z15, Z15
-	VADDPS         Z4, Z14, Z16
-	VSUBPS         Z14, Z16, Z14
-	VSUBPS         Z14, Z4, Z14
-	VADDPS         Z14, Z15, Z14
-	VADDPS         Z14, Z16, Z14
-	VXORPS.BCST    constants<>+32(SB), Z1, Z15
-	VBLENDMPS      Z1, Z15, K2, Z5
-	VBLENDMPS      Z15, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z15
-	VADDPS         Z14, Z15, Z15
-	VBROADCASTSS   8(DX), Z16
-	VBLENDMPS.BCST 4(DX), Z16, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z14, Z1, Z1
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z3, Z9, Z15
+	VADDPS         Z4, Z10, Z16
+	VSUBPS         Z9, Z15, Z9
+	VSUBPS         Z10, Z16, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VADDPS         Z3, Z15, Z3
+	VADDPS         Z4, Z16, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z9, Z13, Z9
+	VMAXPS         Z10, Z13, Z10
+	VADDPS         Z3, Z9, Z9
+	VADDPS         Z4, Z10, Z10
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z1, Z13, Z1
+	VMAXPS         Z2, Z13, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z14
-	VBLENDMPS.BCST 20(DX), Z14, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z1, Z14, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z16
-	VSUBPS         Z16, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z14, Z16
-	VSUBPS         Z16, Z1, Z1
-	VMULPS         Z1, Z1, Z16
-	VMULPS.BCST    constants<>+224(SB), Z1, Z17
-	VADDPS.BCST    constants<>+256(SB), Z17, Z17
-	VMULPS.BCST    constants<>+288(SB), Z1, Z18
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z13
+	VMULPS.BCST    constants<>+160(SB), Z4, Z14
+	VSUBPS         Z13, Z1, Z1
+	VSUBPS         Z14, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z13
+	VMULPS.BCST    constants<>+192(SB), Z4, Z14
+	VSUBPS         Z13, Z1, Z1
+	VSUBPS         Z14, Z2, Z2
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z1, Z15
+	VMULPS.BCST    constants<>+224(SB), Z2, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
 	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z16, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z16, Z1, Z1
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z1, Z1
+	VADDPS         Z14, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z14, Z1, Z1
-	VMULPS         Z1, Z9, Z14
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z14
-	VBLENDMPS.BCST 12(DX), Z14, K2, Z11
-	VMULPS         Z1, Z11, Z1
-	VBROADCASTSS   24(DX), Z14
-	VBLENDMPS.BCST 20(DX), Z14, K2, Z12
-	VMULPS         Z12, Z7, Z14
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z8, Z14
-	VMULPS         Z14, Z1, Z1
-	VBROADCASTSS   36(DX), Z14
-	VBLENDMPS.BCST 32(DX), Z14, K2, Z13
-	VMULPS.BCST    40(DX), Z2, Z14
-	VADDPS         Z14, Z13, Z14
-	VMULPS         Z3, Z2, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z1, Z14, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z4
+	VMULPS         Z2, Z3, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z0, K1, Z0
+	VADDPS         Z3, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z11, Z4
+	VMULPS         Z3, Z12, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z5, Z4
+	VADDPS         Z3, Z6, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VADDPS         Z1, Z8, Z1
+	VADDPS         Z2, Z7, Z2
 	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
 	TESTB          R8, R8
 	JNZ            past
 	VMOVUPS        Z1, (BX)(DI*4)
+	VMOVUPS        Z2, 64(BX)(DI*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (BX)(DI*4)
+	VMOVNTPS Z2, 64(BX)(DI*4)
 
 next:
-	ADDQ          $0x10, DI
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -1755,86 +2923,162 @@ TEXT ·pairGamma0SumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      (BX)(DI*4), K1, Z10
-	VSUBPS         Z10, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z10, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS         Z10, Z10, Z12
-	VMULPS.BCST    constants<>+224(SB), Z10, Z13
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z10, Z14
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VMULPS.BCST    constants<>+352(SB), Z12, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z12, Z13, Z12
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VMOVUPS.Z      (BX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
 	VADDPS         Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z11
-	VBROADCASTSS   constants<>+384(SB), Z12
-	VDIVPS         Z11, Z12, Z11
-	VMULPS         Z11, Z10, Z12
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z12, Z11, K3, Z2
-	VBLENDMPS      Z11, Z12, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K3
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z11
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VBLENDMPS      Z11, Z10, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z4, Z13
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z5
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBLENDMPS      Z1, Z5, K3, Z1
+	VBLENDMPS      Z2, Z6, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VBLENDMPS      Z5, Z3, K5, Z3
+	VBLENDMPS      Z6, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS         Z4, Z4, Z10
+	VMULPS.BCST    constants<>+448(SB), Z3, Z11
+	VMULPS.BCST    constants<>+448(SB), Z4, Z12
+	VADDPS.BCST    constants<>+480(SB), Z11, Z11
+	VADDPS.BCST    constants<>+480(SB), Z12, Z12
+	VMULPS.BCST    constants<>+512(SB), Z3, Z13
 	VMULPS.BCST    constants<>+512(SB), Z4, Z14
+	VADDPS.BCST    constants<>+544(SB), Z13, Z13
 	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
+	VMULPS         Z9, Z13, Z13
+	VMULPS         Z10, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS.BCST    constants<>+576(SB), Z3, Z13
 	VMULPS.BCST    constants<>+576(SB), Z4, Z14
+	VADDPS.BCST    constants<>+608(SB), Z13, Z13
 	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z4, Z15
+	VMULPS.BCST    constants<>+640(SB), Z3, Z15
+	VMULPS.BCST    constants<>+640(SB), Z4, Z16
 	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VMULPS         Z12, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z12, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z4, Z12, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z11, Z13, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z12, Z11, Z11
-	VADDPS         Z4, Z10, Z12
-	VSUBPS         Z10, Z12, Z10
-	VSUBPS         Z10, Z4, Z10
-	VADDPS         Z10, Z11, Z10
-	VADDPS         Z10, Z12, Z10
-	VXORPS.BCST    constants<>+32(SB), Z1, Z11
-	VBLENDMPS      Z1, Z11, K2, Z5
-	VBLENDMPS      Z11, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z10, Z1, Z1
-	VBROADCASTSS   8(DX), Z10
-	VBLENDMPS.BCST 4(DX), Z10, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VADDPS.BCST    constants<>+672(SB), Z16, Z16
+	VMULPS         Z9, Z15, Z15
+	VMULPS         Z10, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS         Z15, Z13, Z13
+	VMULPS         Z16, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z3, Z9, Z13
+	VMULPS         Z4, Z10, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z8, Z12, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VADDPS         Z3, Z5, Z9
+	VADDPS         Z4, Z6, Z10
+	VSUBPS         Z5, Z9, Z5
+	VSUBPS         Z6, Z10, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VADDPS         Z3, Z7, Z3
+	VADDPS         Z4, Z8, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z1, Z5, Z1
+	VMAXPS         Z2, Z5, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, DI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -1861,88 +3105,166 @@ TEXT ·pairGamma2SumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      (BX)(DI*4), K1, Z10
-	VSUBPS         Z10, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z10, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z12
-	VSUBPS         Z12, Z10, Z10
-	VMULPS         Z10, Z10, Z12
-	VMULPS.BCST    constants<>+224(SB), Z10, Z13
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z10, Z14
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VMULPS.BCST    constants<>+352(SB), Z12, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z12, Z13, Z12
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VMOVUPS.Z      (BX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
 	VADDPS         Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z10, Z11
-	VBROADCASTSS   constants<>+384(SB), Z12
-	VDIVPS         Z11, Z12, Z11
-	VMULPS         Z11, Z10, Z12
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z12, Z11, K3, Z2
-	VBLENDMPS      Z11, Z12, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K3
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z11
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VBLENDMPS      Z11, Z10, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z11
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z7
+	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VBLENDMPS      Z7, Z3, K5, Z3
+	VBLENDMPS      Z8, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
+	VMULPS         Z3, Z3, Z11
 	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z4, Z13
+	VMULPS.BCST    constants<>+448(SB), Z3, Z13
+	VMULPS.BCST    constants<>+448(SB), Z4, Z14
 	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z12, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z4, Z15
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VMULPS         Z12, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z12, Z12, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z14, Z13, Z13
-	VMULPS         Z4, Z12, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z11, Z13, Z11
+	VADDPS.BCST    constants<>+480(SB), Z14, Z14
+	VMULPS.BCST    constants<>+512(SB), Z3, Z15
+	VMULPS.BCST    constants<>+512(SB), Z4, Z16
+	VADDPS.BCST    constants<>+544(SB), Z15, Z15
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS.BCST    constants<>+576(SB), Z3, Z15
+	VMULPS.BCST    constants<>+576(SB), Z4, Z16
+	VADDPS.BCST    constants<>+608(SB), Z15, Z15
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VMULPS.BCST    constants<>+640(SB), Z3, Z17
+	VMULPS.BCST    constants<>+640(SB), Z4, Z18
+	VADDPS.BCST    constants<>+672(SB), Z17, Z17
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
+	VMULPS         Z11, Z17, Z17
+	VMULPS         Z12, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z11, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z17, Z15, Z15
+	VMULPS         Z18, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z3, Z11, Z15
+	VMULPS         Z4, Z12, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
 	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z12, Z11, Z11
-	VADDPS         Z4, Z10, Z12
-	VSUBPS         Z10, Z12, Z10
-	VSUBPS         Z10, Z4, Z10
-	VADDPS         Z10, Z11, Z10
-	VADDPS         Z10, Z12, Z10
-	VXORPS.BCST    constants<>+32(SB), Z1, Z11
-	VBLENDMPS      Z1, Z11, K2, Z5
-	VBLENDMPS      Z11, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z10, Z1, Z1
-	VBROADCASTSS   8(DX), Z10
-	VBLENDMPS.BCST 4(DX), Z10, K2, Z9
-	VMULPS         Z8, Z8, Z10
-	VMULPS         Z10, Z9, Z10
-	VMULPS         Z1, Z10, Z1
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z3, Z7, Z11
+	VADDPS         Z4, Z8, Z12
+	VSUBPS         Z7, Z11, Z7
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z5
+	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
+	VMULPS         Z3, Z6, Z3
+	VMULPS         Z4, Z5, Z4
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, DI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -1969,115 +3291,219 @@ TEXT ·pairGammaSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      (BX)(DI*4), K1, Z11
-	VSUBPS         Z11, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z11
-	VBROADCASTSS   constants<>+64(SB), Z12
-	VMAXPS         Z11, Z12, Z11
-	VMULPS.BCST    constants<>+96(SB), Z11, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS.BCST    constants<>+192(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS         Z11, Z11, Z13
-	VMULPS.BCST    constants<>+224(SB), Z11, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z11, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
+	VMOVUPS.Z      (BX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
 	VADDPS         Z13, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z11
-	VSCALEFPS      Z12, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z12
-	VBROADCASTSS   constants<>+384(SB), Z13
-	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z12, Z11, Z13
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z13, Z12, K3, Z2
-	VBLENDMPS      Z12, Z13, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z11, K3
-	VSUBPS.BCST    constants<>+384(SB), Z11, Z12
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z12, Z11, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z12
-	VMULPS         Z4, Z4, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z4, Z15
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z4, Z15
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z5
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBLENDMPS      Z1, Z5, K3, Z1
+	VBLENDMPS      Z2, Z6, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VBLENDMPS      Z5, Z3, K5, Z3
+	VBLENDMPS      Z6, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS         Z4, Z4, Z10
+	VMULPS.BCST    constants<>+448(SB), Z3, Z11
+	VMULPS.BCST    constants<>+448(SB), Z4, Z12
+	VADDPS.BCST    constants<>+480(SB), Z11, Z11
+	VADDPS.BCST    constants<>+480(SB), Z12, Z12
+	VMULPS.BCST    constants<>+512(SB), Z3, Z13
+	VMULPS.BCST    constants<>+512(SB), Z4, Z14
+	VADDPS.BCST    constants<>+544(SB), Z13, Z13
+	VADDPS.BCST    constants<>+544(SB), Z14, Z14
+	VMULPS         Z9, Z13, Z13
+	VMULPS         Z10, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS.BCST    constants<>+576(SB), Z3, Z13
+	VMULPS.BCST    constants<>+576(SB), Z4, Z14
+	VADDPS.BCST    constants<>+608(SB), Z13, Z13
+	VADDPS.BCST    constants<>+608(SB), Z14, Z14
+	VMULPS.BCST    constants<>+640(SB), Z3, Z15
 	VMULPS.BCST    constants<>+640(SB), Z4, Z16
+	VADDPS.BCST    constants<>+672(SB), Z15, Z15
 	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z13, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z13, Z16
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z4, Z13, Z15
-	VMULPS         Z14, Z15, Z14
-	VADDPS         Z12, Z14, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z13, Z12, Z12
-	VADDPS         Z4, Z11, Z13
-	VSUBPS         Z11, Z13, Z11
-	VSUBPS         Z11, Z4, Z11
-	VADDPS         Z11, Z12, Z11
-	VADDPS         Z11, Z13, Z11
-	VXORPS.BCST    constants<>+32(SB), Z1, Z12
-	VBLENDMPS      Z1, Z12, K2, Z5
-	VBLENDMPS      Z12, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z12
-	VADDPS         Z11, Z12, Z12
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z11, Z1, Z1
+	VMULPS         Z9, Z15, Z15
+	VMULPS         Z10, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS         Z15, Z13, Z13
+	VMULPS         Z16, Z14, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z3, Z9, Z13
+	VMULPS         Z4, Z10, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z7, Z11, Z7
+	VADDPS         Z8, Z12, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VADDPS         Z3, Z5, Z9
+	VADDPS         Z4, Z6, Z10
+	VSUBPS         Z5, Z9, Z5
+	VSUBPS         Z6, Z10, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VADDPS         Z3, Z7, Z3
+	VADDPS         Z4, Z8, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z5
+	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z5, Z7, Z5
+	VMAXPS         Z6, Z7, Z6
+	VADDPS         Z3, Z5, Z5
+	VADDPS         Z4, Z6, Z6
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z11
-	VBLENDMPS.BCST 20(DX), Z11, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z1, Z11, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VMULPS.BCST    constants<>+160(SB), Z11, Z13
-	VSUBPS         Z13, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z11, Z13
-	VSUBPS         Z13, Z1, Z1
-	VMULPS         Z1, Z1, Z13
-	VMULPS.BCST    constants<>+224(SB), Z1, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z1, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
-	VADDPS         Z13, Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VSUBPS         Z7, Z1, Z1
+	VSUBPS         Z8, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z7
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VSUBPS         Z7, Z1, Z1
+	VSUBPS         Z8, Z2, Z2
+	VMULPS         Z1, Z1, Z7
+	VMULPS         Z2, Z2, Z8
+	VMULPS.BCST    constants<>+224(SB), Z1, Z9
+	VMULPS.BCST    constants<>+224(SB), Z2, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z1, Z11
+	VMULPS.BCST    constants<>+288(SB), Z2, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z1, Z1
+	VADDPS         Z8, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z11, Z1, Z1
-	VMULPS         Z1, Z9, Z1
-	VMULPS         Z12, Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
 	VADDPS         Z1, Z0, K1, Z0
-	ADDQ           $0x10, DI
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -2109,53 +3535,98 @@ TEXT ·pairOverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD     (CX)(DI*1), Z6
+	VPMOVZXBD     16(CX)(DI*1), Z7
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z6, K1
-	VPCMPEQD.BCST (DX), Z6, K2
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z7, K2
+	VPCMPEQD.BCST (DX), Z6, K3
+	VPCMPEQD.BCST (DX), Z7, K4
 	VMOVUPS.Z     (AX)(DI*4), K1, Z6
-	VMOVUPS.Z     (BX)(DI*4), K1, Z9
-	VSUBPS        Z9, Z6, Z6
-	VORPS.BCST    constants<>+32(SB), Z6, Z9
+	VMOVUPS.Z     64(AX)(DI*4), K2, Z7
+	VMOVUPS.Z     (BX)(DI*4), K1, Z8
+	VMOVUPS.Z     64(BX)(DI*4), K2, Z9
+	VSUBPS        Z8, Z6, Z6
+	VSUBPS        Z9, Z7, Z7
+	VORPS.BCST    constants<>+32(SB), Z6, Z8
+	VORPS.BCST    constants<>+32(SB), Z7, Z9
 	VBROADCASTSS  constants<>+64(SB), Z10
+	VMAXPS        Z8, Z10, Z8
 	VMAXPS        Z9, Z10, Z9
-	VMULPS.BCST   constants<>+96(SB), Z9, Z10
+	VMULPS.BCST   constants<>+96(SB), Z8, Z10
+	VMULPS.BCST   constants<>+96(SB), Z9, Z11
 	VSUBPS.BCST   constants<>+128(SB), Z10, Z10
+	VSUBPS.BCST   constants<>+128(SB), Z11, Z11
 	VRNDSCALEPS   $0x00, Z10, Z10
-	VMULPS.BCST   constants<>+160(SB), Z10, Z11
-	VSUBPS        Z11, Z9, Z9
-	VMULPS.BCST   constants<>+192(SB), Z10, Z11
-	VSUBPS        Z11, Z9, Z9
-	VMULPS        Z9, Z9, Z11
-	VMULPS.BCST   constants<>+224(SB), Z9, Z12
-	VADDPS.BCST   constants<>+256(SB), Z12, Z12
-	VMULPS.BCST   constants<>+288(SB), Z9, Z13
-	VADDPS.BCST   constants<>+320(SB), Z13, Z13
-	VMULPS.BCST   constants<>+352(SB), Z11, Z14
-	VADDPS        Z14, Z13, Z13
-	VMULPS        Z11, Z13, Z13
-	VADDPS        Z13, Z12, Z12
-	VMULPS        Z11, Z12, Z11
-	VADDPS        Z11, Z9, Z9
+	VRNDSCALEPS   $0x00, Z11, Z11
+	VMULPS.BCST   constants<>+160(SB), Z10, Z12
+	VMULPS.BCST   constants<>+160(SB), Z11, Z13
+	VSUBPS        Z12, Z8, Z8
+	VSUBPS        Z13, Z9, Z9
+	VMULPS.BCST   constants<>+192(SB), Z10, Z12
+	VMULPS.BCST   constants<>+192(SB), Z11, Z13
+	VSUBPS        Z12, Z8, Z8
+	VSUBPS        Z13, Z9, Z9
+	VMULPS        Z8, Z8, Z12
+	VMULPS        Z9, Z9, Z13
+	VMULPS.BCST   constants<>+224(SB), Z8, Z14
+	VMULPS.BCST   constants<>+224(SB), Z9, Z15
+	VADDPS.BCST   constants<>+256(SB), Z14, Z14
+	VADDPS.BCST   constants<>+256(SB), Z15, Z15
+	VMULPS.BCST   constants<>+288(SB), Z8, Z16
+	VMULPS.BCST   constants<>+288(SB), Z9, Z17
+	VADDPS.BCST   constants<>+320(SB), Z16, Z16
+	VADDPS.BCST   constants<>+320(SB), Z17, Z17
+	VMULPS.BCST   constants<>+352(SB), Z12, Z18
+	VMULPS.BCST   constants<>+352(SB), Z13, Z19
+	VADDPS        Z18, Z16, Z16
+	VADDPS        Z19, Z17, Z17
+	VMULPS        Z12, Z16, Z16
+	VMULPS        Z13, Z17, Z17
+	VADDPS        Z16, Z14, Z14
+	VADDPS        Z17, Z15, Z15
+	VMULPS        Z12, Z14, Z12
+	VMULPS        Z13, Z15, Z13
+	VADDPS        Z12, Z8, Z8
+	VADDPS        Z13, Z9, Z9
+	VADDPS.BCST   constants<>+384(SB), Z8, Z8
 	VADDPS.BCST   constants<>+384(SB), Z9, Z9
-	VSCALEFPS     Z10, Z9, Z9
-	VADDPS.BCST   constants<>+384(SB), Z9, Z10
-	VBROADCASTSS  constants<>+384(SB), Z11
-	VDIVPS        Z10, Z11, Z10
-	VMULPS        Z10, Z9, Z9
-	VPMOVD2M      Z6, K3
-	VBLENDMPS     Z9, Z10, K3, Z7
-	VBLENDMPS     Z10, Z9, K3, Z8
-	VMAXPS.BCST   28(DX), Z7, Z6
-	VMULPS        Z6, Z7, Z6
-	VADDPS        Z6, Z1, K1, Z1
-	VADDPS        Z7, Z0, K2, Z0
-	VADDPS.BCST   constants<>+384(SB), Z2, K2, Z2
+	VSCALEFPS     Z10, Z8, Z8
+	VSCALEFPS     Z11, Z9, Z9
+	VADDPS.BCST   constants<>+384(SB), Z8, Z10
+	VADDPS.BCST   constants<>+384(SB), Z9, Z11
+	VBROADCASTSS  constants<>+384(SB), Z12
+	VDIVPS        Z10, Z12, Z10
+	VDIVPS        Z11, Z12, Z11
+	VMULPS        Z10, Z8, Z8
+	VMULPS        Z11, Z9, Z9
+	VPMOVD2M      Z6, K5
+	VPMOVD2M      Z7, K6
+	VBLENDMPS     Z8, Z10, K5, Z6
+	VBLENDMPS     Z9, Z11, K6, Z7
+	VBLENDMPS     Z10, Z8, K5, Z8
+	VBLENDMPS     Z11, Z9, K6, Z9
+	VMAXPS.BCST   28(DX), Z6, Z10
+	VMAXPS.BCST   28(DX), Z7, Z11
+	VMULPS        Z10, Z6, Z10
+	VMULPS        Z11, Z7, Z11
+	VADDPS        Z10, Z1, K1, Z1
+	VADDPS        Z11, Z1, K2, Z1
+	VADDPS        Z6, Z0, K3, Z0
+	VADDPS        Z7, Z0, K4, Z0
+	VADDPS.BCST   constants<>+384(SB), Z2, K3, Z2
+	VADDPS.BCST   constants<>+384(SB), Z2, K4, Z2
 	VMAXPS.BCST   28(DX), Z8, Z6
+	VMAXPS.BCST   28(DX), Z9, Z7
 	VMULPS        Z6, Z8, Z6
+	VMULPS        Z7, Z9, Z7
 	VADDPS        Z6, Z4, K1, Z4
-	KXORW         K1, K2, K1
+	VADDPS        Z7, Z4, K2, Z4
+	KXORW         K1, K3, K1
+	KXORW         K2, K4, K2
 	VADDPS        Z8, Z3, K1, Z3
+	VADDPS        Z9, Z3, K2, Z3
 	VADDPS.BCST   constants<>+384(SB), Z5, K1, Z5
-	ADDQ          $0x10, DI
+	VADDPS.BCST   constants<>+384(SB), Z5, K2, Z5
+	ADDQ          $0x20, DI
 	CMPQ          DI, SI
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -2223,97 +3694,184 @@ TEXT ·pairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z7
+	VPMOVZXBD      16(CX)(DI*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
-	VPCMPEQD.BCST  (DX), Z7, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VPCMPEQD.BCST  (DX), Z7, K3
+	VPCMPEQD.BCST  (DX), Z8, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      (BX)(DI*4), K1, Z16
-	VSUBPS         Z16, Z7, Z7
-	VORPS.BCST     constants<>+32(SB), Z7, Z16
-	VBROADCASTSS   constants<>+64(SB), Z17
-	VMAXPS         Z16, Z17, Z16
-	VMULPS.BCST    constants<>+96(SB), Z16, Z17
-	VSUBPS.BCST    constants<>+128(SB), Z17, Z17
-	VRNDSCALEPS    $0x00, Z17, Z17
-	VMULPS.BCST    constants<>+160(SB), Z17, Z18
-	VSUBPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+192(SB), Z17, Z18
-	VSUBPS         Z18, Z16, Z16
-	VMULPS         Z16, Z16, Z18
-	VMULPS.BCST    constants<>+224(SB), Z16, Z19
-	VADDPS.BCST    constants<>+256(SB), Z19, Z19
-	VMULPS.BCST    constants<>+288(SB), Z16, Z20
-	VADDPS.BCST    constants<>+320(SB), Z20, Z20
-	VMULPS.BCST    constants<>+352(SB), Z18, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z18, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z18, Z19, Z18
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
+	VMOVUPS.Z      (BX)(DI*4), K1, Z9
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VORPS.BCST     constants<>+32(SB), Z7, Z9
+	VORPS.BCST     constants<>+32(SB), Z8, Z10
+	VBROADCASTSS   constants<>+64(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VMULPS.BCST    constants<>+96(SB), Z9, Z11
+	VMULPS.BCST    constants<>+96(SB), Z10, Z12
+	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
+	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
+	VRNDSCALEPS    $0x00, Z11, Z11
+	VRNDSCALEPS    $0x00, Z12, Z12
+	VMULPS.BCST    constants<>+160(SB), Z11, Z13
+	VMULPS.BCST    constants<>+160(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS.BCST    constants<>+192(SB), Z11, Z13
+	VMULPS.BCST    constants<>+192(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS         Z9, Z9, Z13
+	VMULPS         Z10, Z10, Z14
+	VMULPS.BCST    constants<>+224(SB), Z9, Z15
+	VMULPS.BCST    constants<>+224(SB), Z10, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z9, Z17
+	VMULPS.BCST    constants<>+288(SB), Z10, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
 	VADDPS         Z18, Z16, Z16
-	VADDPS.BCST    constants<>+384(SB), Z16, Z16
-	VSCALEFPS      Z17, Z16, Z16
-	VADDPS.BCST    constants<>+384(SB), Z16, Z17
-	VBROADCASTSS   constants<>+384(SB), Z18
-	VDIVPS         Z17, Z18, Z17
-	VMULPS         Z17, Z16, Z18
-	VPMOVD2M       Z7, K3
-	VBLENDMPS      Z18, Z17, K3, Z8
-	VBLENDMPS      Z17, Z18, K3, Z9
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z16, K3
-	VSUBPS.BCST    constants<>+384(SB), Z16, Z17
-	VMULPS.BCST    constants<>+416(SB), Z17, Z17
-	VBLENDMPS      Z17, Z16, K3, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z16
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z17
-	VMULPS         Z10, Z10, Z18
-	VMULPS.BCST    constants<>+448(SB), Z10, Z19
-	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z10, Z10
+	VSCALEFPS      Z11, Z9, Z9
+	VSCALEFPS      Z12, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z11
+	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VBROADCASTSS   constants<>+384(SB), Z13
+	VDIVPS         Z11, Z13, Z11
+	VDIVPS         Z12, Z13, Z12
+	VMULPS         Z11, Z9, Z13
+	VMULPS         Z12, Z10, Z14
+	VPMOVD2M       Z7, K5
+	VPMOVD2M       Z8, K6
+	VBLENDMPS      Z13, Z11, K5, Z15
+	VBLENDMPS      Z14, Z12, K6, Z16
+	VBLENDMPS      Z11, Z13, K5, Z11
+	VBLENDMPS      Z12, Z14, K6, Z12
+	VMAXPS.BCST    28(DX), Z15, Z13
+	VMAXPS.BCST    28(DX), Z16, Z14
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z2, K1, Z2
+	VADDPS         Z14, Z2, K2, Z2
+	VADDPS         Z15, Z1, K3, Z1
+	VADDPS         Z16, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VMAXPS.BCST    28(DX), Z11, Z13
+	VMAXPS.BCST    28(DX), Z12, Z14
+	VMULPS         Z13, Z11, Z13
+	VMULPS         Z14, Z12, Z14
+	VADDPS         Z13, Z5, K1, Z5
+	VADDPS         Z14, Z5, K2, Z5
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z11, Z4, K5, Z4
+	VADDPS         Z12, Z4, K6, Z4
+	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
+	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
+	VBLENDMPS      Z15, Z11, K3, Z13
+	VBLENDMPS      Z16, Z12, K4, Z13
+	VBLENDMPS      Z11, Z15, K3, Z11
+	VBLENDMPS      Z12, Z16, K4, Z11
+	VXORPS.BCST    constants<>+32(SB), Z7, Z11
+	VXORPS.BCST    constants<>+32(SB), Z8, Z12
+	VBLENDMPS      Z7, Z11, K3, Z7
+	VBLENDMPS      Z8, Z12, K4, Z8
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z11
+	VSUBPS.BCST    constants<>+384(SB), Z10, Z12
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VBLENDMPS      Z11, Z9, K5, Z9
+	VBLENDMPS      Z12, Z10, K6, Z10
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z12
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS.BCST    constants<>+448(SB), Z9, Z17
+	VMULPS.BCST    constants<>+448(SB), Z10, Z18
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VMULPS.BCST    constants<>+512(SB), Z9, Z19
 	VMULPS.BCST    constants<>+512(SB), Z10, Z20
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
 	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z18, Z20, Z20
-	VADDPS         Z20, Z19, Z19
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z9, Z19
 	VMULPS.BCST    constants<>+576(SB), Z10, Z20
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
 	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z10, Z21
+	VMULPS.BCST    constants<>+640(SB), Z9, Z21
+	VMULPS.BCST    constants<>+640(SB), Z10, Z22
 	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VMULPS         Z18, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z18, Z18, Z21
-	VMULPS         Z21, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z10, Z18, Z20
-	VMULPS         Z19, Z20, Z19
-	VADDPS         Z17, Z19, Z17
-	VMULPS.BCST    constants<>+416(SB), Z18, Z18
-	VSUBPS         Z18, Z17, Z17
-	VADDPS         Z10, Z16, Z18
-	VSUBPS         Z16, Z18, Z16
-	VSUBPS         Z16, Z10, Z16
-	VADDPS         Z16, Z17, Z16
-	VADDPS         Z16, Z18, Z16
-	VXORPS.BCST    constants<>+32(SB), Z7, Z17
-	VBLENDMPS      Z7, Z17, K2, Z11
-	VBLENDMPS      Z17, Z7, K2, Z12
-	VBLENDMPS      Z8, Z9, K2, Z13
-	VBLENDMPS      Z9, Z8, K2, Z14
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z12, Z7, Z7
-	VADDPS         Z16, Z7, Z7
-	VBROADCASTSS   8(DX), Z16
-	VBLENDMPS.BCST 4(DX), Z16, K2, Z15
-	VMULPS         Z7, Z15, Z7
+	VADDPS.BCST    constants<>+672(SB), Z22, Z22
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z9, Z15, Z19
+	VMULPS         Z10, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VMULPS.BCST    constants<>+416(SB), Z16, Z16
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z9, Z11, Z15
+	VADDPS         Z10, Z12, Z16
+	VSUBPS         Z11, Z15, Z11
+	VSUBPS         Z12, Z16, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z10, Z16, Z10
+	VXORPS.BCST    constants<>+32(SB), Z7, Z7
+	VXORPS.BCST    constants<>+32(SB), Z8, Z8
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z7, Z11, Z7
+	VMAXPS         Z8, Z11, Z8
+	VADDPS         Z9, Z7, Z7
+	VADDPS         Z10, Z8, Z8
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z7, Z10, Z7
+	VMULPS         Z8, Z9, Z8
 	VADDPS         Z7, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z8, Z7
-	VMULPS         Z7, Z8, Z7
-	VADDPS         Z7, Z2, K1, Z2
-	VADDPS         Z8, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	VMAXPS.BCST    28(DX), Z9, Z7
-	VMULPS         Z7, Z9, Z7
-	VADDPS         Z7, Z5, K1, Z5
-	KXORW          K1, K2, K1
-	VADDPS         Z9, Z4, K1, Z4
-	VADDPS.BCST    constants<>+384(SB), Z6, K1, Z6
-	ADDQ           $0x10, DI
+	VADDPS         Z8, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -2388,99 +3946,188 @@ TEXT ·pairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z7
+	VPMOVZXBD      16(CX)(DI*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
-	VPCMPEQD.BCST  (DX), Z7, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VPCMPEQD.BCST  (DX), Z7, K3
+	VPCMPEQD.BCST  (DX), Z8, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      (BX)(DI*4), K1, Z16
-	VSUBPS         Z16, Z7, Z7
-	VORPS.BCST     constants<>+32(SB), Z7, Z16
-	VBROADCASTSS   constants<>+64(SB), Z17
-	VMAXPS         Z16, Z17, Z16
-	VMULPS.BCST    constants<>+96(SB), Z16, Z17
-	VSUBPS.BCST    constants<>+128(SB), Z17, Z17
-	VRNDSCALEPS    $0x00, Z17, Z17
-	VMULPS.BCST    constants<>+160(SB), Z17, Z18
-	VSUBPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+192(SB), Z17, Z18
-	VSUBPS         Z18, Z16, Z16
-	VMULPS         Z16, Z16, Z18
-	VMULPS.BCST    constants<>+224(SB), Z16, Z19
-	VADDPS.BCST    constants<>+256(SB), Z19, Z19
-	VMULPS.BCST    constants<>+288(SB), Z16, Z20
-	VADDPS.BCST    constants<>+320(SB), Z20, Z20
-	VMULPS.BCST    constants<>+352(SB), Z18, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z18, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z18, Z19, Z18
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
+	VMOVUPS.Z      (BX)(DI*4), K1, Z9
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VORPS.BCST     constants<>+32(SB), Z7, Z9
+	VORPS.BCST     constants<>+32(SB), Z8, Z10
+	VBROADCASTSS   constants<>+64(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VMULPS.BCST    constants<>+96(SB), Z9, Z11
+	VMULPS.BCST    constants<>+96(SB), Z10, Z12
+	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
+	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
+	VRNDSCALEPS    $0x00, Z11, Z11
+	VRNDSCALEPS    $0x00, Z12, Z12
+	VMULPS.BCST    constants<>+160(SB), Z11, Z13
+	VMULPS.BCST    constants<>+160(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS.BCST    constants<>+192(SB), Z11, Z13
+	VMULPS.BCST    constants<>+192(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS         Z9, Z9, Z13
+	VMULPS         Z10, Z10, Z14
+	VMULPS.BCST    constants<>+224(SB), Z9, Z15
+	VMULPS.BCST    constants<>+224(SB), Z10, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z9, Z17
+	VMULPS.BCST    constants<>+288(SB), Z10, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
 	VADDPS         Z18, Z16, Z16
-	VADDPS.BCST    constants<>+384(SB), Z16, Z16
-	VSCALEFPS      Z17, Z16, Z16
-	VADDPS.BCST    constants<>+384(SB), Z16, Z17
-	VBROADCASTSS   constants<>+384(SB), Z18
-	VDIVPS         Z17, Z18, Z17
-	VMULPS         Z17, Z16, Z18
-	VPMOVD2M       Z7, K3
-	VBLENDMPS      Z18, Z17, K3, Z8
-	VBLENDMPS      Z17, Z18, K3, Z9
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z16, K3
-	VSUBPS.BCST    constants<>+384(SB), Z16, Z17
-	VMULPS.BCST    constants<>+416(SB), Z17, Z17
-	VBLENDMPS      Z17, Z16, K3, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z16
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z17
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z10, Z10
+	VSCALEFPS      Z11, Z9, Z9
+	VSCALEFPS      Z12, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z11
+	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VBROADCASTSS   constants<>+384(SB), Z13
+	VDIVPS         Z11, Z13, Z11
+	VDIVPS         Z12, Z13, Z12
+	VMULPS         Z11, Z9, Z13
+	VMULPS         Z12, Z10, Z14
+	VPMOVD2M       Z7, K5
+	VPMOVD2M       Z8, K6
+	VBLENDMPS      Z13, Z11, K5, Z15
+	VBLENDMPS      Z14, Z12, K6, Z16
+	VBLENDMPS      Z11, Z13, K5, Z11
+	VBLENDMPS      Z12, Z14, K6, Z12
+	VMAXPS.BCST    28(DX), Z15, Z13
+	VMAXPS.BCST    28(DX), Z16, Z14
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z2, K1, Z2
+	VADDPS         Z14, Z2, K2, Z2
+	VADDPS         Z15, Z1, K3, Z1
+	VADDPS         Z16, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VMAXPS.BCST    28(DX), Z11, Z13
+	VMAXPS.BCST    28(DX), Z12, Z14
+	VMULPS         Z13, Z11, Z13
+	VMULPS         Z14, Z12, Z14
+	VADDPS         Z13, Z5, K1, Z5
+	VADDPS         Z14, Z5, K2, Z5
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z11, Z4, K5, Z4
+	VADDPS         Z12, Z4, K6, Z4
+	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
+	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
+	VBLENDMPS      Z15, Z11, K3, Z13
+	VBLENDMPS      Z16, Z12, K4, Z13
+	VBLENDMPS      Z11, Z15, K3, Z11
+	VBLENDMPS      Z12, Z16, K4, Z12
+	VXORPS.BCST    constants<>+32(SB), Z7, Z13
+	VXORPS.BCST    constants<>+32(SB), Z8, Z14
+	VBLENDMPS      Z7, Z13, K3, Z7
+	VBLENDMPS      Z8, Z14, K4, Z8
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z13
+	VSUBPS.BCST    constants<>+384(SB), Z10, Z14
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VBLENDMPS      Z13, Z9, K5, Z9
+	VBLENDMPS      Z14, Z10, K6, Z10
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z14
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z15
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z16
+	VMULPS         Z9, Z9, Z17
 	VMULPS         Z10, Z10, Z18
-	VMULPS.BCST    constants<>+448(SB), Z10, Z19
+	VMULPS.BCST    constants<>+448(SB), Z9, Z19
+	VMULPS.BCST    constants<>+448(SB), Z10, Z20
 	VADDPS.BCST    constants<>+480(SB), Z19, Z19
-	VMULPS.BCST    constants<>+512(SB), Z10, Z20
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z18, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS.BCST    constants<>+576(SB), Z10, Z20
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z10, Z21
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VMULPS         Z18, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z18, Z18, Z21
-	VMULPS         Z21, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z10, Z18, Z20
-	VMULPS         Z19, Z20, Z19
-	VADDPS         Z17, Z19, Z17
+	VADDPS.BCST    constants<>+480(SB), Z20, Z20
+	VMULPS.BCST    constants<>+512(SB), Z9, Z21
+	VMULPS.BCST    constants<>+512(SB), Z10, Z22
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VMULPS         Z17, Z21, Z21
+	VMULPS         Z18, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS.BCST    constants<>+576(SB), Z9, Z21
+	VMULPS.BCST    constants<>+576(SB), Z10, Z22
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VMULPS.BCST    constants<>+640(SB), Z9, Z23
+	VMULPS.BCST    constants<>+640(SB), Z10, Z24
+	VADDPS.BCST    constants<>+672(SB), Z23, Z23
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VMULPS         Z17, Z23, Z23
+	VMULPS         Z18, Z24, Z24
+	VADDPS         Z23, Z21, Z21
+	VADDPS         Z24, Z22, Z22
+	VMULPS         Z17, Z17, Z23
+	VMULPS         Z18, Z18, Z24
+	VMULPS         Z23, Z21, Z21
+	VMULPS         Z24, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z9, Z17, Z21
+	VMULPS         Z10, Z18, Z22
+	VMULPS         Z19, Z21, Z19
+	VMULPS         Z20, Z22, Z20
+	VADDPS         Z15, Z19, Z15
+	VADDPS         Z16, Z20, Z16
+	VMULPS.BCST    constants<>+416(SB), Z17, Z17
 	VMULPS.BCST    constants<>+416(SB), Z18, Z18
-	VSUBPS         Z18, Z17, Z17
-	VADDPS         Z10, Z16, Z18
-	VSUBPS         Z16, Z18, Z16
-	VSUBPS         Z16, Z10, Z16
-	VADDPS         Z16, Z17, Z16
-	VADDPS         Z16, Z18, Z16
-	VXORPS.BCST    constants<>+32(SB), Z7, Z17
-	VBLENDMPS      Z7, Z17, K2, Z11
-	VBLENDMPS      Z17, Z7, K2, Z12
-	VBLENDMPS      Z8, Z9, K2, Z13
-	VBLENDMPS      Z9, Z8, K2, Z14
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z12, Z7, Z7
-	VADDPS         Z16, Z7, Z7
-	VBROADCASTSS   8(DX), Z16
-	VBLENDMPS.BCST 4(DX), Z16, K2, Z15
-	VMULPS         Z14, Z14, Z16
-	VMULPS         Z16, Z15, Z16
-	VMULPS         Z7, Z16, Z7
-	VADDPS         Z7, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z8, Z7
-	VMULPS         Z7, Z8, Z7
-	VADDPS         Z7, Z2, K1, Z2
-	VADDPS         Z8, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	VMAXPS.BCST    28(DX), Z9, Z7
+	VSUBPS         Z17, Z15, Z15
+	VSUBPS         Z18, Z16, Z16
+	VADDPS         Z9, Z13, Z17
+	VADDPS         Z10, Z14, Z18
+	VSUBPS         Z13, Z17, Z13
+	VSUBPS         Z14, Z18, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z10, Z16, Z10
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VXORPS.BCST    constants<>+32(SB), Z7, Z7
+	VXORPS.BCST    constants<>+32(SB), Z8, Z8
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z7, Z13, Z7
+	VMAXPS         Z8, Z13, Z8
+	VADDPS         Z9, Z7, Z7
+	VADDPS         Z10, Z8, Z8
+	VMULPS         Z11, Z11, Z9
+	VMULPS         Z12, Z12, Z10
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z10, Z11, Z10
 	VMULPS         Z7, Z9, Z7
-	VADDPS         Z7, Z5, K1, Z5
-	KXORW          K1, K2, K1
-	VADDPS         Z9, Z4, K1, Z4
-	VADDPS.BCST    constants<>+384(SB), Z6, K1, Z6
-	ADDQ           $0x10, DI
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z0, K1, Z0
+	VADDPS         Z8, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -2555,126 +4202,241 @@ TEXT ·pairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(DI*1), Z7
+	VPMOVZXBD      16(CX)(DI*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
-	VPCMPEQD.BCST  (DX), Z7, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VPCMPEQD.BCST  (DX), Z7, K3
+	VPCMPEQD.BCST  (DX), Z8, K4
 	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      (BX)(DI*4), K1, Z17
-	VSUBPS         Z17, Z7, Z7
-	VORPS.BCST     constants<>+32(SB), Z7, Z17
-	VBROADCASTSS   constants<>+64(SB), Z18
-	VMAXPS         Z17, Z18, Z17
-	VMULPS.BCST    constants<>+96(SB), Z17, Z18
-	VSUBPS.BCST    constants<>+128(SB), Z18, Z18
-	VRNDSCALEPS    $0x00, Z18, Z18
-	VMULPS.BCST    constants<>+160(SB), Z18, Z19
-	VSUBPS         Z19, Z17, Z17
-	VMULPS.BCST    constants<>+192(SB), Z18, Z19
-	VSUBPS         Z19, Z17, Z17
-	VMULPS         Z17, Z17, Z19
-	VMULPS.BCST    constants<>+224(SB), Z17, Z20
-	VADDPS.BCST    constants<>+256(SB), Z20, Z20
-	VMULPS.BCST    constants<>+288(SB), Z17, Z21
-	VADDPS.BCST    constants<>+320(SB), Z21, Z21
-	VMULPS.BCST    constants<>+352(SB), Z19, Z22
-	VADDPS         Z22, Z21, Z21
-	VMULPS         Z19, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z19, Z20, Z19
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
+	VMOVUPS.Z      (BX)(DI*4), K1, Z9
+	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
+	VSUBPS         Z9, Z7, Z7
+	VSUBPS         Z10, Z8, Z8
+	VORPS.BCST     constants<>+32(SB), Z7, Z9
+	VORPS.BCST     constants<>+32(SB), Z8, Z10
+	VBROADCASTSS   constants<>+64(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VMULPS.BCST    constants<>+96(SB), Z9, Z11
+	VMULPS.BCST    constants<>+96(SB), Z10, Z12
+	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
+	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
+	VRNDSCALEPS    $0x00, Z11, Z11
+	VRNDSCALEPS    $0x00, Z12, Z12
+	VMULPS.BCST    constants<>+160(SB), Z11, Z13
+	VMULPS.BCST    constants<>+160(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS.BCST    constants<>+192(SB), Z11, Z13
+	VMULPS.BCST    constants<>+192(SB), Z12, Z14
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VMULPS         Z9, Z9, Z13
+	VMULPS         Z10, Z10, Z14
+	VMULPS.BCST    constants<>+224(SB), Z9, Z15
+	VMULPS.BCST    constants<>+224(SB), Z10, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z9, Z17
+	VMULPS.BCST    constants<>+288(SB), Z10, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
 	VADDPS         Z19, Z17, Z17
-	VADDPS.BCST    constants<>+384(SB), Z17, Z17
-	VSCALEFPS      Z18, Z17, Z17
-	VADDPS.BCST    constants<>+384(SB), Z17, Z18
-	VBROADCASTSS   constants<>+384(SB), Z19
-	VDIVPS         Z18, Z19, Z18
-	VMULPS         Z18, Z17, Z19
-	VPMOVD2M       Z7, K3
-	VBLENDMPS      Z19, Z18, K3, Z8
-	VBLENDMPS      Z18, Z19, K3, Z9
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z17, K3
-	VSUBPS.BCST    constants<>+384(SB), Z17, Z18
-	VMULPS.BCST    constants<>+416(SB), Z18, Z18
-	VBLENDMPS      Z18, Z17, K3, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z17
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z18
-	VMULPS         Z10, Z10, Z19
-	VMULPS.BCST    constants<>+448(SB), Z10, Z20
-	VADDPS.BCST    constants<>+480(SB), Z20, Z20
-	VMULPS.BCST    constants<>+512(SB), Z10, Z21
-	VADDPS.BCST    constants<>+544(SB), Z21, Z21
-	VMULPS         Z19, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS.BCST    constants<>+576(SB), Z10, Z21
-	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z10, Z10
+	VSCALEFPS      Z11, Z9, Z9
+	VSCALEFPS      Z12, Z10, Z10
+	VADDPS.BCST    constants<>+384(SB), Z9, Z11
+	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VBROADCASTSS   constants<>+384(SB), Z13
+	VDIVPS         Z11, Z13, Z11
+	VDIVPS         Z12, Z13, Z12
+	VMULPS         Z11, Z9, Z13
+	VMULPS         Z12, Z10, Z14
+	VPMOVD2M       Z7, K5
+	VPMOVD2M       Z8, K6
+	VBLENDMPS      Z13, Z11, K5, Z15
+	VBLENDMPS      Z14, Z12, K6, Z16
+	VBLENDMPS      Z11, Z13, K5, Z11
+	VBLENDMPS      Z12, Z14, K6, Z12
+	VMAXPS.BCST    28(DX), Z15, Z13
+	VMAXPS.BCST    28(DX), Z16, Z14
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z2, K1, Z2
+	VADDPS         Z14, Z2, K2, Z2
+	VADDPS         Z15, Z1, K3, Z1
+	VADDPS         Z16, Z1, K4, Z1
+	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
+	VMAXPS.BCST    28(DX), Z11, Z13
+	VMAXPS.BCST    28(DX), Z12, Z14
+	VMULPS         Z13, Z11, Z13
+	VMULPS         Z14, Z12, Z14
+	VADDPS         Z13, Z5, K1, Z5
+	VADDPS         Z14, Z5, K2, Z5
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z11, Z4, K5, Z4
+	VADDPS         Z12, Z4, K6, Z4
+	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
+	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
+	VBLENDMPS      Z15, Z11, K3, Z13
+	VBLENDMPS      Z16, Z12, K4, Z13
+	VBLENDMPS      Z11, Z15, K3, Z11
+	VBLENDMPS      Z12, Z16, K4, Z11
+	VXORPS.BCST    constants<>+32(SB), Z7, Z11
+	VXORPS.BCST    constants<>+32(SB), Z8, Z12
+	VBLENDMPS      Z7, Z11, K3, Z7
+	VBLENDMPS      Z8, Z12, K4, Z8
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z11
+	VSUBPS.BCST    constants<>+384(SB), Z10, Z12
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VBLENDMPS      Z11, Z9, K5, Z9
+	VBLENDMPS      Z12, Z10, K6, Z10
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z12
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z9, Z9, Z15
+	VMULPS         Z10, Z10, Z16
+	VMULPS.BCST    constants<>+448(SB), Z9, Z17
+	VMULPS.BCST    constants<>+448(SB), Z10, Z18
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VMULPS.BCST    constants<>+512(SB), Z9, Z19
+	VMULPS.BCST    constants<>+512(SB), Z10, Z20
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z9, Z19
+	VMULPS.BCST    constants<>+576(SB), Z10, Z20
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VMULPS.BCST    constants<>+640(SB), Z9, Z21
 	VMULPS.BCST    constants<>+640(SB), Z10, Z22
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
 	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z19, Z22, Z22
-	VADDPS         Z22, Z21, Z21
-	VMULPS         Z19, Z19, Z22
-	VMULPS         Z22, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z10, Z19, Z21
-	VMULPS         Z20, Z21, Z20
-	VADDPS         Z18, Z20, Z18
-	VMULPS.BCST    constants<>+416(SB), Z19, Z19
-	VSUBPS         Z19, Z18, Z18
-	VADDPS         Z10, Z17, Z19
-	VSUBPS         Z17, Z19, Z17
-	VSUBPS         Z17, Z10, Z17
-	VADDPS         Z17, Z18, Z17
-	VADDPS         Z17, Z19, Z17
-	VXORPS.BCST    constants<>+32(SB), Z7, Z18
-	VBLENDMPS      Z7, Z18, K2, Z11
-	VBLENDMPS      Z18, Z7, K2, Z12
-	VBLENDMPS      Z8, Z9, K2, Z13
-	VBLENDMPS      Z9, Z8, K2, Z14
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z12, Z7, Z18
-	VADDPS         Z17, Z18, Z18
-	VBROADCASTSS   8(DX), Z19
-	VBLENDMPS.BCST 4(DX), Z19, K2, Z15
-	VMAXPS         Z11, Z7, Z7
-	VADDPS         Z17, Z7, Z7
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z9, Z15, Z19
+	VMULPS         Z10, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VMULPS.BCST    constants<>+416(SB), Z16, Z16
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z9, Z11, Z15
+	VADDPS         Z10, Z12, Z16
+	VSUBPS         Z11, Z15, Z11
+	VSUBPS         Z12, Z16, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z10, Z16, Z10
+	VXORPS.BCST    constants<>+32(SB), Z7, Z11
+	VXORPS.BCST    constants<>+32(SB), Z8, Z12
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z11, Z13, Z11
+	VMAXPS         Z12, Z13, Z12
+	VADDPS         Z9, Z11, Z11
+	VADDPS         Z10, Z12, Z12
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z7, Z13, Z7
+	VMAXPS         Z8, Z13, Z8
+	VADDPS         Z9, Z7, Z7
+	VADDPS         Z10, Z8, Z8
 	VXORPS.BCST    constants<>+32(SB), Z7, Z7
-	VBROADCASTSS   24(DX), Z17
-	VBLENDMPS.BCST 20(DX), Z17, K2, Z16
-	VMULPS         Z16, Z7, Z7
-	VBROADCASTSS   constants<>+64(SB), Z17
-	VMAXPS         Z7, Z17, Z7
-	VMULPS.BCST    constants<>+96(SB), Z7, Z17
-	VSUBPS.BCST    constants<>+128(SB), Z17, Z17
-	VRNDSCALEPS    $0x00, Z17, Z17
-	VMULPS.BCST    constants<>+160(SB), Z17, Z19
-	VSUBPS         Z19, Z7, Z7
-	VMULPS.BCST    constants<>+192(SB), Z17, Z19
-	VSUBPS         Z19, Z7, Z7
-	VMULPS         Z7, Z7, Z19
-	VMULPS.BCST    constants<>+224(SB), Z7, Z20
-	VADDPS.BCST    constants<>+256(SB), Z20, Z20
-	VMULPS.BCST    constants<>+288(SB), Z7, Z21
-	VADDPS.BCST    constants<>+320(SB), Z21, Z21
-	VMULPS.BCST    constants<>+352(SB), Z19, Z22
-	VADDPS         Z22, Z21, Z21
-	VMULPS         Z19, Z21, Z21
-	VADDPS         Z21, Z20, Z20
-	VMULPS         Z19, Z20, Z19
-	VADDPS         Z19, Z7, Z7
+	VXORPS.BCST    constants<>+32(SB), Z8, Z8
+	VBROADCASTSS   24(DX), Z9
+	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z9, Z8, Z8
+	VBROADCASTSS   constants<>+64(SB), Z9
+	VMAXPS         Z7, Z9, Z7
+	VMAXPS         Z8, Z9, Z8
+	VMULPS.BCST    constants<>+96(SB), Z7, Z9
+	VMULPS.BCST    constants<>+96(SB), Z8, Z10
+	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
+	VSUBPS.BCST    constants<>+128(SB), Z10, Z10
+	VRNDSCALEPS    $0x00, Z9, Z9
+	VRNDSCALEPS    $0x00, Z10, Z10
+	VMULPS.BCST    constants<>+160(SB), Z9, Z13
+	VMULPS.BCST    constants<>+160(SB), Z10, Z14
+	VSUBPS         Z13, Z7, Z7
+	VSUBPS         Z14, Z8, Z8
+	VMULPS.BCST    constants<>+192(SB), Z9, Z13
+	VMULPS.BCST    constants<>+192(SB), Z10, Z14
+	VSUBPS         Z13, Z7, Z7
+	VSUBPS         Z14, Z8, Z8
+	VMULPS         Z7, Z7, Z13
+	VMULPS         Z8, Z8, Z14
+	VMULPS.BCST    constants<>+224(SB), Z7, Z15
+	VMULPS.BCST    constants<>+224(SB), Z8, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z7, Z17
+	VMULPS.BCST    constants<>+288(SB), Z8, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z7, Z7
+	VADDPS         Z14, Z8, Z8
 	VADDPS.BCST    constants<>+384(SB), Z7, Z7
-	VSCALEFPS      Z17, Z7, Z7
-	VMULPS         Z7, Z15, Z7
-	VMULPS         Z18, Z7, Z7
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VSCALEFPS      Z9, Z7, Z7
+	VSCALEFPS      Z10, Z8, Z8
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z7, Z10, Z7
+	VMULPS         Z8, Z9, Z8
+	VMULPS         Z11, Z7, Z7
+	VMULPS         Z12, Z8, Z8
 	VADDPS         Z7, Z0, K1, Z0
-	VMAXPS.BCST    28(DX), Z8, Z7
-	VMULPS         Z7, Z8, Z7
-	VADDPS         Z7, Z2, K1, Z2
-	VADDPS         Z8, Z1, K2, Z1
-	VADDPS.BCST    constants<>+384(SB), Z3, K2, Z3
-	VMAXPS.BCST    28(DX), Z9, Z7
-	VMULPS         Z7, Z9, Z7
-	VADDPS         Z7, Z5, K1, Z5
-	KXORW          K1, K2, K1
-	VADDPS         Z9, Z4, K1, Z4
-	VADDPS.BCST    constants<>+384(SB), Z6, K1, Z6
-	ADDQ           $0x10, DI
+	VADDPS         Z8, Z0, K2, Z0
+	ADDQ           $0x20, DI
 	CMPQ           DI, SI
 	JL             loop
 	MOVQ           acc+40(FP), AX
@@ -2746,103 +4508,188 @@ TEXT ·pairGamma0GradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z11
-	VSUBPS         Z11, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z11
-	VBROADCASTSS   constants<>+64(SB), Z12
-	VMAXPS         Z11, Z12, Z11
-	VMULPS.BCST    constants<>+96(SB), Z11, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS.BCST    constants<>+192(SB), Z12, Z13
-	VSUBPS         Z13, Z11, Z11
-	VMULPS         Z11, Z11, Z13
-	VMULPS.BCST    constants<>+224(SB), Z11, Z14
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z11, Z15
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z13, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z13, Z14, Z13
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
 	VADDPS         Z13, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z11
-	VSCALEFPS      Z12, Z11, Z11
-	VADDPS.BCST    constants<>+384(SB), Z11, Z12
-	VBROADCASTSS   constants<>+384(SB), Z13
-	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z12, Z11, Z13
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z13, Z12, K3, Z2
-	VBLENDMPS      Z12, Z13, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z11, K3
-	VSUBPS.BCST    constants<>+384(SB), Z11, Z12
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z12, Z11, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z12
-	VMULPS         Z4, Z4, Z13
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z7
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z7
+	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VBLENDMPS      Z7, Z3, K5, Z3
+	VBLENDMPS      Z8, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS         Z4, Z4, Z12
+	VMULPS.BCST    constants<>+448(SB), Z3, Z13
 	VMULPS.BCST    constants<>+448(SB), Z4, Z14
+	VADDPS.BCST    constants<>+480(SB), Z13, Z13
 	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z4, Z15
+	VMULPS.BCST    constants<>+512(SB), Z3, Z15
+	VMULPS.BCST    constants<>+512(SB), Z4, Z16
 	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VMULPS         Z13, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z4, Z15
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS.BCST    constants<>+576(SB), Z3, Z15
+	VMULPS.BCST    constants<>+576(SB), Z4, Z16
 	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z13, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z13, Z13, Z16
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z14, Z14
-	VMULPS         Z4, Z13, Z15
-	VMULPS         Z14, Z15, Z14
-	VADDPS         Z12, Z14, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z13, Z12, Z12
-	VADDPS         Z4, Z11, Z13
-	VSUBPS         Z11, Z13, Z11
-	VSUBPS         Z11, Z4, Z11
-	VADDPS         Z11, Z12, Z11
-	VADDPS         Z11, Z13, Z11
-	VXORPS.BCST    constants<>+32(SB), Z1, Z12
-	VBLENDMPS      Z1, Z12, K2, Z5
-	VBLENDMPS      Z12, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z11, Z1, Z1
-	VBROADCASTSS   8(DX), Z11
-	VBLENDMPS.BCST 4(DX), Z11, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VMULPS.BCST    constants<>+640(SB), Z3, Z17
+	VMULPS.BCST    constants<>+640(SB), Z4, Z18
+	VADDPS.BCST    constants<>+672(SB), Z17, Z17
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
+	VMULPS         Z11, Z17, Z17
+	VMULPS         Z12, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z11, Z17
+	VMULPS         Z12, Z12, Z18
+	VMULPS         Z17, Z15, Z15
+	VMULPS         Z18, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z3, Z11, Z15
+	VMULPS         Z4, Z12, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z9, Z13, Z9
+	VADDPS         Z10, Z14, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VADDPS         Z3, Z7, Z11
+	VADDPS         Z4, Z8, Z12
+	VSUBPS         Z7, Z11, Z7
+	VSUBPS         Z8, Z12, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VADDPS         Z3, Z9, Z3
+	VADDPS         Z4, Z10, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z1, Z7, Z1
+	VMAXPS         Z2, Z7, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
 	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K2, Z10
-	VMULPS         Z8, Z10, Z1
-	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z11
-	VMOVAPS.Z      Z11, K1, Z11
+	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
+	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
+	VMULPS         Z5, Z2, Z2
+	VMULPS         Z6, Z1, Z1
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z1, K2, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z3
+	VXORPS.BCST    constants<>+32(SB), Z1, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z11, (DI)(R9*4)
+	VMOVUPS        Z2, (SI)(R9*4)
+	VMOVUPS        Z1, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z11, (DI)(R9*4)
+	VMOVNTPS Z2, (SI)(R9*4)
+	VMOVNTPS Z1, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -2873,111 +4720,203 @@ TEXT ·pairGamma2GradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z12
-	VSUBPS         Z12, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z12
-	VBROADCASTSS   constants<>+64(SB), Z13
-	VMAXPS         Z12, Z13, Z12
-	VMULPS.BCST    constants<>+96(SB), Z12, Z13
-	VSUBPS.BCST    constants<>+128(SB), Z13, Z13
-	VRNDSCALEPS    $0x00, Z13, Z13
-	VMULPS.BCST    constants<>+160(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+192(SB), Z13, Z14
-	VSUBPS         Z14, Z12, Z12
-	VMULPS         Z12, Z12, Z14
-	VMULPS.BCST    constants<>+224(SB), Z12, Z15
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VMULPS.BCST    constants<>+288(SB), Z12, Z16
-	VADDPS.BCST    constants<>+320(SB), Z16, Z16
-	VMULPS.BCST    constants<>+352(SB), Z14, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z14, Z15, Z14
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
 	VADDPS         Z14, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z12
-	VSCALEFPS      Z13, Z12, Z12
-	VADDPS.BCST    constants<>+384(SB), Z12, Z13
-	VBROADCASTSS   constants<>+384(SB), Z14
-	VDIVPS         Z13, Z14, Z13
-	VMULPS         Z13, Z12, Z14
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z14, Z13, K3, Z2
-	VBLENDMPS      Z13, Z14, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z12, K3
-	VSUBPS.BCST    constants<>+384(SB), Z12, Z13
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VBLENDMPS      Z13, Z12, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z13
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z8
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
 	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z4, Z15
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z4, Z16
 	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z14, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z4, Z17
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VMULPS         Z14, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z14, Z14, Z17
-	VMULPS         Z17, Z16, Z16
-	VADDPS         Z16, Z15, Z15
-	VMULPS         Z4, Z14, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z13, Z15, Z13
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
+	VADDPS.BCST    constants<>+544(SB), Z17, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
+	VADDPS.BCST    constants<>+608(SB), Z17, Z17
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
 	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z14, Z13, Z13
-	VADDPS         Z4, Z12, Z14
-	VSUBPS         Z12, Z14, Z12
-	VSUBPS         Z12, Z4, Z12
-	VADDPS         Z12, Z13, Z12
-	VADDPS         Z12, Z14, Z12
-	VXORPS.BCST    constants<>+32(SB), Z1, Z13
-	VBLENDMPS      Z1, Z13, K2, Z5
-	VBLENDMPS      Z13, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z12, Z1, Z1
-	VBROADCASTSS   8(DX), Z12
-	VBLENDMPS.BCST 4(DX), Z12, K2, Z9
-	VMULPS         Z8, Z8, Z12
-	VMULPS         Z12, Z9, Z13
-	VMULPS         Z1, Z13, Z13
-	VADDPS         Z13, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z13
-	VBLENDMPS.BCST 12(DX), Z13, K2, Z10
-	VMULPS         Z12, Z10, Z12
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z11
-	VMULPS         Z11, Z7, Z13
-	VMULPS         Z1, Z13, Z1
-	VADDPS         Z1, Z8, Z1
-	VMULPS         Z1, Z12, Z1
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z10
+	VMULPS         Z4, Z9, Z9
+	VMULPS         Z1, Z10, Z10
+	VMULPS         Z2, Z9, Z9
+	VADDPS         Z10, Z0, K1, Z0
+	VADDPS         Z9, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z9
+	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z3
+	VMULPS         Z4, Z9, Z4
+	VBROADCASTSS   24(DX), Z9
+	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z1, Z7, Z1
+	VMULPS         Z2, Z8, Z2
+	VADDPS         Z1, Z5, Z1
+	VADDPS         Z2, Z6, Z2
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z12
-	VMOVAPS.Z      Z12, K1, Z12
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
 	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z12, (DI)(R9*4)
+	VMOVUPS        Z2, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z12, (DI)(R9*4)
+	VMOVNTPS Z2, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -3008,138 +4947,256 @@ TEXT ·pairGammaGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z13
-	VSUBPS         Z13, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z15, Z14, K3, Z2
-	VBLENDMPS      Z14, Z15, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
-	VMULPS         Z4, Z4, Z15
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBLENDMPS      Z9, Z5, K3, Z7
+	VBLENDMPS      Z10, Z6, K4, Z8
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
+	VMULPS         Z4, Z4, Z14
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
 	VMULPS.BCST    constants<>+448(SB), Z4, Z16
+	VADDPS.BCST    constants<>+480(SB), Z15, Z15
 	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z4, Z17
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
 	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z4, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
 	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z4, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z4, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z4, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z1, Z14
-	VBLENDMPS      Z1, Z14, K2, Z5
-	VBLENDMPS      Z14, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z14
-	VADDPS         Z13, Z14, Z14
-	VBROADCASTSS   8(DX), Z15
-	VBLENDMPS.BCST 4(DX), Z15, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z13, Z1, Z1
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VADDPS         Z3, Z9, Z9
+	VADDPS         Z4, Z10, Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z1, Z11, Z1
+	VMAXPS         Z2, Z11, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z13
-	VMAXPS         Z1, Z13, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z13
-	VSUBPS.BCST    constants<>+128(SB), Z13, Z13
-	VRNDSCALEPS    $0x00, Z13, Z13
-	VMULPS.BCST    constants<>+160(SB), Z13, Z15
-	VSUBPS         Z15, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z13, Z15
-	VSUBPS         Z15, Z1, Z1
-	VMULPS         Z1, Z1, Z15
-	VMULPS.BCST    constants<>+224(SB), Z1, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z1, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z11
+	VMULPS.BCST    constants<>+160(SB), Z4, Z12
+	VSUBPS         Z11, Z1, Z1
+	VSUBPS         Z12, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z11
+	VMULPS.BCST    constants<>+192(SB), Z4, Z12
+	VSUBPS         Z11, Z1, Z1
+	VSUBPS         Z12, Z2, Z2
+	VMULPS         Z1, Z1, Z11
+	VMULPS         Z2, Z2, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VMULPS.BCST    constants<>+288(SB), Z1, Z15
+	VMULPS.BCST    constants<>+288(SB), Z2, Z16
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VMULPS.BCST    constants<>+352(SB), Z11, Z17
+	VMULPS.BCST    constants<>+352(SB), Z12, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z11, Z15, Z15
+	VMULPS         Z12, Z16, Z16
+	VADDPS         Z15, Z13, Z13
+	VADDPS         Z16, Z14, Z14
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z11, Z1, Z1
+	VADDPS         Z12, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z13, Z1, Z1
-	VMULPS         Z1, Z9, Z13
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z13, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z13
-	VBLENDMPS.BCST 12(DX), Z13, K2, Z11
-	VMULPS         Z1, Z11, Z1
-	VBROADCASTSS   24(DX), Z13
-	VBLENDMPS.BCST 20(DX), Z13, K2, Z12
-	VMULPS         Z12, Z7, Z13
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z13, Z8, Z13
-	VMULPS         Z13, Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z4
+	VMULPS         Z2, Z3, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z0, K1, Z0
+	VADDPS         Z3, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z7, Z4
+	VMULPS         Z3, Z8, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z5, Z4
+	VADDPS         Z3, Z6, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
 	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z13
-	VMOVAPS.Z      Z13, K1, Z13
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
 	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z13, (DI)(R9*4)
+	VMOVUPS        Z2, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z13, (DI)(R9*4)
+	VMOVNTPS Z2, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -3169,67 +5226,117 @@ TEXT ·pairOverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z0
+	VPMOVZXBD      16(CX)(R9*1), Z1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
-	VPCMPEQD.BCST  (DX), Z0, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPEQD.BCST  (DX), Z0, K3
+	VPCMPEQD.BCST  (DX), Z1, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z0
-	VMOVUPS.Z      (BX)(R9*4), K1, Z5
-	VSUBPS         Z5, Z0, Z0
-	VORPS.BCST     constants<>+32(SB), Z0, Z5
-	VBROADCASTSS   constants<>+64(SB), Z6
-	VMAXPS         Z5, Z6, Z5
-	VMULPS.BCST    constants<>+96(SB), Z5, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z6, Z7
-	VSUBPS         Z7, Z5, Z5
-	VMULPS.BCST    constants<>+192(SB), Z6, Z7
-	VSUBPS         Z7, Z5, Z5
-	VMULPS         Z5, Z5, Z7
-	VMULPS.BCST    constants<>+224(SB), Z5, Z8
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z1
+	VMOVUPS.Z      (BX)(R9*4), K1, Z2
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z3
+	VSUBPS         Z2, Z0, Z0
+	VSUBPS         Z3, Z1, Z1
+	VORPS.BCST     constants<>+32(SB), Z0, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VMULPS.BCST    constants<>+160(SB), Z4, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z6
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS         Z2, Z2, Z6
+	VMULPS         Z3, Z3, Z7
+	VMULPS.BCST    constants<>+224(SB), Z2, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
 	VADDPS.BCST    constants<>+256(SB), Z8, Z8
-	VMULPS.BCST    constants<>+288(SB), Z5, Z9
-	VADDPS.BCST    constants<>+320(SB), Z9, Z9
-	VMULPS.BCST    constants<>+352(SB), Z7, Z10
-	VADDPS         Z10, Z9, Z9
-	VMULPS         Z7, Z9, Z9
-	VADDPS         Z9, Z8, Z8
-	VMULPS         Z7, Z8, Z7
-	VADDPS         Z7, Z5, Z5
-	VADDPS.BCST    constants<>+384(SB), Z5, Z5
-	VSCALEFPS      Z6, Z5, Z5
-	VADDPS.BCST    constants<>+384(SB), Z5, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z6, Z5, Z5
-	VPMOVD2M       Z0, K3
-	VBLENDMPS      Z5, Z6, K3, Z1
-	VBLENDMPS      Z6, Z5, K3, Z2
-	VBROADCASTSS   36(DX), Z0
-	VBLENDMPS.BCST 32(DX), Z0, K2, Z3
-	VMULPS.BCST    40(DX), Z1, Z0
-	VADDPS         Z0, Z3, Z0
-	VBROADCASTSS   44(DX), Z5
-	VBLENDMPS.BCST 48(DX), Z5, K2, Z4
-	VMULPS.BCST    52(DX), Z2, Z5
-	VADDPS         Z5, Z4, Z5
-	VSUBPS         Z5, Z0, Z0
-	VMULPS         Z2, Z1, Z5
-	VMULPS         Z5, Z0, Z0
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VMULPS.BCST    constants<>+288(SB), Z2, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VADDPS.BCST    constants<>+320(SB), Z10, Z10
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VMULPS.BCST    constants<>+352(SB), Z6, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VADDPS         Z12, Z10, Z10
+	VADDPS         Z13, Z11, Z11
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VMULPS         Z6, Z8, Z6
+	VMULPS         Z7, Z9, Z7
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z2, Z2
+	VSCALEFPS      Z5, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VBROADCASTSS   constants<>+384(SB), Z6
+	VDIVPS         Z4, Z6, Z4
+	VDIVPS         Z5, Z6, Z5
+	VMULPS         Z4, Z2, Z2
+	VMULPS         Z5, Z3, Z3
+	VPMOVD2M       Z0, K5
+	VPMOVD2M       Z1, K6
+	VBLENDMPS      Z2, Z4, K5, Z0
+	VBLENDMPS      Z3, Z5, K6, Z1
+	VBLENDMPS      Z4, Z2, K5, Z2
+	VBLENDMPS      Z5, Z3, K6, Z3
+	VBROADCASTSS   36(DX), Z4
+	VBLENDMPS.BCST 32(DX), Z4, K3, Z5
+	VBLENDMPS.BCST 32(DX), Z4, K4, Z4
+	VMULPS.BCST    40(DX), Z0, Z6
+	VMULPS.BCST    40(DX), Z1, Z7
+	VADDPS         Z6, Z5, Z5
+	VADDPS         Z7, Z4, Z4
+	VBROADCASTSS   44(DX), Z6
+	VBLENDMPS.BCST 48(DX), Z6, K3, Z7
+	VBLENDMPS.BCST 48(DX), Z6, K4, Z6
+	VMULPS.BCST    52(DX), Z2, Z8
+	VMULPS.BCST    52(DX), Z3, Z9
+	VADDPS         Z8, Z7, Z7
+	VADDPS         Z9, Z6, Z6
+	VSUBPS         Z7, Z5, Z5
+	VSUBPS         Z6, Z4, Z4
+	VMULPS         Z2, Z0, Z0
+	VMULPS         Z3, Z1, Z1
+	VMULPS         Z0, Z5, Z0
+	VMULPS         Z1, Z4, Z1
 	VMOVAPS.Z      Z0, K1, Z0
-	VXORPS.BCST    constants<>+32(SB), Z0, Z5
-	VMOVAPS.Z      Z5, K1, Z5
+	VMOVAPS.Z      Z1, K2, Z1
+	VXORPS.BCST    constants<>+32(SB), Z0, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z3, K2, Z3
 	TESTB          R10, R10
 	JNZ            past
 	VMOVUPS        Z0, (SI)(R9*4)
-	VMOVUPS        Z5, (DI)(R9*4)
+	VMOVUPS        Z1, 64(SI)(R9*4)
+	VMOVUPS        Z2, (DI)(R9*4)
+	VMOVUPS        Z3, 64(DI)(R9*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z0, (SI)(R9*4)
-	VMOVNTPS Z5, (DI)(R9*4)
+	VMOVNTPS Z1, 64(SI)(R9*4)
+	VMOVNTPS Z2, (DI)(R9*4)
+	VMOVNTPS Z3, 64(DI)(R9*4)
 
 next:
-	ADDQ $0x10, R9
+	ADDQ $0x20, R9
 	CMPQ R9, R8
 	JL   loop
 	MOVQ acc+40(FP), AX
@@ -3253,115 +5360,210 @@ TEXT ·pairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z13
-	VSUBPS         Z13, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z13
-	VBROADCASTSS   constants<>+64(SB), Z14
-	VMAXPS         Z13, Z14, Z13
-	VMULPS.BCST    constants<>+96(SB), Z13, Z14
-	VSUBPS.BCST    constants<>+128(SB), Z14, Z14
-	VRNDSCALEPS    $0x00, Z14, Z14
-	VMULPS.BCST    constants<>+160(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS.BCST    constants<>+192(SB), Z14, Z15
-	VSUBPS         Z15, Z13, Z13
-	VMULPS         Z13, Z13, Z15
-	VMULPS.BCST    constants<>+224(SB), Z13, Z16
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z13, Z17
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VMULPS.BCST    constants<>+352(SB), Z15, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z15, Z16, Z15
-	VADDPS         Z15, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z13
-	VSCALEFPS      Z14, Z13, Z13
-	VADDPS.BCST    constants<>+384(SB), Z13, Z14
-	VBROADCASTSS   constants<>+384(SB), Z15
-	VDIVPS         Z14, Z15, Z14
-	VMULPS         Z14, Z13, Z15
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z15, Z14, K3, Z2
-	VBLENDMPS      Z14, Z15, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z13, K3
-	VSUBPS.BCST    constants<>+384(SB), Z13, Z14
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z14, Z13, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z14
-	VMULPS         Z4, Z4, Z15
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VBROADCASTSS   44(DX), Z11
+	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
+	VMULPS.BCST    52(DX), Z5, Z13
+	VMULPS.BCST    52(DX), Z6, Z14
+	VADDPS         Z13, Z12, Z12
+	VADDPS         Z14, Z11, Z11
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z11
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
+	VMULPS         Z3, Z3, Z13
+	VMULPS         Z4, Z4, Z14
+	VMULPS.BCST    constants<>+448(SB), Z3, Z15
 	VMULPS.BCST    constants<>+448(SB), Z4, Z16
+	VADDPS.BCST    constants<>+480(SB), Z15, Z15
 	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z4, Z17
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VMULPS.BCST    constants<>+512(SB), Z4, Z18
 	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z15, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z4, Z17
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VMULPS.BCST    constants<>+576(SB), Z4, Z18
 	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z15, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z15, Z15, Z18
-	VMULPS         Z18, Z17, Z17
-	VADDPS         Z17, Z16, Z16
-	VMULPS         Z4, Z15, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z14, Z16, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z15, Z14, Z14
-	VADDPS         Z4, Z13, Z15
-	VSUBPS         Z13, Z15, Z13
-	VSUBPS         Z13, Z4, Z13
-	VADDPS         Z13, Z14, Z13
-	VADDPS         Z13, Z15, Z13
-	VXORPS.BCST    constants<>+32(SB), Z1, Z14
-	VBLENDMPS      Z1, Z14, K2, Z5
-	VBLENDMPS      Z14, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z13, Z1, Z1
-	VBROADCASTSS   8(DX), Z13
-	VBLENDMPS.BCST 4(DX), Z13, K2, Z9
-	VMULPS         Z1, Z9, Z1
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VMULPS.BCST    constants<>+640(SB), Z4, Z20
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VMULPS         Z13, Z19, Z19
+	VMULPS         Z14, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z13, Z19
+	VMULPS         Z14, Z14, Z20
+	VMULPS         Z19, Z17, Z17
+	VMULPS         Z20, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z3, Z13, Z17
+	VMULPS         Z4, Z14, Z18
+	VMULPS         Z15, Z17, Z15
+	VMULPS         Z16, Z18, Z16
+	VADDPS         Z11, Z15, Z11
+	VADDPS         Z12, Z16, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VSUBPS         Z13, Z11, Z11
+	VSUBPS         Z14, Z12, Z12
+	VADDPS         Z3, Z9, Z13
+	VADDPS         Z4, Z10, Z14
+	VSUBPS         Z9, Z13, Z9
+	VSUBPS         Z10, Z14, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z4, Z12, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
 	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K2, Z10
-	VMULPS         Z8, Z10, Z1
-	VBROADCASTSS   36(DX), Z13
-	VBLENDMPS.BCST 32(DX), Z13, K2, Z11
-	VMULPS.BCST    40(DX), Z2, Z13
-	VADDPS         Z13, Z11, Z13
-	VBROADCASTSS   44(DX), Z14
-	VBLENDMPS.BCST 48(DX), Z14, K2, Z12
-	VMULPS.BCST    52(DX), Z3, Z14
-	VADDPS         Z14, Z12, Z14
-	VSUBPS         Z14, Z13, Z13
-	VMULPS         Z3, Z2, Z14
-	VMULPS         Z14, Z13, Z13
-	VADDPS         Z1, Z13, Z1
-	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z13
-	VMOVAPS.Z      Z13, K1, Z13
+	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
+	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
+	VMULPS         Z5, Z2, Z2
+	VMULPS         Z6, Z1, Z1
+	VADDPS         Z2, Z8, Z2
+	VADDPS         Z1, Z7, Z1
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z1, K2, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z3
+	VXORPS.BCST    constants<>+32(SB), Z1, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z13, (DI)(R9*4)
+	VMOVUPS        Z2, (SI)(R9*4)
+	VMOVUPS        Z1, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z13, (DI)(R9*4)
+	VMOVNTPS Z2, (SI)(R9*4)
+	VMOVNTPS Z1, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -3392,123 +5594,225 @@ TEXT ·pairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z14
-	VSUBPS         Z14, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z14
-	VBROADCASTSS   constants<>+64(SB), Z15
-	VMAXPS         Z14, Z15, Z14
-	VMULPS.BCST    constants<>+96(SB), Z14, Z15
-	VSUBPS.BCST    constants<>+128(SB), Z15, Z15
-	VRNDSCALEPS    $0x00, Z15, Z15
-	VMULPS.BCST    constants<>+160(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+192(SB), Z15, Z16
-	VSUBPS         Z16, Z14, Z14
-	VMULPS         Z14, Z14, Z16
-	VMULPS.BCST    constants<>+224(SB), Z14, Z17
-	VADDPS.BCST    constants<>+256(SB), Z17, Z17
-	VMULPS.BCST    constants<>+288(SB), Z14, Z18
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z16, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z16, Z17, Z16
-	VADDPS         Z16, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z14
-	VSCALEFPS      Z15, Z14, Z14
-	VADDPS.BCST    constants<>+384(SB), Z14, Z15
-	VBROADCASTSS   constants<>+384(SB), Z16
-	VDIVPS         Z15, Z16, Z15
-	VMULPS         Z15, Z14, Z16
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z16, Z15, K3, Z2
-	VBLENDMPS      Z15, Z16, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z14, K3
-	VSUBPS.BCST    constants<>+384(SB), Z14, Z15
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VBLENDMPS      Z15, Z14, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z14
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z15
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VBROADCASTSS   44(DX), Z11
+	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
+	VMULPS.BCST    52(DX), Z5, Z13
+	VMULPS.BCST    52(DX), Z6, Z14
+	VADDPS         Z13, Z12, Z12
+	VADDPS         Z14, Z11, Z11
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z12
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z3, Z3, Z15
 	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z4, Z17
+	VMULPS.BCST    constants<>+448(SB), Z3, Z17
+	VMULPS.BCST    constants<>+448(SB), Z4, Z18
 	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z16, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z4, Z19
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VMULPS         Z16, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z16, Z16, Z19
-	VMULPS         Z19, Z18, Z18
-	VADDPS         Z18, Z17, Z17
-	VMULPS         Z4, Z16, Z18
-	VMULPS         Z17, Z18, Z17
-	VADDPS         Z15, Z17, Z15
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VMULPS.BCST    constants<>+512(SB), Z3, Z19
+	VMULPS.BCST    constants<>+512(SB), Z4, Z20
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z3, Z19
+	VMULPS.BCST    constants<>+576(SB), Z4, Z20
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VMULPS.BCST    constants<>+640(SB), Z3, Z21
+	VMULPS.BCST    constants<>+640(SB), Z4, Z22
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VADDPS.BCST    constants<>+672(SB), Z22, Z22
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z3, Z15, Z19
+	VMULPS         Z4, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
 	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z16, Z15, Z15
-	VADDPS         Z4, Z14, Z16
-	VSUBPS         Z14, Z16, Z14
-	VSUBPS         Z14, Z4, Z14
-	VADDPS         Z14, Z15, Z14
-	VADDPS         Z14, Z16, Z14
-	VXORPS.BCST    constants<>+32(SB), Z1, Z15
-	VBLENDMPS      Z1, Z15, K2, Z5
-	VBLENDMPS      Z15, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z1
-	VADDPS         Z14, Z1, Z1
-	VBROADCASTSS   8(DX), Z14
-	VBLENDMPS.BCST 4(DX), Z14, K2, Z9
-	VMULPS         Z8, Z8, Z14
-	VMULPS         Z14, Z9, Z15
-	VMULPS         Z1, Z15, Z15
-	VADDPS         Z15, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z15
-	VBLENDMPS.BCST 12(DX), Z15, K2, Z10
-	VMULPS         Z14, Z10, Z14
-	VBROADCASTSS   24(DX), Z15
-	VBLENDMPS.BCST 20(DX), Z15, K2, Z11
-	VMULPS         Z11, Z7, Z15
-	VMULPS         Z1, Z15, Z1
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z3, Z9, Z15
+	VADDPS         Z4, Z10, Z16
+	VSUBPS         Z9, Z15, Z9
+	VSUBPS         Z10, Z16, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VADDPS         Z3, Z15, Z3
+	VADDPS         Z4, Z16, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z1, Z9, Z1
+	VMAXPS         Z2, Z9, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z5, Z3
+	VMULPS         Z6, Z6, Z4
+	VBROADCASTSS   8(DX), Z9
+	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z10
+	VMULPS         Z4, Z9, Z9
+	VMULPS         Z1, Z10, Z10
+	VMULPS         Z2, Z9, Z9
+	VADDPS         Z10, Z0, K1, Z0
+	VADDPS         Z9, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z9
+	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
+	VMULPS         Z3, Z10, Z3
+	VMULPS         Z4, Z9, Z4
+	VBROADCASTSS   24(DX), Z9
+	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
+	VMULPS         Z10, Z11, Z10
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z1, Z10, Z1
+	VMULPS         Z2, Z9, Z2
+	VADDPS         Z1, Z5, Z1
+	VADDPS         Z2, Z6, Z2
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z2, Z4, Z2
 	VADDPS         Z1, Z8, Z1
-	VMULPS         Z1, Z14, Z1
-	VBROADCASTSS   36(DX), Z14
-	VBLENDMPS.BCST 32(DX), Z14, K2, Z12
-	VMULPS.BCST    40(DX), Z2, Z14
-	VADDPS         Z14, Z12, Z14
-	VBROADCASTSS   44(DX), Z15
-	VBLENDMPS.BCST 48(DX), Z15, K2, Z13
-	VMULPS.BCST    52(DX), Z3, Z15
-	VADDPS         Z15, Z13, Z15
-	VSUBPS         Z15, Z14, Z14
-	VMULPS         Z3, Z2, Z15
-	VMULPS         Z15, Z14, Z14
-	VADDPS         Z1, Z14, Z1
+	VADDPS         Z2, Z7, Z2
 	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z14
-	VMOVAPS.Z      Z14, K1, Z14
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
 	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z14, (DI)(R9*4)
+	VMOVUPS        Z2, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z14, (DI)(R9*4)
+	VMOVNTPS Z2, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -3539,150 +5843,278 @@ TEXT ·pairGammaOverlapGradAVX512(SB), NOSPLIT, $0-65
 
 loop:
 	VPMOVZXBD      (CX)(R9*1), Z1
+	VPMOVZXBD      16(CX)(R9*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
 	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z15
-	VSUBPS         Z15, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z1, Z15
-	VBROADCASTSS   constants<>+64(SB), Z16
-	VMAXPS         Z15, Z16, Z15
-	VMULPS.BCST    constants<>+96(SB), Z15, Z16
-	VSUBPS.BCST    constants<>+128(SB), Z16, Z16
-	VRNDSCALEPS    $0x00, Z16, Z16
-	VMULPS.BCST    constants<>+160(SB), Z16, Z17
-	VSUBPS         Z17, Z15, Z15
-	VMULPS.BCST    constants<>+192(SB), Z16, Z17
-	VSUBPS         Z17, Z15, Z15
-	VMULPS         Z15, Z15, Z17
-	VMULPS.BCST    constants<>+224(SB), Z15, Z18
-	VADDPS.BCST    constants<>+256(SB), Z18, Z18
-	VMULPS.BCST    constants<>+288(SB), Z15, Z19
-	VADDPS.BCST    constants<>+320(SB), Z19, Z19
-	VMULPS.BCST    constants<>+352(SB), Z17, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z17, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z17, Z18, Z17
-	VADDPS         Z17, Z15, Z15
-	VADDPS.BCST    constants<>+384(SB), Z15, Z15
-	VSCALEFPS      Z16, Z15, Z15
-	VADDPS.BCST    constants<>+384(SB), Z15, Z16
-	VBROADCASTSS   constants<>+384(SB), Z17
-	VDIVPS         Z16, Z17, Z16
-	VMULPS         Z16, Z15, Z17
-	VPMOVD2M       Z1, K3
-	VBLENDMPS      Z17, Z16, K3, Z2
-	VBLENDMPS      Z16, Z17, K3, Z3
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z15, K3
-	VSUBPS.BCST    constants<>+384(SB), Z15, Z16
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VBLENDMPS      Z16, Z15, K3, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K3, Z15
-	VBROADCASTSS.Z constants<>+192(SB), K3, Z16
-	VMULPS         Z4, Z4, Z17
+	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
+	VMOVUPS.Z      (BX)(R9*4), K1, Z3
+	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
+	VSUBPS         Z3, Z1, Z1
+	VSUBPS         Z4, Z2, Z2
+	VORPS.BCST     constants<>+32(SB), Z1, Z3
+	VORPS.BCST     constants<>+32(SB), Z2, Z4
+	VBROADCASTSS   constants<>+64(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+160(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z6, Z8
+	VSUBPS         Z7, Z3, Z3
+	VSUBPS         Z8, Z4, Z4
+	VMULPS         Z3, Z3, Z7
+	VMULPS         Z4, Z4, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z4, Z10
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VMULPS.BCST    constants<>+288(SB), Z4, Z12
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VADDPS.BCST    constants<>+320(SB), Z12, Z12
+	VMULPS.BCST    constants<>+352(SB), Z7, Z13
+	VMULPS.BCST    constants<>+352(SB), Z8, Z14
+	VADDPS         Z13, Z11, Z11
+	VADDPS         Z14, Z12, Z12
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z8, Z12, Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VMULPS         Z7, Z9, Z7
+	VMULPS         Z8, Z10, Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VSCALEFPS      Z5, Z3, Z3
+	VSCALEFPS      Z6, Z4, Z4
+	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z3, Z7
+	VMULPS         Z6, Z4, Z8
+	VPMOVD2M       Z1, K5
+	VPMOVD2M       Z2, K6
+	VBLENDMPS      Z7, Z5, K5, Z9
+	VBLENDMPS      Z8, Z6, K6, Z10
+	VBLENDMPS      Z5, Z7, K5, Z5
+	VBLENDMPS      Z6, Z8, K6, Z6
+	VBROADCASTSS   36(DX), Z7
+	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
+	VMULPS.BCST    40(DX), Z9, Z11
+	VMULPS.BCST    40(DX), Z10, Z12
+	VADDPS         Z11, Z8, Z8
+	VADDPS         Z12, Z7, Z7
+	VBROADCASTSS   44(DX), Z11
+	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
+	VMULPS.BCST    52(DX), Z5, Z13
+	VMULPS.BCST    52(DX), Z6, Z14
+	VADDPS         Z13, Z12, Z12
+	VADDPS         Z14, Z11, Z11
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z11, Z7, Z7
+	VMULPS         Z5, Z9, Z11
+	VMULPS         Z6, Z10, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VBLENDMPS      Z9, Z5, K3, Z11
+	VBLENDMPS      Z10, Z6, K4, Z12
+	VBLENDMPS      Z5, Z9, K3, Z5
+	VBLENDMPS      Z6, Z10, K4, Z6
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBLENDMPS      Z1, Z9, K3, Z1
+	VBLENDMPS      Z2, Z10, K4, Z2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VBLENDMPS      Z9, Z3, K5, Z3
+	VBLENDMPS      Z10, Z4, K6, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
+	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
+	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS         Z4, Z4, Z16
+	VMULPS.BCST    constants<>+448(SB), Z3, Z17
 	VMULPS.BCST    constants<>+448(SB), Z4, Z18
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
 	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z4, Z19
+	VMULPS.BCST    constants<>+512(SB), Z3, Z19
+	VMULPS.BCST    constants<>+512(SB), Z4, Z20
 	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VMULPS         Z17, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z4, Z19
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VMULPS         Z15, Z19, Z19
+	VMULPS         Z16, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS.BCST    constants<>+576(SB), Z3, Z19
+	VMULPS.BCST    constants<>+576(SB), Z4, Z20
 	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z17, Z20, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z17, Z17, Z20
-	VMULPS         Z20, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z4, Z17, Z19
-	VMULPS         Z18, Z19, Z18
-	VADDPS         Z16, Z18, Z16
-	VMULPS.BCST    constants<>+416(SB), Z17, Z17
-	VSUBPS         Z17, Z16, Z16
-	VADDPS         Z4, Z15, Z17
-	VSUBPS         Z15, Z17, Z15
-	VSUBPS         Z15, Z4, Z15
-	VADDPS         Z15, Z16, Z15
-	VADDPS         Z15, Z17, Z15
-	VXORPS.BCST    constants<>+32(SB), Z1, Z16
-	VBLENDMPS      Z1, Z16, K2, Z5
-	VBLENDMPS      Z16, Z1, K2, Z6
-	VBLENDMPS      Z2, Z3, K2, Z7
-	VBLENDMPS      Z3, Z2, K2, Z8
-	VBROADCASTSS   constants<>+704(SB), Z1
-	VMAXPS         Z6, Z1, Z16
-	VADDPS         Z15, Z16, Z16
-	VBROADCASTSS   8(DX), Z17
-	VBLENDMPS.BCST 4(DX), Z17, K2, Z9
-	VMAXPS         Z5, Z1, Z1
-	VADDPS         Z15, Z1, Z1
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VMULPS.BCST    constants<>+640(SB), Z3, Z21
+	VMULPS.BCST    constants<>+640(SB), Z4, Z22
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VADDPS.BCST    constants<>+672(SB), Z22, Z22
+	VMULPS         Z15, Z21, Z21
+	VMULPS         Z16, Z22, Z22
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z22, Z20, Z20
+	VMULPS         Z15, Z15, Z21
+	VMULPS         Z16, Z16, Z22
+	VMULPS         Z21, Z19, Z19
+	VMULPS         Z22, Z20, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z3, Z15, Z19
+	VMULPS         Z4, Z16, Z20
+	VMULPS         Z17, Z19, Z17
+	VMULPS         Z18, Z20, Z18
+	VADDPS         Z13, Z17, Z13
+	VADDPS         Z14, Z18, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VMULPS.BCST    constants<>+416(SB), Z16, Z16
+	VSUBPS         Z15, Z13, Z13
+	VSUBPS         Z16, Z14, Z14
+	VADDPS         Z3, Z9, Z15
+	VADDPS         Z4, Z10, Z16
+	VSUBPS         Z9, Z15, Z9
+	VSUBPS         Z10, Z16, Z10
+	VSUBPS         Z9, Z3, Z3
+	VSUBPS         Z10, Z4, Z4
+	VADDPS         Z3, Z13, Z3
+	VADDPS         Z4, Z14, Z4
+	VADDPS         Z3, Z15, Z3
+	VADDPS         Z4, Z16, Z4
+	VXORPS.BCST    constants<>+32(SB), Z1, Z9
+	VXORPS.BCST    constants<>+32(SB), Z2, Z10
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z9, Z13, Z9
+	VMAXPS         Z10, Z13, Z10
+	VADDPS         Z3, Z9, Z9
+	VADDPS         Z4, Z10, Z10
+	VBROADCASTSS   constants<>+704(SB), Z13
+	VMAXPS         Z1, Z13, Z1
+	VMAXPS         Z2, Z13, Z2
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VBROADCASTSS   24(DX), Z15
-	VBLENDMPS.BCST 20(DX), Z15, K2, Z10
-	VMULPS         Z10, Z1, Z1
-	VBROADCASTSS   constants<>+64(SB), Z15
-	VMAXPS         Z1, Z15, Z1
-	VMULPS.BCST    constants<>+96(SB), Z1, Z15
-	VSUBPS.BCST    constants<>+128(SB), Z15, Z15
-	VRNDSCALEPS    $0x00, Z15, Z15
-	VMULPS.BCST    constants<>+160(SB), Z15, Z17
-	VSUBPS         Z17, Z1, Z1
-	VMULPS.BCST    constants<>+192(SB), Z15, Z17
-	VSUBPS         Z17, Z1, Z1
-	VMULPS         Z1, Z1, Z17
-	VMULPS.BCST    constants<>+224(SB), Z1, Z18
-	VADDPS.BCST    constants<>+256(SB), Z18, Z18
-	VMULPS.BCST    constants<>+288(SB), Z1, Z19
-	VADDPS.BCST    constants<>+320(SB), Z19, Z19
-	VMULPS.BCST    constants<>+352(SB), Z17, Z20
-	VADDPS         Z20, Z19, Z19
-	VMULPS         Z17, Z19, Z19
-	VADDPS         Z19, Z18, Z18
-	VMULPS         Z17, Z18, Z17
-	VADDPS         Z17, Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VBROADCASTSS   constants<>+64(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMULPS.BCST    constants<>+96(SB), Z1, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VRNDSCALEPS    $0x00, Z3, Z3
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VMULPS.BCST    constants<>+160(SB), Z3, Z13
+	VMULPS.BCST    constants<>+160(SB), Z4, Z14
+	VSUBPS         Z13, Z1, Z1
+	VSUBPS         Z14, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z3, Z13
+	VMULPS.BCST    constants<>+192(SB), Z4, Z14
+	VSUBPS         Z13, Z1, Z1
+	VSUBPS         Z14, Z2, Z2
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z1, Z15
+	VMULPS.BCST    constants<>+224(SB), Z2, Z16
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VADDPS.BCST    constants<>+256(SB), Z16, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VMULPS.BCST    constants<>+352(SB), Z13, Z19
+	VMULPS.BCST    constants<>+352(SB), Z14, Z20
+	VADDPS         Z19, Z17, Z17
+	VADDPS         Z20, Z18, Z18
+	VMULPS         Z13, Z17, Z17
+	VMULPS         Z14, Z18, Z18
+	VADDPS         Z17, Z15, Z15
+	VADDPS         Z18, Z16, Z16
+	VMULPS         Z13, Z15, Z13
+	VMULPS         Z14, Z16, Z14
+	VADDPS         Z13, Z1, Z1
+	VADDPS         Z14, Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VSCALEFPS      Z15, Z1, Z1
-	VMULPS         Z1, Z9, Z15
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z0, K1, Z0
-	VBROADCASTSS   16(DX), Z15
-	VBLENDMPS.BCST 12(DX), Z15, K2, Z11
-	VMULPS         Z1, Z11, Z1
-	VBROADCASTSS   24(DX), Z15
-	VBLENDMPS.BCST 20(DX), Z15, K2, Z12
-	VMULPS         Z12, Z7, Z15
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z15, Z8, Z15
-	VMULPS         Z15, Z1, Z1
-	VBROADCASTSS   36(DX), Z15
-	VBLENDMPS.BCST 32(DX), Z15, K2, Z13
-	VMULPS.BCST    40(DX), Z2, Z15
-	VADDPS         Z15, Z13, Z15
-	VBROADCASTSS   44(DX), Z16
-	VBLENDMPS.BCST 48(DX), Z16, K2, Z14
-	VMULPS.BCST    52(DX), Z3, Z16
-	VADDPS         Z16, Z14, Z16
-	VSUBPS         Z16, Z15, Z15
-	VMULPS         Z3, Z2, Z16
-	VMULPS         Z16, Z15, Z15
-	VADDPS         Z1, Z15, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VSCALEFPS      Z3, Z1, Z1
+	VSCALEFPS      Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z4
+	VMULPS         Z2, Z3, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z0, K1, Z0
+	VADDPS         Z3, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VBROADCASTSS   24(DX), Z3
+	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
+	VMULPS         Z4, Z11, Z4
+	VMULPS         Z3, Z12, Z3
+	VMULPS         Z9, Z4, Z4
+	VMULPS         Z10, Z3, Z3
+	VADDPS         Z4, Z5, Z4
+	VADDPS         Z3, Z6, Z3
+	VMULPS         Z4, Z1, Z1
+	VMULPS         Z3, Z2, Z2
+	VADDPS         Z1, Z8, Z1
+	VADDPS         Z2, Z7, Z2
 	VMOVAPS.Z      Z1, K1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z1, Z15
-	VMOVAPS.Z      Z15, K1, Z15
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
 	TESTB          R10, R10
 	JNZ            past
 	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z15, (DI)(R9*4)
+	VMOVUPS        Z2, 64(SI)(R9*4)
+	VMOVUPS        Z3, (DI)(R9*4)
+	VMOVUPS        Z4, 64(DI)(R9*4)
 	JMP            next
 
 past:
 	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z15, (DI)(R9*4)
+	VMOVNTPS Z2, 64(SI)(R9*4)
+	VMOVNTPS Z3, (DI)(R9*4)
+	VMOVNTPS Z4, 64(DI)(R9*4)
 
 next:
-	ADDQ          $0x10, R9
+	ADDQ          $0x20, R9
 	CMPQ          R9, R8
 	JL            loop
 	MOVQ          acc+40(FP), AX
@@ -3754,43 +6186,43 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y3, Y2, Y2
@@ -3878,50 +6310,50 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
@@ -4004,88 +6436,89 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y5
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y5, Y5
-	VMAXPS       Y7, Y4, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
 	VADDPS       Y3, Y4, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y4
-	VBROADCASTSS 20(DX), Y6
-	VBLENDVPS    Y0, Y6, Y4, Y0
-	VMULPS       Y0, Y3, Y0
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y3
+	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y0, Y3, Y0
-	VMULPS       constants<>+96(SB), Y0, Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
 	VSUBPS       constants<>+128(SB), Y3, Y3
 	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y4
-	VSUBPS       Y4, Y0, Y0
-	VMULPS       constants<>+192(SB), Y3, Y4
-	VSUBPS       Y4, Y0, Y0
-	VMULPS       Y0, Y0, Y4
-	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       Y2, Y2, Y5
+	VMULPS       constants<>+224(SB), Y2, Y6
 	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y0, Y7
+	VMULPS       constants<>+288(SB), Y2, Y7
 	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y4, Y8
+	VMULPS       constants<>+352(SB), Y5, Y8
 	VADDPS       Y8, Y7, Y7
-	VMULPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
 	VADDPS       Y7, Y6, Y6
-	VMULPS       Y4, Y6, Y4
-	VADDPS       Y4, Y0, Y0
-	VADDPS       constants<>+384(SB), Y0, Y0
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
 	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y0, Y0
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
 	VPADDD       constants<>+736(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y0, Y5, Y0
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
+	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
 	VADDPS       (SP)(SI*1), Y0, Y0
 	VMOVUPS      Y0, (SP)(SI*1)
@@ -4289,65 +6722,65 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(SI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(SI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(SI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
 	VBROADCASTSS 4(DX), Y4
-	VBLENDVPS    Y0, Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(SI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(SI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y1
-	VADDPS       128(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y1
-	VADDPS       64(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       192(SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 192(SP)(SI*1)
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(SI*1)
 	XORQ         $0x20, SI
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
@@ -4467,67 +6900,67 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(SI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(SI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(SI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y4
 	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y4, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(SI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(SI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y1
-	VADDPS       128(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y1
-	VADDPS       64(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       192(SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 192(SP)(SI*1)
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(SI*1)
 	XORQ         $0x20, SI
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
@@ -4647,103 +7080,104 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(SI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(SI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(SI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(SI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y5
-	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y5, Y5
-	VMAXPS       Y7, Y4, Y4
-	VADDPS       Y3, Y4, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y4
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+224(SB), Y3, Y8
-	VADDPS       constants<>+256(SB), Y8, Y8
-	VMULPS       constants<>+288(SB), Y3, Y9
-	VADDPS       constants<>+320(SB), Y9, Y9
-	VMULPS       constants<>+352(SB), Y7, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y9
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
 	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
 	VMULPS       Y7, Y8, Y7
-	VADDPS       Y7, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y7
-	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMULPS       Y3, Y5, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(SI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(SI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y1
-	VADDPS       128(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y1
-	VADDPS       64(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       192(SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 192(SP)(SI*1)
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       Y2, Y2, Y5
+	VMULPS       constants<>+224(SB), Y2, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y2, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(SI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(SI*1)
 	XORQ         $0x20, SI
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
@@ -4859,43 +7293,43 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
@@ -5000,12 +7434,16 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y5
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -5024,35 +7462,31 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y6, Y3
 	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y6
 	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y3, Y3
-	VMULPS       Y4, Y4, Y6
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y3
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VADDPS       (SP)(DI*1), Y6, Y6
+	VMOVUPS      Y6, (SP)(DI*1)
+	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y6, Y3, Y3
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y3, Y6, Y3
 	VBROADCASTSS 24(DX), Y6
 	VBROADCASTSS 20(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
@@ -5150,12 +7584,16 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y5
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -5174,78 +7612,75 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y8
-	VBROADCASTSS 4(DX), Y9
-	VBLENDVPS    Y0, Y9, Y8, Y8
-	VMAXPS       Y7, Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y6
+	VADDPS       Y3, Y8, Y3
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VADDPS       Y3, Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VMAXPS       Y2, Y7, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
 	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y6, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VMULPS       constants<>+96(SB), Y3, Y6
-	VSUBPS       constants<>+128(SB), Y6, Y6
-	VROUNDPS     $0x00, Y6, Y6
-	VMULPS       constants<>+160(SB), Y6, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       constants<>+192(SB), Y6, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+224(SB), Y3, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VMULPS       constants<>+288(SB), Y3, Y10
-	VADDPS       constants<>+320(SB), Y10, Y10
-	VMULPS       constants<>+352(SB), Y7, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y7, Y10, Y10
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       Y2, Y2, Y7
+	VMULPS       constants<>+224(SB), Y2, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VMULPS       constants<>+288(SB), Y2, Y9
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y7, Y10
 	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y6, Y6
-	VPSRAD       $0x01, Y6, Y7
-	VPSUBD       Y7, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y7
+	VPSUBD       Y7, Y3, Y3
 	VPADDD       constants<>+736(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VPADDD       constants<>+736(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y2, Y3, Y3
 	VMULPS       Y6, Y3, Y3
-	VMULPS       Y3, Y8, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(DI*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y6
+	VANDPS       Y3, Y1, Y3
+	VADDPS       (SP)(DI*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(DI*1)
+	VBROADCASTSS 16(DX), Y3
 	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VBROADCASTSS 24(DX), Y3
 	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBLENDVPS    Y0, Y7, Y3, Y0
 	VMULPS       Y0, Y5, Y0
-	VMULPS       Y2, Y0, Y0
+	VMULPS       Y6, Y0, Y0
 	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
+	VMULPS       Y0, Y2, Y0
 	VANDPS       Y0, Y1, Y0
 	TESTB        R9, R9
 	JNZ          past
@@ -5419,12 +7854,24 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -5443,42 +7890,30 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y6, Y3
 	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y5
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y2, Y7, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y6
+	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y3, Y3
 	VMULPS       Y2, Y3, Y2
 	VANDPS       Y2, Y1, Y2
 	VADDPS       (SP)(DI*1), Y2, Y2
 	VMOVUPS      Y2, (SP)(DI*1)
 	VBROADCASTSS 16(DX), Y2
 	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y2
-	VMULPS       Y5, Y2, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
-	VBROADCASTSS 40(DX), Y3
-	VMULPS       Y3, Y6, Y3
-	VADDPS       Y3, Y0, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBLENDVPS    Y0, Y3, Y2, Y0
+	VMULPS       Y4, Y0, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	TESTB        R9, R9
 	JNZ          past
@@ -5569,75 +8004,75 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
+	VSUBPS       constants<>+384(SB), Y3, Y8
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y2, Y8, Y2
+	VBLENDVPS    Y6, Y8, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y8
+	VANDPS       constants<>+192(SB), Y6, Y6
+	VMULPS       Y3, Y3, Y9
+	VMULPS       constants<>+448(SB), Y3, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y3, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y3, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y3, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y3, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y6, Y10, Y6
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y6, Y6
+	VADDPS       Y3, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VADDPS       Y3, Y6, Y3
+	VADDPS       Y3, Y9, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y6
+	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y6
 	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y7, Y7, Y8
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y9
-	VBLENDVPS    Y0, Y9, Y3, Y3
-	VMULPS       Y8, Y3, Y3
-	VBROADCASTSS 24(DX), Y8
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y8, Y8
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y2, Y5, Y2
-	VADDPS       Y2, Y7, Y2
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
-	VBROADCASTSS 40(DX), Y3
+	VBLENDVPS    Y0, Y8, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VADDPS       (SP)(DI*1), Y6, Y6
+	VMOVUPS      Y6, (SP)(DI*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y6, Y6
 	VMULPS       Y3, Y6, Y3
-	VADDPS       Y3, Y0, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 24(DX), Y6
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y6, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y4, Y0
+	VMULPS       Y0, Y3, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	TESTB        R9, R9
 	JNZ          past
@@ -5728,111 +8163,112 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
+	VSUBPS       constants<>+384(SB), Y3, Y8
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y8
-	VBROADCASTSS constants<>+704(SB), Y9
-	VMAXPS       Y2, Y9, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y10
-	VBROADCASTSS 4(DX), Y11
-	VBLENDVPS    Y0, Y11, Y10, Y10
-	VMAXPS       Y7, Y9, Y7
-	VADDPS       Y3, Y7, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y7
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y7
-	VMAXPS       Y3, Y7, Y3
-	VMULPS       constants<>+96(SB), Y3, Y7
-	VSUBPS       constants<>+128(SB), Y7, Y7
-	VROUNDPS     $0x00, Y7, Y7
-	VMULPS       constants<>+160(SB), Y7, Y9
-	VSUBPS       Y9, Y3, Y3
-	VMULPS       constants<>+192(SB), Y7, Y9
-	VSUBPS       Y9, Y3, Y3
+	VBLENDVPS    Y6, Y8, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y8
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+224(SB), Y3, Y11
-	VADDPS       constants<>+256(SB), Y11, Y11
-	VMULPS       constants<>+288(SB), Y3, Y12
-	VADDPS       constants<>+320(SB), Y12, Y12
-	VMULPS       constants<>+352(SB), Y9, Y13
-	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+448(SB), Y3, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y3, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y3, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y3, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
 	VMULPS       Y9, Y12, Y12
 	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y11, Y9
-	VADDPS       Y9, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y9
-	VPSUBD       Y9, Y7, Y7
-	VPADDD       constants<>+736(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y3, Y3
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y3, Y10, Y7
-	VMULPS       Y2, Y7, Y7
-	VANDPS       Y7, Y1, Y7
-	VADDPS       (SP)(DI*1), Y7, Y7
-	VMOVUPS      Y7, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y7
-	VBROADCASTSS 12(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y3, Y7, Y3
-	VBROADCASTSS 24(DX), Y7
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y2, Y5, Y2
-	VADDPS       Y2, Y8, Y2
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y3, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y6, Y10, Y6
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y6, Y6
+	VADDPS       Y3, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VADDPS       Y3, Y6, Y3
+	VADDPS       Y3, Y9, Y3
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBROADCASTSS constants<>+704(SB), Y8
+	VMAXPS       Y6, Y8, Y6
+	VADDPS       Y3, Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y8
+	VMAXPS       Y2, Y8, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y8
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y8
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       Y2, Y2, Y8
+	VMULPS       constants<>+224(SB), Y2, Y9
+	VADDPS       constants<>+256(SB), Y9, Y9
+	VMULPS       constants<>+288(SB), Y2, Y10
+	VADDPS       constants<>+320(SB), Y10, Y10
+	VMULPS       constants<>+352(SB), Y8, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y8, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y8
+	VPSUBD       Y8, Y3, Y3
+	VPADDD       constants<>+736(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VANDPS       Y3, Y1, Y3
+	VADDPS       (SP)(DI*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(DI*1)
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
 	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
-	VBROADCASTSS 40(DX), Y3
-	VMULPS       Y3, Y6, Y3
-	VADDPS       Y3, Y0, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y6, Y0, Y0
+	VADDPS       Y0, Y4, Y0
+	VMULPS       Y0, Y2, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	TESTB        R9, R9
 	JNZ          past
@@ -5924,43 +8360,43 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y4
 	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y3, Y2, Y2
@@ -6051,50 +8487,50 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
@@ -6180,88 +8616,89 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y5
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y5, Y5
-	VMAXPS       Y7, Y4, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
 	VADDPS       Y3, Y4, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y4
-	VBROADCASTSS 20(DX), Y6
-	VBLENDVPS    Y0, Y6, Y4, Y0
-	VMULPS       Y0, Y3, Y0
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y3
+	VMULPS       Y3, Y2, Y2
 	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y0, Y3, Y0
-	VMULPS       constants<>+96(SB), Y0, Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
 	VSUBPS       constants<>+128(SB), Y3, Y3
 	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y4
-	VSUBPS       Y4, Y0, Y0
-	VMULPS       constants<>+192(SB), Y3, Y4
-	VSUBPS       Y4, Y0, Y0
-	VMULPS       Y0, Y0, Y4
-	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       Y2, Y2, Y5
+	VMULPS       constants<>+224(SB), Y2, Y6
 	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y0, Y7
+	VMULPS       constants<>+288(SB), Y2, Y7
 	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y4, Y8
+	VMULPS       constants<>+352(SB), Y5, Y8
 	VADDPS       Y8, Y7, Y7
-	VMULPS       Y4, Y7, Y7
+	VMULPS       Y5, Y7, Y7
 	VADDPS       Y7, Y6, Y6
-	VMULPS       Y4, Y6, Y4
-	VADDPS       Y4, Y0, Y0
-	VADDPS       constants<>+384(SB), Y0, Y0
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
 	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y0, Y0
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
 	VPADDD       constants<>+736(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y0, Y0
-	VMULPS       Y0, Y5, Y0
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
 	VMULPS       Y2, Y0, Y0
+	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
 	VADDPS       (SP)(DI*1), Y0, Y0
 	VMOVUPS      Y0, (SP)(DI*1)
@@ -6532,78 +8969,78 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(DI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(DI*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y4, Y5
+	VMULPS       Y5, Y4, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       320(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 320(SP)(DI*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y4, Y5, Y7
+	VADDPS       256(SP)(DI*1), Y7, Y7
+	VMOVUPS      Y7, 256(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y5, Y5
+	VADDPS       384(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(DI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y5
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       128(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y2
-	VADDPS       64(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y2
-	VADDPS       192(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y4, Y2
-	VMULPS       Y2, Y4, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       320(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y0
-	VANDPS       Y4, Y0, Y1
-	VADDPS       256(SP)(DI*1), Y1, Y1
-	VMOVUPS      Y1, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       384(SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, 384(SP)(DI*1)
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(DI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(DI*1)
 	XORQ         $0x20, DI
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
@@ -6768,80 +9205,80 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(DI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(DI*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y4, Y5
+	VMULPS       Y5, Y4, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       320(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 320(SP)(DI*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y4, Y5, Y7
+	VADDPS       256(SP)(DI*1), Y7, Y7
+	VMOVUPS      Y7, 256(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y5, Y5
+	VADDPS       384(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(DI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y5
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y2, Y7, Y2
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y5, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       128(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y2
-	VADDPS       64(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y2
-	VADDPS       192(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y4, Y2
-	VMULPS       Y2, Y4, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       320(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y0
-	VANDPS       Y4, Y0, Y1
-	VADDPS       256(SP)(DI*1), Y1, Y1
-	VMOVUPS      Y1, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       384(SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, 384(SP)(DI*1)
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(DI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(DI*1)
 	XORQ         $0x20, DI
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
@@ -7006,116 +9443,117 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VMULPS       Y5, Y6, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       128(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 128(SP)(DI*1)
+	VANDPS       Y6, Y0, Y5
+	VADDPS       64(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y0, Y5
+	VADDPS       192(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(DI*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y4, Y5
+	VMULPS       Y5, Y4, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       320(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 320(SP)(DI*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y4, Y5, Y7
+	VADDPS       256(SP)(DI*1), Y7, Y7
+	VMOVUPS      Y7, 256(SP)(DI*1)
+	VANDPS       constants<>+384(SB), Y5, Y5
+	VADDPS       384(SP)(DI*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(DI*1)
 	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y5
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
+	VSUBPS       constants<>+384(SB), Y3, Y5
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VBLENDVPS    Y4, Y5, Y3, Y3
+	VANDPS       constants<>+160(SB), Y4, Y5
+	VANDPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y3, Y3, Y6
+	VMULPS       constants<>+448(SB), Y3, Y7
+	VADDPS       constants<>+480(SB), Y7, Y7
+	VMULPS       constants<>+512(SB), Y3, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       constants<>+576(SB), Y3, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y3, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y6, Y6, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y3, Y6, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y4, Y7, Y4
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VADDPS       Y3, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y3, Y3
+	VADDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y6, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VADDPS       Y3, Y4, Y4
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y8
-	VBROADCASTSS 4(DX), Y9
-	VBLENDVPS    Y0, Y9, Y8, Y8
-	VMAXPS       Y7, Y5, Y5
-	VADDPS       Y3, Y5, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y5
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y5
-	VMAXPS       Y3, Y5, Y3
-	VMULPS       constants<>+96(SB), Y3, Y5
-	VSUBPS       constants<>+128(SB), Y5, Y5
-	VROUNDPS     $0x00, Y5, Y5
-	VMULPS       constants<>+160(SB), Y5, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       constants<>+192(SB), Y5, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+224(SB), Y3, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VMULPS       constants<>+288(SB), Y3, Y10
-	VADDPS       constants<>+320(SB), Y10, Y10
-	VMULPS       constants<>+352(SB), Y7, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y5, Y5
-	VPSRAD       $0x01, Y5, Y7
-	VPSUBD       Y7, Y5, Y5
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y5, Y2, Y2
+	VMULPS       Y2, Y2, Y5
+	VMULPS       constants<>+224(SB), Y2, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y2, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+736(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y3, Y8, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y6, Y2
-	VMULPS       Y2, Y6, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       128(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y2
-	VADDPS       64(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y2
-	VADDPS       192(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y2
-	VMAXPS       Y2, Y4, Y2
-	VMULPS       Y2, Y4, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       320(SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y0
-	VANDPS       Y4, Y0, Y1
-	VADDPS       256(SP)(DI*1), Y1, Y1
-	VMOVUPS      Y1, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       384(SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, 384(SP)(DI*1)
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (SP)(DI*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(DI*1)
 	XORQ         $0x20, DI
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
@@ -7271,43 +9709,43 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
 	VBLENDVPS    Y0, Y6, Y4, Y5
 	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VSUBPS       constants<>+384(SB), Y3, Y6
+	VMULPS       constants<>+416(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VANDPS       constants<>+160(SB), Y5, Y6
+	VANDPS       constants<>+192(SB), Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       constants<>+448(SB), Y3, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y3, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y3, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y3, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y7, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y7, Y7, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y3, Y7, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y5, Y8, Y5
+	VMULPS       constants<>+416(SB), Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VADDPS       Y3, Y6, Y7
+	VSUBPS       Y6, Y7, Y6
+	VSUBPS       Y6, Y3, Y3
+	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y7, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y5
 	VMAXPS       Y2, Y5, Y2
 	VADDPS       Y3, Y2, Y2
@@ -7420,12 +9858,16 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y5
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -7444,35 +9886,31 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y6, Y3
 	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y2
 	VBROADCASTSS constants<>+704(SB), Y6
 	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y3, Y3
-	VMULPS       Y4, Y4, Y6
-	VMULPS       Y6, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(R9*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y3
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VADDPS       (SP)(R9*1), Y6, Y6
+	VMOVUPS      Y6, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y6
 	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y6, Y3, Y3
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y3, Y6, Y3
 	VBROADCASTSS 24(DX), Y6
 	VBROADCASTSS 20(DX), Y7
 	VBLENDVPS    Y0, Y7, Y6, Y0
@@ -7578,12 +10016,16 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y5
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -7602,78 +10044,75 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y8
-	VBROADCASTSS 4(DX), Y9
-	VBLENDVPS    Y0, Y9, Y8, Y8
-	VMAXPS       Y7, Y6, Y6
 	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y6
+	VADDPS       Y3, Y8, Y3
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VMAXPS       Y6, Y7, Y6
+	VADDPS       Y3, Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VMAXPS       Y2, Y7, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
 	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y6, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y6
-	VMAXPS       Y3, Y6, Y3
-	VMULPS       constants<>+96(SB), Y3, Y6
-	VSUBPS       constants<>+128(SB), Y6, Y6
-	VROUNDPS     $0x00, Y6, Y6
-	VMULPS       constants<>+160(SB), Y6, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       constants<>+192(SB), Y6, Y7
-	VSUBPS       Y7, Y3, Y3
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+224(SB), Y3, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VMULPS       constants<>+288(SB), Y3, Y10
-	VADDPS       constants<>+320(SB), Y10, Y10
-	VMULPS       constants<>+352(SB), Y7, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y7, Y10, Y10
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y7
+	VSUBPS       Y7, Y2, Y2
+	VMULPS       Y2, Y2, Y7
+	VMULPS       constants<>+224(SB), Y2, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VMULPS       constants<>+288(SB), Y2, Y9
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y7, Y10
 	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y6, Y6
-	VPSRAD       $0x01, Y6, Y7
-	VPSUBD       Y7, Y6, Y6
+	VMULPS       Y7, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y7, Y8, Y7
+	VADDPS       Y7, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y7
+	VPSUBD       Y7, Y3, Y3
 	VPADDD       constants<>+736(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VPADDD       constants<>+736(SB), Y6, Y6
-	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y2, Y3, Y3
 	VMULPS       Y6, Y3, Y3
-	VMULPS       Y3, Y8, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(R9*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y6
+	VANDPS       Y3, Y1, Y3
+	VADDPS       (SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y3
 	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
+	VBLENDVPS    Y0, Y7, Y3, Y3
+	VMULPS       Y2, Y3, Y2
+	VBROADCASTSS 24(DX), Y3
 	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBLENDVPS    Y0, Y7, Y3, Y0
 	VMULPS       Y0, Y5, Y0
-	VMULPS       Y2, Y0, Y0
+	VMULPS       Y6, Y0, Y0
 	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
+	VMULPS       Y0, Y2, Y0
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
@@ -7870,12 +10309,31 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VBROADCASTSS 44(DX), Y7
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 52(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
 	VSUBPS       constants<>+384(SB), Y3, Y7
 	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y7
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y8
 	VMULPS       constants<>+448(SB), Y3, Y9
 	VADDPS       constants<>+480(SB), Y9, Y9
@@ -7894,49 +10352,30 @@ loop:
 	VADDPS       Y10, Y9, Y9
 	VMULPS       Y3, Y8, Y10
 	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VADDPS       Y6, Y9, Y6
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
+	VSUBPS       Y8, Y6, Y6
 	VADDPS       Y3, Y7, Y8
 	VSUBPS       Y7, Y8, Y7
 	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
+	VADDPS       Y3, Y6, Y3
 	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y5
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y2, Y7, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y6
+	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y3, Y3
 	VMULPS       Y2, Y3, Y2
 	VANDPS       Y2, Y1, Y2
 	VADDPS       (SP)(R9*1), Y2, Y2
 	VMOVUPS      Y2, (SP)(R9*1)
 	VBROADCASTSS 16(DX), Y2
 	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y2
-	VMULPS       Y5, Y2, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VBROADCASTSS 40(DX), Y5
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VBROADCASTSS 44(DX), Y5
-	VBROADCASTSS 48(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y0
-	VBROADCASTSS 52(DX), Y5
-	VMULPS       Y5, Y4, Y5
-	VADDPS       Y5, Y0, Y0
-	VSUBPS       Y0, Y3, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBLENDVPS    Y0, Y3, Y2, Y0
+	VMULPS       Y4, Y0, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
@@ -8035,82 +10474,82 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VBROADCASTSS 44(DX), Y7
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 52(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
+	VSUBPS       constants<>+384(SB), Y3, Y8
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y7
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y2, Y8, Y2
+	VBLENDVPS    Y6, Y8, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y8
+	VANDPS       constants<>+192(SB), Y6, Y6
+	VMULPS       Y3, Y3, Y9
+	VMULPS       constants<>+448(SB), Y3, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y3, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y3, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y3, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y3, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y6, Y10, Y6
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y6, Y6
+	VADDPS       Y3, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VADDPS       Y3, Y6, Y3
+	VADDPS       Y3, Y9, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y6
+	VMAXPS       Y2, Y6, Y2
 	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
+	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS 8(DX), Y6
 	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y7, Y7, Y8
-	VMULPS       Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(R9*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y9
-	VBLENDVPS    Y0, Y9, Y3, Y3
-	VMULPS       Y8, Y3, Y3
-	VBROADCASTSS 24(DX), Y8
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y8, Y8
-	VMULPS       Y8, Y5, Y5
-	VMULPS       Y2, Y5, Y2
-	VADDPS       Y2, Y7, Y2
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VBROADCASTSS 40(DX), Y5
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VBROADCASTSS 44(DX), Y5
-	VBROADCASTSS 48(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y0
-	VBROADCASTSS 52(DX), Y5
-	VMULPS       Y5, Y4, Y5
-	VADDPS       Y5, Y0, Y0
-	VSUBPS       Y0, Y3, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBLENDVPS    Y0, Y8, Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VADDPS       (SP)(R9*1), Y6, Y6
+	VMOVUPS      Y6, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y6, Y6
+	VMULPS       Y3, Y6, Y3
+	VBROADCASTSS 24(DX), Y6
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y6, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y4, Y0
+	VMULPS       Y0, Y3, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
@@ -8209,118 +10648,119 @@ loop:
 	VMULPS       Y4, Y3, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y5, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y7
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y5, Y9, Y5
+	VBROADCASTSS 36(DX), Y5
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 40(DX), Y7
+	VMULPS       Y7, Y6, Y7
+	VADDPS       Y7, Y5, Y5
+	VBROADCASTSS 44(DX), Y7
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 52(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y7, Y5, Y5
+	VMULPS       Y4, Y6, Y7
+	VMULPS       Y7, Y5, Y5
+	VBLENDVPS    Y0, Y6, Y4, Y7
+	VBLENDVPS    Y0, Y4, Y6, Y4
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBLENDVPS    Y0, Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
+	VSUBPS       constants<>+384(SB), Y3, Y8
 	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y5, Y5
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y7
-	VBLENDVPS    Y0, Y5, Y2, Y2
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y8
-	VBROADCASTSS constants<>+704(SB), Y9
-	VMAXPS       Y2, Y9, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y10
-	VBROADCASTSS 4(DX), Y11
-	VBLENDVPS    Y0, Y11, Y10, Y10
-	VMAXPS       Y7, Y9, Y7
-	VADDPS       Y3, Y7, Y3
-	VXORPS       constants<>+32(SB), Y3, Y3
-	VBROADCASTSS 24(DX), Y7
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VBROADCASTSS constants<>+64(SB), Y7
-	VMAXPS       Y3, Y7, Y3
-	VMULPS       constants<>+96(SB), Y3, Y7
-	VSUBPS       constants<>+128(SB), Y7, Y7
-	VROUNDPS     $0x00, Y7, Y7
-	VMULPS       constants<>+160(SB), Y7, Y9
-	VSUBPS       Y9, Y3, Y3
-	VMULPS       constants<>+192(SB), Y7, Y9
-	VSUBPS       Y9, Y3, Y3
+	VBLENDVPS    Y6, Y8, Y3, Y3
+	VANDPS       constants<>+160(SB), Y6, Y8
+	VANDPS       constants<>+192(SB), Y6, Y6
 	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+224(SB), Y3, Y11
-	VADDPS       constants<>+256(SB), Y11, Y11
-	VMULPS       constants<>+288(SB), Y3, Y12
-	VADDPS       constants<>+320(SB), Y12, Y12
-	VMULPS       constants<>+352(SB), Y9, Y13
-	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+448(SB), Y3, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y3, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y3, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y3, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
 	VMULPS       Y9, Y12, Y12
 	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y11, Y9
-	VADDPS       Y9, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y7, Y7
-	VPSRAD       $0x01, Y7, Y9
-	VPSUBD       Y9, Y7, Y7
-	VPADDD       constants<>+736(SB), Y9, Y9
-	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y3, Y3
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y3, Y3
-	VMULPS       Y3, Y10, Y7
-	VMULPS       Y2, Y7, Y7
-	VANDPS       Y7, Y1, Y7
-	VADDPS       (SP)(R9*1), Y7, Y7
-	VMOVUPS      Y7, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y7
-	VBROADCASTSS 12(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y3, Y7, Y3
-	VBROADCASTSS 24(DX), Y7
-	VBROADCASTSS 20(DX), Y9
-	VBLENDVPS    Y0, Y9, Y7, Y7
-	VMULPS       Y7, Y5, Y5
-	VMULPS       Y2, Y5, Y2
-	VADDPS       Y2, Y8, Y2
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y3, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y6, Y10, Y6
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y6, Y6
+	VADDPS       Y3, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y3, Y3
+	VADDPS       Y3, Y6, Y3
+	VADDPS       Y3, Y9, Y3
+	VXORPS       constants<>+32(SB), Y2, Y6
+	VBROADCASTSS constants<>+704(SB), Y8
+	VMAXPS       Y6, Y8, Y6
+	VADDPS       Y3, Y6, Y6
+	VBROADCASTSS constants<>+704(SB), Y8
+	VMAXPS       Y2, Y8, Y2
+	VADDPS       Y3, Y2, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       constants<>+96(SB), Y2, Y3
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y3, Y8
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       constants<>+192(SB), Y3, Y8
+	VSUBPS       Y8, Y2, Y2
+	VMULPS       Y2, Y2, Y8
+	VMULPS       constants<>+224(SB), Y2, Y9
+	VADDPS       constants<>+256(SB), Y9, Y9
+	VMULPS       constants<>+288(SB), Y2, Y10
+	VADDPS       constants<>+320(SB), Y10, Y10
+	VMULPS       constants<>+352(SB), Y8, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y8, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y8, Y2, Y2
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y8
+	VPSUBD       Y8, Y3, Y3
+	VPADDD       constants<>+736(SB), Y8, Y8
+	VPSLLD       $0x17, Y8, Y8
+	VMULPS       Y8, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VANDPS       Y3, Y1, Y3
+	VADDPS       (SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y3
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y3
 	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 36(DX), Y3
-	VBROADCASTSS 32(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VBROADCASTSS 40(DX), Y5
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VBROADCASTSS 44(DX), Y5
-	VBROADCASTSS 48(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y0
-	VBROADCASTSS 52(DX), Y5
-	VMULPS       Y5, Y4, Y5
-	VADDPS       Y5, Y0, Y0
-	VSUBPS       Y0, Y3, Y0
-	VMULPS       Y4, Y6, Y3
-	VMULPS       Y3, Y0, Y0
-	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 24(DX), Y3
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y3, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y6, Y0, Y0
+	VADDPS       Y0, Y4, Y0
+	VMULPS       Y0, Y2, Y0
+	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1

@@ -3,7 +3,8 @@ package cpu
 import "math"
 
 const (
-	lanes = 16 // voxels of a block; a kernel's partial sums are one to a lane
+	lanes = 16 // a kernel's partial sums; voxel i goes to sum i mod lanes
+	block = 32 // a kernel's number of voxels is a multiple of it
 	// noClass marks a voxel that takes no part in a tile of uint8 labels.
 	noClass = 255
 )

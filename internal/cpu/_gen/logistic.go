@@ -151,52 +151,18 @@ func logistic(t tier, v variant) {
 	negative := t.signs(x)
 	p := t.blend(negative, small, large)
 	q := t.blend(negative, large, small)
+	// The overlap term comes first: fewer values are alive at once that way.
 	var g vec
-	if v.exponent != noPointwise {
-		l := t.log1p01(e)
-		flipped := t.xor(x, litBits(signBit))
-		z, minus := t.blend(positive, x, flipped), t.blend(positive, flipped, x)
-		hit, miss := t.blend(positive, p, q), t.blend(positive, q, p)
-		zero := t.load(lit(0))
-		nll := t.add(t.max(zero, minus), l)
-		w := t.blend(positive, coef(pos), t.load(coef(neg)))
-		gamma := func() vec { return t.blend(positive, coef(gammaPos), t.load(coef(gammaNeg))) }
-		var power vec
-		switch v.exponent {
-		case gammaTwo:
-			power = t.mul(miss, miss)
-		case gammaAny:
-			softplus := t.add(t.max(zero, z), l)
-			power = t.exp(t.mul(t.xor(softplus, litBits(signBit)), gamma()))
-		}
-		if power != nil {
-			w = t.mul(w, power)
-		}
-		acc.add(at[sumPointwise], valid, t.mul(w, nll))
-		if v.grad {
-			gw := t.blend(positive, coef(gradPos), t.load(coef(gradNeg)))
-			if power == nil {
-				g = t.mul(gw, miss)
-			} else {
-				gw = t.mul(gw, power)
-				g = t.mul(gw, t.add(miss, t.mul(t.mul(hit, gamma()), nll)))
-			}
-		}
-	}
-	if v.overlap && v.grad {
-		d := t.blend(positive, coef(coefPos), t.load(coef(coefNeg)))
+	switch {
+	case v.overlap && v.grad:
+		d := t.blend(positive, coef(coefPos), coef(coefNeg))
 		d = t.add(d, t.mul(p, coef(slope)))
 		if v.pair {
-			d0 := t.blend(positive, coef(coefNeg0), t.load(coef(coefPos0)))
+			d0 := t.blend(positive, coef(coefNeg0), coef(coefPos0))
 			d = t.sub(d, t.add(d0, t.mul(q, coef(slope0))))
 		}
-		d = t.mul(d, t.mul(p, q))
-		if g != nil {
-			d = t.add(d, g)
-		}
-		g = d
-	}
-	if v.overlap && !v.grad {
+		g = t.mul(d, t.mul(p, q))
+	case v.overlap:
 		acc.add(at[sumP], valid, t.mul(p, t.max(p, coef(plain))))
 		acc.add(at[sumI], positive, p)
 		acc.add(at[sumG], positive, lit(1))
@@ -205,6 +171,40 @@ func logistic(t tier, v variant) {
 			other := t.without(valid, positive)
 			acc.add(at[sumI0], other, q)
 			acc.add(at[sumG0], other, lit(1))
+		}
+	}
+	if v.exponent != noPointwise {
+		hit, miss := t.blend(positive, p, q), t.blend(positive, q, p)
+		z := t.blend(positive, x, t.xor(x, litBits(signBit)))
+		l := t.log1p01(e)
+		nll := t.add(t.max(lit(0), t.xor(z, litBits(signBit))), l)
+		gamma := func() vec { return t.blend(positive, coef(gammaPos), coef(gammaNeg)) }
+		var power vec
+		switch v.exponent {
+		case gammaTwo:
+			power = t.mul(miss, miss)
+		case gammaAny:
+			softplus := t.add(t.max(lit(0), z), l)
+			power = t.exp(t.mul(t.xor(softplus, litBits(signBit)), gamma()))
+		}
+		w := t.blend(positive, coef(pos), coef(neg))
+		if power != nil {
+			w = t.mul(w, power)
+		}
+		acc.add(at[sumPointwise], valid, t.mul(w, nll))
+		if v.grad {
+			gw := t.blend(positive, coef(gradPos), coef(gradNeg))
+			var own vec
+			if power == nil {
+				own = t.mul(gw, miss)
+			} else {
+				gw = t.mul(gw, power)
+				own = t.mul(gw, t.add(miss, t.mul(t.mul(hit, gamma()), nll)))
+			}
+			if g != nil {
+				own = t.add(g, own)
+			}
+			g = own
 		}
 	}
 	if v.grad {
@@ -216,22 +216,22 @@ func logistic(t tier, v variant) {
 		}
 		TESTB(stream, stream)
 		JNZ(LabelRef("past"))
-		VMOVUPS(g, at1)
+		t.store(g, at1, false)
 		if v.pair {
-			VMOVUPS(opposite, at0)
+			t.store(opposite, at0, false)
 		}
 		JMP(LabelRef("next"))
 		Label("past") // the cache
-		VMOVNTPS(g, at1)
+		t.store(g, at1, true)
 		if v.pair {
-			VMOVNTPS(opposite, at0)
+			t.store(opposite, at0, true)
 		}
 		Label("next")
 	}
 	if !t.wide {
 		XORQ(Imm(32), half)
 	}
-	ADDQ(Imm(uint64(t.bytes()/4)), i)
+	ADDQ(Imm(uint64(t.bytes()/4*t.unroll)), i)
 	CMPQ(i, n)
 	JL(LabelRef("loop"))
 
