@@ -73,6 +73,7 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 type scratch struct {
 	tile   tile
 	blocks blockTileScratch
+	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
 }

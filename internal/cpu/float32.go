@@ -18,10 +18,8 @@ const (
 
 // float32Pass is a pass that the float32 kernels can do.
 type float32Pass struct {
-	*batch
-	kernels *kernels
+	*labelReader
 	x, grad []float32
-	rules   labelRules
 	variant variant // of the channels that take part
 	first   int     // sigmoid: channels below take no part and have gradient 0
 	// elementsFrom is the first channel that has elements.
@@ -33,14 +31,18 @@ type float32Pass struct {
 // is depends on the call alone, never on the machine.
 func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
-	if !ok || b.Target.Dense || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
+	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
 		return nil
 	}
 	if out.Grad == nil && p.Overlap != nil && !sums {
 		return nil
 	}
 	w, o := p.Pointwise, p.Overlap
-	f := &float32Pass{batch: b, kernels: &fastest, x: x}
+	labels := newLabelReader(b)
+	if labels == nil {
+		return nil
+	}
+	f := &float32Pass{labelReader: labels, x: x}
 	if out.Grad != nil {
 		f.grad = out.Grad.Data().([]float32)
 		f.variant.grad = true
@@ -74,9 +76,6 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	if w != nil {
 		f.variant.exponent = exponentOf(w, b.N, b.C)
 	}
-	if f.rules, ok = rulesOf(&b.Target, b.C); !ok {
-		return nil
-	}
 	f.coef = make([]logisticCoef, b.N*b.C)
 	for i := range f.coef {
 		f.coef[i] = coefOf(p, out, b.C, i)
@@ -99,23 +98,6 @@ func exponentOf(w *plan.Pointwise, n, c int) exponent {
 		return gammaTwo
 	}
 	return gammaAny
-}
-
-// rulesOf returns the rules for uint8 labels; ok is false where a class does not
-// fit them.
-func rulesOf(t *plan.Target, c int) (r labelRules, ok bool) {
-	limit := c
-	if c == 1 {
-		limit = 2
-	}
-	r = labelRules{cap: noClass - 1, limit: uint8(min(limit, noClass-1))}
-	if t.Binarise {
-		r.cap = 1
-	}
-	if t.HasIgnore && t.Ignore >= 0 && t.Ignore <= math.MaxUint8 {
-		r.ignore, r.mark = uint8(t.Ignore), noClass
-	}
-	return r, limit < noClass
 }
 
 // coefOf returns the constants of sample i/c and channel i%c.
@@ -166,7 +148,7 @@ func overlapCoef(o *plan.Overlap, out *plan.Output, i int) (pos, neg, slope floa
 // blockTileScratch is a worker's memory for the float32 kernels.
 type blockTileScratch struct {
 	y     [blockTile]uint8
-	class [blockTile]int32
+	class []int32
 	acc   []float64 // sums by lane
 	// A chunk's last voxels, where they are no whole block.
 	x0, x1, g0, g1 [block]float32
@@ -187,8 +169,11 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	for lo := ch.lo; lo < ch.hi; lo += blockTile {
 		hi := min(lo+blockTile, ch.hi)
 		whole := lo + (hi-lo)/block*block
-		if err := f.labels(ch.n, lo, hi, s); err != nil {
+		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
 			return false, err
+		}
+		for i := hi - lo; i%block != 0; i++ {
+			s.y[i] = noClass
 		}
 		for u := range units {
 			c := u
@@ -264,26 +249,4 @@ func sumLanes(a *[lanes]float64) float64 {
 		}
 	}
 	return a[0]
-}
-
-// labels reads the classes of voxels [lo,hi) into s.y, and noClass up to the end
-// of the last block.
-func (f *float32Pass) labels(n, lo, hi int, s *blockTileScratch) error {
-	y := s.y[:hi-lo]
-	for i := len(y); i%block != 0; i++ {
-		s.y[i] = noClass
-	}
-	if src, ok := f.target.([]uint8); ok {
-		if f.kernels.labels(y, src[n*f.V+lo:n*f.V+hi], &f.rules) {
-			return nil
-		}
-	}
-	// Other types, and the error that names the first bad voxel.
-	if err := classes(f.batch, n, lo, hi, s.class[:hi-lo]); err != nil {
-		return err
-	}
-	for i, class := range s.class[:hi-lo] {
-		y[i] = uint8(class) // ignored becomes noClass
-	}
-	return nil
 }

@@ -13,9 +13,9 @@ func tiers() []kernels {
 	var t []kernels
 	if x := cpu.X86; x.HasAVX2 {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
-			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), labels: labelsBytes})
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), labels: labelsBytes, pack: packWords})
 		}
-		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), labels: labelsBytes})
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), labels: labelsBytes, pack: packWords})
 	}
 	return append(t, plain)
 }
@@ -68,3 +68,10 @@ func labelsBytes(dst, src []uint8, r *labelRules) bool {
 
 // aligned reports whether streaming stores can write to p.
 func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%streamAlign == 0 }
+
+// packWords runs packAVX2.
+func packWords(dst []uint64, src []uint8, rows, length int, class uint8) {
+	words := (length + 63) / 64
+	_, _ = dst[rows*words-1], src[(rows-1)*length+64*words-1]
+	packAVX2(&dst[0], &src[0], rows, length, words, lastWord(length), class)
+}

@@ -10830,6 +10830,41 @@ loop:
 	VZEROUPPER
 	RET
 
+// func packAVX2(dst *uint64, src *uint8, rows int, length int, words int, last uint64, class uint8)
+// Requires: AVX, AVX2
+TEXT ·packAVX2(SB), NOSPLIT, $0-49
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         length+24(FP), BX
+	MOVQ         words+32(FP), SI
+	MOVQ         last+40(FP), DI
+	VPBROADCASTB class+48(FP), Y0
+
+row:
+	XORQ R8, R8
+	MOVQ CX, R9
+
+word:
+	VPCMPEQB  (R9), Y0, Y1
+	VPCMPEQB  32(R9), Y0, Y2
+	VPMOVMSKB Y1, R10
+	VPMOVMSKB Y2, R11
+	SHLQ      $0x20, R11
+	ORQ       R10, R11
+	MOVQ      R11, (AX)(R8*8)
+	ADDQ      $0x40, R9
+	INCQ      R8
+	CMPQ      R8, SI
+	JL        word
+	ANDQ      DI, -8(AX)(R8*8)
+	LEAQ      (AX)(SI*8), AX
+	ADDQ      BX, CX
+	DECQ      DX
+	JNZ       row
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/4, $0x000000ff
 DATA constants<>+4(SB)/4, $0x000000ff
 DATA constants<>+8(SB)/4, $0x000000ff

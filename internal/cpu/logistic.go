@@ -5,8 +5,6 @@ import "math"
 const (
 	lanes = 16 // a kernel's partial sums; voxel i goes to sum i mod lanes
 	block = 32 // a kernel's number of voxels is a multiple of it
-	// noClass marks a voxel that takes no part in a tile of uint8 labels.
-	noClass = 255
 )
 
 // exponent says which form of (1−p_t)^γ a kernel computes.

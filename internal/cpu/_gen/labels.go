@@ -42,3 +42,42 @@ func labels() {
 	VZEROUPPER()
 	RET()
 }
+
+// pack is packGo.
+func pack() {
+	TEXT("packAVX2", NOSPLIT, "func(dst *uint64, src *uint8, rows, length, words int, last uint64, class uint8)")
+	Doc("packAVX2 is packGo; last masks a row's last word.")
+	Pragma("noescape")
+	dst, src, rows, length := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("rows"), GP64()), Load(Param("length"), GP64())
+	words, last := Load(Param("words"), GP64()), Load(Param("last"), GP64())
+	class := YMM()
+	at, err := Param("class").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VPBROADCASTB(at.Addr, class)
+	Label("row")
+	w, from := GP64(), GP64()
+	XORQ(w, w)
+	MOVQ(src, from)
+	Label("word")
+	a, b, low, high := YMM(), YMM(), GP32(), GP32()
+	VPCMPEQB(Mem{Base: from}, class, a)
+	VPCMPEQB(Mem{Base: from, Disp: 32}, class, b)
+	VPMOVMSKB(a, low)
+	VPMOVMSKB(b, high)
+	SHLQ(Imm(32), high.As64())
+	ORQ(low.As64(), high.As64())
+	MOVQ(high.As64(), Mem{Base: dst, Index: w, Scale: 8})
+	ADDQ(Imm(64), from)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
+	ANDQ(last, Mem{Base: dst, Index: w, Scale: 8, Disp: -8})
+	LEAQ(Mem{Base: dst, Index: words, Scale: 8}, dst)
+	ADDQ(length, src)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
