@@ -152,6 +152,7 @@ type blockTileScratch struct {
 	acc   []float64 // sums by lane
 	// A chunk's last voxels, where they are no whole block.
 	x0, x1, g0, g1 [block]float32
+	buf            [logisticBuffer]float32
 }
 
 // chunk does one chunk and adds its sums to acc, laid out as pass has them. It
@@ -191,12 +192,12 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 				x0, g0 = f.rows(ch.n, 0, lo, hi)
 			}
 			a := s.acc[u*width : (u+1)*width]
-			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, stream)
+			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf[:], stream)
 			if whole < hi {
 				rest := whole - lo
 				copy(s.x0[:], tail(x0, rest))
 				copy(s.x1[:], tail(x1, rest))
-				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, false)
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf[:], false)
 				copy(tail(g0, rest), s.g0[:])
 				copy(tail(g1, rest), s.g1[:])
 			}

@@ -5,8 +5,9 @@ package cpu
 // kernels are the float32 kernels of one instruction set. All give the same bits.
 type kernels struct {
 	name string
-	// logistic is [logisticGo]; with stream set the gradient goes past the cache.
-	logistic func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, stream bool)
+	// logistic is [logisticGo] for at most blockTile voxels. buf is scratch memory
+	// of logisticBuffer numbers; with stream set the gradient goes past the cache.
+	logistic func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
 	// labels is [labelsGo].
 	labels func(dst, src []uint8, r *labelRules) (ok bool)
 	// pack is [packGo].
@@ -15,7 +16,7 @@ type kernels struct {
 
 var plain = kernels{
 	name: "go",
-	logistic: func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ bool) {
+	logistic: func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
 		logisticGo(v, x0, x1, g0, g1, y, acc, k)
 	},
 	labels: labelsGo,

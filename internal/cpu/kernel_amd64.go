@@ -22,22 +22,22 @@ func tiers() []kernels {
 
 // logisticRoutine is an assembly routine. It reads and writes through its
 // pointers without any check.
-type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // streamAlign is what a streaming store's address is a multiple of.
 const streamAlign = 64
 
 // logisticBy returns the kernel that picks a variant's routine.
-func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, bool) {
-	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, stream bool) {
+func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
+	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
 		n := len(y)
 		if n == 0 {
 			return
 		}
 		// As the plain kernel would, panic where a slice is too short.
-		_, _ = x1[n-1], acc[logisticSums*lanes-1]
-		if n%block != 0 {
-			panic("cpu: voxels are not whole blocks")
+		_, _, _ = x1[n-1], acc[logisticSums*lanes-1], buf[logisticBuffer-1]
+		if n%block != 0 || n > blockTile {
+			panic("cpu: not a tile of whole blocks")
 		}
 		var p0, q0, q1 *float32
 		if v.pair {
@@ -51,7 +51,7 @@ func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float3
 				stream = stream && aligned(q0)
 			}
 		}
-		table[v.index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, n, stream)
+		table[v.index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
 	}
 }
 

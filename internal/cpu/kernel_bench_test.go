@@ -15,13 +15,13 @@ func BenchmarkLogistic(b *testing.B) {
 	for i := range y {
 		y[i] = uint8(i / 100 % 2)
 	}
-	acc := make([]float64, logisticSums*lanes)
+	acc, buf := make([]float64, logisticSums*lanes), make([]float32, logisticBuffer)
 	k := logisticCoef{class: 1, pos: 1, neg: 1, gradPos: -1, gradNeg: 1, gammaPos: 1.3, gammaNeg: 1.3, coefPos: 0.5, slope: 1}
 	for _, impl := range tiers() {
 		for _, v := range logisticVariantsInUse() {
 			b.Run(fmt.Sprintf("%s/%+v", impl.name, v), func(b *testing.B) {
 				for b.Loop() {
-					impl.logistic(v, x[:blockTile], x[blockTile:], g[:blockTile], g[blockTile:], y, acc, &k, false)
+					impl.logistic(v, x[:blockTile], x[blockTile:], g[:blockTile], g[blockTile:], y, acc, &k, buf, false)
 				}
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(blockTile/lanes), "ns/block")
 			})

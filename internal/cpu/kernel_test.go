@@ -87,7 +87,7 @@ func logisticCase(t *testing.T, impl kernels, v variant, n, offset int, logit fu
 		for i := range acc {
 			acc[i] = float64(i)
 		}
-		kernel.logistic(v, x0, x1, g0, g1, y, acc, &k, stream)
+		kernel.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, logisticBuffer), stream)
 		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
 		return result{g0, g1, acc}
 	}

@@ -4,160 +4,309 @@
 
 #include "textflag.h"
 
-// func logisticGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGamma0SumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	XORQ   SI, SI
+TEXT ·logisticGamma0SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z1
-	VPMOVZXBD      16(CX)(SI*1), Z2
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z4
 	VPCMPEQD.BCST  (DX), Z1, K3
 	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VMOVUPS        (SI)(DI*4), Z1
+	VMOVUPS        64(SI)(DI*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
 	VBROADCASTSS   constants<>+384(SB), Z7
 	VDIVPS         Z5, Z7, Z5
 	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z5
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
-	VBLENDMPS      Z1, Z5, K3, Z1
-	VBLENDMPS      Z2, Z6, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
-	VMULPS.BCST    constants<>+416(SB), Z5, Z5
-	VMULPS.BCST    constants<>+416(SB), Z6, Z6
-	VBLENDMPS      Z5, Z3, K5, Z3
-	VBLENDMPS      Z6, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
-	VMULPS         Z3, Z3, Z9
-	VMULPS         Z4, Z4, Z10
-	VMULPS.BCST    constants<>+448(SB), Z3, Z11
-	VMULPS.BCST    constants<>+448(SB), Z4, Z12
-	VADDPS.BCST    constants<>+480(SB), Z11, Z11
-	VADDPS.BCST    constants<>+480(SB), Z12, Z12
-	VMULPS.BCST    constants<>+512(SB), Z3, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z13, Z13
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z9, Z13, Z13
-	VMULPS         Z10, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+576(SB), Z3, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z13, Z13
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z3, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z9, Z15, Z15
-	VMULPS         Z10, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS         Z15, Z13, Z13
-	VMULPS         Z16, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z3, Z9, Z13
-	VMULPS         Z4, Z10, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z8, Z12, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VADDPS         Z3, Z5, Z9
-	VADDPS         Z4, Z6, Z10
-	VSUBPS         Z5, Z9, Z5
-	VSUBPS         Z6, Z10, Z6
-	VSUBPS         Z5, Z3, Z3
-	VSUBPS         Z6, Z4, Z4
-	VADDPS         Z3, Z7, Z3
-	VADDPS         Z4, Z8, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z1
+	VXORPS.BCST    constants<>+32(SB), Z3, Z1
+	VXORPS.BCST    constants<>+32(SB), Z4, Z2
+	VBLENDMPS      Z3, Z1, K3, Z1
+	VBLENDMPS      Z4, Z2, K4, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
 	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z5
-	VMAXPS         Z1, Z5, Z1
-	VMAXPS         Z2, Z5, Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMOVUPS        4096(SI)(DI*4), Z3
+	VMOVUPS        4160(SI)(DI*4), Z4
 	VADDPS         Z3, Z1, Z1
 	VADDPS         Z4, Z2, Z2
 	VBROADCASTSS   8(DX), Z3
@@ -167,9 +316,9 @@ loop:
 	VMULPS         Z2, Z3, Z2
 	VADDPS         Z1, Z0, K1, Z0
 	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y1
 	VCVTPS2PD      Y0, Z0
@@ -181,176 +330,325 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGamma2SumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	XORQ   SI, SI
+TEXT ·logisticGamma2SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z1
-	VPMOVZXBD      16(CX)(SI*1), Z2
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z4
 	VPCMPEQD.BCST  (DX), Z1, K3
 	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VMOVUPS        (SI)(DI*4), Z1
+	VMOVUPS        64(SI)(DI*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
 	VBROADCASTSS   constants<>+384(SB), Z7
 	VDIVPS         Z5, Z7, Z5
 	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z7
-	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
 	VBLENDMPS      Z1, Z7, K3, Z1
 	VBLENDMPS      Z2, Z8, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
-	VMULPS.BCST    constants<>+416(SB), Z7, Z7
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VBLENDMPS      Z7, Z3, K5, Z3
-	VBLENDMPS      Z8, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
-	VMULPS         Z3, Z3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z3, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z3, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z3, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z3, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z11, Z17, Z17
-	VMULPS         Z12, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z11, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z17, Z15, Z15
-	VMULPS         Z18, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z3, Z11, Z15
-	VMULPS         Z4, Z12, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z3, Z7, Z11
-	VADDPS         Z4, Z8, Z12
-	VSUBPS         Z7, Z11, Z7
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z5
+	VXORPS.BCST    constants<>+32(SB), Z4, Z6
+	VBLENDMPS      Z3, Z5, K3, Z3
+	VBLENDMPS      Z4, Z6, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMOVUPS        4096(SI)(DI*4), Z5
+	VMOVUPS        4160(SI)(DI*4), Z6
+	VADDPS         Z5, Z3, Z3
+	VADDPS         Z6, Z4, Z4
 	VBROADCASTSS   8(DX), Z5
 	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
 	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
-	VMULPS         Z3, Z6, Z3
-	VMULPS         Z4, Z5, Z4
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
+	VMULPS         Z1, Z1, Z1
+	VMULPS         Z2, Z2, Z2
+	VMULPS         Z1, Z6, Z1
+	VMULPS         Z2, Z5, Z2
+	VMULPS         Z3, Z1, Z1
+	VMULPS         Z4, Z2, Z2
 	VADDPS         Z1, Z0, K1, Z0
 	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y1
 	VCVTPS2PD      Y0, Z0
@@ -362,229 +660,470 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGammaSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	XORQ   SI, SI
+TEXT ·logisticGammaSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z1
-	VPMOVZXBD      16(CX)(SI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	XORQ           DI, DI
+
+power:
+	VPMOVZXBD      (CX)(DI*1), Z0
+	VPMOVZXBD      16(CX)(DI*1), Z1
+	VPMOVZXBD      32(CX)(DI*1), Z2
+	VPMOVZXBD      48(CX)(DI*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(DI*4), K1, Z4
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z5
+	VMOVUPS.Z      128(AX)(DI*4), K3, Z6
+	VMOVUPS.Z      192(AX)(DI*4), K4, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(SI)(DI*4), Z4
+	VMOVUPS        4160(SI)(DI*4), Z5
+	VMOVUPS        4224(SI)(DI*4), Z6
+	VMOVUPS        4288(SI)(DI*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
 	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
 	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
 	VRNDSCALEPS    $0x00, Z5, Z5
 	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(SI)(DI*4)
+	VMOVUPS        Z1, 8256(SI)(DI*4)
+	VMOVUPS        Z2, 8320(SI)(DI*4)
+	VMOVUPS        Z3, 8384(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z1
+	VPMOVZXBD      16(CX)(DI*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z3
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (SI)(DI*4), Z1
+	VMOVUPS        64(SI)(DI*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
 	VBROADCASTSS   constants<>+384(SB), Z7
 	VDIVPS         Z5, Z7, Z5
 	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z5
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
-	VBLENDMPS      Z1, Z5, K3, Z1
-	VBLENDMPS      Z2, Z6, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
-	VMULPS.BCST    constants<>+416(SB), Z5, Z5
-	VMULPS.BCST    constants<>+416(SB), Z6, Z6
-	VBLENDMPS      Z5, Z3, K5, Z3
-	VBLENDMPS      Z6, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
-	VMULPS         Z3, Z3, Z9
-	VMULPS         Z4, Z4, Z10
-	VMULPS.BCST    constants<>+448(SB), Z3, Z11
-	VMULPS.BCST    constants<>+448(SB), Z4, Z12
-	VADDPS.BCST    constants<>+480(SB), Z11, Z11
-	VADDPS.BCST    constants<>+480(SB), Z12, Z12
-	VMULPS.BCST    constants<>+512(SB), Z3, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z13, Z13
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z9, Z13, Z13
-	VMULPS         Z10, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+576(SB), Z3, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z13, Z13
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z3, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z9, Z15, Z15
-	VMULPS         Z10, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS         Z15, Z13, Z13
-	VMULPS         Z16, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z3, Z9, Z13
-	VMULPS         Z4, Z10, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z8, Z12, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VADDPS         Z3, Z5, Z9
-	VADDPS         Z4, Z6, Z10
-	VSUBPS         Z5, Z9, Z5
-	VSUBPS         Z6, Z10, Z6
-	VSUBPS         Z5, Z3, Z3
-	VSUBPS         Z6, Z4, Z4
-	VADDPS         Z3, Z7, Z3
-	VADDPS         Z4, Z8, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z5, Z7, Z5
-	VMAXPS         Z6, Z7, Z6
-	VADDPS         Z3, Z5, Z5
-	VADDPS         Z4, Z6, Z6
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z1
+	VXORPS.BCST    constants<>+32(SB), Z3, Z1
+	VXORPS.BCST    constants<>+32(SB), Z4, Z2
+	VBLENDMPS      Z3, Z1, K3, Z1
+	VBLENDMPS      Z4, Z2, K4, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
 	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
+	VBROADCASTSS   constants<>+704(SB), Z3
 	VMAXPS         Z1, Z3, Z1
 	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z7
-	VMULPS.BCST    constants<>+160(SB), Z4, Z8
-	VSUBPS         Z7, Z1, Z1
-	VSUBPS         Z8, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z7
-	VMULPS.BCST    constants<>+192(SB), Z4, Z8
-	VSUBPS         Z7, Z1, Z1
-	VSUBPS         Z8, Z2, Z2
-	VMULPS         Z1, Z1, Z7
-	VMULPS         Z2, Z2, Z8
-	VMULPS.BCST    constants<>+224(SB), Z1, Z9
-	VMULPS.BCST    constants<>+224(SB), Z2, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z1, Z11
-	VMULPS.BCST    constants<>+288(SB), Z2, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z1, Z1
-	VADDPS         Z8, Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
+	VMOVUPS        4096(SI)(DI*4), Z3
+	VMOVUPS        4160(SI)(DI*4), Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VBROADCASTSS   8(DX), Z3
 	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
 	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMOVUPS        8192(SI)(DI*4), Z5
+	VMOVUPS        8256(SI)(DI*4), Z6
+	VMULPS         Z5, Z4, Z4
+	VMULPS         Z6, Z3, Z3
 	VMULPS         Z1, Z4, Z1
 	VMULPS         Z2, Z3, Z2
-	VMULPS         Z5, Z1, Z1
-	VMULPS         Z6, Z2, Z2
 	VADDPS         Z1, Z0, K1, Z0
 	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y1
 	VCVTPS2PD      Y0, Z0
@@ -596,98 +1135,167 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticOverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	XORQ   SI, SI
+TEXT ·logisticOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD     (CX)(SI*1), Z3
-	VPMOVZXBD     16(CX)(SI*1), Z4
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	XORQ         DI, DI
+
+rest:
+	VPMOVZXBD     (CX)(DI*1), Z3
+	VPMOVZXBD     16(CX)(DI*1), Z4
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z3, K1
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z4, K2
+	VMOVUPS.Z     (AX)(DI*4), K1, Z5
+	VMOVUPS.Z     64(AX)(DI*4), K2, Z6
 	VPCMPEQD.BCST (DX), Z3, K3
 	VPCMPEQD.BCST (DX), Z4, K4
-	VMOVUPS.Z     (AX)(SI*4), K1, Z3
-	VMOVUPS.Z     64(AX)(SI*4), K2, Z4
-	VORPS.BCST    constants<>+32(SB), Z3, Z5
-	VORPS.BCST    constants<>+32(SB), Z4, Z6
-	VBROADCASTSS  constants<>+64(SB), Z7
-	VMAXPS        Z5, Z7, Z5
-	VMAXPS        Z6, Z7, Z6
-	VMULPS.BCST   constants<>+96(SB), Z5, Z7
-	VMULPS.BCST   constants<>+96(SB), Z6, Z8
-	VSUBPS.BCST   constants<>+128(SB), Z7, Z7
-	VSUBPS.BCST   constants<>+128(SB), Z8, Z8
-	VRNDSCALEPS   $0x00, Z7, Z7
-	VRNDSCALEPS   $0x00, Z8, Z8
-	VMULPS.BCST   constants<>+160(SB), Z7, Z9
-	VMULPS.BCST   constants<>+160(SB), Z8, Z10
-	VSUBPS        Z9, Z5, Z5
-	VSUBPS        Z10, Z6, Z6
-	VMULPS.BCST   constants<>+192(SB), Z7, Z9
-	VMULPS.BCST   constants<>+192(SB), Z8, Z10
-	VSUBPS        Z9, Z5, Z5
-	VSUBPS        Z10, Z6, Z6
-	VMULPS        Z5, Z5, Z9
-	VMULPS        Z6, Z6, Z10
-	VMULPS.BCST   constants<>+224(SB), Z5, Z11
-	VMULPS.BCST   constants<>+224(SB), Z6, Z12
-	VADDPS.BCST   constants<>+256(SB), Z11, Z11
-	VADDPS.BCST   constants<>+256(SB), Z12, Z12
-	VMULPS.BCST   constants<>+288(SB), Z5, Z13
-	VMULPS.BCST   constants<>+288(SB), Z6, Z14
-	VADDPS.BCST   constants<>+320(SB), Z13, Z13
-	VADDPS.BCST   constants<>+320(SB), Z14, Z14
-	VMULPS.BCST   constants<>+352(SB), Z9, Z15
-	VMULPS.BCST   constants<>+352(SB), Z10, Z16
-	VADDPS        Z15, Z13, Z13
-	VADDPS        Z16, Z14, Z14
-	VMULPS        Z9, Z13, Z13
-	VMULPS        Z10, Z14, Z14
-	VADDPS        Z13, Z11, Z11
-	VADDPS        Z14, Z12, Z12
-	VMULPS        Z9, Z11, Z9
-	VMULPS        Z10, Z12, Z10
-	VADDPS        Z9, Z5, Z5
-	VADDPS        Z10, Z6, Z6
-	VADDPS.BCST   constants<>+384(SB), Z5, Z5
-	VADDPS.BCST   constants<>+384(SB), Z6, Z6
-	VSCALEFPS     Z7, Z5, Z5
-	VSCALEFPS     Z8, Z6, Z6
-	VADDPS.BCST   constants<>+384(SB), Z5, Z7
-	VADDPS.BCST   constants<>+384(SB), Z6, Z8
+	VMOVUPS       (SI)(DI*4), Z3
+	VMOVUPS       64(SI)(DI*4), Z4
+	VADDPS.BCST   constants<>+384(SB), Z3, Z7
+	VADDPS.BCST   constants<>+384(SB), Z4, Z8
 	VBROADCASTSS  constants<>+384(SB), Z9
 	VDIVPS        Z7, Z9, Z7
 	VDIVPS        Z8, Z9, Z8
-	VMULPS        Z7, Z5, Z5
-	VMULPS        Z8, Z6, Z6
-	VPMOVD2M      Z3, K5
-	VPMOVD2M      Z4, K6
-	VBLENDMPS     Z5, Z7, K5, Z3
-	VBLENDMPS     Z6, Z8, K6, Z4
-	VBLENDMPS     Z7, Z5, K5, Z5
-	VBLENDMPS     Z8, Z6, K6, Z5
-	VMAXPS.BCST   28(DX), Z3, Z5
-	VMAXPS.BCST   28(DX), Z4, Z6
-	VMULPS        Z5, Z3, Z5
-	VMULPS        Z6, Z4, Z6
-	VADDPS        Z5, Z1, K1, Z1
-	VADDPS        Z6, Z1, K2, Z1
-	VADDPS        Z3, Z0, K3, Z0
-	VADDPS        Z4, Z0, K4, Z0
+	VMULPS        Z7, Z3, Z3
+	VMULPS        Z8, Z4, Z4
+	VPMOVD2M      Z5, K5
+	VPMOVD2M      Z6, K6
+	VBLENDMPS     Z3, Z7, K5, Z5
+	VBLENDMPS     Z4, Z8, K6, Z6
+	VBLENDMPS     Z7, Z3, K5, Z3
+	VBLENDMPS     Z8, Z4, K6, Z3
+	VMAXPS.BCST   28(DX), Z5, Z3
+	VMAXPS.BCST   28(DX), Z6, Z4
+	VMULPS        Z3, Z5, Z3
+	VMULPS        Z4, Z6, Z4
+	VADDPS        Z3, Z1, K1, Z1
+	VADDPS        Z4, Z1, K2, Z1
+	VADDPS        Z5, Z0, K3, Z0
+	VADDPS        Z6, Z0, K4, Z0
 	VADDPS.BCST   constants<>+384(SB), Z2, K3, Z2
 	VADDPS.BCST   constants<>+384(SB), Z2, K4, Z2
-	ADDQ          $0x20, SI
-	CMPQ          SI, BX
-	JL            loop
+	ADDQ          $0x20, DI
+	CMPQ          DI, BX
+	JL            rest
 	MOVQ          acc+40(FP), AX
 	VEXTRACTF64X4 $0x01, Z0, Y3
 	VCVTPS2PD     Y0, Z0
@@ -713,173 +1321,322 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	XORQ   SI, SI
+TEXT ·logisticGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z4
-	VPMOVZXBD      16(CX)(SI*1), Z5
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z4
+	VPMOVZXBD      16(CX)(DI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z6
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z7
 	VPCMPEQD.BCST  (DX), Z4, K3
 	VPCMPEQD.BCST  (DX), Z5, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
-	VORPS.BCST     constants<>+32(SB), Z4, Z6
-	VORPS.BCST     constants<>+32(SB), Z5, Z7
-	VBROADCASTSS   constants<>+64(SB), Z8
-	VMAXPS         Z6, Z8, Z6
-	VMAXPS         Z7, Z8, Z7
-	VMULPS.BCST    constants<>+96(SB), Z6, Z8
-	VMULPS.BCST    constants<>+96(SB), Z7, Z9
-	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
-	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
-	VRNDSCALEPS    $0x00, Z8, Z8
-	VRNDSCALEPS    $0x00, Z9, Z9
-	VMULPS.BCST    constants<>+160(SB), Z8, Z10
-	VMULPS.BCST    constants<>+160(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS.BCST    constants<>+192(SB), Z8, Z10
-	VMULPS.BCST    constants<>+192(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z6, Z6, Z10
-	VMULPS         Z7, Z7, Z11
-	VMULPS.BCST    constants<>+224(SB), Z6, Z12
-	VMULPS.BCST    constants<>+224(SB), Z7, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z12
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z6, Z14
-	VMULPS.BCST    constants<>+288(SB), Z7, Z15
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z10, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z10, Z14, Z14
-	VMULPS         Z11, Z15, Z15
-	VADDPS         Z14, Z12, Z12
-	VADDPS         Z15, Z13, Z13
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z6, Z6
-	VADDPS         Z11, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z6
-	VADDPS.BCST    constants<>+384(SB), Z7, Z7
-	VSCALEFPS      Z8, Z6, Z6
-	VSCALEFPS      Z9, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z8
-	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VMOVUPS        (SI)(DI*4), Z4
+	VMOVUPS        64(SI)(DI*4), Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
 	VBROADCASTSS   constants<>+384(SB), Z10
 	VDIVPS         Z8, Z10, Z8
 	VDIVPS         Z9, Z10, Z9
-	VMULPS         Z8, Z6, Z10
-	VMULPS         Z9, Z7, Z11
-	VPMOVD2M       Z4, K5
-	VPMOVD2M       Z5, K6
-	VBLENDMPS      Z10, Z8, K5, Z12
-	VBLENDMPS      Z11, Z9, K6, Z13
-	VBLENDMPS      Z8, Z10, K5, Z8
-	VBLENDMPS      Z9, Z11, K6, Z9
-	VMAXPS.BCST    28(DX), Z12, Z10
-	VMAXPS.BCST    28(DX), Z13, Z11
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z2, K1, Z2
-	VADDPS         Z11, Z2, K2, Z2
-	VADDPS         Z12, Z1, K3, Z1
-	VADDPS         Z13, Z1, K4, Z1
+	VMULPS         Z8, Z4, Z4
+	VMULPS         Z9, Z5, Z5
+	VPMOVD2M       Z6, K5
+	VPMOVD2M       Z7, K6
+	VBLENDMPS      Z4, Z8, K5, Z10
+	VBLENDMPS      Z5, Z9, K6, Z11
+	VBLENDMPS      Z8, Z4, K5, Z4
+	VBLENDMPS      Z9, Z5, K6, Z5
+	VMAXPS.BCST    28(DX), Z10, Z8
+	VMAXPS.BCST    28(DX), Z11, Z9
+	VMULPS         Z8, Z10, Z8
+	VMULPS         Z9, Z11, Z9
+	VADDPS         Z8, Z2, K1, Z2
+	VADDPS         Z9, Z2, K2, Z2
+	VADDPS         Z10, Z1, K3, Z1
+	VADDPS         Z11, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VBLENDMPS      Z12, Z8, K3, Z10
-	VBLENDMPS      Z13, Z9, K4, Z10
-	VBLENDMPS      Z8, Z12, K3, Z8
-	VBLENDMPS      Z9, Z13, K4, Z8
-	VXORPS.BCST    constants<>+32(SB), Z4, Z8
-	VXORPS.BCST    constants<>+32(SB), Z5, Z9
-	VBLENDMPS      Z4, Z8, K3, Z4
-	VBLENDMPS      Z5, Z9, K4, Z5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
-	VSUBPS.BCST    constants<>+384(SB), Z6, Z8
-	VSUBPS.BCST    constants<>+384(SB), Z7, Z9
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VBLENDMPS      Z8, Z6, K5, Z6
-	VBLENDMPS      Z9, Z7, K6, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z8
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z11
-	VMULPS         Z6, Z6, Z12
-	VMULPS         Z7, Z7, Z13
-	VMULPS.BCST    constants<>+448(SB), Z6, Z14
-	VMULPS.BCST    constants<>+448(SB), Z7, Z15
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VMULPS.BCST    constants<>+512(SB), Z6, Z16
-	VMULPS.BCST    constants<>+512(SB), Z7, Z17
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z12, Z16, Z16
-	VMULPS         Z13, Z17, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS.BCST    constants<>+576(SB), Z6, Z16
-	VMULPS.BCST    constants<>+576(SB), Z7, Z17
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z6, Z18
-	VMULPS.BCST    constants<>+640(SB), Z7, Z19
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VMULPS         Z12, Z18, Z18
-	VMULPS         Z13, Z19, Z19
-	VADDPS         Z18, Z16, Z16
-	VADDPS         Z19, Z17, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z18, Z16, Z16
-	VMULPS         Z19, Z17, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z6, Z12, Z16
-	VMULPS         Z7, Z13, Z17
-	VMULPS         Z14, Z16, Z14
-	VMULPS         Z15, Z17, Z15
-	VADDPS         Z10, Z14, Z10
-	VADDPS         Z11, Z15, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z12, Z10, Z10
-	VSUBPS         Z13, Z11, Z11
-	VADDPS         Z6, Z8, Z12
-	VADDPS         Z7, Z9, Z13
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z8, Z6, Z6
-	VSUBPS         Z9, Z7, Z7
-	VADDPS         Z6, Z10, Z6
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z6, Z12, Z6
-	VADDPS         Z7, Z13, Z7
+	VBLENDMPS      Z10, Z4, K3, Z8
+	VBLENDMPS      Z11, Z5, K4, Z8
+	VBLENDMPS      Z4, Z10, K3, Z4
+	VBLENDMPS      Z5, Z11, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z6, Z4
+	VXORPS.BCST    constants<>+32(SB), Z7, Z5
+	VBLENDMPS      Z6, Z4, K3, Z4
+	VBLENDMPS      Z7, Z5, K4, Z5
 	VXORPS.BCST    constants<>+32(SB), Z4, Z4
 	VXORPS.BCST    constants<>+32(SB), Z5, Z5
-	VBROADCASTSS   constants<>+704(SB), Z8
-	VMAXPS         Z4, Z8, Z4
-	VMAXPS         Z5, Z8, Z5
+	VBROADCASTSS   constants<>+704(SB), Z6
+	VMAXPS         Z4, Z6, Z4
+	VMAXPS         Z5, Z6, Z5
+	VMOVUPS        4096(SI)(DI*4), Z6
+	VMOVUPS        4160(SI)(DI*4), Z7
 	VADDPS         Z6, Z4, Z4
 	VADDPS         Z7, Z5, Z5
 	VBROADCASTSS   8(DX), Z6
@@ -889,9 +1646,9 @@ loop:
 	VMULPS         Z5, Z6, Z5
 	VADDPS         Z4, Z0, K1, Z0
 	VADDPS         Z5, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y4
 	VCVTPS2PD      Y0, Z0
@@ -924,189 +1681,338 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	XORQ   SI, SI
+TEXT ·logisticGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z4
-	VPMOVZXBD      16(CX)(SI*1), Z5
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z4
+	VPMOVZXBD      16(CX)(DI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z6
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z7
 	VPCMPEQD.BCST  (DX), Z4, K3
 	VPCMPEQD.BCST  (DX), Z5, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
-	VORPS.BCST     constants<>+32(SB), Z4, Z6
-	VORPS.BCST     constants<>+32(SB), Z5, Z7
-	VBROADCASTSS   constants<>+64(SB), Z8
-	VMAXPS         Z6, Z8, Z6
-	VMAXPS         Z7, Z8, Z7
-	VMULPS.BCST    constants<>+96(SB), Z6, Z8
-	VMULPS.BCST    constants<>+96(SB), Z7, Z9
-	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
-	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
-	VRNDSCALEPS    $0x00, Z8, Z8
-	VRNDSCALEPS    $0x00, Z9, Z9
-	VMULPS.BCST    constants<>+160(SB), Z8, Z10
-	VMULPS.BCST    constants<>+160(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS.BCST    constants<>+192(SB), Z8, Z10
-	VMULPS.BCST    constants<>+192(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z6, Z6, Z10
-	VMULPS         Z7, Z7, Z11
-	VMULPS.BCST    constants<>+224(SB), Z6, Z12
-	VMULPS.BCST    constants<>+224(SB), Z7, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z12
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z6, Z14
-	VMULPS.BCST    constants<>+288(SB), Z7, Z15
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z10, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z10, Z14, Z14
-	VMULPS         Z11, Z15, Z15
-	VADDPS         Z14, Z12, Z12
-	VADDPS         Z15, Z13, Z13
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z6, Z6
-	VADDPS         Z11, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z6
-	VADDPS.BCST    constants<>+384(SB), Z7, Z7
-	VSCALEFPS      Z8, Z6, Z6
-	VSCALEFPS      Z9, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z8
-	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VMOVUPS        (SI)(DI*4), Z4
+	VMOVUPS        64(SI)(DI*4), Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
 	VBROADCASTSS   constants<>+384(SB), Z10
 	VDIVPS         Z8, Z10, Z8
 	VDIVPS         Z9, Z10, Z9
-	VMULPS         Z8, Z6, Z10
-	VMULPS         Z9, Z7, Z11
-	VPMOVD2M       Z4, K5
-	VPMOVD2M       Z5, K6
-	VBLENDMPS      Z10, Z8, K5, Z12
-	VBLENDMPS      Z11, Z9, K6, Z13
-	VBLENDMPS      Z8, Z10, K5, Z8
-	VBLENDMPS      Z9, Z11, K6, Z9
-	VMAXPS.BCST    28(DX), Z12, Z10
-	VMAXPS.BCST    28(DX), Z13, Z11
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z2, K1, Z2
-	VADDPS         Z11, Z2, K2, Z2
-	VADDPS         Z12, Z1, K3, Z1
-	VADDPS         Z13, Z1, K4, Z1
+	VMULPS         Z8, Z4, Z4
+	VMULPS         Z9, Z5, Z5
+	VPMOVD2M       Z6, K5
+	VPMOVD2M       Z7, K6
+	VBLENDMPS      Z4, Z8, K5, Z10
+	VBLENDMPS      Z5, Z9, K6, Z11
+	VBLENDMPS      Z8, Z4, K5, Z4
+	VBLENDMPS      Z9, Z5, K6, Z5
+	VMAXPS.BCST    28(DX), Z10, Z8
+	VMAXPS.BCST    28(DX), Z11, Z9
+	VMULPS         Z8, Z10, Z8
+	VMULPS         Z9, Z11, Z9
+	VADDPS         Z8, Z2, K1, Z2
+	VADDPS         Z9, Z2, K2, Z2
+	VADDPS         Z10, Z1, K3, Z1
+	VADDPS         Z11, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VBLENDMPS      Z12, Z8, K3, Z10
-	VBLENDMPS      Z13, Z9, K4, Z10
-	VBLENDMPS      Z8, Z12, K3, Z8
-	VBLENDMPS      Z9, Z13, K4, Z9
-	VXORPS.BCST    constants<>+32(SB), Z4, Z10
-	VXORPS.BCST    constants<>+32(SB), Z5, Z11
+	VBLENDMPS      Z10, Z4, K3, Z8
+	VBLENDMPS      Z11, Z5, K4, Z8
 	VBLENDMPS      Z4, Z10, K3, Z4
 	VBLENDMPS      Z5, Z11, K4, Z5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
-	VSUBPS.BCST    constants<>+384(SB), Z6, Z10
-	VSUBPS.BCST    constants<>+384(SB), Z7, Z11
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VBLENDMPS      Z10, Z6, K5, Z6
-	VBLENDMPS      Z11, Z7, K6, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z13
-	VMULPS         Z6, Z6, Z14
-	VMULPS         Z7, Z7, Z15
-	VMULPS.BCST    constants<>+448(SB), Z6, Z16
-	VMULPS.BCST    constants<>+448(SB), Z7, Z17
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VMULPS.BCST    constants<>+512(SB), Z6, Z18
-	VMULPS.BCST    constants<>+512(SB), Z7, Z19
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VMULPS         Z14, Z18, Z18
-	VMULPS         Z15, Z19, Z19
-	VADDPS         Z18, Z16, Z16
-	VADDPS         Z19, Z17, Z17
-	VMULPS.BCST    constants<>+576(SB), Z6, Z18
-	VMULPS.BCST    constants<>+576(SB), Z7, Z19
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VMULPS.BCST    constants<>+640(SB), Z6, Z20
-	VMULPS.BCST    constants<>+640(SB), Z7, Z21
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VMULPS         Z14, Z20, Z20
-	VMULPS         Z15, Z21, Z21
-	VADDPS         Z20, Z18, Z18
-	VADDPS         Z21, Z19, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z20, Z18, Z18
-	VMULPS         Z21, Z19, Z19
-	VADDPS         Z18, Z16, Z16
-	VADDPS         Z19, Z17, Z17
-	VMULPS         Z6, Z14, Z18
-	VMULPS         Z7, Z15, Z19
-	VMULPS         Z16, Z18, Z16
-	VMULPS         Z17, Z19, Z17
-	VADDPS         Z12, Z16, Z12
-	VADDPS         Z13, Z17, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VSUBPS         Z14, Z12, Z12
-	VSUBPS         Z15, Z13, Z13
-	VADDPS         Z6, Z10, Z14
-	VADDPS         Z7, Z11, Z15
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z11, Z15, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VADDPS         Z6, Z12, Z6
-	VADDPS         Z7, Z13, Z7
-	VADDPS         Z6, Z14, Z6
-	VADDPS         Z7, Z15, Z7
-	VXORPS.BCST    constants<>+32(SB), Z4, Z4
-	VXORPS.BCST    constants<>+32(SB), Z5, Z5
-	VBROADCASTSS   constants<>+704(SB), Z10
-	VMAXPS         Z4, Z10, Z4
-	VMAXPS         Z5, Z10, Z5
-	VADDPS         Z6, Z4, Z4
-	VADDPS         Z7, Z5, Z5
-	VMULPS         Z8, Z8, Z6
-	VMULPS         Z9, Z9, Z7
+	VXORPS.BCST    constants<>+32(SB), Z6, Z8
+	VXORPS.BCST    constants<>+32(SB), Z7, Z9
+	VBLENDMPS      Z6, Z8, K3, Z6
+	VBLENDMPS      Z7, Z9, K4, Z7
+	VXORPS.BCST    constants<>+32(SB), Z6, Z6
+	VXORPS.BCST    constants<>+32(SB), Z7, Z7
+	VBROADCASTSS   constants<>+704(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMOVUPS        4096(SI)(DI*4), Z8
+	VMOVUPS        4160(SI)(DI*4), Z9
+	VADDPS         Z8, Z6, Z6
+	VADDPS         Z9, Z7, Z7
 	VBROADCASTSS   8(DX), Z8
 	VBLENDMPS.BCST 4(DX), Z8, K3, Z9
 	VBLENDMPS.BCST 4(DX), Z8, K4, Z8
-	VMULPS         Z6, Z9, Z6
-	VMULPS         Z7, Z8, Z7
-	VMULPS         Z4, Z6, Z4
-	VMULPS         Z5, Z7, Z5
+	VMULPS         Z4, Z4, Z4
+	VMULPS         Z5, Z5, Z5
+	VMULPS         Z4, Z9, Z4
+	VMULPS         Z5, Z8, Z5
+	VMULPS         Z6, Z4, Z4
+	VMULPS         Z7, Z5, Z5
 	VADDPS         Z4, Z0, K1, Z0
 	VADDPS         Z5, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y4
 	VCVTPS2PD      Y0, Z0
@@ -1139,242 +2045,483 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·logisticGammaOverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   n+56(FP), BX
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	XORQ   SI, SI
+TEXT ·logisticGammaOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
-	VPMOVZXBD      (CX)(SI*1), Z4
-	VPMOVZXBD      16(CX)(SI*1), Z5
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
-	VPCMPEQD.BCST  (DX), Z4, K3
-	VPCMPEQD.BCST  (DX), Z5, K4
-	VMOVUPS.Z      (AX)(SI*4), K1, Z4
-	VMOVUPS.Z      64(AX)(SI*4), K2, Z5
-	VORPS.BCST     constants<>+32(SB), Z4, Z6
-	VORPS.BCST     constants<>+32(SB), Z5, Z7
-	VBROADCASTSS   constants<>+64(SB), Z8
-	VMAXPS         Z6, Z8, Z6
-	VMAXPS         Z7, Z8, Z7
-	VMULPS.BCST    constants<>+96(SB), Z6, Z8
-	VMULPS.BCST    constants<>+96(SB), Z7, Z9
-	VSUBPS.BCST    constants<>+128(SB), Z8, Z8
-	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
-	VRNDSCALEPS    $0x00, Z8, Z8
-	VRNDSCALEPS    $0x00, Z9, Z9
-	VMULPS.BCST    constants<>+160(SB), Z8, Z10
-	VMULPS.BCST    constants<>+160(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS.BCST    constants<>+192(SB), Z8, Z10
-	VMULPS.BCST    constants<>+192(SB), Z9, Z11
-	VSUBPS         Z10, Z6, Z6
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z6, Z6, Z10
-	VMULPS         Z7, Z7, Z11
-	VMULPS.BCST    constants<>+224(SB), Z6, Z12
-	VMULPS.BCST    constants<>+224(SB), Z7, Z13
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Z0
+	VPMOVZXBD    16(CX)(DI*1), Z1
+	VPMOVZXBD    32(CX)(DI*1), Z2
+	VPMOVZXBD    48(CX)(DI*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(DI*4), K1, Z0
+	VMOVUPS.Z    64(AX)(DI*4), K2, Z1
+	VMOVUPS.Z    128(AX)(DI*4), K3, Z2
+	VMOVUPS.Z    192(AX)(DI*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (SI)(DI*4)
+	VMOVUPS      Z1, 64(SI)(DI*4)
+	VMOVUPS      Z2, 128(SI)(DI*4)
+	VMOVUPS      Z3, 192(SI)(DI*4)
+	ADDQ         $0x40, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS        (SI)(DI*4), Z0
+	VMOVUPS        64(SI)(DI*4), Z1
+	VMOVUPS        128(SI)(DI*4), Z2
+	VMOVUPS        192(SI)(DI*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(SI)(DI*4)
+	VMOVUPS        Z1, 4160(SI)(DI*4)
+	VMOVUPS        Z2, 4224(SI)(DI*4)
+	VMOVUPS        Z3, 4288(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             logarithm
+	XORQ           DI, DI
+
+power:
+	VPMOVZXBD      (CX)(DI*1), Z0
+	VPMOVZXBD      16(CX)(DI*1), Z1
+	VPMOVZXBD      32(CX)(DI*1), Z2
+	VPMOVZXBD      48(CX)(DI*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(DI*4), K1, Z4
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z5
+	VMOVUPS.Z      128(AX)(DI*4), K3, Z6
+	VMOVUPS.Z      192(AX)(DI*4), K4, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(SI)(DI*4), Z4
+	VMOVUPS        4160(SI)(DI*4), Z5
+	VMOVUPS        4224(SI)(DI*4), Z6
+	VMOVUPS        4288(SI)(DI*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
 	VADDPS.BCST    constants<>+256(SB), Z12, Z12
 	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z6, Z14
-	VMULPS.BCST    constants<>+288(SB), Z7, Z15
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z10, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z10, Z14, Z14
-	VMULPS         Z11, Z15, Z15
-	VADDPS         Z14, Z12, Z12
-	VADDPS         Z15, Z13, Z13
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z6, Z6
-	VADDPS         Z11, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z6
-	VADDPS.BCST    constants<>+384(SB), Z7, Z7
-	VSCALEFPS      Z8, Z6, Z6
-	VSCALEFPS      Z9, Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z6, Z8
-	VADDPS.BCST    constants<>+384(SB), Z7, Z9
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(SI)(DI*4)
+	VMOVUPS        Z1, 8256(SI)(DI*4)
+	VMOVUPS        Z2, 8320(SI)(DI*4)
+	VMOVUPS        Z3, 8384(SI)(DI*4)
+	ADDQ           $0x40, DI
+	CMPQ           DI, BX
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	XORQ           DI, DI
+
+rest:
+	VPMOVZXBD      (CX)(DI*1), Z4
+	VPMOVZXBD      16(CX)(DI*1), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMOVUPS.Z      (AX)(DI*4), K1, Z6
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z7
+	VPCMPEQD.BCST  (DX), Z4, K3
+	VPCMPEQD.BCST  (DX), Z5, K4
+	VMOVUPS        (SI)(DI*4), Z4
+	VMOVUPS        64(SI)(DI*4), Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
 	VBROADCASTSS   constants<>+384(SB), Z10
 	VDIVPS         Z8, Z10, Z8
 	VDIVPS         Z9, Z10, Z9
-	VMULPS         Z8, Z6, Z10
-	VMULPS         Z9, Z7, Z11
-	VPMOVD2M       Z4, K5
-	VPMOVD2M       Z5, K6
-	VBLENDMPS      Z10, Z8, K5, Z12
-	VBLENDMPS      Z11, Z9, K6, Z13
-	VBLENDMPS      Z8, Z10, K5, Z8
-	VBLENDMPS      Z9, Z11, K6, Z9
-	VMAXPS.BCST    28(DX), Z12, Z10
-	VMAXPS.BCST    28(DX), Z13, Z11
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z2, K1, Z2
-	VADDPS         Z11, Z2, K2, Z2
-	VADDPS         Z12, Z1, K3, Z1
-	VADDPS         Z13, Z1, K4, Z1
+	VMULPS         Z8, Z4, Z4
+	VMULPS         Z9, Z5, Z5
+	VPMOVD2M       Z6, K5
+	VPMOVD2M       Z7, K6
+	VBLENDMPS      Z4, Z8, K5, Z10
+	VBLENDMPS      Z5, Z9, K6, Z11
+	VBLENDMPS      Z8, Z4, K5, Z4
+	VBLENDMPS      Z9, Z5, K6, Z5
+	VMAXPS.BCST    28(DX), Z10, Z8
+	VMAXPS.BCST    28(DX), Z11, Z9
+	VMULPS         Z8, Z10, Z8
+	VMULPS         Z9, Z11, Z9
+	VADDPS         Z8, Z2, K1, Z2
+	VADDPS         Z9, Z2, K2, Z2
+	VADDPS         Z10, Z1, K3, Z1
+	VADDPS         Z11, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VBLENDMPS      Z12, Z8, K3, Z10
-	VBLENDMPS      Z13, Z9, K4, Z10
-	VBLENDMPS      Z8, Z12, K3, Z8
-	VBLENDMPS      Z9, Z13, K4, Z8
-	VXORPS.BCST    constants<>+32(SB), Z4, Z8
-	VXORPS.BCST    constants<>+32(SB), Z5, Z9
-	VBLENDMPS      Z4, Z8, K3, Z4
-	VBLENDMPS      Z5, Z9, K4, Z5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z6, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z7, K6
-	VSUBPS.BCST    constants<>+384(SB), Z6, Z8
-	VSUBPS.BCST    constants<>+384(SB), Z7, Z9
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VBLENDMPS      Z8, Z6, K5, Z6
-	VBLENDMPS      Z9, Z7, K6, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z8
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z11
-	VMULPS         Z6, Z6, Z12
-	VMULPS         Z7, Z7, Z13
-	VMULPS.BCST    constants<>+448(SB), Z6, Z14
-	VMULPS.BCST    constants<>+448(SB), Z7, Z15
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VMULPS.BCST    constants<>+512(SB), Z6, Z16
-	VMULPS.BCST    constants<>+512(SB), Z7, Z17
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VMULPS         Z12, Z16, Z16
-	VMULPS         Z13, Z17, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS.BCST    constants<>+576(SB), Z6, Z16
-	VMULPS.BCST    constants<>+576(SB), Z7, Z17
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VMULPS.BCST    constants<>+640(SB), Z6, Z18
-	VMULPS.BCST    constants<>+640(SB), Z7, Z19
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VMULPS         Z12, Z18, Z18
-	VMULPS         Z13, Z19, Z19
-	VADDPS         Z18, Z16, Z16
-	VADDPS         Z19, Z17, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z18, Z16, Z16
-	VMULPS         Z19, Z17, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z6, Z12, Z16
-	VMULPS         Z7, Z13, Z17
-	VMULPS         Z14, Z16, Z14
-	VMULPS         Z15, Z17, Z15
-	VADDPS         Z10, Z14, Z10
-	VADDPS         Z11, Z15, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VSUBPS         Z12, Z10, Z10
-	VSUBPS         Z13, Z11, Z11
-	VADDPS         Z6, Z8, Z12
-	VADDPS         Z7, Z9, Z13
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z8, Z6, Z6
-	VSUBPS         Z9, Z7, Z7
-	VADDPS         Z6, Z10, Z6
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z6, Z12, Z6
-	VADDPS         Z7, Z13, Z7
-	VXORPS.BCST    constants<>+32(SB), Z4, Z8
-	VXORPS.BCST    constants<>+32(SB), Z5, Z9
-	VBROADCASTSS   constants<>+704(SB), Z10
-	VMAXPS         Z8, Z10, Z8
-	VMAXPS         Z9, Z10, Z9
-	VADDPS         Z6, Z8, Z8
-	VADDPS         Z7, Z9, Z9
-	VBROADCASTSS   constants<>+704(SB), Z10
-	VMAXPS         Z4, Z10, Z4
-	VMAXPS         Z5, Z10, Z5
-	VADDPS         Z6, Z4, Z4
-	VADDPS         Z7, Z5, Z5
+	VBLENDMPS      Z10, Z4, K3, Z8
+	VBLENDMPS      Z11, Z5, K4, Z8
+	VBLENDMPS      Z4, Z10, K3, Z4
+	VBLENDMPS      Z5, Z11, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z6, Z4
+	VXORPS.BCST    constants<>+32(SB), Z7, Z5
+	VBLENDMPS      Z6, Z4, K3, Z4
+	VBLENDMPS      Z7, Z5, K4, Z5
 	VXORPS.BCST    constants<>+32(SB), Z4, Z4
 	VXORPS.BCST    constants<>+32(SB), Z5, Z5
-	VBROADCASTSS   24(DX), Z6
-	VBLENDMPS.BCST 20(DX), Z6, K3, Z7
-	VBLENDMPS.BCST 20(DX), Z6, K4, Z6
-	VMULPS         Z7, Z4, Z4
-	VMULPS         Z6, Z5, Z5
-	VBROADCASTSS   constants<>+64(SB), Z6
+	VBROADCASTSS   constants<>+704(SB), Z6
 	VMAXPS         Z4, Z6, Z4
 	VMAXPS         Z5, Z6, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VMULPS.BCST    constants<>+96(SB), Z5, Z7
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VRNDSCALEPS    $0x00, Z7, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z10
-	VMULPS.BCST    constants<>+160(SB), Z7, Z11
-	VSUBPS         Z10, Z4, Z4
-	VSUBPS         Z11, Z5, Z5
-	VMULPS.BCST    constants<>+192(SB), Z6, Z10
-	VMULPS.BCST    constants<>+192(SB), Z7, Z11
-	VSUBPS         Z10, Z4, Z4
-	VSUBPS         Z11, Z5, Z5
-	VMULPS         Z4, Z4, Z10
-	VMULPS         Z5, Z5, Z11
-	VMULPS.BCST    constants<>+224(SB), Z4, Z12
-	VMULPS.BCST    constants<>+224(SB), Z5, Z13
-	VADDPS.BCST    constants<>+256(SB), Z12, Z12
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VMULPS.BCST    constants<>+288(SB), Z4, Z14
-	VMULPS.BCST    constants<>+288(SB), Z5, Z15
-	VADDPS.BCST    constants<>+320(SB), Z14, Z14
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VMULPS.BCST    constants<>+352(SB), Z10, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VADDPS         Z16, Z14, Z14
-	VADDPS         Z17, Z15, Z15
-	VMULPS         Z10, Z14, Z14
-	VMULPS         Z11, Z15, Z15
-	VADDPS         Z14, Z12, Z12
-	VADDPS         Z15, Z13, Z13
-	VMULPS         Z10, Z12, Z10
-	VMULPS         Z11, Z13, Z11
-	VADDPS         Z10, Z4, Z4
-	VADDPS         Z11, Z5, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z5, Z5
-	VSCALEFPS      Z6, Z4, Z4
-	VSCALEFPS      Z7, Z5, Z5
+	VMOVUPS        4096(SI)(DI*4), Z6
+	VMOVUPS        4160(SI)(DI*4), Z7
+	VADDPS         Z6, Z4, Z4
+	VADDPS         Z7, Z5, Z5
 	VBROADCASTSS   8(DX), Z6
 	VBLENDMPS.BCST 4(DX), Z6, K3, Z7
 	VBLENDMPS.BCST 4(DX), Z6, K4, Z6
+	VMOVUPS        8192(SI)(DI*4), Z8
+	VMOVUPS        8256(SI)(DI*4), Z9
+	VMULPS         Z8, Z7, Z7
+	VMULPS         Z9, Z6, Z6
 	VMULPS         Z4, Z7, Z4
 	VMULPS         Z5, Z6, Z5
-	VMULPS         Z8, Z4, Z4
-	VMULPS         Z9, Z5, Z5
 	VADDPS         Z4, Z0, K1, Z0
 	VADDPS         Z5, Z0, K2, Z0
-	ADDQ           $0x20, SI
-	CMPQ           SI, BX
-	JL             loop
+	ADDQ           $0x20, DI
+	CMPQ           DI, BX
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y4
 	VCVTPS2PD      Y0, Z0
@@ -1407,2105 +2554,2984 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGamma0GradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z7
-	VXORPS.BCST    constants<>+32(SB), Z2, Z8
-	VBLENDMPS      Z1, Z7, K3, Z1
-	VBLENDMPS      Z2, Z8, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
-	VMULPS.BCST    constants<>+416(SB), Z7, Z7
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VBLENDMPS      Z7, Z3, K5, Z3
-	VBLENDMPS      Z8, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
-	VMULPS         Z3, Z3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z3, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z3, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z3, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z3, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z11, Z17, Z17
-	VMULPS         Z12, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z11, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z17, Z15, Z15
-	VMULPS         Z18, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z3, Z11, Z15
-	VMULPS         Z4, Z12, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z3, Z7, Z11
-	VADDPS         Z4, Z8, Z12
-	VSUBPS         Z7, Z11, Z7
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
-	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
-	VMULPS         Z5, Z2, Z2
-	VMULPS         Z6, Z1, Z1
-	VMOVAPS.Z      Z2, K1, Z2
-	VMOVAPS.Z      Z1, K2, Z1
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z2, (BX)(DI*4)
-	VMOVUPS        Z1, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z2, (BX)(DI*4)
-	VMOVNTPS Z1, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGamma2GradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z8
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
-	VBROADCASTSS   8(DX), Z9
-	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z10
-	VMULPS         Z4, Z9, Z9
-	VMULPS         Z1, Z10, Z10
-	VMULPS         Z2, Z9, Z9
-	VADDPS         Z10, Z0, K1, Z0
-	VADDPS         Z9, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z9
-	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z3
-	VMULPS         Z4, Z9, Z4
-	VBROADCASTSS   24(DX), Z9
-	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
-	VMULPS         Z10, Z7, Z7
-	VMULPS         Z9, Z8, Z8
-	VMULPS         Z1, Z7, Z1
-	VMULPS         Z2, Z8, Z2
-	VADDPS         Z1, Z5, Z1
-	VADDPS         Z2, Z6, Z2
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
-	VMOVUPS        Z2, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (BX)(DI*4)
-	VMOVNTPS Z2, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGammaGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z8
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBROADCASTSS   constants<>+704(SB), Z11
-	VMAXPS         Z9, Z11, Z9
-	VMAXPS         Z10, Z11, Z10
-	VADDPS         Z3, Z9, Z9
-	VADDPS         Z4, Z10, Z10
-	VBROADCASTSS   constants<>+704(SB), Z11
-	VMAXPS         Z1, Z11, Z1
-	VMAXPS         Z2, Z11, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
-	VMAXPS         Z1, Z3, Z1
-	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z11
-	VMULPS.BCST    constants<>+160(SB), Z4, Z12
-	VSUBPS         Z11, Z1, Z1
-	VSUBPS         Z12, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z11
-	VMULPS.BCST    constants<>+192(SB), Z4, Z12
-	VSUBPS         Z11, Z1, Z1
-	VSUBPS         Z12, Z2, Z2
-	VMULPS         Z1, Z1, Z11
-	VMULPS         Z2, Z2, Z12
-	VMULPS.BCST    constants<>+224(SB), Z1, Z13
-	VMULPS.BCST    constants<>+224(SB), Z2, Z14
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z1, Z15
-	VMULPS.BCST    constants<>+288(SB), Z2, Z16
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VADDPS.BCST    constants<>+320(SB), Z16, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VMULPS.BCST    constants<>+352(SB), Z12, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z11, Z1, Z1
-	VADDPS         Z12, Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z4
-	VMULPS         Z2, Z3, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z0, K1, Z0
-	VADDPS         Z3, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z3
-	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z7, Z4
-	VMULPS         Z3, Z8, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z5, Z4
-	VADDPS         Z3, Z6, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
-	VMOVUPS        Z2, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (BX)(DI*4)
-	VMOVNTPS Z2, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticOverlapGradAVX512(SB), NOSPLIT, $0-65
+TEXT ·logisticGamma0GradAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
 	MOVQ k+48(FP), DX
 	MOVQ g1+24(FP), BX
-	MOVQ n+56(FP), SI
-	XORQ DI, DI
-	MOVB stream+64(FP), R8
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z0
-	VPMOVZXBD      16(CX)(DI*1), Z1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
-	VPCMPEQD.BCST  (DX), Z0, K3
-	VPCMPEQD.BCST  (DX), Z1, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z0
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z1
-	VORPS.BCST     constants<>+32(SB), Z0, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VBROADCASTSS   constants<>+64(SB), Z4
-	VMAXPS         Z2, Z4, Z2
-	VMAXPS         Z3, Z4, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VMULPS.BCST    constants<>+160(SB), Z4, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VSUBPS         Z6, Z2, Z2
-	VSUBPS         Z7, Z3, Z3
-	VMULPS.BCST    constants<>+192(SB), Z4, Z6
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VSUBPS         Z6, Z2, Z2
-	VSUBPS         Z7, Z3, Z3
-	VMULPS         Z2, Z2, Z6
-	VMULPS         Z3, Z3, Z7
-	VMULPS.BCST    constants<>+224(SB), Z2, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VADDPS.BCST    constants<>+256(SB), Z8, Z8
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VMULPS.BCST    constants<>+288(SB), Z2, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VADDPS.BCST    constants<>+320(SB), Z10, Z10
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VMULPS.BCST    constants<>+352(SB), Z6, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VADDPS         Z12, Z10, Z10
-	VADDPS         Z13, Z11, Z11
-	VMULPS         Z6, Z10, Z10
-	VMULPS         Z7, Z11, Z11
-	VADDPS         Z10, Z8, Z8
-	VADDPS         Z11, Z9, Z9
-	VMULPS         Z6, Z8, Z6
-	VMULPS         Z7, Z9, Z7
-	VADDPS         Z6, Z2, Z2
-	VADDPS         Z7, Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VSCALEFPS      Z4, Z2, Z2
-	VSCALEFPS      Z5, Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z2, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VBROADCASTSS   constants<>+384(SB), Z6
-	VDIVPS         Z4, Z6, Z4
-	VDIVPS         Z5, Z6, Z5
-	VMULPS         Z4, Z2, Z2
-	VMULPS         Z5, Z3, Z3
-	VPMOVD2M       Z0, K5
-	VPMOVD2M       Z1, K6
-	VBLENDMPS      Z2, Z4, K5, Z0
-	VBLENDMPS      Z3, Z5, K6, Z1
-	VBLENDMPS      Z4, Z2, K5, Z2
-	VBLENDMPS      Z5, Z3, K6, Z3
-	VBROADCASTSS   36(DX), Z4
-	VBLENDMPS.BCST 32(DX), Z4, K3, Z5
-	VBLENDMPS.BCST 32(DX), Z4, K4, Z4
-	VMULPS.BCST    40(DX), Z0, Z6
-	VMULPS.BCST    40(DX), Z1, Z7
-	VADDPS         Z6, Z5, Z5
-	VADDPS         Z7, Z4, Z4
-	VMULPS         Z2, Z0, Z0
-	VMULPS         Z3, Z1, Z1
-	VMULPS         Z0, Z5, Z0
-	VMULPS         Z1, Z4, Z1
-	VMOVAPS.Z      Z0, K1, Z0
-	VMOVAPS.Z      Z1, K2, Z1
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z0, (BX)(DI*4)
-	VMOVUPS        Z1, 64(BX)(DI*4)
-	JMP            next
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
 
-past:
-	VMOVNTPS Z0, (BX)(DI*4)
-	VMOVNTPS Z1, 64(BX)(DI*4)
-
-next:
-	ADDQ $0x20, DI
-	CMPQ DI, SI
-	JL   loop
-	MOVQ acc+40(FP), AX
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGamma0OverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z11
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
-	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
-	VMULPS         Z5, Z2, Z2
-	VMULPS         Z6, Z1, Z1
-	VADDPS         Z2, Z8, Z2
-	VADDPS         Z1, Z7, Z1
-	VMOVAPS.Z      Z2, K1, Z2
-	VMOVAPS.Z      Z1, K2, Z1
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z2, (BX)(DI*4)
-	VMOVUPS        Z1, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z2, (BX)(DI*4)
-	VMOVNTPS Z1, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGamma2OverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z12
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z3, Z3, Z15
-	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z3, Z17
-	VMULPS.BCST    constants<>+448(SB), Z4, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z3, Z19
-	VMULPS.BCST    constants<>+512(SB), Z4, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z3, Z19
-	VMULPS.BCST    constants<>+576(SB), Z4, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z3, Z21
-	VMULPS.BCST    constants<>+640(SB), Z4, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z3, Z15, Z19
-	VMULPS         Z4, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z3, Z9, Z15
-	VADDPS         Z4, Z10, Z16
-	VSUBPS         Z9, Z15, Z9
-	VSUBPS         Z10, Z16, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VADDPS         Z3, Z15, Z3
-	VADDPS         Z4, Z16, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
-	VBROADCASTSS   8(DX), Z9
-	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z10
-	VMULPS         Z4, Z9, Z9
-	VMULPS         Z1, Z10, Z10
-	VMULPS         Z2, Z9, Z9
-	VADDPS         Z10, Z0, K1, Z0
-	VADDPS         Z9, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z9
-	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z3
-	VMULPS         Z4, Z9, Z4
-	VBROADCASTSS   24(DX), Z9
-	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
-	VMULPS         Z10, Z11, Z10
-	VMULPS         Z9, Z12, Z9
-	VMULPS         Z1, Z10, Z1
-	VMULPS         Z2, Z9, Z2
-	VADDPS         Z1, Z5, Z1
-	VADDPS         Z2, Z6, Z2
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
-	VADDPS         Z1, Z8, Z1
-	VADDPS         Z2, Z7, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
-	VMOVUPS        Z2, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (BX)(DI*4)
-	VMOVNTPS Z2, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·logisticGammaOverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   g1+24(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-	MOVB   stream+64(FP), R8
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z12
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z3, Z3, Z15
-	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z3, Z17
-	VMULPS.BCST    constants<>+448(SB), Z4, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z3, Z19
-	VMULPS.BCST    constants<>+512(SB), Z4, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z3, Z19
-	VMULPS.BCST    constants<>+576(SB), Z4, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z3, Z21
-	VMULPS.BCST    constants<>+640(SB), Z4, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z3, Z15, Z19
-	VMULPS         Z4, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z3, Z9, Z15
-	VADDPS         Z4, Z10, Z16
-	VSUBPS         Z9, Z15, Z9
-	VSUBPS         Z10, Z16, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VADDPS         Z3, Z15, Z3
-	VADDPS         Z4, Z16, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z9, Z13, Z9
-	VMAXPS         Z10, Z13, Z10
-	VADDPS         Z3, Z9, Z9
-	VADDPS         Z4, Z10, Z10
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z1, Z13, Z1
-	VMAXPS         Z2, Z13, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
-	VMAXPS         Z1, Z3, Z1
-	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z13
-	VMULPS.BCST    constants<>+160(SB), Z4, Z14
-	VSUBPS         Z13, Z1, Z1
-	VSUBPS         Z14, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z13
-	VMULPS.BCST    constants<>+192(SB), Z4, Z14
-	VSUBPS         Z13, Z1, Z1
-	VSUBPS         Z14, Z2, Z2
-	VMULPS         Z1, Z1, Z13
-	VMULPS         Z2, Z2, Z14
-	VMULPS.BCST    constants<>+224(SB), Z1, Z15
-	VMULPS.BCST    constants<>+224(SB), Z2, Z16
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z1, Z17
-	VMULPS.BCST    constants<>+288(SB), Z2, Z18
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z1, Z1
-	VADDPS         Z14, Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z4
-	VMULPS         Z2, Z3, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z0, K1, Z0
-	VADDPS         Z3, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z3
-	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z11, Z4
-	VMULPS         Z3, Z12, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z5, Z4
-	VADDPS         Z3, Z6, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VADDPS         Z1, Z8, Z1
-	VADDPS         Z2, Z7, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	TESTB          R8, R8
-	JNZ            past
-	VMOVUPS        Z1, (BX)(DI*4)
-	VMOVUPS        Z2, 64(BX)(DI*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (BX)(DI*4)
-	VMOVNTPS Z2, 64(BX)(DI*4)
-
-next:
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGamma0SumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VMOVUPS.Z      (BX)(DI*4), K1, Z3
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z5
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
-	VBLENDMPS      Z1, Z5, K3, Z1
-	VBLENDMPS      Z2, Z6, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
 	VMULPS.BCST    constants<>+416(SB), Z5, Z5
 	VMULPS.BCST    constants<>+416(SB), Z6, Z6
-	VBLENDMPS      Z5, Z3, K5, Z3
-	VBLENDMPS      Z6, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
-	VMULPS         Z3, Z3, Z9
-	VMULPS         Z4, Z4, Z10
-	VMULPS.BCST    constants<>+448(SB), Z3, Z11
-	VMULPS.BCST    constants<>+448(SB), Z4, Z12
-	VADDPS.BCST    constants<>+480(SB), Z11, Z11
-	VADDPS.BCST    constants<>+480(SB), Z12, Z12
-	VMULPS.BCST    constants<>+512(SB), Z3, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z13, Z13
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z9, Z13, Z13
-	VMULPS         Z10, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+576(SB), Z3, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z13, Z13
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z3, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z9, Z15, Z15
-	VMULPS         Z10, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS         Z15, Z13, Z13
-	VMULPS         Z16, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z3, Z9, Z13
-	VMULPS         Z4, Z10, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z8, Z12, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VADDPS         Z3, Z5, Z9
-	VADDPS         Z4, Z6, Z10
-	VSUBPS         Z5, Z9, Z5
-	VSUBPS         Z6, Z10, Z6
-	VSUBPS         Z5, Z3, Z3
-	VSUBPS         Z6, Z4, Z4
-	VADDPS         Z3, Z7, Z3
-	VADDPS         Z4, Z8, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z5
-	VMAXPS         Z1, Z5, Z1
-	VMAXPS         Z2, Z5, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
-	MOVQ           acc+40(FP), AX
-	VEXTRACTF64X4  $0x01, Z0, Y1
-	VCVTPS2PD      Y0, Z0
-	VADDPD         (AX), Z0, Z0
-	VMOVUPD        Z0, (AX)
-	VCVTPS2PD      Y1, Z0
-	VADDPD         64(AX), Z0, Z0
-	VMOVUPD        Z0, 64(AX)
-	VZEROUPPER
-	RET
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
 
-// func pairGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGamma2SumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
-
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
 	VPCMPEQD.BCST  (DX), Z1, K3
 	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VMOVUPS.Z      (BX)(DI*4), K1, Z3
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
 	VBROADCASTSS   constants<>+384(SB), Z7
 	VDIVPS         Z5, Z7, Z5
 	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z7
-	VXORPS.BCST    constants<>+32(SB), Z2, Z8
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
 	VBLENDMPS      Z1, Z7, K3, Z1
 	VBLENDMPS      Z2, Z8, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
-	VMULPS.BCST    constants<>+416(SB), Z7, Z7
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VBLENDMPS      Z7, Z3, K5, Z3
-	VBLENDMPS      Z8, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
-	VMULPS         Z3, Z3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z3, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z3, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z3, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z3, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z11, Z17, Z17
-	VMULPS         Z12, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z11, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z17, Z15, Z15
-	VMULPS         Z18, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z3, Z11, Z15
-	VMULPS         Z4, Z12, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z3, Z7, Z11
-	VADDPS         Z4, Z8, Z12
-	VSUBPS         Z7, Z11, Z7
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z5
+	VXORPS.BCST    constants<>+32(SB), Z4, Z6
+	VBLENDMPS      Z3, Z5, K3, Z3
+	VBLENDMPS      Z4, Z6, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMOVUPS        4096(DI)(R8*4), Z5
+	VMOVUPS        4160(DI)(R8*4), Z6
+	VADDPS         Z5, Z3, Z3
+	VADDPS         Z6, Z4, Z4
 	VBROADCASTSS   8(DX), Z5
 	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
 	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
 	VMULPS         Z3, Z6, Z3
 	VMULPS         Z4, Z5, Z4
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
-	MOVQ           acc+40(FP), AX
-	VEXTRACTF64X4  $0x01, Z0, Y1
-	VCVTPS2PD      Y0, Z0
-	VADDPD         (AX), Z0, Z0
-	VMOVUPD        Z0, (AX)
-	VCVTPS2PD      Y1, Z0
-	VADDPD         64(AX), Z0, Z0
-	VMOVUPD        Z0, 64(AX)
+	VADDPS         Z3, Z0, K1, Z0
+	VADDPS         Z4, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
 	VZEROUPPER
 	RET
 
-// func pairGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGammaSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	XORQ   DI, DI
+// func logisticGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticGamma2GradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z1
-	VPMOVZXBD      16(CX)(DI*1), Z2
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
 	VPCMPEQD.BCST  (DX), Z1, K3
 	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z1
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z2
-	VMOVUPS.Z      (BX)(DI*4), K1, Z3
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
 	VBROADCASTSS   constants<>+384(SB), Z7
 	VDIVPS         Z5, Z7, Z5
 	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z5
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
-	VBLENDMPS      Z1, Z5, K3, Z1
-	VBLENDMPS      Z2, Z6, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z6
-	VMULPS.BCST    constants<>+416(SB), Z5, Z5
-	VMULPS.BCST    constants<>+416(SB), Z6, Z6
-	VBLENDMPS      Z5, Z3, K5, Z3
-	VBLENDMPS      Z6, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z5
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z6
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z8
-	VMULPS         Z3, Z3, Z9
-	VMULPS         Z4, Z4, Z10
-	VMULPS.BCST    constants<>+448(SB), Z3, Z11
-	VMULPS.BCST    constants<>+448(SB), Z4, Z12
-	VADDPS.BCST    constants<>+480(SB), Z11, Z11
-	VADDPS.BCST    constants<>+480(SB), Z12, Z12
-	VMULPS.BCST    constants<>+512(SB), Z3, Z13
-	VMULPS.BCST    constants<>+512(SB), Z4, Z14
-	VADDPS.BCST    constants<>+544(SB), Z13, Z13
-	VADDPS.BCST    constants<>+544(SB), Z14, Z14
-	VMULPS         Z9, Z13, Z13
-	VMULPS         Z10, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS.BCST    constants<>+576(SB), Z3, Z13
-	VMULPS.BCST    constants<>+576(SB), Z4, Z14
-	VADDPS.BCST    constants<>+608(SB), Z13, Z13
-	VADDPS.BCST    constants<>+608(SB), Z14, Z14
-	VMULPS.BCST    constants<>+640(SB), Z3, Z15
-	VMULPS.BCST    constants<>+640(SB), Z4, Z16
-	VADDPS.BCST    constants<>+672(SB), Z15, Z15
-	VADDPS.BCST    constants<>+672(SB), Z16, Z16
-	VMULPS         Z9, Z15, Z15
-	VMULPS         Z10, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS         Z15, Z13, Z13
-	VMULPS         Z16, Z14, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z3, Z9, Z13
-	VMULPS         Z4, Z10, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z7, Z11, Z7
-	VADDPS         Z8, Z12, Z8
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VADDPS         Z3, Z5, Z9
-	VADDPS         Z4, Z6, Z10
-	VSUBPS         Z5, Z9, Z5
-	VSUBPS         Z6, Z10, Z6
-	VSUBPS         Z5, Z3, Z3
-	VSUBPS         Z6, Z4, Z4
-	VADDPS         Z3, Z7, Z3
-	VADDPS         Z4, Z8, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z5
-	VXORPS.BCST    constants<>+32(SB), Z2, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z6
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
 	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z5, Z7, Z5
-	VMAXPS         Z6, Z7, Z6
-	VADDPS         Z3, Z5, Z5
-	VADDPS         Z4, Z6, Z6
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(DI)(R8*4), Z7
+	VMOVUPS        4160(DI)(R8*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z11
+	VBLENDMPS.BCST 20(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 20(DX), Z11, K4, Z11
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z12, Z5, Z5
+	VMULPS         Z11, Z6, Z6
+	VMULPS         Z3, Z5, Z3
+	VMULPS         Z4, Z6, Z4
 	VADDPS         Z3, Z1, Z1
 	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticGammaGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	XORQ           R8, R8
+
+power:
+	VPMOVZXBD      (CX)(R8*1), Z0
+	VPMOVZXBD      16(CX)(R8*1), Z1
+	VPMOVZXBD      32(CX)(R8*1), Z2
+	VPMOVZXBD      48(CX)(R8*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R8*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R8*4), K4, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(DI)(R8*4), Z4
+	VMOVUPS        4160(DI)(R8*4), Z5
+	VMOVUPS        4224(DI)(R8*4), Z6
+	VMOVUPS        4288(DI)(R8*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
 	VXORPS.BCST    constants<>+32(SB), Z1, Z1
 	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
-	VMAXPS         Z1, Z3, Z1
-	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
 	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
 	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z7
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
 	VMULPS.BCST    constants<>+160(SB), Z4, Z8
-	VSUBPS         Z7, Z1, Z1
-	VSUBPS         Z8, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z7
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
 	VMULPS.BCST    constants<>+192(SB), Z4, Z8
-	VSUBPS         Z7, Z1, Z1
-	VSUBPS         Z8, Z2, Z2
-	VMULPS         Z1, Z1, Z7
-	VMULPS         Z2, Z2, Z8
-	VMULPS.BCST    constants<>+224(SB), Z1, Z9
-	VMULPS.BCST    constants<>+224(SB), Z2, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z1, Z11
-	VMULPS.BCST    constants<>+288(SB), Z2, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z1, Z1
-	VADDPS         Z8, Z2, Z2
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
 	VADDPS.BCST    constants<>+384(SB), Z1, Z1
 	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(DI)(R8*4)
+	VMOVUPS        Z1, 8256(DI)(R8*4)
+	VMOVUPS        Z2, 8320(DI)(R8*4)
+	VMOVUPS        Z3, 8384(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z6
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(DI)(R8*4), Z7
+	VMOVUPS        4160(DI)(R8*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMOVUPS        8192(DI)(R8*4), Z9
+	VMOVUPS        8256(DI)(R8*4), Z10
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z11
+	VBLENDMPS.BCST 20(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 20(DX), Z11, K4, Z11
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z12, Z5, Z5
+	VMULPS         Z11, Z6, Z6
+	VMULPS         Z3, Z5, Z3
+	VMULPS         Z4, Z6, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	MOVB         stream+72(FP), R9
+	XORQ         R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z0
+	VPMOVZXBD      16(CX)(R8*1), Z1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z2
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z3
+	VPCMPEQD.BCST  (DX), Z0, K3
+	VPCMPEQD.BCST  (DX), Z1, K4
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VADDPS.BCST    constants<>+384(SB), Z0, Z4
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VBROADCASTSS   constants<>+384(SB), Z6
+	VDIVPS         Z4, Z6, Z4
+	VDIVPS         Z5, Z6, Z5
+	VMULPS         Z4, Z0, Z0
+	VMULPS         Z5, Z1, Z1
+	VPMOVD2M       Z2, K5
+	VPMOVD2M       Z3, K6
+	VBLENDMPS      Z0, Z4, K5, Z2
+	VBLENDMPS      Z1, Z5, K6, Z3
+	VBLENDMPS      Z4, Z0, K5, Z0
+	VBLENDMPS      Z5, Z1, K6, Z1
+	VBROADCASTSS   36(DX), Z4
+	VBLENDMPS.BCST 32(DX), Z4, K3, Z5
+	VBLENDMPS.BCST 32(DX), Z4, K4, Z4
+	VMULPS.BCST    40(DX), Z2, Z6
+	VMULPS.BCST    40(DX), Z3, Z7
+	VADDPS         Z6, Z5, Z5
+	VADDPS         Z7, Z4, Z4
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
+	VMULPS         Z0, Z5, Z0
+	VMULPS         Z1, Z4, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VMOVAPS.Z      Z1, K2, Z1
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z0, (BX)(R8*4)
+	VMOVUPS        Z1, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z0, (BX)(R8*4)
+	VMOVNTPS Z1, 64(BX)(R8*4)
+
+next:
+	ADDQ $0x20, R8
+	CMPQ R8, SI
+	JL   rest
+	MOVQ acc+40(FP), AX
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticGamma0OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z9
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(DI)(R8*4), Z7
+	VMOVUPS        4160(DI)(R8*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z3, Z8, Z3
+	VMULPS         Z4, Z7, Z4
+	VADDPS         Z3, Z0, K1, Z0
+	VADDPS         Z4, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticGamma2OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z10
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(DI)(R8*4), Z7
+	VMOVUPS        4160(DI)(R8*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z1, Z1, Z11
+	VMULPS         Z2, Z2, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z13
+	VBLENDMPS.BCST 20(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 20(DX), Z13, K4, Z13
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z14, Z9, Z9
+	VMULPS         Z13, Z10, Z10
+	VMULPS         Z3, Z9, Z3
+	VMULPS         Z4, Z10, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·logisticGammaOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	XORQ           R8, R8
+
+power:
+	VPMOVZXBD      (CX)(R8*1), Z0
+	VPMOVZXBD      16(CX)(R8*1), Z1
+	VPMOVZXBD      32(CX)(R8*1), Z2
+	VPMOVZXBD      48(CX)(R8*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R8*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R8*4), K4, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(DI)(R8*4), Z4
+	VMOVUPS        4160(DI)(R8*4), Z5
+	VMOVUPS        4224(DI)(R8*4), Z6
+	VMOVUPS        4288(DI)(R8*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(DI)(R8*4)
+	VMOVUPS        Z1, 8256(DI)(R8*4)
+	VMOVUPS        Z2, 8320(DI)(R8*4)
+	VMOVUPS        Z3, 8384(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R9
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z10
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(DI)(R8*4), Z7
+	VMOVUPS        4160(DI)(R8*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMOVUPS        8192(DI)(R8*4), Z11
+	VMOVUPS        8256(DI)(R8*4), Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z13
+	VBLENDMPS.BCST 20(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 20(DX), Z13, K4, Z13
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z14, Z9, Z9
+	VMULPS         Z13, Z10, Z10
+	VMULPS         Z3, Z9, Z3
+	VMULPS         Z4, Z10, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	TESTB          R9, R9
+	JNZ            past
+	VMOVUPS        Z1, (BX)(R8*4)
+	VMOVUPS        Z2, 64(BX)(R8*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (BX)(R8*4)
+	VMOVNTPS Z2, 64(BX)(R8*4)
+
+next:
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·pairGamma0SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VMOVUPS.Z      (BX)(R8*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z1
+	VXORPS.BCST    constants<>+32(SB), Z3, Z1
+	VXORPS.BCST    constants<>+32(SB), Z4, Z2
+	VBLENDMPS      Z3, Z1, K3, Z1
+	VBLENDMPS      Z4, Z2, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMOVUPS        4096(DI)(R8*4), Z3
+	VMOVUPS        4160(DI)(R8*4), Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
 	VBROADCASTSS   8(DX), Z3
 	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
 	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
 	VMULPS         Z1, Z4, Z1
 	VMULPS         Z2, Z3, Z2
-	VMULPS         Z5, Z1, Z1
-	VMULPS         Z6, Z2, Z2
 	VADDPS         Z1, Z0, K1, Z0
 	VADDPS         Z2, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y1
 	VCVTPS2PD      Y0, Z0
@@ -3517,118 +5543,1034 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairOverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	XORQ   DI, DI
+TEXT ·pairGamma2SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD     (CX)(DI*1), Z6
-	VPMOVZXBD     16(CX)(DI*1), Z7
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VMOVUPS.Z      (BX)(R8*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z5
+	VXORPS.BCST    constants<>+32(SB), Z4, Z6
+	VBLENDMPS      Z3, Z5, K3, Z3
+	VBLENDMPS      Z4, Z6, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMOVUPS        4096(DI)(R8*4), Z5
+	VMOVUPS        4160(DI)(R8*4), Z6
+	VADDPS         Z5, Z3, Z3
+	VADDPS         Z6, Z4, Z4
+	VBROADCASTSS   8(DX), Z5
+	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
+	VMULPS         Z1, Z1, Z1
+	VMULPS         Z2, Z2, Z2
+	VMULPS         Z1, Z6, Z1
+	VMULPS         Z2, Z5, Z2
+	VMULPS         Z3, Z1, Z1
+	VMULPS         Z4, Z2, Z2
+	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z0, Y1
+	VCVTPS2PD      Y0, Z0
+	VADDPD         (AX), Z0, Z0
+	VMOVUPD        Z0, (AX)
+	VCVTPS2PD      Y1, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·pairGammaSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	XORQ           R8, R8
+
+power:
+	VPMOVZXBD      (CX)(R8*1), Z0
+	VPMOVZXBD      16(CX)(R8*1), Z1
+	VPMOVZXBD      32(CX)(R8*1), Z2
+	VPMOVZXBD      48(CX)(R8*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R8*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R8*4), K4, Z7
+	VMOVUPS.Z      (BX)(R8*4), K1, Z8
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z9
+	VMOVUPS.Z      128(BX)(R8*4), K3, Z10
+	VMOVUPS.Z      192(BX)(R8*4), K4, Z11
+	VSUBPS         Z8, Z4, Z4
+	VSUBPS         Z9, Z5, Z5
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(DI)(R8*4), Z4
+	VMOVUPS        4160(DI)(R8*4), Z5
+	VMOVUPS        4224(DI)(R8*4), Z6
+	VMOVUPS        4288(DI)(R8*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(DI)(R8*4)
+	VMOVUPS        Z1, 8256(DI)(R8*4)
+	VMOVUPS        Z2, 8320(DI)(R8*4)
+	VMOVUPS        Z3, 8384(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z1
+	VPMOVZXBD      16(CX)(R8*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z4
+	VMOVUPS.Z      (BX)(R8*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (DI)(R8*4), Z1
+	VMOVUPS        64(DI)(R8*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z1
+	VXORPS.BCST    constants<>+32(SB), Z3, Z1
+	VXORPS.BCST    constants<>+32(SB), Z4, Z2
+	VBLENDMPS      Z3, Z1, K3, Z1
+	VBLENDMPS      Z4, Z2, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VMAXPS         Z1, Z3, Z1
+	VMAXPS         Z2, Z3, Z2
+	VMOVUPS        4096(DI)(R8*4), Z3
+	VMOVUPS        4160(DI)(R8*4), Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VBROADCASTSS   8(DX), Z3
+	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
+	VMOVUPS        8192(DI)(R8*4), Z5
+	VMOVUPS        8256(DI)(R8*4), Z6
+	VMULPS         Z5, Z4, Z4
+	VMULPS         Z6, Z3, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VADDPS         Z1, Z0, K1, Z0
+	VADDPS         Z2, Z0, K2, Z0
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z0, Y1
+	VCVTPS2PD      Y0, Z0
+	VADDPD         (AX), Z0, Z0
+	VMOVUPD        Z0, (AX)
+	VCVTPS2PD      Y1, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·pairOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	XORQ         R8, R8
+
+rest:
+	VPMOVZXBD     (CX)(R8*1), Z6
+	VPMOVZXBD     16(CX)(R8*1), Z7
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z6, K1
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z     (AX)(R8*4), K1, Z8
+	VMOVUPS.Z     64(AX)(R8*4), K2, Z9
+	VMOVUPS.Z     (BX)(R8*4), K1, Z10
+	VMOVUPS.Z     64(BX)(R8*4), K2, Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
 	VPCMPEQD.BCST (DX), Z6, K3
 	VPCMPEQD.BCST (DX), Z7, K4
-	VMOVUPS.Z     (AX)(DI*4), K1, Z6
-	VMOVUPS.Z     64(AX)(DI*4), K2, Z7
-	VMOVUPS.Z     (BX)(DI*4), K1, Z8
-	VMOVUPS.Z     64(BX)(DI*4), K2, Z9
-	VSUBPS        Z8, Z6, Z6
-	VSUBPS        Z9, Z7, Z7
-	VORPS.BCST    constants<>+32(SB), Z6, Z8
-	VORPS.BCST    constants<>+32(SB), Z7, Z9
-	VBROADCASTSS  constants<>+64(SB), Z10
-	VMAXPS        Z8, Z10, Z8
-	VMAXPS        Z9, Z10, Z9
-	VMULPS.BCST   constants<>+96(SB), Z8, Z10
-	VMULPS.BCST   constants<>+96(SB), Z9, Z11
-	VSUBPS.BCST   constants<>+128(SB), Z10, Z10
-	VSUBPS.BCST   constants<>+128(SB), Z11, Z11
-	VRNDSCALEPS   $0x00, Z10, Z10
-	VRNDSCALEPS   $0x00, Z11, Z11
-	VMULPS.BCST   constants<>+160(SB), Z10, Z12
-	VMULPS.BCST   constants<>+160(SB), Z11, Z13
-	VSUBPS        Z12, Z8, Z8
-	VSUBPS        Z13, Z9, Z9
-	VMULPS.BCST   constants<>+192(SB), Z10, Z12
-	VMULPS.BCST   constants<>+192(SB), Z11, Z13
-	VSUBPS        Z12, Z8, Z8
-	VSUBPS        Z13, Z9, Z9
-	VMULPS        Z8, Z8, Z12
-	VMULPS        Z9, Z9, Z13
-	VMULPS.BCST   constants<>+224(SB), Z8, Z14
-	VMULPS.BCST   constants<>+224(SB), Z9, Z15
-	VADDPS.BCST   constants<>+256(SB), Z14, Z14
-	VADDPS.BCST   constants<>+256(SB), Z15, Z15
-	VMULPS.BCST   constants<>+288(SB), Z8, Z16
-	VMULPS.BCST   constants<>+288(SB), Z9, Z17
-	VADDPS.BCST   constants<>+320(SB), Z16, Z16
-	VADDPS.BCST   constants<>+320(SB), Z17, Z17
-	VMULPS.BCST   constants<>+352(SB), Z12, Z18
-	VMULPS.BCST   constants<>+352(SB), Z13, Z19
-	VADDPS        Z18, Z16, Z16
-	VADDPS        Z19, Z17, Z17
-	VMULPS        Z12, Z16, Z16
-	VMULPS        Z13, Z17, Z17
-	VADDPS        Z16, Z14, Z14
-	VADDPS        Z17, Z15, Z15
-	VMULPS        Z12, Z14, Z12
-	VMULPS        Z13, Z15, Z13
-	VADDPS        Z12, Z8, Z8
-	VADDPS        Z13, Z9, Z9
-	VADDPS.BCST   constants<>+384(SB), Z8, Z8
-	VADDPS.BCST   constants<>+384(SB), Z9, Z9
-	VSCALEFPS     Z10, Z8, Z8
-	VSCALEFPS     Z11, Z9, Z9
-	VADDPS.BCST   constants<>+384(SB), Z8, Z10
-	VADDPS.BCST   constants<>+384(SB), Z9, Z11
+	VMOVUPS       (DI)(R8*4), Z6
+	VMOVUPS       64(DI)(R8*4), Z7
+	VADDPS.BCST   constants<>+384(SB), Z6, Z10
+	VADDPS.BCST   constants<>+384(SB), Z7, Z11
 	VBROADCASTSS  constants<>+384(SB), Z12
 	VDIVPS        Z10, Z12, Z10
 	VDIVPS        Z11, Z12, Z11
-	VMULPS        Z10, Z8, Z8
-	VMULPS        Z11, Z9, Z9
-	VPMOVD2M      Z6, K5
-	VPMOVD2M      Z7, K6
-	VBLENDMPS     Z8, Z10, K5, Z6
-	VBLENDMPS     Z9, Z11, K6, Z7
-	VBLENDMPS     Z10, Z8, K5, Z8
-	VBLENDMPS     Z11, Z9, K6, Z9
-	VMAXPS.BCST   28(DX), Z6, Z10
-	VMAXPS.BCST   28(DX), Z7, Z11
-	VMULPS        Z10, Z6, Z10
-	VMULPS        Z11, Z7, Z11
+	VMULPS        Z10, Z6, Z6
+	VMULPS        Z11, Z7, Z7
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z6, Z10, K5, Z8
+	VBLENDMPS     Z7, Z11, K6, Z9
+	VBLENDMPS     Z10, Z6, K5, Z6
+	VBLENDMPS     Z11, Z7, K6, Z7
+	VMAXPS.BCST   28(DX), Z8, Z10
+	VMAXPS.BCST   28(DX), Z9, Z11
+	VMULPS        Z10, Z8, Z10
+	VMULPS        Z11, Z9, Z11
 	VADDPS        Z10, Z1, K1, Z1
 	VADDPS        Z11, Z1, K2, Z1
-	VADDPS        Z6, Z0, K3, Z0
-	VADDPS        Z7, Z0, K4, Z0
+	VADDPS        Z8, Z0, K3, Z0
+	VADDPS        Z9, Z0, K4, Z0
 	VADDPS.BCST   constants<>+384(SB), Z2, K3, Z2
 	VADDPS.BCST   constants<>+384(SB), Z2, K4, Z2
-	VMAXPS.BCST   28(DX), Z8, Z6
-	VMAXPS.BCST   28(DX), Z9, Z7
-	VMULPS        Z6, Z8, Z6
-	VMULPS        Z7, Z9, Z7
-	VADDPS        Z6, Z4, K1, Z4
-	VADDPS        Z7, Z4, K2, Z4
+	VMAXPS.BCST   28(DX), Z6, Z8
+	VMAXPS.BCST   28(DX), Z7, Z9
+	VMULPS        Z8, Z6, Z8
+	VMULPS        Z9, Z7, Z9
+	VADDPS        Z8, Z4, K1, Z4
+	VADDPS        Z9, Z4, K2, Z4
 	KXORW         K1, K3, K1
 	KXORW         K2, K4, K2
-	VADDPS        Z8, Z3, K1, Z3
-	VADDPS        Z9, Z3, K2, Z3
+	VADDPS        Z6, Z3, K1, Z3
+	VADDPS        Z7, Z3, K2, Z3
 	VADDPS.BCST   constants<>+384(SB), Z5, K1, Z5
 	VADDPS.BCST   constants<>+384(SB), Z5, K2, Z5
-	ADDQ          $0x20, DI
-	CMPQ          DI, SI
-	JL            loop
+	ADDQ          $0x20, R8
+	CMPQ          R8, SI
+	JL            rest
 	MOVQ          acc+40(FP), AX
 	VEXTRACTF64X4 $0x01, Z0, Y6
 	VCVTPS2PD     Y0, Z0
@@ -3675,193 +6617,350 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	XORQ   DI, DI
+TEXT ·pairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z7
-	VPMOVZXBD      16(CX)(DI*1), Z8
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VBROADCASTSS   constants<>+704(SB), Z6
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z7
+	VPMOVZXBD      16(CX)(R8*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z9
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z      (BX)(R8*4), K1, Z11
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
 	VPCMPEQD.BCST  (DX), Z7, K3
 	VPCMPEQD.BCST  (DX), Z8, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
-	VMOVUPS.Z      (BX)(DI*4), K1, Z9
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VORPS.BCST     constants<>+32(SB), Z7, Z9
-	VORPS.BCST     constants<>+32(SB), Z8, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z9, Z11, Z9
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z9, Z11
-	VMULPS.BCST    constants<>+96(SB), Z10, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z11, Z13
-	VMULPS.BCST    constants<>+160(SB), Z12, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z13
-	VMULPS.BCST    constants<>+192(SB), Z12, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VMULPS         Z9, Z9, Z13
-	VMULPS         Z10, Z10, Z14
-	VMULPS.BCST    constants<>+224(SB), Z9, Z15
-	VMULPS.BCST    constants<>+224(SB), Z10, Z16
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z9, Z17
-	VMULPS.BCST    constants<>+288(SB), Z10, Z18
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z9, Z9
-	VADDPS         Z14, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z9
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z9, Z9
-	VSCALEFPS      Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z11
-	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VMOVUPS        (DI)(R8*4), Z7
+	VMOVUPS        64(DI)(R8*4), Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z11
+	VADDPS.BCST    constants<>+384(SB), Z8, Z12
 	VBROADCASTSS   constants<>+384(SB), Z13
 	VDIVPS         Z11, Z13, Z11
 	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z11, Z9, Z13
-	VMULPS         Z12, Z10, Z14
-	VPMOVD2M       Z7, K5
-	VPMOVD2M       Z8, K6
-	VBLENDMPS      Z13, Z11, K5, Z15
-	VBLENDMPS      Z14, Z12, K6, Z16
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z12
-	VMAXPS.BCST    28(DX), Z15, Z13
-	VMAXPS.BCST    28(DX), Z16, Z14
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z2, K1, Z2
-	VADDPS         Z14, Z2, K2, Z2
-	VADDPS         Z15, Z1, K3, Z1
-	VADDPS         Z16, Z1, K4, Z1
+	VMULPS         Z11, Z7, Z7
+	VMULPS         Z12, Z8, Z8
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z7, Z11, K5, Z13
+	VBLENDMPS      Z8, Z12, K6, Z14
+	VBLENDMPS      Z11, Z7, K5, Z7
+	VBLENDMPS      Z12, Z8, K6, Z8
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMAXPS.BCST    28(DX), Z14, Z12
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z11, Z2, K1, Z2
+	VADDPS         Z12, Z2, K2, Z2
+	VADDPS         Z13, Z1, K3, Z1
+	VADDPS         Z14, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VMAXPS.BCST    28(DX), Z11, Z13
-	VMAXPS.BCST    28(DX), Z12, Z14
-	VMULPS         Z13, Z11, Z13
-	VMULPS         Z14, Z12, Z14
-	VADDPS         Z13, Z5, K1, Z5
-	VADDPS         Z14, Z5, K2, Z5
+	VMAXPS.BCST    28(DX), Z7, Z11
+	VMAXPS.BCST    28(DX), Z8, Z12
+	VMULPS         Z11, Z7, Z11
+	VMULPS         Z12, Z8, Z12
+	VADDPS         Z11, Z5, K1, Z5
+	VADDPS         Z12, Z5, K2, Z5
 	KXORW          K1, K3, K5
 	KXORW          K2, K4, K6
-	VADDPS         Z11, Z4, K5, Z4
-	VADDPS         Z12, Z4, K6, Z4
+	VADDPS         Z7, Z4, K5, Z4
+	VADDPS         Z8, Z4, K6, Z4
 	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
 	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
-	VBLENDMPS      Z15, Z11, K3, Z13
-	VBLENDMPS      Z16, Z12, K4, Z13
-	VBLENDMPS      Z11, Z15, K3, Z11
-	VBLENDMPS      Z12, Z16, K4, Z11
-	VXORPS.BCST    constants<>+32(SB), Z7, Z11
-	VXORPS.BCST    constants<>+32(SB), Z8, Z12
-	VBLENDMPS      Z7, Z11, K3, Z7
-	VBLENDMPS      Z8, Z12, K4, Z8
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
-	VSUBPS.BCST    constants<>+384(SB), Z9, Z11
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z12
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z11, Z9, K5, Z9
-	VBLENDMPS      Z12, Z10, K6, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS.BCST    constants<>+448(SB), Z9, Z17
-	VMULPS.BCST    constants<>+448(SB), Z10, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z9, Z19
-	VMULPS.BCST    constants<>+512(SB), Z10, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z9, Z19
-	VMULPS.BCST    constants<>+576(SB), Z10, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z9, Z21
-	VMULPS.BCST    constants<>+640(SB), Z10, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z9, Z15, Z19
-	VMULPS         Z10, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z9, Z11, Z15
-	VADDPS         Z10, Z12, Z16
-	VSUBPS         Z11, Z15, Z11
-	VSUBPS         Z12, Z16, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VADDPS         Z9, Z15, Z9
-	VADDPS         Z10, Z16, Z10
+	VBLENDMPS      Z13, Z7, K3, Z11
+	VBLENDMPS      Z14, Z8, K4, Z11
+	VBLENDMPS      Z7, Z13, K3, Z7
+	VBLENDMPS      Z8, Z14, K4, Z7
+	VXORPS.BCST    constants<>+32(SB), Z9, Z7
+	VXORPS.BCST    constants<>+32(SB), Z10, Z8
+	VBLENDMPS      Z9, Z7, K3, Z7
+	VBLENDMPS      Z10, Z8, K4, Z8
 	VXORPS.BCST    constants<>+32(SB), Z7, Z7
 	VXORPS.BCST    constants<>+32(SB), Z8, Z8
-	VBROADCASTSS   constants<>+704(SB), Z11
-	VMAXPS         Z7, Z11, Z7
-	VMAXPS         Z8, Z11, Z8
+	VBROADCASTSS   constants<>+704(SB), Z9
+	VMAXPS         Z7, Z9, Z7
+	VMAXPS         Z8, Z9, Z8
+	VMOVUPS        4096(DI)(R8*4), Z9
+	VMOVUPS        4160(DI)(R8*4), Z10
 	VADDPS         Z9, Z7, Z7
 	VADDPS         Z10, Z8, Z8
 	VBROADCASTSS   8(DX), Z9
@@ -3871,9 +6970,9 @@ loop:
 	VMULPS         Z8, Z9, Z8
 	VADDPS         Z7, Z0, K1, Z0
 	VADDPS         Z8, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y7
 	VCVTPS2PD      Y0, Z0
@@ -3927,209 +7026,366 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	XORQ   DI, DI
+TEXT ·pairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z7
-	VPMOVZXBD      16(CX)(DI*1), Z8
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VBROADCASTSS   constants<>+704(SB), Z6
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z7
+	VPMOVZXBD      16(CX)(R8*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z9
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z      (BX)(R8*4), K1, Z11
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
 	VPCMPEQD.BCST  (DX), Z7, K3
 	VPCMPEQD.BCST  (DX), Z8, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
-	VMOVUPS.Z      (BX)(DI*4), K1, Z9
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VORPS.BCST     constants<>+32(SB), Z7, Z9
-	VORPS.BCST     constants<>+32(SB), Z8, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z9, Z11, Z9
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z9, Z11
-	VMULPS.BCST    constants<>+96(SB), Z10, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z11, Z13
-	VMULPS.BCST    constants<>+160(SB), Z12, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z13
-	VMULPS.BCST    constants<>+192(SB), Z12, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VMULPS         Z9, Z9, Z13
-	VMULPS         Z10, Z10, Z14
-	VMULPS.BCST    constants<>+224(SB), Z9, Z15
-	VMULPS.BCST    constants<>+224(SB), Z10, Z16
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z9, Z17
-	VMULPS.BCST    constants<>+288(SB), Z10, Z18
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z9, Z9
-	VADDPS         Z14, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z9
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z9, Z9
-	VSCALEFPS      Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z11
-	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VMOVUPS        (DI)(R8*4), Z7
+	VMOVUPS        64(DI)(R8*4), Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z11
+	VADDPS.BCST    constants<>+384(SB), Z8, Z12
 	VBROADCASTSS   constants<>+384(SB), Z13
 	VDIVPS         Z11, Z13, Z11
 	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z11, Z9, Z13
-	VMULPS         Z12, Z10, Z14
-	VPMOVD2M       Z7, K5
-	VPMOVD2M       Z8, K6
-	VBLENDMPS      Z13, Z11, K5, Z15
-	VBLENDMPS      Z14, Z12, K6, Z16
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z12
-	VMAXPS.BCST    28(DX), Z15, Z13
-	VMAXPS.BCST    28(DX), Z16, Z14
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z2, K1, Z2
-	VADDPS         Z14, Z2, K2, Z2
-	VADDPS         Z15, Z1, K3, Z1
-	VADDPS         Z16, Z1, K4, Z1
+	VMULPS         Z11, Z7, Z7
+	VMULPS         Z12, Z8, Z8
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z7, Z11, K5, Z13
+	VBLENDMPS      Z8, Z12, K6, Z14
+	VBLENDMPS      Z11, Z7, K5, Z7
+	VBLENDMPS      Z12, Z8, K6, Z8
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMAXPS.BCST    28(DX), Z14, Z12
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z11, Z2, K1, Z2
+	VADDPS         Z12, Z2, K2, Z2
+	VADDPS         Z13, Z1, K3, Z1
+	VADDPS         Z14, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VMAXPS.BCST    28(DX), Z11, Z13
-	VMAXPS.BCST    28(DX), Z12, Z14
-	VMULPS         Z13, Z11, Z13
-	VMULPS         Z14, Z12, Z14
-	VADDPS         Z13, Z5, K1, Z5
-	VADDPS         Z14, Z5, K2, Z5
+	VMAXPS.BCST    28(DX), Z7, Z11
+	VMAXPS.BCST    28(DX), Z8, Z12
+	VMULPS         Z11, Z7, Z11
+	VMULPS         Z12, Z8, Z12
+	VADDPS         Z11, Z5, K1, Z5
+	VADDPS         Z12, Z5, K2, Z5
 	KXORW          K1, K3, K5
 	KXORW          K2, K4, K6
-	VADDPS         Z11, Z4, K5, Z4
-	VADDPS         Z12, Z4, K6, Z4
+	VADDPS         Z7, Z4, K5, Z4
+	VADDPS         Z8, Z4, K6, Z4
 	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
 	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
-	VBLENDMPS      Z15, Z11, K3, Z13
-	VBLENDMPS      Z16, Z12, K4, Z13
-	VBLENDMPS      Z11, Z15, K3, Z11
-	VBLENDMPS      Z12, Z16, K4, Z12
-	VXORPS.BCST    constants<>+32(SB), Z7, Z13
-	VXORPS.BCST    constants<>+32(SB), Z8, Z14
+	VBLENDMPS      Z13, Z7, K3, Z11
+	VBLENDMPS      Z14, Z8, K4, Z11
 	VBLENDMPS      Z7, Z13, K3, Z7
 	VBLENDMPS      Z8, Z14, K4, Z8
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
-	VSUBPS.BCST    constants<>+384(SB), Z9, Z13
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z14
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VBLENDMPS      Z13, Z9, K5, Z9
-	VBLENDMPS      Z14, Z10, K6, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z14
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z15
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z16
-	VMULPS         Z9, Z9, Z17
-	VMULPS         Z10, Z10, Z18
-	VMULPS.BCST    constants<>+448(SB), Z9, Z19
-	VMULPS.BCST    constants<>+448(SB), Z10, Z20
-	VADDPS.BCST    constants<>+480(SB), Z19, Z19
-	VADDPS.BCST    constants<>+480(SB), Z20, Z20
-	VMULPS.BCST    constants<>+512(SB), Z9, Z21
-	VMULPS.BCST    constants<>+512(SB), Z10, Z22
-	VADDPS.BCST    constants<>+544(SB), Z21, Z21
-	VADDPS.BCST    constants<>+544(SB), Z22, Z22
-	VMULPS         Z17, Z21, Z21
-	VMULPS         Z18, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS.BCST    constants<>+576(SB), Z9, Z21
-	VMULPS.BCST    constants<>+576(SB), Z10, Z22
-	VADDPS.BCST    constants<>+608(SB), Z21, Z21
-	VADDPS.BCST    constants<>+608(SB), Z22, Z22
-	VMULPS.BCST    constants<>+640(SB), Z9, Z23
-	VMULPS.BCST    constants<>+640(SB), Z10, Z24
-	VADDPS.BCST    constants<>+672(SB), Z23, Z23
-	VADDPS.BCST    constants<>+672(SB), Z24, Z24
-	VMULPS         Z17, Z23, Z23
-	VMULPS         Z18, Z24, Z24
-	VADDPS         Z23, Z21, Z21
-	VADDPS         Z24, Z22, Z22
-	VMULPS         Z17, Z17, Z23
-	VMULPS         Z18, Z18, Z24
-	VMULPS         Z23, Z21, Z21
-	VMULPS         Z24, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z9, Z17, Z21
-	VMULPS         Z10, Z18, Z22
-	VMULPS         Z19, Z21, Z19
-	VMULPS         Z20, Z22, Z20
-	VADDPS         Z15, Z19, Z15
-	VADDPS         Z16, Z20, Z16
-	VMULPS.BCST    constants<>+416(SB), Z17, Z17
-	VMULPS.BCST    constants<>+416(SB), Z18, Z18
-	VSUBPS         Z17, Z15, Z15
-	VSUBPS         Z18, Z16, Z16
-	VADDPS         Z9, Z13, Z17
-	VADDPS         Z10, Z14, Z18
-	VSUBPS         Z13, Z17, Z13
-	VSUBPS         Z14, Z18, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VADDPS         Z9, Z15, Z9
-	VADDPS         Z10, Z16, Z10
-	VADDPS         Z9, Z17, Z9
-	VADDPS         Z10, Z18, Z10
-	VXORPS.BCST    constants<>+32(SB), Z7, Z7
-	VXORPS.BCST    constants<>+32(SB), Z8, Z8
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z7, Z13, Z7
-	VMAXPS         Z8, Z13, Z8
-	VADDPS         Z9, Z7, Z7
-	VADDPS         Z10, Z8, Z8
-	VMULPS         Z11, Z11, Z9
-	VMULPS         Z12, Z12, Z10
+	VXORPS.BCST    constants<>+32(SB), Z9, Z11
+	VXORPS.BCST    constants<>+32(SB), Z10, Z12
+	VBLENDMPS      Z9, Z11, K3, Z9
+	VBLENDMPS      Z10, Z12, K4, Z10
+	VXORPS.BCST    constants<>+32(SB), Z9, Z9
+	VXORPS.BCST    constants<>+32(SB), Z10, Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	VMAXPS         Z9, Z11, Z9
+	VMAXPS         Z10, Z11, Z10
+	VMOVUPS        4096(DI)(R8*4), Z11
+	VMOVUPS        4160(DI)(R8*4), Z12
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
 	VBROADCASTSS   8(DX), Z11
 	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
 	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
-	VMULPS         Z9, Z12, Z9
-	VMULPS         Z10, Z11, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
+	VMULPS         Z7, Z7, Z7
+	VMULPS         Z8, Z8, Z8
+	VMULPS         Z7, Z12, Z7
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z9, Z7, Z7
+	VMULPS         Z10, Z8, Z8
 	VADDPS         Z7, Z0, K1, Z0
 	VADDPS         Z8, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y7
 	VCVTPS2PD      Y0, Z0
@@ -4183,262 +7439,519 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F
-TEXT ·pairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   n+56(FP), SI
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
-	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	XORQ   DI, DI
+TEXT ·pairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
-	VPMOVZXBD      (CX)(DI*1), Z7
-	VPMOVZXBD      16(CX)(DI*1), Z8
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
-	VPCMPEQD.BCST  (DX), Z7, K3
-	VPCMPEQD.BCST  (DX), Z8, K4
-	VMOVUPS.Z      (AX)(DI*4), K1, Z7
-	VMOVUPS.Z      64(AX)(DI*4), K2, Z8
-	VMOVUPS.Z      (BX)(DI*4), K1, Z9
-	VMOVUPS.Z      64(BX)(DI*4), K2, Z10
-	VSUBPS         Z9, Z7, Z7
-	VSUBPS         Z10, Z8, Z8
-	VORPS.BCST     constants<>+32(SB), Z7, Z9
-	VORPS.BCST     constants<>+32(SB), Z8, Z10
-	VBROADCASTSS   constants<>+64(SB), Z11
-	VMAXPS         Z9, Z11, Z9
-	VMAXPS         Z10, Z11, Z10
-	VMULPS.BCST    constants<>+96(SB), Z9, Z11
-	VMULPS.BCST    constants<>+96(SB), Z10, Z12
-	VSUBPS.BCST    constants<>+128(SB), Z11, Z11
-	VSUBPS.BCST    constants<>+128(SB), Z12, Z12
-	VRNDSCALEPS    $0x00, Z11, Z11
-	VRNDSCALEPS    $0x00, Z12, Z12
-	VMULPS.BCST    constants<>+160(SB), Z11, Z13
-	VMULPS.BCST    constants<>+160(SB), Z12, Z14
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Z0
+	VPMOVZXBD    16(CX)(R8*1), Z1
+	VPMOVZXBD    32(CX)(R8*1), Z2
+	VPMOVZXBD    48(CX)(R8*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R8*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R8*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R8*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R8*4), K4, Z3
+	VMOVUPS.Z    (BX)(R8*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R8*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R8*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R8*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (DI)(R8*4)
+	VMOVUPS      Z1, 64(DI)(R8*4)
+	VMOVUPS      Z2, 128(DI)(R8*4)
+	VMOVUPS      Z3, 192(DI)(R8*4)
+	ADDQ         $0x40, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS        (DI)(R8*4), Z0
+	VMOVUPS        64(DI)(R8*4), Z1
+	VMOVUPS        128(DI)(R8*4), Z2
+	VMOVUPS        192(DI)(R8*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
 	VSUBPS         Z13, Z9, Z9
 	VSUBPS         Z14, Z10, Z10
-	VMULPS.BCST    constants<>+192(SB), Z11, Z13
-	VMULPS.BCST    constants<>+192(SB), Z12, Z14
-	VSUBPS         Z13, Z9, Z9
-	VSUBPS         Z14, Z10, Z10
-	VMULPS         Z9, Z9, Z13
-	VMULPS         Z10, Z10, Z14
-	VMULPS.BCST    constants<>+224(SB), Z9, Z15
-	VMULPS.BCST    constants<>+224(SB), Z10, Z16
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(DI)(R8*4)
+	VMOVUPS        Z1, 4160(DI)(R8*4)
+	VMOVUPS        Z2, 4224(DI)(R8*4)
+	VMOVUPS        Z3, 4288(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             logarithm
+	XORQ           R8, R8
+
+power:
+	VPMOVZXBD      (CX)(R8*1), Z0
+	VPMOVZXBD      16(CX)(R8*1), Z1
+	VPMOVZXBD      32(CX)(R8*1), Z2
+	VPMOVZXBD      48(CX)(R8*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R8*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R8*4), K4, Z7
+	VMOVUPS.Z      (BX)(R8*4), K1, Z8
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z9
+	VMOVUPS.Z      128(BX)(R8*4), K3, Z10
+	VMOVUPS.Z      192(BX)(R8*4), K4, Z11
+	VSUBPS         Z8, Z4, Z4
+	VSUBPS         Z9, Z5, Z5
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(DI)(R8*4), Z4
+	VMOVUPS        4160(DI)(R8*4), Z5
+	VMOVUPS        4224(DI)(R8*4), Z6
+	VMOVUPS        4288(DI)(R8*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
 	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z9, Z17
-	VMULPS.BCST    constants<>+288(SB), Z10, Z18
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
 	VADDPS.BCST    constants<>+320(SB), Z17, Z17
 	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z9, Z9
-	VADDPS         Z14, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z9
-	VADDPS.BCST    constants<>+384(SB), Z10, Z10
-	VSCALEFPS      Z11, Z9, Z9
-	VSCALEFPS      Z12, Z10, Z10
-	VADDPS.BCST    constants<>+384(SB), Z9, Z11
-	VADDPS.BCST    constants<>+384(SB), Z10, Z12
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(DI)(R8*4)
+	VMOVUPS        Z1, 8256(DI)(R8*4)
+	VMOVUPS        Z2, 8320(DI)(R8*4)
+	VMOVUPS        Z3, 8384(DI)(R8*4)
+	ADDQ           $0x40, R8
+	CMPQ           R8, SI
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z2
+	VBROADCASTSS   constants<>+704(SB), Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VBROADCASTSS   constants<>+704(SB), Z6
+	XORQ           R8, R8
+
+rest:
+	VPMOVZXBD      (CX)(R8*1), Z7
+	VPMOVZXBD      16(CX)(R8*1), Z8
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K2
+	VMOVUPS.Z      (AX)(R8*4), K1, Z9
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z      (BX)(R8*4), K1, Z11
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VPCMPEQD.BCST  (DX), Z7, K3
+	VPCMPEQD.BCST  (DX), Z8, K4
+	VMOVUPS        (DI)(R8*4), Z7
+	VMOVUPS        64(DI)(R8*4), Z8
+	VADDPS.BCST    constants<>+384(SB), Z7, Z11
+	VADDPS.BCST    constants<>+384(SB), Z8, Z12
 	VBROADCASTSS   constants<>+384(SB), Z13
 	VDIVPS         Z11, Z13, Z11
 	VDIVPS         Z12, Z13, Z12
-	VMULPS         Z11, Z9, Z13
-	VMULPS         Z12, Z10, Z14
-	VPMOVD2M       Z7, K5
-	VPMOVD2M       Z8, K6
-	VBLENDMPS      Z13, Z11, K5, Z15
-	VBLENDMPS      Z14, Z12, K6, Z16
-	VBLENDMPS      Z11, Z13, K5, Z11
-	VBLENDMPS      Z12, Z14, K6, Z12
-	VMAXPS.BCST    28(DX), Z15, Z13
-	VMAXPS.BCST    28(DX), Z16, Z14
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z2, K1, Z2
-	VADDPS         Z14, Z2, K2, Z2
-	VADDPS         Z15, Z1, K3, Z1
-	VADDPS         Z16, Z1, K4, Z1
+	VMULPS         Z11, Z7, Z7
+	VMULPS         Z12, Z8, Z8
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z7, Z11, K5, Z13
+	VBLENDMPS      Z8, Z12, K6, Z14
+	VBLENDMPS      Z11, Z7, K5, Z7
+	VBLENDMPS      Z12, Z8, K6, Z8
+	VMAXPS.BCST    28(DX), Z13, Z11
+	VMAXPS.BCST    28(DX), Z14, Z12
+	VMULPS         Z11, Z13, Z11
+	VMULPS         Z12, Z14, Z12
+	VADDPS         Z11, Z2, K1, Z2
+	VADDPS         Z12, Z2, K2, Z2
+	VADDPS         Z13, Z1, K3, Z1
+	VADDPS         Z14, Z1, K4, Z1
 	VADDPS.BCST    constants<>+384(SB), Z3, K3, Z3
 	VADDPS.BCST    constants<>+384(SB), Z3, K4, Z3
-	VMAXPS.BCST    28(DX), Z11, Z13
-	VMAXPS.BCST    28(DX), Z12, Z14
-	VMULPS         Z13, Z11, Z13
-	VMULPS         Z14, Z12, Z14
-	VADDPS         Z13, Z5, K1, Z5
-	VADDPS         Z14, Z5, K2, Z5
+	VMAXPS.BCST    28(DX), Z7, Z11
+	VMAXPS.BCST    28(DX), Z8, Z12
+	VMULPS         Z11, Z7, Z11
+	VMULPS         Z12, Z8, Z12
+	VADDPS         Z11, Z5, K1, Z5
+	VADDPS         Z12, Z5, K2, Z5
 	KXORW          K1, K3, K5
 	KXORW          K2, K4, K6
-	VADDPS         Z11, Z4, K5, Z4
-	VADDPS         Z12, Z4, K6, Z4
+	VADDPS         Z7, Z4, K5, Z4
+	VADDPS         Z8, Z4, K6, Z4
 	VADDPS.BCST    constants<>+384(SB), Z6, K5, Z6
 	VADDPS.BCST    constants<>+384(SB), Z6, K6, Z6
-	VBLENDMPS      Z15, Z11, K3, Z13
-	VBLENDMPS      Z16, Z12, K4, Z13
-	VBLENDMPS      Z11, Z15, K3, Z11
-	VBLENDMPS      Z12, Z16, K4, Z11
-	VXORPS.BCST    constants<>+32(SB), Z7, Z11
-	VXORPS.BCST    constants<>+32(SB), Z8, Z12
-	VBLENDMPS      Z7, Z11, K3, Z7
-	VBLENDMPS      Z8, Z12, K4, Z8
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z9, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z10, K6
-	VSUBPS.BCST    constants<>+384(SB), Z9, Z11
-	VSUBPS.BCST    constants<>+384(SB), Z10, Z12
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VBLENDMPS      Z11, Z9, K5, Z9
-	VBLENDMPS      Z12, Z10, K6, Z10
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z12
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z9, Z9, Z15
-	VMULPS         Z10, Z10, Z16
-	VMULPS.BCST    constants<>+448(SB), Z9, Z17
-	VMULPS.BCST    constants<>+448(SB), Z10, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z9, Z19
-	VMULPS.BCST    constants<>+512(SB), Z10, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z9, Z19
-	VMULPS.BCST    constants<>+576(SB), Z10, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z9, Z21
-	VMULPS.BCST    constants<>+640(SB), Z10, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z9, Z15, Z19
-	VMULPS         Z10, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z9, Z11, Z15
-	VADDPS         Z10, Z12, Z16
-	VSUBPS         Z11, Z15, Z11
-	VSUBPS         Z12, Z16, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VADDPS         Z9, Z15, Z9
-	VADDPS         Z10, Z16, Z10
-	VXORPS.BCST    constants<>+32(SB), Z7, Z11
-	VXORPS.BCST    constants<>+32(SB), Z8, Z12
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z11, Z13, Z11
-	VMAXPS         Z12, Z13, Z12
-	VADDPS         Z9, Z11, Z11
-	VADDPS         Z10, Z12, Z12
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z7, Z13, Z7
-	VMAXPS         Z8, Z13, Z8
-	VADDPS         Z9, Z7, Z7
-	VADDPS         Z10, Z8, Z8
+	VBLENDMPS      Z13, Z7, K3, Z11
+	VBLENDMPS      Z14, Z8, K4, Z11
+	VBLENDMPS      Z7, Z13, K3, Z7
+	VBLENDMPS      Z8, Z14, K4, Z7
+	VXORPS.BCST    constants<>+32(SB), Z9, Z7
+	VXORPS.BCST    constants<>+32(SB), Z10, Z8
+	VBLENDMPS      Z9, Z7, K3, Z7
+	VBLENDMPS      Z10, Z8, K4, Z8
 	VXORPS.BCST    constants<>+32(SB), Z7, Z7
 	VXORPS.BCST    constants<>+32(SB), Z8, Z8
-	VBROADCASTSS   24(DX), Z9
-	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
-	VMULPS         Z10, Z7, Z7
-	VMULPS         Z9, Z8, Z8
-	VBROADCASTSS   constants<>+64(SB), Z9
+	VBROADCASTSS   constants<>+704(SB), Z9
 	VMAXPS         Z7, Z9, Z7
 	VMAXPS         Z8, Z9, Z8
-	VMULPS.BCST    constants<>+96(SB), Z7, Z9
-	VMULPS.BCST    constants<>+96(SB), Z8, Z10
-	VSUBPS.BCST    constants<>+128(SB), Z9, Z9
-	VSUBPS.BCST    constants<>+128(SB), Z10, Z10
-	VRNDSCALEPS    $0x00, Z9, Z9
-	VRNDSCALEPS    $0x00, Z10, Z10
-	VMULPS.BCST    constants<>+160(SB), Z9, Z13
-	VMULPS.BCST    constants<>+160(SB), Z10, Z14
-	VSUBPS         Z13, Z7, Z7
-	VSUBPS         Z14, Z8, Z8
-	VMULPS.BCST    constants<>+192(SB), Z9, Z13
-	VMULPS.BCST    constants<>+192(SB), Z10, Z14
-	VSUBPS         Z13, Z7, Z7
-	VSUBPS         Z14, Z8, Z8
-	VMULPS         Z7, Z7, Z13
-	VMULPS         Z8, Z8, Z14
-	VMULPS.BCST    constants<>+224(SB), Z7, Z15
-	VMULPS.BCST    constants<>+224(SB), Z8, Z16
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z7, Z17
-	VMULPS.BCST    constants<>+288(SB), Z8, Z18
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z7, Z7
-	VADDPS         Z14, Z8, Z8
-	VADDPS.BCST    constants<>+384(SB), Z7, Z7
-	VADDPS.BCST    constants<>+384(SB), Z8, Z8
-	VSCALEFPS      Z9, Z7, Z7
-	VSCALEFPS      Z10, Z8, Z8
+	VMOVUPS        4096(DI)(R8*4), Z9
+	VMOVUPS        4160(DI)(R8*4), Z10
+	VADDPS         Z9, Z7, Z7
+	VADDPS         Z10, Z8, Z8
 	VBROADCASTSS   8(DX), Z9
 	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
 	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
+	VMOVUPS        8192(DI)(R8*4), Z11
+	VMOVUPS        8256(DI)(R8*4), Z12
+	VMULPS         Z11, Z10, Z10
+	VMULPS         Z12, Z9, Z9
 	VMULPS         Z7, Z10, Z7
 	VMULPS         Z8, Z9, Z8
-	VMULPS         Z11, Z7, Z7
-	VMULPS         Z12, Z8, Z8
 	VADDPS         Z7, Z0, K1, Z0
 	VADDPS         Z8, Z0, K2, Z0
-	ADDQ           $0x20, DI
-	CMPQ           DI, SI
-	JL             loop
+	ADDQ           $0x20, R8
+	CMPQ           R8, SI
+	JL             rest
 	MOVQ           acc+40(FP), AX
 	VEXTRACTF64X4  $0x01, Z0, Y7
 	VCVTPS2PD      Y0, Z0
@@ -4492,827 +8005,1475 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGamma0GradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
-
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z7
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z7
-	VXORPS.BCST    constants<>+32(SB), Z2, Z8
-	VBLENDMPS      Z1, Z7, K3, Z1
-	VBLENDMPS      Z2, Z8, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z8
-	VMULPS.BCST    constants<>+416(SB), Z7, Z7
-	VMULPS.BCST    constants<>+416(SB), Z8, Z8
-	VBLENDMPS      Z7, Z3, K5, Z3
-	VBLENDMPS      Z8, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z7
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z8
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z10
-	VMULPS         Z3, Z3, Z11
-	VMULPS         Z4, Z4, Z12
-	VMULPS.BCST    constants<>+448(SB), Z3, Z13
-	VMULPS.BCST    constants<>+448(SB), Z4, Z14
-	VADDPS.BCST    constants<>+480(SB), Z13, Z13
-	VADDPS.BCST    constants<>+480(SB), Z14, Z14
-	VMULPS.BCST    constants<>+512(SB), Z3, Z15
-	VMULPS.BCST    constants<>+512(SB), Z4, Z16
-	VADDPS.BCST    constants<>+544(SB), Z15, Z15
-	VADDPS.BCST    constants<>+544(SB), Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS.BCST    constants<>+576(SB), Z3, Z15
-	VMULPS.BCST    constants<>+576(SB), Z4, Z16
-	VADDPS.BCST    constants<>+608(SB), Z15, Z15
-	VADDPS.BCST    constants<>+608(SB), Z16, Z16
-	VMULPS.BCST    constants<>+640(SB), Z3, Z17
-	VMULPS.BCST    constants<>+640(SB), Z4, Z18
-	VADDPS.BCST    constants<>+672(SB), Z17, Z17
-	VADDPS.BCST    constants<>+672(SB), Z18, Z18
-	VMULPS         Z11, Z17, Z17
-	VMULPS         Z12, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z11, Z17
-	VMULPS         Z12, Z12, Z18
-	VMULPS         Z17, Z15, Z15
-	VMULPS         Z18, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z3, Z11, Z15
-	VMULPS         Z4, Z12, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z9, Z13, Z9
-	VADDPS         Z10, Z14, Z10
-	VMULPS.BCST    constants<>+416(SB), Z11, Z11
-	VMULPS.BCST    constants<>+416(SB), Z12, Z12
-	VSUBPS         Z11, Z9, Z9
-	VSUBPS         Z12, Z10, Z10
-	VADDPS         Z3, Z7, Z11
-	VADDPS         Z4, Z8, Z12
-	VSUBPS         Z7, Z11, Z7
-	VSUBPS         Z8, Z12, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VADDPS         Z3, Z9, Z3
-	VADDPS         Z4, Z10, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z7
-	VMAXPS         Z1, Z7, Z1
-	VMAXPS         Z2, Z7, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
-	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
-	VMULPS         Z5, Z2, Z2
-	VMULPS         Z6, Z1, Z1
-	VMOVAPS.Z      Z2, K1, Z2
-	VMOVAPS.Z      Z1, K2, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z3
-	VXORPS.BCST    constants<>+32(SB), Z1, Z4
-	VMOVAPS.Z      Z3, K1, Z3
-	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
-	JNZ            past
-	VMOVUPS        Z2, (SI)(R9*4)
-	VMOVUPS        Z1, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z2, (SI)(R9*4)
-	VMOVNTPS Z1, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
-
-next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGamma2GradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
-
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z8
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
-	VBROADCASTSS   8(DX), Z9
-	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z10
-	VMULPS         Z4, Z9, Z9
-	VMULPS         Z1, Z10, Z10
-	VMULPS         Z2, Z9, Z9
-	VADDPS         Z10, Z0, K1, Z0
-	VADDPS         Z9, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z9
-	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z3
-	VMULPS         Z4, Z9, Z4
-	VBROADCASTSS   24(DX), Z9
-	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
-	VMULPS         Z10, Z7, Z7
-	VMULPS         Z9, Z8, Z8
-	VMULPS         Z1, Z7, Z1
-	VMULPS         Z2, Z8, Z2
-	VADDPS         Z1, Z5, Z1
-	VADDPS         Z2, Z6, Z2
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z3
-	VXORPS.BCST    constants<>+32(SB), Z2, Z4
-	VMOVAPS.Z      Z3, K1, Z3
-	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
-	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z2, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z2, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
-
-next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGammaGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
-
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBLENDMPS      Z9, Z5, K3, Z7
-	VBLENDMPS      Z10, Z6, K4, Z8
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBROADCASTSS   constants<>+704(SB), Z11
-	VMAXPS         Z9, Z11, Z9
-	VMAXPS         Z10, Z11, Z10
-	VADDPS         Z3, Z9, Z9
-	VADDPS         Z4, Z10, Z10
-	VBROADCASTSS   constants<>+704(SB), Z11
-	VMAXPS         Z1, Z11, Z1
-	VMAXPS         Z2, Z11, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
-	VMAXPS         Z1, Z3, Z1
-	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z11
-	VMULPS.BCST    constants<>+160(SB), Z4, Z12
-	VSUBPS         Z11, Z1, Z1
-	VSUBPS         Z12, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z11
-	VMULPS.BCST    constants<>+192(SB), Z4, Z12
-	VSUBPS         Z11, Z1, Z1
-	VSUBPS         Z12, Z2, Z2
-	VMULPS         Z1, Z1, Z11
-	VMULPS         Z2, Z2, Z12
-	VMULPS.BCST    constants<>+224(SB), Z1, Z13
-	VMULPS.BCST    constants<>+224(SB), Z2, Z14
-	VADDPS.BCST    constants<>+256(SB), Z13, Z13
-	VADDPS.BCST    constants<>+256(SB), Z14, Z14
-	VMULPS.BCST    constants<>+288(SB), Z1, Z15
-	VMULPS.BCST    constants<>+288(SB), Z2, Z16
-	VADDPS.BCST    constants<>+320(SB), Z15, Z15
-	VADDPS.BCST    constants<>+320(SB), Z16, Z16
-	VMULPS.BCST    constants<>+352(SB), Z11, Z17
-	VMULPS.BCST    constants<>+352(SB), Z12, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z11, Z15, Z15
-	VMULPS         Z12, Z16, Z16
-	VADDPS         Z15, Z13, Z13
-	VADDPS         Z16, Z14, Z14
-	VMULPS         Z11, Z13, Z11
-	VMULPS         Z12, Z14, Z12
-	VADDPS         Z11, Z1, Z1
-	VADDPS         Z12, Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z4
-	VMULPS         Z2, Z3, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z0, K1, Z0
-	VADDPS         Z3, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z3
-	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z7, Z4
-	VMULPS         Z3, Z8, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z5, Z4
-	VADDPS         Z3, Z6, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z3
-	VXORPS.BCST    constants<>+32(SB), Z2, Z4
-	VMOVAPS.Z      Z3, K1, Z3
-	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
-	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z2, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z2, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
-
-next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairOverlapGradAVX512(SB), NOSPLIT, $0-65
+TEXT ·pairGamma0GradAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
 	MOVQ k+48(FP), DX
 	MOVQ x0+0(FP), BX
 	MOVQ g1+24(FP), SI
 	MOVQ g0+16(FP), DI
-	MOVQ n+56(FP), R8
-	XORQ R9, R9
-	MOVB stream+64(FP), R10
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
 
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z0
-	VPMOVZXBD      16(CX)(R9*1), Z1
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z5
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z5
+	VXORPS.BCST    constants<>+32(SB), Z4, Z6
+	VBLENDMPS      Z3, Z5, K3, Z3
+	VBLENDMPS      Z4, Z6, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z5
+	VMAXPS         Z3, Z5, Z3
+	VMAXPS         Z4, Z5, Z4
+	VMOVUPS        4096(R9)(R10*4), Z5
+	VMOVUPS        4160(R9)(R10*4), Z6
+	VADDPS         Z5, Z3, Z3
+	VADDPS         Z6, Z4, Z4
+	VBROADCASTSS   8(DX), Z5
+	VBLENDMPS.BCST 4(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 4(DX), Z5, K4, Z5
+	VMULPS         Z3, Z6, Z3
+	VMULPS         Z4, Z5, Z4
+	VADDPS         Z3, Z0, K1, Z0
+	VADDPS         Z4, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z3
+	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
+	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
+	VMULPS         Z1, Z4, Z1
+	VMULPS         Z2, Z3, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
+	TESTB          R11, R11
+	JNZ            past
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
+
+next:
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·pairGamma2GradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z6
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(R9)(R10*4), Z7
+	VMOVUPS        4160(R9)(R10*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z11
+	VBLENDMPS.BCST 20(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 20(DX), Z11, K4, Z11
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z12, Z5, Z5
+	VMULPS         Z11, Z6, Z6
+	VMULPS         Z3, Z5, Z3
+	VMULPS         Z4, Z6, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
+	TESTB          R11, R11
+	JNZ            past
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
+
+next:
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·pairGammaGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	XORQ           R10, R10
+
+power:
+	VPMOVZXBD      (CX)(R10*1), Z0
+	VPMOVZXBD      16(CX)(R10*1), Z1
+	VPMOVZXBD      32(CX)(R10*1), Z2
+	VPMOVZXBD      48(CX)(R10*1), Z3
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
-	VPCMPEQD.BCST  (DX), Z0, K3
-	VPCMPEQD.BCST  (DX), Z1, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z0
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z1
-	VMOVUPS.Z      (BX)(R9*4), K1, Z2
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z3
-	VSUBPS         Z2, Z0, Z0
-	VSUBPS         Z3, Z1, Z1
-	VORPS.BCST     constants<>+32(SB), Z0, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VBROADCASTSS   constants<>+64(SB), Z4
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R10*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R10*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R10*4), K4, Z7
+	VMOVUPS.Z      (BX)(R10*4), K1, Z8
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z9
+	VMOVUPS.Z      128(BX)(R10*4), K3, Z10
+	VMOVUPS.Z      192(BX)(R10*4), K4, Z11
+	VSUBPS         Z8, Z4, Z4
+	VSUBPS         Z9, Z5, Z5
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
 	VMAXPS         Z2, Z4, Z2
 	VMAXPS         Z3, Z4, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VMULPS.BCST    constants<>+160(SB), Z4, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VSUBPS         Z6, Z2, Z2
-	VSUBPS         Z7, Z3, Z3
-	VMULPS.BCST    constants<>+192(SB), Z4, Z6
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VSUBPS         Z6, Z2, Z2
-	VSUBPS         Z7, Z3, Z3
-	VMULPS         Z2, Z2, Z6
-	VMULPS         Z3, Z3, Z7
-	VMULPS.BCST    constants<>+224(SB), Z2, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VADDPS.BCST    constants<>+256(SB), Z8, Z8
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VMULPS.BCST    constants<>+288(SB), Z2, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VADDPS.BCST    constants<>+320(SB), Z10, Z10
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VMULPS.BCST    constants<>+352(SB), Z6, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VADDPS         Z12, Z10, Z10
-	VADDPS         Z13, Z11, Z11
-	VMULPS         Z6, Z10, Z10
-	VMULPS         Z7, Z11, Z11
-	VADDPS         Z10, Z8, Z8
-	VADDPS         Z11, Z9, Z9
-	VMULPS         Z6, Z8, Z6
-	VMULPS         Z7, Z9, Z7
+	VMOVUPS        4096(R9)(R10*4), Z4
+	VMOVUPS        4160(R9)(R10*4), Z5
+	VMOVUPS        4224(R9)(R10*4), Z6
+	VMOVUPS        4288(R9)(R10*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
 	VADDPS         Z6, Z2, Z2
 	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
 	VADDPS.BCST    constants<>+384(SB), Z2, Z2
 	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VSCALEFPS      Z4, Z2, Z2
-	VSCALEFPS      Z5, Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z2, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(R9)(R10*4)
+	VMOVUPS        Z1, 8256(R9)(R10*4)
+	VMOVUPS        Z2, 8320(R9)(R10*4)
+	VMOVUPS        Z3, 8384(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBLENDMPS      Z7, Z1, K3, Z5
+	VBLENDMPS      Z8, Z2, K4, Z6
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(R9)(R10*4), Z7
+	VMOVUPS        4160(R9)(R10*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMOVUPS        8192(R9)(R10*4), Z9
+	VMOVUPS        8256(R9)(R10*4), Z10
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z11
+	VBLENDMPS.BCST 20(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 20(DX), Z11, K4, Z11
+	VMULPS         Z9, Z8, Z8
+	VMULPS         Z10, Z7, Z7
+	VMULPS         Z12, Z5, Z5
+	VMULPS         Z11, Z6, Z6
+	VMULPS         Z3, Z5, Z3
+	VMULPS         Z4, Z6, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
+	TESTB          R11, R11
+	JNZ            past
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
+
+next:
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·pairOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	MOVB         stream+72(FP), R11
+	XORQ         R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z0
+	VPMOVZXBD      16(CX)(R10*1), Z1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z2
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z3
+	VMOVUPS.Z      (BX)(R10*4), K1, Z4
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z5
+	VSUBPS         Z4, Z2, Z2
+	VSUBPS         Z5, Z3, Z3
+	VPCMPEQD.BCST  (DX), Z0, K3
+	VPCMPEQD.BCST  (DX), Z1, K4
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VADDPS.BCST    constants<>+384(SB), Z0, Z4
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
 	VBROADCASTSS   constants<>+384(SB), Z6
 	VDIVPS         Z4, Z6, Z4
 	VDIVPS         Z5, Z6, Z5
-	VMULPS         Z4, Z2, Z2
-	VMULPS         Z5, Z3, Z3
-	VPMOVD2M       Z0, K5
-	VPMOVD2M       Z1, K6
-	VBLENDMPS      Z2, Z4, K5, Z0
-	VBLENDMPS      Z3, Z5, K6, Z1
-	VBLENDMPS      Z4, Z2, K5, Z2
-	VBLENDMPS      Z5, Z3, K6, Z3
+	VMULPS         Z4, Z0, Z0
+	VMULPS         Z5, Z1, Z1
+	VPMOVD2M       Z2, K5
+	VPMOVD2M       Z3, K6
+	VBLENDMPS      Z0, Z4, K5, Z2
+	VBLENDMPS      Z1, Z5, K6, Z3
+	VBLENDMPS      Z4, Z0, K5, Z0
+	VBLENDMPS      Z5, Z1, K6, Z1
 	VBROADCASTSS   36(DX), Z4
 	VBLENDMPS.BCST 32(DX), Z4, K3, Z5
 	VBLENDMPS.BCST 32(DX), Z4, K4, Z4
-	VMULPS.BCST    40(DX), Z0, Z6
-	VMULPS.BCST    40(DX), Z1, Z7
+	VMULPS.BCST    40(DX), Z2, Z6
+	VMULPS.BCST    40(DX), Z3, Z7
 	VADDPS         Z6, Z5, Z5
 	VADDPS         Z7, Z4, Z4
 	VBROADCASTSS   44(DX), Z6
 	VBLENDMPS.BCST 48(DX), Z6, K3, Z7
 	VBLENDMPS.BCST 48(DX), Z6, K4, Z6
-	VMULPS.BCST    52(DX), Z2, Z8
-	VMULPS.BCST    52(DX), Z3, Z9
+	VMULPS.BCST    52(DX), Z0, Z8
+	VMULPS.BCST    52(DX), Z1, Z9
 	VADDPS         Z8, Z7, Z7
 	VADDPS         Z9, Z6, Z6
 	VSUBPS         Z7, Z5, Z5
 	VSUBPS         Z6, Z4, Z4
-	VMULPS         Z2, Z0, Z0
-	VMULPS         Z3, Z1, Z1
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
 	VMULPS         Z0, Z5, Z0
 	VMULPS         Z1, Z4, Z1
 	VMOVAPS.Z      Z0, K1, Z0
@@ -5321,802 +9482,408 @@ loop:
 	VXORPS.BCST    constants<>+32(SB), Z1, Z3
 	VMOVAPS.Z      Z2, K1, Z2
 	VMOVAPS.Z      Z3, K2, Z3
-	TESTB          R10, R10
+	TESTB          R11, R11
 	JNZ            past
-	VMOVUPS        Z0, (SI)(R9*4)
-	VMOVUPS        Z1, 64(SI)(R9*4)
-	VMOVUPS        Z2, (DI)(R9*4)
-	VMOVUPS        Z3, 64(DI)(R9*4)
+	VMOVUPS        Z0, (SI)(R10*4)
+	VMOVUPS        Z1, 64(SI)(R10*4)
+	VMOVUPS        Z2, (DI)(R10*4)
+	VMOVUPS        Z3, 64(DI)(R10*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z0, (SI)(R9*4)
-	VMOVNTPS Z1, 64(SI)(R9*4)
-	VMOVNTPS Z2, (DI)(R9*4)
-	VMOVNTPS Z3, 64(DI)(R9*4)
+	VMOVNTPS Z0, (SI)(R10*4)
+	VMOVNTPS Z1, 64(SI)(R10*4)
+	VMOVNTPS Z2, (DI)(R10*4)
+	VMOVNTPS Z3, 64(DI)(R10*4)
 
 next:
-	ADDQ $0x20, R9
-	CMPQ R9, R8
-	JL   loop
+	ADDQ $0x20, R10
+	CMPQ R10, R8
+	JL   rest
 	MOVQ acc+40(FP), AX
 	SFENCE
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
+TEXT ·pairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
 
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VBROADCASTSS   44(DX), Z11
-	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
-	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
-	VMULPS.BCST    52(DX), Z5, Z13
-	VMULPS.BCST    52(DX), Z6, Z14
-	VADDPS         Z13, Z12, Z12
-	VADDPS         Z14, Z11, Z11
-	VSUBPS         Z12, Z8, Z8
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z11
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z11
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z12
-	VMULPS         Z3, Z3, Z13
-	VMULPS         Z4, Z4, Z14
-	VMULPS.BCST    constants<>+448(SB), Z3, Z15
-	VMULPS.BCST    constants<>+448(SB), Z4, Z16
-	VADDPS.BCST    constants<>+480(SB), Z15, Z15
-	VADDPS.BCST    constants<>+480(SB), Z16, Z16
-	VMULPS.BCST    constants<>+512(SB), Z3, Z17
-	VMULPS.BCST    constants<>+512(SB), Z4, Z18
-	VADDPS.BCST    constants<>+544(SB), Z17, Z17
-	VADDPS.BCST    constants<>+544(SB), Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS.BCST    constants<>+576(SB), Z3, Z17
-	VMULPS.BCST    constants<>+576(SB), Z4, Z18
-	VADDPS.BCST    constants<>+608(SB), Z17, Z17
-	VADDPS.BCST    constants<>+608(SB), Z18, Z18
-	VMULPS.BCST    constants<>+640(SB), Z3, Z19
-	VMULPS.BCST    constants<>+640(SB), Z4, Z20
-	VADDPS.BCST    constants<>+672(SB), Z19, Z19
-	VADDPS.BCST    constants<>+672(SB), Z20, Z20
-	VMULPS         Z13, Z19, Z19
-	VMULPS         Z14, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z13, Z19
-	VMULPS         Z14, Z14, Z20
-	VMULPS         Z19, Z17, Z17
-	VMULPS         Z20, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z3, Z13, Z17
-	VMULPS         Z4, Z14, Z18
-	VMULPS         Z15, Z17, Z15
-	VMULPS         Z16, Z18, Z16
-	VADDPS         Z11, Z15, Z11
-	VADDPS         Z12, Z16, Z12
-	VMULPS.BCST    constants<>+416(SB), Z13, Z13
-	VMULPS.BCST    constants<>+416(SB), Z14, Z14
-	VSUBPS         Z13, Z11, Z11
-	VSUBPS         Z14, Z12, Z12
-	VADDPS         Z3, Z9, Z13
-	VADDPS         Z4, Z10, Z14
-	VSUBPS         Z9, Z13, Z9
-	VSUBPS         Z10, Z14, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z11, Z3
-	VADDPS         Z4, Z12, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z1
-	VMULPS         Z2, Z3, Z2
-	VADDPS         Z1, Z0, K1, Z0
-	VADDPS         Z2, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z1
-	VBLENDMPS.BCST 12(DX), Z1, K3, Z2
-	VBLENDMPS.BCST 12(DX), Z1, K4, Z1
-	VMULPS         Z5, Z2, Z2
-	VMULPS         Z6, Z1, Z1
-	VADDPS         Z2, Z8, Z2
-	VADDPS         Z1, Z7, Z1
-	VMOVAPS.Z      Z2, K1, Z2
-	VMOVAPS.Z      Z1, K2, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z3
-	VXORPS.BCST    constants<>+32(SB), Z1, Z4
-	VMOVAPS.Z      Z3, K1, Z3
-	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
-	JNZ            past
-	VMOVUPS        Z2, (SI)(R9*4)
-	VMOVUPS        Z1, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
-	JMP            next
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
 
-past:
-	VMOVNTPS Z2, (SI)(R9*4)
-	VMOVNTPS Z1, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
-
-next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
-
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VBROADCASTSS   44(DX), Z11
-	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
-	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
-	VMULPS.BCST    52(DX), Z5, Z13
-	VMULPS.BCST    52(DX), Z6, Z14
-	VADDPS         Z13, Z12, Z12
-	VADDPS         Z14, Z11, Z11
-	VSUBPS         Z12, Z8, Z8
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z12
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z3, Z3, Z15
-	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z3, Z17
-	VMULPS.BCST    constants<>+448(SB), Z4, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z3, Z19
-	VMULPS.BCST    constants<>+512(SB), Z4, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z3, Z19
-	VMULPS.BCST    constants<>+576(SB), Z4, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z3, Z21
-	VMULPS.BCST    constants<>+640(SB), Z4, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z3, Z15, Z19
-	VMULPS         Z4, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z3, Z9, Z15
-	VADDPS         Z4, Z10, Z16
-	VSUBPS         Z9, Z15, Z9
-	VSUBPS         Z10, Z16, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VADDPS         Z3, Z15, Z3
-	VADDPS         Z4, Z16, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   constants<>+704(SB), Z9
-	VMAXPS         Z1, Z9, Z1
-	VMAXPS         Z2, Z9, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VMULPS         Z5, Z5, Z3
-	VMULPS         Z6, Z6, Z4
-	VBROADCASTSS   8(DX), Z9
-	VBLENDMPS.BCST 4(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 4(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z10
-	VMULPS         Z4, Z9, Z9
-	VMULPS         Z1, Z10, Z10
-	VMULPS         Z2, Z9, Z9
-	VADDPS         Z10, Z0, K1, Z0
-	VADDPS         Z9, Z0, K2, Z0
-	VBROADCASTSS   16(DX), Z9
-	VBLENDMPS.BCST 12(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 12(DX), Z9, K4, Z9
-	VMULPS         Z3, Z10, Z3
-	VMULPS         Z4, Z9, Z4
-	VBROADCASTSS   24(DX), Z9
-	VBLENDMPS.BCST 20(DX), Z9, K3, Z10
-	VBLENDMPS.BCST 20(DX), Z9, K4, Z9
-	VMULPS         Z10, Z11, Z10
-	VMULPS         Z9, Z12, Z9
-	VMULPS         Z1, Z10, Z1
-	VMULPS         Z2, Z9, Z2
-	VADDPS         Z1, Z5, Z1
-	VADDPS         Z2, Z6, Z2
-	VMULPS         Z1, Z3, Z1
-	VMULPS         Z2, Z4, Z2
-	VADDPS         Z1, Z8, Z1
-	VADDPS         Z2, Z7, Z2
-	VMOVAPS.Z      Z1, K1, Z1
-	VMOVAPS.Z      Z2, K2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z3
-	VXORPS.BCST    constants<>+32(SB), Z2, Z4
-	VMOVAPS.Z      Z3, K1, Z3
-	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
-	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z2, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
-	JMP            next
-
-past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z2, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
-
-next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
-	MOVQ          acc+40(FP), AX
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VCVTPS2PD     Y0, Z0
-	VADDPD        (AX), Z0, Z0
-	VMOVUPD       Z0, (AX)
-	VCVTPS2PD     Y1, Z0
-	VADDPD        64(AX), Z0, Z0
-	VMOVUPD       Z0, 64(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·pairGammaOverlapGradAVX512(SB), NOSPLIT, $0-65
-	MOVQ   x1+8(FP), AX
-	MOVQ   y+32(FP), CX
-	MOVQ   k+48(FP), DX
-	MOVQ   x0+0(FP), BX
-	MOVQ   g1+24(FP), SI
-	MOVQ   g0+16(FP), DI
-	MOVQ   n+56(FP), R8
-	VPXORD Z0, Z0, Z0
-	XORQ   R9, R9
-	MOVB   stream+64(FP), R10
-
-loop:
-	VPMOVZXBD      (CX)(R9*1), Z1
-	VPMOVZXBD      16(CX)(R9*1), Z2
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
-	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
-	VPCMPEQD.BCST  (DX), Z1, K3
-	VPCMPEQD.BCST  (DX), Z2, K4
-	VMOVUPS.Z      (AX)(R9*4), K1, Z1
-	VMOVUPS.Z      64(AX)(R9*4), K2, Z2
-	VMOVUPS.Z      (BX)(R9*4), K1, Z3
-	VMOVUPS.Z      64(BX)(R9*4), K2, Z4
-	VSUBPS         Z3, Z1, Z1
-	VSUBPS         Z4, Z2, Z2
-	VORPS.BCST     constants<>+32(SB), Z1, Z3
-	VORPS.BCST     constants<>+32(SB), Z2, Z4
-	VBROADCASTSS   constants<>+64(SB), Z5
-	VMAXPS         Z3, Z5, Z3
-	VMAXPS         Z4, Z5, Z4
-	VMULPS.BCST    constants<>+96(SB), Z3, Z5
-	VMULPS.BCST    constants<>+96(SB), Z4, Z6
-	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
-	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
-	VRNDSCALEPS    $0x00, Z5, Z5
-	VRNDSCALEPS    $0x00, Z6, Z6
-	VMULPS.BCST    constants<>+160(SB), Z5, Z7
-	VMULPS.BCST    constants<>+160(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS.BCST    constants<>+192(SB), Z5, Z7
-	VMULPS.BCST    constants<>+192(SB), Z6, Z8
-	VSUBPS         Z7, Z3, Z3
-	VSUBPS         Z8, Z4, Z4
-	VMULPS         Z3, Z3, Z7
-	VMULPS         Z4, Z4, Z8
-	VMULPS.BCST    constants<>+224(SB), Z3, Z9
-	VMULPS.BCST    constants<>+224(SB), Z4, Z10
-	VADDPS.BCST    constants<>+256(SB), Z9, Z9
-	VADDPS.BCST    constants<>+256(SB), Z10, Z10
-	VMULPS.BCST    constants<>+288(SB), Z3, Z11
-	VMULPS.BCST    constants<>+288(SB), Z4, Z12
-	VADDPS.BCST    constants<>+320(SB), Z11, Z11
-	VADDPS.BCST    constants<>+320(SB), Z12, Z12
-	VMULPS.BCST    constants<>+352(SB), Z7, Z13
-	VMULPS.BCST    constants<>+352(SB), Z8, Z14
-	VADDPS         Z13, Z11, Z11
-	VADDPS         Z14, Z12, Z12
-	VMULPS         Z7, Z11, Z11
-	VMULPS         Z8, Z12, Z12
-	VADDPS         Z11, Z9, Z9
-	VADDPS         Z12, Z10, Z10
-	VMULPS         Z7, Z9, Z7
-	VMULPS         Z8, Z10, Z8
-	VADDPS         Z7, Z3, Z3
-	VADDPS         Z8, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z3
-	VADDPS.BCST    constants<>+384(SB), Z4, Z4
-	VSCALEFPS      Z5, Z3, Z3
-	VSCALEFPS      Z6, Z4, Z4
-	VADDPS.BCST    constants<>+384(SB), Z3, Z5
-	VADDPS.BCST    constants<>+384(SB), Z4, Z6
-	VBROADCASTSS   constants<>+384(SB), Z7
-	VDIVPS         Z5, Z7, Z5
-	VDIVPS         Z6, Z7, Z6
-	VMULPS         Z5, Z3, Z7
-	VMULPS         Z6, Z4, Z8
-	VPMOVD2M       Z1, K5
-	VPMOVD2M       Z2, K6
-	VBLENDMPS      Z7, Z5, K5, Z9
-	VBLENDMPS      Z8, Z6, K6, Z10
-	VBLENDMPS      Z5, Z7, K5, Z5
-	VBLENDMPS      Z6, Z8, K6, Z6
-	VBROADCASTSS   36(DX), Z7
-	VBLENDMPS.BCST 32(DX), Z7, K3, Z8
-	VBLENDMPS.BCST 32(DX), Z7, K4, Z7
-	VMULPS.BCST    40(DX), Z9, Z11
-	VMULPS.BCST    40(DX), Z10, Z12
-	VADDPS         Z11, Z8, Z8
-	VADDPS         Z12, Z7, Z7
-	VBROADCASTSS   44(DX), Z11
-	VBLENDMPS.BCST 48(DX), Z11, K3, Z12
-	VBLENDMPS.BCST 48(DX), Z11, K4, Z11
-	VMULPS.BCST    52(DX), Z5, Z13
-	VMULPS.BCST    52(DX), Z6, Z14
-	VADDPS         Z13, Z12, Z12
-	VADDPS         Z14, Z11, Z11
-	VSUBPS         Z12, Z8, Z8
-	VSUBPS         Z11, Z7, Z7
-	VMULPS         Z5, Z9, Z11
-	VMULPS         Z6, Z10, Z12
-	VMULPS         Z11, Z8, Z8
-	VMULPS         Z12, Z7, Z7
-	VBLENDMPS      Z9, Z5, K3, Z11
-	VBLENDMPS      Z10, Z6, K4, Z12
-	VBLENDMPS      Z5, Z9, K3, Z5
-	VBLENDMPS      Z6, Z10, K4, Z6
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBLENDMPS      Z1, Z9, K3, Z1
-	VBLENDMPS      Z2, Z10, K4, Z2
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K5
-	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K6
-	VSUBPS.BCST    constants<>+384(SB), Z3, Z9
-	VSUBPS.BCST    constants<>+384(SB), Z4, Z10
-	VMULPS.BCST    constants<>+416(SB), Z9, Z9
-	VMULPS.BCST    constants<>+416(SB), Z10, Z10
-	VBLENDMPS      Z9, Z3, K5, Z3
-	VBLENDMPS      Z10, Z4, K6, Z4
-	VBROADCASTSS.Z constants<>+160(SB), K5, Z9
-	VBROADCASTSS.Z constants<>+160(SB), K6, Z10
-	VBROADCASTSS.Z constants<>+192(SB), K5, Z13
-	VBROADCASTSS.Z constants<>+192(SB), K6, Z14
-	VMULPS         Z3, Z3, Z15
-	VMULPS         Z4, Z4, Z16
-	VMULPS.BCST    constants<>+448(SB), Z3, Z17
-	VMULPS.BCST    constants<>+448(SB), Z4, Z18
-	VADDPS.BCST    constants<>+480(SB), Z17, Z17
-	VADDPS.BCST    constants<>+480(SB), Z18, Z18
-	VMULPS.BCST    constants<>+512(SB), Z3, Z19
-	VMULPS.BCST    constants<>+512(SB), Z4, Z20
-	VADDPS.BCST    constants<>+544(SB), Z19, Z19
-	VADDPS.BCST    constants<>+544(SB), Z20, Z20
-	VMULPS         Z15, Z19, Z19
-	VMULPS         Z16, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS.BCST    constants<>+576(SB), Z3, Z19
-	VMULPS.BCST    constants<>+576(SB), Z4, Z20
-	VADDPS.BCST    constants<>+608(SB), Z19, Z19
-	VADDPS.BCST    constants<>+608(SB), Z20, Z20
-	VMULPS.BCST    constants<>+640(SB), Z3, Z21
-	VMULPS.BCST    constants<>+640(SB), Z4, Z22
-	VADDPS.BCST    constants<>+672(SB), Z21, Z21
-	VADDPS.BCST    constants<>+672(SB), Z22, Z22
-	VMULPS         Z15, Z21, Z21
-	VMULPS         Z16, Z22, Z22
-	VADDPS         Z21, Z19, Z19
-	VADDPS         Z22, Z20, Z20
-	VMULPS         Z15, Z15, Z21
-	VMULPS         Z16, Z16, Z22
-	VMULPS         Z21, Z19, Z19
-	VMULPS         Z22, Z20, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z3, Z15, Z19
-	VMULPS         Z4, Z16, Z20
-	VMULPS         Z17, Z19, Z17
-	VMULPS         Z18, Z20, Z18
-	VADDPS         Z13, Z17, Z13
-	VADDPS         Z14, Z18, Z14
-	VMULPS.BCST    constants<>+416(SB), Z15, Z15
-	VMULPS.BCST    constants<>+416(SB), Z16, Z16
-	VSUBPS         Z15, Z13, Z13
-	VSUBPS         Z16, Z14, Z14
-	VADDPS         Z3, Z9, Z15
-	VADDPS         Z4, Z10, Z16
-	VSUBPS         Z9, Z15, Z9
-	VSUBPS         Z10, Z16, Z10
-	VSUBPS         Z9, Z3, Z3
-	VSUBPS         Z10, Z4, Z4
-	VADDPS         Z3, Z13, Z3
-	VADDPS         Z4, Z14, Z4
-	VADDPS         Z3, Z15, Z3
-	VADDPS         Z4, Z16, Z4
-	VXORPS.BCST    constants<>+32(SB), Z1, Z9
-	VXORPS.BCST    constants<>+32(SB), Z2, Z10
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z9, Z13, Z9
-	VMAXPS         Z10, Z13, Z10
-	VADDPS         Z3, Z9, Z9
-	VADDPS         Z4, Z10, Z10
-	VBROADCASTSS   constants<>+704(SB), Z13
-	VMAXPS         Z1, Z13, Z1
-	VMAXPS         Z2, Z13, Z2
-	VADDPS         Z3, Z1, Z1
-	VADDPS         Z4, Z2, Z2
-	VXORPS.BCST    constants<>+32(SB), Z1, Z1
-	VXORPS.BCST    constants<>+32(SB), Z2, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VBROADCASTSS   constants<>+64(SB), Z3
-	VMAXPS         Z1, Z3, Z1
-	VMAXPS         Z2, Z3, Z2
-	VMULPS.BCST    constants<>+96(SB), Z1, Z3
-	VMULPS.BCST    constants<>+96(SB), Z2, Z4
-	VSUBPS.BCST    constants<>+128(SB), Z3, Z3
-	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
-	VRNDSCALEPS    $0x00, Z3, Z3
-	VRNDSCALEPS    $0x00, Z4, Z4
-	VMULPS.BCST    constants<>+160(SB), Z3, Z13
-	VMULPS.BCST    constants<>+160(SB), Z4, Z14
-	VSUBPS         Z13, Z1, Z1
-	VSUBPS         Z14, Z2, Z2
-	VMULPS.BCST    constants<>+192(SB), Z3, Z13
-	VMULPS.BCST    constants<>+192(SB), Z4, Z14
-	VSUBPS         Z13, Z1, Z1
-	VSUBPS         Z14, Z2, Z2
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
 	VMULPS         Z1, Z1, Z13
 	VMULPS         Z2, Z2, Z14
-	VMULPS.BCST    constants<>+224(SB), Z1, Z15
-	VMULPS.BCST    constants<>+224(SB), Z2, Z16
-	VADDPS.BCST    constants<>+256(SB), Z15, Z15
-	VADDPS.BCST    constants<>+256(SB), Z16, Z16
-	VMULPS.BCST    constants<>+288(SB), Z1, Z17
-	VMULPS.BCST    constants<>+288(SB), Z2, Z18
-	VADDPS.BCST    constants<>+320(SB), Z17, Z17
-	VADDPS.BCST    constants<>+320(SB), Z18, Z18
-	VMULPS.BCST    constants<>+352(SB), Z13, Z19
-	VMULPS.BCST    constants<>+352(SB), Z14, Z20
-	VADDPS         Z19, Z17, Z17
-	VADDPS         Z20, Z18, Z18
-	VMULPS         Z13, Z17, Z17
-	VMULPS         Z14, Z18, Z18
-	VADDPS         Z17, Z15, Z15
-	VADDPS         Z18, Z16, Z16
-	VMULPS         Z13, Z15, Z13
-	VMULPS         Z14, Z16, Z14
-	VADDPS         Z13, Z1, Z1
-	VADDPS         Z14, Z2, Z2
-	VADDPS.BCST    constants<>+384(SB), Z1, Z1
-	VADDPS.BCST    constants<>+384(SB), Z2, Z2
-	VSCALEFPS      Z3, Z1, Z1
-	VSCALEFPS      Z4, Z2, Z2
-	VBROADCASTSS   8(DX), Z3
-	VBLENDMPS.BCST 4(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 4(DX), Z3, K4, Z3
-	VMULPS         Z1, Z4, Z4
-	VMULPS         Z2, Z3, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z0, K1, Z0
-	VADDPS         Z3, Z0, K2, Z0
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VBROADCASTSS   44(DX), Z9
+	VBLENDMPS.BCST 48(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 48(DX), Z9, K4, Z9
+	VMULPS.BCST    52(DX), Z1, Z11
+	VMULPS.BCST    52(DX), Z2, Z12
+	VADDPS         Z11, Z10, Z10
+	VADDPS         Z12, Z9, Z9
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z9, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z9
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(R9)(R10*4), Z7
+	VMOVUPS        4160(R9)(R10*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z3, Z8, Z3
+	VMULPS         Z4, Z7, Z4
+	VADDPS         Z3, Z0, K1, Z0
+	VADDPS         Z4, Z0, K2, Z0
 	VBROADCASTSS   16(DX), Z3
 	VBLENDMPS.BCST 12(DX), Z3, K3, Z4
 	VBLENDMPS.BCST 12(DX), Z3, K4, Z3
 	VMULPS         Z1, Z4, Z1
 	VMULPS         Z2, Z3, Z2
-	VBROADCASTSS   24(DX), Z3
-	VBLENDMPS.BCST 20(DX), Z3, K3, Z4
-	VBLENDMPS.BCST 20(DX), Z3, K4, Z3
-	VMULPS         Z4, Z11, Z4
-	VMULPS         Z3, Z12, Z3
-	VMULPS         Z9, Z4, Z4
-	VMULPS         Z10, Z3, Z3
-	VADDPS         Z4, Z5, Z4
-	VADDPS         Z3, Z6, Z3
-	VMULPS         Z4, Z1, Z1
-	VMULPS         Z3, Z2, Z2
-	VADDPS         Z1, Z8, Z1
-	VADDPS         Z2, Z7, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
 	VMOVAPS.Z      Z1, K1, Z1
 	VMOVAPS.Z      Z2, K2, Z2
 	VXORPS.BCST    constants<>+32(SB), Z1, Z3
 	VXORPS.BCST    constants<>+32(SB), Z2, Z4
 	VMOVAPS.Z      Z3, K1, Z3
 	VMOVAPS.Z      Z4, K2, Z4
-	TESTB          R10, R10
+	TESTB          R11, R11
 	JNZ            past
-	VMOVUPS        Z1, (SI)(R9*4)
-	VMOVUPS        Z2, 64(SI)(R9*4)
-	VMOVUPS        Z3, (DI)(R9*4)
-	VMOVUPS        Z4, 64(DI)(R9*4)
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
 	JMP            next
 
 past:
-	VMOVNTPS Z1, (SI)(R9*4)
-	VMOVNTPS Z2, 64(SI)(R9*4)
-	VMOVNTPS Z3, (DI)(R9*4)
-	VMOVNTPS Z4, 64(DI)(R9*4)
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
 
 next:
-	ADDQ          $0x20, R9
-	CMPQ          R9, R8
-	JL            loop
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
 	MOVQ          acc+40(FP), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
@@ -6129,114 +9896,1169 @@ next:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2
-TEXT ·logisticGamma0SumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    DI, DI
+// func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·pairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VBROADCASTSS   44(DX), Z9
+	VBLENDMPS.BCST 48(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 48(DX), Z9, K4, Z9
+	VMULPS.BCST    52(DX), Z1, Z11
+	VMULPS.BCST    52(DX), Z2, Z12
+	VADDPS         Z11, Z10, Z10
+	VADDPS         Z12, Z9, Z9
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z9, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z10
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(R9)(R10*4), Z7
+	VMOVUPS        4160(R9)(R10*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMULPS         Z1, Z1, Z11
+	VMULPS         Z2, Z2, Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z13
+	VBLENDMPS.BCST 20(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 20(DX), Z13, K4, Z13
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z14, Z9, Z9
+	VMULPS         Z13, Z10, Z10
+	VMULPS         Z3, Z9, Z3
+	VMULPS         Z4, Z10, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
+	TESTB          R11, R11
+	JNZ            past
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
+
+next:
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·pairGammaOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Z0
+	VPMOVZXBD    16(CX)(R10*1), Z1
+	VPMOVZXBD    32(CX)(R10*1), Z2
+	VPMOVZXBD    48(CX)(R10*1), Z3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z    (AX)(R10*4), K1, Z0
+	VMOVUPS.Z    64(AX)(R10*4), K2, Z1
+	VMOVUPS.Z    128(AX)(R10*4), K3, Z2
+	VMOVUPS.Z    192(AX)(R10*4), K4, Z3
+	VMOVUPS.Z    (BX)(R10*4), K1, Z4
+	VMOVUPS.Z    64(BX)(R10*4), K2, Z5
+	VMOVUPS.Z    128(BX)(R10*4), K3, Z6
+	VMOVUPS.Z    192(BX)(R10*4), K4, Z7
+	VSUBPS       Z4, Z0, Z0
+	VSUBPS       Z5, Z1, Z1
+	VSUBPS       Z6, Z2, Z2
+	VSUBPS       Z7, Z3, Z3
+	VORPS.BCST   constants<>+32(SB), Z0, Z0
+	VORPS.BCST   constants<>+32(SB), Z1, Z1
+	VORPS.BCST   constants<>+32(SB), Z2, Z2
+	VORPS.BCST   constants<>+32(SB), Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (R9)(R10*4)
+	VMOVUPS      Z1, 64(R9)(R10*4)
+	VMOVUPS      Z2, 128(R9)(R10*4)
+	VMOVUPS      Z3, 192(R9)(R10*4)
+	ADDQ         $0x40, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS        (R9)(R10*4), Z0
+	VMOVUPS        64(R9)(R10*4), Z1
+	VMOVUPS        128(R9)(R10*4), Z2
+	VMOVUPS        192(R9)(R10*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, 4096(R9)(R10*4)
+	VMOVUPS        Z1, 4160(R9)(R10*4)
+	VMOVUPS        Z2, 4224(R9)(R10*4)
+	VMOVUPS        Z3, 4288(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             logarithm
+	XORQ           R10, R10
+
+power:
+	VPMOVZXBD      (CX)(R10*1), Z0
+	VPMOVZXBD      16(CX)(R10*1), Z1
+	VPMOVZXBD      32(CX)(R10*1), Z2
+	VPMOVZXBD      48(CX)(R10*1), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K4
+	VMOVUPS.Z      (AX)(R10*4), K1, Z4
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z5
+	VMOVUPS.Z      128(AX)(R10*4), K3, Z6
+	VMOVUPS.Z      192(AX)(R10*4), K4, Z7
+	VMOVUPS.Z      (BX)(R10*4), K1, Z8
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z9
+	VMOVUPS.Z      128(BX)(R10*4), K3, Z10
+	VMOVUPS.Z      192(BX)(R10*4), K4, Z11
+	VSUBPS         Z8, Z4, Z4
+	VSUBPS         Z9, Z5, Z5
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z11, Z7, Z7
+	VPCMPEQD.BCST  (DX), Z0, K1
+	VPCMPEQD.BCST  (DX), Z1, K2
+	VPCMPEQD.BCST  (DX), Z2, K3
+	VPCMPEQD.BCST  (DX), Z3, K4
+	VXORPS.BCST    constants<>+32(SB), Z4, Z0
+	VXORPS.BCST    constants<>+32(SB), Z5, Z1
+	VXORPS.BCST    constants<>+32(SB), Z6, Z2
+	VXORPS.BCST    constants<>+32(SB), Z7, Z3
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS   constants<>+704(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMOVUPS        4096(R9)(R10*4), Z4
+	VMOVUPS        4160(R9)(R10*4), Z5
+	VMOVUPS        4224(R9)(R10*4), Z6
+	VMOVUPS        4288(R9)(R10*4), Z7
+	VADDPS         Z4, Z0, Z0
+	VADDPS         Z5, Z1, Z1
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VBROADCASTSS   24(DX), Z4
+	VBLENDMPS.BCST 20(DX), Z4, K1, Z5
+	VBLENDMPS.BCST 20(DX), Z4, K2, Z6
+	VBLENDMPS.BCST 20(DX), Z4, K3, Z7
+	VBLENDMPS.BCST 20(DX), Z4, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z0, Z0
+	VXORPS.BCST    constants<>+32(SB), Z1, Z1
+	VXORPS.BCST    constants<>+32(SB), Z2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VMULPS         Z5, Z0, Z0
+	VMULPS         Z6, Z1, Z1
+	VMULPS         Z7, Z2, Z2
+	VMULPS         Z4, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z0, Z4, Z0
+	VMAXPS         Z1, Z4, Z1
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z0, Z4
+	VMULPS.BCST    constants<>+96(SB), Z1, Z5
+	VMULPS.BCST    constants<>+96(SB), Z2, Z6
+	VMULPS.BCST    constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST    constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VRNDSCALEPS    $0x00, Z6, Z6
+	VRNDSCALEPS    $0x00, Z7, Z7
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+160(SB), Z6, Z10
+	VMULPS.BCST    constants<>+160(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z6, Z10
+	VMULPS.BCST    constants<>+192(SB), Z7, Z11
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VSUBPS         Z10, Z2, Z2
+	VSUBPS         Z11, Z3, Z3
+	VMULPS         Z0, Z0, Z8
+	VMULPS         Z1, Z1, Z9
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+224(SB), Z0, Z12
+	VMULPS.BCST    constants<>+224(SB), Z1, Z13
+	VMULPS.BCST    constants<>+224(SB), Z2, Z14
+	VMULPS.BCST    constants<>+224(SB), Z3, Z15
+	VADDPS.BCST    constants<>+256(SB), Z12, Z12
+	VADDPS.BCST    constants<>+256(SB), Z13, Z13
+	VADDPS.BCST    constants<>+256(SB), Z14, Z14
+	VADDPS.BCST    constants<>+256(SB), Z15, Z15
+	VMULPS.BCST    constants<>+288(SB), Z0, Z16
+	VMULPS.BCST    constants<>+288(SB), Z1, Z17
+	VMULPS.BCST    constants<>+288(SB), Z2, Z18
+	VMULPS.BCST    constants<>+288(SB), Z3, Z19
+	VADDPS.BCST    constants<>+320(SB), Z16, Z16
+	VADDPS.BCST    constants<>+320(SB), Z17, Z17
+	VADDPS.BCST    constants<>+320(SB), Z18, Z18
+	VADDPS.BCST    constants<>+320(SB), Z19, Z19
+	VMULPS.BCST    constants<>+352(SB), Z8, Z20
+	VMULPS.BCST    constants<>+352(SB), Z9, Z21
+	VMULPS.BCST    constants<>+352(SB), Z10, Z22
+	VMULPS.BCST    constants<>+352(SB), Z11, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z16, Z12, Z12
+	VADDPS         Z17, Z13, Z13
+	VADDPS         Z18, Z14, Z14
+	VADDPS         Z19, Z15, Z15
+	VMULPS         Z8, Z12, Z8
+	VMULPS         Z9, Z13, Z9
+	VMULPS         Z10, Z14, Z10
+	VMULPS         Z11, Z15, Z11
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z0, Z0
+	VADDPS.BCST    constants<>+384(SB), Z1, Z1
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z0, Z0
+	VSCALEFPS      Z5, Z1, Z1
+	VSCALEFPS      Z6, Z2, Z2
+	VSCALEFPS      Z7, Z3, Z3
+	VMOVUPS        Z0, 8192(R9)(R10*4)
+	VMOVUPS        Z1, 8256(R9)(R10*4)
+	VMOVUPS        Z2, 8320(R9)(R10*4)
+	VMOVUPS        Z3, 8384(R9)(R10*4)
+	ADDQ           $0x40, R10
+	CMPQ           R10, R8
+	JL             power
+	VBROADCASTSS   constants<>+704(SB), Z0
+	MOVB           stream+72(FP), R11
+	XORQ           R10, R10
+
+rest:
+	VPMOVZXBD      (CX)(R10*1), Z1
+	VPMOVZXBD      16(CX)(R10*1), Z2
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K2
+	VMOVUPS.Z      (AX)(R10*4), K1, Z3
+	VMOVUPS.Z      64(AX)(R10*4), K2, Z4
+	VMOVUPS.Z      (BX)(R10*4), K1, Z5
+	VMOVUPS.Z      64(BX)(R10*4), K2, Z6
+	VSUBPS         Z5, Z3, Z3
+	VSUBPS         Z6, Z4, Z4
+	VPCMPEQD.BCST  (DX), Z1, K3
+	VPCMPEQD.BCST  (DX), Z2, K4
+	VMOVUPS        (R9)(R10*4), Z1
+	VMOVUPS        64(R9)(R10*4), Z2
+	VADDPS.BCST    constants<>+384(SB), Z1, Z5
+	VADDPS.BCST    constants<>+384(SB), Z2, Z6
+	VBROADCASTSS   constants<>+384(SB), Z7
+	VDIVPS         Z5, Z7, Z5
+	VDIVPS         Z6, Z7, Z6
+	VMULPS         Z5, Z1, Z1
+	VMULPS         Z6, Z2, Z2
+	VPMOVD2M       Z3, K5
+	VPMOVD2M       Z4, K6
+	VBLENDMPS      Z1, Z5, K5, Z7
+	VBLENDMPS      Z2, Z6, K6, Z8
+	VBLENDMPS      Z5, Z1, K5, Z1
+	VBLENDMPS      Z6, Z2, K6, Z2
+	VBROADCASTSS   36(DX), Z5
+	VBLENDMPS.BCST 32(DX), Z5, K3, Z6
+	VBLENDMPS.BCST 32(DX), Z5, K4, Z5
+	VMULPS.BCST    40(DX), Z7, Z9
+	VMULPS.BCST    40(DX), Z8, Z10
+	VADDPS         Z9, Z6, Z6
+	VADDPS         Z10, Z5, Z5
+	VBROADCASTSS   44(DX), Z9
+	VBLENDMPS.BCST 48(DX), Z9, K3, Z10
+	VBLENDMPS.BCST 48(DX), Z9, K4, Z9
+	VMULPS.BCST    52(DX), Z1, Z11
+	VMULPS.BCST    52(DX), Z2, Z12
+	VADDPS         Z11, Z10, Z10
+	VADDPS         Z12, Z9, Z9
+	VSUBPS         Z10, Z6, Z6
+	VSUBPS         Z9, Z5, Z5
+	VMULPS         Z1, Z7, Z9
+	VMULPS         Z2, Z8, Z10
+	VMULPS         Z9, Z6, Z6
+	VMULPS         Z10, Z5, Z5
+	VBLENDMPS      Z7, Z1, K3, Z9
+	VBLENDMPS      Z8, Z2, K4, Z10
+	VBLENDMPS      Z1, Z7, K3, Z1
+	VBLENDMPS      Z2, Z8, K4, Z2
+	VXORPS.BCST    constants<>+32(SB), Z3, Z7
+	VXORPS.BCST    constants<>+32(SB), Z4, Z8
+	VBLENDMPS      Z3, Z7, K3, Z3
+	VBLENDMPS      Z4, Z8, K4, Z4
+	VXORPS.BCST    constants<>+32(SB), Z3, Z3
+	VXORPS.BCST    constants<>+32(SB), Z4, Z4
+	VBROADCASTSS   constants<>+704(SB), Z7
+	VMAXPS         Z3, Z7, Z3
+	VMAXPS         Z4, Z7, Z4
+	VMOVUPS        4096(R9)(R10*4), Z7
+	VMOVUPS        4160(R9)(R10*4), Z8
+	VADDPS         Z7, Z3, Z3
+	VADDPS         Z8, Z4, Z4
+	VBROADCASTSS   8(DX), Z7
+	VBLENDMPS.BCST 4(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 4(DX), Z7, K4, Z7
+	VMOVUPS        8192(R9)(R10*4), Z11
+	VMOVUPS        8256(R9)(R10*4), Z12
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z3, Z8, Z8
+	VMULPS         Z4, Z7, Z7
+	VADDPS         Z8, Z0, K1, Z0
+	VADDPS         Z7, Z0, K2, Z0
+	VBROADCASTSS   16(DX), Z7
+	VBLENDMPS.BCST 12(DX), Z7, K3, Z8
+	VBLENDMPS.BCST 12(DX), Z7, K4, Z7
+	VBROADCASTSS   24(DX), Z13
+	VBLENDMPS.BCST 20(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 20(DX), Z13, K4, Z13
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z12, Z7, Z7
+	VMULPS         Z14, Z9, Z9
+	VMULPS         Z13, Z10, Z10
+	VMULPS         Z3, Z9, Z3
+	VMULPS         Z4, Z10, Z4
+	VADDPS         Z3, Z1, Z1
+	VADDPS         Z4, Z2, Z2
+	VMULPS         Z1, Z8, Z1
+	VMULPS         Z2, Z7, Z2
+	VADDPS         Z1, Z6, Z1
+	VADDPS         Z2, Z5, Z2
+	VMOVAPS.Z      Z1, K1, Z1
+	VMOVAPS.Z      Z2, K2, Z2
+	VXORPS.BCST    constants<>+32(SB), Z1, Z3
+	VXORPS.BCST    constants<>+32(SB), Z2, Z4
+	VMOVAPS.Z      Z3, K1, Z3
+	VMOVAPS.Z      Z4, K2, Z4
+	TESTB          R11, R11
+	JNZ            past
+	VMOVUPS        Z1, (SI)(R10*4)
+	VMOVUPS        Z2, 64(SI)(R10*4)
+	VMOVUPS        Z3, (DI)(R10*4)
+	VMOVUPS        Z4, 64(DI)(R10*4)
+	JMP            next
+
+past:
+	VMOVNTPS Z1, (SI)(R10*4)
+	VMOVNTPS Z2, 64(SI)(R10*4)
+	VMOVNTPS Z3, (DI)(R10*4)
+	VMOVNTPS Z4, 64(DI)(R10*4)
+
+next:
+	ADDQ          $0x20, R10
+	CMPQ          R10, R8
+	JL            rest
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VCVTPS2PD     Y0, Z0
+	VADDPD        (AX), Z0, Z0
+	VMOVUPD       Z0, (AX)
+	VCVTPS2PD     Y1, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2
+TEXT ·logisticGamma0SumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
+
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      R8, R8
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	XORQ      DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      4096(SI)(DI*4), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -6253,116 +11075,206 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticGamma2SumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    DI, DI
+TEXT ·logisticGamma2SumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      R8, R8
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	XORQ      DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VADDPS       Y4, Y2, Y2
 	VBROADCASTSS 8(DX), Y4
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y3, Y3
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -6379,153 +11291,302 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticGammaSumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    DI, DI
+TEXT ·logisticGammaSumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      DI, DI
+
+power:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(DI*4), Y3, Y3
+	VANDPS       32(AX)(DI*4), Y2, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VMOVUPS      4128(SI)(DI*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(SI)(DI*4)
+	VMOVUPS      Y1, 8224(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           power
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	XORQ         DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VADDPS       Y3, Y4, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       Y2, Y2, Y5
-	VMULPS       constants<>+224(SB), Y2, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y2, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -6542,61 +11603,108 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticOverlapSumsAVX2(SB), NOSPLIT, $192-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	XORQ    DI, DI
+TEXT ·logisticOverlapSumsAVX2(SB), NOSPLIT, $192-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	XORQ         DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
@@ -6607,18 +11715,18 @@ loop:
 	VMAXPS       Y2, Y5, Y2
 	VMULPS       Y2, Y5, Y2
 	VANDPS       Y2, Y1, Y1
-	VADDPS       64(SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, 64(SP)(SI*1)
+	VADDPS       64(SP)(R8*1), Y1, Y1
+	VMOVUPS      Y1, 64(SP)(R8*1)
 	VANDPS       Y5, Y0, Y1
-	VADDPS       (SP)(SI*1), Y1, Y1
-	VMOVUPS      Y1, (SP)(SI*1)
+	VADDPS       (SP)(R8*1), Y1, Y1
+	VMOVUPS      Y1, (SP)(R8*1)
 	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       128(SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, 128(SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       128(SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, 128(SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
@@ -6659,132 +11767,222 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticGamma0OverlapSumsAVX2(SB), NOSPLIT, $256-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	XORQ    DI, DI
+TEXT ·logisticGamma0OverlapSumsAVX2(SB), NOSPLIT, $256-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      R8, R8
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	VMOVUPS   Y0, 64(SP)
+	VMOVUPS   Y0, 96(SP)
+	VMOVUPS   Y0, 128(SP)
+	VMOVUPS   Y0, 160(SP)
+	VMOVUPS   Y0, 192(SP)
+	VMOVUPS   Y0, 224(SP)
+	XORQ      DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(SI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R8*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R8*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R8*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      4096(SI)(DI*4), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -6837,134 +12035,224 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticGamma2OverlapSumsAVX2(SB), NOSPLIT, $256-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	XORQ    DI, DI
+TEXT ·logisticGamma2OverlapSumsAVX2(SB), NOSPLIT, $256-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      R8, R8
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	VMOVUPS   Y0, 64(SP)
+	VMOVUPS   Y0, 96(SP)
+	VMOVUPS   Y0, 128(SP)
+	VMOVUPS   Y0, 160(SP)
+	VMOVUPS   Y0, 192(SP)
+	VMOVUPS   Y0, 224(SP)
+	XORQ      DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(SI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R8*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R8*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R8*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VADDPS       Y4, Y2, Y2
 	VBROADCASTSS 8(DX), Y4
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y3, Y3
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -7017,171 +12305,320 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·logisticGammaOverlapSumsAVX2(SB), NOSPLIT, $256-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    n+56(FP), BX
-	XORQ    SI, SI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	XORQ    DI, DI
+TEXT ·logisticGammaOverlapSumsAVX2(SB), NOSPLIT, $256-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ DI, DI
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           exponential
+	XORQ         DI, DI
+
+logarithm:
+	VMOVUPS   (SI)(DI*4), Y0
+	VMOVUPS   32(SI)(DI*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(SI)(DI*4)
+	VMOVUPS   Y1, 4128(SI)(DI*4)
+	ADDQ      $0x10, DI
+	CMPQ      DI, BX
+	JL        logarithm
+	XORQ      DI, DI
+
+power:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(DI*4), Y3, Y3
+	VANDPS       32(AX)(DI*4), Y2, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VMOVUPS      4128(SI)(DI*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(SI)(DI*4)
+	VMOVUPS      Y1, 8224(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, BX
+	JL           power
+	XORQ         R8, R8
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	XORQ         DI, DI
+
+rest:
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(DI*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (SI)(DI*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(SI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(SI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(SI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(SI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
 	VMAXPS       Y4, Y5, Y4
-	VADDPS       Y3, Y4, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R8*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R8*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R8*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R8*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       Y2, Y2, Y5
-	VMULPS       constants<>+224(SB), Y2, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y2, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(SI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(SI*1)
-	XORQ         $0x20, SI
+	VADDPS       (SP)(R8*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R8*1)
+	XORQ         $0x20, R8
 	ADDQ         $0x08, DI
 	CMPQ         DI, BX
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -7234,534 +12671,910 @@ loop:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
-TEXT ·logisticGamma0GradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
-
-loop:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y2
-	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y0
-	VMULPS       Y4, Y0, Y0
-	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
-	JNZ          past
-	VMOVUPS      Y0, (BX)(R8*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (BX)(R8*4)
-
-next:
-	XORQ      $0x20, DI
-	ADDQ      $0x08, R8
-	CMPQ      R8, SI
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·logisticGamma2GradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
-
-loop:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
-	VBROADCASTSS 8(DX), Y6
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(DI*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y6
-	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y0
-	VMULPS       Y0, Y5, Y0
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
-	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
-	JNZ          past
-	VMOVUPS      Y0, (BX)(R8*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (BX)(R8*4)
-
-next:
-	XORQ      $0x20, DI
-	ADDQ      $0x08, R8
-	CMPQ      R8, SI
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·logisticGammaGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
-
-loop:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VADDPS       Y3, Y6, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y2, Y7, Y2
-	VADDPS       Y3, Y2, Y2
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y7
-	VSUBPS       Y7, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y7
-	VSUBPS       Y7, Y2, Y2
-	VMULPS       Y2, Y2, Y7
-	VMULPS       constants<>+224(SB), Y2, Y8
-	VADDPS       constants<>+256(SB), Y8, Y8
-	VMULPS       constants<>+288(SB), Y2, Y9
-	VADDPS       constants<>+320(SB), Y9, Y9
-	VMULPS       constants<>+352(SB), Y7, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y7, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y7
-	VPSUBD       Y7, Y3, Y3
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y0
-	VMULPS       Y0, Y5, Y0
-	VMULPS       Y6, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y2, Y0
-	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
-	JNZ          past
-	VMOVUPS      Y0, (BX)(R8*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (BX)(R8*4)
-
-next:
-	XORQ      $0x20, DI
-	ADDQ      $0x08, R8
-	CMPQ      R8, SI
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·logisticOverlapGradAVX2(SB), NOSPLIT, $0-65
+TEXT ·logisticGamma0GradAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
 	MOVQ k+48(FP), DX
 	MOVQ g1+24(FP), BX
-	MOVQ n+56(FP), SI
-	XORQ DI, DI
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
 	XORQ R8, R8
-	MOVB stream+64(FP), R9
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R10
+	XORQ      R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMULPS       Y2, Y4, Y2
+	VANDPS       Y2, Y1, Y2
+	VADDPS       (SP)(R9*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	TESTB        R10, R10
+	JNZ          past
+	VMOVUPS      Y0, (BX)(R8*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (BX)(R8*4)
+
+next:
+	XORQ      $0x20, R9
+	ADDQ      $0x08, R8
+	CMPQ      R8, SI
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·logisticGamma2GradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
 	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+736(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R10
+	XORQ      R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
 	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(DI)(R8*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	TESTB        R10, R10
+	JNZ          past
+	VMOVUPS      Y0, (BX)(R8*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (BX)(R8*4)
+
+next:
+	XORQ      $0x20, R9
+	ADDQ      $0x08, R8
+	CMPQ      R8, SI
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·logisticGammaGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R8, R8
+
+power:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R8*4), Y3, Y3
+	VANDPS       32(AX)(R8*4), Y2, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VMOVUPS      4128(DI)(R8*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(DI)(R8*4)
+	VMOVUPS      Y1, 8224(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           power
+	XORQ         R9, R9
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVB         stream+72(FP), R10
+	XORQ         R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(DI)(R8*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMOVUPS      8192(DI)(R8*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	TESTB        R10, R10
+	JNZ          past
+	VMOVUPS      Y0, (BX)(R8*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (BX)(R8*4)
+
+next:
+	XORQ      $0x20, R9
+	ADDQ      $0x08, R8
+	CMPQ      R8, SI
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·logisticOverlapGradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R9, R9
+	MOVB         stream+72(FP), R10
+	XORQ         R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
@@ -7777,7 +13590,7 @@ loop:
 	VMULPS       Y2, Y5, Y2
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
+	TESTB        R10, R10
 	JNZ          past
 	VMOVUPS      Y0, (BX)(R8*4)
 	JMP          next
@@ -7786,491 +13599,226 @@ past:
 	VMOVNTPS Y0, (BX)(R8*4)
 
 next:
-	XORQ $0x20, DI
+	XORQ $0x20, R9
 	ADDQ $0x08, R8
 	CMPQ R8, SI
-	JL   loop
+	JL   rest
 	MOVQ acc+40(FP), AX
 	SFENCE
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func logisticGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
-TEXT ·logisticGamma0OverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
+TEXT ·logisticGamma0OverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
 	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(DI*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y2
-	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y0
-	VMULPS       Y4, Y0, Y0
-	VADDPS       Y0, Y5, Y0
-	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
-	JNZ          past
-	VMOVUPS      Y0, (BX)(R8*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (BX)(R8*4)
-
-next:
-	XORQ      $0x20, DI
-	ADDQ      $0x08, R8
-	CMPQ      R8, SI
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·logisticGamma2OverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
-
-loop:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y8
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y8
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+448(SB), Y3, Y10
-	VADDPS       constants<>+480(SB), Y10, Y10
-	VMULPS       constants<>+512(SB), Y3, Y11
-	VADDPS       constants<>+544(SB), Y11, Y11
-	VMULPS       Y9, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       constants<>+576(SB), Y3, Y11
-	VADDPS       constants<>+608(SB), Y11, Y11
-	VMULPS       constants<>+640(SB), Y3, Y12
-	VADDPS       constants<>+672(SB), Y12, Y12
-	VMULPS       Y9, Y12, Y12
-	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y3, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VADDPS       Y6, Y10, Y6
-	VMULPS       constants<>+416(SB), Y9, Y9
-	VSUBPS       Y9, Y6, Y6
-	VADDPS       Y3, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y9, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
-	VBROADCASTSS 8(DX), Y6
-	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(DI*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y6
-	VBROADCASTSS 12(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y0
-	VMULPS       Y0, Y7, Y0
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
-	VADDPS       Y0, Y5, Y0
-	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
-	JNZ          past
-	VMOVUPS      Y0, (BX)(R8*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (BX)(R8*4)
-
-next:
-	XORQ      $0x20, DI
-	ADDQ      $0x08, R8
-	CMPQ      R8, SI
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func logisticGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·logisticGammaOverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    g1+24(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
-	MOVB    stream+64(FP), R9
-
-loop:
-	VPMOVZXBD    (CX)(R8*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R8*4), Y1, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y8
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y8
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+448(SB), Y3, Y10
-	VADDPS       constants<>+480(SB), Y10, Y10
-	VMULPS       constants<>+512(SB), Y3, Y11
-	VADDPS       constants<>+544(SB), Y11, Y11
-	VMULPS       Y9, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       constants<>+576(SB), Y3, Y11
-	VADDPS       constants<>+608(SB), Y11, Y11
-	VMULPS       constants<>+640(SB), Y3, Y12
-	VADDPS       constants<>+672(SB), Y12, Y12
-	VMULPS       Y9, Y12, Y12
-	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y3, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VADDPS       Y6, Y10, Y6
-	VMULPS       constants<>+416(SB), Y9, Y9
-	VSUBPS       Y9, Y6, Y6
-	VADDPS       Y3, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y9, Y3
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VADDPS       Y3, Y6, Y6
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y2, Y8, Y2
-	VADDPS       Y3, Y2, Y2
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
 	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
 	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y8
-	VSUBPS       Y8, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y8
-	VSUBPS       Y8, Y2, Y2
-	VMULPS       Y2, Y2, Y8
-	VMULPS       constants<>+224(SB), Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VMULPS       constants<>+288(SB), Y2, Y10
-	VADDPS       constants<>+320(SB), Y10, Y10
-	VMULPS       constants<>+352(SB), Y8, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y8, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
 	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y8
-	VPSUBD       Y8, Y3, Y3
-	VPADDD       constants<>+736(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
 	VPADDD       constants<>+736(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(DI*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y0
-	VMULPS       Y0, Y7, Y0
-	VMULPS       Y6, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R10
+	XORQ      R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(DI)(R8*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y2
+	VANDPS       Y2, Y1, Y2
+	VADDPS       (SP)(R9*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y5
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VMULPS       Y3, Y0, Y0
 	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y2, Y0
-	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
-	TESTB        R9, R9
+	TESTB        R10, R10
 	JNZ          past
 	VMOVUPS      Y0, (BX)(R8*4)
 	JMP          next
@@ -8279,10 +13827,10 @@ past:
 	VMOVNTPS Y0, (BX)(R8*4)
 
 next:
-	XORQ      $0x20, DI
+	XORQ      $0x20, R9
 	ADDQ      $0x08, R8
 	CMPQ      R8, SI
-	JL        loop
+	JL        rest
 	MOVQ      acc+40(FP), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
@@ -8300,117 +13848,805 @@ next:
 	VZEROUPPER
 	RET
 
-// func pairGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2
-TEXT ·pairGamma0SumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
+// func logisticGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·logisticGamma2OverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R10
+	XORQ      R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(DI)(R8*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VADDPS       Y0, Y4, Y0
+	VANDPS       Y0, Y1, Y0
+	TESTB        R10, R10
+	JNZ          past
+	VMOVUPS      Y0, (BX)(R8*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (BX)(R8*4)
+
+next:
+	XORQ      $0x20, R9
+	ADDQ      $0x08, R8
+	CMPQ      R8, SI
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·logisticGammaOverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ g1+24(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y0
+	VANDPS       32(AX)(R8*4), Y1, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R8, R8
+
+power:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R8*4), Y3, Y3
+	VANDPS       32(AX)(R8*4), Y2, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VMOVUPS      4128(DI)(R8*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(DI)(R8*4)
+	VMOVUPS      Y1, 8224(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           power
+	XORQ         R9, R9
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVB         stream+72(FP), R10
+	XORQ         R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(DI)(R8*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VMOVUPS      8192(DI)(R8*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R9*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R9*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VADDPS       Y0, Y4, Y0
+	VANDPS       Y0, Y1, Y0
+	TESTB        R10, R10
+	JNZ          past
+	VMOVUPS      Y0, (BX)(R8*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (BX)(R8*4)
+
+next:
+	XORQ      $0x20, R9
+	ADDQ      $0x08, R8
+	CMPQ      R8, SI
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2
+TEXT ·pairGamma0SumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	XORQ      R8, R8
+
+rest:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      4096(DI)(R8*4), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -8427,119 +14663,213 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairGamma2SumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
+TEXT ·pairGamma2SumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	XORQ      R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VADDPS       Y4, Y2, Y2
 	VBROADCASTSS 8(DX), Y4
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y3, Y3
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -8556,156 +14886,313 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairGammaSumsAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R8, R8
+TEXT ·pairGammaSumsAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R8, R8
+
+power:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R8*4), Y3, Y4
+	VANDPS       32(AX)(R8*4), Y2, Y5
+	VANDPS       (BX)(R8*4), Y3, Y3
+	VANDPS       32(BX)(R8*4), Y2, Y2
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y2, Y5, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VMOVUPS      4128(DI)(R8*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(DI)(R8*4)
+	VMOVUPS      Y1, 8224(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           power
+	XORQ         R9, R9
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	XORQ         R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y4, Y5, Y4
-	VADDPS       Y3, Y4, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       Y2, Y2, Y5
-	VMULPS       constants<>+224(SB), Y2, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y2, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(DI)(R8*4), Y3
+	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -8722,70 +15209,121 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairOverlapSumsAVX2(SB), NOSPLIT, $384-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	XORQ    R8, R8
+TEXT ·pairOverlapSumsAVX2(SB), NOSPLIT, $384-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R9, R9
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	XORQ         R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
@@ -8796,31 +15334,31 @@ loop:
 	VMAXPS       Y3, Y5, Y3
 	VMULPS       Y3, Y5, Y3
 	VANDPS       Y3, Y1, Y3
-	VADDPS       64(SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, 64(SP)(DI*1)
+	VADDPS       64(SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, 64(SP)(R9*1)
 	VANDPS       Y5, Y0, Y3
-	VADDPS       (SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(DI*1)
+	VADDPS       (SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R9*1)
 	VANDPS       constants<>+384(SB), Y0, Y3
-	VADDPS       128(SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, 128(SP)(DI*1)
+	VADDPS       128(SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, 128(SP)(R9*1)
 	VBROADCASTSS 28(DX), Y3
 	VMAXPS       Y3, Y2, Y3
 	VMULPS       Y3, Y2, Y3
 	VANDPS       Y3, Y1, Y3
-	VADDPS       256(SP)(DI*1), Y3, Y3
-	VMOVUPS      Y3, 256(SP)(DI*1)
+	VADDPS       256(SP)(R9*1), Y3, Y3
+	VMOVUPS      Y3, 256(SP)(R9*1)
 	VXORPS       Y1, Y0, Y0
 	VANDPS       Y2, Y0, Y1
-	VADDPS       192(SP)(DI*1), Y1, Y1
-	VMOVUPS      Y1, 192(SP)(DI*1)
+	VADDPS       192(SP)(R9*1), Y1, Y1
+	VMOVUPS      Y1, 192(SP)(R9*1)
 	VANDPS       constants<>+384(SB), Y0, Y0
-	VADDPS       320(SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, 320(SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       320(SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, 320(SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
@@ -8897,154 +15435,248 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairGamma0OverlapSumsAVX2(SB), NOSPLIT, $448-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	VMOVUPS Y0, 384(SP)
-	VMOVUPS Y0, 416(SP)
-	XORQ    R8, R8
+TEXT ·pairGamma0OverlapSumsAVX2(SB), NOSPLIT, $448-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	VMOVUPS   Y0, 64(SP)
+	VMOVUPS   Y0, 96(SP)
+	VMOVUPS   Y0, 128(SP)
+	VMOVUPS   Y0, 160(SP)
+	VMOVUPS   Y0, 192(SP)
+	VMOVUPS   Y0, 224(SP)
+	VMOVUPS   Y0, 256(SP)
+	VMOVUPS   Y0, 288(SP)
+	VMOVUPS   Y0, 320(SP)
+	VMOVUPS   Y0, 352(SP)
+	VMOVUPS   Y0, 384(SP)
+	VMOVUPS   Y0, 416(SP)
+	XORQ      R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y4, Y5
-	VMULPS       Y5, Y4, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       320(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y5
-	VANDPS       Y4, Y5, Y7
-	VADDPS       256(SP)(DI*1), Y7, Y7
-	VMOVUPS      Y7, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y5, Y5
-	VADDPS       384(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 384(SP)(DI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R9*1)
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y3, Y4
+	VMULPS       Y4, Y3, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       320(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 320(SP)(R9*1)
+	VXORPS       Y1, Y0, Y4
+	VANDPS       Y3, Y4, Y6
+	VADDPS       256(SP)(R9*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y4, Y4
+	VADDPS       384(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 384(SP)(R9*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y4
-	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMOVUPS      4096(DI)(R8*4), Y3
 	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
 	VBROADCASTSS 4(DX), Y4
 	VBLENDVPS    Y0, Y4, Y3, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -9133,156 +15765,250 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairGamma2OverlapSumsAVX2(SB), NOSPLIT, $448-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	VMOVUPS Y0, 384(SP)
-	VMOVUPS Y0, 416(SP)
-	XORQ    R8, R8
+TEXT ·pairGamma2OverlapSumsAVX2(SB), NOSPLIT, $448-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R9, R9
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	VMOVUPS   Y0, 64(SP)
+	VMOVUPS   Y0, 96(SP)
+	VMOVUPS   Y0, 128(SP)
+	VMOVUPS   Y0, 160(SP)
+	VMOVUPS   Y0, 192(SP)
+	VMOVUPS   Y0, 224(SP)
+	VMOVUPS   Y0, 256(SP)
+	VMOVUPS   Y0, 288(SP)
+	VMOVUPS   Y0, 320(SP)
+	VMOVUPS   Y0, 352(SP)
+	VMOVUPS   Y0, 384(SP)
+	VMOVUPS   Y0, 416(SP)
+	XORQ      R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y4, Y5
-	VMULPS       Y5, Y4, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       320(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y5
-	VANDPS       Y4, Y5, Y7
-	VADDPS       256(SP)(DI*1), Y7, Y7
-	VMOVUPS      Y7, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y5, Y5
-	VADDPS       384(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 384(SP)(DI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R9*1)
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y3, Y4
+	VMULPS       Y4, Y3, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       320(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 320(SP)(R9*1)
+	VXORPS       Y1, Y0, Y4
+	VANDPS       Y3, Y4, Y6
+	VADDPS       256(SP)(R9*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y4, Y4
+	VADDPS       384(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 384(SP)(R9*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VADDPS       Y4, Y2, Y2
 	VBROADCASTSS 8(DX), Y4
 	VBROADCASTSS 4(DX), Y5
 	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y3, Y3
 	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -9371,193 +16097,350 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2
-TEXT ·pairGammaOverlapSumsAVX2(SB), NOSPLIT, $448-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    n+56(FP), SI
-	XORQ    DI, DI
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	VMOVUPS Y0, 64(SP)
-	VMOVUPS Y0, 96(SP)
-	VMOVUPS Y0, 128(SP)
-	VMOVUPS Y0, 160(SP)
-	VMOVUPS Y0, 192(SP)
-	VMOVUPS Y0, 224(SP)
-	VMOVUPS Y0, 256(SP)
-	VMOVUPS Y0, 288(SP)
-	VMOVUPS Y0, 320(SP)
-	VMOVUPS Y0, 352(SP)
-	VMOVUPS Y0, 384(SP)
-	VMOVUPS Y0, 416(SP)
-	XORQ    R8, R8
+TEXT ·pairGammaOverlapSumsAVX2(SB), NOSPLIT, $448-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ n+64(FP), SI
+	MOVQ buf+56(FP), DI
+	XORQ R8, R8
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           exponential
+	XORQ         R8, R8
+
+logarithm:
+	VMOVUPS   (DI)(R8*4), Y0
+	VMOVUPS   32(DI)(R8*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(DI)(R8*4)
+	VMOVUPS   Y1, 4128(DI)(R8*4)
+	ADDQ      $0x10, R8
+	CMPQ      R8, SI
+	JL        logarithm
+	XORQ      R8, R8
+
+power:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R8*4), Y3, Y4
+	VANDPS       32(AX)(R8*4), Y2, Y5
+	VANDPS       (BX)(R8*4), Y3, Y3
+	VANDPS       32(BX)(R8*4), Y2, Y2
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y2, Y5, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VMOVUPS      4128(DI)(R8*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(DI)(R8*4)
+	VMOVUPS      Y1, 8224(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, SI
+	JL           power
+	XORQ         R9, R9
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	VMOVUPS      Y0, 64(SP)
+	VMOVUPS      Y0, 96(SP)
+	VMOVUPS      Y0, 128(SP)
+	VMOVUPS      Y0, 160(SP)
+	VMOVUPS      Y0, 192(SP)
+	VMOVUPS      Y0, 224(SP)
+	VMOVUPS      Y0, 256(SP)
+	VMOVUPS      Y0, 288(SP)
+	VMOVUPS      Y0, 320(SP)
+	VMOVUPS      Y0, 352(SP)
+	VMOVUPS      Y0, 384(SP)
+	VMOVUPS      Y0, 416(SP)
+	XORQ         R8, R8
+
+rest:
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R8*4), Y1, Y2
 	VANDPS       (BX)(R8*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (DI)(R8*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y6, Y5
-	VMULPS       Y5, Y6, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       128(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 128(SP)(DI*1)
-	VANDPS       Y6, Y0, Y5
-	VADDPS       64(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 64(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y0, Y5
-	VADDPS       192(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 192(SP)(DI*1)
-	VBROADCASTSS 28(DX), Y5
-	VMAXPS       Y5, Y4, Y5
-	VMULPS       Y5, Y4, Y5
-	VANDPS       Y5, Y1, Y5
-	VADDPS       320(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 320(SP)(DI*1)
-	VXORPS       Y1, Y0, Y5
-	VANDPS       Y4, Y5, Y7
-	VADDPS       256(SP)(DI*1), Y7, Y7
-	VMOVUPS      Y7, 256(SP)(DI*1)
-	VANDPS       constants<>+384(SB), Y5, Y5
-	VADDPS       384(SP)(DI*1), Y5, Y5
-	VMOVUPS      Y5, 384(SP)(DI*1)
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBLENDVPS    Y0, Y2, Y4, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y4
-	VSUBPS       constants<>+384(SB), Y3, Y5
-	VMULPS       constants<>+416(SB), Y5, Y5
-	VBLENDVPS    Y4, Y5, Y3, Y3
-	VANDPS       constants<>+160(SB), Y4, Y5
-	VANDPS       constants<>+192(SB), Y4, Y4
-	VMULPS       Y3, Y3, Y6
-	VMULPS       constants<>+448(SB), Y3, Y7
-	VADDPS       constants<>+480(SB), Y7, Y7
-	VMULPS       constants<>+512(SB), Y3, Y8
-	VADDPS       constants<>+544(SB), Y8, Y8
-	VMULPS       Y6, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       constants<>+576(SB), Y3, Y8
-	VADDPS       constants<>+608(SB), Y8, Y8
-	VMULPS       constants<>+640(SB), Y3, Y9
-	VADDPS       constants<>+672(SB), Y9, Y9
-	VMULPS       Y6, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y6, Y6, Y9
-	VMULPS       Y9, Y8, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y3, Y6, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y4, Y7, Y4
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VSUBPS       Y6, Y4, Y4
-	VADDPS       Y3, Y5, Y6
-	VSUBPS       Y5, Y6, Y5
-	VSUBPS       Y5, Y3, Y3
-	VADDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y6, Y3
-	VXORPS       constants<>+32(SB), Y2, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 28(DX), Y4
 	VMAXPS       Y4, Y5, Y4
-	VADDPS       Y3, Y4, Y4
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
+	VMULPS       Y4, Y5, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       128(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 128(SP)(R9*1)
+	VANDPS       Y5, Y0, Y4
+	VADDPS       64(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 64(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y0, Y4
+	VADDPS       192(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 192(SP)(R9*1)
+	VBROADCASTSS 28(DX), Y4
+	VMAXPS       Y4, Y3, Y4
+	VMULPS       Y4, Y3, Y4
+	VANDPS       Y4, Y1, Y4
+	VADDPS       320(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 320(SP)(R9*1)
+	VXORPS       Y1, Y0, Y4
+	VANDPS       Y3, Y4, Y6
+	VADDPS       256(SP)(R9*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R9*1)
+	VANDPS       constants<>+384(SB), Y4, Y4
+	VADDPS       384(SP)(R9*1), Y4, Y4
+	VMOVUPS      Y4, 384(SP)(R9*1)
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y3
+	VBLENDVPS    Y0, Y2, Y3, Y2
 	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+704(SB), Y3
 	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y5
-	VSUBPS       Y5, Y2, Y2
-	VMULPS       Y2, Y2, Y5
-	VMULPS       constants<>+224(SB), Y2, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y2, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y5
-	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VADDPS       Y3, Y2, Y2
 	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(DI)(R8*4), Y3
+	VMULPS       Y3, Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMULPS       Y4, Y0, Y0
 	VANDPS       Y0, Y1, Y0
-	VADDPS       (SP)(DI*1), Y0, Y0
-	VMOVUPS      Y0, (SP)(DI*1)
-	XORQ         $0x20, DI
+	VADDPS       (SP)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (SP)(R9*1)
+	XORQ         $0x20, R9
 	ADDQ         $0x08, R8
 	CMPQ         R8, SI
-	JL           loop
+	JL           rest
 	MOVQ         acc+40(FP), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
@@ -9646,562 +16529,958 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
-TEXT ·pairGamma0GradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
-
-loop:
-	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y5
-	VBLENDVPS    Y0, Y2, Y5, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y5
-	VSUBPS       constants<>+384(SB), Y3, Y6
-	VMULPS       constants<>+416(SB), Y6, Y6
-	VBLENDVPS    Y5, Y6, Y3, Y3
-	VANDPS       constants<>+160(SB), Y5, Y6
-	VANDPS       constants<>+192(SB), Y5, Y5
-	VMULPS       Y3, Y3, Y7
-	VMULPS       constants<>+448(SB), Y3, Y8
-	VADDPS       constants<>+480(SB), Y8, Y8
-	VMULPS       constants<>+512(SB), Y3, Y9
-	VADDPS       constants<>+544(SB), Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       constants<>+576(SB), Y3, Y9
-	VADDPS       constants<>+608(SB), Y9, Y9
-	VMULPS       constants<>+640(SB), Y3, Y10
-	VADDPS       constants<>+672(SB), Y10, Y10
-	VMULPS       Y7, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y7, Y10
-	VMULPS       Y10, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y3, Y7, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y5, Y8, Y5
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VADDPS       Y3, Y6, Y7
-	VSUBPS       Y6, Y7, Y6
-	VSUBPS       Y6, Y3, Y3
-	VADDPS       Y3, Y5, Y3
-	VADDPS       Y3, Y7, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y5
-	VMAXPS       Y2, Y5, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y5
-	VBLENDVPS    Y0, Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(R9*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y2
-	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y0
-	VMULPS       Y4, Y0, Y0
-	VANDPS       Y0, Y1, Y0
-	VXORPS       constants<>+32(SB), Y0, Y2
-	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
-	JNZ          past
-	VMOVUPS      Y0, (SI)(R10*4)
-	VMOVUPS      Y1, (DI)(R10*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (SI)(R10*4)
-	VMOVNTPS Y1, (DI)(R10*4)
-
-next:
-	XORQ      $0x20, R9
-	ADDQ      $0x08, R10
-	CMPQ      R10, R8
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·pairGamma2GradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
-
-loop:
-	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
-	VBROADCASTSS 8(DX), Y6
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(R9*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y6
-	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y6, Y0
-	VMULPS       Y0, Y5, Y0
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
-	VANDPS       Y0, Y1, Y0
-	VXORPS       constants<>+32(SB), Y0, Y2
-	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
-	JNZ          past
-	VMOVUPS      Y0, (SI)(R10*4)
-	VMOVUPS      Y1, (DI)(R10*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (SI)(R10*4)
-	VMOVNTPS Y1, (DI)(R10*4)
-
-next:
-	XORQ      $0x20, R9
-	ADDQ      $0x08, R10
-	CMPQ      R10, R8
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·pairGammaGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
-
-loop:
-	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBLENDVPS    Y0, Y6, Y4, Y5
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y6, Y7, Y6
-	VADDPS       Y3, Y6, Y6
-	VBROADCASTSS constants<>+704(SB), Y7
-	VMAXPS       Y2, Y7, Y2
-	VADDPS       Y3, Y2, Y2
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
-	VSUBPS       constants<>+128(SB), Y3, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y7
-	VSUBPS       Y7, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y7
-	VSUBPS       Y7, Y2, Y2
-	VMULPS       Y2, Y2, Y7
-	VMULPS       constants<>+224(SB), Y2, Y8
-	VADDPS       constants<>+256(SB), Y8, Y8
-	VMULPS       constants<>+288(SB), Y2, Y9
-	VADDPS       constants<>+320(SB), Y9, Y9
-	VMULPS       constants<>+352(SB), Y7, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y7, Y9, Y9
-	VADDPS       Y9, Y8, Y8
-	VMULPS       Y7, Y8, Y7
-	VADDPS       Y7, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y7
-	VPSUBD       Y7, Y3, Y3
-	VPADDD       constants<>+736(SB), Y7, Y7
-	VPSLLD       $0x17, Y7, Y7
-	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(R9*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y7
-	VBLENDVPS    Y0, Y7, Y3, Y0
-	VMULPS       Y0, Y5, Y0
-	VMULPS       Y6, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y2, Y0
-	VANDPS       Y0, Y1, Y0
-	VXORPS       constants<>+32(SB), Y0, Y2
-	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
-	JNZ          past
-	VMOVUPS      Y0, (SI)(R10*4)
-	VMOVUPS      Y1, (DI)(R10*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (SI)(R10*4)
-	VMOVNTPS Y1, (DI)(R10*4)
-
-next:
-	XORQ      $0x20, R9
-	ADDQ      $0x08, R10
-	CMPQ      R10, R8
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·pairOverlapGradAVX2(SB), NOSPLIT, $0-65
+TEXT ·pairGamma0GradAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
 	MOVQ k+48(FP), DX
 	MOVQ x0+0(FP), BX
 	MOVQ g1+24(FP), SI
 	MOVQ g0+16(FP), DI
-	MOVQ n+56(FP), R8
-	XORQ R9, R9
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
 	XORQ R10, R10
-	MOVB stream+64(FP), R11
 
-loop:
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R11, R11
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R12
+	XORQ      R10, R10
+
+rest:
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
 	VANDPS       (AX)(R10*4), Y1, Y2
 	VANDPS       (BX)(R10*4), Y1, Y3
 	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y4
+	VBLENDVPS    Y0, Y2, Y4, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(R9)(R10*4), Y4
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMULPS       Y2, Y4, Y2
+	VANDPS       Y2, Y1, Y2
+	VADDPS       (SP)(R11*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+32(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	TESTB        R12, R12
+	JNZ          past
+	VMOVUPS      Y0, (SI)(R10*4)
+	VMOVUPS      Y1, (DI)(R10*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (SI)(R10*4)
+	VMOVNTPS Y1, (DI)(R10*4)
+
+next:
+	XORQ      $0x20, R11
+	ADDQ      $0x08, R10
+	CMPQ      R10, R8
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·pairGamma2GradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
 	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+736(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R11, R11
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R12
+	XORQ      R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
 	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(R9)(R10*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y3, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+32(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	TESTB        R12, R12
+	JNZ          past
+	VMOVUPS      Y0, (SI)(R10*4)
+	VMOVUPS      Y1, (DI)(R10*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (SI)(R10*4)
+	VMOVNTPS Y1, (DI)(R10*4)
+
+next:
+	XORQ      $0x20, R11
+	ADDQ      $0x08, R10
+	CMPQ      R10, R8
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·pairGammaGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R10, R10
+
+power:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R10*4), Y3, Y4
+	VANDPS       32(AX)(R10*4), Y2, Y5
+	VANDPS       (BX)(R10*4), Y3, Y3
+	VANDPS       32(BX)(R10*4), Y2, Y2
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y2, Y5, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(R9)(R10*4), Y4
+	VMOVUPS      4128(R9)(R10*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(R9)(R10*4)
+	VMOVUPS      Y1, 8224(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           power
+	XORQ         R11, R11
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVB         stream+72(FP), R12
+	XORQ         R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBLENDVPS    Y0, Y5, Y3, Y4
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(R9)(R10*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMOVUPS      8192(R9)(R10*4), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y0
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+32(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	TESTB        R12, R12
+	JNZ          past
+	VMOVUPS      Y0, (SI)(R10*4)
+	VMOVUPS      Y1, (DI)(R10*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (SI)(R10*4)
+	VMOVNTPS Y1, (DI)(R10*4)
+
+next:
+	XORQ      $0x20, R11
+	ADDQ      $0x08, R10
+	CMPQ      R10, R8
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·pairOverlapGradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R11, R11
+	MOVB         stream+72(FP), R12
+	XORQ         R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
 	VADDPS       constants<>+384(SB), Y3, Y4
 	VBROADCASTSS constants<>+384(SB), Y5
 	VDIVPS       Y4, Y5, Y4
@@ -10226,7 +17505,7 @@ loop:
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
+	TESTB        R12, R12
 	JNZ          past
 	VMOVUPS      Y0, (SI)(R10*4)
 	VMOVUPS      Y1, (DI)(R10*4)
@@ -10237,534 +17516,243 @@ past:
 	VMOVNTPS Y1, (DI)(R10*4)
 
 next:
-	XORQ $0x20, R9
+	XORQ $0x20, R11
 	ADDQ $0x08, R10
 	CMPQ R10, R8
-	JL   loop
+	JL   rest
 	MOVQ acc+40(FP), AX
 	SFENCE
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+// func pairGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
-TEXT ·pairGamma0OverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
+TEXT ·pairGamma0OverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
 
-loop:
+exponential:
 	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VBROADCASTSS 44(DX), Y7
-	VBROADCASTSS 48(DX), Y8
-	VBLENDVPS    Y0, Y8, Y7, Y7
-	VBROADCASTSS 52(DX), Y8
-	VMULPS       Y8, Y4, Y8
-	VADDPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y7
-	VMULPS       constants<>+416(SB), Y7, Y7
-	VBLENDVPS    Y6, Y7, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y7
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y8
-	VMULPS       constants<>+448(SB), Y3, Y9
-	VADDPS       constants<>+480(SB), Y9, Y9
-	VMULPS       constants<>+512(SB), Y3, Y10
-	VADDPS       constants<>+544(SB), Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       constants<>+576(SB), Y3, Y10
-	VADDPS       constants<>+608(SB), Y10, Y10
-	VMULPS       constants<>+640(SB), Y3, Y11
-	VADDPS       constants<>+672(SB), Y11, Y11
-	VMULPS       Y8, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y8, Y11
-	VMULPS       Y11, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y3, Y8, Y10
-	VMULPS       Y9, Y10, Y9
-	VADDPS       Y6, Y9, Y6
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VSUBPS       Y8, Y6, Y6
-	VADDPS       Y3, Y7, Y8
-	VSUBPS       Y7, Y8, Y7
-	VSUBPS       Y7, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y8, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y6
-	VBLENDVPS    Y0, Y6, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VANDPS       Y2, Y1, Y2
-	VADDPS       (SP)(R9*1), Y2, Y2
-	VMOVUPS      Y2, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y2
-	VBROADCASTSS 12(DX), Y3
-	VBLENDVPS    Y0, Y3, Y2, Y0
-	VMULPS       Y4, Y0, Y0
-	VADDPS       Y0, Y5, Y0
-	VANDPS       Y0, Y1, Y0
-	VXORPS       constants<>+32(SB), Y0, Y2
-	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
-	JNZ          past
-	VMOVUPS      Y0, (SI)(R10*4)
-	VMOVUPS      Y1, (DI)(R10*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (SI)(R10*4)
-	VMOVNTPS Y1, (DI)(R10*4)
-
-next:
-	XORQ      $0x20, R9
-	ADDQ      $0x08, R10
-	CMPQ      R10, R8
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·pairGamma2OverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
-
-loop:
-	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VBROADCASTSS 44(DX), Y7
-	VBROADCASTSS 48(DX), Y8
-	VBLENDVPS    Y0, Y8, Y7, Y7
-	VBROADCASTSS 52(DX), Y8
-	VMULPS       Y8, Y4, Y8
-	VADDPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y8
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y8
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+448(SB), Y3, Y10
-	VADDPS       constants<>+480(SB), Y10, Y10
-	VMULPS       constants<>+512(SB), Y3, Y11
-	VADDPS       constants<>+544(SB), Y11, Y11
-	VMULPS       Y9, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       constants<>+576(SB), Y3, Y11
-	VADDPS       constants<>+608(SB), Y11, Y11
-	VMULPS       constants<>+640(SB), Y3, Y12
-	VADDPS       constants<>+672(SB), Y12, Y12
-	VMULPS       Y9, Y12, Y12
-	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y3, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VADDPS       Y6, Y10, Y6
-	VMULPS       constants<>+416(SB), Y9, Y9
-	VSUBPS       Y9, Y6, Y6
-	VADDPS       Y3, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y9, Y3
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS constants<>+704(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VADDPS       Y3, Y2, Y2
-	VMULPS       Y4, Y4, Y3
-	VBROADCASTSS 8(DX), Y6
-	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VMULPS       Y2, Y6, Y6
-	VANDPS       Y6, Y1, Y6
-	VADDPS       (SP)(R9*1), Y6, Y6
-	VMOVUPS      Y6, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y6
-	VBROADCASTSS 12(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y6
-	VMULPS       Y3, Y6, Y3
-	VBROADCASTSS 24(DX), Y6
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y6, Y0
-	VMULPS       Y0, Y7, Y0
-	VMULPS       Y2, Y0, Y0
-	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y3, Y0
-	VADDPS       Y0, Y5, Y0
-	VANDPS       Y0, Y1, Y0
-	VXORPS       constants<>+32(SB), Y0, Y2
-	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
-	JNZ          past
-	VMOVUPS      Y0, (SI)(R10*4)
-	VMOVUPS      Y1, (DI)(R10*4)
-	JMP          next
-
-past:
-	VMOVNTPS Y0, (SI)(R10*4)
-	VMOVNTPS Y1, (DI)(R10*4)
-
-next:
-	XORQ      $0x20, R9
-	ADDQ      $0x08, R10
-	CMPQ      R10, R8
-	JL        loop
-	MOVQ      acc+40(FP), AX
-	VCVTPS2PD (SP), Y0
-	VADDPD    (AX), Y0, Y0
-	VMOVUPD   Y0, (AX)
-	VCVTPS2PD 16(SP), Y0
-	VADDPD    32(AX), Y0, Y0
-	VMOVUPD   Y0, 32(AX)
-	VCVTPS2PD 32(SP), Y0
-	VADDPD    64(AX), Y0, Y0
-	VMOVUPD   Y0, 64(AX)
-	VCVTPS2PD 48(SP), Y0
-	VADDPD    96(AX), Y0, Y0
-	VMOVUPD   Y0, 96(AX)
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
-// Requires: AVX, AVX2, MMX+
-TEXT ·pairGammaOverlapGradAVX2(SB), NOSPLIT, $64-65
-	MOVQ    x1+8(FP), AX
-	MOVQ    y+32(FP), CX
-	MOVQ    k+48(FP), DX
-	MOVQ    x0+0(FP), BX
-	MOVQ    g1+24(FP), SI
-	MOVQ    g0+16(FP), DI
-	MOVQ    n+56(FP), R8
-	XORQ    R9, R9
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (SP)
-	VMOVUPS Y0, 32(SP)
-	XORQ    R10, R10
-	MOVB    stream+64(FP), R11
-
-loop:
-	VPMOVZXBD    (CX)(R10*1), Y0
-	VBROADCASTSS constants<>+0(SB), Y1
-	VPCMPGTD     Y0, Y1, Y1
-	VBROADCASTSS (DX), Y2
-	VPCMPEQD     Y2, Y0, Y0
-	VANDPS       (AX)(R10*4), Y1, Y2
-	VANDPS       (BX)(R10*4), Y1, Y3
-	VSUBPS       Y3, Y2, Y2
-	VORPS        constants<>+32(SB), Y2, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VMULPS       constants<>+96(SB), Y3, Y4
-	VSUBPS       constants<>+128(SB), Y4, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VMULPS       constants<>+160(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       constants<>+192(SB), Y4, Y5
-	VSUBPS       Y5, Y3, Y3
-	VMULPS       Y3, Y3, Y5
-	VMULPS       constants<>+224(SB), Y3, Y6
-	VADDPS       constants<>+256(SB), Y6, Y6
-	VMULPS       constants<>+288(SB), Y3, Y7
-	VADDPS       constants<>+320(SB), Y7, Y7
-	VMULPS       constants<>+352(SB), Y5, Y8
-	VADDPS       Y8, Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VADDPS       Y7, Y6, Y6
-	VMULPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VADDPS       constants<>+384(SB), Y3, Y4
-	VBROADCASTSS constants<>+384(SB), Y5
-	VDIVPS       Y4, Y5, Y4
-	VMULPS       Y4, Y3, Y5
-	VBLENDVPS    Y2, Y5, Y4, Y6
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VBROADCASTSS 36(DX), Y5
-	VBROADCASTSS 32(DX), Y7
-	VBLENDVPS    Y0, Y7, Y5, Y5
-	VBROADCASTSS 40(DX), Y7
-	VMULPS       Y7, Y6, Y7
-	VADDPS       Y7, Y5, Y5
-	VBROADCASTSS 44(DX), Y7
-	VBROADCASTSS 48(DX), Y8
-	VBLENDVPS    Y0, Y8, Y7, Y7
-	VBROADCASTSS 52(DX), Y8
-	VMULPS       Y8, Y4, Y8
-	VADDPS       Y8, Y7, Y7
-	VSUBPS       Y7, Y5, Y5
-	VMULPS       Y4, Y6, Y7
-	VMULPS       Y7, Y5, Y5
-	VBLENDVPS    Y0, Y6, Y4, Y7
-	VBLENDVPS    Y0, Y4, Y6, Y4
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBLENDVPS    Y0, Y2, Y6, Y2
-	VCMPPS       $0x1d, constants<>+416(SB), Y3, Y6
-	VSUBPS       constants<>+384(SB), Y3, Y8
-	VMULPS       constants<>+416(SB), Y8, Y8
-	VBLENDVPS    Y6, Y8, Y3, Y3
-	VANDPS       constants<>+160(SB), Y6, Y8
-	VANDPS       constants<>+192(SB), Y6, Y6
-	VMULPS       Y3, Y3, Y9
-	VMULPS       constants<>+448(SB), Y3, Y10
-	VADDPS       constants<>+480(SB), Y10, Y10
-	VMULPS       constants<>+512(SB), Y3, Y11
-	VADDPS       constants<>+544(SB), Y11, Y11
-	VMULPS       Y9, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       constants<>+576(SB), Y3, Y11
-	VADDPS       constants<>+608(SB), Y11, Y11
-	VMULPS       constants<>+640(SB), Y3, Y12
-	VADDPS       constants<>+672(SB), Y12, Y12
-	VMULPS       Y9, Y12, Y12
-	VADDPS       Y12, Y11, Y11
-	VMULPS       Y9, Y9, Y12
-	VMULPS       Y12, Y11, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y3, Y9, Y11
-	VMULPS       Y10, Y11, Y10
-	VADDPS       Y6, Y10, Y6
-	VMULPS       constants<>+416(SB), Y9, Y9
-	VSUBPS       Y9, Y6, Y6
-	VADDPS       Y3, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y3, Y3
-	VADDPS       Y3, Y6, Y3
-	VADDPS       Y3, Y9, Y3
-	VXORPS       constants<>+32(SB), Y2, Y6
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y6, Y8, Y6
-	VADDPS       Y3, Y6, Y6
-	VBROADCASTSS constants<>+704(SB), Y8
-	VMAXPS       Y2, Y8, Y2
-	VADDPS       Y3, Y2, Y2
-	VXORPS       constants<>+32(SB), Y2, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	VMAXPS       Y2, Y3, Y2
-	VMULPS       constants<>+96(SB), Y2, Y3
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
 	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
 	VROUNDPS     $0x00, Y3, Y3
-	VMULPS       constants<>+160(SB), Y3, Y8
-	VSUBPS       Y8, Y2, Y2
-	VMULPS       constants<>+192(SB), Y3, Y8
-	VSUBPS       Y8, Y2, Y2
-	VMULPS       Y2, Y2, Y8
-	VMULPS       constants<>+224(SB), Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VMULPS       constants<>+288(SB), Y2, Y10
-	VADDPS       constants<>+320(SB), Y10, Y10
-	VMULPS       constants<>+352(SB), Y8, Y11
-	VADDPS       Y11, Y10, Y10
-	VMULPS       Y8, Y10, Y10
-	VADDPS       Y10, Y9, Y9
-	VMULPS       Y8, Y9, Y8
-	VADDPS       Y8, Y2, Y2
-	VADDPS       constants<>+384(SB), Y2, Y2
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
 	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y8
-	VPSUBD       Y8, Y3, Y3
-	VPADDD       constants<>+736(SB), Y8, Y8
-	VPSLLD       $0x17, Y8, Y8
-	VMULPS       Y8, Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
 	VPADDD       constants<>+736(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS 8(DX), Y3
-	VBROADCASTSS 4(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VANDPS       Y3, Y1, Y3
-	VADDPS       (SP)(R9*1), Y3, Y3
-	VMOVUPS      Y3, (SP)(R9*1)
-	VBROADCASTSS 16(DX), Y3
-	VBROADCASTSS 12(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y3
-	VMULPS       Y2, Y3, Y2
-	VBROADCASTSS 24(DX), Y3
-	VBROADCASTSS 20(DX), Y8
-	VBLENDVPS    Y0, Y8, Y3, Y0
-	VMULPS       Y0, Y7, Y0
-	VMULPS       Y6, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R11, R11
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R12
+	XORQ      R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 48(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 52(DX), Y7
+	VMULPS       Y7, Y3, Y7
+	VADDPS       Y7, Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(R9)(R10*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VMULPS       Y2, Y5, Y2
+	VANDPS       Y2, Y1, Y2
+	VADDPS       (SP)(R11*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y5
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	VMULPS       Y3, Y0, Y0
 	VADDPS       Y0, Y4, Y0
-	VMULPS       Y0, Y2, Y0
-	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	VXORPS       constants<>+32(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
-	TESTB        R11, R11
+	TESTB        R12, R12
 	JNZ          past
 	VMOVUPS      Y0, (SI)(R10*4)
 	VMOVUPS      Y1, (DI)(R10*4)
@@ -10775,10 +17763,646 @@ past:
 	VMOVNTPS Y1, (DI)(R10*4)
 
 next:
-	XORQ      $0x20, R9
+	XORQ      $0x20, R11
 	ADDQ      $0x08, R10
 	CMPQ      R10, R8
-	JL        loop
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·pairGamma2OverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R11, R11
+	VXORPS    Y0, Y0, Y0
+	VMOVUPS   Y0, (SP)
+	VMOVUPS   Y0, 32(SP)
+	MOVB      stream+72(FP), R12
+	XORQ      R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 48(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 52(DX), Y7
+	VMULPS       Y7, Y3, Y7
+	VADDPS       Y7, Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(R9)(R10*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VMULPS       Y3, Y3, Y7
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VADDPS       Y0, Y4, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+32(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	TESTB        R12, R12
+	JNZ          past
+	VMOVUPS      Y0, (SI)(R10*4)
+	VMOVUPS      Y1, (DI)(R10*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (SI)(R10*4)
+	VMOVNTPS Y1, (DI)(R10*4)
+
+next:
+	XORQ      $0x20, R11
+	ADDQ      $0x08, R10
+	CMPQ      R10, R8
+	JL        rest
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, MMX+
+TEXT ·pairGammaOverlapGradAVX2(SB), NOSPLIT, $64-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), CX
+	MOVQ k+48(FP), DX
+	MOVQ x0+0(FP), BX
+	MOVQ g1+24(FP), SI
+	MOVQ g0+16(FP), DI
+	MOVQ n+64(FP), R8
+	MOVQ buf+56(FP), R9
+	XORQ R10, R10
+
+exponential:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R10*4), Y0, Y2
+	VANDPS       32(AX)(R10*4), Y1, Y3
+	VANDPS       (BX)(R10*4), Y0, Y0
+	VANDPS       32(BX)(R10*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+32(SB), Y0, Y0
+	VORPS        constants<>+32(SB), Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R9)(R10*4)
+	VMOVUPS      Y1, 32(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           exponential
+	XORQ         R10, R10
+
+logarithm:
+	VMOVUPS   (R9)(R10*4), Y0
+	VMOVUPS   32(R9)(R10*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, 4096(R9)(R10*4)
+	VMOVUPS   Y1, 4128(R9)(R10*4)
+	ADDQ      $0x10, R10
+	CMPQ      R10, R8
+	JL        logarithm
+	XORQ      R10, R10
+
+power:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VPMOVZXBD    8(CX)(R10*1), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y0, Y2, Y3
+	VPCMPGTD     Y1, Y2, Y2
+	VANDPS       (AX)(R10*4), Y3, Y4
+	VANDPS       32(AX)(R10*4), Y2, Y5
+	VANDPS       (BX)(R10*4), Y3, Y3
+	VANDPS       32(BX)(R10*4), Y2, Y2
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y2, Y5, Y2
+	VBROADCASTSS (DX), Y4
+	VPCMPEQD     Y4, Y0, Y0
+	VPCMPEQD     Y4, Y1, Y1
+	VXORPS       constants<>+32(SB), Y3, Y4
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	VBLENDVPS    Y1, Y2, Y5, Y2
+	VBROADCASTSS constants<>+704(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      4096(R9)(R10*4), Y4
+	VMOVUPS      4128(R9)(R10*4), Y5
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 24(DX), Y4
+	VBROADCASTSS 20(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VXORPS       constants<>+32(SB), Y3, Y3
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+736(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+736(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+736(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+736(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 8192(R9)(R10*4)
+	VMOVUPS      Y1, 8224(R9)(R10*4)
+	ADDQ         $0x10, R10
+	CMPQ         R10, R8
+	JL           power
+	XORQ         R11, R11
+	VXORPS       Y0, Y0, Y0
+	VMOVUPS      Y0, (SP)
+	VMOVUPS      Y0, 32(SP)
+	MOVB         stream+72(FP), R12
+	XORQ         R10, R10
+
+rest:
+	VPMOVZXBD    (CX)(R10*1), Y0
+	VBROADCASTSS constants<>+0(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VANDPS       (AX)(R10*4), Y1, Y2
+	VANDPS       (BX)(R10*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS (DX), Y3
+	VPCMPEQD     Y3, Y0, Y0
+	VMOVUPS      (R9)(R10*4), Y3
+	VADDPS       constants<>+384(SB), Y3, Y4
+	VBROADCASTSS constants<>+384(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y3
+	VBROADCASTSS 36(DX), Y4
+	VBROADCASTSS 32(DX), Y6
+	VBLENDVPS    Y0, Y6, Y4, Y4
+	VBROADCASTSS 40(DX), Y6
+	VMULPS       Y6, Y5, Y6
+	VADDPS       Y6, Y4, Y4
+	VBROADCASTSS 44(DX), Y6
+	VBROADCASTSS 48(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 52(DX), Y7
+	VMULPS       Y7, Y3, Y7
+	VADDPS       Y7, Y6, Y6
+	VSUBPS       Y6, Y4, Y4
+	VMULPS       Y3, Y5, Y6
+	VMULPS       Y6, Y4, Y4
+	VBLENDVPS    Y0, Y5, Y3, Y6
+	VBLENDVPS    Y0, Y3, Y5, Y3
+	VXORPS       constants<>+32(SB), Y2, Y5
+	VBLENDVPS    Y0, Y2, Y5, Y2
+	VXORPS       constants<>+32(SB), Y2, Y2
+	VBROADCASTSS constants<>+704(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VMOVUPS      4096(R9)(R10*4), Y5
+	VADDPS       Y5, Y2, Y2
+	VBROADCASTSS 8(DX), Y5
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y5
+	VMOVUPS      8192(R9)(R10*4), Y7
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VANDPS       Y5, Y1, Y5
+	VADDPS       (SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, (SP)(R11*1)
+	VBROADCASTSS 16(DX), Y5
+	VBROADCASTSS 12(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y7, Y5, Y5
+	VMULPS       Y0, Y6, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y3, Y0
+	VMULPS       Y0, Y5, Y0
+	VADDPS       Y0, Y4, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+32(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	TESTB        R12, R12
+	JNZ          past
+	VMOVUPS      Y0, (SI)(R10*4)
+	VMOVUPS      Y1, (DI)(R10*4)
+	JMP          next
+
+past:
+	VMOVNTPS Y0, (SI)(R10*4)
+	VMOVNTPS Y1, (DI)(R10*4)
+
+next:
+	XORQ      $0x20, R11
+	ADDQ      $0x08, R10
+	CMPQ      R10, R8
+	JL        rest
 	MOVQ      acc+40(FP), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0

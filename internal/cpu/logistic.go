@@ -4,7 +4,7 @@ import "math"
 
 const (
 	lanes = 16 // a kernel's partial sums; voxel i goes to sum i mod lanes
-	block = 32 // a kernel's number of voxels is a multiple of it
+	block = 64 // a kernel's number of voxels is a multiple of it
 )
 
 // exponent says which form of (1−p_t)^γ a kernel computes.
@@ -37,7 +37,10 @@ func (v variant) index() int {
 	return i
 }
 
-const logisticVariants = 32
+const (
+	logisticVariants = 32
+	logisticBuffer   = 3 * blockTile
+)
 
 // logisticCoef are the constants of a logistic kernel. The assembly reads it as
 // an array of 4-byte words in this order.

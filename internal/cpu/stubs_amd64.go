@@ -7,282 +7,282 @@ package cpu
 // logisticGamma0SumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2SumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticOverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0OverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2OverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaOverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0GradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2GradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticOverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0OverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2OverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaOverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0SumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2SumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairOverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0OverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2OverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaOverlapSumsAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0GradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2GradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2GradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairOverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0OverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2OverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaOverlapGradAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticOverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0OverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2OverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaOverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0GradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2GradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticOverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma0OverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGamma2OverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // logisticGammaOverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func logisticGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairOverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0OverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2OverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaOverlapSumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0GradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2GradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2GradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairOverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma0OverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma0OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGamma2OverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // pairGammaOverlapGradAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, n int, stream bool)
+func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.
 //

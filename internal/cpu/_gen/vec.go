@@ -20,9 +20,10 @@ type tier struct {
 	// registers, one after the other, keep the pipelines busy where a single
 	// chain of operations would wait for each result.
 	unroll int
+	short  int // unroll for loops that hold few values at a time
 }
 
-var tiers = []tier{{"AVX512", true, 2}, {"AVX2", false, 1}}
+var tiers = []tier{{"AVX512", true, 2, 4}, {"AVX2", false, 1, 2}}
 
 // vec is a vector of unroll registers, each of all lanes.
 type vec []reg.VecVirtual
@@ -210,6 +211,11 @@ func (t tier) keepAt(m mask, at Mem) vec {
 	})
 }
 
+// loadAt loads from memory.
+func (t tier) loadAt(at Mem) vec {
+	return t.each(func(u int, d reg.VecVirtual) { VMOVUPS(at.Offset(u*t.bytes()), d) })
+}
+
 // signs is the mask of the lanes whose sign bit is set.
 func (t tier) signs(v vec) mask {
 	out := make(mask, t.unroll)
@@ -326,7 +332,7 @@ func (t tier) newSums(n int, half reg.GPVirtual) *sums {
 	if t.wide {
 		for range n {
 			v := t.register()
-			VPXORD(v, v, v)
+			VBROADCASTSS(lit(0).mem, v)
 			s.regs = append(s.regs, v)
 		}
 		return s
