@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func logisticGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGamma0SumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -269,6 +269,8 @@ logarithm:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z1
 	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -331,7 +333,7 @@ rest:
 	RET
 
 // func logisticGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGamma2SumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -595,6 +597,8 @@ logarithm:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z1
 	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -661,7 +665,7 @@ rest:
 	RET
 
 // func logisticGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGammaSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -1070,6 +1074,8 @@ power:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z1
 	VPMOVZXBD      16(CX)(DI*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -1136,7 +1142,7 @@ rest:
 	RET
 
 // func logisticOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticOverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -1260,6 +1266,8 @@ exponential:
 	XORQ         DI, DI
 
 rest:
+	PREFETCHT0    4096(AX)(DI*4)
+	PREFETCHT0    4160(AX)(DI*4)
 	VPMOVZXBD     (CX)(DI*1), Z3
 	VPMOVZXBD     16(CX)(DI*1), Z4
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z3, K1
@@ -1322,7 +1330,7 @@ rest:
 	RET
 
 // func logisticGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -1589,6 +1597,8 @@ logarithm:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z4
 	VPMOVZXBD      16(CX)(DI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
@@ -1682,7 +1692,7 @@ rest:
 	RET
 
 // func logisticGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -1949,6 +1959,8 @@ logarithm:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z4
 	VPMOVZXBD      16(CX)(DI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
@@ -2046,7 +2058,7 @@ rest:
 	RET
 
 // func logisticGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·logisticGammaOverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -2458,6 +2470,8 @@ power:
 	XORQ           DI, DI
 
 rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
 	VPMOVZXBD      (CX)(DI*1), Z4
 	VPMOVZXBD      16(CX)(DI*1), Z5
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
@@ -2821,6 +2835,8 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -3168,6 +3184,8 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -3675,6 +3693,8 @@ power:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -3894,6 +3914,8 @@ exponential:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z0
 	VPMOVZXBD      16(CX)(R8*1), Z1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
@@ -4216,6 +4238,8 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -4576,6 +4600,8 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -5096,6 +5122,8 @@ power:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -5205,7 +5233,7 @@ next:
 	RET
 
 // func pairGamma0SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGamma0SumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -5478,6 +5506,10 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -5544,7 +5576,7 @@ rest:
 	RET
 
 // func pairGamma2SumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGamma2SumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -5817,6 +5849,10 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -5887,7 +5923,7 @@ rest:
 	RET
 
 // func pairGammaSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGammaSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -6313,6 +6349,10 @@ power:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z1
 	VPMOVZXBD      16(CX)(R8*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -6383,7 +6423,7 @@ rest:
 	RET
 
 // func pairOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairOverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -6519,6 +6559,10 @@ exponential:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0    4096(AX)(R8*4)
+	PREFETCHT0    4096(BX)(R8*4)
+	PREFETCHT0    4160(AX)(R8*4)
+	PREFETCHT0    4160(BX)(R8*4)
 	VPMOVZXBD     (CX)(R8*1), Z6
 	VPMOVZXBD     16(CX)(R8*1), Z7
 	VPCMPD.BCST   $0x01, constants<>+0(SB), Z6, K1
@@ -6618,7 +6662,7 @@ rest:
 	RET
 
 // func pairGamma0OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -6897,6 +6941,10 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z7
 	VPMOVZXBD      16(CX)(R8*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
@@ -7027,7 +7075,7 @@ rest:
 	RET
 
 // func pairGamma2OverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -7306,6 +7354,10 @@ logarithm:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z7
 	VPMOVZXBD      16(CX)(R8*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
@@ -7440,7 +7492,7 @@ rest:
 	RET
 
 // func pairGammaOverlapSumsAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·pairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -7872,6 +7924,10 @@ power:
 	XORQ           R8, R8
 
 rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
 	VPMOVZXBD      (CX)(R8*1), Z7
 	VPMOVZXBD      16(CX)(R8*1), Z8
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K1
@@ -8282,6 +8338,10 @@ logarithm:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -8651,6 +8711,10 @@ logarithm:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -9188,6 +9252,10 @@ power:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -9429,6 +9497,10 @@ exponential:
 	XORQ         R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z0
 	VPMOVZXBD      16(CX)(R10*1), Z1
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z0, K1
@@ -9782,6 +9854,10 @@ logarithm:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -10173,6 +10249,10 @@ logarithm:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -10732,6 +10812,10 @@ power:
 	XORQ           R10, R10
 
 rest:
+	PREFETCHT0     4096(AX)(R10*4)
+	PREFETCHT0     4096(BX)(R10*4)
+	PREFETCHT0     4160(AX)(R10*4)
+	PREFETCHT0     4160(BX)(R10*4)
 	VPMOVZXBD      (CX)(R10*1), Z1
 	VPMOVZXBD      16(CX)(R10*1), Z2
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z1, K1
@@ -10862,7 +10946,7 @@ next:
 	RET
 
 // func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma0SumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -11026,6 +11110,7 @@ logarithm:
 	XORQ      DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -11076,7 +11161,7 @@ rest:
 	RET
 
 // func logisticGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma2SumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -11240,6 +11325,7 @@ logarithm:
 	XORQ      DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -11292,7 +11378,7 @@ rest:
 	RET
 
 // func logisticGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGammaSumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -11552,6 +11638,7 @@ power:
 	XORQ         DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -11604,7 +11691,7 @@ rest:
 	RET
 
 // func logisticOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticOverlapSumsAVX2(SB), NOSPLIT, $192-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -11698,6 +11785,7 @@ exponential:
 	XORQ         DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -11768,7 +11856,7 @@ rest:
 	RET
 
 // func logisticGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma0OverlapSumsAVX2(SB), NOSPLIT, $256-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -11938,6 +12026,7 @@ logarithm:
 	XORQ      DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -12036,7 +12125,7 @@ rest:
 	RET
 
 // func logisticGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma2OverlapSumsAVX2(SB), NOSPLIT, $256-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -12206,6 +12295,7 @@ logarithm:
 	XORQ      DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -12306,7 +12396,7 @@ rest:
 	RET
 
 // func logisticGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·logisticGammaOverlapSumsAVX2(SB), NOSPLIT, $256-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -12572,6 +12662,7 @@ power:
 	XORQ         DI, DI
 
 rest:
+	PREFETCHT0   4096(AX)(DI*4)
 	VPMOVZXBD    (CX)(DI*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -12838,6 +12929,7 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -13069,6 +13161,7 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -13405,6 +13498,7 @@ power:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -13568,6 +13662,7 @@ exponential:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -13775,6 +13870,7 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -14015,6 +14111,7 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -14360,6 +14457,7 @@ power:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -14443,7 +14541,7 @@ next:
 	RET
 
 // func pairGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGamma0SumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -14612,6 +14710,8 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -14664,7 +14764,7 @@ rest:
 	RET
 
 // func pairGamma2SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGamma2SumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -14833,6 +14933,8 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -14887,7 +14989,7 @@ rest:
 	RET
 
 // func pairGammaSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGammaSumsAVX2(SB), NOSPLIT, $64-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -15156,6 +15258,8 @@ power:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -15210,7 +15314,7 @@ rest:
 	RET
 
 // func pairOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairOverlapSumsAVX2(SB), NOSPLIT, $384-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -15315,6 +15419,8 @@ exponential:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -15436,7 +15542,7 @@ rest:
 	RET
 
 // func pairGamma0OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGamma0OverlapSumsAVX2(SB), NOSPLIT, $448-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -15617,6 +15723,8 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -15766,7 +15874,7 @@ rest:
 	RET
 
 // func pairGamma2OverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGamma2OverlapSumsAVX2(SB), NOSPLIT, $448-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -15947,6 +16055,8 @@ logarithm:
 	XORQ      R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -16098,7 +16208,7 @@ rest:
 	RET
 
 // func pairGammaOverlapSumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·pairGammaOverlapSumsAVX2(SB), NOSPLIT, $448-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), CX
@@ -16379,6 +16489,8 @@ power:
 	XORQ         R8, R8
 
 rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
 	VPMOVZXBD    (CX)(R8*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -16702,6 +16814,8 @@ logarithm:
 	XORQ      R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -16945,6 +17059,8 @@ logarithm:
 	XORQ      R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -17297,6 +17413,8 @@ power:
 	XORQ         R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -17472,6 +17590,8 @@ exponential:
 	XORQ         R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -17698,6 +17818,8 @@ logarithm:
 	XORQ      R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -17957,6 +18079,8 @@ logarithm:
 	XORQ      R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -18325,6 +18449,8 @@ power:
 	XORQ         R10, R10
 
 rest:
+	PREFETCHT0   4096(AX)(R10*4)
+	PREFETCHT0   4096(BX)(R10*4)
 	VPMOVZXBD    (CX)(R10*1), Y0
 	VBROADCASTSS constants<>+0(SB), Y1
 	VPCMPGTD     Y0, Y1, Y1
@@ -18421,7 +18547,7 @@ next:
 	RET
 
 // func labelsAVX2(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·labelsAVX2(SB), NOSPLIT, $0-36
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
@@ -18436,21 +18562,22 @@ TEXT ·labelsAVX2(SB), NOSPLIT, $0-36
 	XORQ         DX, DX
 
 loop:
-	VMOVDQU   (CX)(DX*1), Y6
-	VPCMPEQB  Y0, Y6, Y7
-	VPMINUB   Y2, Y6, Y8
-	VPBLENDVB Y7, Y1, Y8, Y8
-	VMOVDQU   Y8, (AX)(DX*1)
-	VPCMPEQB  Y4, Y8, Y6
-	VPMAXUB   Y3, Y8, Y7
-	VPCMPEQB  Y8, Y7, Y7
-	VPANDN    Y7, Y6, Y7
-	VPOR      Y7, Y5, Y5
-	ADDQ      $0x20, DX
-	CMPQ      DX, BX
-	JL        loop
-	VPMOVMSKB Y5, AX
-	MOVL      AX, bad+32(FP)
+	PREFETCHT0 1024(CX)(DX*1)
+	VMOVDQU    (CX)(DX*1), Y6
+	VPCMPEQB   Y0, Y6, Y7
+	VPMINUB    Y2, Y6, Y8
+	VPBLENDVB  Y7, Y1, Y8, Y8
+	VMOVDQU    Y8, (AX)(DX*1)
+	VPCMPEQB   Y4, Y8, Y6
+	VPMAXUB    Y3, Y8, Y7
+	VPCMPEQB   Y8, Y7, Y7
+	VPANDN     Y7, Y6, Y7
+	VPOR       Y7, Y5, Y5
+	ADDQ       $0x20, DX
+	CMPQ       DX, BX
+	JL         loop
+	VPMOVMSKB  Y5, AX
+	MOVL       AX, bad+32(FP)
 	VZEROUPPER
 	RET
 

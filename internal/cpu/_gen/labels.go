@@ -23,6 +23,7 @@ func labels() {
 	XORQ(i, i)
 	Label("loop")
 	y, is, isNone, c := YMM(), YMM(), YMM(), YMM()
+	PREFETCHT0(Mem{Base: src, Index: i, Scale: 1, Disp: 1024}) // of the next tile
 	VMOVDQU(Mem{Base: src, Index: i, Scale: 1}, y)
 	VPCMPEQB(ignore, y, is)
 	VPMINUB(top, y, c)

@@ -185,6 +185,14 @@ func logistic(t tier, v variant) {
 		Load(Param("stream"), stream)
 	}
 	loop("rest", t, func(t tier) {
+		// Bring in the next tile meanwhile: the loops touch memory in bursts that
+		// the processor does not foresee. Beyond the logits this does nothing.
+		for line := 0; line < t.bytes()*t.unroll; line += 64 {
+			PREFETCHT0(floats(x1).Offset(4*1024 + line))
+			if v.pair {
+				PREFETCHT0(floats(x0).Offset(4*1024 + line))
+			}
+		}
 		labels := labelsOf(t)
 		valid, x := logits(t, labels)
 		positive := t.isClass(labels, coef(class))
