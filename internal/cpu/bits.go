@@ -37,16 +37,47 @@ type bitStats struct {
 	h     []histogram // by mask, 0 the foreground and k the class k
 }
 
-// bitPlane is one plane (all voxels of one first spatial index) as bit masks.
-// Rows begin at a new word; bits past a row's end are 0.
+// bitPlane is one plane (all voxels of one first spatial index) as bit masks of
+// its voxels in order, with some words of zeros before and after.
 type bitPlane struct {
 	masks   [][]uint64 // 0 the foreground, k the class k; ignored voxels are in none
 	ignored []uint64
 }
 
+// planeShape says where in a plane's words its rows are.
+type planeShape struct {
+	size, length int // voxels of a plane and of a row
+	words        int // of a plane, without padding
+	pad          int // words of padding before and after: more than a row's
+	// Bit masks of the first and last voxel of each row, and of the first and
+	// last row: there the voxel itself stands in for the missing neighbour.
+	starts, ends, top, bottom []uint64
+	last                      uint64 // the plane's bits in its last word
+}
+
+func (g *planeShape) set(rows, length int) {
+	g.size, g.length = rows*length, length
+	g.words, g.pad = (g.size+63)/64, length/64+1
+	for _, mask := range []*[]uint64{&g.starts, &g.ends, &g.top, &g.bottom} {
+		*mask = grow(*mask, g.words)
+		clear(*mask)
+	}
+	set := func(mask []uint64, i int) { mask[i/64] |= 1 << (i % 64) }
+	for r := range rows {
+		set(g.starts, r*length)
+		set(g.ends, (r+1)*length-1)
+	}
+	for i := range length {
+		set(g.top, i)
+		set(g.bottom, g.size-1-i)
+	}
+	g.last = lastWord(g.size)
+}
+
 // bitScratch is a worker's memory for bitStats.
 type bitScratch struct {
 	planes [3]bitPlane
+	shape  planeShape
 	class  []int32
 	y      []uint8
 }
@@ -92,7 +123,8 @@ func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) erro
 // planes counts planes [lo,hi) of sample n.
 func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bitScratch) error {
 	last := b.Space[0] - 1
-	rows, length := b.Space[1], b.Space[2]
+	g := &s.shape
+	g.set(b.Space[1], b.Space[2])
 	before, centre, after := &s.planes[0], &s.planes[1], &s.planes[2]
 	if smoothness {
 		if err := before.read(b, n, max(lo-1, 0), s); err != nil {
@@ -114,15 +146,16 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 		if !smoothness {
 			own = after
 		}
-		p.valid += rows*length - ones(own.ignored)
-		p.fore += ones(own.masks[0])
-		p.count[0] += rows*length - ones(own.ignored) - ones(own.masks[0])
+		valid, fore := g.size-ones(own.ignored), ones(own.masks[0])
+		p.valid += valid
+		p.fore += fore
+		p.count[0] += valid - fore
 		for c := 1; c < len(p.count); c++ {
 			p.count[c] += ones(own.masks[c])
 		}
 		if smoothness {
 			for k := range p.h {
-				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, rows, length, oneSided(x, last+1))
+				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g, x == 0 || x == last)
 			}
 		}
 		before, centre, after = centre, after, before
@@ -138,43 +171,41 @@ func ones(mask []uint64) int {
 	return n
 }
 
-// oneSided reports whether the derivative at an index of an axis is one-sided.
-func oneSided(at, size int) bool { return at == 0 || at == size-1 }
-
 // plane adds the voxels of one plane of a mask. faceX says that left or right is
 // the plane itself.
-func (h *histogram) plane(left, own, right, ignored []uint64, rows, length int, faceX bool) {
-	words := (length + 63) / 64
-	end := uint64(1) << ((length - 1) % 64) // a row's last voxel in its last word
+func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, faceX bool) {
 	x := 1
 	if faceX {
 		x = 4
 	}
-	for r := range rows {
-		row := own[r*words:][:words]
-		up, down := own[max(r-1, 0)*words:][:words], own[min(r+1, rows-1)*words:][:words]
-		l, t := left[r*words:][:words], right[r*words:][:words]
-		y := 1
-		if oneSided(r, rows) {
-			y = 4
+	far, shift := g.length/64, uint(g.length%64)
+	left, right = left[g.pad:][:g.words], right[g.pad:][:g.words]
+	for w := range g.words {
+		at := w + g.pad
+		here, top, bottom, starts, ends := own[at], g.top[w], g.bottom[w], g.starts[w], g.ends[w]
+		up := own[at-far]<<shift | own[at-far-1]>>(64-shift)
+		down := own[at+far]>>shift | own[at+far+1]<<(64-shift)
+		before := here<<1 | own[at-1]>>63
+		after := here>>1 | own[at+1]<<63
+		dx := left[w] ^ right[w]
+		dy := (up&^top | here&top) ^ (down&^bottom | here&bottom)
+		dz := (before&^starts | here&starts) ^ (after&^ends | here&ends)
+		if dx|dy|dz == 0 {
+			continue
 		}
-		before := row[0] & 1 // the first voxel stands in for the one before it
-		for w, here := range row {
-			after, face, inside := here&end, end, end|(end-1)
-			if w+1 < words {
-				after, face, inside = row[w+1]<<63, 0, ^uint64(0)
-			}
-			if w == 0 {
-				face |= 1
-			}
-			dx, dy, dz := l[w]^t[w], up[w]^down[w], (here<<1|before)^(here>>1|after)
-			before = here >> 63
-			if len(ignored) > 0 {
-				inside &^= ignored[r*words+w]
-			}
-			if (dx|dy|dz)&inside != 0 {
-				h.word(dx&inside, dy&inside, dz&inside, face, x, y)
-			}
+		inside := ^uint64(0)
+		if w == g.words-1 {
+			inside = g.last
+		}
+		if len(ignored) > 0 {
+			inside &^= ignored[at]
+		}
+		faceY, faceZ := top|bottom, starts|ends
+		if in := inside &^ faceY; in != 0 {
+			h.word(dx&in, dy&in, dz&in, faceZ, x, 1)
+		}
+		if in := inside & faceY; in != 0 {
+			h.word(dx&in, dy&in, dz&in, faceZ, x, 4)
 		}
 	}
 }
@@ -204,17 +235,18 @@ func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
 
 // read fills the plane with plane x of sample n.
 func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
-	rows, length := l.Space[1], l.Space[2]
-	size := rows * length
+	g := &s.shape
 	// The kernels read whole words of labels.
-	s.y = grow(s.y, size+63)
-	if err := l.read(n, x*size, (x+1)*size, s.y, &s.class); err != nil {
+	s.y = grow(s.y, g.size+63)
+	if err := l.read(n, x*g.size, (x+1)*g.size, s.y, &s.class); err != nil {
 		return err
 	}
-	words := rows * ((length + 63) / 64)
 	pack := func(mask []uint64, class uint8) []uint64 {
-		mask = grow(mask, words)
-		l.kernels.pack(mask, s.y, rows, length, class)
+		mask = grow(mask, g.words+2*g.pad)
+		clear(mask[:g.pad])
+		clear(mask[g.pad+g.words:])
+		l.kernels.pack(mask[g.pad:][:g.words], s.y, class)
+		mask[g.pad+g.words-1] &= g.last
 		return mask
 	}
 	p.ignored = p.ignored[:0]
@@ -226,14 +258,11 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 	}
 	fore := pack(p.masks[0], 0)
 	p.masks[0] = fore
-	tail := lastWord(length)
-	perRow := words / rows
-	for i := range fore {
-		fore[i] = ^fore[i]
-		if (i+1)%perRow == 0 {
-			fore[i] &= tail
-		}
+	inner := fore[g.pad:][:g.words]
+	for i, w := range inner {
+		inner[i] = ^w
 	}
+	inner[g.words-1] &= g.last
 	for i, w := range p.ignored {
 		fore[i] &^= w
 	}
@@ -247,26 +276,22 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 	return nil
 }
 
-// lastWord has the bits of a row of the given length in its last word.
-func lastWord(length int) uint64 { return ^uint64(0) >> (-length & 63) }
+// lastWord has the bits of n voxels in their last word.
+func lastWord(n int) uint64 { return ^uint64(0) >> (-n & 63) }
 
-// packGo writes one bit for each label of rows of the given length: whether it
-// equals class. A row begins at a new word. src has 63 labels to spare.
-func packGo(dst []uint64, src []uint8, rows, length int, class uint8) {
+// packGo writes one bit for each label: whether it equals class. src has 64
+// labels for each word.
+func packGo(dst []uint64, src []uint8, class uint8) {
 	const ones, low, gather = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x0102040810204080
-	words := (length + 63) / 64
 	want := uint64(class) * ones
-	for r := range rows {
-		for w := range words {
-			var word uint64
-			labels := src[r*length+64*w:][:64]
-			for i := 0; i < 64; i += 8 {
-				v := binary.LittleEndian.Uint64(labels[i:]) ^ want
-				equal := ^((v&low + low) | v | low) // the top bit of each byte that is 0
-				word |= equal >> 7 * gather >> 56 << i
-			}
-			dst[r*words+w] = word
+	for w := range dst {
+		var word uint64
+		labels := src[64*w:][:64]
+		for i := 0; i < 64; i += 8 {
+			v := binary.LittleEndian.Uint64(labels[i:]) ^ want
+			equal := ^((v&low + low) | v | low) // the top bit of each byte that is 0
+			word |= equal >> 7 * gather >> 56 << i
 		}
-		dst[(r+1)*words-1] &= lastWord(length)
+		dst[w] = word
 	}
 }

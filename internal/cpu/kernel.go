@@ -11,7 +11,7 @@ type kernels struct {
 	// labels is [labelsGo].
 	labels func(dst, src []uint8, r *labelRules) (ok bool)
 	// pack is [packGo].
-	pack func(dst []uint64, src []uint8, rows, length int, class uint8)
+	pack func(dst []uint64, src []uint8, class uint8)
 }
 
 var plain = kernels{

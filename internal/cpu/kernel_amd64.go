@@ -70,8 +70,9 @@ func labelsBytes(dst, src []uint8, r *labelRules) bool {
 func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%streamAlign == 0 }
 
 // packWords runs packAVX2.
-func packWords(dst []uint64, src []uint8, rows, length int, class uint8) {
-	words := (length + 63) / 64
-	_, _ = dst[rows*words-1], src[(rows-1)*length+64*words-1]
-	packAVX2(&dst[0], &src[0], rows, length, words, lastWord(length), class)
+func packWords(dst []uint64, src []uint8, class uint8) {
+	if n := len(dst); n > 0 {
+		_ = src[64*n-1]
+		packAVX2(&dst[0], &src[0], n, class)
+	}
 }

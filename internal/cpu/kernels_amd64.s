@@ -18581,38 +18581,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packAVX2(dst *uint64, src *uint8, rows int, length int, words int, last uint64, class uint8)
+// func packAVX2(dst *uint64, src *uint8, words int, class uint8)
 // Requires: AVX, AVX2
-TEXT ·packAVX2(SB), NOSPLIT, $0-49
+TEXT ·packAVX2(SB), NOSPLIT, $0-25
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
-	MOVQ         rows+16(FP), DX
-	MOVQ         length+24(FP), BX
-	MOVQ         words+32(FP), SI
-	MOVQ         last+40(FP), DI
-	VPBROADCASTB class+48(FP), Y0
-
-row:
-	XORQ R8, R8
-	MOVQ CX, R9
+	MOVQ         words+16(FP), DX
+	VPBROADCASTB class+24(FP), Y0
+	XORQ         BX, BX
 
 word:
-	VPCMPEQB  (R9), Y0, Y1
-	VPCMPEQB  32(R9), Y0, Y2
-	VPMOVMSKB Y1, R10
-	VPMOVMSKB Y2, R11
-	SHLQ      $0x20, R11
-	ORQ       R10, R11
-	MOVQ      R11, (AX)(R8*8)
-	ADDQ      $0x40, R9
-	INCQ      R8
-	CMPQ      R8, SI
+	VPCMPEQB  (CX), Y0, Y1
+	VPCMPEQB  32(CX), Y0, Y2
+	VPMOVMSKB Y1, SI
+	VPMOVMSKB Y2, DI
+	SHLQ      $0x20, DI
+	ORQ       SI, DI
+	MOVQ      DI, (AX)(BX*8)
+	ADDQ      $0x40, CX
+	INCQ      BX
+	CMPQ      BX, DX
 	JL        word
-	ANDQ      DI, -8(AX)(R8*8)
-	LEAQ      (AX)(SI*8), AX
-	ADDQ      BX, CX
-	DECQ      DX
-	JNZ       row
 	VZEROUPPER
 	RET
 

@@ -289,7 +289,7 @@ func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32
 //go:noescape
 func labelsAVX2(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 
-// packAVX2 is packGo; last masks a row's last word.
+// packAVX2 is packGo for at least one word.
 //
 //go:noescape
-func packAVX2(dst *uint64, src *uint8, rows int, length int, words int, last uint64, class uint8)
+func packAVX2(dst *uint64, src *uint8, words int, class uint8)
