@@ -41,6 +41,7 @@ type bitStats struct {
 // its voxels in order, with some words of zeros before and after.
 type bitPlane struct {
 	masks   [][]uint64 // 0 the foreground, k the class k; ignored voxels are in none
+	count   []int      // voxels of each mask
 	ignored []uint64
 }
 
@@ -146,15 +147,18 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 		if !smoothness {
 			own = after
 		}
-		valid, fore := g.size-ones(own.ignored), ones(own.masks[0])
+		valid, fore := g.size-ones(own.ignored), own.count[0]
 		p.valid += valid
 		p.fore += fore
 		p.count[0] += valid - fore
 		for c := 1; c < len(p.count); c++ {
-			p.count[c] += ones(own.masks[c])
+			p.count[c] += own.count[c]
 		}
 		if smoothness {
 			for k := range p.h {
+				if before.count[k]+own.count[k]+after.count[k] == 0 {
+					continue // no boundary here
+				}
 				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g, x == 0 || x == last)
 			}
 		}
@@ -254,7 +258,7 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 		p.ignored = pack(p.ignored, noClass)
 	}
 	if len(p.masks) < l.C {
-		p.masks = make([][]uint64, l.C)
+		p.masks, p.count = make([][]uint64, l.C), make([]int, l.C)
 	}
 	fore := pack(p.masks[0], 0)
 	p.masks[0] = fore
@@ -266,12 +270,14 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 	for i, w := range p.ignored {
 		fore[i] &^= w
 	}
+	p.count[0] = ones(fore)
 	if l.C == 2 {
-		p.masks[1] = append(p.masks[1][:0], fore...)
+		p.masks[1], p.count[1] = append(p.masks[1][:0], fore...), p.count[0]
 		return nil
 	}
 	for c := 1; c < l.C; c++ {
 		p.masks[c] = pack(p.masks[c], uint8(c))
+		p.count[c] = ones(p.masks[c])
 	}
 	return nil
 }

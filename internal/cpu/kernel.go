@@ -1,6 +1,6 @@
 package cpu
 
-//go:generate sh -c "cd _gen && go run . -pkg cpu -out ../kernels_amd64.s -stubs ../stubs_amd64.go -tables ../tables_amd64.go"
+//go:generate go run -C _gen .
 
 // kernels are the float32 kernels of one instruction set. All give the same bits.
 type kernels struct {
