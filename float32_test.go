@@ -20,6 +20,9 @@ func TestFloat32(t *testing.T) {
 		sizes = append(sizes, n)
 	}
 	sizes = append(sizes, 255, 257, 1023, 1025, 3001)
+	if testing.Short() {
+		sizes = []int{1, 17, 64, 70, 1025}
+	}
 	worst := 0.0
 	for _, v := range variants() {
 		if takesProbabilities(v.loss) {
@@ -27,7 +30,7 @@ func TestFloat32(t *testing.T) {
 		}
 		for _, c := range v.channels {
 			for s, n := range sizes {
-				if s%5 != len(v.name)%5 && n < 1023 { // a fifth of the sizes for each loss
+				if !testing.Short() && s%5 != len(v.name)%5 && n < 1023 { // a fifth of the sizes for each loss
 					continue
 				}
 				shape := []int{2, c, 1, n}
@@ -108,6 +111,32 @@ func TestFloat32Excluded(t *testing.T) {
 		assert.Zero(t, g[1333+7*300])
 		for _, v := range g {
 			require.False(t, math.IsNaN(float64(v)), name)
+		}
+	}
+}
+
+// TestFloat32Hostile: finite for every finite logit with several channels.
+func TestFloat32Hostile(t *testing.T) {
+	hostile := []float64{0, math.Copysign(0, -1), 1e-45, 1e-30, 1, -1, 17, 40, 88.8, -88.8, 104, 1e4, -1e4, 1e30, -1e30, math.MaxFloat32, -math.MaxFloat32}
+	n := len(hostile)
+	for _, v := range variants() {
+		c := v.channels[len(v.channels)-1]
+		if c < 3 || takesProbabilities(v.loss) {
+			continue
+		}
+		logits := floats(tensor.Float32, []int{1, c, n, n * n}, func(i int) float64 {
+			channel, at := i/(n*n*n), i%(n*n*n)
+			for range channel {
+				at /= n
+			}
+			return hostile[(at+channel)%n]
+		})
+		labels := bytes([]int{1, n, n * n}, func(i int) uint8 { return uint8(i / 7 % c) })
+		value, grad, err := afl.Grad(v.loss, logits, labels)
+		require.NoError(t, err)
+		require.False(t, math.IsNaN(value) || math.IsInf(value, 0), "%s: value %v", v.name, value)
+		for i, g := range numbers(t, grad) {
+			require.False(t, math.IsNaN(g) || math.IsInf(g, 0), "%s: gradient %d is %v", v.name, i, g)
 		}
 	}
 }

@@ -25,6 +25,8 @@ type float32Pass struct {
 	// elementsFrom is the first channel that has elements.
 	elementsFrom int
 	coef         []logisticCoef
+	softmax      bool // three channels or more by softmax
+	softmaxCoef  []softmaxCoef
 }
 
 // newFloat32Pass returns nil where the float64 tiles serve. Which of the two it
@@ -64,12 +66,13 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	}
 	switch {
 	case activation == plan.Sigmoid:
-	case activation == plan.Softmax && b.C == 2:
+	case activation == plan.Softmax && b.C > 1:
 		if w != nil && (w.Smoothing != 0 || w.SoftmaxFrom != 0) {
 			return nil
 		}
-		f.variant.pair = true
 		f.first = 0
+		f.variant.pair = b.C == 2
+		f.softmax = b.C > 2
 	default:
 		return nil
 	}
@@ -79,6 +82,13 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	f.coef = make([]logisticCoef, b.N*b.C)
 	for i := range f.coef {
 		f.coef[i] = coefOf(p, out, b.C, i)
+	}
+	if f.softmax {
+		f.softmaxCoef = make([]softmaxCoef, len(f.coef))
+		for i, k := range f.coef {
+			f.softmaxCoef[i] = softmaxCoef{class: k.class, pos: k.pos, grad: -k.gradPos, gamma: k.gammaPos,
+				plain: k.plain, coefPos: k.coefPos, coefNeg: k.coefNeg, slope: k.slope}
+		}
 	}
 	return f
 }
@@ -153,12 +163,68 @@ type blockTileScratch struct {
 	// A chunk's last voxels, where they are no whole block.
 	x0, x1, g0, g1 [block]float32
 	buf            [logisticBuffer]float32
+	// For softmax: sums by lane, the kernel's memory, a chunk's last voxels.
+	sums, e, xs, gs []float32
+}
+
+// softmaxChunk is chunk for three channels or more by softmax.
+func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+	rows := 1 + 3*f.C
+	s.sums, s.acc, s.e = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes), grow(s.e, f.C*softmaxBuffer)
+	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
+	clear(s.acc)
+	k := f.softmaxCoef[ch.n*f.C : (ch.n+1)*f.C]
+	base := ch.n * f.C * f.V
+	for lo := ch.lo; lo < ch.hi; lo += blockTile {
+		hi := min(lo+blockTile, ch.hi)
+		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
+			return false, err
+		}
+		for i := hi - lo; i%block != 0; i++ {
+			s.y[i] = noClass
+		}
+		clear(s.sums)
+		whole := (hi - lo) / block * block
+		if whole > 0 {
+			x, g := f.x[base+lo:base+f.C*f.V], f.grad
+			if g != nil {
+				g = g[base+lo : base+f.C*f.V]
+			}
+			f.kernels.softmax(f.variant, x, g, f.V, s.y[:whole], s.sums, k, s.e)
+		}
+		if rest := lo + whole; rest < hi {
+			for c := range f.C {
+				copy(s.xs[c*block:(c+1)*block], f.x[base+c*f.V+rest:base+c*f.V+hi])
+			}
+			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e)
+			if f.grad != nil {
+				for c := range f.C {
+					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])
+				}
+			}
+		}
+		for i, sum := range s.sums {
+			s.acc[i] += float64(sum)
+		}
+	}
+	for c := f.elementsFrom; c < f.C; c++ {
+		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+	}
+	row := func(i int) float64 { return sumLanes((*[lanes]float64)(s.acc[i*lanes:])) }
+	acc[0] = row(0)
+	for c := range f.C {
+		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = row(1+3*c), row(2+3*c), row(3+3*c)
+	}
+	return !math.IsNaN(acc[0]) && !math.IsInf(acc[0], 0), nil
 }
 
 // chunk does one chunk and adds its sums to acc, laid out as pass has them. It
 // returns ok = false where the sums left the range of float32; the float64 tiles
 // then do the chunk again.
 func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+	if f.softmax {
+		return f.softmaxChunk(ch, acc, s)
+	}
 	units, from := f.C, f.first
 	if f.variant.pair {
 		units, from = 1, 0

@@ -13,9 +13,9 @@ func tiers() []kernels {
 	var t []kernels
 	if x := cpu.X86; x.HasAVX2 {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
-			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), labels: labelsBytes, pack: packWords})
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), labels: labelsBytes, pack: packWords})
 		}
-		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), labels: labelsBytes, pack: packWords})
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), labels: labelsBytes, pack: packWords})
 	}
 	return append(t, plain)
 }
@@ -64,6 +64,29 @@ func labelsBytes(dst, src []uint8, r *labelRules) bool {
 		ok = labelsAVX2(&dst[0], &src[0], &r.ignore, n) == 0
 	}
 	return labelsGo(dst[n:], src[n:], r) && ok
+}
+
+// softmaxRoutine is an assembly routine; pitch is in bytes.
+type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int)
+
+// softmaxBy returns the kernel that picks a variant's routine.
+func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32) {
+	return func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not a tile of whole blocks")
+		}
+		last := (len(k)-1)*pitch + n - 1
+		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[len(k)*softmaxBuffer-1]
+		var g0 *float32
+		if v.grad {
+			_, g0 = g[last], &g[0]
+		}
+		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n)
+	}
 }
 
 // aligned reports whether streaming stores can write to p.

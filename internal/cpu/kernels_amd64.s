@@ -10945,6 +10945,5315 @@ next:
 	VZEROUPPER
 	RET
 
+// func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R10), Z14, K1
+	VPCMPEQD.BCST  (R10), Z15, K2
+	VMOVUPS        (R12), Z14
+	VMOVUPS        64(R12), Z15
+	VBLENDMPS      Z14, Z8, K1, Z8
+	VBLENDMPS      Z15, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z14
+	VMOVUPS        64(R11), Z15
+	VBLENDMPS      Z14, Z10, K1, Z10
+	VBLENDMPS      Z15, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z14
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z15
+	VPSRAD         $0x17, Z14, Z14
+	VPSRAD         $0x17, Z15, Z15
+	VPSLLD         $0x17, Z14, Z16
+	VPSLLD         $0x17, Z15, Z17
+	VPSUBD         Z16, Z8, Z8
+	VPSUBD         Z17, Z9, Z9
+	VCVTDQ2PS      Z14, Z14
+	VCVTDQ2PS      Z15, Z15
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z14, K1, Z14
+	VMOVAPS.Z      Z15, K2, Z15
+	VMULPS.BCST    constants<>+160(SB), Z14, Z16
+	VMULPS.BCST    constants<>+160(SB), Z15, Z17
+	VMULPS.BCST    constants<>+192(SB), Z14, Z14
+	VMULPS.BCST    constants<>+192(SB), Z15, Z15
+	VMULPS         Z8, Z8, Z18
+	VMULPS         Z9, Z9, Z19
+	VMULPS.BCST    constants<>+448(SB), Z8, Z20
+	VMULPS.BCST    constants<>+448(SB), Z9, Z21
+	VADDPS.BCST    constants<>+480(SB), Z20, Z20
+	VADDPS.BCST    constants<>+480(SB), Z21, Z21
+	VMULPS.BCST    constants<>+512(SB), Z8, Z22
+	VMULPS.BCST    constants<>+512(SB), Z9, Z23
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z18, Z22, Z22
+	VMULPS         Z19, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS.BCST    constants<>+576(SB), Z8, Z22
+	VMULPS.BCST    constants<>+576(SB), Z9, Z23
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z8, Z24
+	VMULPS.BCST    constants<>+640(SB), Z9, Z25
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VMULPS         Z18, Z24, Z24
+	VMULPS         Z19, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z18, Z18, Z24
+	VMULPS         Z19, Z19, Z25
+	VMULPS         Z24, Z22, Z22
+	VMULPS         Z25, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS         Z8, Z18, Z22
+	VMULPS         Z9, Z19, Z23
+	VMULPS         Z20, Z22, Z20
+	VMULPS         Z21, Z23, Z21
+	VADDPS         Z14, Z20, Z14
+	VADDPS         Z15, Z21, Z15
+	VMULPS.BCST    constants<>+416(SB), Z18, Z18
+	VMULPS.BCST    constants<>+416(SB), Z19, Z19
+	VSUBPS         Z18, Z14, Z14
+	VSUBPS         Z19, Z15, Z15
+	VADDPS         Z8, Z16, Z18
+	VADDPS         Z9, Z17, Z19
+	VSUBPS         Z16, Z18, Z16
+	VSUBPS         Z17, Z19, Z17
+	VSUBPS         Z16, Z8, Z8
+	VSUBPS         Z17, Z9, Z9
+	VADDPS         Z8, Z14, Z8
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z2
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGamma2SumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R10), Z14, K1
+	VPCMPEQD.BCST  (R10), Z15, K2
+	VMOVUPS        (R12), Z14
+	VMOVUPS        64(R12), Z15
+	VBLENDMPS      Z14, Z8, K1, Z8
+	VBLENDMPS      Z15, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z14
+	VMOVUPS        64(R11), Z15
+	VBLENDMPS      Z14, Z10, K1, Z10
+	VBLENDMPS      Z15, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z14
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z15
+	VPSRAD         $0x17, Z14, Z14
+	VPSRAD         $0x17, Z15, Z15
+	VPSLLD         $0x17, Z14, Z16
+	VPSLLD         $0x17, Z15, Z17
+	VPSUBD         Z16, Z8, Z8
+	VPSUBD         Z17, Z9, Z9
+	VCVTDQ2PS      Z14, Z14
+	VCVTDQ2PS      Z15, Z15
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z14, K1, Z14
+	VMOVAPS.Z      Z15, K2, Z15
+	VMULPS.BCST    constants<>+160(SB), Z14, Z16
+	VMULPS.BCST    constants<>+160(SB), Z15, Z17
+	VMULPS.BCST    constants<>+192(SB), Z14, Z14
+	VMULPS.BCST    constants<>+192(SB), Z15, Z15
+	VMULPS         Z8, Z8, Z18
+	VMULPS         Z9, Z9, Z19
+	VMULPS.BCST    constants<>+448(SB), Z8, Z20
+	VMULPS.BCST    constants<>+448(SB), Z9, Z21
+	VADDPS.BCST    constants<>+480(SB), Z20, Z20
+	VADDPS.BCST    constants<>+480(SB), Z21, Z21
+	VMULPS.BCST    constants<>+512(SB), Z8, Z22
+	VMULPS.BCST    constants<>+512(SB), Z9, Z23
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z18, Z22, Z22
+	VMULPS         Z19, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS.BCST    constants<>+576(SB), Z8, Z22
+	VMULPS.BCST    constants<>+576(SB), Z9, Z23
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z8, Z24
+	VMULPS.BCST    constants<>+640(SB), Z9, Z25
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VMULPS         Z18, Z24, Z24
+	VMULPS         Z19, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z18, Z18, Z24
+	VMULPS         Z19, Z19, Z25
+	VMULPS         Z24, Z22, Z22
+	VMULPS         Z25, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS         Z8, Z18, Z22
+	VMULPS         Z9, Z19, Z23
+	VMULPS         Z20, Z22, Z20
+	VMULPS         Z21, Z23, Z21
+	VADDPS         Z14, Z20, Z14
+	VADDPS         Z15, Z21, Z15
+	VMULPS.BCST    constants<>+416(SB), Z18, Z18
+	VMULPS.BCST    constants<>+416(SB), Z19, Z19
+	VSUBPS         Z18, Z14, Z14
+	VSUBPS         Z19, Z15, Z15
+	VADDPS         Z8, Z16, Z18
+	VADDPS         Z9, Z17, Z19
+	VSUBPS         Z16, Z18, Z16
+	VSUBPS         Z17, Z19, Z17
+	VSUBPS         Z16, Z8, Z8
+	VSUBPS         Z17, Z9, Z9
+	VADDPS         Z8, Z14, Z8
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z5
+	VMAXPS         Z3, Z4, Z4
+	VMULPS         Z2, Z2, Z2
+	VMULPS         Z3, Z3, Z3
+	VMULPS         Z2, Z12, Z2
+	VMULPS         Z3, Z13, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGammaSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z16
+	VPMOVZXBD      16(CX), Z17
+	VPCMPEQD.BCST  (R10), Z16, K1
+	VPCMPEQD.BCST  (R10), Z17, K2
+	VMOVUPS        (R12), Z16
+	VMOVUPS        64(R12), Z17
+	VBLENDMPS      Z16, Z8, K1, Z8
+	VBLENDMPS      Z17, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z16
+	VMOVUPS        64(R11), Z17
+	VBLENDMPS      Z16, Z10, K1, Z10
+	VBLENDMPS      Z17, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 12(R10), Z14, K1, Z14
+	VBLENDMPS.BCST 12(R10), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z16
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z17
+	VPSRAD         $0x17, Z16, Z16
+	VPSRAD         $0x17, Z17, Z17
+	VPSLLD         $0x17, Z16, Z18
+	VPSLLD         $0x17, Z17, Z19
+	VPSUBD         Z18, Z8, Z8
+	VPSUBD         Z19, Z9, Z9
+	VCVTDQ2PS      Z16, Z16
+	VCVTDQ2PS      Z17, Z17
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z16, K1, Z16
+	VMOVAPS.Z      Z17, K2, Z17
+	VMULPS.BCST    constants<>+160(SB), Z16, Z18
+	VMULPS.BCST    constants<>+160(SB), Z17, Z19
+	VMULPS.BCST    constants<>+192(SB), Z16, Z16
+	VMULPS.BCST    constants<>+192(SB), Z17, Z17
+	VMULPS         Z8, Z8, Z20
+	VMULPS         Z9, Z9, Z21
+	VMULPS.BCST    constants<>+448(SB), Z8, Z22
+	VMULPS.BCST    constants<>+448(SB), Z9, Z23
+	VADDPS.BCST    constants<>+480(SB), Z22, Z22
+	VADDPS.BCST    constants<>+480(SB), Z23, Z23
+	VMULPS.BCST    constants<>+512(SB), Z8, Z24
+	VMULPS.BCST    constants<>+512(SB), Z9, Z25
+	VADDPS.BCST    constants<>+544(SB), Z24, Z24
+	VADDPS.BCST    constants<>+544(SB), Z25, Z25
+	VMULPS         Z20, Z24, Z24
+	VMULPS         Z21, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS.BCST    constants<>+576(SB), Z8, Z24
+	VMULPS.BCST    constants<>+576(SB), Z9, Z25
+	VADDPS.BCST    constants<>+608(SB), Z24, Z24
+	VADDPS.BCST    constants<>+608(SB), Z25, Z25
+	VMULPS.BCST    constants<>+640(SB), Z8, Z26
+	VMULPS.BCST    constants<>+640(SB), Z9, Z27
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z20, Z26, Z26
+	VMULPS         Z21, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z20, Z20, Z26
+	VMULPS         Z21, Z21, Z27
+	VMULPS         Z26, Z24, Z24
+	VMULPS         Z27, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z8, Z20, Z24
+	VMULPS         Z9, Z21, Z25
+	VMULPS         Z22, Z24, Z22
+	VMULPS         Z23, Z25, Z23
+	VADDPS         Z16, Z22, Z16
+	VADDPS         Z17, Z23, Z17
+	VMULPS.BCST    constants<>+416(SB), Z20, Z20
+	VMULPS.BCST    constants<>+416(SB), Z21, Z21
+	VSUBPS         Z20, Z16, Z16
+	VSUBPS         Z21, Z17, Z17
+	VADDPS         Z8, Z18, Z20
+	VADDPS         Z9, Z19, Z21
+	VSUBPS         Z18, Z20, Z18
+	VSUBPS         Z19, Z21, Z19
+	VSUBPS         Z18, Z8, Z8
+	VSUBPS         Z19, Z9, Z9
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z8, Z20, Z8
+	VADDPS         Z9, Z21, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VPSUBD.BCST    constants<>+736(SB), Z2, Z4
+	VPSUBD.BCST    constants<>+736(SB), Z3, Z5
+	VPSRAD         $0x17, Z4, Z4
+	VPSRAD         $0x17, Z5, Z5
+	VPSLLD         $0x17, Z4, Z6
+	VPSLLD         $0x17, Z5, Z7
+	VPSUBD         Z6, Z2, Z2
+	VPSUBD         Z7, Z3, Z3
+	VCVTDQ2PS      Z4, Z4
+	VCVTDQ2PS      Z5, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z2
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z3
+	VMULPS.BCST    constants<>+160(SB), Z4, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VMULPS.BCST    constants<>+192(SB), Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z5
+	VMULPS         Z2, Z2, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS.BCST    constants<>+448(SB), Z2, Z10
+	VMULPS.BCST    constants<>+448(SB), Z3, Z11
+	VADDPS.BCST    constants<>+480(SB), Z10, Z10
+	VADDPS.BCST    constants<>+480(SB), Z11, Z11
+	VMULPS.BCST    constants<>+512(SB), Z2, Z16
+	VMULPS.BCST    constants<>+512(SB), Z3, Z17
+	VADDPS.BCST    constants<>+544(SB), Z16, Z16
+	VADDPS.BCST    constants<>+544(SB), Z17, Z17
+	VMULPS         Z8, Z16, Z16
+	VMULPS         Z9, Z17, Z17
+	VADDPS         Z16, Z10, Z10
+	VADDPS         Z17, Z11, Z11
+	VMULPS.BCST    constants<>+576(SB), Z2, Z16
+	VMULPS.BCST    constants<>+576(SB), Z3, Z17
+	VADDPS.BCST    constants<>+608(SB), Z16, Z16
+	VADDPS.BCST    constants<>+608(SB), Z17, Z17
+	VMULPS.BCST    constants<>+640(SB), Z2, Z18
+	VMULPS.BCST    constants<>+640(SB), Z3, Z19
+	VADDPS.BCST    constants<>+672(SB), Z18, Z18
+	VADDPS.BCST    constants<>+672(SB), Z19, Z19
+	VMULPS         Z8, Z18, Z18
+	VMULPS         Z9, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS         Z8, Z8, Z18
+	VMULPS         Z9, Z9, Z19
+	VMULPS         Z18, Z16, Z16
+	VMULPS         Z19, Z17, Z17
+	VADDPS         Z16, Z10, Z10
+	VADDPS         Z17, Z11, Z11
+	VMULPS         Z2, Z8, Z16
+	VMULPS         Z3, Z9, Z17
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z11, Z17, Z11
+	VADDPS         Z4, Z10, Z4
+	VADDPS         Z5, Z11, Z5
+	VMULPS.BCST    constants<>+416(SB), Z8, Z8
+	VMULPS.BCST    constants<>+416(SB), Z9, Z9
+	VSUBPS         Z8, Z4, Z4
+	VSUBPS         Z9, Z5, Z5
+	VADDPS         Z2, Z6, Z8
+	VADDPS         Z3, Z7, Z9
+	VSUBPS         Z6, Z8, Z6
+	VSUBPS         Z7, Z9, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z2, Z4, Z2
+	VADDPS         Z3, Z5, Z3
+	VADDPS         Z2, Z8, Z2
+	VADDPS         Z3, Z9, Z3
+	VMULPS         Z14, Z2, Z2
+	VMULPS         Z15, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VMULPS.BCST    constants<>+160(SB), Z4, Z6
+	VMULPS.BCST    constants<>+160(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z6
+	VMULPS.BCST    constants<>+192(SB), Z5, Z7
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VMULPS         Z2, Z2, Z6
+	VMULPS         Z3, Z3, Z7
+	VMULPS.BCST    constants<>+224(SB), Z2, Z8
+	VMULPS.BCST    constants<>+224(SB), Z3, Z9
+	VADDPS.BCST    constants<>+256(SB), Z8, Z8
+	VADDPS.BCST    constants<>+256(SB), Z9, Z9
+	VMULPS.BCST    constants<>+288(SB), Z2, Z10
+	VMULPS.BCST    constants<>+288(SB), Z3, Z11
+	VADDPS.BCST    constants<>+320(SB), Z10, Z10
+	VADDPS.BCST    constants<>+320(SB), Z11, Z11
+	VMULPS.BCST    constants<>+352(SB), Z6, Z14
+	VMULPS.BCST    constants<>+352(SB), Z7, Z15
+	VADDPS         Z14, Z10, Z10
+	VADDPS         Z15, Z11, Z11
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VMULPS         Z6, Z8, Z6
+	VMULPS         Z7, Z9, Z7
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z2, Z2
+	VSCALEFPS      Z5, Z3, Z3
+	VMULPS         Z2, Z12, Z2
+	VMULPS         Z3, Z13, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxOverlapSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z0
+	VADDPS.BCST  constants<>+384(SB), Z5, Z1
+	VBROADCASTSS constants<>+384(SB), Z2
+	VDIVPS       Z0, Z2, Z0
+	VDIVPS       Z1, Z2, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+write:
+	VMOVUPS        (R11), Z2
+	VMOVUPS        64(R11), Z3
+	VMULPS         Z0, Z2, Z2
+	VMULPS         Z1, Z3, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPEQD.BCST  (R10), Z4, K1
+	VPCMPEQD.BCST  (R10), Z5, K2
+	VMOVAPS.Z      Z2, K1, Z4
+	VADDPS         (R14), Z4, Z4
+	VMOVUPS        Z4, (R14)
+	VMOVAPS.Z      Z3, K2, Z4
+	VADDPS         (R14), Z4, Z4
+	VMOVUPS        Z4, (R14)
+	VBROADCASTSS.Z constants<>+384(SB), K1, Z4
+	VADDPS         128(R14), Z4, Z4
+	VMOVUPS        Z4, 128(R14)
+	VBROADCASTSS.Z constants<>+384(SB), K2, Z4
+	VADDPS         128(R14), Z4, Z4
+	VMOVUPS        Z4, 128(R14)
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMAXPS.BCST    16(R10), Z2, Z4
+	VMAXPS.BCST    16(R10), Z3, Z5
+	VMULPS         Z4, Z2, Z2
+	VMULPS         Z5, Z3, Z3
+	VMOVAPS.Z      Z2, K1, Z2
+	VADDPS         64(R14), Z2, Z2
+	VMOVUPS        Z2, 64(R14)
+	VMOVAPS.Z      Z3, K2, Z2
+	VADDPS         64(R14), Z2, Z2
+	VMOVUPS        Z2, 64(R14)
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R10), Z14, K1
+	VPCMPEQD.BCST  (R10), Z15, K2
+	VMOVUPS        (R12), Z14
+	VMOVUPS        64(R12), Z15
+	VBLENDMPS      Z14, Z8, K1, Z8
+	VBLENDMPS      Z15, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z14
+	VMOVUPS        64(R11), Z15
+	VBLENDMPS      Z14, Z10, K1, Z10
+	VBLENDMPS      Z15, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z14
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z15
+	VPSRAD         $0x17, Z14, Z14
+	VPSRAD         $0x17, Z15, Z15
+	VPSLLD         $0x17, Z14, Z16
+	VPSLLD         $0x17, Z15, Z17
+	VPSUBD         Z16, Z8, Z8
+	VPSUBD         Z17, Z9, Z9
+	VCVTDQ2PS      Z14, Z14
+	VCVTDQ2PS      Z15, Z15
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z14, K1, Z14
+	VMOVAPS.Z      Z15, K2, Z15
+	VMULPS.BCST    constants<>+160(SB), Z14, Z16
+	VMULPS.BCST    constants<>+160(SB), Z15, Z17
+	VMULPS.BCST    constants<>+192(SB), Z14, Z14
+	VMULPS.BCST    constants<>+192(SB), Z15, Z15
+	VMULPS         Z8, Z8, Z18
+	VMULPS         Z9, Z9, Z19
+	VMULPS.BCST    constants<>+448(SB), Z8, Z20
+	VMULPS.BCST    constants<>+448(SB), Z9, Z21
+	VADDPS.BCST    constants<>+480(SB), Z20, Z20
+	VADDPS.BCST    constants<>+480(SB), Z21, Z21
+	VMULPS.BCST    constants<>+512(SB), Z8, Z22
+	VMULPS.BCST    constants<>+512(SB), Z9, Z23
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z18, Z22, Z22
+	VMULPS         Z19, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS.BCST    constants<>+576(SB), Z8, Z22
+	VMULPS.BCST    constants<>+576(SB), Z9, Z23
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z8, Z24
+	VMULPS.BCST    constants<>+640(SB), Z9, Z25
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VMULPS         Z18, Z24, Z24
+	VMULPS         Z19, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z18, Z18, Z24
+	VMULPS         Z19, Z19, Z25
+	VMULPS         Z24, Z22, Z22
+	VMULPS         Z25, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS         Z8, Z18, Z22
+	VMULPS         Z9, Z19, Z23
+	VMULPS         Z20, Z22, Z20
+	VMULPS         Z21, Z23, Z21
+	VADDPS         Z14, Z20, Z14
+	VADDPS         Z15, Z21, Z15
+	VMULPS.BCST    constants<>+416(SB), Z18, Z18
+	VMULPS.BCST    constants<>+416(SB), Z19, Z19
+	VSUBPS         Z18, Z14, Z14
+	VSUBPS         Z19, Z15, Z15
+	VADDPS         Z8, Z16, Z18
+	VADDPS         Z9, Z17, Z19
+	VSUBPS         Z16, Z18, Z16
+	VSUBPS         Z17, Z19, Z17
+	VSUBPS         Z16, Z8, Z8
+	VSUBPS         Z17, Z9, Z9
+	VADDPS         Z8, Z14, Z8
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z2
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+write:
+	VMOVUPS        (R11), Z0
+	VMOVUPS        64(R11), Z1
+	VMULPS         Z6, Z0, Z0
+	VMULPS         Z7, Z1, Z1
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPEQD.BCST  (R10), Z2, K1
+	VPCMPEQD.BCST  (R10), Z3, K2
+	VMOVAPS.Z      Z0, K1, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VMOVAPS.Z      Z1, K2, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VBROADCASTSS.Z constants<>+384(SB), K1, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VBROADCASTSS.Z constants<>+384(SB), K2, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K2
+	VMAXPS.BCST    16(R10), Z0, Z2
+	VMAXPS.BCST    16(R10), Z1, Z3
+	VMULPS         Z2, Z0, Z0
+	VMULPS         Z3, Z1, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R10), Z14, K1
+	VPCMPEQD.BCST  (R10), Z15, K2
+	VMOVUPS        (R12), Z14
+	VMOVUPS        64(R12), Z15
+	VBLENDMPS      Z14, Z8, K1, Z8
+	VBLENDMPS      Z15, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z14
+	VMOVUPS        64(R11), Z15
+	VBLENDMPS      Z14, Z10, K1, Z10
+	VBLENDMPS      Z15, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z14
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z15
+	VPSRAD         $0x17, Z14, Z14
+	VPSRAD         $0x17, Z15, Z15
+	VPSLLD         $0x17, Z14, Z16
+	VPSLLD         $0x17, Z15, Z17
+	VPSUBD         Z16, Z8, Z8
+	VPSUBD         Z17, Z9, Z9
+	VCVTDQ2PS      Z14, Z14
+	VCVTDQ2PS      Z15, Z15
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z14, K1, Z14
+	VMOVAPS.Z      Z15, K2, Z15
+	VMULPS.BCST    constants<>+160(SB), Z14, Z16
+	VMULPS.BCST    constants<>+160(SB), Z15, Z17
+	VMULPS.BCST    constants<>+192(SB), Z14, Z14
+	VMULPS.BCST    constants<>+192(SB), Z15, Z15
+	VMULPS         Z8, Z8, Z18
+	VMULPS         Z9, Z9, Z19
+	VMULPS.BCST    constants<>+448(SB), Z8, Z20
+	VMULPS.BCST    constants<>+448(SB), Z9, Z21
+	VADDPS.BCST    constants<>+480(SB), Z20, Z20
+	VADDPS.BCST    constants<>+480(SB), Z21, Z21
+	VMULPS.BCST    constants<>+512(SB), Z8, Z22
+	VMULPS.BCST    constants<>+512(SB), Z9, Z23
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z18, Z22, Z22
+	VMULPS         Z19, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS.BCST    constants<>+576(SB), Z8, Z22
+	VMULPS.BCST    constants<>+576(SB), Z9, Z23
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z8, Z24
+	VMULPS.BCST    constants<>+640(SB), Z9, Z25
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VMULPS         Z18, Z24, Z24
+	VMULPS         Z19, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z18, Z18, Z24
+	VMULPS         Z19, Z19, Z25
+	VMULPS         Z24, Z22, Z22
+	VMULPS         Z25, Z23, Z23
+	VADDPS         Z22, Z20, Z20
+	VADDPS         Z23, Z21, Z21
+	VMULPS         Z8, Z18, Z22
+	VMULPS         Z9, Z19, Z23
+	VMULPS         Z20, Z22, Z20
+	VMULPS         Z21, Z23, Z21
+	VADDPS         Z14, Z20, Z14
+	VADDPS         Z15, Z21, Z15
+	VMULPS.BCST    constants<>+416(SB), Z18, Z18
+	VMULPS.BCST    constants<>+416(SB), Z19, Z19
+	VSUBPS         Z18, Z14, Z14
+	VSUBPS         Z19, Z15, Z15
+	VADDPS         Z8, Z16, Z18
+	VADDPS         Z9, Z17, Z19
+	VSUBPS         Z16, Z18, Z16
+	VSUBPS         Z17, Z19, Z17
+	VSUBPS         Z16, Z8, Z8
+	VSUBPS         Z17, Z9, Z9
+	VADDPS         Z8, Z14, Z8
+	VADDPS         Z9, Z15, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z5
+	VMAXPS         Z3, Z4, Z4
+	VMULPS         Z2, Z2, Z2
+	VMULPS         Z3, Z3, Z3
+	VMULPS         Z2, Z12, Z2
+	VMULPS         Z3, Z13, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+write:
+	VMOVUPS        (R11), Z0
+	VMOVUPS        64(R11), Z1
+	VMULPS         Z6, Z0, Z0
+	VMULPS         Z7, Z1, Z1
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPEQD.BCST  (R10), Z2, K1
+	VPCMPEQD.BCST  (R10), Z3, K2
+	VMOVAPS.Z      Z0, K1, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VMOVAPS.Z      Z1, K2, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VBROADCASTSS.Z constants<>+384(SB), K1, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VBROADCASTSS.Z constants<>+384(SB), K2, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K2
+	VMAXPS.BCST    16(R10), Z0, Z2
+	VMAXPS.BCST    16(R10), Z1, Z3
+	VMULPS         Z2, Z0, Z0
+	VMULPS         Z3, Z1, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxGammaOverlapSumsAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R12), K1, Z6
+	VMOVUPS.Z    64(R12), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R11)
+	VMOVUPS      Z7, 64(R11)
+	VPCMPD.BCST  $0x04, (R10), Z2, K1
+	VPCMPD.BCST  $0x04, (R10), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R12
+	ADDQ         DX, R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x80, R11
+	ADDQ         $0xc0, R14
+	DECQ         R9
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD      (CX), Z16
+	VPMOVZXBD      16(CX), Z17
+	VPCMPEQD.BCST  (R10), Z16, K1
+	VPCMPEQD.BCST  (R10), Z17, K2
+	VMOVUPS        (R12), Z16
+	VMOVUPS        64(R12), Z17
+	VBLENDMPS      Z16, Z8, K1, Z8
+	VBLENDMPS      Z17, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R11), Z16
+	VMOVUPS        64(R11), Z17
+	VBLENDMPS      Z16, Z10, K1, Z10
+	VBLENDMPS      Z17, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R10), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 12(R10), Z14, K1, Z14
+	VBLENDMPS.BCST 12(R10), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z16
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z17
+	VPSRAD         $0x17, Z16, Z16
+	VPSRAD         $0x17, Z17, Z17
+	VPSLLD         $0x17, Z16, Z18
+	VPSLLD         $0x17, Z17, Z19
+	VPSUBD         Z18, Z8, Z8
+	VPSUBD         Z19, Z9, Z9
+	VCVTDQ2PS      Z16, Z16
+	VCVTDQ2PS      Z17, Z17
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z16, K1, Z16
+	VMOVAPS.Z      Z17, K2, Z17
+	VMULPS.BCST    constants<>+160(SB), Z16, Z18
+	VMULPS.BCST    constants<>+160(SB), Z17, Z19
+	VMULPS.BCST    constants<>+192(SB), Z16, Z16
+	VMULPS.BCST    constants<>+192(SB), Z17, Z17
+	VMULPS         Z8, Z8, Z20
+	VMULPS         Z9, Z9, Z21
+	VMULPS.BCST    constants<>+448(SB), Z8, Z22
+	VMULPS.BCST    constants<>+448(SB), Z9, Z23
+	VADDPS.BCST    constants<>+480(SB), Z22, Z22
+	VADDPS.BCST    constants<>+480(SB), Z23, Z23
+	VMULPS.BCST    constants<>+512(SB), Z8, Z24
+	VMULPS.BCST    constants<>+512(SB), Z9, Z25
+	VADDPS.BCST    constants<>+544(SB), Z24, Z24
+	VADDPS.BCST    constants<>+544(SB), Z25, Z25
+	VMULPS         Z20, Z24, Z24
+	VMULPS         Z21, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS.BCST    constants<>+576(SB), Z8, Z24
+	VMULPS.BCST    constants<>+576(SB), Z9, Z25
+	VADDPS.BCST    constants<>+608(SB), Z24, Z24
+	VADDPS.BCST    constants<>+608(SB), Z25, Z25
+	VMULPS.BCST    constants<>+640(SB), Z8, Z26
+	VMULPS.BCST    constants<>+640(SB), Z9, Z27
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z20, Z26, Z26
+	VMULPS         Z21, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z20, Z20, Z26
+	VMULPS         Z21, Z21, Z27
+	VMULPS         Z26, Z24, Z24
+	VMULPS         Z27, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z8, Z20, Z24
+	VMULPS         Z9, Z21, Z25
+	VMULPS         Z22, Z24, Z22
+	VMULPS         Z23, Z25, Z23
+	VADDPS         Z16, Z22, Z16
+	VADDPS         Z17, Z23, Z17
+	VMULPS.BCST    constants<>+416(SB), Z20, Z20
+	VMULPS.BCST    constants<>+416(SB), Z21, Z21
+	VSUBPS         Z20, Z16, Z16
+	VSUBPS         Z21, Z17, Z17
+	VADDPS         Z8, Z18, Z20
+	VADDPS         Z9, Z19, Z21
+	VSUBPS         Z18, Z20, Z18
+	VSUBPS         Z19, Z21, Z19
+	VSUBPS         Z18, Z8, Z8
+	VSUBPS         Z19, Z9, Z9
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z8, Z20, Z8
+	VADDPS         Z9, Z21, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VPSUBD.BCST    constants<>+736(SB), Z2, Z4
+	VPSUBD.BCST    constants<>+736(SB), Z3, Z5
+	VPSRAD         $0x17, Z4, Z4
+	VPSRAD         $0x17, Z5, Z5
+	VPSLLD         $0x17, Z4, Z8
+	VPSLLD         $0x17, Z5, Z9
+	VPSUBD         Z8, Z2, Z2
+	VPSUBD         Z9, Z3, Z3
+	VCVTDQ2PS      Z4, Z4
+	VCVTDQ2PS      Z5, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z2
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z3
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VMULPS.BCST    constants<>+192(SB), Z4, Z4
+	VMULPS.BCST    constants<>+192(SB), Z5, Z5
+	VMULPS         Z2, Z2, Z10
+	VMULPS         Z3, Z3, Z11
+	VMULPS.BCST    constants<>+448(SB), Z2, Z16
+	VMULPS.BCST    constants<>+448(SB), Z3, Z17
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VMULPS.BCST    constants<>+512(SB), Z2, Z18
+	VMULPS.BCST    constants<>+512(SB), Z3, Z19
+	VADDPS.BCST    constants<>+544(SB), Z18, Z18
+	VADDPS.BCST    constants<>+544(SB), Z19, Z19
+	VMULPS         Z10, Z18, Z18
+	VMULPS         Z11, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS.BCST    constants<>+576(SB), Z2, Z18
+	VMULPS.BCST    constants<>+576(SB), Z3, Z19
+	VADDPS.BCST    constants<>+608(SB), Z18, Z18
+	VADDPS.BCST    constants<>+608(SB), Z19, Z19
+	VMULPS.BCST    constants<>+640(SB), Z2, Z20
+	VMULPS.BCST    constants<>+640(SB), Z3, Z21
+	VADDPS.BCST    constants<>+672(SB), Z20, Z20
+	VADDPS.BCST    constants<>+672(SB), Z21, Z21
+	VMULPS         Z10, Z20, Z20
+	VMULPS         Z11, Z21, Z21
+	VADDPS         Z20, Z18, Z18
+	VADDPS         Z21, Z19, Z19
+	VMULPS         Z10, Z10, Z20
+	VMULPS         Z11, Z11, Z21
+	VMULPS         Z20, Z18, Z18
+	VMULPS         Z21, Z19, Z19
+	VADDPS         Z18, Z16, Z16
+	VADDPS         Z19, Z17, Z17
+	VMULPS         Z2, Z10, Z18
+	VMULPS         Z3, Z11, Z19
+	VMULPS         Z16, Z18, Z16
+	VMULPS         Z17, Z19, Z17
+	VADDPS         Z4, Z16, Z4
+	VADDPS         Z5, Z17, Z5
+	VMULPS.BCST    constants<>+416(SB), Z10, Z10
+	VMULPS.BCST    constants<>+416(SB), Z11, Z11
+	VSUBPS         Z10, Z4, Z4
+	VSUBPS         Z11, Z5, Z5
+	VADDPS         Z2, Z8, Z10
+	VADDPS         Z3, Z9, Z11
+	VSUBPS         Z8, Z10, Z8
+	VSUBPS         Z9, Z11, Z9
+	VSUBPS         Z8, Z2, Z2
+	VSUBPS         Z9, Z3, Z3
+	VADDPS         Z2, Z4, Z2
+	VADDPS         Z3, Z5, Z3
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VMULPS         Z14, Z2, Z2
+	VMULPS         Z15, Z3, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VMAXPS         Z2, Z4, Z2
+	VMAXPS         Z3, Z4, Z3
+	VMULPS.BCST    constants<>+96(SB), Z2, Z4
+	VMULPS.BCST    constants<>+96(SB), Z3, Z5
+	VSUBPS.BCST    constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST    constants<>+128(SB), Z5, Z5
+	VRNDSCALEPS    $0x00, Z4, Z4
+	VRNDSCALEPS    $0x00, Z5, Z5
+	VMULPS.BCST    constants<>+160(SB), Z4, Z8
+	VMULPS.BCST    constants<>+160(SB), Z5, Z9
+	VSUBPS         Z8, Z2, Z2
+	VSUBPS         Z9, Z3, Z3
+	VMULPS.BCST    constants<>+192(SB), Z4, Z8
+	VMULPS.BCST    constants<>+192(SB), Z5, Z9
+	VSUBPS         Z8, Z2, Z2
+	VSUBPS         Z9, Z3, Z3
+	VMULPS         Z2, Z2, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS.BCST    constants<>+224(SB), Z2, Z10
+	VMULPS.BCST    constants<>+224(SB), Z3, Z11
+	VADDPS.BCST    constants<>+256(SB), Z10, Z10
+	VADDPS.BCST    constants<>+256(SB), Z11, Z11
+	VMULPS.BCST    constants<>+288(SB), Z2, Z14
+	VMULPS.BCST    constants<>+288(SB), Z3, Z15
+	VADDPS.BCST    constants<>+320(SB), Z14, Z14
+	VADDPS.BCST    constants<>+320(SB), Z15, Z15
+	VMULPS.BCST    constants<>+352(SB), Z8, Z16
+	VMULPS.BCST    constants<>+352(SB), Z9, Z17
+	VADDPS         Z16, Z14, Z14
+	VADDPS         Z17, Z15, Z15
+	VMULPS         Z8, Z14, Z14
+	VMULPS         Z9, Z15, Z15
+	VADDPS         Z14, Z10, Z10
+	VADDPS         Z15, Z11, Z11
+	VMULPS         Z8, Z10, Z8
+	VMULPS         Z9, Z11, Z9
+	VADDPS         Z8, Z2, Z2
+	VADDPS         Z9, Z3, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VSCALEFPS      Z4, Z2, Z2
+	VSCALEFPS      Z5, Z3, Z3
+	VMULPS         Z2, Z12, Z2
+	VMULPS         Z3, Z13, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMULPS         Z0, Z2, Z0
+	VMULPS         Z1, Z3, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+write:
+	VMOVUPS        (R11), Z0
+	VMOVUPS        64(R11), Z1
+	VMULPS         Z6, Z0, Z0
+	VMULPS         Z7, Z1, Z1
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPEQD.BCST  (R10), Z2, K1
+	VPCMPEQD.BCST  (R10), Z3, K2
+	VMOVAPS.Z      Z0, K1, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VMOVAPS.Z      Z1, K2, Z2
+	VADDPS         (R14), Z2, Z2
+	VMOVUPS        Z2, (R14)
+	VBROADCASTSS.Z constants<>+384(SB), K1, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VBROADCASTSS.Z constants<>+384(SB), K2, Z2
+	VADDPS         128(R14), Z2, Z2
+	VMOVUPS        Z2, 128(R14)
+	VPMOVZXBD      (CX), Z2
+	VPMOVZXBD      16(CX), Z3
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z2, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z3, K2
+	VMAXPS.BCST    16(R10), Z0, Z2
+	VMAXPS.BCST    16(R10), Z1, Z3
+	VMULPS         Z2, Z0, Z0
+	VMULPS         Z3, Z1, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         64(R14), Z0, Z0
+	VMOVUPS        Z0, 64(R14)
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGamma0GradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z16
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z16
+	VPMOVZXBD      16(CX), Z17
+	VPCMPEQD.BCST  (R11), Z16, K1
+	VPCMPEQD.BCST  (R11), Z17, K2
+	VMOVUPS        (R13), Z16
+	VMOVUPS        64(R13), Z17
+	VBLENDMPS      Z16, Z8, K1, Z8
+	VBLENDMPS      Z17, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z16
+	VMOVUPS        64(R12), Z17
+	VBLENDMPS      Z16, Z10, K1, Z10
+	VBLENDMPS      Z17, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z16
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z17
+	VPSRAD         $0x17, Z16, Z16
+	VPSRAD         $0x17, Z17, Z17
+	VPSLLD         $0x17, Z16, Z18
+	VPSLLD         $0x17, Z17, Z19
+	VPSUBD         Z18, Z8, Z8
+	VPSUBD         Z19, Z9, Z9
+	VCVTDQ2PS      Z16, Z16
+	VCVTDQ2PS      Z17, Z17
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z16, K1, Z16
+	VMOVAPS.Z      Z17, K2, Z17
+	VMULPS.BCST    constants<>+160(SB), Z16, Z18
+	VMULPS.BCST    constants<>+160(SB), Z17, Z19
+	VMULPS.BCST    constants<>+192(SB), Z16, Z16
+	VMULPS.BCST    constants<>+192(SB), Z17, Z17
+	VMULPS         Z8, Z8, Z20
+	VMULPS         Z9, Z9, Z21
+	VMULPS.BCST    constants<>+448(SB), Z8, Z22
+	VMULPS.BCST    constants<>+448(SB), Z9, Z23
+	VADDPS.BCST    constants<>+480(SB), Z22, Z22
+	VADDPS.BCST    constants<>+480(SB), Z23, Z23
+	VMULPS.BCST    constants<>+512(SB), Z8, Z24
+	VMULPS.BCST    constants<>+512(SB), Z9, Z25
+	VADDPS.BCST    constants<>+544(SB), Z24, Z24
+	VADDPS.BCST    constants<>+544(SB), Z25, Z25
+	VMULPS         Z20, Z24, Z24
+	VMULPS         Z21, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS.BCST    constants<>+576(SB), Z8, Z24
+	VMULPS.BCST    constants<>+576(SB), Z9, Z25
+	VADDPS.BCST    constants<>+608(SB), Z24, Z24
+	VADDPS.BCST    constants<>+608(SB), Z25, Z25
+	VMULPS.BCST    constants<>+640(SB), Z8, Z26
+	VMULPS.BCST    constants<>+640(SB), Z9, Z27
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z20, Z26, Z26
+	VMULPS         Z21, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z20, Z20, Z26
+	VMULPS         Z21, Z21, Z27
+	VMULPS         Z26, Z24, Z24
+	VMULPS         Z27, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z8, Z20, Z24
+	VMULPS         Z9, Z21, Z25
+	VMULPS         Z22, Z24, Z22
+	VMULPS         Z23, Z25, Z23
+	VADDPS         Z16, Z22, Z16
+	VADDPS         Z17, Z23, Z17
+	VMULPS.BCST    constants<>+416(SB), Z20, Z20
+	VMULPS.BCST    constants<>+416(SB), Z21, Z21
+	VSUBPS         Z20, Z16, Z16
+	VSUBPS         Z21, Z17, Z17
+	VADDPS         Z8, Z18, Z20
+	VADDPS         Z9, Z19, Z21
+	VSUBPS         Z18, Z20, Z18
+	VSUBPS         Z19, Z21, Z19
+	VSUBPS         Z18, Z8, Z8
+	VSUBPS         Z19, Z9, Z9
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z8, Z20, Z8
+	VADDPS         Z9, Z21, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VPMOVZXBD      (CX), Z4
+	VPMOVZXBD      16(CX), Z5
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z5, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS       (R12), Z0
+	VMOVUPS       64(R12), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z4
+	VPMOVZXBD     16(CX), Z5
+	VPCMPEQD.BCST (R11), Z4, K1
+	VPCMPEQD.BCST (R11), Z5, K2
+	VMULPS        Z2, Z14, Z4
+	VMULPS        Z3, Z15, Z5
+	VXORPS.BCST   constants<>+32(SB), Z4, Z4
+	VXORPS.BCST   constants<>+32(SB), Z5, Z5
+	VMULPS        Z0, Z14, Z0
+	VMULPS        Z1, Z15, Z1
+	VBLENDMPS     Z4, Z0, K1, Z0
+	VBLENDMPS     Z5, Z1, K2, Z1
+	VPMOVZXBD     (CX), Z4
+	VPMOVZXBD     16(CX), Z5
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z4, K1
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z5, K2
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVAPS.Z     Z1, K2, Z1
+	VMOVUPS       Z0, (R14)
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R13
+	ADDQ          DX, R14
+	ADDQ          $0x20, R11
+	ADDQ          $0x80, R12
+	ADDQ          $0xc0, R15
+	DECQ          R10
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x80, R9
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGamma2GradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z17
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z18
+	VPMOVZXBD      16(CX), Z19
+	VPCMPEQD.BCST  (R11), Z18, K1
+	VPCMPEQD.BCST  (R11), Z19, K2
+	VMOVUPS        (R13), Z18
+	VMOVUPS        64(R13), Z19
+	VBLENDMPS      Z18, Z8, K1, Z8
+	VBLENDMPS      Z19, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z18
+	VMOVUPS        64(R12), Z19
+	VBLENDMPS      Z18, Z10, K1, Z10
+	VBLENDMPS      Z19, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	VBLENDMPS.BCST 12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST 12(R11), Z17, K2, Z17
+	VMOVAPS        Z16, Z16
+	VMOVAPS        Z17, Z17
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z18
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z19
+	VPSRAD         $0x17, Z18, Z18
+	VPSRAD         $0x17, Z19, Z19
+	VPSLLD         $0x17, Z18, Z20
+	VPSLLD         $0x17, Z19, Z21
+	VPSUBD         Z20, Z8, Z8
+	VPSUBD         Z21, Z9, Z9
+	VCVTDQ2PS      Z18, Z18
+	VCVTDQ2PS      Z19, Z19
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z18, K1, Z18
+	VMOVAPS.Z      Z19, K2, Z19
+	VMULPS.BCST    constants<>+160(SB), Z18, Z20
+	VMULPS.BCST    constants<>+160(SB), Z19, Z21
+	VMULPS.BCST    constants<>+192(SB), Z18, Z18
+	VMULPS.BCST    constants<>+192(SB), Z19, Z19
+	VMULPS         Z8, Z8, Z22
+	VMULPS         Z9, Z9, Z23
+	VMULPS.BCST    constants<>+448(SB), Z8, Z24
+	VMULPS.BCST    constants<>+448(SB), Z9, Z25
+	VADDPS.BCST    constants<>+480(SB), Z24, Z24
+	VADDPS.BCST    constants<>+480(SB), Z25, Z25
+	VMULPS.BCST    constants<>+512(SB), Z8, Z26
+	VMULPS.BCST    constants<>+512(SB), Z9, Z27
+	VADDPS.BCST    constants<>+544(SB), Z26, Z26
+	VADDPS.BCST    constants<>+544(SB), Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS.BCST    constants<>+576(SB), Z8, Z26
+	VMULPS.BCST    constants<>+576(SB), Z9, Z27
+	VADDPS.BCST    constants<>+608(SB), Z26, Z26
+	VADDPS.BCST    constants<>+608(SB), Z27, Z27
+	VMULPS.BCST    constants<>+640(SB), Z8, Z28
+	VMULPS.BCST    constants<>+640(SB), Z9, Z29
+	VADDPS.BCST    constants<>+672(SB), Z28, Z28
+	VADDPS.BCST    constants<>+672(SB), Z29, Z29
+	VMULPS         Z22, Z28, Z28
+	VMULPS         Z23, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z22, Z28
+	VMULPS         Z23, Z23, Z29
+	VMULPS         Z28, Z26, Z26
+	VMULPS         Z29, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z8, Z22, Z26
+	VMULPS         Z9, Z23, Z27
+	VMULPS         Z24, Z26, Z24
+	VMULPS         Z25, Z27, Z25
+	VADDPS         Z18, Z24, Z18
+	VADDPS         Z19, Z25, Z19
+	VMULPS.BCST    constants<>+416(SB), Z22, Z22
+	VMULPS.BCST    constants<>+416(SB), Z23, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VADDPS         Z8, Z20, Z22
+	VADDPS         Z9, Z21, Z23
+	VSUBPS         Z20, Z22, Z20
+	VSUBPS         Z21, Z23, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z22, Z8
+	VADDPS         Z9, Z23, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z5
+	VMAXPS         Z3, Z4, Z4
+	VMULPS         Z2, Z2, Z8
+	VMULPS         Z3, Z3, Z9
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VDIVPS         Z5, Z0, Z5
+	VDIVPS         Z4, Z1, Z4
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z11, Z17, Z11
+	VMULPS         Z5, Z10, Z5
+	VMULPS         Z4, Z11, Z4
+	VMULPS         Z8, Z14, Z8
+	VMULPS         Z9, Z15, Z9
+	VADDPS.BCST    constants<>+384(SB), Z5, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VMULPS         Z5, Z8, Z5
+	VMULPS         Z4, Z9, Z4
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z9, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS       (R12), Z0
+	VMOVUPS       64(R12), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z8
+	VPMOVZXBD     16(CX), Z9
+	VPCMPEQD.BCST (R11), Z8, K1
+	VPCMPEQD.BCST (R11), Z9, K2
+	VMULPS        Z2, Z5, Z8
+	VMULPS        Z3, Z4, Z9
+	VXORPS.BCST   constants<>+32(SB), Z8, Z8
+	VXORPS.BCST   constants<>+32(SB), Z9, Z9
+	VMULPS        Z0, Z5, Z0
+	VMULPS        Z1, Z4, Z1
+	VBLENDMPS     Z8, Z0, K1, Z0
+	VBLENDMPS     Z9, Z1, K2, Z1
+	VPMOVZXBD     (CX), Z8
+	VPMOVZXBD     16(CX), Z9
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z9, K2
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVAPS.Z     Z1, K2, Z1
+	VMOVUPS       Z0, (R14)
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R13
+	ADDQ          DX, R14
+	ADDQ          $0x20, R11
+	ADDQ          $0x80, R12
+	ADDQ          $0xc0, R15
+	DECQ          R10
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x80, R9
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGammaGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z17
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z18
+	VPMOVZXBD      16(CX), Z19
+	VPCMPEQD.BCST  (R11), Z18, K1
+	VPCMPEQD.BCST  (R11), Z19, K2
+	VMOVUPS        (R13), Z18
+	VMOVUPS        64(R13), Z19
+	VBLENDMPS      Z18, Z8, K1, Z8
+	VBLENDMPS      Z19, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z18
+	VMOVUPS        64(R12), Z19
+	VBLENDMPS      Z18, Z10, K1, Z10
+	VBLENDMPS      Z19, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	VBLENDMPS.BCST 12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST 12(R11), Z17, K2, Z17
+	VMOVAPS        Z16, Z16
+	VMOVAPS        Z17, Z17
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z18
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z19
+	VPSRAD         $0x17, Z18, Z18
+	VPSRAD         $0x17, Z19, Z19
+	VPSLLD         $0x17, Z18, Z20
+	VPSLLD         $0x17, Z19, Z21
+	VPSUBD         Z20, Z8, Z8
+	VPSUBD         Z21, Z9, Z9
+	VCVTDQ2PS      Z18, Z18
+	VCVTDQ2PS      Z19, Z19
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z18, K1, Z18
+	VMOVAPS.Z      Z19, K2, Z19
+	VMULPS.BCST    constants<>+160(SB), Z18, Z20
+	VMULPS.BCST    constants<>+160(SB), Z19, Z21
+	VMULPS.BCST    constants<>+192(SB), Z18, Z18
+	VMULPS.BCST    constants<>+192(SB), Z19, Z19
+	VMULPS         Z8, Z8, Z22
+	VMULPS         Z9, Z9, Z23
+	VMULPS.BCST    constants<>+448(SB), Z8, Z24
+	VMULPS.BCST    constants<>+448(SB), Z9, Z25
+	VADDPS.BCST    constants<>+480(SB), Z24, Z24
+	VADDPS.BCST    constants<>+480(SB), Z25, Z25
+	VMULPS.BCST    constants<>+512(SB), Z8, Z26
+	VMULPS.BCST    constants<>+512(SB), Z9, Z27
+	VADDPS.BCST    constants<>+544(SB), Z26, Z26
+	VADDPS.BCST    constants<>+544(SB), Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS.BCST    constants<>+576(SB), Z8, Z26
+	VMULPS.BCST    constants<>+576(SB), Z9, Z27
+	VADDPS.BCST    constants<>+608(SB), Z26, Z26
+	VADDPS.BCST    constants<>+608(SB), Z27, Z27
+	VMULPS.BCST    constants<>+640(SB), Z8, Z28
+	VMULPS.BCST    constants<>+640(SB), Z9, Z29
+	VADDPS.BCST    constants<>+672(SB), Z28, Z28
+	VADDPS.BCST    constants<>+672(SB), Z29, Z29
+	VMULPS         Z22, Z28, Z28
+	VMULPS         Z23, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z22, Z28
+	VMULPS         Z23, Z23, Z29
+	VMULPS         Z28, Z26, Z26
+	VMULPS         Z29, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z8, Z22, Z26
+	VMULPS         Z9, Z23, Z27
+	VMULPS         Z24, Z26, Z24
+	VMULPS         Z25, Z27, Z25
+	VADDPS         Z18, Z24, Z18
+	VADDPS         Z19, Z25, Z19
+	VMULPS.BCST    constants<>+416(SB), Z22, Z22
+	VMULPS.BCST    constants<>+416(SB), Z23, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VADDPS         Z8, Z20, Z22
+	VADDPS         Z9, Z21, Z23
+	VSUBPS         Z20, Z22, Z20
+	VSUBPS         Z21, Z23, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z22, Z8
+	VADDPS         Z9, Z23, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z2
+	VSUBPS         Z11, Z5, Z3
+	VADDPS.BCST    constants<>+384(SB), Z2, Z2
+	VADDPS.BCST    constants<>+384(SB), Z3, Z3
+	VBLENDMPS      Z4, Z2, K1, Z2
+	VBLENDMPS      Z5, Z3, K2, Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VBROADCASTSS   constants<>+768(SB), Z4
+	VMAXPS         Z2, Z4, Z5
+	VMAXPS         Z3, Z4, Z4
+	VPSUBD.BCST    constants<>+736(SB), Z5, Z8
+	VPSUBD.BCST    constants<>+736(SB), Z4, Z9
+	VPSRAD         $0x17, Z8, Z8
+	VPSRAD         $0x17, Z9, Z9
+	VPSLLD         $0x17, Z8, Z18
+	VPSLLD         $0x17, Z9, Z19
+	VPSUBD         Z18, Z5, Z18
+	VPSUBD         Z19, Z4, Z19
+	VCVTDQ2PS      Z8, Z8
+	VCVTDQ2PS      Z9, Z9
+	VSUBPS.BCST    constants<>+384(SB), Z18, Z18
+	VSUBPS.BCST    constants<>+384(SB), Z19, Z19
+	VMULPS.BCST    constants<>+160(SB), Z8, Z20
+	VMULPS.BCST    constants<>+160(SB), Z9, Z21
+	VMULPS.BCST    constants<>+192(SB), Z8, Z8
+	VMULPS.BCST    constants<>+192(SB), Z9, Z9
+	VMULPS         Z18, Z18, Z22
+	VMULPS         Z19, Z19, Z23
+	VMULPS.BCST    constants<>+448(SB), Z18, Z24
+	VMULPS.BCST    constants<>+448(SB), Z19, Z25
+	VADDPS.BCST    constants<>+480(SB), Z24, Z24
+	VADDPS.BCST    constants<>+480(SB), Z25, Z25
+	VMULPS.BCST    constants<>+512(SB), Z18, Z26
+	VMULPS.BCST    constants<>+512(SB), Z19, Z27
+	VADDPS.BCST    constants<>+544(SB), Z26, Z26
+	VADDPS.BCST    constants<>+544(SB), Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS.BCST    constants<>+576(SB), Z18, Z26
+	VMULPS.BCST    constants<>+576(SB), Z19, Z27
+	VADDPS.BCST    constants<>+608(SB), Z26, Z26
+	VADDPS.BCST    constants<>+608(SB), Z27, Z27
+	VMULPS.BCST    constants<>+640(SB), Z18, Z28
+	VMULPS.BCST    constants<>+640(SB), Z19, Z29
+	VADDPS.BCST    constants<>+672(SB), Z28, Z28
+	VADDPS.BCST    constants<>+672(SB), Z29, Z29
+	VMULPS         Z22, Z28, Z28
+	VMULPS         Z23, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z22, Z28
+	VMULPS         Z23, Z23, Z29
+	VMULPS         Z28, Z26, Z26
+	VMULPS         Z29, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z18, Z22, Z26
+	VMULPS         Z19, Z23, Z27
+	VMULPS         Z24, Z26, Z24
+	VMULPS         Z25, Z27, Z25
+	VADDPS         Z8, Z24, Z8
+	VADDPS         Z9, Z25, Z9
+	VMULPS.BCST    constants<>+416(SB), Z22, Z22
+	VMULPS.BCST    constants<>+416(SB), Z23, Z23
+	VSUBPS         Z22, Z8, Z8
+	VSUBPS         Z23, Z9, Z9
+	VADDPS         Z18, Z20, Z22
+	VADDPS         Z19, Z21, Z23
+	VSUBPS         Z20, Z22, Z20
+	VSUBPS         Z21, Z23, Z21
+	VSUBPS         Z20, Z18, Z18
+	VSUBPS         Z21, Z19, Z19
+	VADDPS         Z18, Z8, Z8
+	VADDPS         Z19, Z9, Z9
+	VADDPS         Z8, Z22, Z8
+	VADDPS         Z9, Z23, Z9
+	VMULPS         Z16, Z8, Z8
+	VMULPS         Z17, Z9, Z9
+	VBROADCASTSS   constants<>+64(SB), Z18
+	VMAXPS         Z8, Z18, Z8
+	VMAXPS         Z9, Z18, Z9
+	VMULPS.BCST    constants<>+96(SB), Z8, Z18
+	VMULPS.BCST    constants<>+96(SB), Z9, Z19
+	VSUBPS.BCST    constants<>+128(SB), Z18, Z18
+	VSUBPS.BCST    constants<>+128(SB), Z19, Z19
+	VRNDSCALEPS    $0x00, Z18, Z18
+	VRNDSCALEPS    $0x00, Z19, Z19
+	VMULPS.BCST    constants<>+160(SB), Z18, Z20
+	VMULPS.BCST    constants<>+160(SB), Z19, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VMULPS.BCST    constants<>+192(SB), Z18, Z20
+	VMULPS.BCST    constants<>+192(SB), Z19, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VMULPS         Z8, Z8, Z20
+	VMULPS         Z9, Z9, Z21
+	VMULPS.BCST    constants<>+224(SB), Z8, Z22
+	VMULPS.BCST    constants<>+224(SB), Z9, Z23
+	VADDPS.BCST    constants<>+256(SB), Z22, Z22
+	VADDPS.BCST    constants<>+256(SB), Z23, Z23
+	VMULPS.BCST    constants<>+288(SB), Z8, Z24
+	VMULPS.BCST    constants<>+288(SB), Z9, Z25
+	VADDPS.BCST    constants<>+320(SB), Z24, Z24
+	VADDPS.BCST    constants<>+320(SB), Z25, Z25
+	VMULPS.BCST    constants<>+352(SB), Z20, Z26
+	VMULPS.BCST    constants<>+352(SB), Z21, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z20, Z24, Z24
+	VMULPS         Z21, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z20, Z22, Z20
+	VMULPS         Z21, Z23, Z21
+	VADDPS         Z20, Z8, Z8
+	VADDPS         Z21, Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VSCALEFPS      Z18, Z8, Z8
+	VSCALEFPS      Z19, Z9, Z9
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VDIVPS         Z5, Z0, Z5
+	VDIVPS         Z4, Z1, Z4
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z11, Z17, Z11
+	VMULPS         Z5, Z10, Z5
+	VMULPS         Z4, Z11, Z4
+	VMULPS         Z8, Z14, Z8
+	VMULPS         Z9, Z15, Z9
+	VADDPS.BCST    constants<>+384(SB), Z5, Z5
+	VADDPS.BCST    constants<>+384(SB), Z4, Z4
+	VMULPS         Z5, Z8, Z5
+	VMULPS         Z4, Z9, Z4
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z9, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS       (R12), Z0
+	VMOVUPS       64(R12), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z8
+	VPMOVZXBD     16(CX), Z9
+	VPCMPEQD.BCST (R11), Z8, K1
+	VPCMPEQD.BCST (R11), Z9, K2
+	VMULPS        Z2, Z5, Z8
+	VMULPS        Z3, Z4, Z9
+	VXORPS.BCST   constants<>+32(SB), Z8, Z8
+	VXORPS.BCST   constants<>+32(SB), Z9, Z9
+	VMULPS        Z0, Z5, Z0
+	VMULPS        Z1, Z4, Z1
+	VBLENDMPS     Z8, Z0, K1, Z0
+	VBLENDMPS     Z9, Z1, K2, Z1
+	VPMOVZXBD     (CX), Z8
+	VPMOVZXBD     16(CX), Z9
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST   $0x01, constants<>+0(SB), Z9, K2
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVAPS.Z     Z1, K2, Z1
+	VMOVUPS       Z0, (R14)
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R13
+	ADDQ          DX, R14
+	ADDQ          $0x20, R11
+	ADDQ          $0x80, R12
+	ADDQ          $0xc0, R15
+	DECQ          R10
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x80, R9
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F
+TEXT ·softmaxOverlapGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z0
+	VADDPS.BCST  constants<>+384(SB), Z5, Z1
+	VBROADCASTSS constants<>+384(SB), Z4
+	VDIVPS       Z0, Z4, Z0
+	VDIVPS       Z1, Z4, Z1
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VBROADCASTSS constants<>+704(SB), Z6
+	VBROADCASTSS constants<>+704(SB), Z7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+top:
+	VMOVUPS        (R12), Z8
+	VMOVUPS        64(R12), Z9
+	VMULPS         Z0, Z8, Z8
+	VMULPS         Z1, Z9, Z9
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPEQD.BCST  (R11), Z10, K1
+	VPCMPEQD.BCST  (R11), Z11, K2
+	VBROADCASTSS   24(R11), Z10
+	VBLENDMPS.BCST 20(R11), Z10, K1, Z11
+	VBLENDMPS.BCST 20(R11), Z10, K2, Z10
+	VMULPS.BCST    28(R11), Z8, Z8
+	VMULPS.BCST    28(R11), Z9, Z9
+	VADDPS         Z8, Z11, Z8
+	VADDPS         Z9, Z10, Z9
+	VPCMPEQD.BCST  (R11), Z2, K1
+	VPCMPEQD.BCST  (R11), Z3, K2
+	VBLENDMPS      Z8, Z4, K1, Z4
+	VBLENDMPS      Z9, Z5, K2, Z5
+	VMOVAPS        Z4, Z4
+	VMOVAPS        Z5, Z5
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            top
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+mean:
+	VMOVUPS        (R12), Z8
+	VMOVUPS        64(R12), Z9
+	VMULPS         Z0, Z8, Z8
+	VMULPS         Z1, Z9, Z9
+	VPCMPD.BCST    $0x04, (R11), Z2, K1
+	VPCMPD.BCST    $0x04, (R11), Z3, K2
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPEQD.BCST  (R11), Z10, K3
+	VPCMPEQD.BCST  (R11), Z11, K4
+	VBROADCASTSS   24(R11), Z10
+	VBLENDMPS.BCST 20(R11), Z10, K3, Z11
+	VBLENDMPS.BCST 20(R11), Z10, K4, Z10
+	VMULPS.BCST    28(R11), Z8, Z12
+	VMULPS.BCST    28(R11), Z9, Z13
+	VADDPS         Z12, Z11, Z11
+	VADDPS         Z13, Z10, Z10
+	VSUBPS         Z4, Z11, Z11
+	VSUBPS         Z5, Z10, Z10
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z10, Z9, Z9
+	VMOVAPS.Z      Z8, K1, Z8
+	VMOVAPS.Z      Z9, K2, Z9
+	VADDPS         Z8, Z6, Z6
+	VADDPS         Z9, Z7, Z7
+	VMOVAPS        Z6, Z6
+	VMOVAPS        Z7, Z7
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            mean
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS        (R12), Z2
+	VMOVUPS        64(R12), Z3
+	VMULPS         Z0, Z2, Z2
+	VMULPS         Z1, Z3, Z3
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD.BCST  (R11), Z8, K1
+	VPCMPEQD.BCST  (R11), Z9, K2
+	VBROADCASTSS   24(R11), Z8
+	VBLENDMPS.BCST 20(R11), Z8, K1, Z9
+	VBLENDMPS.BCST 20(R11), Z8, K2, Z8
+	VMULPS.BCST    28(R11), Z2, Z10
+	VMULPS.BCST    28(R11), Z3, Z11
+	VADDPS         Z10, Z9, Z9
+	VADDPS         Z11, Z8, Z8
+	VSUBPS         Z4, Z9, Z9
+	VSUBPS         Z5, Z8, Z8
+	VSUBPS         Z6, Z9, Z9
+	VSUBPS         Z7, Z8, Z8
+	VMULPS         Z9, Z2, Z2
+	VMULPS         Z8, Z3, Z3
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z9, K2
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z3, K2, Z3
+	VMOVUPS        Z2, (R14)
+	VMOVUPS        Z3, 64(R14)
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, R9
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGamma0OverlapGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z16
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z16
+	VPMOVZXBD      16(CX), Z17
+	VPCMPEQD.BCST  (R11), Z16, K1
+	VPCMPEQD.BCST  (R11), Z17, K2
+	VMOVUPS        (R13), Z16
+	VMOVUPS        64(R13), Z17
+	VBLENDMPS      Z16, Z8, K1, Z8
+	VBLENDMPS      Z17, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z16
+	VMOVUPS        64(R12), Z17
+	VBLENDMPS      Z16, Z10, K1, Z10
+	VBLENDMPS      Z17, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z16
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z17
+	VPSRAD         $0x17, Z16, Z16
+	VPSRAD         $0x17, Z17, Z17
+	VPSLLD         $0x17, Z16, Z18
+	VPSLLD         $0x17, Z17, Z19
+	VPSUBD         Z18, Z8, Z8
+	VPSUBD         Z19, Z9, Z9
+	VCVTDQ2PS      Z16, Z16
+	VCVTDQ2PS      Z17, Z17
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z16, K1, Z16
+	VMOVAPS.Z      Z17, K2, Z17
+	VMULPS.BCST    constants<>+160(SB), Z16, Z18
+	VMULPS.BCST    constants<>+160(SB), Z17, Z19
+	VMULPS.BCST    constants<>+192(SB), Z16, Z16
+	VMULPS.BCST    constants<>+192(SB), Z17, Z17
+	VMULPS         Z8, Z8, Z20
+	VMULPS         Z9, Z9, Z21
+	VMULPS.BCST    constants<>+448(SB), Z8, Z22
+	VMULPS.BCST    constants<>+448(SB), Z9, Z23
+	VADDPS.BCST    constants<>+480(SB), Z22, Z22
+	VADDPS.BCST    constants<>+480(SB), Z23, Z23
+	VMULPS.BCST    constants<>+512(SB), Z8, Z24
+	VMULPS.BCST    constants<>+512(SB), Z9, Z25
+	VADDPS.BCST    constants<>+544(SB), Z24, Z24
+	VADDPS.BCST    constants<>+544(SB), Z25, Z25
+	VMULPS         Z20, Z24, Z24
+	VMULPS         Z21, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS.BCST    constants<>+576(SB), Z8, Z24
+	VMULPS.BCST    constants<>+576(SB), Z9, Z25
+	VADDPS.BCST    constants<>+608(SB), Z24, Z24
+	VADDPS.BCST    constants<>+608(SB), Z25, Z25
+	VMULPS.BCST    constants<>+640(SB), Z8, Z26
+	VMULPS.BCST    constants<>+640(SB), Z9, Z27
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z20, Z26, Z26
+	VMULPS         Z21, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z20, Z20, Z26
+	VMULPS         Z21, Z21, Z27
+	VMULPS         Z26, Z24, Z24
+	VMULPS         Z27, Z25, Z25
+	VADDPS         Z24, Z22, Z22
+	VADDPS         Z25, Z23, Z23
+	VMULPS         Z8, Z20, Z24
+	VMULPS         Z9, Z21, Z25
+	VMULPS         Z22, Z24, Z22
+	VMULPS         Z23, Z25, Z23
+	VADDPS         Z16, Z22, Z16
+	VADDPS         Z17, Z23, Z17
+	VMULPS.BCST    constants<>+416(SB), Z20, Z20
+	VMULPS.BCST    constants<>+416(SB), Z21, Z21
+	VSUBPS         Z20, Z16, Z16
+	VSUBPS         Z21, Z17, Z17
+	VADDPS         Z8, Z18, Z20
+	VADDPS         Z9, Z19, Z21
+	VSUBPS         Z18, Z20, Z18
+	VSUBPS         Z19, Z21, Z19
+	VSUBPS         Z18, Z8, Z8
+	VSUBPS         Z19, Z9, Z9
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z8, Z20, Z8
+	VADDPS         Z9, Z21, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z8
+	VSUBPS         Z11, Z5, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z4, Z8, K1, Z4
+	VBLENDMPS      Z5, Z9, K2, Z5
+	VMULPS         Z6, Z4, Z4
+	VMULPS         Z7, Z5, Z5
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z8, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z9, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z8
+	VBROADCASTSS   constants<>+704(SB), Z9
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+top:
+	VMOVUPS        (R12), Z10
+	VMOVUPS        64(R12), Z11
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPEQD.BCST  (R11), Z12, K1
+	VPCMPEQD.BCST  (R11), Z13, K2
+	VBROADCASTSS   24(R11), Z12
+	VBLENDMPS.BCST 20(R11), Z12, K1, Z13
+	VBLENDMPS.BCST 20(R11), Z12, K2, Z12
+	VMULPS.BCST    28(R11), Z10, Z10
+	VMULPS.BCST    28(R11), Z11, Z11
+	VADDPS         Z10, Z13, Z10
+	VADDPS         Z11, Z12, Z11
+	VPCMPEQD.BCST  (R11), Z2, K1
+	VPCMPEQD.BCST  (R11), Z3, K2
+	VBLENDMPS      Z10, Z0, K1, Z0
+	VBLENDMPS      Z11, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            top
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+mean:
+	VMOVUPS        (R12), Z10
+	VMOVUPS        64(R12), Z11
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VPCMPD.BCST    $0x04, (R11), Z2, K1
+	VPCMPD.BCST    $0x04, (R11), Z3, K2
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPEQD.BCST  (R11), Z12, K3
+	VPCMPEQD.BCST  (R11), Z13, K4
+	VBROADCASTSS   24(R11), Z12
+	VBLENDMPS.BCST 20(R11), Z12, K3, Z13
+	VBLENDMPS.BCST 20(R11), Z12, K4, Z12
+	VMULPS.BCST    28(R11), Z10, Z16
+	VMULPS.BCST    28(R11), Z11, Z17
+	VADDPS         Z16, Z13, Z13
+	VADDPS         Z17, Z12, Z12
+	VSUBPS         Z0, Z13, Z13
+	VSUBPS         Z1, Z12, Z12
+	VMULPS         Z13, Z10, Z10
+	VMULPS         Z12, Z11, Z11
+	VMOVAPS.Z      Z10, K1, Z10
+	VMOVAPS.Z      Z11, K2, Z11
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            mean
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS        (R12), Z2
+	VMOVUPS        64(R12), Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPEQD.BCST  (R11), Z10, K1
+	VPCMPEQD.BCST  (R11), Z11, K2
+	VMULPS         Z4, Z14, Z10
+	VMULPS         Z5, Z15, Z11
+	VXORPS.BCST    constants<>+32(SB), Z10, Z10
+	VXORPS.BCST    constants<>+32(SB), Z11, Z11
+	VMULPS         Z2, Z14, Z12
+	VMULPS         Z3, Z15, Z13
+	VBLENDMPS      Z10, Z12, K1, Z10
+	VBLENDMPS      Z11, Z13, K2, Z11
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPEQD.BCST  (R11), Z12, K1
+	VPCMPEQD.BCST  (R11), Z13, K2
+	VBROADCASTSS   24(R11), Z12
+	VBLENDMPS.BCST 20(R11), Z12, K1, Z13
+	VBLENDMPS.BCST 20(R11), Z12, K2, Z12
+	VMULPS.BCST    28(R11), Z2, Z16
+	VMULPS.BCST    28(R11), Z3, Z17
+	VADDPS         Z16, Z13, Z13
+	VADDPS         Z17, Z12, Z12
+	VSUBPS         Z0, Z13, Z13
+	VSUBPS         Z1, Z12, Z12
+	VSUBPS         Z8, Z13, Z13
+	VSUBPS         Z9, Z12, Z12
+	VMULPS         Z13, Z2, Z2
+	VMULPS         Z12, Z3, Z3
+	VADDPS         Z10, Z2, Z2
+	VADDPS         Z11, Z3, Z3
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z10, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z11, K2
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z3, K2, Z3
+	VMOVUPS        Z2, (R14)
+	VMOVUPS        Z3, 64(R14)
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, R9
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGamma2OverlapGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z17
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z18
+	VPMOVZXBD      16(CX), Z19
+	VPCMPEQD.BCST  (R11), Z18, K1
+	VPCMPEQD.BCST  (R11), Z19, K2
+	VMOVUPS        (R13), Z18
+	VMOVUPS        64(R13), Z19
+	VBLENDMPS      Z18, Z8, K1, Z8
+	VBLENDMPS      Z19, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z18
+	VMOVUPS        64(R12), Z19
+	VBLENDMPS      Z18, Z10, K1, Z10
+	VBLENDMPS      Z19, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	VBLENDMPS.BCST 12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST 12(R11), Z17, K2, Z17
+	VMOVAPS        Z16, Z16
+	VMOVAPS        Z17, Z17
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z18
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z19
+	VPSRAD         $0x17, Z18, Z18
+	VPSRAD         $0x17, Z19, Z19
+	VPSLLD         $0x17, Z18, Z20
+	VPSLLD         $0x17, Z19, Z21
+	VPSUBD         Z20, Z8, Z8
+	VPSUBD         Z21, Z9, Z9
+	VCVTDQ2PS      Z18, Z18
+	VCVTDQ2PS      Z19, Z19
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z18, K1, Z18
+	VMOVAPS.Z      Z19, K2, Z19
+	VMULPS.BCST    constants<>+160(SB), Z18, Z20
+	VMULPS.BCST    constants<>+160(SB), Z19, Z21
+	VMULPS.BCST    constants<>+192(SB), Z18, Z18
+	VMULPS.BCST    constants<>+192(SB), Z19, Z19
+	VMULPS         Z8, Z8, Z22
+	VMULPS         Z9, Z9, Z23
+	VMULPS.BCST    constants<>+448(SB), Z8, Z24
+	VMULPS.BCST    constants<>+448(SB), Z9, Z25
+	VADDPS.BCST    constants<>+480(SB), Z24, Z24
+	VADDPS.BCST    constants<>+480(SB), Z25, Z25
+	VMULPS.BCST    constants<>+512(SB), Z8, Z26
+	VMULPS.BCST    constants<>+512(SB), Z9, Z27
+	VADDPS.BCST    constants<>+544(SB), Z26, Z26
+	VADDPS.BCST    constants<>+544(SB), Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS.BCST    constants<>+576(SB), Z8, Z26
+	VMULPS.BCST    constants<>+576(SB), Z9, Z27
+	VADDPS.BCST    constants<>+608(SB), Z26, Z26
+	VADDPS.BCST    constants<>+608(SB), Z27, Z27
+	VMULPS.BCST    constants<>+640(SB), Z8, Z28
+	VMULPS.BCST    constants<>+640(SB), Z9, Z29
+	VADDPS.BCST    constants<>+672(SB), Z28, Z28
+	VADDPS.BCST    constants<>+672(SB), Z29, Z29
+	VMULPS         Z22, Z28, Z28
+	VMULPS         Z23, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z22, Z28
+	VMULPS         Z23, Z23, Z29
+	VMULPS         Z28, Z26, Z26
+	VMULPS         Z29, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z8, Z22, Z26
+	VMULPS         Z9, Z23, Z27
+	VMULPS         Z24, Z26, Z24
+	VMULPS         Z25, Z27, Z25
+	VADDPS         Z18, Z24, Z18
+	VADDPS         Z19, Z25, Z19
+	VMULPS.BCST    constants<>+416(SB), Z22, Z22
+	VMULPS.BCST    constants<>+416(SB), Z23, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VADDPS         Z8, Z20, Z22
+	VADDPS         Z9, Z21, Z23
+	VSUBPS         Z20, Z22, Z20
+	VSUBPS         Z21, Z23, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z22, Z8
+	VADDPS         Z9, Z23, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z8
+	VSUBPS         Z11, Z5, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z4, Z8, K1, Z4
+	VBLENDMPS      Z5, Z9, K2, Z5
+	VMULPS         Z6, Z4, Z4
+	VMULPS         Z7, Z5, Z5
+	VBROADCASTSS   constants<>+768(SB), Z8
+	VMAXPS         Z4, Z8, Z9
+	VMAXPS         Z5, Z8, Z8
+	VMULPS         Z4, Z4, Z18
+	VMULPS         Z5, Z5, Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VDIVPS         Z9, Z0, Z9
+	VDIVPS         Z8, Z1, Z8
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z11, Z17, Z11
+	VMULPS         Z9, Z10, Z9
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z18, Z14, Z10
+	VMULPS         Z19, Z15, Z11
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VMULPS         Z9, Z10, Z9
+	VMULPS         Z8, Z11, Z8
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z10, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z11, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+top:
+	VMOVUPS        (R12), Z12
+	VMOVUPS        64(R12), Z13
+	VMULPS         Z6, Z12, Z12
+	VMULPS         Z7, Z13, Z13
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K1
+	VPCMPEQD.BCST  (R11), Z15, K2
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K2, Z14
+	VMULPS.BCST    28(R11), Z12, Z12
+	VMULPS.BCST    28(R11), Z13, Z13
+	VADDPS         Z12, Z15, Z12
+	VADDPS         Z13, Z14, Z13
+	VPCMPEQD.BCST  (R11), Z2, K1
+	VPCMPEQD.BCST  (R11), Z3, K2
+	VBLENDMPS      Z12, Z0, K1, Z0
+	VBLENDMPS      Z13, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            top
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+mean:
+	VMOVUPS        (R12), Z12
+	VMOVUPS        64(R12), Z13
+	VMULPS         Z6, Z12, Z12
+	VMULPS         Z7, Z13, Z13
+	VPCMPD.BCST    $0x04, (R11), Z2, K1
+	VPCMPD.BCST    $0x04, (R11), Z3, K2
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K3
+	VPCMPEQD.BCST  (R11), Z15, K4
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K3, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K4, Z14
+	VMULPS.BCST    28(R11), Z12, Z16
+	VMULPS.BCST    28(R11), Z13, Z17
+	VADDPS         Z16, Z15, Z15
+	VADDPS         Z17, Z14, Z14
+	VSUBPS         Z0, Z15, Z15
+	VSUBPS         Z1, Z14, Z14
+	VMULPS         Z15, Z12, Z12
+	VMULPS         Z14, Z13, Z13
+	VMOVAPS.Z      Z12, K1, Z12
+	VMOVAPS.Z      Z13, K2, Z13
+	VADDPS         Z12, Z10, Z10
+	VADDPS         Z13, Z11, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            mean
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS        (R12), Z2
+	VMOVUPS        64(R12), Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPEQD.BCST  (R11), Z12, K1
+	VPCMPEQD.BCST  (R11), Z13, K2
+	VMULPS         Z4, Z9, Z12
+	VMULPS         Z5, Z8, Z13
+	VXORPS.BCST    constants<>+32(SB), Z12, Z12
+	VXORPS.BCST    constants<>+32(SB), Z13, Z13
+	VMULPS         Z2, Z9, Z14
+	VMULPS         Z3, Z8, Z15
+	VBLENDMPS      Z12, Z14, K1, Z12
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K1
+	VPCMPEQD.BCST  (R11), Z15, K2
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K2, Z14
+	VMULPS.BCST    28(R11), Z2, Z16
+	VMULPS.BCST    28(R11), Z3, Z17
+	VADDPS         Z16, Z15, Z15
+	VADDPS         Z17, Z14, Z14
+	VSUBPS         Z0, Z15, Z15
+	VSUBPS         Z1, Z14, Z14
+	VSUBPS         Z10, Z15, Z15
+	VSUBPS         Z11, Z14, Z14
+	VMULPS         Z15, Z2, Z2
+	VMULPS         Z14, Z3, Z3
+	VADDPS         Z12, Z2, Z2
+	VADDPS         Z13, Z3, Z3
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z12, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z13, K2
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z3, K2, Z3
+	VMOVUPS        Z2, (R14)
+	VMOVUPS        Z3, 64(R14)
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, R9
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·softmaxGammaOverlapGradAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Z0
+	VBROADCASTSS constants<>+704(SB), Z1
+	VBROADCASTSS constants<>+704(SB), Z2
+	VBROADCASTSS constants<>+704(SB), Z3
+	VBROADCASTSS constants<>+704(SB), Z4
+	VBROADCASTSS constants<>+704(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Z6
+	VPMOVZXBD    16(CX), Z7
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z6, K1
+	VPCMPD.BCST  $0x01, constants<>+0(SB), Z7, K2
+	VMOVUPS.Z    (R13), K1, Z6
+	VMOVUPS.Z    64(R13), K2, Z7
+	VSUBPS       Z0, Z6, Z6
+	VSUBPS       Z1, Z7, Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VMAXPS       Z6, Z8, Z6
+	VMAXPS       Z7, Z8, Z7
+	VMULPS.BCST  constants<>+96(SB), Z6, Z8
+	VMULPS.BCST  constants<>+96(SB), Z7, Z9
+	VSUBPS.BCST  constants<>+128(SB), Z8, Z8
+	VSUBPS.BCST  constants<>+128(SB), Z9, Z9
+	VRNDSCALEPS  $0x00, Z8, Z8
+	VRNDSCALEPS  $0x00, Z9, Z9
+	VMULPS.BCST  constants<>+160(SB), Z8, Z10
+	VMULPS.BCST  constants<>+160(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS.BCST  constants<>+192(SB), Z8, Z10
+	VMULPS.BCST  constants<>+192(SB), Z9, Z11
+	VSUBPS       Z10, Z6, Z6
+	VSUBPS       Z11, Z7, Z7
+	VMULPS       Z6, Z6, Z10
+	VMULPS       Z7, Z7, Z11
+	VMULPS.BCST  constants<>+224(SB), Z6, Z12
+	VMULPS.BCST  constants<>+224(SB), Z7, Z13
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VMULPS.BCST  constants<>+288(SB), Z6, Z14
+	VMULPS.BCST  constants<>+288(SB), Z7, Z15
+	VADDPS.BCST  constants<>+320(SB), Z14, Z14
+	VADDPS.BCST  constants<>+320(SB), Z15, Z15
+	VMULPS.BCST  constants<>+352(SB), Z10, Z16
+	VMULPS.BCST  constants<>+352(SB), Z11, Z17
+	VADDPS       Z16, Z14, Z14
+	VADDPS       Z17, Z15, Z15
+	VMULPS       Z10, Z14, Z14
+	VMULPS       Z11, Z15, Z15
+	VADDPS       Z14, Z12, Z12
+	VADDPS       Z15, Z13, Z13
+	VMULPS       Z10, Z12, Z10
+	VMULPS       Z11, Z13, Z11
+	VADDPS       Z10, Z6, Z6
+	VADDPS       Z11, Z7, Z7
+	VADDPS.BCST  constants<>+384(SB), Z6, Z6
+	VADDPS.BCST  constants<>+384(SB), Z7, Z7
+	VSCALEFPS    Z8, Z6, Z6
+	VSCALEFPS    Z9, Z7, Z7
+	VMOVUPS      Z6, (R12)
+	VMOVUPS      Z7, 64(R12)
+	VPCMPD.BCST  $0x04, (R11), Z2, K1
+	VPCMPD.BCST  $0x04, (R11), Z3, K2
+	VMOVAPS.Z    Z6, K1, Z6
+	VMOVAPS.Z    Z7, K2, Z7
+	VADDPS       Z6, Z4, Z4
+	VADDPS       Z7, Z5, Z5
+	VMOVAPS      Z4, Z4
+	VMOVAPS      Z5, Z5
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x80, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS.BCST  constants<>+384(SB), Z4, Z6
+	VADDPS.BCST  constants<>+384(SB), Z5, Z7
+	VBROADCASTSS constants<>+384(SB), Z8
+	VDIVPS       Z6, Z8, Z6
+	VDIVPS       Z7, Z8, Z7
+	VBROADCASTSS constants<>+704(SB), Z8
+	VBROADCASTSS constants<>+704(SB), Z9
+	VBROADCASTSS constants<>+704(SB), Z10
+	VBROADCASTSS constants<>+704(SB), Z11
+	VBROADCASTSS constants<>+704(SB), Z12
+	VBROADCASTSS constants<>+704(SB), Z13
+	VBROADCASTSS constants<>+704(SB), Z14
+	VBROADCASTSS constants<>+704(SB), Z15
+	VBROADCASTSS constants<>+704(SB), Z16
+	VBROADCASTSS constants<>+704(SB), Z17
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD      (CX), Z18
+	VPMOVZXBD      16(CX), Z19
+	VPCMPEQD.BCST  (R11), Z18, K1
+	VPCMPEQD.BCST  (R11), Z19, K2
+	VMOVUPS        (R13), Z18
+	VMOVUPS        64(R13), Z19
+	VBLENDMPS      Z18, Z8, K1, Z8
+	VBLENDMPS      Z19, Z9, K2, Z9
+	VMOVAPS        Z8, Z8
+	VMOVAPS        Z9, Z9
+	VMOVUPS        (R12), Z18
+	VMOVUPS        64(R12), Z19
+	VBLENDMPS      Z18, Z10, K1, Z10
+	VBLENDMPS      Z19, Z11, K2, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	VBLENDMPS.BCST 4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST 4(R11), Z13, K2, Z13
+	VMOVAPS        Z12, Z12
+	VMOVAPS        Z13, Z13
+	VBLENDMPS.BCST 8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST 8(R11), Z15, K2, Z15
+	VMOVAPS        Z14, Z14
+	VMOVAPS        Z15, Z15
+	VBLENDMPS.BCST 12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST 12(R11), Z17, K2, Z17
+	VMOVAPS        Z16, Z16
+	VMOVAPS        Z17, Z17
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            own
+	VSUBPS         Z8, Z0, Z0
+	VSUBPS         Z9, Z1, Z1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z4, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z5, K2
+	VADDPS.BCST    constants<>+384(SB), Z4, Z8
+	VADDPS.BCST    constants<>+384(SB), Z5, Z9
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z18
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z19
+	VPSRAD         $0x17, Z18, Z18
+	VPSRAD         $0x17, Z19, Z19
+	VPSLLD         $0x17, Z18, Z20
+	VPSLLD         $0x17, Z19, Z21
+	VPSUBD         Z20, Z8, Z8
+	VPSUBD         Z21, Z9, Z9
+	VCVTDQ2PS      Z18, Z18
+	VCVTDQ2PS      Z19, Z19
+	VSUBPS.BCST    constants<>+384(SB), Z8, Z8
+	VSUBPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z8, Z4, K1, Z8
+	VBLENDMPS      Z9, Z5, K2, Z9
+	VMOVAPS.Z      Z18, K1, Z18
+	VMOVAPS.Z      Z19, K2, Z19
+	VMULPS.BCST    constants<>+160(SB), Z18, Z20
+	VMULPS.BCST    constants<>+160(SB), Z19, Z21
+	VMULPS.BCST    constants<>+192(SB), Z18, Z18
+	VMULPS.BCST    constants<>+192(SB), Z19, Z19
+	VMULPS         Z8, Z8, Z22
+	VMULPS         Z9, Z9, Z23
+	VMULPS.BCST    constants<>+448(SB), Z8, Z24
+	VMULPS.BCST    constants<>+448(SB), Z9, Z25
+	VADDPS.BCST    constants<>+480(SB), Z24, Z24
+	VADDPS.BCST    constants<>+480(SB), Z25, Z25
+	VMULPS.BCST    constants<>+512(SB), Z8, Z26
+	VMULPS.BCST    constants<>+512(SB), Z9, Z27
+	VADDPS.BCST    constants<>+544(SB), Z26, Z26
+	VADDPS.BCST    constants<>+544(SB), Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS.BCST    constants<>+576(SB), Z8, Z26
+	VMULPS.BCST    constants<>+576(SB), Z9, Z27
+	VADDPS.BCST    constants<>+608(SB), Z26, Z26
+	VADDPS.BCST    constants<>+608(SB), Z27, Z27
+	VMULPS.BCST    constants<>+640(SB), Z8, Z28
+	VMULPS.BCST    constants<>+640(SB), Z9, Z29
+	VADDPS.BCST    constants<>+672(SB), Z28, Z28
+	VADDPS.BCST    constants<>+672(SB), Z29, Z29
+	VMULPS         Z22, Z28, Z28
+	VMULPS         Z23, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z22, Z28
+	VMULPS         Z23, Z23, Z29
+	VMULPS         Z28, Z26, Z26
+	VMULPS         Z29, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z8, Z22, Z26
+	VMULPS         Z9, Z23, Z27
+	VMULPS         Z24, Z26, Z24
+	VMULPS         Z25, Z27, Z25
+	VADDPS         Z18, Z24, Z18
+	VADDPS         Z19, Z25, Z19
+	VMULPS.BCST    constants<>+416(SB), Z22, Z22
+	VMULPS.BCST    constants<>+416(SB), Z23, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VADDPS         Z8, Z20, Z22
+	VADDPS         Z9, Z21, Z23
+	VSUBPS         Z20, Z22, Z20
+	VSUBPS         Z21, Z23, Z21
+	VSUBPS         Z20, Z8, Z8
+	VSUBPS         Z21, Z9, Z9
+	VADDPS         Z8, Z18, Z8
+	VADDPS         Z9, Z19, Z9
+	VADDPS         Z8, Z22, Z8
+	VADDPS         Z9, Z23, Z9
+	VADDPS         Z8, Z0, Z0
+	VADDPS         Z9, Z1, Z1
+	VPMOVZXBD      (CX), Z8
+	VPMOVZXBD      16(CX), Z9
+	VPCMPEQD       Z2, Z8, K1
+	VPCMPEQD       Z3, Z9, K2
+	VSUBPS         Z10, Z4, Z8
+	VSUBPS         Z11, Z5, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VBLENDMPS      Z4, Z8, K1, Z4
+	VBLENDMPS      Z5, Z9, K2, Z5
+	VMULPS         Z6, Z4, Z4
+	VMULPS         Z7, Z5, Z5
+	VBROADCASTSS   constants<>+768(SB), Z8
+	VMAXPS         Z4, Z8, Z9
+	VMAXPS         Z5, Z8, Z8
+	VPSUBD.BCST    constants<>+736(SB), Z9, Z18
+	VPSUBD.BCST    constants<>+736(SB), Z8, Z19
+	VPSRAD         $0x17, Z18, Z18
+	VPSRAD         $0x17, Z19, Z19
+	VPSLLD         $0x17, Z18, Z20
+	VPSLLD         $0x17, Z19, Z21
+	VPSUBD         Z20, Z9, Z20
+	VPSUBD         Z21, Z8, Z21
+	VCVTDQ2PS      Z18, Z18
+	VCVTDQ2PS      Z19, Z19
+	VSUBPS.BCST    constants<>+384(SB), Z20, Z20
+	VSUBPS.BCST    constants<>+384(SB), Z21, Z21
+	VMULPS.BCST    constants<>+160(SB), Z18, Z22
+	VMULPS.BCST    constants<>+160(SB), Z19, Z23
+	VMULPS.BCST    constants<>+192(SB), Z18, Z18
+	VMULPS.BCST    constants<>+192(SB), Z19, Z19
+	VMULPS         Z20, Z20, Z24
+	VMULPS         Z21, Z21, Z25
+	VMULPS.BCST    constants<>+448(SB), Z20, Z26
+	VMULPS.BCST    constants<>+448(SB), Z21, Z27
+	VADDPS.BCST    constants<>+480(SB), Z26, Z26
+	VADDPS.BCST    constants<>+480(SB), Z27, Z27
+	VMULPS.BCST    constants<>+512(SB), Z20, Z28
+	VMULPS.BCST    constants<>+512(SB), Z21, Z29
+	VADDPS.BCST    constants<>+544(SB), Z28, Z28
+	VADDPS.BCST    constants<>+544(SB), Z29, Z29
+	VMULPS         Z24, Z28, Z28
+	VMULPS         Z25, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS.BCST    constants<>+576(SB), Z20, Z28
+	VMULPS.BCST    constants<>+576(SB), Z21, Z29
+	VADDPS.BCST    constants<>+608(SB), Z28, Z28
+	VADDPS.BCST    constants<>+608(SB), Z29, Z29
+	VMULPS.BCST    constants<>+640(SB), Z20, Z30
+	VMULPS.BCST    constants<>+640(SB), Z21, Z31
+	VADDPS.BCST    constants<>+672(SB), Z30, Z30
+	VADDPS.BCST    constants<>+672(SB), Z31, Z31
+	VMULPS         Z24, Z30, Z30
+	VMULPS         Z25, Z31, Z31
+	VADDPS         Z30, Z28, Z28
+	VADDPS         Z31, Z29, Z29
+	VMULPS         Z24, Z24, Z30
+	VMULPS         Z25, Z25, Z31
+	VMULPS         Z30, Z28, Z28
+	VMULPS         Z31, Z29, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z20, Z24, Z28
+	VMULPS         Z21, Z25, Z29
+	VMULPS         Z26, Z28, Z26
+	VMULPS         Z27, Z29, Z27
+	VADDPS         Z18, Z26, Z18
+	VADDPS         Z19, Z27, Z19
+	VMULPS.BCST    constants<>+416(SB), Z24, Z24
+	VMULPS.BCST    constants<>+416(SB), Z25, Z25
+	VSUBPS         Z24, Z18, Z18
+	VSUBPS         Z25, Z19, Z19
+	VADDPS         Z20, Z22, Z24
+	VADDPS         Z21, Z23, Z25
+	VSUBPS         Z22, Z24, Z22
+	VSUBPS         Z23, Z25, Z23
+	VSUBPS         Z22, Z20, Z20
+	VSUBPS         Z23, Z21, Z21
+	VADDPS         Z20, Z18, Z18
+	VADDPS         Z21, Z19, Z19
+	VADDPS         Z18, Z24, Z18
+	VADDPS         Z19, Z25, Z19
+	VMULPS         Z16, Z18, Z18
+	VMULPS         Z17, Z19, Z19
+	VBROADCASTSS   constants<>+64(SB), Z20
+	VMAXPS         Z18, Z20, Z18
+	VMAXPS         Z19, Z20, Z19
+	VMULPS.BCST    constants<>+96(SB), Z18, Z20
+	VMULPS.BCST    constants<>+96(SB), Z19, Z21
+	VSUBPS.BCST    constants<>+128(SB), Z20, Z20
+	VSUBPS.BCST    constants<>+128(SB), Z21, Z21
+	VRNDSCALEPS    $0x00, Z20, Z20
+	VRNDSCALEPS    $0x00, Z21, Z21
+	VMULPS.BCST    constants<>+160(SB), Z20, Z22
+	VMULPS.BCST    constants<>+160(SB), Z21, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+192(SB), Z20, Z22
+	VMULPS.BCST    constants<>+192(SB), Z21, Z23
+	VSUBPS         Z22, Z18, Z18
+	VSUBPS         Z23, Z19, Z19
+	VMULPS         Z18, Z18, Z22
+	VMULPS         Z19, Z19, Z23
+	VMULPS.BCST    constants<>+224(SB), Z18, Z24
+	VMULPS.BCST    constants<>+224(SB), Z19, Z25
+	VADDPS.BCST    constants<>+256(SB), Z24, Z24
+	VADDPS.BCST    constants<>+256(SB), Z25, Z25
+	VMULPS.BCST    constants<>+288(SB), Z18, Z26
+	VMULPS.BCST    constants<>+288(SB), Z19, Z27
+	VADDPS.BCST    constants<>+320(SB), Z26, Z26
+	VADDPS.BCST    constants<>+320(SB), Z27, Z27
+	VMULPS.BCST    constants<>+352(SB), Z22, Z28
+	VMULPS.BCST    constants<>+352(SB), Z23, Z29
+	VADDPS         Z28, Z26, Z26
+	VADDPS         Z29, Z27, Z27
+	VMULPS         Z22, Z26, Z26
+	VMULPS         Z23, Z27, Z27
+	VADDPS         Z26, Z24, Z24
+	VADDPS         Z27, Z25, Z25
+	VMULPS         Z22, Z24, Z22
+	VMULPS         Z23, Z25, Z23
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VADDPS.BCST    constants<>+384(SB), Z18, Z18
+	VADDPS.BCST    constants<>+384(SB), Z19, Z19
+	VSCALEFPS      Z20, Z18, Z18
+	VSCALEFPS      Z21, Z19, Z19
+	VMULPS         Z18, Z12, Z12
+	VMULPS         Z19, Z13, Z13
+	VDIVPS         Z9, Z0, Z9
+	VDIVPS         Z8, Z1, Z8
+	VMULPS         Z6, Z10, Z10
+	VMULPS         Z7, Z11, Z11
+	VMULPS         Z10, Z16, Z10
+	VMULPS         Z11, Z17, Z11
+	VMULPS         Z9, Z10, Z9
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z18, Z14, Z10
+	VMULPS         Z19, Z15, Z11
+	VADDPS.BCST    constants<>+384(SB), Z9, Z9
+	VADDPS.BCST    constants<>+384(SB), Z8, Z8
+	VMULPS         Z9, Z10, Z9
+	VMULPS         Z8, Z11, Z8
+	VPMOVZXBD      (CX), Z10
+	VPMOVZXBD      16(CX), Z11
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z10, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z11, K2
+	VMULPS         Z0, Z12, Z0
+	VMULPS         Z1, Z13, Z1
+	VMOVAPS.Z      Z0, K1, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VMOVAPS.Z      Z1, K2, Z0
+	VADDPS         (DI), Z0, Z0
+	VMOVUPS        Z0, (DI)
+	VBROADCASTSS   constants<>+704(SB), Z0
+	VBROADCASTSS   constants<>+704(SB), Z1
+	VBROADCASTSS   constants<>+704(SB), Z10
+	VBROADCASTSS   constants<>+704(SB), Z11
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+top:
+	VMOVUPS        (R12), Z12
+	VMOVUPS        64(R12), Z13
+	VMULPS         Z6, Z12, Z12
+	VMULPS         Z7, Z13, Z13
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K1
+	VPCMPEQD.BCST  (R11), Z15, K2
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K2, Z14
+	VMULPS.BCST    28(R11), Z12, Z12
+	VMULPS.BCST    28(R11), Z13, Z13
+	VADDPS         Z12, Z15, Z12
+	VADDPS         Z13, Z14, Z13
+	VPCMPEQD.BCST  (R11), Z2, K1
+	VPCMPEQD.BCST  (R11), Z3, K2
+	VBLENDMPS      Z12, Z0, K1, Z0
+	VBLENDMPS      Z13, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            top
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+mean:
+	VMOVUPS        (R12), Z12
+	VMOVUPS        64(R12), Z13
+	VMULPS         Z6, Z12, Z12
+	VMULPS         Z7, Z13, Z13
+	VPCMPD.BCST    $0x04, (R11), Z2, K1
+	VPCMPD.BCST    $0x04, (R11), Z3, K2
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K3
+	VPCMPEQD.BCST  (R11), Z15, K4
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K3, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K4, Z14
+	VMULPS.BCST    28(R11), Z12, Z16
+	VMULPS.BCST    28(R11), Z13, Z17
+	VADDPS         Z16, Z15, Z15
+	VADDPS         Z17, Z14, Z14
+	VSUBPS         Z0, Z15, Z15
+	VSUBPS         Z1, Z14, Z14
+	VMULPS         Z15, Z12, Z12
+	VMULPS         Z14, Z13, Z13
+	VMOVAPS.Z      Z12, K1, Z12
+	VMOVAPS.Z      Z13, K2, Z13
+	VADDPS         Z12, Z10, Z10
+	VADDPS         Z13, Z11, Z11
+	VMOVAPS        Z10, Z10
+	VMOVAPS        Z11, Z11
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            mean
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+write:
+	VMOVUPS        (R12), Z2
+	VMOVUPS        64(R12), Z3
+	VMULPS         Z6, Z2, Z2
+	VMULPS         Z7, Z3, Z3
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPEQD.BCST  (R11), Z12, K1
+	VPCMPEQD.BCST  (R11), Z13, K2
+	VMULPS         Z4, Z9, Z12
+	VMULPS         Z5, Z8, Z13
+	VXORPS.BCST    constants<>+32(SB), Z12, Z12
+	VXORPS.BCST    constants<>+32(SB), Z13, Z13
+	VMULPS         Z2, Z9, Z14
+	VMULPS         Z3, Z8, Z15
+	VBLENDMPS      Z12, Z14, K1, Z12
+	VBLENDMPS      Z13, Z15, K2, Z13
+	VPMOVZXBD      (CX), Z14
+	VPMOVZXBD      16(CX), Z15
+	VPCMPEQD.BCST  (R11), Z14, K1
+	VPCMPEQD.BCST  (R11), Z15, K2
+	VBROADCASTSS   24(R11), Z14
+	VBLENDMPS.BCST 20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST 20(R11), Z14, K2, Z14
+	VMULPS.BCST    28(R11), Z2, Z16
+	VMULPS.BCST    28(R11), Z3, Z17
+	VADDPS         Z16, Z15, Z15
+	VADDPS         Z17, Z14, Z14
+	VSUBPS         Z0, Z15, Z15
+	VSUBPS         Z1, Z14, Z14
+	VSUBPS         Z10, Z15, Z15
+	VSUBPS         Z11, Z14, Z14
+	VMULPS         Z15, Z2, Z2
+	VMULPS         Z14, Z3, Z3
+	VADDPS         Z12, Z2, Z2
+	VADDPS         Z13, Z3, Z3
+	VPMOVZXBD      (CX), Z12
+	VPMOVZXBD      16(CX), Z13
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z12, K1
+	VPCMPD.BCST    $0x01, constants<>+0(SB), Z13, K2
+	VMOVAPS.Z      Z2, K1, Z2
+	VMOVAPS.Z      Z3, K2, Z3
+	VMOVUPS        Z2, (R14)
+	VMOVUPS        Z3, 64(R14)
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            write
+	ADDQ           $0x80, AX
+	ADDQ           $0x80, R9
+	ADDQ           $0x20, CX
+	SUBQ           $0x20, BX
+	JNZ            block
+	VZEROUPPER
+	RET
+
 // func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma0SumsAVX2(SB), NOSPLIT, $64-73
@@ -11012,15 +16321,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -11227,15 +16536,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -11444,15 +16753,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -11614,15 +16923,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -11757,15 +17066,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -11922,15 +17231,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -12191,15 +17500,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -12462,15 +17771,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -12632,15 +17941,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -12830,15 +18139,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13062,15 +18371,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13303,15 +18612,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13473,15 +18782,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13640,15 +18949,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13771,15 +19080,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14012,15 +19321,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14262,15 +19571,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14432,15 +19741,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14612,15 +19921,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14835,15 +20144,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15060,15 +20369,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15234,15 +20543,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15385,15 +20694,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15613,15 +20922,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15945,15 +21254,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16279,15 +21588,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16453,15 +21762,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16715,15 +22024,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16960,15 +22269,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17214,15 +22523,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17388,15 +22697,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17568,15 +22877,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17719,15 +23028,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17980,15 +23289,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18250,15 +23559,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18424,15 +23733,15 @@ power:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+736(SB), Y4, Y4
+	VPADDD       constants<>+800(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+736(SB), Y5, Y5
+	VPADDD       constants<>+800(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+736(SB), Y2, Y2
+	VPADDD       constants<>+800(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+736(SB), Y3, Y3
+	VPADDD       constants<>+800(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18543,6 +23852,3639 @@ next:
 	VADDPD    96(AX), Y0, Y0
 	VMOVUPD   Y0, 96(AX)
 	SFENCE
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma0SumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y7
+	VPSUBD       constants<>+736(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+384(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y8
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+448(SB), Y7, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y7, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y7, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y7, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y7, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y4, Y10, Y4
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y4, Y4
+	VADDPS       Y7, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y9, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma2SumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y7
+	VPSUBD       constants<>+736(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+384(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y8
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+448(SB), Y7, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y7, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y7, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y7, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y7, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y4, Y10, Y4
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y4, Y4
+	VADDPS       Y7, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y9, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMULPS       Y1, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VMULPS       Y0, Y1, Y0
+	VANDPS       Y0, Y2, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGammaSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R11), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 12(R11), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y8
+	VPSUBD       constants<>+736(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+384(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y9
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y8, Y8, Y10
+	VMULPS       constants<>+448(SB), Y8, Y11
+	VADDPS       constants<>+480(SB), Y11, Y11
+	VMULPS       constants<>+512(SB), Y8, Y12
+	VADDPS       constants<>+544(SB), Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       constants<>+576(SB), Y8, Y12
+	VADDPS       constants<>+608(SB), Y12, Y12
+	VMULPS       constants<>+640(SB), Y8, Y13
+	VADDPS       constants<>+672(SB), Y13, Y13
+	VMULPS       Y10, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y10, Y10, Y13
+	VMULPS       Y13, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y8, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VADDPS       Y4, Y11, Y4
+	VMULPS       constants<>+416(SB), Y10, Y10
+	VSUBPS       Y10, Y4, Y4
+	VADDPS       Y8, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y10, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VPSUBD       constants<>+736(SB), Y1, Y2
+	VPSRAD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y2, Y3
+	VPSUBD       Y3, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       constants<>+384(SB), Y1, Y1
+	VMULPS       constants<>+160(SB), Y2, Y3
+	VMULPS       constants<>+192(SB), Y2, Y2
+	VMULPS       Y1, Y1, Y4
+	VMULPS       constants<>+448(SB), Y1, Y5
+	VADDPS       constants<>+480(SB), Y5, Y5
+	VMULPS       constants<>+512(SB), Y1, Y8
+	VADDPS       constants<>+544(SB), Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	VMULPS       constants<>+576(SB), Y1, Y8
+	VADDPS       constants<>+608(SB), Y8, Y8
+	VMULPS       constants<>+640(SB), Y1, Y9
+	VADDPS       constants<>+672(SB), Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y4, Y4, Y9
+	VMULPS       Y9, Y8, Y8
+	VADDPS       Y8, Y5, Y5
+	VMULPS       Y1, Y4, Y8
+	VMULPS       Y5, Y8, Y5
+	VADDPS       Y2, Y5, Y2
+	VMULPS       constants<>+416(SB), Y4, Y4
+	VSUBPS       Y4, Y2, Y2
+	VADDPS       Y1, Y3, Y4
+	VSUBPS       Y3, Y4, Y3
+	VSUBPS       Y3, Y1, Y1
+	VADDPS       Y1, Y2, Y1
+	VADDPS       Y1, Y4, Y1
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y1, Y2
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VMULPS       constants<>+160(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y3
+	VSUBPS       Y3, Y1, Y1
+	VMULPS       Y1, Y1, Y3
+	VMULPS       constants<>+224(SB), Y1, Y4
+	VADDPS       constants<>+256(SB), Y4, Y4
+	VMULPS       constants<>+288(SB), Y1, Y5
+	VADDPS       constants<>+320(SB), Y5, Y5
+	VMULPS       constants<>+352(SB), Y3, Y7
+	VADDPS       Y7, Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VADDPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y3
+	VADDPS       Y3, Y1, Y1
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       constants<>+800(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       constants<>+800(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VMULPS       Y0, Y1, Y0
+	VANDPS       Y0, Y2, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxOverlapSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y0
+	VBROADCASTSS constants<>+384(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS (R11), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VANDPS       Y1, Y2, Y3
+	VADDPS       (R15)(R9*1), Y3, Y3
+	VMOVUPS      Y3, (R15)(R9*1)
+	VANDPS       constants<>+384(SB), Y2, Y2
+	VADDPS       128(R15)(R9*1), Y2, Y2
+	VMOVUPS      Y2, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VBROADCASTSS 16(R11), Y3
+	VMAXPS       Y3, Y1, Y3
+	VMULPS       Y3, Y1, Y1
+	VANDPS       Y1, Y2, Y1
+	VADDPS       64(R15)(R9*1), Y1, Y1
+	VMOVUPS      Y1, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y7
+	VPSUBD       constants<>+736(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+384(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y8
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+448(SB), Y7, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y7, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y7, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y7, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y7, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y4, Y10, Y4
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y4, Y4
+	VADDPS       Y7, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y9, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VANDPS       Y0, Y1, Y2
+	VADDPS       (R15)(R9*1), Y2, Y2
+	VMOVUPS      Y2, (R15)(R9*1)
+	VANDPS       constants<>+384(SB), Y1, Y1
+	VADDPS       128(R15)(R9*1), Y1, Y1
+	VMOVUPS      Y1, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       64(R15)(R9*1), Y0, Y0
+	VMOVUPS      Y0, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y7
+	VPSUBD       constants<>+736(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+384(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y8
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y7, Y7, Y9
+	VMULPS       constants<>+448(SB), Y7, Y10
+	VADDPS       constants<>+480(SB), Y10, Y10
+	VMULPS       constants<>+512(SB), Y7, Y11
+	VADDPS       constants<>+544(SB), Y11, Y11
+	VMULPS       Y9, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       constants<>+576(SB), Y7, Y11
+	VADDPS       constants<>+608(SB), Y11, Y11
+	VMULPS       constants<>+640(SB), Y7, Y12
+	VADDPS       constants<>+672(SB), Y12, Y12
+	VMULPS       Y9, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y9, Y9, Y12
+	VMULPS       Y12, Y11, Y11
+	VADDPS       Y11, Y10, Y10
+	VMULPS       Y7, Y9, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y4, Y10, Y4
+	VMULPS       constants<>+416(SB), Y9, Y9
+	VSUBPS       Y9, Y4, Y4
+	VADDPS       Y7, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y7, Y7
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y4, Y9, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMULPS       Y1, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VMULPS       Y0, Y1, Y0
+	VANDPS       Y0, Y2, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VANDPS       Y0, Y1, Y2
+	VADDPS       (R15)(R9*1), Y2, Y2
+	VMOVUPS      Y2, (R15)(R9*1)
+	VANDPS       constants<>+384(SB), Y1, Y1
+	VADDPS       128(R15)(R9*1), Y1, Y1
+	VMOVUPS      Y1, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       64(R15)(R9*1), Y0, Y0
+	VMOVUPS      Y0, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGammaOverlapSumsAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R11), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 12(R11), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y8
+	VPSUBD       constants<>+736(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+384(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y9
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y8, Y8, Y10
+	VMULPS       constants<>+448(SB), Y8, Y11
+	VADDPS       constants<>+480(SB), Y11, Y11
+	VMULPS       constants<>+512(SB), Y8, Y12
+	VADDPS       constants<>+544(SB), Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       constants<>+576(SB), Y8, Y12
+	VADDPS       constants<>+608(SB), Y12, Y12
+	VMULPS       constants<>+640(SB), Y8, Y13
+	VADDPS       constants<>+672(SB), Y13, Y13
+	VMULPS       Y10, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y10, Y10, Y13
+	VMULPS       Y13, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y8, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VADDPS       Y4, Y11, Y4
+	VMULPS       constants<>+416(SB), Y10, Y10
+	VSUBPS       Y10, Y4, Y4
+	VADDPS       Y8, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y10, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VPSUBD       constants<>+736(SB), Y1, Y2
+	VPSRAD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y2, Y4
+	VPSUBD       Y4, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       constants<>+384(SB), Y1, Y1
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y2, Y2
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+448(SB), Y1, Y8
+	VADDPS       constants<>+480(SB), Y8, Y8
+	VMULPS       constants<>+512(SB), Y1, Y9
+	VADDPS       constants<>+544(SB), Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       constants<>+576(SB), Y1, Y9
+	VADDPS       constants<>+608(SB), Y9, Y9
+	VMULPS       constants<>+640(SB), Y1, Y10
+	VADDPS       constants<>+672(SB), Y10, Y10
+	VMULPS       Y5, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VMULPS       Y5, Y5, Y10
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y8, Y8
+	VMULPS       Y1, Y5, Y9
+	VMULPS       Y8, Y9, Y8
+	VADDPS       Y2, Y8, Y2
+	VMULPS       constants<>+416(SB), Y5, Y5
+	VSUBPS       Y5, Y2, Y2
+	VADDPS       Y1, Y4, Y5
+	VSUBPS       Y4, Y5, Y4
+	VSUBPS       Y4, Y1, Y1
+	VADDPS       Y1, Y2, Y1
+	VADDPS       Y1, Y5, Y1
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y1, Y2
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VSUBPS       Y4, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VSUBPS       Y4, Y1, Y1
+	VMULPS       Y1, Y1, Y4
+	VMULPS       constants<>+224(SB), Y1, Y5
+	VADDPS       constants<>+256(SB), Y5, Y5
+	VMULPS       constants<>+288(SB), Y1, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y4, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y4, Y7, Y7
+	VADDPS       Y7, Y5, Y5
+	VMULPS       Y4, Y5, Y4
+	VADDPS       Y4, Y1, Y1
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+800(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VMULPS       Y0, Y1, Y0
+	VANDPS       Y0, Y2, Y0
+	VADDPS       (DI)(R9*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VANDPS       Y0, Y1, Y2
+	VADDPS       (R15)(R9*1), Y2, Y2
+	VMOVUPS      Y2, (R15)(R9*1)
+	VANDPS       constants<>+384(SB), Y1, Y1
+	VADDPS       128(R15)(R9*1), Y1, Y1
+	VMOVUPS      Y1, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+0(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VADDPS       64(R15)(R9*1), Y0, Y0
+	VMOVUPS      Y0, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma0GradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R14), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y8
+	VPSUBD       constants<>+736(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+384(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y9
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y8, Y8, Y10
+	VMULPS       constants<>+448(SB), Y8, Y11
+	VADDPS       constants<>+480(SB), Y11, Y11
+	VMULPS       constants<>+512(SB), Y8, Y12
+	VADDPS       constants<>+544(SB), Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       constants<>+576(SB), Y8, Y12
+	VADDPS       constants<>+608(SB), Y12, Y12
+	VMULPS       constants<>+640(SB), Y8, Y13
+	VADDPS       constants<>+672(SB), Y13, Y13
+	VMULPS       Y10, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y10, Y10, Y13
+	VMULPS       Y13, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y8, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VADDPS       Y4, Y11, Y4
+	VMULPS       constants<>+416(SB), Y10, Y10
+	VSUBPS       Y10, Y4, Y4
+	VADDPS       Y8, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y10, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y2, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VMULPS       Y1, Y7, Y4
+	VXORPS       constants<>+32(SB), Y4, Y4
+	VMULPS       Y0, Y7, Y0
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma2GradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y9
+	VPSUBD       constants<>+736(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y10
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+448(SB), Y9, Y12
+	VADDPS       constants<>+480(SB), Y12, Y12
+	VMULPS       constants<>+512(SB), Y9, Y13
+	VADDPS       constants<>+544(SB), Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+576(SB), Y9, Y13
+	VADDPS       constants<>+608(SB), Y13, Y13
+	VMULPS       constants<>+640(SB), Y9, Y14
+	VADDPS       constants<>+672(SB), Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y11, Y13
+	VMULPS       Y12, Y13, Y12
+	VADDPS       Y4, Y12, Y4
+	VMULPS       constants<>+416(SB), Y11, Y11
+	VSUBPS       Y11, Y4, Y4
+	VADDPS       Y9, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMULPS       Y1, Y1, Y4
+	VMULPS       Y4, Y6, Y6
+	VDIVPS       Y2, Y0, Y2
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y4, Y7, Y4
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y2
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y4, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMULPS       Y1, Y2, Y5
+	VXORPS       constants<>+32(SB), Y5, Y5
+	VMULPS       Y0, Y2, Y0
+	VBLENDVPS    Y4, Y5, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VANDPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGammaGradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y9
+	VPSUBD       constants<>+736(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y10
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+448(SB), Y9, Y12
+	VADDPS       constants<>+480(SB), Y12, Y12
+	VMULPS       constants<>+512(SB), Y9, Y13
+	VADDPS       constants<>+544(SB), Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+576(SB), Y9, Y13
+	VADDPS       constants<>+608(SB), Y13, Y13
+	VMULPS       constants<>+640(SB), Y9, Y14
+	VADDPS       constants<>+672(SB), Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y11, Y13
+	VMULPS       Y12, Y13, Y12
+	VADDPS       Y4, Y12, Y4
+	VMULPS       constants<>+416(SB), Y11, Y11
+	VSUBPS       Y11, Y4, Y4
+	VADDPS       Y9, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+768(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VPSUBD       constants<>+736(SB), Y2, Y4
+	VPSRAD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y4, Y9
+	VPSUBD       Y9, Y2, Y9
+	VCVTDQ2PS    Y4, Y4
+	VSUBPS       constants<>+384(SB), Y9, Y9
+	VMULPS       constants<>+160(SB), Y4, Y10
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+448(SB), Y9, Y12
+	VADDPS       constants<>+480(SB), Y12, Y12
+	VMULPS       constants<>+512(SB), Y9, Y13
+	VADDPS       constants<>+544(SB), Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+576(SB), Y9, Y13
+	VADDPS       constants<>+608(SB), Y13, Y13
+	VMULPS       constants<>+640(SB), Y9, Y14
+	VADDPS       constants<>+672(SB), Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y11, Y13
+	VMULPS       Y12, Y13, Y12
+	VADDPS       Y4, Y12, Y4
+	VMULPS       constants<>+416(SB), Y11, Y11
+	VSUBPS       Y11, Y4, Y4
+	VADDPS       Y9, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VMULPS       Y8, Y4, Y4
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y4, Y9, Y4
+	VMULPS       constants<>+96(SB), Y4, Y9
+	VSUBPS       constants<>+128(SB), Y9, Y9
+	VROUNDPS     $0x00, Y9, Y9
+	VMULPS       constants<>+160(SB), Y9, Y10
+	VSUBPS       Y10, Y4, Y4
+	VMULPS       constants<>+192(SB), Y9, Y10
+	VSUBPS       Y10, Y4, Y4
+	VMULPS       Y4, Y4, Y10
+	VMULPS       constants<>+224(SB), Y4, Y11
+	VADDPS       constants<>+256(SB), Y11, Y11
+	VMULPS       constants<>+288(SB), Y4, Y12
+	VADDPS       constants<>+320(SB), Y12, Y12
+	VMULPS       constants<>+352(SB), Y10, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y10, Y11, Y10
+	VADDPS       Y10, Y4, Y4
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VCVTPS2DQ    Y9, Y9
+	VPSRAD       $0x01, Y9, Y10
+	VPSUBD       Y10, Y9, Y9
+	VPADDD       constants<>+800(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y4, Y4
+	VPADDD       constants<>+800(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y4, Y4
+	VMULPS       Y4, Y6, Y6
+	VDIVPS       Y2, Y0, Y2
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VMULPS       Y2, Y5, Y2
+	VMULPS       Y4, Y7, Y4
+	VADDPS       constants<>+384(SB), Y2, Y2
+	VMULPS       Y2, Y4, Y2
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y4, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMULPS       Y1, Y2, Y5
+	VXORPS       constants<>+32(SB), Y5, Y5
+	VMULPS       Y0, Y2, Y0
+	VBLENDVPS    Y4, Y5, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VANDPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxOverlapGradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y0
+	VBROADCASTSS constants<>+384(SB), Y2
+	VDIVPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+704(SB), Y2
+	VBROADCASTSS constants<>+704(SB), Y3
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y4
+	VMULPS       Y0, Y4, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VBROADCASTSS 24(R12), Y6
+	VBROADCASTSS 20(R12), Y7
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	VBROADCASTSS 28(R12), Y6
+	VMULPS       Y6, Y4, Y4
+	VADDPS       Y4, Y5, Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VBLENDVPS    Y5, Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VXORPS       constants<>+832(SB), Y5, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VBROADCASTSS 24(R12), Y7
+	VBROADCASTSS 20(R12), Y8
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	VBROADCASTSS 28(R12), Y7
+	VMULPS       Y7, Y4, Y7
+	VADDPS       Y7, Y6, Y6
+	VSUBPS       Y2, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y4, Y5, Y4
+	VADDPS       Y4, Y3, Y3
+	VMOVAPS      Y3, Y3
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R12), Y5
+	VBROADCASTSS 20(R12), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R12), Y5
+	VMULPS       Y5, Y1, Y5
+	VADDPS       Y5, Y4, Y4
+	VSUBPS       Y2, Y4, Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VANDPS       Y1, Y4, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma0OverlapGradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R14), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y8
+	VPSUBD       constants<>+736(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+384(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y9
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y8, Y8, Y10
+	VMULPS       constants<>+448(SB), Y8, Y11
+	VADDPS       constants<>+480(SB), Y11, Y11
+	VMULPS       constants<>+512(SB), Y8, Y12
+	VADDPS       constants<>+544(SB), Y12, Y12
+	VMULPS       Y10, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       constants<>+576(SB), Y8, Y12
+	VADDPS       constants<>+608(SB), Y12, Y12
+	VMULPS       constants<>+640(SB), Y8, Y13
+	VADDPS       constants<>+672(SB), Y13, Y13
+	VMULPS       Y10, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y10, Y10, Y13
+	VMULPS       Y13, Y12, Y12
+	VADDPS       Y12, Y11, Y11
+	VMULPS       Y8, Y10, Y12
+	VMULPS       Y11, Y12, Y11
+	VADDPS       Y4, Y11, Y4
+	VMULPS       constants<>+416(SB), Y10, Y10
+	VSUBPS       Y10, Y4, Y4
+	VADDPS       Y8, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y4, Y10, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y5
+	VADDPS       constants<>+384(SB), Y5, Y5
+	VBLENDVPS    Y4, Y2, Y5, Y2
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+0(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y4, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y4
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y5
+	VMULPS       Y3, Y5, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y6, Y6
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y5, Y5
+	VADDPS       Y5, Y6, Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y5, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y5
+	VMULPS       Y3, Y5, Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VXORPS       constants<>+832(SB), Y6, Y6
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VMULPS       Y9, Y5, Y9
+	VADDPS       Y9, Y8, Y8
+	VSUBPS       Y0, Y8, Y8
+	VMULPS       Y8, Y5, Y5
+	VANDPS       Y5, Y6, Y5
+	VADDPS       Y5, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMULPS       Y2, Y7, Y6
+	VXORPS       constants<>+32(SB), Y6, Y6
+	VMULPS       Y1, Y7, Y8
+	VBLENDVPS    Y5, Y6, Y8, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y6, Y6
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y1, Y8
+	VADDPS       Y8, Y6, Y6
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+0(SB), Y6
+	VPCMPGTD     Y5, Y6, Y5
+	VANDPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGamma2OverlapGradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y9
+	VPSUBD       constants<>+736(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y10
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+448(SB), Y9, Y12
+	VADDPS       constants<>+480(SB), Y12, Y12
+	VMULPS       constants<>+512(SB), Y9, Y13
+	VADDPS       constants<>+544(SB), Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+576(SB), Y9, Y13
+	VADDPS       constants<>+608(SB), Y13, Y13
+	VMULPS       constants<>+640(SB), Y9, Y14
+	VADDPS       constants<>+672(SB), Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y11, Y13
+	VMULPS       Y12, Y13, Y12
+	VADDPS       Y4, Y12, Y4
+	VMULPS       constants<>+416(SB), Y11, Y11
+	VSUBPS       Y11, Y4, Y4
+	VADDPS       Y9, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y9
+	VADDPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y2, Y9, Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+768(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VMULPS       Y2, Y2, Y9
+	VMULPS       Y9, Y6, Y6
+	VDIVPS       Y4, Y0, Y4
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y9, Y7, Y5
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+0(SB), Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y5, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y5
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y6, Y6
+	VADDPS       Y6, Y7, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VBLENDVPS    Y7, Y6, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VXORPS       constants<>+832(SB), Y7, Y7
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VMULPS       Y9, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	VSUBPS       Y0, Y8, Y8
+	VMULPS       Y8, Y6, Y6
+	VANDPS       Y6, Y7, Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMULPS       Y2, Y4, Y7
+	VXORPS       constants<>+32(SB), Y7, Y7
+	VMULPS       Y1, Y4, Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y1, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y0, Y7, Y7
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS constants<>+0(SB), Y7
+	VPCMPGTD     Y6, Y7, Y6
+	VANDPS       Y1, Y6, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2
+TEXT ·softmaxGammaOverlapGradAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y1
+	VBROADCASTSS constants<>+704(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+0(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+0(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMULPS       constants<>+96(SB), Y3, Y4
+	VSUBPS       constants<>+128(SB), Y4, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       constants<>+192(SB), Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y3, Y3, Y5
+	VMULPS       constants<>+224(SB), Y3, Y6
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VMULPS       constants<>+288(SB), Y3, Y7
+	VADDPS       constants<>+320(SB), Y7, Y7
+	VMULPS       constants<>+352(SB), Y5, Y8
+	VADDPS       Y8, Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y6, Y6
+	VMULPS       Y5, Y6, Y5
+	VADDPS       Y5, Y3, Y3
+	VADDPS       constants<>+384(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+832(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+384(SB), Y2, Y3
+	VBROADCASTSS constants<>+384(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+704(SB), Y4
+	VBROADCASTSS constants<>+704(SB), Y5
+	VBROADCASTSS constants<>+704(SB), Y6
+	VBROADCASTSS constants<>+704(SB), Y7
+	VBROADCASTSS constants<>+704(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+416(SB), Y2, Y4
+	VADDPS       constants<>+384(SB), Y2, Y9
+	VPSUBD       constants<>+736(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       constants<>+160(SB), Y4, Y10
+	VMULPS       constants<>+192(SB), Y4, Y4
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+448(SB), Y9, Y12
+	VADDPS       constants<>+480(SB), Y12, Y12
+	VMULPS       constants<>+512(SB), Y9, Y13
+	VADDPS       constants<>+544(SB), Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       constants<>+576(SB), Y9, Y13
+	VADDPS       constants<>+608(SB), Y13, Y13
+	VMULPS       constants<>+640(SB), Y9, Y14
+	VADDPS       constants<>+672(SB), Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y11, Y14
+	VMULPS       Y14, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y9, Y11, Y13
+	VMULPS       Y12, Y13, Y12
+	VADDPS       Y4, Y12, Y4
+	VMULPS       constants<>+416(SB), Y11, Y11
+	VSUBPS       Y11, Y4, Y4
+	VADDPS       Y9, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y9, Y9
+	VADDPS       Y9, Y4, Y4
+	VADDPS       Y4, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y9
+	VADDPS       constants<>+384(SB), Y9, Y9
+	VBLENDVPS    Y4, Y2, Y9, Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+768(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VPSUBD       constants<>+736(SB), Y4, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y4, Y10
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+384(SB), Y10, Y10
+	VMULPS       constants<>+160(SB), Y9, Y11
+	VMULPS       constants<>+192(SB), Y9, Y9
+	VMULPS       Y10, Y10, Y12
+	VMULPS       constants<>+448(SB), Y10, Y13
+	VADDPS       constants<>+480(SB), Y13, Y13
+	VMULPS       constants<>+512(SB), Y10, Y14
+	VADDPS       constants<>+544(SB), Y14, Y14
+	VMULPS       Y12, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       constants<>+576(SB), Y10, Y14
+	VADDPS       constants<>+608(SB), Y14, Y14
+	VMULPS       constants<>+640(SB), Y10, Y15
+	VADDPS       constants<>+672(SB), Y15, Y15
+	VMULPS       Y12, Y15, Y15
+	VADDPS       Y15, Y14, Y14
+	VMULPS       Y12, Y12, Y15
+	VMULPS       Y15, Y14, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y10, Y12, Y14
+	VMULPS       Y13, Y14, Y13
+	VADDPS       Y9, Y13, Y9
+	VMULPS       constants<>+416(SB), Y12, Y12
+	VSUBPS       Y12, Y9, Y9
+	VADDPS       Y10, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y10, Y10
+	VADDPS       Y10, Y9, Y9
+	VADDPS       Y9, Y12, Y9
+	VMULPS       Y8, Y9, Y9
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VMULPS       constants<>+96(SB), Y9, Y10
+	VSUBPS       constants<>+128(SB), Y10, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VMULPS       constants<>+160(SB), Y10, Y11
+	VSUBPS       Y11, Y9, Y9
+	VMULPS       constants<>+192(SB), Y10, Y11
+	VSUBPS       Y11, Y9, Y9
+	VMULPS       Y9, Y9, Y11
+	VMULPS       constants<>+224(SB), Y9, Y12
+	VADDPS       constants<>+256(SB), Y12, Y12
+	VMULPS       constants<>+288(SB), Y9, Y13
+	VADDPS       constants<>+320(SB), Y13, Y13
+	VMULPS       constants<>+352(SB), Y11, Y14
+	VADDPS       Y14, Y13, Y13
+	VMULPS       Y11, Y13, Y13
+	VADDPS       Y13, Y12, Y12
+	VMULPS       Y11, Y12, Y11
+	VADDPS       Y11, Y9, Y9
+	VADDPS       constants<>+384(SB), Y9, Y9
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y11
+	VPSUBD       Y11, Y10, Y10
+	VPADDD       constants<>+800(SB), Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y9, Y9
+	VPADDD       constants<>+800(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y9, Y9
+	VMULPS       Y9, Y6, Y6
+	VDIVPS       Y4, Y0, Y4
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VMULPS       Y4, Y5, Y4
+	VMULPS       Y9, Y7, Y5
+	VADDPS       constants<>+384(SB), Y4, Y4
+	VMULPS       Y4, Y5, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+0(SB), Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VMULPS       Y0, Y6, Y0
+	VANDPS       Y0, Y5, Y0
+	VADDPS       (DI)(R10*1), Y0, Y0
+	VMOVUPS      Y0, (DI)(R10*1)
+	VBROADCASTSS constants<>+704(SB), Y0
+	VBROADCASTSS constants<>+704(SB), Y5
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y6, Y6
+	VADDPS       Y6, Y7, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VBLENDVPS    Y7, Y6, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VXORPS       constants<>+832(SB), Y7, Y7
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VMULPS       Y9, Y6, Y9
+	VADDPS       Y9, Y8, Y8
+	VSUBPS       Y0, Y8, Y8
+	VMULPS       Y8, Y6, Y6
+	VANDPS       Y6, Y7, Y6
+	VADDPS       Y6, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMULPS       Y2, Y4, Y7
+	VXORPS       constants<>+32(SB), Y7, Y7
+	VMULPS       Y1, Y4, Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VMULPS       Y8, Y1, Y8
+	VADDPS       Y8, Y7, Y7
+	VSUBPS       Y0, Y7, Y7
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS constants<>+0(SB), Y7
+	VPCMPGTD     Y6, Y7, Y6
+	VANDPS       Y1, Y6, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
 	VZEROUPPER
 	RET
 
@@ -18789,12 +27731,36 @@ DATA constants<>+720(SB)/4, $0x00000000
 DATA constants<>+724(SB)/4, $0x00000000
 DATA constants<>+728(SB)/4, $0x00000000
 DATA constants<>+732(SB)/4, $0x00000000
-DATA constants<>+736(SB)/4, $0x0000007f
-DATA constants<>+740(SB)/4, $0x0000007f
-DATA constants<>+744(SB)/4, $0x0000007f
-DATA constants<>+748(SB)/4, $0x0000007f
-DATA constants<>+752(SB)/4, $0x0000007f
-DATA constants<>+756(SB)/4, $0x0000007f
-DATA constants<>+760(SB)/4, $0x0000007f
-DATA constants<>+764(SB)/4, $0x0000007f
-GLOBL constants<>(SB), RODATA|NOPTR, $768
+DATA constants<>+736(SB)/4, $0x3f400000
+DATA constants<>+740(SB)/4, $0x3f400000
+DATA constants<>+744(SB)/4, $0x3f400000
+DATA constants<>+748(SB)/4, $0x3f400000
+DATA constants<>+752(SB)/4, $0x3f400000
+DATA constants<>+756(SB)/4, $0x3f400000
+DATA constants<>+760(SB)/4, $0x3f400000
+DATA constants<>+764(SB)/4, $0x3f400000
+DATA constants<>+768(SB)/4, $0x00800000
+DATA constants<>+772(SB)/4, $0x00800000
+DATA constants<>+776(SB)/4, $0x00800000
+DATA constants<>+780(SB)/4, $0x00800000
+DATA constants<>+784(SB)/4, $0x00800000
+DATA constants<>+788(SB)/4, $0x00800000
+DATA constants<>+792(SB)/4, $0x00800000
+DATA constants<>+796(SB)/4, $0x00800000
+DATA constants<>+800(SB)/4, $0x0000007f
+DATA constants<>+804(SB)/4, $0x0000007f
+DATA constants<>+808(SB)/4, $0x0000007f
+DATA constants<>+812(SB)/4, $0x0000007f
+DATA constants<>+816(SB)/4, $0x0000007f
+DATA constants<>+820(SB)/4, $0x0000007f
+DATA constants<>+824(SB)/4, $0x0000007f
+DATA constants<>+828(SB)/4, $0x0000007f
+DATA constants<>+832(SB)/4, $0xffffffff
+DATA constants<>+836(SB)/4, $0xffffffff
+DATA constants<>+840(SB)/4, $0xffffffff
+DATA constants<>+844(SB)/4, $0xffffffff
+DATA constants<>+848(SB)/4, $0xffffffff
+DATA constants<>+852(SB)/4, $0xffffffff
+DATA constants<>+856(SB)/4, $0xffffffff
+DATA constants<>+860(SB)/4, $0xffffffff
+GLOBL constants<>(SB), RODATA|NOPTR, $864

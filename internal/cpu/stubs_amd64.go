@@ -144,6 +144,76 @@ func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *floa
 //go:noescape
 func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0GradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2GradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
 // logisticGamma0SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
@@ -283,6 +353,76 @@ func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float3
 //
 //go:noescape
 func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0GradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2GradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
 
 // labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.
 //

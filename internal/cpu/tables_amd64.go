@@ -35,6 +35,23 @@ var logisticAVX512 = [logisticVariants]logisticRoutine{
 	31: pairGammaOverlapGradAVX512,
 }
 
+var softmaxAVX512 = [logisticVariants]softmaxRoutine{
+	1:  softmaxGamma0SumsAVX512,
+	2:  softmaxGamma2SumsAVX512,
+	3:  softmaxGammaSumsAVX512,
+	4:  softmaxOverlapSumsAVX512,
+	5:  softmaxGamma0OverlapSumsAVX512,
+	6:  softmaxGamma2OverlapSumsAVX512,
+	7:  softmaxGammaOverlapSumsAVX512,
+	9:  softmaxGamma0GradAVX512,
+	10: softmaxGamma2GradAVX512,
+	11: softmaxGammaGradAVX512,
+	12: softmaxOverlapGradAVX512,
+	13: softmaxGamma0OverlapGradAVX512,
+	14: softmaxGamma2OverlapGradAVX512,
+	15: softmaxGammaOverlapGradAVX512,
+}
+
 var logisticAVX2 = [logisticVariants]logisticRoutine{
 	1:  logisticGamma0SumsAVX2,
 	2:  logisticGamma2SumsAVX2,
@@ -64,4 +81,21 @@ var logisticAVX2 = [logisticVariants]logisticRoutine{
 	29: pairGamma0OverlapGradAVX2,
 	30: pairGamma2OverlapGradAVX2,
 	31: pairGammaOverlapGradAVX2,
+}
+
+var softmaxAVX2 = [logisticVariants]softmaxRoutine{
+	1:  softmaxGamma0SumsAVX2,
+	2:  softmaxGamma2SumsAVX2,
+	3:  softmaxGammaSumsAVX2,
+	4:  softmaxOverlapSumsAVX2,
+	5:  softmaxGamma0OverlapSumsAVX2,
+	6:  softmaxGamma2OverlapSumsAVX2,
+	7:  softmaxGammaOverlapSumsAVX2,
+	9:  softmaxGamma0GradAVX2,
+	10: softmaxGamma2GradAVX2,
+	11: softmaxGammaGradAVX2,
+	12: softmaxOverlapGradAVX2,
+	13: softmaxGamma0OverlapGradAVX2,
+	14: softmaxGamma2OverlapGradAVX2,
+	15: softmaxGammaOverlapGradAVX2,
 }

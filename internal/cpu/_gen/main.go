@@ -24,6 +24,9 @@ func main() {
 		for _, v := range variants() {
 			logistic(t, v)
 		}
+		for _, v := range softmaxVariants() {
+			softmax(t, v)
+		}
 	}
 	labels()
 	pack()
@@ -34,6 +37,10 @@ func main() {
 		fmt.Fprintf(&b, "\nvar logistic%s = [logisticVariants]logisticRoutine{\n", t.name)
 		for _, v := range variants() {
 			fmt.Fprintf(&b, "\t%d: %s,\n", v.index(), v.name(t))
+		}
+		fmt.Fprintf(&b, "}\n\nvar softmax%s = [logisticVariants]softmaxRoutine{\n", t.name)
+		for _, v := range softmaxVariants() {
+			fmt.Fprintf(&b, "\t%d: %s,\n", v.index(), v.softmaxName(t))
 		}
 		b.WriteString("}\n")
 	}

@@ -50,3 +50,18 @@ func (t tier) logOfSum(f, whole, part vec) vec {
 	lost := t.sub(f, t.sub(sum, whole))
 	return t.add(sum, t.add(tail, lost))
 }
+
+// logOnePlus is log(1+x) for x ≥ 0.
+func (t tier) logOnePlus(x vec) vec {
+	large := t.atLeast(x, lit(0.5))
+	f, k := t.split(t.add(x, lit(1)))
+	f = t.blend(large, f, x)
+	k = t.keep(large, k)
+	return t.logOfSum(f, t.mul(k, lit(ln2Hi)), t.mul(k, lit(ln2Lo)))
+}
+
+// logNormal is log x of a positive normal number.
+func (t tier) logNormal(x vec) vec {
+	f, k := t.split(x)
+	return t.logOfSum(f, t.mul(k, lit(ln2Hi)), t.mul(k, lit(ln2Lo)))
+}

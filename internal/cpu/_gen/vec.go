@@ -385,3 +385,41 @@ func (s *sums) flush(i int, at Mem) {
 		VMOVUPD(d, at.Offset(32*q))
 	}
 }
+
+// greater is the mask a > b.
+func (t tier) greater(a, b vec) mask {
+	const greaterThan = 0x1e // ordered, quiet
+	return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(greaterThan), b[u], a[u], k) })
+}
+
+// equalInts is the mask of the lanes with equal integers.
+func (t tier) equalInts(a, b vec) mask {
+	return t.eachMask(func(u int, k reg.Register) { VPCMPEQD(a[u], b[u], k) })
+}
+
+// isNotClass is the mask of the lanes that differ from an integer.
+func (t tier) isNotClass(labels vec, class word) mask {
+	if t.wide {
+		const notEqual = 4
+		return t.eachMask(func(u int, k reg.Register) { VPCMPD_BCST(U8(notEqual), class.mem, labels[u], k) })
+	}
+	is := t.isClass(labels, class)
+	return t.eachMask(func(u int, k reg.Register) { VXORPS(litBits(1<<32-1).mem, is[u], k) })
+}
+
+// split returns f in [−¼, ½] and k with x = (1+f)·2ᵏ.
+func (t tier) split(x vec) (f, k vec) {
+	const threeQuarters = 0x3f400000
+	sub := func(b word, a vec) vec {
+		if !t.wide {
+			return t.each(func(u int, d reg.VecVirtual) { VPSUBD(b.mem, a[u], d) })
+		}
+		return t.each(func(u int, d reg.VecVirtual) { VPSUBD_BCST(b.mem, a[u], d) })
+	}
+	exponent := sub(litBits(threeQuarters), x)
+	exponent = t.each(func(u int, d reg.VecVirtual) { VPSRAD(U8(23), exponent[u], d) })
+	shifted := t.each(func(u int, d reg.VecVirtual) { VPSLLD(U8(23), exponent[u], d) })
+	mantissa := t.each(func(u int, d reg.VecVirtual) { VPSUBD(shifted[u], x[u], d) })
+	k = t.each(func(u int, d reg.VecVirtual) { VCVTDQ2PS(exponent[u], d) })
+	return t.sub(mantissa, lit(1)), k
+}
