@@ -220,3 +220,42 @@ func TestPackKernels(t *testing.T) {
 		}
 	})
 }
+
+// TestExhaustiveKernels compares the kernels' exponential, logarithm and
+// quotient with plain Go over all float32 logits with -exhaustive, else a sample.
+func TestExhaustiveKernels(t *testing.T) {
+	step := uint64(1 << 14) // tiles
+	if *exhaustive {
+		step = 1
+	}
+	k := logisticCoef{class: 1, pos: 1, neg: 0.7, gradPos: -1, gradNeg: 0.7}
+	y := make([]uint8, blockTile)
+	for i := range y {
+		y[i] = uint8(i % 2)
+	}
+	v := variant{exponent: gammaZero, grad: true}
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		if impl.name == plain.name {
+			return
+		}
+		const parts = 2
+		for part := range uint64(parts) {
+			t.Run(fmt.Sprint(part), func(t *testing.T) {
+				t.Parallel()
+				x, want, got := make([]float32, blockTile), make([]float32, blockTile), make([]float32, blockTile)
+				buf := make([]float32, logisticBuffer)
+				for tile := part << 21; tile < (part+1)<<21; tile += step {
+					for i := range x {
+						x[i] = math.Float32frombits(uint32(tile<<10) + uint32(i))
+					}
+					wantAcc, gotAcc := make([]float64, logisticSums*lanes), make([]float64, logisticSums*lanes)
+					logisticGo(v, nil, x, nil, want, y, wantAcc, &k)
+					impl.logistic(v, nil, x, nil, got, y, gotAcc, &k, buf, false)
+					if !sameBits(t, want, got, "gradient") || !sameBits(t, wantAcc, gotAcc, "sums") {
+						return
+					}
+				}
+			})
+		}
+	})
+}

@@ -10946,7 +10946,7 @@ next:
 	RET
 
 // func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -10980,6 +10980,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -11241,7 +11243,7 @@ own:
 	RET
 
 // func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGamma2SumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -11275,6 +11277,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -11543,7 +11547,7 @@ own:
 	RET
 
 // func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGammaSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -11577,6 +11581,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -11960,7 +11966,7 @@ own:
 	RET
 
 // func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxOverlapSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -11994,6 +12000,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -12155,7 +12163,7 @@ write:
 	RET
 
 // func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -12189,6 +12197,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -12499,7 +12509,7 @@ write:
 	RET
 
 // func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -12533,6 +12543,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -12850,7 +12862,7 @@ write:
 	RET
 
 // func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxGammaOverlapSumsAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -12884,6 +12896,8 @@ block:
 	MOVQ         c+56(FP), R9
 
 largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -13316,7 +13330,7 @@ write:
 	RET
 
 // func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGamma0GradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -13351,6 +13365,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -13656,7 +13672,7 @@ write:
 	RET
 
 // func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGamma2GradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -13691,6 +13707,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -14021,7 +14039,7 @@ write:
 	RET
 
 // func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGammaGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -14056,6 +14074,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -14497,7 +14517,7 @@ write:
 	RET
 
 // func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·softmaxOverlapGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -14532,6 +14552,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -14771,7 +14793,7 @@ write:
 	RET
 
 // func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGamma0OverlapGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -14806,6 +14828,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -15212,7 +15236,7 @@ write:
 	RET
 
 // func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGamma2OverlapGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -15247,6 +15271,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -15678,7 +15704,7 @@ write:
 	RET
 
 // func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·softmaxGammaOverlapGradAVX512(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -15713,6 +15739,8 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
 	VPMOVZXBD      (CX), Z6
 	VPMOVZXBD      16(CX), Z7
 	VPCMPD.BCST    $0x01, constants<>+0(SB), Z6, K1
@@ -23856,7 +23884,7 @@ next:
 	RET
 
 // func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma0SumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -23884,6 +23912,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -24055,7 +24084,7 @@ own:
 	RET
 
 // func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma2SumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -24083,6 +24112,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -24258,7 +24288,7 @@ own:
 	RET
 
 // func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGammaSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -24286,6 +24316,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -24528,7 +24559,7 @@ own:
 	RET
 
 // func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxOverlapSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -24556,6 +24587,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -24677,7 +24709,7 @@ write:
 	RET
 
 // func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -24705,6 +24737,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -24911,7 +24944,7 @@ write:
 	RET
 
 // func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -24939,6 +24972,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -25149,7 +25183,7 @@ write:
 	RET
 
 // func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGammaOverlapSumsAVX2(SB), NOSPLIT, $0-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -25177,6 +25211,7 @@ block:
 	MOVQ         c+56(FP), R10
 
 largest:
+	PREFETCHT0   4096(R13)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -25454,7 +25489,7 @@ write:
 	RET
 
 // func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma0GradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -25483,6 +25518,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -25687,7 +25723,7 @@ write:
 	RET
 
 // func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma2GradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -25716,6 +25752,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -25934,7 +25971,7 @@ write:
 	RET
 
 // func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGammaGradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -25963,6 +26000,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -26245,7 +26283,7 @@ write:
 	RET
 
 // func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxOverlapGradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -26274,6 +26312,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -26461,7 +26500,7 @@ write:
 	RET
 
 // func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma0OverlapGradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -26490,6 +26529,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -26773,7 +26813,7 @@ write:
 	RET
 
 // func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGamma2OverlapGradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -26802,6 +26842,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3
@@ -27099,7 +27140,7 @@ write:
 	RET
 
 // func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·softmaxGammaOverlapGradAVX2(SB), NOSPLIT, $8-72
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
@@ -27128,6 +27169,7 @@ block:
 	MOVQ         c+56(FP), R11
 
 largest:
+	PREFETCHT0   4096(R14)
 	VPMOVZXBD    (CX), Y3
 	VBROADCASTSS constants<>+0(SB), Y4
 	VPCMPGTD     Y3, Y4, Y3

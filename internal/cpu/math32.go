@@ -107,17 +107,26 @@ func log1p01(e float32) float32 {
 	return logOfSum(e, 0)
 }
 
+// logOnePlus returns log(1+x) for x ≥ 0, within a few ulp.
+func logOnePlus(x float32) float32 {
+	if x >= log1pSplit {
+		return logNormal(1+x, 0)
+	}
+	return logOfSum(x, 0) // NaN too
+}
+
+// logNormal returns log x + shift·ln 2 for a positive normal x, within 1 ulp.
+func logNormal(x, shift float32) float32 {
+	const threeQuarters = 0x3f400000 // as float32 bits
+	bits := math.Float32bits(x)
+	// Subtracting the bits of ¾ leaves the exponent of x/¾ on top.
+	k := int32(bits-threeQuarters) >> 23
+	f := math.Float32frombits(bits-uint32(k<<23)) - 1
+	return logOfSum(f, float32(k)+shift)
+}
+
 // log32 returns log x, within 1 ulp over all float32.
 func log32(x float32) float32 {
-	scaled, shift := x, float32(0)
-	if x < 0x1p-126 { // zero and negative too; they are set right below
-		scaled, shift = float32(x*0x1p25), -25
-	}
-	bits := math.Float32bits(scaled)
-	// Subtracting the bits of ¾ leaves the exponent of scaled/¾ on top.
-	k := int32(bits-threeQuarterBits) >> 23
-	f := math.Float32frombits(bits-uint32(k<<23)) - 1
-	y := logOfSum(f, float32(k)+shift)
 	switch {
 	case x == 0:
 		return float32(math.Inf(-1))
@@ -125,8 +134,8 @@ func log32(x float32) float32 {
 		return float32(math.NaN())
 	case x > math.MaxFloat32:
 		return x
+	case x < 0x1p-126:
+		return logNormal(float32(x*0x1p25), -25)
 	}
-	return y
+	return logNormal(x, 0)
 }
-
-const threeQuarterBits = 0x3f400000

@@ -21,21 +21,6 @@ const softmaxBuffer = 2 * lanes
 // smallest keeps a divisor and a logarithm's argument normal.
 const smallest = 0x1p-126
 
-// logOnePlus returns log(1+x) for x ≥ 0, within a few ulp.
-func logOnePlus(x float32) float32 {
-	if x >= log1pSplit {
-		return logNormal(1 + x)
-	}
-	return logOfSum(x, 0) // NaN too
-}
-
-// logNormal returns log x of a positive normal number.
-func logNormal(x float32) float32 {
-	bits := math.Float32bits(x)
-	k := int32(bits-threeQuarterBits) >> 23
-	return logOfSum(math.Float32frombits(bits-uint32(k<<23))-1, float32(k))
-}
-
 // softmaxGo is the plain kernel for channels by softmax. Channel c of voxel i is
 // x[c·pitch+i], and its gradient g[c·pitch+i]. It adds each lane's sums to sums:
 // the pointwise elements, then I, P and G of every channel. y holds classes or
@@ -91,7 +76,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 				normal := max32(smallest, miss)
 				power := float32(miss * miss)
 				if v.exponent == gammaAny {
-					power = expUpTo(float32(own.gamma * logNormal(normal)))
+					power = expUpTo(float32(own.gamma * logNormal(normal, 0)))
 				}
 				w = float32(w * power)
 				if v.grad {

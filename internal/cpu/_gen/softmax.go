@@ -108,6 +108,9 @@ func softmax(t tier, v variant) {
 		}
 	}
 	channels("largest", func() {
+		for line := 0; line < step; line += 64 {
+			PREFETCHT0(logit.Offset(4*1024 + line)) // of the next tile
+		}
 		v := t.keepAt(valid(), logit)
 		larger := t.greater(v, m)
 		keepIn(m, larger, v)
