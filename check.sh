@@ -21,6 +21,15 @@ step go vet, here and for another architecture
 go vet ./...
 GOARCH=arm64 go vet ./...
 
+step generated assembly is that of its generator
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+go vet -C internal/cpu/_gen .
+go run -C internal/cpu/_gen . -dir "$generated"
+for file in "$generated"/*; do
+	diff "internal/cpu/$(basename "$file")" "$file"
+done
+
 step staticcheck
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
@@ -31,7 +40,7 @@ step cases of the reference numbers
 go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' ./... | grep -E '\.go:[0-9]+: .*(cases|runs|layers|full set)|^(FAIL|--- FAIL|panic)'
 
 step tests without assembly
-go test -tags noasm ./examples/internal/nn/... ./examples/internal/models
+go test -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models
 
 step race detector
 go test -race -short . ./internal/... ./examples/internal/...

@@ -1,11 +1,28 @@
 // Package cpu is the backend for tensors in Go memory.
 //
-// Its kernels work on tiles of a few hundred voxels: a tile's logits and labels
-// are widened to float64 in a worker's own buffers, the arithmetic is done once
-// for every type there, and a tile's gradient is rounded as it is stored. Tiles
-// are summed in order within a chunk and chunks in order within the batch, and
-// the chunks depend on the shape alone, so that every result has the same bits
-// for any number of goroutines.
+// # Two sets of kernels
+//
+// Float32 logits with a target of class indices are computed in float32, for any
+// number of channels up to what a byte can name. Kernels in assembly
+// for AVX-512 and AVX2 and their plain Go twin give the same bits: they add up
+// in the same sixteen lanes, use the same polynomials for exp and log, and round
+// every product before a sum. A lane's sum is short; it is added to a float64
+// one after every tile.
+//
+// Everything else is computed in float64 on tiles of a few hundred voxels,
+// widened into a worker's own buffers: float64 logits, maps as a target, voxel
+// weights, un-reduced losses, label smoothing, a softmax without the background
+// or of one channel, and terms of different activations. A chunk of float32 logits whose loss leaves the range
+// of float32 (logits of some 1e36 and more, NaN) is done again that way.
+//
+// Which of the two computes a call depends on the call alone, never on the
+// machine.
+//
+// # Order
+//
+// Tiles are summed in order within a chunk and chunks in order within the batch,
+// and the chunks depend on the shape alone, so that every result has the same
+// bits for any number of goroutines.
 package cpu
 
 import (
@@ -72,6 +89,8 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // and, for the label statistics, on the size of an image plane.
 type scratch struct {
 	tile   tile
+	blocks blockTileScratch
+	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
 }

@@ -43,8 +43,16 @@ func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums
 		return (n*(b.C-first)+c-first)*b.V + lo
 	}
 
+	fast := newFloat32Pass(b, p, out, sums)
 	width := 1 + 4*b.C
 	total, err := sumChunks(b.N, b.V, width, func(ch chunk, acc []float64, s *scratch) error {
+		if fast != nil {
+			ok, err := fast.chunk(ch, acc, &s.blocks)
+			if err != nil || ok {
+				return err
+			}
+			clear(acc)
+		}
 		t := &s.tile
 		t.reserve(b.C)
 		I, P, G, U := acc[1:1+b.C], acc[1+b.C:1+2*b.C], acc[1+2*b.C:1+3*b.C], acc[1+3*b.C:]

@@ -14,6 +14,20 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 		Count:      make([]float64, b.N*b.C),
 		Foreground: make([]float64, b.N),
 	}
+	if want.Smoothness {
+		st.K = 1
+		if want.PerClass {
+			st.K = b.C
+		}
+		st.Magnitude = make([]float64, b.N*st.K)
+		st.Boundary = make([]float64, b.N*st.K)
+	}
+	if labels := newLabelReader(b); labels != nil {
+		if err := statsOfClasses(labels, st, want); err != nil {
+			return nil, err
+		}
+		return st, nil
+	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, func(ch chunk, acc []float64, s *scratch) error {
 		return countChunk(b, ch, acc, &s.tile)
@@ -29,12 +43,6 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 	if !want.Smoothness {
 		return st, nil
 	}
-	st.K = 1
-	if want.PerClass {
-		st.K = b.C
-	}
-	st.Magnitude = make([]float64, b.N*st.K)
-	st.Boundary = make([]float64, b.N*st.K)
 	// A task is a slab of planes of one mask; voxels keep their order within it.
 	slabs := min(b.Space[0], maxChunks)
 	part := make([]float64, 2*b.N*st.K*slabs)

@@ -1,0 +1,76 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// labels is labelsGo for a multiple of 32 labels. bad is not 0 where one is no
+// class.
+func labels() {
+	TEXT("labelsAVX2", NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
+	Doc("labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
+	Pragma("noescape")
+	dst, src, r, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Mem{Base: Load(Param("r"), GP64())}, Load(Param("n"), GP64())
+	ignore, mark, top, limit, none, bad := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+	VPBROADCASTB(r.Offset(0), ignore)
+	VPBROADCASTB(r.Offset(1), mark)
+	VPBROADCASTB(r.Offset(2), top)
+	VPBROADCASTB(r.Offset(3), limit)
+	VPCMPEQD(none, none, none)
+	VPXOR(bad, bad, bad)
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	y, is, isNone, c := YMM(), YMM(), YMM(), YMM()
+	PREFETCHT0(Mem{Base: src, Index: i, Scale: 1, Disp: 1024}) // of the next tile
+	VMOVDQU(Mem{Base: src, Index: i, Scale: 1}, y)
+	VPCMPEQB(ignore, y, is)
+	VPMINUB(top, y, c)
+	VPBLENDVB(is, mark, c, c)
+	VMOVDQU(c, Mem{Base: dst, Index: i, Scale: 1})
+	VPCMPEQB(none, c, isNone)
+	VPMAXUB(limit, c, is)
+	VPCMPEQB(c, is, is) // c ≥ limit
+	VPANDN(is, isNone, is)
+	VPOR(is, bad, bad)
+	ADDQ(Imm(32), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	result := GP32()
+	VPMOVMSKB(bad, result)
+	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// pack is packGo.
+func pack() {
+	TEXT("packAVX2", NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
+	Doc("packAVX2 is packGo for at least one word.")
+	Pragma("noescape")
+	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
+	class := YMM()
+	at, err := Param("class").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VPBROADCASTB(at.Addr, class)
+	w := GP64()
+	XORQ(w, w)
+	Label("word")
+	a, b, low, high := YMM(), YMM(), GP32(), GP32()
+	VPCMPEQB(Mem{Base: src}, class, a)
+	VPCMPEQB(Mem{Base: src, Disp: 32}, class, b)
+	VPMOVMSKB(a, low)
+	VPMOVMSKB(b, high)
+	SHLQ(Imm(32), high.As64())
+	ORQ(low.As64(), high.As64())
+	MOVQ(high.As64(), Mem{Base: dst, Index: w, Scale: 8})
+	ADDQ(Imm(64), src)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
+	VZEROUPPER()
+	RET()
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// variant selects what a logistic kernel computes; see logistic.go of package cpu.
+type variant struct {
+	exponent            int
+	overlap, grad, pair bool
+}
+
+const (
+	noPointwise = iota
+	gammaZero
+	gammaTwo
+	gammaAny
+)
+
+func variants() []variant {
+	var out []variant
+	for _, pair := range []bool{false, true} {
+		for _, grad := range []bool{false, true} {
+			for _, overlap := range []bool{false, true} {
+				for exponent := noPointwise; exponent <= gammaAny; exponent++ {
+					if exponent != noPointwise || overlap {
+						out = append(out, variant{exponent, overlap, grad, pair})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// index is that of package cpu.
+func (v variant) index() int {
+	i := v.exponent
+	for k, on := range []bool{v.overlap, v.grad, v.pair} {
+		if on {
+			i += 4 << k
+		}
+	}
+	return i
+}
+
+func (v variant) name(t tier) string {
+	name := "logistic"
+	if v.pair {
+		name = "pair"
+	}
+	name += []string{"", "Gamma0", "Gamma2", "Gamma"}[v.exponent]
+	if v.overlap {
+		name += "Overlap"
+	}
+	if v.grad {
+		name += "Grad"
+	} else {
+		name += "Sums"
+	}
+	return name + t.name
+}
+
+// Words of logisticCoef.
+const (
+	class = iota
+	pos
+	neg
+	gradPos
+	gradNeg
+	gammaPos
+	gammaNeg
+	plain
+	coefPos
+	coefNeg
+	slope
+	coefPos0
+	coefNeg0
+	slope0
+)
+
+// Sums of a logistic kernel.
+const (
+	sumPointwise = iota
+	sumI
+	sumP
+	sumG
+	sumI0
+	sumP0
+	sumG0
+)
+
+// logistic emits one kernel as a few loops over the voxels. One loop would do,
+// but its chain of dependent operations, some 150 cycles long, is more than a
+// processor's window of instructions covers; of short chains it runs several at
+// a time. What one loop leaves for the next stays in the first-level cache.
+func logistic(t tier, v variant) {
+	TEXT(v.name(t), NOSPLIT, "func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)")
+	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.name(t)))
+	Pragma("noescape")
+	var count []int // of the sums, those that this variant has
+	if v.exponent != noPointwise {
+		count = append(count, sumPointwise)
+	}
+	if v.overlap && !v.grad {
+		count = append(count, sumI, sumP, sumG)
+		if v.pair {
+			count = append(count, sumI0, sumP0, sumG0)
+		}
+	}
+	at := map[int]int{}
+	for i, s := range count {
+		at[s] = i
+	}
+
+	x1, y, k := Load(Param("x1"), GP64()), Load(Param("y"), GP64()), Mem{Base: Load(Param("k"), GP64())}
+	x0, g0, g1 := x1, x1, x1
+	if v.pair {
+		x0 = Load(Param("x0"), GP64())
+	}
+	if v.grad {
+		g1 = Load(Param("g1"), GP64())
+		if v.pair {
+			g0 = Load(Param("g0"), GP64())
+		}
+	}
+	n, buf := Load(Param("n"), GP64()), Load(Param("buf"), GP64())
+	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
+	i := GP64()
+	floats := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
+	// What the loops leave for each other: e^−|x|, log(1+e^−|x|), (1−p_t)^γ.
+	// Each takes blockTile numbers.
+	e, l, power := floats(buf), floats(buf).Offset(4*1024), floats(buf).Offset(8*1024)
+
+	labelsOf := func(t tier) vec { return t.labels(Mem{Base: y, Index: i, Scale: 1}) }
+	logits := func(t tier, labels vec) (valid mask, x vec) {
+		valid = t.isBelow(labels, litBits(255))
+		x = t.keepAt(valid, floats(x1))
+		if v.pair {
+			x = t.sub(x, t.keepAt(valid, floats(x0)))
+		}
+		return valid, x
+	}
+	loop := func(name string, t tier, body func(t tier)) {
+		XORQ(i, i)
+		Label(name)
+		body(t)
+		ADDQ(Imm(uint64(t.bytes()/4*t.unroll)), i)
+		CMPQ(i, n)
+		JL(LabelRef(name))
+	}
+	short := t
+	short.unroll = t.short
+
+	loop("exponential", short, func(t tier) {
+		_, x := logits(t, labelsOf(t))
+		t.store(t.exp(t.or(x, litBits(signBit))), e, false)
+	})
+	if v.exponent != noPointwise {
+		loop("logarithm", short, func(t tier) { t.store(t.log1p01(t.loadAt(e)), l, false) })
+	}
+	if v.exponent == gammaAny {
+		loop("power", short, func(t tier) {
+			labels := labelsOf(t)
+			_, x := logits(t, labels)
+			positive := t.isClass(labels, coef(class))
+			z := t.blend(positive, x, t.xor(x, litBits(signBit)))
+			softplus := t.add(t.max(lit(0), z), t.loadAt(l))
+			gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
+			t.store(t.exp(t.mul(t.xor(softplus, litBits(signBit)), gamma)), power, false)
+		})
+	}
+
+	half := GP64()
+	if !t.wide {
+		XORQ(half, half)
+	}
+	acc := t.newSums(len(count), half)
+	stream := GP8()
+	if v.grad {
+		Load(Param("stream"), stream)
+	}
+	loop("rest", t, func(t tier) {
+		// Bring in the next tile meanwhile: the loops touch memory in bursts that
+		// the processor does not foresee. Beyond the logits this does nothing.
+		for line := 0; line < t.bytes()*t.unroll; line += 64 {
+			PREFETCHT0(floats(x1).Offset(4*1024 + line))
+			if v.pair {
+				PREFETCHT0(floats(x0).Offset(4*1024 + line))
+			}
+		}
+		labels := labelsOf(t)
+		valid, x := logits(t, labels)
+		positive := t.isClass(labels, coef(class))
+		e := t.loadAt(e)
+		large := t.div(lit(1), t.add(e, lit(1)))
+		small := t.mul(e, large)
+		negative := t.signs(x)
+		p := t.blend(negative, small, large)
+		q := t.blend(negative, large, small)
+		// The overlap term comes first: fewer values are alive at once that way.
+		var g vec
+		switch {
+		case v.overlap && v.grad:
+			d := t.blend(positive, coef(coefPos), coef(coefNeg))
+			d = t.add(d, t.mul(p, coef(slope)))
+			if v.pair {
+				d0 := t.blend(positive, coef(coefNeg0), coef(coefPos0))
+				d = t.sub(d, t.add(d0, t.mul(q, coef(slope0))))
+			}
+			g = t.mul(d, t.mul(p, q))
+		case v.overlap:
+			acc.add(at[sumP], valid, t.mul(p, t.max(p, coef(plain))))
+			acc.add(at[sumI], positive, p)
+			acc.add(at[sumG], positive, lit(1))
+			if v.pair {
+				acc.add(at[sumP0], valid, t.mul(q, t.max(q, coef(plain))))
+				other := t.without(valid, positive)
+				acc.add(at[sumI0], other, q)
+				acc.add(at[sumG0], other, lit(1))
+			}
+		}
+		if v.exponent != noPointwise {
+			hit, miss := t.blend(positive, p, q), t.blend(positive, q, p)
+			z := t.blend(positive, x, t.xor(x, litBits(signBit)))
+			nll := t.add(t.max(lit(0), t.xor(z, litBits(signBit))), t.loadAt(l))
+			w := t.blend(positive, coef(pos), coef(neg))
+			var factor vec
+			switch v.exponent {
+			case gammaTwo:
+				factor = t.mul(miss, miss)
+			case gammaAny:
+				factor = t.loadAt(power)
+			}
+			if factor != nil {
+				w = t.mul(w, factor)
+			}
+			acc.add(at[sumPointwise], valid, t.mul(w, nll))
+			if v.grad {
+				gw := t.blend(positive, coef(gradPos), coef(gradNeg))
+				var own vec
+				if factor == nil {
+					own = t.mul(gw, miss)
+				} else {
+					gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
+					own = t.mul(t.mul(gw, factor), t.add(miss, t.mul(t.mul(hit, gamma), nll)))
+				}
+				if g != nil {
+					own = t.add(g, own)
+				}
+				g = own
+			}
+		}
+		if v.grad {
+			g = t.keep(valid, g)
+			at1, at0 := floats(g1), floats(g0)
+			var opposite vec
+			if v.pair {
+				opposite = t.keep(valid, t.xor(g, litBits(signBit)))
+			}
+			TESTB(stream, stream)
+			JNZ(LabelRef("past"))
+			t.store(g, at1, false)
+			if v.pair {
+				t.store(opposite, at0, false)
+			}
+			JMP(LabelRef("next"))
+			Label("past") // the cache
+			t.store(g, at1, true)
+			if v.pair {
+				t.store(opposite, at0, true)
+			}
+			Label("next")
+		}
+		if !t.wide {
+			XORQ(Imm(32), half)
+		}
+	})
+
+	into := Load(Param("acc"), GP64())
+	for j, s := range count {
+		acc.flush(j, Mem{Base: into}.Offset(128*s))
+	}
+	if v.grad {
+		SFENCE()
+	}
+	VZEROUPPER()
+	RET()
+}

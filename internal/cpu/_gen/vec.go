@@ -1,0 +1,425 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+	"github.com/mmcloughlin/avo/x86"
+)
+
+// tier is an instruction set. Its methods emit one operation on a vector of
+// float32 and return the result. A product is never fused with a sum, so that
+// all tiers and the plain Go kernels round alike.
+type tier struct {
+	name string
+	wide bool // AVX-512: 16 lanes and mask registers; else AVX2: 8 lanes
+	// unroll is the number of registers of a vec. Operations on independent
+	// registers, one after the other, keep the pipelines busy where a single
+	// chain of operations would wait for each result.
+	unroll int
+	short  int // unroll for loops that hold few values at a time
+}
+
+var tiers = []tier{{"AVX512", true, 2, 4}, {"AVX2", false, 1, 2}}
+
+// vec is a vector of unroll registers, each of all lanes.
+type vec []reg.VecVirtual
+
+// mask is a predicate by lane: mask registers, or vectors of which each lane's
+// top bit counts.
+type mask []reg.Register
+
+// value is a vec or a word.
+type value any
+
+// word is a 4-byte constant in memory, the same for every lane.
+type word struct {
+	mem      Mem
+	repeated bool // eight times in a row, for AVX2 to use in place
+}
+
+// lit is a float32 constant, litBits one by its bits.
+func lit(v float32) word { return litBits(math.Float32bits(v)) }
+
+func litBits(bits uint32) word {
+	at, known := constants.at[bits]
+	if !known {
+		at = len(constants.list)
+		constants.at[bits] = at
+		constants.list = append(constants.list, bits)
+	}
+	return word{NewDataAddr(Symbol{Name: "constants", Static: true}, at*32), true}
+}
+
+var constants = struct {
+	at   map[uint32]int
+	list []uint32
+}{at: map[uint32]int{}}
+
+func emitConstants() {
+	GLOBL("constants", RODATA|NOPTR)
+	for i, bits := range constants.list {
+		for lane := range 8 {
+			DATA(32*i+4*lane, U32(bits))
+		}
+	}
+}
+
+func (t tier) register() reg.VecVirtual {
+	if t.wide {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// each makes a vec, emitting one instruction or more for each of its registers.
+func (t tier) each(emit func(u int, d reg.VecVirtual)) vec {
+	out := make(vec, t.unroll)
+	for u := range out {
+		out[u] = t.register()
+		emit(u, out[u])
+	}
+	return out
+}
+
+func (t tier) eachMask(emit func(u int, k reg.Register)) mask {
+	out := make(mask, t.unroll)
+	for u := range out {
+		out[u] = YMM()
+		if t.wide {
+			out[u] = K()
+		}
+		emit(u, out[u])
+	}
+	return out
+}
+
+// bytes is the size of one register.
+func (t tier) bytes() int {
+	if t.wide {
+		return 64
+	}
+	return 32
+}
+
+// load returns a vec of an operand; of a word all registers are the same.
+func (t tier) load(v value) vec {
+	w, ok := v.(word)
+	if !ok {
+		return v.(vec)
+	}
+	d := t.register()
+	VBROADCASTSS(w.mem, d)
+	out := make(vec, t.unroll)
+	for u := range out {
+		out[u] = d
+	}
+	return out
+}
+
+// binary emits d = a∘b. Assembly lists b first.
+func (t tier) binary(plain, broadcast func(...Op), a, b value) vec {
+	first := t.load(a)
+	w, ok := b.(word)
+	if !ok || !t.wide && !w.repeated {
+		second := t.load(b)
+		return t.each(func(u int, d reg.VecVirtual) { plain(second[u], first[u], d) })
+	}
+	if t.wide {
+		plain = broadcast
+	}
+	return t.each(func(u int, d reg.VecVirtual) { plain(w.mem, first[u], d) })
+}
+
+func (t tier) add(a, b value) vec { return t.binary(VADDPS, VADDPS_BCST, a, b) }
+func (t tier) sub(a, b value) vec { return t.binary(VSUBPS, VSUBPS_BCST, a, b) }
+func (t tier) mul(a, b value) vec { return t.binary(VMULPS, VMULPS_BCST, a, b) }
+func (t tier) div(a, b value) vec { return t.binary(VDIVPS, VDIVPS_BCST, a, b) }
+func (t tier) or(a, b value) vec  { return t.binary(VORPS, VORPS_BCST, a, b) }
+func (t tier) xor(a, b value) vec { return t.binary(VXORPS, VXORPS_BCST, a, b) }
+
+// max is a > b ? a : b, so b where one is NaN.
+func (t tier) max(a, b value) vec { return t.binary(VMAXPS, VMAXPS_BCST, a, b) }
+
+// min is a < b ? a : b, so b where one is NaN.
+func (t tier) min(a, b value) vec { return t.binary(VMINPS, VMINPS_BCST, a, b) }
+
+// blend is m ? yes : no.
+func (t tier) blend(m mask, yes, no value) vec {
+	base := t.load(no)
+	w, isWord := yes.(word)
+	var from vec
+	if !isWord || !t.wide && !w.repeated {
+		from, isWord = t.load(yes), false
+	}
+	return t.each(func(u int, d reg.VecVirtual) {
+		switch {
+		case t.wide && isWord:
+			select512(x86.VBLENDMPS_BCST, w.mem, base[u], m[u], d)
+		case t.wide:
+			select512(x86.VBLENDMPS, from[u], base[u], m[u], d)
+		case isWord:
+			VBLENDVPS(m[u], w.mem, base[u], d)
+		default:
+			VBLENDVPS(m[u], from[u], base[u], d)
+		}
+	})
+}
+
+// select512 emits a blend by mask register. avo takes such an instruction's
+// destination for one of its inputs, which it would then keep alive through the
+// whole loop; it is not.
+func select512(blend func(...Op) (*ir.Instruction, error), ops ...Op) {
+	i, err := blend(ops...)
+	if err != nil {
+		panic(err)
+	}
+	i.Inputs = ops[:3]
+	Instruction(i)
+}
+
+// keep is m ? v : 0.
+func (t tier) keep(m mask, v value) vec {
+	return t.each(func(u int, d reg.VecVirtual) { t.keepOne(m, v, u, d) })
+}
+
+func (t tier) keepOne(m mask, v value, u int, d reg.VecVirtual) {
+	w, isWord := v.(word)
+	switch {
+	case t.wide && isWord:
+		VBROADCASTSS_Z(w.mem, m[u], d)
+	case t.wide:
+		VMOVAPS_Z(v.(vec)[u], m[u], d)
+	case isWord && w.repeated:
+		VANDPS(w.mem, m[u], d)
+	default:
+		VANDPS(t.load(v)[u], m[u], d)
+	}
+}
+
+// keepAt loads m ? memory : 0.
+func (t tier) keepAt(m mask, at Mem) vec {
+	return t.each(func(u int, d reg.VecVirtual) {
+		if t.wide {
+			VMOVUPS_Z(at.Offset(u*t.bytes()), m[u], d)
+		} else {
+			VANDPS(at.Offset(u*t.bytes()), m[u], d)
+		}
+	})
+}
+
+// loadAt loads from memory.
+func (t tier) loadAt(at Mem) vec {
+	return t.each(func(u int, d reg.VecVirtual) { VMOVUPS(at.Offset(u*t.bytes()), d) })
+}
+
+// signs is the mask of the lanes whose sign bit is set.
+func (t tier) signs(v vec) mask {
+	out := make(mask, t.unroll)
+	for u := range out {
+		if t.wide {
+			out[u] = K()
+			VPMOVD2M(v[u], out[u])
+		} else {
+			out[u] = v[u]
+		}
+	}
+	return out
+}
+
+// atLeast is the mask a ≥ b.
+func (t tier) atLeast(a vec, b word) mask {
+	const greaterOrEqual = 0x1d // ordered, quiet
+	compare := VCMPPS
+	if t.wide {
+		compare = VCMPPS_BCST
+	}
+	return t.eachMask(func(u int, k reg.Register) { compare(U8(greaterOrEqual), b.mem, a[u], k) })
+}
+
+// labels loads classes of consecutive voxels as 32-bit integers.
+func (t tier) labels(at Mem) vec {
+	return t.each(func(u int, d reg.VecVirtual) { VPMOVZXBD(at.Offset(u*t.bytes()/4), d) })
+}
+
+// isClass is the mask of the lanes that equal an integer.
+func (t tier) isClass(labels vec, class word) mask {
+	if t.wide {
+		return t.eachMask(func(u int, k reg.Register) { VPCMPEQD_BCST(class.mem, labels[u], k) })
+	}
+	want := t.load(class)
+	return t.eachMask(func(u int, k reg.Register) { VPCMPEQD(want[u], labels[u], k) })
+}
+
+// isBelow is the mask of the lanes below an integer.
+func (t tier) isBelow(labels vec, limit word) mask {
+	if t.wide {
+		const lessThan = 1
+		return t.eachMask(func(u int, k reg.Register) { VPCMPD_BCST(U8(lessThan), limit.mem, labels[u], k) })
+	}
+	most := t.load(limit)
+	return t.eachMask(func(u int, k reg.Register) { VPCMPGTD(labels[u], most[u], k) })
+}
+
+// without is a and not b, where b lies within a.
+func (t tier) without(a, b mask) mask {
+	return t.eachMask(func(u int, k reg.Register) {
+		if t.wide {
+			KXORW(a[u], b[u], k)
+		} else {
+			VXORPS(a[u], b[u], k)
+		}
+	})
+}
+
+// round is the nearest whole number, of two the even one.
+func (t tier) round(v vec) vec {
+	return t.each(func(u int, d reg.VecVirtual) {
+		if t.wide {
+			VRNDSCALEPS(U8(0), v[u], d)
+		} else {
+			VROUNDPS(U8(0), v[u], d)
+		}
+	})
+}
+
+// scale is v·2ⁿ for a whole number n, rounded once.
+func (t tier) scale(v, n vec) vec {
+	if t.wide {
+		return t.each(func(u int, d reg.VecVirtual) { VSCALEFPS(n[u], v[u], d) })
+	}
+	k := t.each(func(u int, d reg.VecVirtual) { VCVTPS2DQ(n[u], d) })
+	half := t.each(func(u int, d reg.VecVirtual) { VPSRAD(U8(1), k[u], d) })
+	rest := t.each(func(u int, d reg.VecVirtual) { VPSUBD(half[u], k[u], d) })
+	return t.mul(t.mul(v, t.powerOfTwo(half)), t.powerOfTwo(rest))
+}
+
+func (t tier) powerOfTwo(n vec) vec {
+	return t.each(func(u int, d reg.VecVirtual) {
+		VPADDD(litBits(127).mem, n[u], d)
+		VPSLLD(U8(23), d, d)
+	})
+}
+
+// store writes a vec, past the caches with stream set.
+func (t tier) store(v vec, at Mem, stream bool) {
+	move := VMOVUPS
+	if stream {
+		move = func(ops ...Op) { VMOVNTPS(ops[0], ops[1]) }
+	}
+	for u := range v {
+		move(v[u], at.Offset(u*t.bytes()))
+	}
+}
+
+// sums are running sums by lane: in registers where there are plenty, else on
+// the stack, 16 lanes each.
+type sums struct {
+	t      tier
+	regs   []reg.VecVirtual
+	memory Mem
+	half   reg.GPVirtual // byte offset of the half that AVX2 is at
+}
+
+func (t tier) newSums(n int, half reg.GPVirtual) *sums {
+	s := &sums{t: t, half: half}
+	if n == 0 {
+		return s
+	}
+	if t.wide {
+		for range n {
+			v := t.register()
+			VBROADCASTSS(lit(0).mem, v)
+			s.regs = append(s.regs, v)
+		}
+		return s
+	}
+	s.memory = AllocLocal(64 * n)
+	zero := t.register()
+	VXORPS(zero, zero, zero)
+	for i := range 2 * n {
+		VMOVUPS(zero, s.memory.Offset(32*i))
+	}
+	return s
+}
+
+// add adds v to sum i in the lanes of m, one register after the other.
+func (s *sums) add(i int, m mask, v value) {
+	for u := range s.t.unroll {
+		if s.t.wide {
+			if w, ok := v.(word); ok {
+				VADDPS_BCST(w.mem, s.regs[i], m[u], s.regs[i])
+			} else {
+				VADDPS(v.(vec)[u], s.regs[i], m[u], s.regs[i])
+			}
+			continue
+		}
+		at := s.memory.Offset(64*i).Idx(s.half, 1)
+		d := s.t.register()
+		s.t.keepOne(m, v, u, d)
+		VADDPS(at, d, d)
+		VMOVUPS(d, at)
+	}
+}
+
+// flush adds sum i to 16 float64 lanes in memory.
+func (s *sums) flush(i int, at Mem) {
+	if s.t.wide {
+		high := YMM()
+		VEXTRACTF64X4(U8(1), s.regs[i], high)
+		for h, part := range []Op{s.regs[i].AsY(), high} {
+			d := ZMM()
+			VCVTPS2PD(part, d)
+			VADDPD(at.Offset(64*h), d, d)
+			VMOVUPD(d, at.Offset(64*h))
+		}
+		return
+	}
+	for q := range 4 {
+		d := YMM()
+		VCVTPS2PD(s.memory.Offset(64*i+16*q), d)
+		VADDPD(at.Offset(32*q), d, d)
+		VMOVUPD(d, at.Offset(32*q))
+	}
+}
+
+// greater is the mask a > b.
+func (t tier) greater(a, b vec) mask {
+	const greaterThan = 0x1e // ordered, quiet
+	return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(greaterThan), b[u], a[u], k) })
+}
+
+// equalInts is the mask of the lanes with equal integers.
+func (t tier) equalInts(a, b vec) mask {
+	return t.eachMask(func(u int, k reg.Register) { VPCMPEQD(a[u], b[u], k) })
+}
+
+// isNotClass is the mask of the lanes that differ from an integer.
+func (t tier) isNotClass(labels vec, class word) mask {
+	if t.wide {
+		const notEqual = 4
+		return t.eachMask(func(u int, k reg.Register) { VPCMPD_BCST(U8(notEqual), class.mem, labels[u], k) })
+	}
+	is := t.isClass(labels, class)
+	return t.eachMask(func(u int, k reg.Register) { VXORPS(litBits(1<<32-1).mem, is[u], k) })
+}
+
+// split returns f in [−¼, ½] and k with x = (1+f)·2ᵏ.
+func (t tier) split(x vec) (f, k vec) {
+	const threeQuarters = 0x3f400000
+	sub := func(b word, a vec) vec {
+		if !t.wide {
+			return t.each(func(u int, d reg.VecVirtual) { VPSUBD(b.mem, a[u], d) })
+		}
+		return t.each(func(u int, d reg.VecVirtual) { VPSUBD_BCST(b.mem, a[u], d) })
+	}
+	exponent := sub(litBits(threeQuarters), x)
+	exponent = t.each(func(u int, d reg.VecVirtual) { VPSRAD(U8(23), exponent[u], d) })
+	shifted := t.each(func(u int, d reg.VecVirtual) { VPSLLD(U8(23), exponent[u], d) })
+	mantissa := t.each(func(u int, d reg.VecVirtual) { VPSUBD(shifted[u], x[u], d) })
+	k = t.each(func(u int, d reg.VecVirtual) { VCVTDQ2PS(exponent[u], d) })
+	return t.sub(mantissa, lit(1)), k
+}

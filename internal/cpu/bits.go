@@ -1,0 +1,303 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+
+	"github.com/x/afl/internal/plan"
+)
+
+// The statistics of class indices work on bit masks, 64 voxels to a word. In a
+// 0/1 mask a difference of neighbours is 0 or ±1, so 4|∇mask|² is a whole
+// number: 1 for each axis along which the central differences do not vanish, 4
+// for one with a one-sided difference, at a face. It is enough to count how many
+// voxels have each number; the sums are exact, whatever their order.
+
+// levels is one more than the largest 4|∇mask|²: three one-sided differences.
+const levels = 13
+
+// histogram counts voxels by 4|∇mask|².
+type histogram [levels]int
+
+// magnitude returns Σ|∇mask| and the number of voxels where it is not zero.
+func (h *histogram) magnitude() (sum, boundary float64) {
+	for level := levels - 1; level > 0; level-- {
+		sum += float64(h[level]) * math.Sqrt(float64(level)) / 2
+		boundary += float64(h[level])
+	}
+	return sum, boundary
+}
+
+// bitStats counts one slab of planes of a sample.
+type bitStats struct {
+	valid int
+	count []int // by class
+	fore  int
+	h     []histogram // by mask, 0 the foreground and k the class k
+}
+
+// bitPlane is one plane (all voxels of one first spatial index) as bit masks of
+// its voxels in order, with some words of zeros before and after.
+type bitPlane struct {
+	masks   [][]uint64 // 0 the foreground, k the class k; ignored voxels are in none
+	count   []int      // voxels of each mask
+	ignored []uint64
+}
+
+// planeShape says where in a plane's words its rows are.
+type planeShape struct {
+	size, length int // voxels of a plane and of a row
+	words        int // of a plane, without padding
+	pad          int // words of padding before and after: more than a row's
+	// Bit masks of the first and last voxel of each row, and of the first and
+	// last row: there the voxel itself stands in for the missing neighbour.
+	starts, ends, top, bottom []uint64
+	last                      uint64 // the plane's bits in its last word
+}
+
+func (g *planeShape) set(rows, length int) {
+	g.size, g.length = rows*length, length
+	g.words, g.pad = (g.size+63)/64, length/64+1
+	for _, mask := range []*[]uint64{&g.starts, &g.ends, &g.top, &g.bottom} {
+		*mask = grow(*mask, g.words)
+		clear(*mask)
+	}
+	set := func(mask []uint64, i int) { mask[i/64] |= 1 << (i % 64) }
+	for r := range rows {
+		set(g.starts, r*length)
+		set(g.ends, (r+1)*length-1)
+	}
+	for i := range length {
+		set(g.top, i)
+		set(g.bottom, g.size-1-i)
+	}
+	g.last = lastWord(g.size)
+}
+
+// bitScratch is a worker's memory for bitStats.
+type bitScratch struct {
+	planes [3]bitPlane
+	shape  planeShape
+	class  []int32
+	y      []uint8
+}
+
+// statsOfClasses computes the statistics of a target of class indices.
+func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) error {
+	// Whole numbers add up to the same in any order, so the slabs may be any.
+	slabs := min(b.Space[0], 16)
+	part := make([]bitStats, b.N*slabs)
+	for i := range part {
+		part[i].count = make([]int, b.C)
+		part[i].h = make([]histogram, st.K)
+	}
+	err := units(len(part), func(i int, s *scratch) error {
+		n, slab := i/slabs, i%slabs
+		return part[i].planes(b, n, slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs, want.Smoothness, &s.bits)
+	})
+	if err != nil {
+		return err
+	}
+	for n := range b.N {
+		total := bitStats{h: make([]histogram, st.K)}
+		for _, p := range part[n*slabs : (n+1)*slabs] {
+			total.valid += p.valid
+			total.fore += p.fore
+			for c, k := range p.count {
+				st.Count[n*b.C+c] += float64(k)
+			}
+			for k := range p.h {
+				for level, voxels := range p.h[k] {
+					total.h[k][level] += voxels
+				}
+			}
+		}
+		st.Valid[n], st.Foreground[n] = float64(total.valid), float64(total.fore)
+		for k := range total.h {
+			st.Magnitude[n*st.K+k], st.Boundary[n*st.K+k] = total.h[k].magnitude()
+		}
+	}
+	return nil
+}
+
+// planes counts planes [lo,hi) of sample n.
+func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bitScratch) error {
+	last := b.Space[0] - 1
+	g := &s.shape
+	g.set(b.Space[1], b.Space[2])
+	before, centre, after := &s.planes[0], &s.planes[1], &s.planes[2]
+	if smoothness {
+		if err := before.read(b, n, max(lo-1, 0), s); err != nil {
+			return err
+		}
+		if err := centre.read(b, n, lo, s); err != nil {
+			return err
+		}
+	}
+	for x := lo; x < hi; x++ {
+		next := x
+		if smoothness {
+			next = min(x+1, last)
+		}
+		if err := after.read(b, n, next, s); err != nil {
+			return err
+		}
+		own := centre
+		if !smoothness {
+			own = after
+		}
+		valid, fore := g.size-ones(own.ignored), own.count[0]
+		p.valid += valid
+		p.fore += fore
+		p.count[0] += valid - fore
+		for c := 1; c < len(p.count); c++ {
+			p.count[c] += own.count[c]
+		}
+		if smoothness {
+			for k := range p.h {
+				if before.count[k]+own.count[k]+after.count[k] == 0 {
+					continue // no boundary here
+				}
+				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g, x == 0 || x == last)
+			}
+		}
+		before, centre, after = centre, after, before
+	}
+	return nil
+}
+
+func ones(mask []uint64) int {
+	n := 0
+	for _, w := range mask {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// plane adds the voxels of one plane of a mask. faceX says that left or right is
+// the plane itself.
+func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, faceX bool) {
+	x := 1
+	if faceX {
+		x = 4
+	}
+	far, shift := g.length/64, uint(g.length%64)
+	left, right = left[g.pad:][:g.words], right[g.pad:][:g.words]
+	for w := range g.words {
+		at := w + g.pad
+		here, top, bottom, starts, ends := own[at], g.top[w], g.bottom[w], g.starts[w], g.ends[w]
+		up := own[at-far]<<shift | own[at-far-1]>>(64-shift)
+		down := own[at+far]>>shift | own[at+far+1]<<(64-shift)
+		before := here<<1 | own[at-1]>>63
+		after := here>>1 | own[at+1]<<63
+		dx := left[w] ^ right[w]
+		dy := (up&^top | here&top) ^ (down&^bottom | here&bottom)
+		dz := (before&^starts | here&starts) ^ (after&^ends | here&ends)
+		if dx|dy|dz == 0 {
+			continue
+		}
+		inside := ^uint64(0)
+		if w == g.words-1 {
+			inside = g.last
+		}
+		if len(ignored) > 0 {
+			inside &^= ignored[at]
+		}
+		faceY, faceZ := top|bottom, starts|ends
+		if in := inside &^ faceY; in != 0 {
+			h.word(dx&in, dy&in, dz&in, faceZ, x, 1)
+		}
+		if in := inside & faceY; in != 0 {
+			h.word(dx&in, dy&in, dz&in, faceZ, x, 4)
+		}
+	}
+}
+
+// word adds the voxels of one word by the eight ways in which the axes can
+// differ, where those in face have one-sided
+// differences along z; x and y are the levels of the other axes.
+func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
+	oneZ := dz &^ face
+	fourZ := dz & face
+	noZ := ^dz
+	h[x] += bits.OnesCount64(dx &^ dy & noZ)
+	h[y] += bits.OnesCount64(dy &^ dx & noZ)
+	h[x+y] += bits.OnesCount64(dx & dy & noZ)
+	h[1] += bits.OnesCount64(oneZ &^ dx &^ dy)
+	h[x+1] += bits.OnesCount64(oneZ & dx &^ dy)
+	h[y+1] += bits.OnesCount64(oneZ & dy &^ dx)
+	h[x+y+1] += bits.OnesCount64(oneZ & dx & dy)
+	if fourZ == 0 {
+		return
+	}
+	h[4] += bits.OnesCount64(fourZ &^ dx &^ dy)
+	h[x+4] += bits.OnesCount64(fourZ & dx &^ dy)
+	h[y+4] += bits.OnesCount64(fourZ & dy &^ dx)
+	h[x+y+4] += bits.OnesCount64(fourZ & dx & dy)
+}
+
+// read fills the plane with plane x of sample n.
+func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
+	g := &s.shape
+	// The kernels read whole words of labels.
+	s.y = grow(s.y, g.size+63)
+	if err := l.read(n, x*g.size, (x+1)*g.size, s.y, &s.class); err != nil {
+		return err
+	}
+	pack := func(mask []uint64, class uint8) []uint64 {
+		mask = grow(mask, g.words+2*g.pad)
+		clear(mask[:g.pad])
+		clear(mask[g.pad+g.words:])
+		l.kernels.pack(mask[g.pad:][:g.words], s.y, class)
+		mask[g.pad+g.words-1] &= g.last
+		return mask
+	}
+	p.ignored = p.ignored[:0]
+	if l.rules.mark == noClass {
+		p.ignored = pack(p.ignored, noClass)
+	}
+	if len(p.masks) < l.C {
+		p.masks, p.count = make([][]uint64, l.C), make([]int, l.C)
+	}
+	fore := pack(p.masks[0], 0)
+	p.masks[0] = fore
+	inner := fore[g.pad:][:g.words]
+	for i, w := range inner {
+		inner[i] = ^w
+	}
+	inner[g.words-1] &= g.last
+	for i, w := range p.ignored {
+		fore[i] &^= w
+	}
+	p.count[0] = ones(fore)
+	if l.C == 2 {
+		p.masks[1], p.count[1] = append(p.masks[1][:0], fore...), p.count[0]
+		return nil
+	}
+	for c := 1; c < l.C; c++ {
+		p.masks[c] = pack(p.masks[c], uint8(c))
+		p.count[c] = ones(p.masks[c])
+	}
+	return nil
+}
+
+// lastWord has the bits of n voxels in their last word.
+func lastWord(n int) uint64 { return ^uint64(0) >> (-n & 63) }
+
+// packGo writes one bit for each label: whether it equals class. src has 64
+// labels for each word.
+func packGo(dst []uint64, src []uint8, class uint8) {
+	const ones, low, gather = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x0102040810204080
+	want := uint64(class) * ones
+	for w := range dst {
+		var word uint64
+		labels := src[64*w:][:64]
+		for i := 0; i < 64; i += 8 {
+			v := binary.LittleEndian.Uint64(labels[i:]) ^ want
+			equal := ^((v&low + low) | v | low) // the top bit of each byte that is 0
+			word |= equal >> 7 * gather >> 56 << i
+		}
+		dst[w] = word
+	}
+}

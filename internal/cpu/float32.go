@@ -1,0 +1,319 @@
+package cpu
+
+import (
+	"math"
+
+	"github.com/x/afl/internal/plan"
+)
+
+const (
+	// blockTile is the number of voxels of a call of a float32 kernel: its lane
+	// sums are short enough to keep their accuracy, and its logits, labels and
+	// gradient lie in the first-level cache.
+	blockTile = 1024
+	// streamFrom is the size in bytes from which a gradient is written past the
+	// caches, which it would only sweep.
+	streamFrom = 16 << 20
+)
+
+// float32Pass is a pass that the float32 kernels can do.
+type float32Pass struct {
+	*labelReader
+	x, grad []float32
+	variant variant // of the channels that take part
+	first   int     // sigmoid: channels below take no part and have gradient 0
+	// elementsFrom is the first channel that has elements.
+	elementsFrom int
+	coef         []logisticCoef
+	softmax      bool // three channels or more by softmax
+	softmaxCoef  []softmaxCoef
+}
+
+// newFloat32Pass returns nil where the float64 tiles serve. Which of the two it
+// is depends on the call alone, never on the machine.
+func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
+	x, ok := b.logits.([]float32)
+	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
+		return nil
+	}
+	if out.Grad == nil && p.Overlap != nil && !sums {
+		return nil
+	}
+	w, o := p.Pointwise, p.Overlap
+	labels := newLabelReader(b)
+	if labels == nil {
+		return nil
+	}
+	f := &float32Pass{labelReader: labels, x: x}
+	if out.Grad != nil {
+		f.grad = out.Grad.Data().([]float32)
+		f.variant.grad = true
+	}
+	activation := plan.None
+	if w != nil {
+		activation = w.Activation
+		f.first, f.elementsFrom = w.First, w.First
+	}
+	if o != nil {
+		if w != nil && o.Activation != w.Activation {
+			return nil
+		}
+		activation = o.Activation
+		if w == nil || o.First < f.first {
+			f.first = o.First
+		}
+		f.variant.overlap = true
+	}
+	switch {
+	case activation == plan.Sigmoid:
+	case activation == plan.Softmax && b.C > 1:
+		if w != nil && (w.Smoothing != 0 || w.SoftmaxFrom != 0) {
+			return nil
+		}
+		f.first = 0
+		f.variant.pair = b.C == 2
+		f.softmax = b.C > 2
+	default:
+		return nil
+	}
+	if w != nil {
+		f.variant.exponent = exponentOf(w, b.N, b.C)
+	}
+	f.coef = make([]logisticCoef, b.N*b.C)
+	for i := range f.coef {
+		f.coef[i] = coefOf(p, out, b.C, i)
+	}
+	if f.softmax {
+		f.softmaxCoef = make([]softmaxCoef, len(f.coef))
+		for i, k := range f.coef {
+			f.softmaxCoef[i] = softmaxCoef{class: k.class, pos: k.pos, grad: -k.gradPos, gamma: k.gammaPos,
+				plain: k.plain, coefPos: k.coefPos, coefNeg: k.coefNeg, slope: k.slope}
+		}
+	}
+	return f
+}
+
+// exponentOf returns the form that serves every sample and channel.
+func exponentOf(w *plan.Pointwise, n, c int) exponent {
+	gamma := w.Gamma[w.First]
+	for i := range n * c {
+		if i%c >= w.First && w.Gamma[i] != gamma {
+			return gammaAny
+		}
+	}
+	switch gamma {
+	case 0:
+		return gammaZero
+	case 2:
+		return gammaTwo
+	}
+	return gammaAny
+}
+
+// coefOf returns the constants of sample i/c and channel i%c.
+func coefOf(p *plan.Plan, out *plan.Output, c, i int) logisticCoef {
+	ch := i % c
+	k := logisticCoef{class: uint32(ch), plain: 1}
+	if c == 1 {
+		k.class = 1
+	}
+	pair := ch == 1 && c == 2 // where it is one; else unused
+	if w := p.Pointwise; w != nil && ch >= w.First {
+		pos, neg, gammaNeg := w.Pos[i]*w.CE[ch], w.Neg[i], w.Gamma[i]
+		if w.Activation == plan.Softmax {
+			// The negative voxels are the positive ones of channel 0.
+			pos, neg = w.Pos[i], 0
+			if pair && w.First == 0 {
+				neg, gammaNeg = w.Pos[i-1], w.Gamma[i-1]
+			}
+		}
+		k.pos, k.neg = float32(pos), float32(neg)
+		k.gradPos, k.gradNeg = float32(-w.Scale*pos), float32(w.Scale*neg)
+		k.gammaPos, k.gammaNeg = float32(w.Gamma[i]), float32(gammaNeg)
+	}
+	if o := p.Overlap; o != nil {
+		if o.Squared {
+			k.plain = 0
+		}
+		if out.CoefT != nil {
+			k.coefPos, k.coefNeg, k.slope = overlapCoef(o, out, i)
+			if pair {
+				k.coefPos0, k.coefNeg0, k.slope0 = overlapCoef(o, out, i-1)
+			}
+		}
+	}
+	return k
+}
+
+// overlapCoef returns the derivative of the overlap term with respect to p as
+// pos + slope·p and neg + slope·p.
+func overlapCoef(o *plan.Overlap, out *plan.Output, i int) (pos, neg, slope float32) {
+	t, p := out.CoefT[i], out.CoefP[i]
+	if o.Squared {
+		return float32(t), 0, float32(2 * p)
+	}
+	return float32(t + p), float32(p), 0
+}
+
+// blockTileScratch is a worker's memory for the float32 kernels.
+type blockTileScratch struct {
+	y     [blockTile]uint8
+	class []int32
+	acc   []float64 // sums by lane
+	// A chunk's last voxels, where they are no whole block.
+	x0, x1, g0, g1 [block]float32
+	buf            [logisticBuffer]float32
+	// For softmax: sums by lane, the kernel's memory, a chunk's last voxels.
+	sums, e, xs, gs []float32
+}
+
+// softmaxChunk is chunk for three channels or more by softmax.
+func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+	rows := 1 + 3*f.C
+	s.sums, s.acc, s.e = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes), grow(s.e, f.C*softmaxBuffer)
+	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
+	clear(s.acc)
+	k := f.softmaxCoef[ch.n*f.C : (ch.n+1)*f.C]
+	base := ch.n * f.C * f.V
+	for lo := ch.lo; lo < ch.hi; lo += blockTile {
+		hi := min(lo+blockTile, ch.hi)
+		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
+			return false, err
+		}
+		for i := hi - lo; i%block != 0; i++ {
+			s.y[i] = noClass
+		}
+		clear(s.sums)
+		whole := (hi - lo) / block * block
+		if whole > 0 {
+			x, g := f.x[base+lo:base+f.C*f.V], f.grad
+			if g != nil {
+				g = g[base+lo : base+f.C*f.V]
+			}
+			f.kernels.softmax(f.variant, x, g, f.V, s.y[:whole], s.sums, k, s.e)
+		}
+		if rest := lo + whole; rest < hi {
+			for c := range f.C {
+				copy(s.xs[c*block:(c+1)*block], f.x[base+c*f.V+rest:base+c*f.V+hi])
+			}
+			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e)
+			if f.grad != nil {
+				for c := range f.C {
+					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])
+				}
+			}
+		}
+		for i, sum := range s.sums {
+			s.acc[i] += float64(sum)
+		}
+	}
+	for c := f.elementsFrom; c < f.C; c++ {
+		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+	}
+	row := func(i int) float64 { return sumLanes((*[lanes]float64)(s.acc[i*lanes:])) }
+	acc[0] = row(0)
+	for c := range f.C {
+		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = row(1+3*c), row(2+3*c), row(3+3*c)
+	}
+	return !math.IsNaN(acc[0]) && !math.IsInf(acc[0], 0), nil
+}
+
+// chunk does one chunk and adds its sums to acc, laid out as pass has them. It
+// returns ok = false where the sums left the range of float32; the float64 tiles
+// then do the chunk again.
+func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+	if f.softmax {
+		return f.softmaxChunk(ch, acc, s)
+	}
+	units, from := f.C, f.first
+	if f.variant.pair {
+		units, from = 1, 0
+	}
+	const width = logisticSums * lanes
+	s.acc = grow(s.acc, units*width)
+	clear(s.acc)
+	stream := len(f.grad)*4 >= streamFrom
+	for lo := ch.lo; lo < ch.hi; lo += blockTile {
+		hi := min(lo+blockTile, ch.hi)
+		whole := lo + (hi-lo)/block*block
+		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
+			return false, err
+		}
+		for i := hi - lo; i%block != 0; i++ {
+			s.y[i] = noClass
+		}
+		for u := range units {
+			c := u
+			if f.variant.pair {
+				c = 1
+			}
+			k := &f.coef[ch.n*f.C+c]
+			x1, g1 := f.rows(ch.n, c, lo, hi)
+			if u < from {
+				clear(g1)
+				continue
+			}
+			var x0, g0 []float32
+			if f.variant.pair {
+				x0, g0 = f.rows(ch.n, 0, lo, hi)
+			}
+			a := s.acc[u*width : (u+1)*width]
+			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf[:], stream)
+			if whole < hi {
+				rest := whole - lo
+				copy(s.x0[:], tail(x0, rest))
+				copy(s.x1[:], tail(x1, rest))
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf[:], false)
+				copy(tail(g0, rest), s.g0[:])
+				copy(tail(g1, rest), s.g1[:])
+			}
+		}
+	}
+	for c := f.elementsFrom; c < f.C; c++ {
+		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
+	}
+	for u := from; u < units; u++ {
+		a := s.acc[u*width:]
+		var total [logisticSums]float64
+		for i := range total {
+			total[i] = sumLanes((*[lanes]float64)(a[i*lanes:]))
+		}
+		if v := total[sumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {
+			return false, nil
+		}
+		acc[0] += total[sumPointwise]
+		c := u
+		if f.variant.pair {
+			c = 1
+			acc[1], acc[1+f.C], acc[1+2*f.C] = total[sumI0], total[sumP0], total[sumG0]
+		}
+		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[sumI], total[sumP], total[sumG]
+	}
+	return true, nil
+}
+
+// rows returns the logits and the gradient of voxels [lo,hi) of a channel.
+func (f *float32Pass) rows(n, c, lo, hi int) (x, g []float32) {
+	at := (n*f.C + c) * f.V
+	if f.grad != nil {
+		g = f.grad[at+lo : at+hi]
+	}
+	return f.x[at+lo : at+hi], g
+}
+
+func tail(s []float32, from int) []float32 {
+	if s == nil {
+		return nil
+	}
+	return s[from:]
+}
+
+// sumLanes adds sixteen lanes up as a tree: neighbours at distance 8, 4, 2, 1.
+func sumLanes(a *[lanes]float64) float64 {
+	for d := lanes / 2; d > 0; d /= 2 {
+		for i := range d {
+			a[i] += a[i+d]
+		}
+	}
+	return a[0]
+}

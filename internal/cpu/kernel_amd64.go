@@ -1,0 +1,101 @@
+//go:build !noasm
+
+package cpu
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// tiers returns the kernels that this machine can run, the fastest first.
+func tiers() []kernels {
+	var t []kernels
+	if x := cpu.X86; x.HasAVX2 {
+		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), labels: labelsBytes, pack: packWords})
+		}
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), labels: labelsBytes, pack: packWords})
+	}
+	return append(t, plain)
+}
+
+// logisticRoutine is an assembly routine. It reads and writes through its
+// pointers without any check.
+type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// streamAlign is what a streaming store's address is a multiple of.
+const streamAlign = 64
+
+// logisticBy returns the kernel that picks a variant's routine.
+func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
+	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		// As the plain kernel would, panic where a slice is too short.
+		_, _, _ = x1[n-1], acc[logisticSums*lanes-1], buf[logisticBuffer-1]
+		if n%block != 0 || n > blockTile {
+			panic("cpu: not a tile of whole blocks")
+		}
+		var p0, q0, q1 *float32
+		if v.pair {
+			_, p0 = x0[n-1], &x0[0]
+		}
+		if v.grad {
+			_, q1 = g1[n-1], &g1[0]
+			stream = stream && aligned(q1)
+			if v.pair {
+				_, q0 = g0[n-1], &g0[0]
+				stream = stream && aligned(q0)
+			}
+		}
+		table[v.index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
+	}
+}
+
+// labelsBytes runs labelsAVX2 on whole vectors and the plain kernel on the rest.
+func labelsBytes(dst, src []uint8, r *labelRules) bool {
+	n := len(src) / 32 * 32
+	_ = dst[:n]
+	ok := true
+	if n > 0 {
+		ok = labelsAVX2(&dst[0], &src[0], &r.ignore, n) == 0
+	}
+	return labelsGo(dst[n:], src[n:], r) && ok
+}
+
+// softmaxRoutine is an assembly routine; pitch is in bytes.
+type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int)
+
+// softmaxBy returns the kernel that picks a variant's routine.
+func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32) {
+	return func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not a tile of whole blocks")
+		}
+		last := (len(k)-1)*pitch + n - 1
+		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[len(k)*softmaxBuffer-1]
+		var g0 *float32
+		if v.grad {
+			_, g0 = g[last], &g[0]
+		}
+		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n)
+	}
+}
+
+// aligned reports whether streaming stores can write to p.
+func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%streamAlign == 0 }
+
+// packWords runs packAVX2.
+func packWords(dst []uint64, src []uint8, class uint8) {
+	if n := len(dst); n > 0 {
+		_ = src[64*n-1]
+		packAVX2(&dst[0], &src[0], n, class)
+	}
+}

@@ -1,0 +1,261 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// eachImplementation runs a test for every instruction set but the plain one,
+// and names those that this machine lacks.
+func eachImplementation(t *testing.T, test func(t *testing.T, k kernels)) {
+	t.Helper()
+	present := map[string]kernels{}
+	for _, k := range tiers() {
+		present[k.name] = k
+	}
+	for _, name := range []string{"go", "avx2", "avx512"} {
+		t.Run(name, func(t *testing.T) {
+			k, ok := present[name]
+			if !ok {
+				t.Skip("not in this build or not on this machine")
+			}
+			test(t, k)
+		})
+	}
+}
+
+// hostile are logits at which exponentials and logarithms go wrong.
+var hostile = []float32{0, float32(math.Copysign(0, -1)), 1e-45, -1e-45, 1e-38, 0.5, 1, -1, 17, -17, 40, 87, 88, -88, 88.8, 103, 104, -104, 105,
+	1e4, -1e4, 1e30, -1e30, math.MaxFloat32, -math.MaxFloat32, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
+
+// canary is what the memory around a slice holds; it must not change.
+const canary = 0x1.23456p7
+
+// guarded returns a slice of n elements at an odd address, and a check that its
+// surroundings are as they were.
+func guarded(n, offset int) (s []float32, intact func() bool) {
+	const margin = 64
+	all := make([]float32, margin+offset+n+margin)
+	for i := range all {
+		all[i] = canary
+	}
+	s = all[margin+offset:][:n:n]
+	return s, func() bool {
+		for i, v := range all {
+			if v != canary && (i < margin+offset || i >= margin+offset+n) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// sameBits compares floats bit by bit, any NaN equal to any.
+func sameBits[T float32 | float64](t *testing.T, want, got []T, what string) bool {
+	t.Helper()
+	for i := range want {
+		a, b := float64(want[i]), float64(got[i])
+		if math.Float64bits(a) != math.Float64bits(b) && !(math.IsNaN(a) && math.IsNaN(b)) {
+			return assert.Fail(t, what, "entry %d is %v (%#x), plain Go has %v (%#x)", i, b, math.Float64bits(b), a, math.Float64bits(a))
+		}
+	}
+	return true
+}
+
+// logisticCase compares an implementation with the plain kernel.
+func logisticCase(t *testing.T, impl kernels, v variant, n, offset int, logit func() float32, class func() uint8, k logisticCoef) bool {
+	t.Helper()
+	x0, x1 := make([]float32, n+offset)[offset:], make([]float32, n+offset)[offset:]
+	y := make([]uint8, n+offset)[offset:]
+	for i := range y {
+		x0[i], x1[i], y[i] = logit(), logit(), class()
+	}
+	type result struct {
+		g0, g1 []float32
+		acc    []float64
+	}
+	run := func(kernel kernels, stream bool) result {
+		g0, intact0 := guarded(n, offset)
+		g1, intact1 := guarded(n, offset)
+		acc := make([]float64, logisticSums*lanes)
+		for i := range acc {
+			acc[i] = float64(i)
+		}
+		kernel.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, logisticBuffer), stream)
+		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
+		return result{g0, g1, acc}
+	}
+	want := run(plain, false)
+	for _, stream := range []bool{false, true} {
+		got := run(impl, stream)
+		if !sameBits(t, want.acc, got.acc, fmt.Sprintf("%+v sums", v)) ||
+			!sameBits(t, want.g0, got.g0, fmt.Sprintf("%+v gradient of channel 0", v)) ||
+			!sameBits(t, want.g1, got.g1, fmt.Sprintf("%+v gradient", v)) {
+			return false
+		}
+	}
+	return true
+}
+
+func randomCoef(r *rand.Rand) logisticCoef {
+	f := func() float32 { return float32(r.NormFloat64()) }
+	k := logisticCoef{class: uint32(r.IntN(3)), pos: r.Float32(), neg: r.Float32(), gradPos: f(), gradNeg: f(),
+		gammaPos: 3 * r.Float32(), gammaNeg: 3 * r.Float32(), plain: float32(r.IntN(2)),
+		coefPos: f(), coefNeg: f(), slope: f(), coefPos0: f(), coefNeg0: f(), slope0: f()}
+	return k
+}
+
+func TestLogisticKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(1, 2))
+		for _, v := range logisticVariantsInUse() {
+			for _, n := range []int{0, block, 2 * block, 5 * block, blockTile} {
+				for offset := range 4 {
+					random := func() float32 { return float32(4 * r.NormFloat64()) }
+					awkward := func() float32 { return hostile[r.IntN(len(hostile))] }
+					class := func() uint8 {
+						if r.IntN(7) == 0 {
+							return noClass
+						}
+						return uint8(r.IntN(3))
+					}
+					if !logisticCase(t, impl, v, n, offset, random, class, randomCoef(r)) ||
+						!logisticCase(t, impl, v, n, offset, awkward, class, randomCoef(r)) {
+						return
+					}
+				}
+			}
+		}
+	})
+}
+
+// FuzzLogisticKernels compares every implementation with plain Go on arbitrary
+// logits, labels and constants.
+func FuzzLogisticKernels(f *testing.F) {
+	f.Add(uint8(3), uint64(1), []byte("some logits"))
+	f.Add(uint8(17), uint64(2), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Fuzz(func(t *testing.T, which uint8, seed uint64, data []byte) {
+		in := logisticVariantsInUse()
+		v := in[int(which)%len(in)]
+		r := rand.New(rand.NewPCG(seed, 3))
+		at := 0
+		logit := func() float32 {
+			var b [4]byte
+			for i := range b {
+				if len(data) > 0 {
+					b[i] = data[at%len(data)]
+				}
+				at++
+			}
+			return math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+		}
+		k := randomCoef(r)
+		class := func() uint8 { return uint8(r.IntN(4)) - 1 } // 255 too
+		for _, impl := range tiers() {
+			logisticCase(t, impl, v, 3*block, int(seed%5), logit, class, k)
+		}
+	})
+}
+
+func TestLabelKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for n := range 140 {
+			for _, rules := range []labelRules{
+				{cap: 254, limit: 3}, {cap: 1, limit: 2}, {ignore: 255, mark: 255, cap: 254, limit: 4},
+				{ignore: 1, mark: 255, cap: 254, limit: 200}, {ignore: 0, mark: 255, cap: 1, limit: 2},
+			} {
+				src := make([]uint8, n+3)[3:]
+				for i := range src {
+					src[i] = uint8(r.IntN(int(rules.limit)))
+				}
+				bad := n > 0 && r.IntN(2) == 0
+				if bad {
+					src[r.IntN(n)] = uint8(r.IntN(256))
+				}
+				want, got := make([]uint8, n+1), make([]uint8, n+1)
+				want[n], got[n] = 77, 77
+				wantOK := labelsGo(want[:n], src, &rules)
+				require.Equal(t, wantOK, impl.labels(got[:n], src, &rules), "%d labels, %+v", n, rules)
+				require.Equal(t, want, got, "%d labels, %+v", n, rules)
+			}
+		}
+	})
+}
+
+// TestLabelsByDefinition checks the plain kernel against the rules in words.
+func TestLabelsByDefinition(t *testing.T) {
+	got := make([]uint8, 5)
+	ok := labelsGo(got, []uint8{0, 1, 2, 9, 1}, &labelRules{ignore: 9, mark: noClass, cap: 1, limit: 2})
+	assert.True(t, ok)
+	assert.Equal(t, []uint8{0, 1, 1, noClass, 1}, got)
+	assert.False(t, labelsGo(got, []uint8{0, 1, 2, 9, 1}, &labelRules{cap: 254, limit: 9}))
+	assert.False(t, labelsGo(got[:1], []uint8{255}, &labelRules{cap: 254, limit: 9}), "255 is a class only where it is ignored")
+}
+
+func TestPackKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(5, 6))
+		for words := range 9 {
+			src := make([]uint8, 64*words+1)[1:]
+			for i := range src {
+				src[i] = uint8(r.IntN(3)) * 127
+			}
+			want := make([]uint64, words)
+			for i := range src {
+				if src[i] == 254 {
+					want[i/64] |= 1 << (i % 64)
+				}
+			}
+			got := make([]uint64, words+1)
+			got[words] = 12345
+			impl.pack(got[:words], src, 254)
+			require.Equal(t, append(want, 12345), got, "%d words", words)
+		}
+	})
+}
+
+// TestExhaustiveKernels compares the kernels' exponential, logarithm and
+// quotient with plain Go over all float32 logits with -exhaustive, else a sample.
+func TestExhaustiveKernels(t *testing.T) {
+	step := uint64(1 << 14) // tiles
+	if *exhaustive {
+		step = 1
+	}
+	k := logisticCoef{class: 1, pos: 1, neg: 0.7, gradPos: -1, gradNeg: 0.7}
+	y := make([]uint8, blockTile)
+	for i := range y {
+		y[i] = uint8(i % 2)
+	}
+	v := variant{exponent: gammaZero, grad: true}
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		if impl.name == plain.name {
+			return
+		}
+		const parts = 2
+		for part := range uint64(parts) {
+			t.Run(fmt.Sprint(part), func(t *testing.T) {
+				t.Parallel()
+				x, want, got := make([]float32, blockTile), make([]float32, blockTile), make([]float32, blockTile)
+				buf := make([]float32, logisticBuffer)
+				for tile := part << 21; tile < (part+1)<<21; tile += step {
+					for i := range x {
+						x[i] = math.Float32frombits(uint32(tile<<10) + uint32(i))
+					}
+					wantAcc, gotAcc := make([]float64, logisticSums*lanes), make([]float64, logisticSums*lanes)
+					logisticGo(v, nil, x, nil, want, y, wantAcc, &k)
+					impl.logistic(v, nil, x, nil, got, y, gotAcc, &k, buf, false)
+					if !sameBits(t, want, got, "gradient") || !sameBits(t, wantAcc, gotAcc, "sums") {
+						return
+					}
+				}
+			})
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package cpu
+
+import "math"
+
+// softmaxCoef are the constants of a channel for the softmax kernel. The
+// assembly reads it as 4-byte words in this order.
+type softmaxCoef struct {
+	class   uint32
+	pos     float32 // factor of the elements of the class
+	grad    float32 // that factor times the scale
+	gamma   float32
+	plain   float32 // as in logisticCoef, like the rest
+	coefPos float32
+	coefNeg float32
+	slope   float32
+}
+
+// softmaxBuffer is the scratch memory of a softmax kernel for each channel.
+const softmaxBuffer = 2 * lanes
+
+// smallest keeps a divisor and a logarithm's argument normal.
+const smallest = 0x1p-126
+
+// softmaxGo is the plain kernel for channels by softmax. Channel c of voxel i is
+// x[c·pitch+i], and its gradient g[c·pitch+i]. It adds each lane's sums to sums:
+// the pointwise elements, then I, P and G of every channel. y holds classes or
+// noClass.
+//
+// With the largest logit m of the top channel, e_c = exp(x_c−m) and the sum
+// "others" of all e_c but the top one's, which keeps 1−p accurate where p is
+// near 1:
+//
+//	−log p_y  = (m−x_y) + log(1+others)
+//	1−p_y     = others/(1+others), or 1+others−e_y instead of others
+//	pointwise ∂/∂x_c = B·p_c, for c = y −B·(1−p_y),
+//	          B = w·(1−p_y)^γ·(1 + γ·p_y·(−log p_y)/(1−p_y))
+//	overlap   ∂/∂x_c = p_c·((D_c−D_top) − Σ_k p_k·(D_k−D_top)), D = ∂overlap/∂p
+func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32) {
+	for i, class := range y {
+		lane := i % lanes
+		if class == noClass {
+			if v.grad {
+				for c := range k {
+					g[c*pitch+i] = 0
+				}
+			}
+			continue
+		}
+		m, top := x[i], 0
+		for c := 1; c < len(k); c++ {
+			if xc := x[c*pitch+i]; xc > m {
+				m, top = xc, c
+			}
+		}
+		others := float32(0)
+		for c := range k {
+			e[c] = expUpTo(x[c*pitch+i] - m)
+			if c != top {
+				others += e[c]
+			}
+		}
+		scale := 1 / (1 + others)
+		var b, miss float32
+		if v.exponent != noPointwise {
+			own := &k[class]
+			ey := e[class]
+			rest := others
+			if int(class) != top {
+				rest = 1 + (others - ey)
+			}
+			miss = float32(rest * scale)
+			nll := (m - x[int(class)*pitch+i]) + logOnePlus(others)
+			w := own.pos
+			b = own.grad
+			if v.exponent != gammaZero {
+				normal := max32(smallest, miss)
+				power := float32(miss * miss)
+				if v.exponent == gammaAny {
+					power = expUpTo(float32(own.gamma * logNormal(normal, 0)))
+				}
+				w = float32(w * power)
+				if v.grad {
+					ratio := nll / normal
+					b = float32(float32(b*power) * (1 + float32(float32(own.gamma*float32(ey*scale))*ratio)))
+				}
+			}
+			sums[lane] += float32(w * nll)
+		}
+		derivative := func(c int) float32 {
+			d := k[c].coefNeg
+			if int(class) == c {
+				d = k[c].coefPos
+			}
+			return d + float32(k[c].slope*float32(e[c]*scale))
+		}
+		var atTop, mean float32
+		if v.overlap && v.grad {
+			atTop = derivative(top)
+			for c := range k {
+				if c != top {
+					mean += float32(float32(e[c]*scale) * (derivative(c) - atTop))
+				}
+			}
+		}
+		for c := range k {
+			p := float32(e[c] * scale)
+			positive := int(class) == c
+			if v.grad {
+				var d float32
+				if v.exponent != noPointwise {
+					d = float32(b * p)
+					if positive {
+						d = math.Float32frombits(math.Float32bits(float32(b*miss)) ^ signBit)
+					}
+				}
+				if v.overlap {
+					own := float32(p * ((derivative(c) - atTop) - mean))
+					if v.exponent != noPointwise {
+						own += d
+					}
+					d = own
+				}
+				g[c*pitch+i] = d
+				continue
+			}
+			if v.overlap {
+				s := sums[(1+3*c)*lanes+lane:]
+				if positive {
+					s[0] += p
+					s[2*lanes]++
+				}
+				s[lanes] += float32(p * max32(p, k[c].plain))
+			}
+		}
+	}
+}

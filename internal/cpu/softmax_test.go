@@ -1,0 +1,76 @@
+package cpu
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// softmaxVariantsInUse are the logistic variants of one channel.
+func softmaxVariantsInUse() []variant {
+	var out []variant
+	for _, v := range logisticVariantsInUse() {
+		if !v.pair {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// softmaxCase compares an implementation with the plain kernel.
+func softmaxCase(t *testing.T, impl kernels, v variant, channels, n, pitch, offset int, logit func() float32, r *rand.Rand) bool {
+	t.Helper()
+	size := (channels-1)*pitch + n
+	x := make([]float32, size+offset)[offset:]
+	for i := range x {
+		x[i] = logit()
+	}
+	y := make([]uint8, n+offset)[offset:]
+	for i := range y {
+		y[i] = uint8(r.IntN(channels))
+		if r.IntN(9) == 0 {
+			y[i] = noClass
+		}
+	}
+	k := make([]softmaxCoef, channels)
+	for c := range k {
+		l := randomCoef(r)
+		k[c] = softmaxCoef{class: uint32(c), pos: l.pos, grad: l.neg, gamma: l.gammaPos, plain: l.plain,
+			coefPos: l.coefPos, coefNeg: l.coefNeg, slope: l.slope}
+	}
+	run := func(kernel kernels) (g, sums []float32) {
+		g, intact := guarded(size, offset)
+		sums, sumsIntact := guarded((1+3*channels)*lanes, offset)
+		clear(sums)
+		kernel.softmax(v, x, g, pitch, y, sums, k, make([]float32, channels*softmaxBuffer))
+		assert.True(t, intact() && sumsIntact(), "%+v wrote past its slices", v)
+		return g, sums
+	}
+	wantG, wantSums := run(plain)
+	gotG, gotSums := run(impl)
+	what := fmt.Sprintf("%+v of %d channels, %d voxels", v, channels, n)
+	return sameBits(t, wantSums, gotSums, what+": sums") && sameBits(t, wantG, gotG, what+": gradient")
+}
+
+func TestSoftmaxKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, v := range softmaxVariantsInUse() {
+			for channels := 1; channels <= 9; channels++ {
+				for _, n := range []int{0, block, 3 * block} {
+					for offset := range 2 {
+						random := func() float32 { return float32(4 * r.NormFloat64()) }
+						awkward := func() float32 { return hostile[r.IntN(len(hostile))] }
+						pitch := n + r.IntN(5)
+						if !softmaxCase(t, impl, v, channels, n, pitch, offset, random, r) ||
+							!softmaxCase(t, impl, v, channels, n, pitch, offset, awkward, r) {
+							return
+						}
+					}
+				}
+			}
+		}
+	})
+}
