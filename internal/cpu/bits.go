@@ -254,7 +254,7 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 		return mask
 	}
 	p.ignored = p.ignored[:0]
-	if l.rules.mark == noClass {
+	if l.Target.HasIgnore {
 		p.ignored = pack(p.ignored, noClass)
 	}
 	if len(p.masks) < l.C {
