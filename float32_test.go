@@ -140,3 +140,38 @@ func TestFloat32Hostile(t *testing.T) {
 		}
 	}
 }
+
+// TestIgnoredIndexOfAnyType: an ignore index that no uint8 can hold means the
+// same as one that it can.
+func TestIgnoredIndexOfAnyType(t *testing.T) {
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		for _, c := range []int{1, 2, 3} {
+			shape := []int{2, c, 5, 6, 7}
+			logits, labels := randomLogits(dt, shape, 1), randomLabels(shape, max(c, 2), 1)
+			y := labels.Data().([]uint8)
+			for i := 0; i < len(y); i += 3 {
+				y[i] = 255
+			}
+			wide := convert[int64](labels)
+			for i, v := range y {
+				if v == 255 {
+					wide.Data().([]int64)[i] = -100
+				}
+			}
+			for _, v := range variants() {
+				if c != v.channels[len(v.channels)-1] {
+					continue
+				}
+				ignore := func(index int64) afl.Loss {
+					return setOptions(v.loss, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(index) })
+				}
+				want, wantGrad, err := afl.Grad(ignore(255), logits, labels)
+				require.NoError(t, err, v.name)
+				got, grad, err := afl.Grad(ignore(-100), logits, wide)
+				require.NoError(t, err, v.name)
+				require.Equal(t, math.Float64bits(want), math.Float64bits(got), v.name)
+				require.Equal(t, wantGrad.Data(), grad.Data(), v.name)
+			}
+		}
+	}
+}

@@ -182,15 +182,20 @@ func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, fac
 	if faceX {
 		x = 4
 	}
-	far, shift := g.length/64, uint(g.length%64)
-	left, right = left[g.pad:][:g.words], right[g.pad:][:g.words]
-	for w := range g.words {
-		at := w + g.pad
-		here, top, bottom, starts, ends := own[at], g.top[w], g.bottom[w], g.starts[w], g.ends[w]
-		up := own[at-far]<<shift | own[at-far-1]>>(64-shift)
-		down := own[at+far]>>shift | own[at+far+1]<<(64-shift)
-		before := here<<1 | own[at-1]>>63
-		after := here>>1 | own[at+1]<<63
+	// The neighbours of a word's voxels along y lie a row's length away, in two
+	// words: all slices have the same length, and no shift reaches 64.
+	n, far, shift := g.words, g.length/64, g.length%64
+	near := func(mask []uint64, by int) []uint64 { return mask[g.pad+by:][:n] }
+	left, right, ignored = near(left, 0), near(right, 0), ignored[min(g.pad, len(ignored)):]
+	up0, up1, down0, down1 := near(own, -far), near(own, -far-1), near(own, far), near(own, far+1)
+	previous, following := near(own, -1), near(own, 1)
+	tops, bottoms, allStarts, allEnds := g.top[:n], g.bottom[:n], g.starts[:n], g.ends[:n]
+	for w, here := range near(own, 0) {
+		top, bottom, starts, ends := tops[w], bottoms[w], allStarts[w], allEnds[w]
+		up := up0[w]<<(shift&63) | up1[w]>>1>>((63-shift)&63)
+		down := down0[w]>>(shift&63) | down1[w]<<1<<((63-shift)&63)
+		before := here<<1 | previous[w]>>63
+		after := here>>1 | following[w]<<63
 		dx := left[w] ^ right[w]
 		dy := (up&^top | here&top) ^ (down&^bottom | here&bottom)
 		dz := (before&^starts | here&starts) ^ (after&^ends | here&ends)
@@ -198,11 +203,11 @@ func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, fac
 			continue
 		}
 		inside := ^uint64(0)
-		if w == g.words-1 {
+		if w == n-1 {
 			inside = g.last
 		}
 		if len(ignored) > 0 {
-			inside &^= ignored[at]
+			inside &^= ignored[w]
 		}
 		faceY, faceZ := top|bottom, starts|ends
 		if in := inside &^ faceY; in != 0 {
@@ -254,7 +259,7 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 		return mask
 	}
 	p.ignored = p.ignored[:0]
-	if l.rules.mark == noClass {
+	if l.Target.HasIgnore {
 		p.ignored = pack(p.ignored, noClass)
 	}
 	if len(p.masks) < l.C {

@@ -1,7 +1,9 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -71,6 +73,31 @@ func TestSoftmaxKernels(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// FuzzSoftmaxKernels compares every implementation with plain Go on arbitrary
+// logits, labels and constants.
+func FuzzSoftmaxKernels(f *testing.F) {
+	f.Add(uint8(3), uint64(1), []byte("some logits"))
+	f.Add(uint8(9), uint64(2), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Fuzz(func(t *testing.T, which uint8, seed uint64, data []byte) {
+		in := softmaxVariantsInUse()
+		v := in[int(which)%len(in)]
+		at := 0
+		logit := func() float32 {
+			var b [4]byte
+			for i := range b {
+				if len(data) > 0 {
+					b[i] = data[at%len(data)]
+				}
+				at++
+			}
+			return math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
+		}
+		for _, impl := range tiers() {
+			softmaxCase(t, impl, v, 1+int(seed%9), 2*block, 2*block, int(seed%5), logit, rand.New(rand.NewPCG(seed, 9)))
 		}
 	})
 }
