@@ -13,9 +13,9 @@ func tiers() []kernels {
 	var t []kernels
 	if x := cpu.X86; x.HasAVX2 {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
-			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), labels: labelsBytes, pack: packWords})
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512), labels: labelsBytes, pack: packWords})
 		}
-		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), labels: labelsBytes, pack: packWords})
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2), labels: labelsBytes, pack: packWords})
 	}
 	return append(t, plain)
 }
@@ -86,6 +86,21 @@ func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32,
 			_, g0 = g[last], &g[0]
 		}
 		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n)
+	}
+}
+
+// rowsBy returns the kernel that runs a routine over whole blocks.
+func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
+	return func(dst, src []float32) {
+		n := len(src)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not whole blocks")
+		}
+		_ = dst[n-1]
+		routine(&dst[0], &src[0], n)
 	}
 }
 

@@ -221,6 +221,27 @@ func TestPackKernels(t *testing.T) {
 	})
 }
 
+// TestElementaryKernels compares exp and log(1+e) alone with plain Go.
+func TestElementaryKernels(t *testing.T) {
+	x, e := make([]float32, 64*block), make([]float32, 64*block)
+	for i := range x {
+		x[i] = 88 - float32(i)/float32(len(x))*192
+		e[i] = float32(i) / float32(len(e)-1)
+	}
+	copy(x, []float32{0, float32(math.Copysign(0, -1)), 1e-45, -1e-45, -87.5, -103, -104, -1e4, -math.MaxFloat32, float32(math.Inf(-1))})
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		want, got := make([]float32, len(x)), make([]float32, len(x))
+		for n := 0; n <= len(x); n += 7 * block {
+			expGo(want[:n], x[:n])
+			impl.exp(got[:n], x[:n])
+			sameBits(t, want, got, "exp")
+			log1pGo(want[:n], e[:n])
+			impl.log1p(got[:n], e[:n])
+			sameBits(t, want, got, "log1p")
+		}
+	})
+}
+
 // TestExhaustiveKernels compares the kernels' exponential, logarithm and
 // quotient with plain Go over all float32 logits with -exhaustive, else a sample.
 func TestExhaustiveKernels(t *testing.T) {

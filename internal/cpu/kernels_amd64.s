@@ -16282,6 +16282,265 @@ write:
 	VZEROUPPER
 	RET
 
+// func expAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·expAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS      (CX)(BX*4), Z0
+	VMOVUPS      64(CX)(BX*4), Z1
+	VMOVUPS      128(CX)(BX*4), Z2
+	VMOVUPS      192(CX)(BX*4), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z2
+	VMAXPS       Z3, Z4, Z3
+	VMULPS.BCST  constants<>+96(SB), Z0, Z4
+	VMULPS.BCST  constants<>+96(SB), Z1, Z5
+	VMULPS.BCST  constants<>+96(SB), Z2, Z6
+	VMULPS.BCST  constants<>+96(SB), Z3, Z7
+	VSUBPS.BCST  constants<>+128(SB), Z4, Z4
+	VSUBPS.BCST  constants<>+128(SB), Z5, Z5
+	VSUBPS.BCST  constants<>+128(SB), Z6, Z6
+	VSUBPS.BCST  constants<>+128(SB), Z7, Z7
+	VRNDSCALEPS  $0x00, Z4, Z4
+	VRNDSCALEPS  $0x00, Z5, Z5
+	VRNDSCALEPS  $0x00, Z6, Z6
+	VRNDSCALEPS  $0x00, Z7, Z7
+	VMULPS.BCST  constants<>+160(SB), Z4, Z8
+	VMULPS.BCST  constants<>+160(SB), Z5, Z9
+	VMULPS.BCST  constants<>+160(SB), Z6, Z10
+	VMULPS.BCST  constants<>+160(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS.BCST  constants<>+192(SB), Z4, Z8
+	VMULPS.BCST  constants<>+192(SB), Z5, Z9
+	VMULPS.BCST  constants<>+192(SB), Z6, Z10
+	VMULPS.BCST  constants<>+192(SB), Z7, Z11
+	VSUBPS       Z8, Z0, Z0
+	VSUBPS       Z9, Z1, Z1
+	VSUBPS       Z10, Z2, Z2
+	VSUBPS       Z11, Z3, Z3
+	VMULPS       Z0, Z0, Z8
+	VMULPS       Z1, Z1, Z9
+	VMULPS       Z2, Z2, Z10
+	VMULPS       Z3, Z3, Z11
+	VMULPS.BCST  constants<>+224(SB), Z0, Z12
+	VMULPS.BCST  constants<>+224(SB), Z1, Z13
+	VMULPS.BCST  constants<>+224(SB), Z2, Z14
+	VMULPS.BCST  constants<>+224(SB), Z3, Z15
+	VADDPS.BCST  constants<>+256(SB), Z12, Z12
+	VADDPS.BCST  constants<>+256(SB), Z13, Z13
+	VADDPS.BCST  constants<>+256(SB), Z14, Z14
+	VADDPS.BCST  constants<>+256(SB), Z15, Z15
+	VMULPS.BCST  constants<>+288(SB), Z0, Z16
+	VMULPS.BCST  constants<>+288(SB), Z1, Z17
+	VMULPS.BCST  constants<>+288(SB), Z2, Z18
+	VMULPS.BCST  constants<>+288(SB), Z3, Z19
+	VADDPS.BCST  constants<>+320(SB), Z16, Z16
+	VADDPS.BCST  constants<>+320(SB), Z17, Z17
+	VADDPS.BCST  constants<>+320(SB), Z18, Z18
+	VADDPS.BCST  constants<>+320(SB), Z19, Z19
+	VMULPS.BCST  constants<>+352(SB), Z8, Z20
+	VMULPS.BCST  constants<>+352(SB), Z9, Z21
+	VMULPS.BCST  constants<>+352(SB), Z10, Z22
+	VMULPS.BCST  constants<>+352(SB), Z11, Z23
+	VADDPS       Z20, Z16, Z16
+	VADDPS       Z21, Z17, Z17
+	VADDPS       Z22, Z18, Z18
+	VADDPS       Z23, Z19, Z19
+	VMULPS       Z8, Z16, Z16
+	VMULPS       Z9, Z17, Z17
+	VMULPS       Z10, Z18, Z18
+	VMULPS       Z11, Z19, Z19
+	VADDPS       Z16, Z12, Z12
+	VADDPS       Z17, Z13, Z13
+	VADDPS       Z18, Z14, Z14
+	VADDPS       Z19, Z15, Z15
+	VMULPS       Z8, Z12, Z8
+	VMULPS       Z9, Z13, Z9
+	VMULPS       Z10, Z14, Z10
+	VMULPS       Z11, Z15, Z11
+	VADDPS       Z8, Z0, Z0
+	VADDPS       Z9, Z1, Z1
+	VADDPS       Z10, Z2, Z2
+	VADDPS       Z11, Z3, Z3
+	VADDPS.BCST  constants<>+384(SB), Z0, Z0
+	VADDPS.BCST  constants<>+384(SB), Z1, Z1
+	VADDPS.BCST  constants<>+384(SB), Z2, Z2
+	VADDPS.BCST  constants<>+384(SB), Z3, Z3
+	VSCALEFPS    Z4, Z0, Z0
+	VSCALEFPS    Z5, Z1, Z1
+	VSCALEFPS    Z6, Z2, Z2
+	VSCALEFPS    Z7, Z3, Z3
+	VMOVUPS      Z0, (AX)(BX*4)
+	VMOVUPS      Z1, 64(AX)(BX*4)
+	VMOVUPS      Z2, 128(AX)(BX*4)
+	VMOVUPS      Z3, 192(AX)(BX*4)
+	ADDQ         $0x40, BX
+	CMPQ         BX, DX
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func log1pAVX512(dst *float32, src *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·log1pAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS        (CX)(BX*4), Z0
+	VMOVUPS        64(CX)(BX*4), Z1
+	VMOVUPS        128(CX)(BX*4), Z2
+	VMOVUPS        192(CX)(BX*4), Z3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z0, K1
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z1, K2
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z2, K3
+	VCMPPS.BCST    $0x1d, constants<>+416(SB), Z3, K4
+	VSUBPS.BCST    constants<>+384(SB), Z0, Z4
+	VSUBPS.BCST    constants<>+384(SB), Z1, Z5
+	VSUBPS.BCST    constants<>+384(SB), Z2, Z6
+	VSUBPS.BCST    constants<>+384(SB), Z3, Z7
+	VMULPS.BCST    constants<>+416(SB), Z4, Z4
+	VMULPS.BCST    constants<>+416(SB), Z5, Z5
+	VMULPS.BCST    constants<>+416(SB), Z6, Z6
+	VMULPS.BCST    constants<>+416(SB), Z7, Z7
+	VBLENDMPS      Z4, Z0, K1, Z0
+	VBLENDMPS      Z5, Z1, K2, Z1
+	VBLENDMPS      Z6, Z2, K3, Z2
+	VBLENDMPS      Z7, Z3, K4, Z3
+	VBROADCASTSS.Z constants<>+160(SB), K1, Z4
+	VBROADCASTSS.Z constants<>+160(SB), K2, Z5
+	VBROADCASTSS.Z constants<>+160(SB), K3, Z6
+	VBROADCASTSS.Z constants<>+160(SB), K4, Z7
+	VBROADCASTSS.Z constants<>+192(SB), K1, Z8
+	VBROADCASTSS.Z constants<>+192(SB), K2, Z9
+	VBROADCASTSS.Z constants<>+192(SB), K3, Z10
+	VBROADCASTSS.Z constants<>+192(SB), K4, Z11
+	VMULPS         Z0, Z0, Z12
+	VMULPS         Z1, Z1, Z13
+	VMULPS         Z2, Z2, Z14
+	VMULPS         Z3, Z3, Z15
+	VMULPS.BCST    constants<>+448(SB), Z0, Z16
+	VMULPS.BCST    constants<>+448(SB), Z1, Z17
+	VMULPS.BCST    constants<>+448(SB), Z2, Z18
+	VMULPS.BCST    constants<>+448(SB), Z3, Z19
+	VADDPS.BCST    constants<>+480(SB), Z16, Z16
+	VADDPS.BCST    constants<>+480(SB), Z17, Z17
+	VADDPS.BCST    constants<>+480(SB), Z18, Z18
+	VADDPS.BCST    constants<>+480(SB), Z19, Z19
+	VMULPS.BCST    constants<>+512(SB), Z0, Z20
+	VMULPS.BCST    constants<>+512(SB), Z1, Z21
+	VMULPS.BCST    constants<>+512(SB), Z2, Z22
+	VMULPS.BCST    constants<>+512(SB), Z3, Z23
+	VADDPS.BCST    constants<>+544(SB), Z20, Z20
+	VADDPS.BCST    constants<>+544(SB), Z21, Z21
+	VADDPS.BCST    constants<>+544(SB), Z22, Z22
+	VADDPS.BCST    constants<>+544(SB), Z23, Z23
+	VMULPS         Z12, Z20, Z20
+	VMULPS         Z13, Z21, Z21
+	VMULPS         Z14, Z22, Z22
+	VMULPS         Z15, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS.BCST    constants<>+576(SB), Z0, Z20
+	VMULPS.BCST    constants<>+576(SB), Z1, Z21
+	VMULPS.BCST    constants<>+576(SB), Z2, Z22
+	VMULPS.BCST    constants<>+576(SB), Z3, Z23
+	VADDPS.BCST    constants<>+608(SB), Z20, Z20
+	VADDPS.BCST    constants<>+608(SB), Z21, Z21
+	VADDPS.BCST    constants<>+608(SB), Z22, Z22
+	VADDPS.BCST    constants<>+608(SB), Z23, Z23
+	VMULPS.BCST    constants<>+640(SB), Z0, Z24
+	VMULPS.BCST    constants<>+640(SB), Z1, Z25
+	VMULPS.BCST    constants<>+640(SB), Z2, Z26
+	VMULPS.BCST    constants<>+640(SB), Z3, Z27
+	VADDPS.BCST    constants<>+672(SB), Z24, Z24
+	VADDPS.BCST    constants<>+672(SB), Z25, Z25
+	VADDPS.BCST    constants<>+672(SB), Z26, Z26
+	VADDPS.BCST    constants<>+672(SB), Z27, Z27
+	VMULPS         Z12, Z24, Z24
+	VMULPS         Z13, Z25, Z25
+	VMULPS         Z14, Z26, Z26
+	VMULPS         Z15, Z27, Z27
+	VADDPS         Z24, Z20, Z20
+	VADDPS         Z25, Z21, Z21
+	VADDPS         Z26, Z22, Z22
+	VADDPS         Z27, Z23, Z23
+	VMULPS         Z12, Z12, Z24
+	VMULPS         Z13, Z13, Z25
+	VMULPS         Z14, Z14, Z26
+	VMULPS         Z15, Z15, Z27
+	VMULPS         Z24, Z20, Z20
+	VMULPS         Z25, Z21, Z21
+	VMULPS         Z26, Z22, Z22
+	VMULPS         Z27, Z23, Z23
+	VADDPS         Z20, Z16, Z16
+	VADDPS         Z21, Z17, Z17
+	VADDPS         Z22, Z18, Z18
+	VADDPS         Z23, Z19, Z19
+	VMULPS         Z0, Z12, Z20
+	VMULPS         Z1, Z13, Z21
+	VMULPS         Z2, Z14, Z22
+	VMULPS         Z3, Z15, Z23
+	VMULPS         Z16, Z20, Z16
+	VMULPS         Z17, Z21, Z17
+	VMULPS         Z18, Z22, Z18
+	VMULPS         Z19, Z23, Z19
+	VADDPS         Z8, Z16, Z8
+	VADDPS         Z9, Z17, Z9
+	VADDPS         Z10, Z18, Z10
+	VADDPS         Z11, Z19, Z11
+	VMULPS.BCST    constants<>+416(SB), Z12, Z12
+	VMULPS.BCST    constants<>+416(SB), Z13, Z13
+	VMULPS.BCST    constants<>+416(SB), Z14, Z14
+	VMULPS.BCST    constants<>+416(SB), Z15, Z15
+	VSUBPS         Z12, Z8, Z8
+	VSUBPS         Z13, Z9, Z9
+	VSUBPS         Z14, Z10, Z10
+	VSUBPS         Z15, Z11, Z11
+	VADDPS         Z0, Z4, Z12
+	VADDPS         Z1, Z5, Z13
+	VADDPS         Z2, Z6, Z14
+	VADDPS         Z3, Z7, Z15
+	VSUBPS         Z4, Z12, Z4
+	VSUBPS         Z5, Z13, Z5
+	VSUBPS         Z6, Z14, Z6
+	VSUBPS         Z7, Z15, Z7
+	VSUBPS         Z4, Z0, Z0
+	VSUBPS         Z5, Z1, Z1
+	VSUBPS         Z6, Z2, Z2
+	VSUBPS         Z7, Z3, Z3
+	VADDPS         Z0, Z8, Z0
+	VADDPS         Z1, Z9, Z1
+	VADDPS         Z2, Z10, Z2
+	VADDPS         Z3, Z11, Z3
+	VADDPS         Z0, Z12, Z0
+	VADDPS         Z1, Z13, Z1
+	VADDPS         Z2, Z14, Z2
+	VADDPS         Z3, Z15, Z3
+	VMOVUPS        Z0, (AX)(BX*4)
+	VMOVUPS        Z1, 64(AX)(BX*4)
+	VMOVUPS        Z2, 128(AX)(BX*4)
+	VMOVUPS        Z3, 192(AX)(BX*4)
+	ADDQ           $0x40, BX
+	CMPQ           BX, DX
+	JL             loop
+	VZEROUPPER
+	RET
+
 // func logisticGamma0SumsAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, MMX+
 TEXT ·logisticGamma0SumsAVX2(SB), NOSPLIT, $64-73
@@ -27527,6 +27786,167 @@ write:
 	ADDQ         $0x08, CX
 	SUBQ         $0x08, BX
 	JNZ          block
+	VZEROUPPER
+	RET
+
+// func expAVX2(dst *float32, src *float32, n int)
+// Requires: AVX, AVX2
+TEXT ·expAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS      (CX)(BX*4), Y0
+	VMOVUPS      32(CX)(BX*4), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       constants<>+96(SB), Y0, Y2
+	VMULPS       constants<>+96(SB), Y1, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VMULPS       constants<>+160(SB), Y2, Y4
+	VMULPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       constants<>+192(SB), Y2, Y4
+	VMULPS       constants<>+192(SB), Y3, Y5
+	VSUBPS       Y4, Y0, Y0
+	VSUBPS       Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VMULPS       constants<>+224(SB), Y0, Y6
+	VMULPS       constants<>+224(SB), Y1, Y7
+	VADDPS       constants<>+256(SB), Y6, Y6
+	VADDPS       constants<>+256(SB), Y7, Y7
+	VMULPS       constants<>+288(SB), Y0, Y8
+	VMULPS       constants<>+288(SB), Y1, Y9
+	VADDPS       constants<>+320(SB), Y8, Y8
+	VADDPS       constants<>+320(SB), Y9, Y9
+	VMULPS       constants<>+352(SB), Y4, Y10
+	VMULPS       constants<>+352(SB), Y5, Y11
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y11, Y9, Y9
+	VMULPS       Y4, Y8, Y8
+	VMULPS       Y5, Y9, Y9
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y9, Y7, Y7
+	VMULPS       Y4, Y6, Y4
+	VMULPS       Y5, Y7, Y5
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       constants<>+384(SB), Y0, Y0
+	VADDPS       constants<>+384(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+800(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+800(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+800(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+800(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (AX)(BX*4)
+	VMOVUPS      Y1, 32(AX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, DX
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func log1pAVX2(dst *float32, src *float32, n int)
+// Requires: AVX
+TEXT ·log1pAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	XORQ BX, BX
+
+loop:
+	VMOVUPS   (CX)(BX*4), Y0
+	VMOVUPS   32(CX)(BX*4), Y1
+	VCMPPS    $0x1d, constants<>+416(SB), Y0, Y2
+	VCMPPS    $0x1d, constants<>+416(SB), Y1, Y3
+	VSUBPS    constants<>+384(SB), Y0, Y4
+	VSUBPS    constants<>+384(SB), Y1, Y5
+	VMULPS    constants<>+416(SB), Y4, Y4
+	VMULPS    constants<>+416(SB), Y5, Y5
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VANDPS    constants<>+160(SB), Y2, Y4
+	VANDPS    constants<>+160(SB), Y3, Y5
+	VANDPS    constants<>+192(SB), Y2, Y2
+	VANDPS    constants<>+192(SB), Y3, Y3
+	VMULPS    Y0, Y0, Y6
+	VMULPS    Y1, Y1, Y7
+	VMULPS    constants<>+448(SB), Y0, Y8
+	VMULPS    constants<>+448(SB), Y1, Y9
+	VADDPS    constants<>+480(SB), Y8, Y8
+	VADDPS    constants<>+480(SB), Y9, Y9
+	VMULPS    constants<>+512(SB), Y0, Y10
+	VMULPS    constants<>+512(SB), Y1, Y11
+	VADDPS    constants<>+544(SB), Y10, Y10
+	VADDPS    constants<>+544(SB), Y11, Y11
+	VMULPS    Y6, Y10, Y10
+	VMULPS    Y7, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    constants<>+576(SB), Y0, Y10
+	VMULPS    constants<>+576(SB), Y1, Y11
+	VADDPS    constants<>+608(SB), Y10, Y10
+	VADDPS    constants<>+608(SB), Y11, Y11
+	VMULPS    constants<>+640(SB), Y0, Y12
+	VMULPS    constants<>+640(SB), Y1, Y13
+	VADDPS    constants<>+672(SB), Y12, Y12
+	VADDPS    constants<>+672(SB), Y13, Y13
+	VMULPS    Y6, Y12, Y12
+	VMULPS    Y7, Y13, Y13
+	VADDPS    Y12, Y10, Y10
+	VADDPS    Y13, Y11, Y11
+	VMULPS    Y6, Y6, Y12
+	VMULPS    Y7, Y7, Y13
+	VMULPS    Y12, Y10, Y10
+	VMULPS    Y13, Y11, Y11
+	VADDPS    Y10, Y8, Y8
+	VADDPS    Y11, Y9, Y9
+	VMULPS    Y0, Y6, Y10
+	VMULPS    Y1, Y7, Y11
+	VMULPS    Y8, Y10, Y8
+	VMULPS    Y9, Y11, Y9
+	VADDPS    Y2, Y8, Y2
+	VADDPS    Y3, Y9, Y3
+	VMULPS    constants<>+416(SB), Y6, Y6
+	VMULPS    constants<>+416(SB), Y7, Y7
+	VSUBPS    Y6, Y2, Y2
+	VSUBPS    Y7, Y3, Y3
+	VADDPS    Y0, Y4, Y6
+	VADDPS    Y1, Y5, Y7
+	VSUBPS    Y4, Y6, Y4
+	VSUBPS    Y5, Y7, Y5
+	VSUBPS    Y4, Y0, Y0
+	VSUBPS    Y5, Y1, Y1
+	VADDPS    Y0, Y2, Y0
+	VADDPS    Y1, Y3, Y1
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, (AX)(BX*4)
+	VMOVUPS   Y1, 32(AX)(BX*4)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JL        loop
 	VZEROUPPER
 	RET
 

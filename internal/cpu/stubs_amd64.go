@@ -214,6 +214,12 @@ func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uin
 //go:noescape
 func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
 
+//go:noescape
+func expAVX512(dst *float32, src *float32, n int)
+
+//go:noescape
+func log1pAVX512(dst *float32, src *float32, n int)
+
 // logisticGamma0SumsAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
@@ -423,6 +429,12 @@ func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8
 //
 //go:noescape
 func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+//go:noescape
+func expAVX2(dst *float32, src *float32, n int)
+
+//go:noescape
+func log1pAVX2(dst *float32, src *float32, n int)
 
 // labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.
 //

@@ -27,6 +27,7 @@ func main() {
 		for _, v := range softmaxVariants() {
 			softmax(t, v)
 		}
+		elementary(t)
 	}
 	labels()
 	pack()

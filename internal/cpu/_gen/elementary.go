@@ -1,0 +1,29 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+)
+
+// elementary emits the exponential and log(1+e) by themselves, over whole blocks
+// of numbers: what a loss's speed is measured against.
+func elementary(t tier) {
+	t.unroll = t.short
+	for _, f := range []struct {
+		name string
+		of   func(vec) vec
+	}{{"exp", t.exp}, {"log1p", t.log1p01}} {
+		TEXT(f.name+t.name, NOSPLIT, "func(dst, src *float32, n int)")
+		Pragma("noescape")
+		dst, src, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("n"), GP64())
+		i := GP64()
+		XORQ(i, i)
+		Label("loop")
+		t.store(f.of(t.loadAt(Mem{Base: src, Index: i, Scale: 4})), Mem{Base: dst, Index: i, Scale: 4}, false)
+		ADDQ(Imm(uint64(t.bytes()/4*t.unroll)), i)
+		CMPQ(i, n)
+		JL(LabelRef("loop"))
+		VZEROUPPER()
+		RET()
+	}
+}
