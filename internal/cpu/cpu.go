@@ -3,17 +3,18 @@
 // # Two sets of kernels
 //
 // Float32 logits with a target of class indices are computed in float32, for any
-// number of channels up to what a byte can name. Kernels in assembly
-// for AVX-512 and AVX2 and their plain Go twin give the same bits: they add up
-// in the same sixteen lanes, use the same polynomials for exp and log, and round
-// every product before a sum. A lane's sum is short; it is added to a float64
-// one after every tile.
+// number of channels up to what a byte can name. Kernels in assembly for AVX-512
+// and AVX2 and their plain Go twin give the same bits: they add up in the same
+// sixteen lanes, use the same polynomials for exp and log, and round every
+// product before a sum. A lane's sum is short; it is added to a float64 one after
+// every tile.
 //
 // Everything else is computed in float64 on tiles of a few hundred voxels,
 // widened into a worker's own buffers: float64 logits, maps as a target, voxel
 // weights, un-reduced losses, label smoothing, a softmax without the background
-// or of one channel, and terms of different activations. A chunk of float32 logits whose loss leaves the range
-// of float32 (logits of some 1e36 and more, NaN) is done again that way.
+// or of one channel, and terms of different activations. A chunk of float32
+// logits whose loss leaves the range of float32 (logits of some 1e36 and more,
+// NaN) is done again that way.
 //
 // Which of the two computes a call depends on the call alone, never on the
 // machine.

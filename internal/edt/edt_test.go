@@ -171,7 +171,7 @@ func FuzzSquared(f *testing.F) {
 		for _, s := range spacing {
 			// Squares of smaller or larger numbers leave the range of float64.
 			if !(s > 1e-100 && s < 1e100) {
-				t.Skip()
+				return
 			}
 		}
 		n := shape[0] * shape[1] * shape[2]
