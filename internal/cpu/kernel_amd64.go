@@ -11,7 +11,7 @@ import (
 // tiers returns the kernels that this machine can run, the fastest first.
 func tiers() []kernels {
 	var t []kernels
-	if x := cpu.X86; x.HasAVX2 {
+	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
 			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512), labels: labelsBytes, pack: packWords})
 		}

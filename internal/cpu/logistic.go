@@ -39,7 +39,7 @@ func (v variant) index() int {
 
 const (
 	logisticVariants = 32
-	logisticBuffer   = 3 * blockTile
+	logisticBuffer   = 2 * blockTile
 )
 
 // logisticCoef are the constants of a logistic kernel. The assembly reads it as
@@ -73,16 +73,23 @@ const (
 	logisticSums
 )
 
+// elements reports whether the elements' values are wanted. With an overlap term
+// the pass before the gradient's has added them up; a cross-entropy's gradient
+// then needs no logarithm.
+func (v variant) elements() bool {
+	return v.exponent != noPointwise && !(v.exponent == gammaZero && v.overlap && v.grad)
+}
+
 // logisticGo is the plain kernel for one channel by sigmoid, or for two by
 // softmax, which is the sigmoid of their difference. It goes over whole blocks
 // of the logits x (x1 less x0 for a pair), adds each lane's sums to acc, and
 // writes the gradient to g (g1, and its negative to g0). y holds classes or
 // noClass; such voxels' logits do not matter and their gradient is 0.
 //
-// With z = x for positive voxels and −x for the others, p_t = σ(z):
+// With z = −x for positive voxels and x for the others, 1−p_t = σ(z):
 //
-//	element   w·(1−p_t)^γ·softplus(−z)
-//	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(−z)) + p·(1−p)·∂overlap/∂p
+//	element   w·(1−p_t)^γ·softplus(z)
+//	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(z)) + p·(1−p)·∂overlap/∂p
 func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef) {
 	var sums [logisticSums][lanes]float32
 	for i, class := range y {
@@ -104,73 +111,76 @@ func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k
 		positive := uint32(class) == k.class
 		e := expUpTo(math.Float32frombits(math.Float32bits(x) | signBit))
 		large := 1 / (1 + e)
-		p, q := large, float32(e*large)
-		if math.Float32bits(x)&signBit != 0 {
-			p, q = q, p
-		}
+		small := float32(e * large)
 		var g float32
-		if v.exponent != noPointwise {
-			l := log1p01(e)
-			z, hit, miss, w, gw, gamma := x, p, q, k.pos, k.gradPos, k.gammaPos
-			if !positive {
-				z, hit, miss, w, gw, gamma = math.Float32frombits(math.Float32bits(x)^signBit), q, p, k.neg, k.gradNeg, k.gammaNeg
+		if v.overlap {
+			p, q := large, small
+			if negative(x) {
+				p, q = q, p
 			}
-			nll := max32(0, math.Float32frombits(math.Float32bits(z)^signBit)) + l
-			switch v.exponent {
-			case gammaTwo:
-				square := float32(miss * miss)
-				w, gw = float32(w*square), float32(gw*square)
-			case gammaAny:
-				power := expUpTo(float32(gamma * math.Float32frombits(math.Float32bits(max32(0, z)+l)^signBit)))
-				w, gw = float32(w*power), float32(gw*power)
-			}
-			sums[sumPointwise][lane] += float32(w * nll)
-			switch {
-			case !v.grad:
-			case v.exponent == gammaZero:
-				g = float32(gw * miss)
-			default:
-				g = float32(gw * (miss + float32(float32(gamma*hit)*nll)))
+			if v.grad {
+				d, d0 := k.coefNeg, k.coefPos0
+				if positive {
+					d, d0 = k.coefPos, k.coefNeg0
+				}
+				d = fma32(p, k.slope, d)
+				if v.pair {
+					d -= fma32(q, k.slope0, d0)
+				}
+				g = float32(d * float32(small*large))
+			} else {
+				add(&sums[sumP][lane], p, max32(p, k.plain))
+				if positive {
+					sums[sumI][lane] += p
+					sums[sumG][lane]++
+				}
+				if v.pair {
+					add(&sums[sumP0][lane], q, max32(q, k.plain))
+					if !positive {
+						sums[sumI0][lane] += q
+						sums[sumG0][lane]++
+					}
+				}
 			}
 		}
-		if v.overlap && v.grad {
-			d := k.coefNeg
+		if v.exponent != noPointwise {
+			z, w, own, gamma := x, k.neg, k.gradNeg, k.gammaNeg
 			if positive {
-				d = k.coefPos
+				z, w, own, gamma = negated(x), k.pos, k.gradPos, k.gammaPos
 			}
-			d += float32(k.slope * p)
-			if v.pair {
-				d0 := k.coefPos0
-				if positive {
-					d0 = k.coefNeg0
+			miss := large
+			if negative(z) {
+				miss = small
+			}
+			var nll float32
+			factor := float32(1)
+			if v.elements() {
+				l := log1p01(e)
+				nll = max32(0, z) + l
+				switch v.exponent {
+				case gammaTwo:
+					factor = miss * miss
+				case gammaAny:
+					factor = expUpTo(float32((min32(0, z) - l) * gamma))
 				}
-				d -= d0 + float32(k.slope0*q)
+				add(&sums[sumPointwise][lane], float32(w*factor), nll)
 			}
-			d = float32(d * float32(p*q))
-			if v.exponent != noPointwise {
-				d += g
+			if v.grad {
+				if v.exponent == gammaZero {
+					own *= miss
+				} else {
+					own = float32(own*factor) * fma32(float32((1-miss)*gamma), nll, miss)
+				}
+				if v.overlap {
+					own = g + own
+				}
+				g = own
 			}
-			g = d
 		}
 		if v.grad {
 			g1[i] = g
 			if v.pair {
-				g0[i] = math.Float32frombits(math.Float32bits(g) ^ signBit)
-			}
-			continue
-		}
-		if v.overlap {
-			sums[sumP][lane] += float32(p * max32(p, k.plain))
-			if positive {
-				sums[sumI][lane] += p
-				sums[sumG][lane]++
-			}
-			if v.pair {
-				sums[sumP0][lane] += float32(q * max32(q, k.plain))
-				if !positive {
-					sums[sumI0][lane] += q
-					sums[sumG0][lane]++
-				}
+				g0[i] = negated(g)
 			}
 		}
 	}
@@ -181,4 +191,13 @@ func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k
 	}
 }
 
+// add adds a·b to a sum.
+func add(sum *float32, a, b float32) { *sum = fma32(a, b, *sum) }
+
 const signBit = 1 << 31
+
+// negative reports whether x has a minus sign, which −0 has too.
+func negative(x float32) bool { return math.Float32bits(x)&signBit != 0 }
+
+// negated is −x, of 0 too.
+func negated(x float32) float32 { return math.Float32frombits(math.Float32bits(x) ^ signBit) }

@@ -4,8 +4,9 @@ import "math"
 
 // The vector kernels' exponential and logarithm, one lane of them. The assembly
 // runs these operations in this order on every lane, so the two agree bit for
-// bit. Every product is converted before it is added to, which keeps a compiler
-// from fusing the two: a fused sum has other bits than a rounded product.
+// bit. Where the assembly fuses a product and a sum, fma32 does; every other
+// product is converted before it is added to, which keeps a compiler from fusing
+// the two.
 //
 // Polynomials were fitted to the smallest largest relative error of the result
 // and checked over every float32 (see TestExhaustive).
@@ -14,6 +15,7 @@ const (
 	// ln 2 in two parts; a whole number of up to 14 bits times the first is exact.
 	ln2Hi = 0.693359375
 	ln2Lo = -2.12194440e-4
+	ln2   = 0.6931472 // its float32 is within 2e-9 of it
 	// roundMagic added and subtracted rounds to a whole number, ties to even.
 	roundMagic = 3 << 22
 	// expBias = log₂1½ − ½ moves the remainder's range from ±ln(2)/2 to
@@ -48,6 +50,39 @@ func min32(a, b float32) float32 {
 	return b
 }
 
+// fma32 returns a·b + c rounded once, the processor's fused multiply-add, for
+// which Go has no float32 form. The product of two float32 is exact in float64.
+// Their sum is rounded to float64 and again to float32: the second rounding goes
+// wrong only where the first fell on the middle between two float32.
+func fma32(a, b, c float32) float32 {
+	p := float64(a) * float64(b)
+	s := p + float64(c)
+	bits := math.Float64bits(s)
+	const below, middle = 1<<29 - 1, 1 << 28 // bits that float32 does not have
+	const normal = (1023 - 126) << 52
+	if bits&below == middle || bits&^(1<<63) < normal {
+		s = roundToOdd(s, p, float64(c))
+	}
+	return float32(s)
+}
+
+// roundToOdd returns s, the rounded sum of a and b, with its last bit set where
+// it is not the exact sum, and moved towards zero first where it lies beyond:
+// such a number rounds to fewer bits as the exact sum does.
+func roundToOdd(s, a, b float64) float64 {
+	high := s - a
+	lost := (a - (s - high)) + (b - high)
+	bits := math.Float64bits(s)
+	if lost != 0 && lost-lost == 0 && bits&1 == 0 {
+		if (lost > 0) == (s > 0) {
+			bits++
+		} else {
+			bits--
+		}
+	}
+	return math.Float64frombits(bits)
+}
+
 // exp32 returns eˣ, within 1 ulp over all float32.
 func exp32(x float32) float32 {
 	return expUpTo(min32(expHigh, x))
@@ -57,16 +92,16 @@ func exp32(x float32) float32 {
 // eˣ = 2ⁿ·(1 + (r + r²·Q(r))).
 func expUpTo(x float32) float32 {
 	x = max32(expLow, x)
-	n := float32(x*log2e) - expBias + roundMagic - roundMagic
-	r := x - float32(n*ln2Hi)
-	r -= float32(n * ln2Lo)
+	n := fma32(x, log2e, -expBias) + roundMagic - roundMagic
+	r := fma32(-n, ln2Hi, x)
+	r = fma32(-n, ln2Lo, r)
 	r2 := r * r
 	// Pairs of terms first: a shorter chain than Horner's.
-	low := expPoly[0] + float32(expPoly[1]*r)
-	high := expPoly[2] + float32(expPoly[3]*r)
-	high += float32(expPoly[4] * r2)
-	q := low + float32(high*r2)
-	p := 1 + (r + float32(q*r2))
+	low := fma32(r, expPoly[1], expPoly[0])
+	high := fma32(r, expPoly[3], expPoly[2])
+	high = fma32(r2, expPoly[4], high)
+	q := fma32(high, r2, low)
+	p := 1 + fma32(q, r2, r)
 	// Two steps: 2ⁿ alone may lie outside the range of normal numbers. The first
 	// is exact, so a denormal result is rounded once.
 	k := int32(n)
@@ -79,32 +114,39 @@ func powerOfTwo(n int32) float32 {
 	return math.Float32frombits(uint32(n+127) << 23)
 }
 
+// logTail returns f² and c with log(1+f) = f + f²·c, for f in [−¼, ½].
+func logTail(f float32) (f2, c float32) {
+	f2 = f * f
+	p01 := fma32(f, logPoly[1], logPoly[0])
+	p23 := fma32(f, logPoly[3], logPoly[2])
+	p45 := fma32(f, logPoly[5], logPoly[4])
+	p67 := fma32(f, logPoly[7], logPoly[6])
+	p := fma32(p67, f2, p45)
+	p = fma32(p, f2, p23)
+	p = fma32(p, f2, p01)
+	return f2, fma32(p, f, -0.5)
+}
+
 // logOfSum returns log(1+f) + k·ln 2 for f in [−¼, ½].
 func logOfSum(f, k float32) float32 {
-	f2 := f * f
-	f4 := f2 * f2
-	p01 := logPoly[0] + float32(logPoly[1]*f)
-	p23 := logPoly[2] + float32(logPoly[3]*f)
-	p45 := logPoly[4] + float32(logPoly[5]*f)
-	p67 := logPoly[6] + float32(logPoly[7]*f)
-	low := p01 + float32(p23*f2)
-	high := p45 + float32(p67*f2)
-	p := low + float32(high*f4)
-	// k·ln 2 + f − f²/2 + f³·p, largest terms last and what their sum rounds off
-	// taken along (the first is 0 or the larger).
-	tail := float32(float32(f2*f)*p) + float32(k*ln2Lo)
-	tail -= float32(f2 * 0.5)
+	f2, c := logTail(f)
+	// Largest terms last, and what their sum rounds off taken along (the first is
+	// 0 or the larger).
 	whole := float32(k * ln2Hi)
 	sum := whole + f
-	return sum + (tail + (f - (sum - whole)))
+	lost := f - (sum - whole)
+	return sum + fma32(c, f2, fma32(k, ln2Lo, lost))
 }
 
 // log1p01 returns log(1+e) for e in [0,1], within 1 ulp.
 func log1p01(e float32) float32 {
 	if e >= log1pSplit {
-		return logOfSum(float32((e-1)*0.5), 1) // 1+e = 2·(1 + (e−1)/2)
+		f := fma32(e, 0.5, -0.5) // 1+e = 2·(1+f)
+		f2, c := logTail(f)
+		return fma32(c, f2, f) + ln2
 	}
-	return logOfSum(e, 0)
+	f2, c := logTail(e)
+	return fma32(c, f2, e)
 }
 
 // logOnePlus returns log(1+x) for x ≥ 0, within a few ulp.

@@ -1,7 +1,5 @@
 package cpu
 
-import "math"
-
 // softmaxCoef are the constants of a channel for the softmax kernel. The
 // assembly reads it as 4-byte words in this order.
 type softmaxCoef struct {
@@ -81,24 +79,24 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 				w = float32(w * power)
 				if v.grad {
 					ratio := nll / normal
-					b = float32(float32(b*power) * (1 + float32(float32(own.gamma*float32(ey*scale))*ratio)))
+					b = float32(b*power) * fma32(float32(own.gamma*float32(ey*scale)), ratio, 1)
 				}
 			}
-			sums[lane] += float32(w * nll)
+			add(&sums[lane], w, nll)
 		}
 		derivative := func(c int) float32 {
 			d := k[c].coefNeg
 			if int(class) == c {
 				d = k[c].coefPos
 			}
-			return d + float32(k[c].slope*float32(e[c]*scale))
+			return fma32(float32(e[c]*scale), k[c].slope, d)
 		}
 		var atTop, mean float32
 		if v.overlap && v.grad {
 			atTop = derivative(top)
 			for c := range k {
 				if c != top {
-					mean += float32(float32(e[c]*scale) * (derivative(c) - atTop))
+					add(&mean, float32(e[c]*scale), derivative(c)-atTop)
 				}
 			}
 		}
@@ -110,7 +108,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 				if v.exponent != noPointwise {
 					d = float32(b * p)
 					if positive {
-						d = math.Float32frombits(math.Float32bits(float32(b*miss)) ^ signBit)
+						d = negated(b * miss)
 					}
 				}
 				if v.overlap {
@@ -129,7 +127,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 					s[0] += p
 					s[2*lanes]++
 				}
-				s[lanes] += float32(p * max32(p, k[c].plain))
+				add(&s[lanes], p, max32(p, k[c].plain))
 			}
 		}
 	}

@@ -48,6 +48,13 @@ func (v variant) index() int {
 	return i
 }
 
+// elements reports whether the elements' values are wanted. With an overlap term
+// the pass before the gradient's has added them up; a cross-entropy's gradient
+// then needs no logarithm.
+func (v variant) elements() bool {
+	return v.exponent != noPointwise && !(v.exponent == gammaZero && v.overlap && v.grad)
+}
+
 func (v variant) name(t tier) string {
 	name := "logistic"
 	if v.pair {
@@ -103,7 +110,7 @@ func logistic(t tier, v variant) {
 	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.name(t)))
 	Pragma("noescape")
 	var count []int // of the sums, those that this variant has
-	if v.exponent != noPointwise {
+	if v.elements() {
 		count = append(count, sumPointwise)
 	}
 	if v.overlap && !v.grad {
@@ -132,20 +139,21 @@ func logistic(t tier, v variant) {
 	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
 	i := GP64()
 	floats := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
-	// What the loops leave for each other: e^−|x|, log(1+e^−|x|), (1−p_t)^γ.
-	// Each takes blockTile numbers.
-	e, l, power := floats(buf), floats(buf).Offset(4*1024), floats(buf).Offset(8*1024)
+	// What the loops leave for each other: e^−|x| and log(1+e^−|x|), blockTile
+	// numbers each.
+	e, l := floats(buf), floats(buf).Offset(4*1024)
 
-	labelsOf := func(t tier) vec { return t.labels(Mem{Base: y, Index: i, Scale: 1}) }
-	logits := func(t tier, labels vec) (valid mask, x vec) {
-		valid = t.isBelow(labels, litBits(255))
-		x = t.keepAt(valid, floats(x1))
+	negative := litBits(signBit)
+	logits := func(t tier, valid mask) vec {
+		x := t.keepAt(valid, floats(x1))
 		if v.pair {
 			x = t.sub(x, t.keepAt(valid, floats(x0)))
 		}
-		return valid, x
+		return x
 	}
-	loop := func(name string, t tier, body func(t tier)) {
+	// loop runs body with constants held in registers.
+	loop := func(name string, t tier, constants []word, body func(t tier)) {
+		t = t.holding(constants...)
 		XORQ(i, i)
 		Label(name)
 		body(t)
@@ -155,24 +163,14 @@ func logistic(t tier, v variant) {
 	}
 	short := t
 	short.unroll = t.short
+	labels := t.labelBytes(Mem{Base: y, Index: i, Scale: 1}, coef(class))
 
-	loop("exponential", short, func(t tier) {
-		_, x := logits(t, labelsOf(t))
-		t.store(t.exp(t.or(x, litBits(signBit))), e, false)
+	loop("exponential", short, append(expConstants(), negative), func(t tier) {
+		x := logits(t, t.isValid(t.read(labels)))
+		t.store(t.exp(t.or(x, negative)), e, false)
 	})
-	if v.exponent != noPointwise {
-		loop("logarithm", short, func(t tier) { t.store(t.log1p01(t.loadAt(e)), l, false) })
-	}
-	if v.exponent == gammaAny {
-		loop("power", short, func(t tier) {
-			labels := labelsOf(t)
-			_, x := logits(t, labels)
-			positive := t.isClass(labels, coef(class))
-			z := t.blend(positive, x, t.xor(x, litBits(signBit)))
-			softplus := t.add(t.max(lit(0), z), t.loadAt(l))
-			gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
-			t.store(t.exp(t.mul(t.xor(softplus, litBits(signBit)), gamma)), power, false)
-		})
+	if v.elements() {
+		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(t.loadAt(e)), l, false) })
 	}
 
 	half := GP64()
@@ -184,7 +182,19 @@ func logistic(t tier, v variant) {
 	if v.grad {
 		Load(Param("stream"), stream)
 	}
-	loop("rest", t, func(t tier) {
+	constants := []word{lit(1), lit(0), negative}
+	if v.exponent != noPointwise {
+		if v.elements() {
+			constants = append(constants, coef(pos), coef(neg))
+		}
+		if v.grad {
+			constants = append(constants, coef(gradPos), coef(gradNeg))
+		}
+		if v.exponent == gammaAny {
+			constants = append(constants, coef(gammaPos), coef(gammaNeg))
+		}
+	}
+	loop("rest", t, constants, func(t tier) {
 		// Bring in the next tile meanwhile: the loops touch memory in bursts that
 		// the processor does not foresee. Beyond the logits this does nothing.
 		for line := 0; line < t.bytes()*t.unroll; line += 64 {
@@ -193,61 +203,70 @@ func logistic(t tier, v variant) {
 				PREFETCHT0(floats(x0).Offset(4*1024 + line))
 			}
 		}
-		labels := labelsOf(t)
-		valid, x := logits(t, labels)
-		positive := t.isClass(labels, coef(class))
+		labels := t.read(labels)
+		valid := t.isValid(labels)
+		positive := t.isPositive(labels)
+		x := logits(t, valid)
 		e := t.loadAt(e)
 		large := t.div(lit(1), t.add(e, lit(1)))
 		small := t.mul(e, large)
-		negative := t.signs(x)
-		p := t.blend(negative, small, large)
-		q := t.blend(negative, large, small)
 		// The overlap term comes first: fewer values are alive at once that way.
 		var g vec
-		switch {
-		case v.overlap && v.grad:
-			d := t.blend(positive, coef(coefPos), coef(coefNeg))
-			d = t.add(d, t.mul(p, coef(slope)))
-			if v.pair {
-				d0 := t.blend(positive, coef(coefNeg0), coef(coefPos0))
-				d = t.sub(d, t.add(d0, t.mul(q, coef(slope0))))
-			}
-			g = t.mul(d, t.mul(p, q))
-		case v.overlap:
-			acc.add(at[sumP], valid, t.mul(p, t.max(p, coef(plain))))
-			acc.add(at[sumI], positive, p)
-			acc.add(at[sumG], positive, lit(1))
-			if v.pair {
-				acc.add(at[sumP0], valid, t.mul(q, t.max(q, coef(plain))))
-				other := t.without(valid, positive)
-				acc.add(at[sumI0], other, q)
-				acc.add(at[sumG0], other, lit(1))
+		if v.overlap {
+			below := t.signs(x)
+			p := t.blend(below, small, large)
+			q := t.blend(below, large, small)
+			if v.grad {
+				d := t.fma(p, coef(slope), t.blend(positive, coef(coefPos), coef(coefNeg)))
+				if v.pair {
+					d = t.sub(d, t.fma(q, coef(slope0), t.blend(positive, coef(coefNeg0), coef(coefPos0))))
+				}
+				g = t.mul(d, t.mul(small, large))
+			} else {
+				acc.fma(at[sumP], valid, p, t.max(p, coef(plain)))
+				acc.add(at[sumI], positive, p)
+				acc.add(at[sumG], positive, lit(1))
+				if v.pair {
+					acc.fma(at[sumP0], valid, q, t.max(q, coef(plain)))
+					other := t.without(valid, positive)
+					acc.add(at[sumI0], other, q)
+					acc.add(at[sumG0], other, lit(1))
+				}
 			}
 		}
 		if v.exponent != noPointwise {
-			hit, miss := t.blend(positive, p, q), t.blend(positive, q, p)
-			z := t.blend(positive, x, t.xor(x, litBits(signBit)))
-			nll := t.add(t.max(lit(0), t.xor(z, litBits(signBit))), t.loadAt(l))
-			w := t.blend(positive, coef(pos), coef(neg))
-			var factor vec
-			switch v.exponent {
-			case gammaTwo:
-				factor = t.mul(miss, miss)
-			case gammaAny:
-				factor = t.loadAt(power)
-			}
-			if factor != nil {
-				w = t.mul(w, factor)
-			}
-			acc.add(at[sumPointwise], valid, t.mul(w, nll))
-			if v.grad {
-				gw := t.blend(positive, coef(gradPos), coef(gradNeg))
-				var own vec
-				if factor == nil {
-					own = t.mul(gw, miss)
-				} else {
+			// Of a voxel of its class the logit counts negated.
+			z := t.blend(positive, t.xor(x, negative), x)
+			miss := t.blend(t.signs(z), small, large)
+			var nll, factor vec
+			if v.elements() {
+				l := t.loadAt(l)
+				nll = t.add(t.max(lit(0), z), l)
+				switch v.exponent {
+				case gammaTwo:
+					factor = t.mul(miss, miss)
+				case gammaAny:
 					gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
-					own = t.mul(t.mul(gw, factor), t.add(miss, t.mul(t.mul(hit, gamma), nll)))
+					factor = t.power(t.mul(t.sub(t.min(lit(0), z), l), gamma))
+				}
+				w := t.blend(positive, coef(pos), coef(neg))
+				if factor != nil {
+					w = t.mul(w, factor)
+				}
+				acc.fma(at[sumPointwise], valid, w, nll)
+			}
+			if v.grad {
+				own := t.blend(positive, coef(gradPos), coef(gradNeg))
+				if factor == nil {
+					own = t.mul(own, miss)
+				} else {
+					hit := t.sub(lit(1), miss)
+					if v.exponent == gammaTwo {
+						hit = t.add(hit, hit)
+					} else {
+						hit = t.mul(hit, t.blend(positive, coef(gammaPos), coef(gammaNeg)))
+					}
+					own = t.mul(t.mul(own, factor), t.fma(hit, nll, miss))
 				}
 				if g != nil {
 					own = t.add(g, own)
@@ -260,7 +279,7 @@ func logistic(t tier, v variant) {
 			at1, at0 := floats(g1), floats(g0)
 			var opposite vec
 			if v.pair {
-				opposite = t.keep(valid, t.xor(g, litBits(signBit)))
+				opposite = t.keep(valid, t.xor(g, negative))
 			}
 			TESTB(stream, stream)
 			JNZ(LabelRef("past"))
@@ -290,4 +309,25 @@ func logistic(t tier, v variant) {
 	}
 	VZEROUPPER()
 	RET()
+}
+
+// power is eᵘ for u ≤ 0. Near 0, where a small γ keeps all of them, exp's
+// remainder is u itself and most of its work falls away.
+func (t tier) power(u vec) vec {
+	out := make(vec, t.unroll)
+	for i := range out {
+		out[i] = t.register()
+	}
+	move := func(from vec) {
+		for i := range out {
+			VMOVAPS(from[i], out[i])
+		}
+	}
+	t.jumpIfAll(t.atLeast(u, lit(expWhole)), "small")
+	move(t.exp(u))
+	JMP(LabelRef("power"))
+	Label("small")
+	move(t.expOfRemainder(u))
+	Label("power")
+	return out
 }

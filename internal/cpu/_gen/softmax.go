@@ -82,16 +82,18 @@ func softmax(t tier, v variant) {
 	constant := func(w word) vec {
 		return t.each(func(_ int, d reg.VecVirtual) { VBROADCASTSS(w.mem, d) })
 	}
-	accumulate := func(at Mem, m mask, v value) {
+	// accumulate adds a·b in the lanes of m.
+	accumulate := func(at Mem, m mask, a, b vec) {
 		for u := range t.unroll {
 			where := at
 			if !t.wide {
 				where = at.Idx(half, 1)
 			}
-			d := t.register()
-			t.keepOne(m, v, u, d)
-			VADDPS(where, d, d)
-			VMOVUPS(d, where)
+			d, sum := t.register(), t.register()
+			t.keepOne(m, a, u, d)
+			VMOVUPS(where, sum)
+			VFMADD231PS(d, b[u], sum)
+			VMOVUPS(sum, where)
 		}
 	}
 
@@ -157,16 +159,16 @@ func softmax(t tier, v variant) {
 			w = t.mul(w, power)
 			if v.grad {
 				ratio := t.div(nll, normal)
-				slope := t.mul(t.mul(gamma, t.mul(ey, scale)), ratio)
-				b = t.mul(t.mul(gw, power), t.add(slope, lit(1)))
+				slope := t.fma(t.mul(gamma, t.mul(ey, scale)), ratio, lit(1))
+				b = t.mul(t.mul(gw, power), slope)
 			}
 		}
-		accumulate(Mem{Base: sumsBase}, valid(), t.mul(w, nll))
+		accumulate(Mem{Base: sumsBase}, valid(), w, nll)
 	}
 	probability := func() vec { return t.mul(t.loadAt(kept), scale) }
 	derivative := func(p vec) vec {
 		d := t.blend(positive(), coef(smCoefPos), coef(smCoefNeg))
-		return t.add(d, t.mul(p, coef(smSlope)))
+		return t.fma(p, coef(smSlope), d)
 	}
 	var atTop, mean vec
 	if v.overlap && v.grad {
@@ -178,10 +180,7 @@ func softmax(t tier, v variant) {
 		channels("mean", func() {
 			p := probability()
 			other := t.isNotClass(top, coef(smClass))
-			sum := t.add(mean, t.keep(other, t.mul(p, t.sub(derivative(p), atTop))))
-			for u := range mean {
-				VMOVAPS(sum[u], mean[u])
-			}
+			t.fma(t.keep(other, p), t.sub(derivative(p), atTop), mean)
 		})
 	}
 	if v.grad || v.overlap {
@@ -189,9 +188,10 @@ func softmax(t tier, v variant) {
 			p := probability()
 			if !v.grad {
 				mine := positive()
-				accumulate(Mem{Base: sum}, mine, p)
-				accumulate(Mem{Base: sum, Disp: 128}, mine, lit(1))
-				accumulate(Mem{Base: sum, Disp: 64}, valid(), t.mul(p, t.max(p, coef(smPlain))))
+				one := constant(lit(1))
+				accumulate(Mem{Base: sum}, mine, p, one)
+				accumulate(Mem{Base: sum, Disp: 128}, mine, one, one)
+				accumulate(Mem{Base: sum, Disp: 64}, valid(), p, t.max(p, coef(smPlain)))
 				return
 			}
 			var d vec

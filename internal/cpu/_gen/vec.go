@@ -11,8 +11,8 @@ import (
 )
 
 // tier is an instruction set. Its methods emit one operation on a vector of
-// float32 and return the result. A product is never fused with a sum, so that
-// all tiers and the plain Go kernels round alike.
+// float32 and return the result. A product is fused with a sum where fma says so
+// and nowhere else, so that all tiers and the plain Go kernels round alike.
 type tier struct {
 	name string
 	wide bool // AVX-512: 16 lanes and mask registers; else AVX2: 8 lanes
@@ -21,9 +21,25 @@ type tier struct {
 	// chain of operations would wait for each result.
 	unroll int
 	short  int // unroll for loops that hold few values at a time
+	spare  int // registers that a loop can hold constants in
+	held   map[word]reg.VecVirtual
 }
 
-var tiers = []tier{{"AVX512", true, 2, 4}, {"AVX2", false, 1, 2}}
+var tiers = []tier{
+	{name: "AVX512", wide: true, unroll: 2, short: 4, spare: 8},
+	{name: "AVX2", unroll: 1, short: 2},
+}
+
+// holding returns the tier with the first of the constants, as many as there are
+// registers for, loaded into registers for what follows; the others stay in memory.
+func (t tier) holding(constants ...word) tier {
+	held := map[word]reg.VecVirtual{}
+	for _, w := range constants[:min(len(constants), t.spare)] {
+		held[w] = t.load(w)[0]
+	}
+	t.held = held
+	return t
+}
 
 // vec is a vector of unroll registers, each of all lanes.
 type vec []reg.VecVirtual
@@ -111,8 +127,11 @@ func (t tier) load(v value) vec {
 	if !ok {
 		return v.(vec)
 	}
-	d := t.register()
-	VBROADCASTSS(w.mem, d)
+	d, held := t.held[w]
+	if !held {
+		d = t.register()
+		VBROADCASTSS(w.mem, d)
+	}
 	out := make(vec, t.unroll)
 	for u := range out {
 		out[u] = d
@@ -123,8 +142,8 @@ func (t tier) load(v value) vec {
 // binary emits d = a∘b. Assembly lists b first.
 func (t tier) binary(plain, broadcast func(...Op), a, b value) vec {
 	first := t.load(a)
-	w, ok := b.(word)
-	if !ok || !t.wide && !w.repeated {
+	w, ok := t.inMemory(b)
+	if !ok {
 		second := t.load(b)
 		return t.each(func(u int, d reg.VecVirtual) { plain(second[u], first[u], d) })
 	}
@@ -132,6 +151,57 @@ func (t tier) binary(plain, broadcast func(...Op), a, b value) vec {
 		plain = broadcast
 	}
 	return t.each(func(u int, d reg.VecVirtual) { plain(w.mem, first[u], d) })
+}
+
+// inMemory returns v where it is a constant that an instruction can take from
+// memory and that is not held in a register.
+func (t tier) inMemory(v value) (w word, ok bool) {
+	w, ok = v.(word)
+	if _, held := t.held[w]; held {
+		return w, false
+	}
+	return w, ok && (t.wide || w.repeated)
+}
+
+// fma is a·b + c, rounded once. Where c is a vec it becomes the result and its
+// old value is gone.
+func (t tier) fma(a vec, b, c value) vec { return t.fused(VFMADD231PS, VFMADD231PS_BCST, a, b, c) }
+
+// fnma is c − a·b, rounded once; c as for fma.
+func (t tier) fnma(a vec, b, c value) vec {
+	return t.fused(VFNMADD231PS, VFNMADD231PS_BCST, a, b, c)
+}
+
+func (t tier) fused(plain, broadcast func(...Op), a vec, b, c value) vec {
+	into, isVec := c.(vec)
+	if !isVec {
+		into = t.fresh(c.(word))
+	}
+	if w, ok := t.inMemory(b); ok {
+		if t.wide {
+			plain = broadcast
+		}
+		for u := range into {
+			plain(w.mem, a[u], into[u])
+		}
+		return into
+	}
+	second := t.load(b)
+	for u := range into {
+		plain(second[u], a[u], into[u])
+	}
+	return into
+}
+
+// fresh is a vec of a constant in registers of its own.
+func (t tier) fresh(w word) vec {
+	return t.each(func(_ int, d reg.VecVirtual) {
+		if held, ok := t.held[w]; ok {
+			VMOVAPS(held, d)
+		} else {
+			VBROADCASTSS(w.mem, d)
+		}
+	})
 }
 
 func (t tier) add(a, b value) vec { return t.binary(VADDPS, VADDPS_BCST, a, b) }
@@ -150,10 +220,10 @@ func (t tier) min(a, b value) vec { return t.binary(VMINPS, VMINPS_BCST, a, b) }
 // blend is m ? yes : no.
 func (t tier) blend(m mask, yes, no value) vec {
 	base := t.load(no)
-	w, isWord := yes.(word)
+	w, isWord := t.inMemory(yes)
 	var from vec
-	if !isWord || !t.wide && !w.repeated {
-		from, isWord = t.load(yes), false
+	if !isWord {
+		from = t.load(yes)
 	}
 	return t.each(func(u int, d reg.VecVirtual) {
 		switch {
@@ -187,13 +257,13 @@ func (t tier) keep(m mask, v value) vec {
 }
 
 func (t tier) keepOne(m mask, v value, u int, d reg.VecVirtual) {
-	w, isWord := v.(word)
+	w, isWord := t.inMemory(v)
 	switch {
 	case t.wide && isWord:
 		VBROADCASTSS_Z(w.mem, m[u], d)
 	case t.wide:
-		VMOVAPS_Z(v.(vec)[u], m[u], d)
-	case isWord && w.repeated:
+		VMOVAPS_Z(t.load(v)[u], m[u], d)
+	case isWord:
 		VANDPS(w.mem, m[u], d)
 	default:
 		VANDPS(t.load(v)[u], m[u], d)
@@ -233,12 +303,86 @@ func (t tier) signs(v vec) mask {
 // atLeast is the mask a ≥ b.
 func (t tier) atLeast(a vec, b word) mask {
 	const greaterOrEqual = 0x1d // ordered, quiet
+	if _, ok := t.inMemory(b); !ok {
+		limit := t.load(b)
+		return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(greaterOrEqual), limit[u], a[u], k) })
+	}
 	compare := VCMPPS
 	if t.wide {
 		compare = VCMPPS_BCST
 	}
 	return t.eachMask(func(u int, k reg.Register) { compare(U8(greaterOrEqual), b.mem, a[u], k) })
 }
+
+// jumpIfAll jumps to a label where every lane of m is set.
+func (t tier) jumpIfAll(m mask, label string) {
+	if t.wide {
+		all := m[0]
+		for _, k := range m[1:] {
+			both := K()
+			KANDW(k, all, both)
+			all = both
+		}
+		KORTESTW(all, all) // sets the carry where all bits are
+		JCS(LabelRef(label))
+		return
+	}
+	all := GP32()
+	VMOVMSKPS(m[0], all)
+	for _, v := range m[1:] {
+		more := GP32()
+		VMOVMSKPS(v, more)
+		ANDL(more, all)
+	}
+	CMPL(all, Imm(1<<8-1))
+	JEQ(LabelRef(label))
+}
+
+// labelBytes are the classes of consecutive voxels and the two to compare them
+// with. AVX-512 compares bytes as they lie in memory; AVX2 widens them.
+type labelBytes struct {
+	at          Mem
+	class, none reg.VecVirtual // AVX-512: the positive class and noClass in every byte
+	word        word           // the positive class
+	wide        vec            // AVX2: the labels as integers
+}
+
+func (t tier) labelBytes(at Mem, class word) labelBytes {
+	l := labelBytes{at: at, word: class}
+	if t.wide {
+		l.class, l.none = XMM(), XMM()
+		VPBROADCASTB(class.mem, l.class)
+		VPBROADCASTB(litBits(noClass).mem, l.none)
+	}
+	return l
+}
+
+// read loads the labels where they have to be widened.
+func (t tier) read(l labelBytes) labelBytes {
+	if !t.wide {
+		l.wide = t.labels(l.at)
+	}
+	return l
+}
+
+// isValid is the mask of the lanes that have a class.
+func (t tier) isValid(l labelBytes) mask {
+	if !t.wide {
+		return t.isBelow(l.wide, litBits(noClass))
+	}
+	const notEqual = 4
+	return t.eachMask(func(u int, k reg.Register) { VPCMPB(U8(notEqual), l.at.Offset(16*u), l.none, k) })
+}
+
+// isPositive is the mask of the lanes of the positive class.
+func (t tier) isPositive(l labelBytes) mask {
+	if !t.wide {
+		return t.isClass(l.wide, l.word)
+	}
+	return t.eachMask(func(u int, k reg.Register) { VPCMPEQB(l.at.Offset(16*u), l.class, k) })
+}
+
+const noClass = 255
 
 // labels loads classes of consecutive voxels as 32-bit integers.
 func (t tier) labels(at Mem) vec {
@@ -362,6 +506,22 @@ func (s *sums) add(i int, m mask, v value) {
 		s.t.keepOne(m, v, u, d)
 		VADDPS(at, d, d)
 		VMOVUPS(d, at)
+	}
+}
+
+// fma adds a·b to sum i in the lanes of m, one register after the other.
+func (s *sums) fma(i int, m mask, a, b vec) {
+	for u := range s.t.unroll {
+		if s.t.wide {
+			VFMADD231PS(a[u], b[u], m[u], s.regs[i])
+			continue
+		}
+		at := s.memory.Offset(64*i).Idx(s.half, 1)
+		d, sum := s.t.register(), s.t.register()
+		s.t.keepOne(m, a, u, d)
+		VMOVUPS(at, sum)
+		VFMADD231PS(d, b[u], sum)
+		VMOVUPS(sum, at)
 	}
 }
 
