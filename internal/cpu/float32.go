@@ -162,7 +162,7 @@ type blockTileScratch struct {
 	acc   []float64 // sums by lane
 	// A chunk's last voxels, where they are no whole block.
 	x0, x1, g0, g1 [block]float32
-	buf            [logisticBuffer]float32
+	buf            [logisticBuffer + 16]float32
 	// For softmax: sums by lane, the kernel's memory, a chunk's last voxels.
 	sums, e, xs, gs []float32
 }
@@ -233,6 +233,9 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	s.acc = grow(s.acc, units*width)
 	clear(s.acc)
 	stream := len(f.grad)*4 >= streamFrom
+	if stream {
+		defer f.kernels.fence()
+	}
 	for lo := ch.lo; lo < ch.hi; lo += blockTile {
 		hi := min(lo+blockTile, ch.hi)
 		whole := lo + (hi-lo)/block*block

@@ -8,6 +8,7 @@ type kernels struct {
 	// logistic is [logisticGo] for at most blockTile voxels. buf is scratch memory
 	// of logisticBuffer numbers; with stream set the gradient goes past the cache.
 	logistic func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
+	fence    func()
 	// softmax is [softmaxGo]. e is scratch memory of softmaxBuffer numbers a channel.
 	softmax func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32)
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
@@ -23,6 +24,7 @@ var plain = kernels{
 	logistic: func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
 		logisticGo(v, x0, x1, g0, g1, y, acc, k)
 	},
+	fence:   func() {},
 	softmax: softmaxGo,
 	exp:     expGo,
 	log1p:   log1pGo,

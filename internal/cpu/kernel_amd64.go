@@ -13,9 +13,9 @@ func tiers() []kernels {
 	var t []kernels
 	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
-			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512), labels: labelsBytes, pack: packWords})
+			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), fence: storeFence, softmax: softmaxBy(&softmaxAVX512), exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512), labels: labelsBytes, pack: packWords})
 		}
-		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2), labels: labelsBytes, pack: packWords})
+		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), fence: storeFence, softmax: softmaxBy(&softmaxAVX2), exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2), labels: labelsBytes, pack: packWords})
 	}
 	return append(t, plain)
 }

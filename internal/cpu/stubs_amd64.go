@@ -436,6 +436,8 @@ func expAVX2(dst *float32, src *float32, n int)
 //go:noescape
 func log1pAVX2(dst *float32, src *float32, n int)
 
+func storeFence()
+
 // labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.
 //
 //go:noescape

@@ -101,10 +101,23 @@ const (
 	sumG0
 )
 
-// logistic emits one kernel as a few loops over the voxels. One loop would do,
-// but its chain of dependent operations, some 150 cycles long, is more than a
-// processor's window of instructions covers; of short chains it runs several at
-// a time. What one loop leaves for the next stays in the first-level cache.
+// fence emits the instruction that orders what was written past the caches
+// before all that follows.
+func fence() {
+	TEXT("storeFence", NOSPLIT, "func()")
+	SFENCE()
+	RET()
+}
+
+// part is the number of voxels of a turn of a kernel's loops.
+const part = 256
+
+// logistic emits one kernel as a few loops over a part of the voxels at a time.
+// One loop would do, but its chain of dependent operations, some 150 cycles long,
+// is more than a processor's window of instructions covers; of short chains it
+// runs several at a time. What one loop leaves for the next stays in the
+// first-level cache. Parts are short so that memory is read and written at an
+// even pace.
 func logistic(t tier, v variant) {
 	TEXT(v.name(t), NOSPLIT, "func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)")
 	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.name(t)))
@@ -135,7 +148,7 @@ func logistic(t tier, v variant) {
 			g0 = Load(Param("g0"), GP64())
 		}
 	}
-	n, buf := Load(Param("n"), GP64()), Load(Param("buf"), GP64())
+	n, buf := parameter("n"), Load(Param("buf"), GP64())
 	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
 	i := GP64()
 	floats := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
@@ -151,20 +164,35 @@ func logistic(t tier, v variant) {
 		}
 		return x
 	}
-	// loop runs body with constants held in registers.
+	// loop runs body over a part of the voxels with constants held in registers.
+	begin, end := GP64(), GP64()
 	loop := func(name string, t tier, constants []word, body func(t tier)) {
 		t = t.holding(constants...)
-		XORQ(i, i)
+		MOVQ(begin, i)
 		Label(name)
 		body(t)
 		ADDQ(Imm(uint64(t.bytes()/4*t.unroll)), i)
-		CMPQ(i, n)
+		CMPQ(i, end)
 		JL(LabelRef(name))
 	}
+	t.spare = max(0, t.spare-len(count)-2)
 	short := t
 	short.unroll = t.short
 	labels := t.labelBytes(Mem{Base: y, Index: i, Scale: 1}, coef(class))
 
+	half := GP64()
+	if !t.wide {
+		XORQ(half, half)
+	}
+	acc := t.newSums(len(count), half)
+	stream := parameter("stream")
+
+	XORQ(end, end)
+	Label("turn")
+	MOVQ(end, begin)
+	ADDQ(U32(part), end)
+	CMPQ(end, n)
+	CMOVQGT(n, end)
 	loop("exponential", short, append(expConstants(), negative), func(t tier) {
 		x := logits(t, t.isValid(t.read(labels)))
 		t.store(t.exp(t.or(x, negative)), e, false)
@@ -173,15 +201,6 @@ func logistic(t tier, v variant) {
 		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(t.loadAt(e)), l, false) })
 	}
 
-	half := GP64()
-	if !t.wide {
-		XORQ(half, half)
-	}
-	acc := t.newSums(len(count), half)
-	stream := GP8()
-	if v.grad {
-		Load(Param("stream"), stream)
-	}
 	constants := []word{lit(1), lit(0), negative}
 	if v.exponent != noPointwise {
 		if v.elements() {
@@ -281,8 +300,8 @@ func logistic(t tier, v variant) {
 			if v.pair {
 				opposite = t.keep(valid, t.xor(g, negative))
 			}
-			TESTB(stream, stream)
-			JNZ(LabelRef("past"))
+			CMPB(stream, Imm(0))
+			JNE(LabelRef("past"))
 			t.store(g, at1, false)
 			if v.pair {
 				t.store(opposite, at0, false)
@@ -300,15 +319,24 @@ func logistic(t tier, v variant) {
 		}
 	})
 
+	CMPQ(end, n)
+	JL(LabelRef("turn"))
+
 	into := Load(Param("acc"), GP64())
 	for j, s := range count {
 		acc.flush(j, Mem{Base: into}.Offset(128*s))
 	}
-	if v.grad {
-		SFENCE()
-	}
 	VZEROUPPER()
 	RET()
+}
+
+// parameter is where a parameter of the routine lies in memory.
+func parameter(name string) Mem {
+	p, err := Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return p.Addr
 }
 
 // power is eᵘ for u ≤ 0. Near 0, where a small γ keeps all of them, exp's

@@ -29,6 +29,7 @@ func main() {
 		}
 		elementary(t)
 	}
+	fence()
 	labels()
 	pack()
 	emitConstants()
