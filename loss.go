@@ -313,7 +313,7 @@ func (in *input) evalReduced(p *plan.Plan, grad *tensor.Dense) (*tensor.Dense, e
 		}
 		return scalar(p.Pointwise.Scale * sums.Pointwise), nil
 	}
-	sums, err := in.backend.Reduce(&in.batch, p, nil)
+	sums, err := in.backend.Reduce(&in.batch, p, nil, grad)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func (in *input) evalReduced(p *plan.Plan, grad *tensor.Dense) (*tensor.Dense, e
 	groups := p.Overlap.Groups(sums, in.batch.N, in.batch.C)
 	value += p.Overlap.Total(groups)
 	if grad != nil {
-		out := &plan.Output{Grad: grad}
+		out := &plan.Output{Grad: grad, Reduced: true}
 		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, nil, in.batch.N, in.batch.C)
 		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
 			return nil, err
@@ -353,7 +353,7 @@ func (in *input) evalElements(p *plan.Plan, grad, upstream *tensor.Dense) (*tens
 	}
 	out := &plan.Output{Grad: grad, Elements: elements, Upstream: upstream}
 	if p.Overlap != nil {
-		sums, err := in.backend.Reduce(&in.batch, p, upstream)
+		sums, err := in.backend.Reduce(&in.batch, p, upstream, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -383,7 +383,7 @@ func (in *input) evalElements(p *plan.Plan, grad, upstream *tensor.Dense) (*tens
 // evalGroups returns the un-reduced overlap loss.
 func (in *input) evalGroups(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor.Dense, error) {
 	n, c := in.batch.N, in.batch.C
-	sums, err := in.backend.Reduce(&in.batch, p, nil)
+	sums, err := in.backend.Reduce(&in.batch, p, nil, grad)
 	if err != nil {
 		return nil, err
 	}
@@ -397,7 +397,7 @@ func (in *input) evalGroups(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor
 		if upstream != nil {
 			up = upstream.Data().([]float64)
 		}
-		out := &plan.Output{Grad: grad}
+		out := &plan.Output{Grad: grad, Reduced: true}
 		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, up, n, c)
 		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
 			return nil, err

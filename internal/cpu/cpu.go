@@ -112,10 +112,10 @@ func fill(s []float64, v float64) {
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}
 
-// sumChunks runs work over every chunk of a batch with width zeroed accumulators
-// for each, and returns the accumulators of each sample added up in order:
-// N×width.
-func sumChunks(n, v, width int, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
+// sumChunks runs work over every chunk of a batch, the last one first where
+// backwards is set, with width zeroed accumulators for each, and returns the
+// accumulators of each sample added up in order: N×width.
+func sumChunks(n, v, width int, backwards bool, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
 	per := chunksPerSample(v)
 	buf := sumsPool.Get().(*[]float64)
 	defer sumsPool.Put(buf)
@@ -123,6 +123,9 @@ func sumChunks(n, v, width int, work func(c chunk, acc []float64, s *scratch) er
 	acc := *buf
 	clear(acc)
 	err := units(n*per, func(i int, s *scratch) error {
+		if backwards {
+			i = n*per - 1 - i
+		}
 		return work(chunkAt(i, v), acc[i*width:(i+1)*width], s)
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/x/afl/internal/plan"
 )
@@ -47,7 +48,7 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	f := &float32Pass{labelReader: labels, x: x}
 	if out.Grad != nil {
 		f.grad = out.Grad.Data().([]float32)
-		f.variant.grad = true
+		f.variant.grad = !sums
 	}
 	activation := plan.None
 	if w != nil {
@@ -79,6 +80,10 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	if w != nil {
 		f.variant.exponent = exponentOf(w, b.N, b.C)
 	}
+	// Keeping a number a voxel for the second pass costs a write and, of two
+	// channels by sigmoid, saves no read; in the cache that is cheap.
+	f.variant.kept = f.grad != nil && p.Overlap != nil && !f.softmax &&
+		(f.variant.grad == out.Reduced) && (f.variant.pair || 4*len(f.grad) < streamFrom)
 	f.coef = make([]logisticCoef, b.N*b.C)
 	for i := range f.coef {
 		f.coef[i] = coefOf(p, out, b.C, i)
@@ -162,7 +167,7 @@ type blockTileScratch struct {
 	acc   []float64 // sums by lane
 	// A chunk's last voxels, where they are no whole block.
 	x0, x1, g0, g1 [block]float32
-	buf            [logisticBuffer + 16]float32
+	buf            []float32 // of a kernel
 	// For softmax: sums by lane, the kernel's memory, a chunk's last voxels.
 	sums, e, xs, gs []float32
 }
@@ -197,7 +202,7 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch)
 				copy(s.xs[c*block:(c+1)*block], f.x[base+c*f.V+rest:base+c*f.V+hi])
 			}
 			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e)
-			if f.grad != nil {
+			if f.variant.grad {
 				for c := range f.C {
 					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])
 				}
@@ -232,6 +237,9 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	const width = logisticSums * lanes
 	s.acc = grow(s.acc, units*width)
 	clear(s.acc)
+	if s.buf == nil {
+		s.buf = alignedFloats(logisticBuffer)
+	}
 	stream := len(f.grad)*4 >= streamFrom
 	if stream {
 		defer f.kernels.fence()
@@ -253,7 +261,9 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 			k := &f.coef[ch.n*f.C+c]
 			x1, g1 := f.rows(ch.n, c, lo, hi)
 			if u < from {
-				clear(g1)
+				if f.variant.grad {
+					clear(g1)
+				}
 				continue
 			}
 			var x0, g0 []float32
@@ -261,12 +271,13 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 				x0, g0 = f.rows(ch.n, 0, lo, hi)
 			}
 			a := s.acc[u*width : (u+1)*width]
-			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf[:], stream)
+			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf, stream)
 			if whole < hi {
 				rest := whole - lo
 				copy(s.x0[:], tail(x0, rest))
 				copy(s.x1[:], tail(x1, rest))
-				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf[:], false)
+				copy(s.g1[:], tail(g1, rest)) // what the pass before kept there
+				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf, false)
 				copy(tail(g0, rest), s.g0[:])
 				copy(tail(g1, rest), s.g1[:])
 			}
@@ -302,6 +313,22 @@ func (f *float32Pass) rows(n, c, lo, hi int) (x, g []float32) {
 		g = f.grad[at+lo : at+hi]
 	}
 	return f.x[at+lo : at+hi], g
+}
+
+// aligned reports whether p lies at the beginning of a cache line, as streaming
+// stores want it.
+func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%cacheLine == 0 }
+
+const cacheLine = 64
+
+// alignedFloats returns n numbers that begin with a cache line: a vector that
+// lies in two lines takes twice the time.
+func alignedFloats(n int) []float32 {
+	s := make([]float32, n+cacheLine/4)
+	for len(s) > n && !aligned(&s[0]) {
+		s = s[1:]
+	}
+	return s[:n:n]
 }
 
 func tail(s []float32, from int) []float32 {

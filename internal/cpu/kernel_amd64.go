@@ -2,11 +2,7 @@
 
 package cpu
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
+import "golang.org/x/sys/cpu"
 
 // tiers returns the kernels that this machine can run, the fastest first.
 func tiers() []kernels {
@@ -24,9 +20,6 @@ func tiers() []kernels {
 // pointers without any check.
 type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// streamAlign is what a streaming store's address is a multiple of.
-const streamAlign = 64
-
 // logisticBy returns the kernel that picks a variant's routine.
 func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
 	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
@@ -43,10 +36,10 @@ func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float3
 		if v.pair {
 			_, p0 = x0[n-1], &x0[0]
 		}
-		if v.grad {
+		if v.grad || v.kept {
 			_, q1 = g1[n-1], &g1[0]
 			stream = stream && aligned(q1)
-			if v.pair {
+			if v.grad && v.pair {
 				_, q0 = g0[n-1], &g0[0]
 				stream = stream && aligned(q0)
 			}
@@ -103,9 +96,6 @@ func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
 		routine(&dst[0], &src[0], n)
 	}
 }
-
-// aligned reports whether streaming stores can write to p.
-func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%streamAlign == 0 }
 
 // packWords runs packAVX2.
 func packWords(dst []uint64, src []uint8, class uint8) {

@@ -32,12 +32,15 @@ func BenchmarkLogistic(b *testing.B) {
 // logisticVariantsInUse lists the variants that compute anything.
 func logisticVariantsInUse() []variant {
 	var out []variant
-	for _, pair := range []bool{false, true} {
-		for _, grad := range []bool{false, true} {
-			for _, overlap := range []bool{false, true} {
-				for e := noPointwise; e <= gammaAny; e++ {
-					if e != noPointwise || overlap {
-						out = append(out, variant{pair: pair, exponent: e, overlap: overlap, grad: grad})
+	both := []bool{false, true}
+	for _, kept := range both {
+		for _, pair := range both {
+			for _, grad := range both {
+				for _, overlap := range both {
+					for e := noPointwise; e <= gammaAny; e++ {
+						if overlap || e != noPointwise && !kept {
+							out = append(out, variant{pair: pair, exponent: e, overlap: overlap, grad: grad, kept: kept})
+						}
 					}
 				}
 			}

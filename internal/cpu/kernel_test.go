@@ -90,6 +90,11 @@ func logisticCase(t *testing.T, impl kernels, v variant, n, offset int, logit fu
 		for i := range acc {
 			acc[i] = float64(i)
 		}
+		if v.kept && v.grad {
+			first := v
+			first.grad = false
+			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k)
+		}
 		kernel.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, logisticBuffer), stream)
 		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
 		return result{g0, g1, acc}

@@ -2304,16 +2304,16 @@ rest:
 	VMOVAPS.Z      Z9, K1, Z9
 	VMOVAPS.Z      Z8, K2, Z8
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z9, (BX)(DI*4)
 	VMOVUPS        Z8, 64(BX)(DI*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z9, (BX)(DI*4)
 	VMOVNTPS Z8, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ          $0x20, DI
 	CMPQ          DI, R9
 	JL            rest
@@ -2604,16 +2604,16 @@ rest:
 	VMOVAPS.Z      Z8, K1, Z8
 	VMOVAPS.Z      Z9, K2, Z9
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (BX)(DI*4)
 	VMOVUPS        Z9, 64(BX)(DI*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ          $0x20, DI
 	CMPQ          DI, R9
 	JL            rest
@@ -2979,16 +2979,16 @@ power:
 	VMOVAPS.Z      Z8, K1, Z8
 	VMOVAPS.Z      Z9, K2, Z9
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (BX)(DI*4)
 	VMOVUPS        Z9, 64(BX)(DI*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ          $0x20, DI
 	CMPQ          DI, R9
 	JL            rest
@@ -3154,16 +3154,16 @@ rest:
 	VMOVAPS.Z        Z3, K1, Z3
 	VMOVAPS.Z        Z4, K2, Z4
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z3, (BX)(DI*4)
 	VMOVUPS          Z4, 64(BX)(DI*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z3, (BX)(DI*4)
 	VMOVNTPS Z4, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ $0x20, DI
 	CMPQ DI, R9
 	JL   rest
@@ -3338,16 +3338,16 @@ rest:
 	VMOVAPS.Z        Z6, K1, Z6
 	VMOVAPS.Z        Z7, K2, Z7
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z6, (BX)(DI*4)
 	VMOVUPS          Z7, 64(BX)(DI*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z6, (BX)(DI*4)
 	VMOVNTPS Z7, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ $0x20, DI
 	CMPQ DI, R9
 	JL   rest
@@ -3648,16 +3648,16 @@ rest:
 	VMOVAPS.Z        Z8, K1, Z8
 	VMOVAPS.Z        Z9, K2, Z9
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z8, (BX)(DI*4)
 	VMOVUPS          Z9, 64(BX)(DI*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ          $0x20, DI
 	CMPQ          DI, R9
 	JL            rest
@@ -4040,16 +4040,16 @@ power:
 	VMOVAPS.Z      Z8, K1, Z8
 	VMOVAPS.Z      Z9, K2, Z9
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (BX)(DI*4)
 	VMOVUPS        Z9, 64(BX)(DI*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 
-next:
+ownStored:
 	ADDQ          $0x20, DI
 	CMPQ          DI, R9
 	JL            rest
@@ -6615,20 +6615,27 @@ rest:
 	VMOVAPS.Z      Z10, K1, Z10
 	VMOVAPS.Z      Z11, K2, Z11
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z9, (SI)(R9*4)
 	VMOVUPS        Z8, 64(SI)(R9*4)
-	VMOVUPS        Z10, (DI)(R9*4)
-	VMOVUPS        Z11, 64(DI)(R9*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z9, (SI)(R9*4)
 	VMOVNTPS Z8, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
 	VMOVNTPS Z11, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ          $0x20, R9
 	CMPQ          R9, R11
 	JL            rest
@@ -6939,20 +6946,27 @@ rest:
 	VMOVAPS.Z      Z10, K1, Z10
 	VMOVAPS.Z      Z11, K2, Z11
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (SI)(R9*4)
 	VMOVUPS        Z9, 64(SI)(R9*4)
-	VMOVUPS        Z10, (DI)(R9*4)
-	VMOVUPS        Z11, 64(DI)(R9*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
 	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
 	VMOVNTPS Z11, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ          $0x20, R9
 	CMPQ          R9, R11
 	JL            rest
@@ -7338,20 +7352,27 @@ power:
 	VMOVAPS.Z      Z10, K1, Z10
 	VMOVAPS.Z      Z11, K2, Z11
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (SI)(R9*4)
 	VMOVUPS        Z9, 64(SI)(R9*4)
-	VMOVUPS        Z10, (DI)(R9*4)
-	VMOVUPS        Z11, 64(DI)(R9*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
 	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
 	VMOVNTPS Z11, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ          $0x20, R9
 	CMPQ          R9, R11
 	JL            rest
@@ -7544,20 +7565,27 @@ rest:
 	VMOVAPS.Z        Z6, K1, Z6
 	VMOVAPS.Z        Z7, K2, Z7
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z5, (SI)(R9*4)
 	VMOVUPS          Z4, 64(SI)(R9*4)
-	VMOVUPS          Z6, (DI)(R9*4)
-	VMOVUPS          Z7, 64(DI)(R9*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z5, (SI)(R9*4)
 	VMOVNTPS Z4, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z6, (DI)(R9*4)
+	VMOVUPS Z7, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z6, (DI)(R9*4)
 	VMOVNTPS Z7, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ $0x20, R9
 	CMPQ R9, R11
 	JL   rest
@@ -7759,20 +7787,27 @@ rest:
 	VMOVAPS.Z        Z8, K1, Z8
 	VMOVAPS.Z        Z9, K2, Z9
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z6, (SI)(R9*4)
 	VMOVUPS          Z7, 64(SI)(R9*4)
-	VMOVUPS          Z8, (DI)(R9*4)
-	VMOVUPS          Z9, 64(DI)(R9*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z6, (SI)(R9*4)
 	VMOVNTPS Z7, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z8, (DI)(R9*4)
+	VMOVUPS Z9, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z8, (DI)(R9*4)
 	VMOVNTPS Z9, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ $0x20, R9
 	CMPQ R9, R11
 	JL   rest
@@ -8100,20 +8135,27 @@ rest:
 	VMOVAPS.Z        Z10, K1, Z10
 	VMOVAPS.Z        Z11, K2, Z11
 	CMPB             stream+72(FP), $0x00
-	JNE              past
+	JNE              ownPast
 	VMOVUPS          Z8, (SI)(R9*4)
 	VMOVUPS          Z9, 64(SI)(R9*4)
-	VMOVUPS          Z10, (DI)(R9*4)
-	VMOVUPS          Z11, 64(DI)(R9*4)
-	JMP              next
+	JMP              ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
 	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
 	VMOVNTPS Z11, 64(DI)(R9*4)
 
-next:
+oppositeStored:
 	ADDQ          $0x20, R9
 	CMPQ          R9, R11
 	JL            rest
@@ -8523,20 +8565,4263 @@ power:
 	VMOVAPS.Z      Z10, K1, Z10
 	VMOVAPS.Z      Z11, K2, Z11
 	CMPB           stream+72(FP), $0x00
-	JNE            past
+	JNE            ownPast
 	VMOVUPS        Z8, (SI)(R9*4)
 	VMOVUPS        Z9, 64(SI)(R9*4)
-	VMOVUPS        Z10, (DI)(R9*4)
-	VMOVUPS        Z11, 64(DI)(R9*4)
-	JMP            next
+	JMP            ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z8, (SI)(R9*4)
 	VMOVNTPS Z9, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Z10, (DI)(R9*4)
 	VMOVNTPS Z11, 64(DI)(R9*4)
 
-next:
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z5
+	VBROADCASTSS constants<>+128(SB), Z6
+	VBROADCASTSS constants<>+160(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z5, Z8
+	VMAXPS            Z9, Z5, Z9
+	VMAXPS            Z10, Z5, Z10
+	VMAXPS            Z11, Z5, Z11
+	VMOVAPS           Z7, Z12
+	VMOVAPS           Z7, Z13
+	VMOVAPS           Z7, Z14
+	VMOVAPS           Z7, Z15
+	VFMADD231PS       Z6, Z8, Z12
+	VFMADD231PS       Z6, Z9, Z13
+	VFMADD231PS       Z6, Z10, Z14
+	VFMADD231PS       Z6, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z12
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
+	VANDPS.BCST       constants<>+0(SB), Z12, Z12
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VORPS             Z12, Z8, Z8
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	VMOVUPS           Z10, 128(BX)(DI*4)
+	VMOVUPS           Z11, 192(BX)(DI*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+	VMOVNTPS Z10, 128(BX)(DI*4)
+	VMOVNTPS Z11, 192(BX)(DI*4)
+
+keptStored:
+	ADDQ         $0x40, DI
+	CMPQ         DI, R9
+	JL           exponential
+	VBROADCASTSS constants<>+256(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+0(SB), Z6
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0    4096(AX)(DI*4)
+	PREFETCHT0    4160(AX)(DI*4)
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS.Z     (AX)(DI*4), K1, Z6
+	VMOVUPS.Z     64(AX)(DI*4), K2, Z7
+	VMOVUPS       (SI)(DI*4), Z8
+	VMOVUPS       64(SI)(DI*4), Z9
+	VADDPS        Z5, Z8, Z10
+	VADDPS        Z5, Z9, Z11
+	VDIVPS        Z10, Z5, Z10
+	VDIVPS        Z11, Z5, Z11
+	VMULPS        Z10, Z8, Z8
+	VMULPS        Z11, Z9, Z9
+	VPMOVD2M      Z6, K5
+	VPMOVD2M      Z7, K6
+	VBLENDMPS     Z8, Z10, K5, Z6
+	VBLENDMPS     Z9, Z11, K6, Z7
+	VBLENDMPS     Z10, Z8, K5, Z8
+	VBLENDMPS     Z11, Z9, K6, Z8
+	VMAXPS.BCST   28(DX), Z6, Z8
+	VMAXPS.BCST   28(DX), Z7, Z9
+	VFMADD231PS   Z6, Z8, K1, Z3
+	VFMADD231PS   Z7, Z9, K2, Z3
+	VADDPS        Z6, Z2, K3, Z2
+	VADDPS        Z7, Z2, K4, Z2
+	VADDPS.BCST   constants<>+256(SB), Z4, K3, Z4
+	VADDPS.BCST   constants<>+256(SB), Z4, K4, Z4
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z12
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
+	VANDPS.BCST       constants<>+0(SB), Z12, Z12
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VORPS             Z12, Z8, Z8
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	VMOVUPS           Z10, 128(BX)(DI*4)
+	VMOVUPS           Z11, 192(BX)(DI*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+	VMOVNTPS Z10, 128(BX)(DI*4)
+	VMOVNTPS Z11, 192(BX)(DI*4)
+
+keptStored:
+	ADDQ         $0x40, DI
+	CMPQ         DI, R9
+	JL           exponential
+	VBROADCASTSS constants<>+448(SB), Z6
+	VBROADCASTSS constants<>+480(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VCMPPS           $0x1d, Z6, Z8, K1
+	VCMPPS           $0x1d, Z6, Z9, K2
+	VCMPPS           $0x1d, Z6, Z10, K3
+	VCMPPS           $0x1d, Z6, Z11, K4
+	VMOVAPS          Z7, Z12
+	VMOVAPS          Z7, Z13
+	VMOVAPS          Z7, Z14
+	VMOVAPS          Z7, Z15
+	VFMADD231PS      Z6, Z8, Z12
+	VFMADD231PS      Z6, Z9, Z13
+	VFMADD231PS      Z6, Z10, Z14
+	VFMADD231PS      Z6, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
+	VPCMPB         $0x04, (CX)(DI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB       (CX)(DI*1), X0, K3
+	VPCMPEQB       16(CX)(DI*1), X0, K4
+	VMOVUPS.Z      (AX)(DI*4), K1, Z8
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
+	VMOVUPS        (SI)(DI*4), Z10
+	VMOVUPS        64(SI)(DI*4), Z11
+	VADDPS         Z6, Z10, Z12
+	VADDPS         Z6, Z11, Z13
+	VDIVPS         Z12, Z6, Z12
+	VDIVPS         Z13, Z6, Z13
+	VMULPS         Z12, Z10, Z10
+	VMULPS         Z13, Z11, Z11
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, Z14
+	VXORPS.BCST    constants<>+0(SB), Z9, Z15
+	VBLENDMPS      Z14, Z8, K3, Z8
+	VBLENDMPS      Z15, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z10
+	VMOVUPS        4096(SI)(DI*4), Z10
+	VMOVUPS        4160(SI)(DI*4), Z11
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z10, Z8, Z8
+	VADDPS         Z11, Z9, Z9
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VFMADD231PS    Z11, Z8, K1, Z2
+	VFMADD231PS    Z10, Z9, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z12
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
+	VANDPS.BCST       constants<>+0(SB), Z12, Z12
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VORPS             Z12, Z8, Z8
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	VMOVUPS           Z10, 128(BX)(DI*4)
+	VMOVUPS           Z11, 192(BX)(DI*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+	VMOVNTPS Z10, 128(BX)(DI*4)
+	VMOVNTPS Z11, 192(BX)(DI*4)
+
+keptStored:
+	ADDQ         $0x40, DI
+	CMPQ         DI, R9
+	JL           exponential
+	VBROADCASTSS constants<>+448(SB), Z6
+	VBROADCASTSS constants<>+480(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VCMPPS           $0x1d, Z6, Z8, K1
+	VCMPPS           $0x1d, Z6, Z9, K2
+	VCMPPS           $0x1d, Z6, Z10, K3
+	VCMPPS           $0x1d, Z6, Z11, K4
+	VMOVAPS          Z7, Z12
+	VMOVAPS          Z7, Z13
+	VMOVAPS          Z7, Z14
+	VMOVAPS          Z7, Z15
+	VFMADD231PS      Z6, Z8, Z12
+	VFMADD231PS      Z6, Z9, Z13
+	VFMADD231PS      Z6, Z10, Z14
+	VFMADD231PS      Z6, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0     4096(AX)(DI*4)
+	PREFETCHT0     4160(AX)(DI*4)
+	VPCMPB         $0x04, (CX)(DI*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB       (CX)(DI*1), X0, K3
+	VPCMPEQB       16(CX)(DI*1), X0, K4
+	VMOVUPS.Z      (AX)(DI*4), K1, Z8
+	VMOVUPS.Z      64(AX)(DI*4), K2, Z9
+	VMOVUPS        (SI)(DI*4), Z10
+	VMOVUPS        64(SI)(DI*4), Z11
+	VADDPS         Z6, Z10, Z12
+	VADDPS         Z6, Z11, Z13
+	VDIVPS         Z12, Z6, Z12
+	VDIVPS         Z13, Z6, Z13
+	VMULPS         Z12, Z10, Z10
+	VMULPS         Z13, Z11, Z11
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z14
+	VBLENDMPS      Z11, Z13, K6, Z15
+	VBLENDMPS      Z12, Z10, K5, Z16
+	VBLENDMPS      Z13, Z11, K6, Z16
+	VMAXPS.BCST    28(DX), Z14, Z16
+	VMAXPS.BCST    28(DX), Z15, Z17
+	VFMADD231PS    Z14, Z16, K1, Z4
+	VFMADD231PS    Z15, Z17, K2, Z4
+	VADDPS         Z14, Z3, K3, Z3
+	VADDPS         Z15, Z3, K4, Z3
+	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
+	VXORPS.BCST    constants<>+0(SB), Z8, Z14
+	VXORPS.BCST    constants<>+0(SB), Z9, Z15
+	VBLENDMPS      Z14, Z8, K3, Z8
+	VBLENDMPS      Z15, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(SI)(DI*4), Z12
+	VMOVUPS        4160(SI)(DI*4), Z13
+	VMAXPS         Z8, Z7, Z8
+	VMAXPS         Z9, Z7, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VMULPS         Z10, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VBROADCASTSS   8(DX), Z12
+	VBLENDMPS.BCST 4(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 4(DX), Z12, K4, Z12
+	VMULPS         Z10, Z13, Z10
+	VMULPS         Z11, Z12, Z11
+	VFMADD231PS    Z10, Z8, K1, Z2
+	VFMADD231PS    Z11, Z9, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z6
+	VBROADCASTSS constants<>+128(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z10
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VMAXPS            Z8, Z6, Z8
+	VMAXPS            Z9, Z6, Z9
+	VMAXPS            Z10, Z6, Z10
+	VMAXPS            Z11, Z6, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS       Z7, Z8, Z12
+	VFMADD231PS       Z7, Z9, Z13
+	VFMADD231PS       Z7, Z10, Z14
+	VFMADD231PS       Z7, Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, (SI)(DI*4)
+	VMOVUPS           Z9, 64(SI)(DI*4)
+	VMOVUPS           Z10, 128(SI)(DI*4)
+	VMOVUPS           Z11, 192(SI)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(DI*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(DI*1), X1, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z12
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z13
+	VMOVUPS.Z         128(AX)(DI*4), K3, Z14
+	VMOVUPS.Z         192(AX)(DI*4), K4, Z15
+	VANDPS.BCST       constants<>+0(SB), Z12, Z12
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VORPS             Z12, Z8, Z8
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z8, (BX)(DI*4)
+	VMOVUPS           Z9, 64(BX)(DI*4)
+	VMOVUPS           Z10, 128(BX)(DI*4)
+	VMOVUPS           Z11, 192(BX)(DI*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z8, (BX)(DI*4)
+	VMOVNTPS Z9, 64(BX)(DI*4)
+	VMOVNTPS Z10, 128(BX)(DI*4)
+	VMOVNTPS Z11, 192(BX)(DI*4)
+
+keptStored:
+	ADDQ         $0x40, DI
+	CMPQ         DI, R9
+	JL           exponential
+	VBROADCASTSS constants<>+448(SB), Z6
+	VBROADCASTSS constants<>+480(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VCMPPS           $0x1d, Z6, Z8, K1
+	VCMPPS           $0x1d, Z6, Z9, K2
+	VCMPPS           $0x1d, Z6, Z10, K3
+	VCMPPS           $0x1d, Z6, Z11, K4
+	VMOVAPS          Z7, Z12
+	VMOVAPS          Z7, Z13
+	VMOVAPS          Z7, Z14
+	VMOVAPS          Z7, Z15
+	VFMADD231PS      Z6, Z8, Z12
+	VFMADD231PS      Z6, Z9, Z13
+	VFMADD231PS      Z6, Z10, Z14
+	VFMADD231PS      Z6, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z7, Z16
+	VMOVAPS          Z7, Z17
+	VMOVAPS          Z7, Z18
+	VMOVAPS          Z7, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VBROADCASTSS     constants<>+64(SB), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS           (SI)(DI*4), Z10
+	VMOVUPS           64(SI)(DI*4), Z11
+	VADDPS            Z6, Z10, Z12
+	VADDPS            Z6, Z11, Z13
+	VDIVPS            Z12, Z6, Z12
+	VDIVPS            Z13, Z6, Z13
+	VMULPS            Z12, Z10, Z10
+	VMULPS            Z13, Z11, Z11
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VMAXPS.BCST       28(DX), Z14, Z16
+	VMAXPS.BCST       28(DX), Z15, Z17
+	VFMADD231PS       Z14, Z16, K1, Z4
+	VFMADD231PS       Z15, Z17, K2, Z4
+	VADDPS            Z14, Z3, K3, Z3
+	VADDPS            Z15, Z3, K4, Z3
+	VADDPS.BCST       constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST       constants<>+256(SB), Z5, K4, Z5
+	VXORPS.BCST       constants<>+0(SB), Z8, Z14
+	VXORPS.BCST       constants<>+0(SB), Z9, Z15
+	VBLENDMPS         Z14, Z8, K3, Z8
+	VBLENDMPS         Z15, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z10
+	VMOVUPS           4096(SI)(DI*4), Z10
+	VMOVUPS           4160(SI)(DI*4), Z11
+	VMAXPS            Z8, Z7, Z12
+	VMAXPS            Z9, Z7, Z13
+	VADDPS            Z10, Z12, Z12
+	VADDPS            Z11, Z13, Z13
+	VBROADCASTSS      24(DX), Z14
+	VBLENDMPS.BCST    20(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    20(DX), Z14, K4, Z14
+	VMINPS            Z8, Z7, Z8
+	VMINPS            Z9, Z7, Z9
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMULPS            Z15, Z8, Z8
+	VMULPS            Z14, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z10
+	VMAXPS            Z8, Z10, Z8
+	VMAXPS            Z9, Z10, Z9
+	VBROADCASTSS      constants<>+160(SB), Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z10
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VRNDSCALEPS       $0x00, Z10, Z10
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z10, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VMULPS            Z8, Z8, Z14
+	VMULPS            Z9, Z9, Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VBROADCASTSS      constants<>+288(SB), Z17
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z14, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z19
+	VFMADD231PS       Z14, Z18, Z16
+	VFMADD231PS       Z15, Z19, Z17
+	VFMADD231PS       Z14, Z16, Z8
+	VFMADD231PS       Z15, Z17, Z9
+	VADDPS            Z6, Z8, Z8
+	VADDPS            Z6, Z9, Z9
+	VSCALEFPS         Z10, Z8, Z8
+	VSCALEFPS         Z11, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z10
+	VMULPS           Z9, Z9, Z11
+	VBROADCASTSS     constants<>+288(SB), Z14
+	VBROADCASTSS     constants<>+288(SB), Z15
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z14
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z15
+	VBROADCASTSS     constants<>+352(SB), Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z10, Z16
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z17
+	VFMADD231PS      Z10, Z16, Z14
+	VFMADD231PS      Z11, Z17, Z15
+	VFMADD231PS      Z10, Z14, Z8
+	VFMADD231PS      Z11, Z15, Z9
+	VADDPS           Z6, Z8, Z8
+	VADDPS           Z6, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBROADCASTSS   8(DX), Z10
+	VBLENDMPS.BCST 4(DX), Z10, K3, Z11
+	VBLENDMPS.BCST 4(DX), Z10, K4, Z10
+	VMULPS         Z8, Z11, Z8
+	VMULPS         Z9, Z10, Z9
+	VFMADD231PS    Z8, Z12, K1, Z2
+	VFMADD231PS    Z9, Z13, K2, Z2
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         g1+24(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         SI, SI
+
+turn:
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, SI
+	CMPQ         SI, n+64(FP)
+	CMOVQGT      n+64(FP), SI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z3
+
+rest:
+	PREFETCHT0       4096(DX)(BX*4)
+	PREFETCHT0       4160(DX)(BX*4)
+	VPCMPB           $0x04, (AX)(BX*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(BX*1), X1, K2
+	VPCMPEQB         (AX)(BX*1), X0, K3
+	VPCMPEQB         16(AX)(BX*1), X0, K4
+	VMOVUPS          (DX)(BX*4), Z3
+	VMOVUPS          64(DX)(BX*4), Z4
+	VMOVUPS          (DX)(BX*4), Z5
+	VMOVUPS          64(DX)(BX*4), Z6
+	VANDPS.BCST      constants<>+832(SB), Z5, Z5
+	VANDPS.BCST      constants<>+832(SB), Z6, Z6
+	VADDPS           Z2, Z5, Z7
+	VADDPS           Z2, Z6, Z8
+	VDIVPS           Z7, Z2, Z7
+	VDIVPS           Z8, Z2, Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVD2M         Z3, K5
+	VPMOVD2M         Z4, K6
+	VBLENDMPS        Z5, Z7, K5, Z3
+	VBLENDMPS        Z6, Z8, K6, Z4
+	VBLENDMPS        Z7, Z5, K5, Z9
+	VBLENDMPS        Z8, Z6, K6, Z9
+	VBROADCASTSS     36(CX), Z9
+	VBLENDMPS.BCST   32(CX), Z9, K3, Z10
+	VBLENDMPS.BCST   32(CX), Z9, K4, Z9
+	VFMADD231PS.BCST 40(CX), Z3, Z10
+	VFMADD231PS.BCST 40(CX), Z4, Z9
+	VMULPS           Z7, Z5, Z3
+	VMULPS           Z8, Z6, Z4
+	VMULPS           Z3, Z10, Z3
+	VMULPS           Z4, Z9, Z4
+	VMOVAPS.Z        Z3, K1, Z3
+	VMOVAPS.Z        Z4, K2, Z4
+	VMOVUPS          Z3, (DX)(BX*4)
+	VMOVUPS          Z4, 64(DX)(BX*4)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               rest
+	CMPQ             SI, n+64(FP)
+	JL               turn
+	MOVQ             acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         g1+24(FP), DX
+	MOVQ         buf+56(FP), BX
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         SI, SI
+
+turn:
+	MOVQ         SI, BX
+	ADDQ         $0x00000100, SI
+	CMPQ         SI, n+64(FP)
+	CMOVQGT      n+64(FP), SI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z3
+	VBROADCASTSS 12(CX), Z4
+	VBROADCASTSS 16(CX), Z5
+
+rest:
+	PREFETCHT0       4096(DX)(BX*4)
+	PREFETCHT0       4160(DX)(BX*4)
+	VPCMPB           $0x04, (AX)(BX*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(BX*1), X1, K2
+	VPCMPEQB         (AX)(BX*1), X0, K3
+	VPCMPEQB         16(AX)(BX*1), X0, K4
+	VMOVUPS          (DX)(BX*4), Z6
+	VMOVUPS          64(DX)(BX*4), Z7
+	VMOVUPS          (DX)(BX*4), Z8
+	VMOVUPS          64(DX)(BX*4), Z9
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VADDPS           Z2, Z8, Z10
+	VADDPS           Z2, Z9, Z11
+	VDIVPS           Z10, Z2, Z10
+	VDIVPS           Z11, Z2, Z11
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VPMOVD2M         Z6, K5
+	VPMOVD2M         Z7, K6
+	VBLENDMPS        Z8, Z10, K5, Z12
+	VBLENDMPS        Z9, Z11, K6, Z13
+	VBLENDMPS        Z10, Z8, K5, Z14
+	VBLENDMPS        Z11, Z9, K6, Z14
+	VBROADCASTSS     36(CX), Z14
+	VBLENDMPS.BCST   32(CX), Z14, K3, Z15
+	VBLENDMPS.BCST   32(CX), Z14, K4, Z14
+	VFMADD231PS.BCST 40(CX), Z12, Z15
+	VFMADD231PS.BCST 40(CX), Z13, Z14
+	VMULPS           Z10, Z8, Z12
+	VMULPS           Z11, Z9, Z13
+	VMULPS           Z12, Z15, Z12
+	VMULPS           Z13, Z14, Z13
+	VXORPS           Z3, Z6, Z14
+	VXORPS           Z3, Z7, Z15
+	VBLENDMPS        Z14, Z6, K3, Z6
+	VBLENDMPS        Z15, Z7, K4, Z7
+	VPMOVD2M         Z6, K5
+	VPMOVD2M         Z7, K6
+	VBLENDMPS        Z8, Z10, K5, Z6
+	VBLENDMPS        Z9, Z11, K6, Z7
+	VBLENDMPS        Z4, Z5, K3, Z8
+	VBLENDMPS        Z4, Z5, K4, Z9
+	VMULPS           Z6, Z8, Z6
+	VMULPS           Z7, Z9, Z7
+	VADDPS           Z6, Z12, Z6
+	VADDPS           Z7, Z13, Z7
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVAPS.Z        Z7, K2, Z7
+	VMOVUPS          Z6, (DX)(BX*4)
+	VMOVUPS          Z7, 64(DX)(BX*4)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               rest
+	CMPQ             SI, n+64(FP)
+	JL               turn
+	MOVQ             acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (BX)(DI*4), Z8
+	VMOVUPS          64(BX)(DI*4), Z9
+	VMOVUPS          128(BX)(DI*4), Z10
+	VMOVUPS          192(BX)(DI*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VCMPPS           $0x1d, Z3, Z8, K1
+	VCMPPS           $0x1d, Z3, Z9, K2
+	VCMPPS           $0x1d, Z3, Z10, K3
+	VCMPPS           $0x1d, Z3, Z11, K4
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z4, Z16
+	VMOVAPS          Z4, Z17
+	VMOVAPS          Z4, Z18
+	VMOVAPS          Z4, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VMOVAPS.Z        Z5, K1, Z12
+	VMOVAPS.Z        Z5, K2, Z13
+	VMOVAPS.Z        Z5, K3, Z14
+	VMOVAPS.Z        Z5, K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4160(AX)(DI*4)
+	VPCMPB           $0x04, (CX)(DI*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB         (CX)(DI*1), X0, K3
+	VPCMPEQB         16(CX)(DI*1), X0, K4
+	VMOVUPS.Z        (AX)(DI*4), K1, Z8
+	VMOVUPS.Z        64(AX)(DI*4), K2, Z9
+	VMOVUPS          (BX)(DI*4), Z10
+	VMOVUPS          64(BX)(DI*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VADDPS           Z3, Z10, Z12
+	VADDPS           Z3, Z11, Z13
+	VDIVPS           Z12, Z3, Z12
+	VDIVPS           Z13, Z3, Z13
+	VMULPS           Z12, Z10, Z10
+	VMULPS           Z13, Z11, Z11
+	VPMOVD2M         Z8, K5
+	VPMOVD2M         Z9, K6
+	VBLENDMPS        Z10, Z12, K5, Z14
+	VBLENDMPS        Z11, Z13, K6, Z15
+	VBLENDMPS        Z12, Z10, K5, Z16
+	VBLENDMPS        Z13, Z11, K6, Z16
+	VBROADCASTSS     36(DX), Z16
+	VBLENDMPS.BCST   32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST   32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST 40(DX), Z14, Z17
+	VFMADD231PS.BCST 40(DX), Z15, Z16
+	VMULPS           Z12, Z10, Z14
+	VMULPS           Z13, Z11, Z15
+	VMULPS           Z14, Z17, Z14
+	VMULPS           Z15, Z16, Z15
+	VXORPS           Z5, Z8, Z16
+	VXORPS           Z5, Z9, Z17
+	VBLENDMPS        Z16, Z8, K3, Z8
+	VBLENDMPS        Z17, Z9, K4, Z9
+	VPMOVD2M         Z8, K5
+	VPMOVD2M         Z9, K6
+	VBLENDMPS        Z10, Z12, K5, Z10
+	VBLENDMPS        Z11, Z13, K6, Z11
+	VMOVUPS          4096(SI)(DI*4), Z12
+	VMOVUPS          4160(SI)(DI*4), Z13
+	VMAXPS           Z8, Z4, Z8
+	VMAXPS           Z9, Z4, Z9
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VMULPS           Z10, Z10, Z12
+	VMULPS           Z11, Z11, Z13
+	VBLENDMPS        Z6, Z7, K3, Z16
+	VBLENDMPS        Z6, Z7, K4, Z17
+	VMULPS           Z12, Z16, Z16
+	VMULPS           Z13, Z17, Z17
+	VFMADD231PS      Z16, Z8, K1, Z2
+	VFMADD231PS      Z17, Z9, K2, Z2
+	VBROADCASTSS     16(DX), Z16
+	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
+	VSUBPS           Z10, Z3, Z18
+	VSUBPS           Z11, Z3, Z19
+	VADDPS           Z18, Z18, Z18
+	VADDPS           Z19, Z19, Z19
+	VMULPS           Z12, Z17, Z12
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z8, Z18, Z10
+	VFMADD231PS      Z9, Z19, Z11
+	VMULPS           Z10, Z12, Z8
+	VMULPS           Z11, Z13, Z9
+	VADDPS           Z8, Z14, Z8
+	VADDPS           Z9, Z15, Z9
+	VMOVAPS.Z        Z8, K1, Z8
+	VMOVAPS.Z        Z9, K2, Z9
+	VMOVUPS          Z8, (BX)(DI*4)
+	VMOVUPS          Z9, 64(BX)(DI*4)
+	ADDQ             $0x20, DI
+	CMPQ             DI, R9
+	JL               rest
+	CMPQ             R9, n+64(FP)
+	JL               turn
+	MOVQ             acc+40(FP), AX
+	VEXTRACTF64X4    $0x01, Z2, Y0
+	VCVTPS2PD        Y2, Z1
+	VADDPD           (AX), Z1, Z1
+	VMOVUPD          Z1, (AX)
+	VCVTPS2PD        Y0, Z0
+	VADDPD           64(AX), Z0, Z0
+	VMOVUPD          Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·logisticGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         g1+24(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS          (BX)(DI*4), Z8
+	VMOVUPS          64(BX)(DI*4), Z9
+	VMOVUPS          128(BX)(DI*4), Z10
+	VMOVUPS          192(BX)(DI*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VCMPPS           $0x1d, Z3, Z8, K1
+	VCMPPS           $0x1d, Z3, Z9, K2
+	VCMPPS           $0x1d, Z3, Z10, K3
+	VCMPPS           $0x1d, Z3, Z11, K4
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z4, Z16
+	VMOVAPS          Z4, Z17
+	VMOVAPS          Z4, Z18
+	VMOVAPS          Z4, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VMOVAPS.Z        Z5, K1, Z12
+	VMOVAPS.Z        Z5, K2, Z13
+	VMOVAPS.Z        Z5, K3, Z14
+	VMOVAPS.Z        Z5, K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	PREFETCHT0        4096(BX)(DI*4)
+	PREFETCHT0        4096(AX)(DI*4)
+	PREFETCHT0        4160(BX)(DI*4)
+	PREFETCHT0        4160(AX)(DI*4)
+	VPCMPB            $0x04, (CX)(DI*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB          (CX)(DI*1), X0, K3
+	VPCMPEQB          16(CX)(DI*1), X0, K4
+	VMOVUPS.Z         (AX)(DI*4), K1, Z8
+	VMOVUPS.Z         64(AX)(DI*4), K2, Z9
+	VMOVUPS           (BX)(DI*4), Z10
+	VMOVUPS           64(BX)(DI*4), Z11
+	VANDPS.BCST       constants<>+832(SB), Z10, Z10
+	VANDPS.BCST       constants<>+832(SB), Z11, Z11
+	VADDPS            Z3, Z10, Z12
+	VADDPS            Z3, Z11, Z13
+	VDIVPS            Z12, Z3, Z12
+	VDIVPS            Z13, Z3, Z13
+	VMULPS            Z12, Z10, Z10
+	VMULPS            Z13, Z11, Z11
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z16
+	VBROADCASTSS      36(DX), Z16
+	VBLENDMPS.BCST    32(DX), Z16, K3, Z17
+	VBLENDMPS.BCST    32(DX), Z16, K4, Z16
+	VFMADD231PS.BCST  40(DX), Z14, Z17
+	VFMADD231PS.BCST  40(DX), Z15, Z16
+	VMULPS            Z12, Z10, Z14
+	VMULPS            Z13, Z11, Z15
+	VMULPS            Z14, Z17, Z14
+	VMULPS            Z15, Z16, Z15
+	VXORPS            Z5, Z8, Z16
+	VXORPS            Z5, Z9, Z17
+	VBLENDMPS         Z16, Z8, K3, Z8
+	VBLENDMPS         Z17, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(SI)(DI*4), Z12
+	VMOVUPS           4160(SI)(DI*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS       Z18, Z22, Z20
+	VFMADD231PS       Z19, Z23, Z21
+	VFMADD231PS       Z18, Z20, Z8
+	VFMADD231PS       Z19, Z21, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z21
+	VFMADD231PS      Z12, Z20, Z18
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z12, Z18, Z8
+	VFMADD231PS      Z13, Z19, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS         Z8, Z14, Z8
+	VADDPS         Z9, Z15, Z9
+	VMOVAPS.Z      Z8, K1, Z8
+	VMOVAPS.Z      Z9, K2, Z9
+	VMOVUPS        Z8, (BX)(DI*4)
+	VMOVUPS        Z9, 64(BX)(DI*4)
+	ADDQ           $0x20, DI
+	CMPQ           DI, R9
+	JL             rest
+	CMPQ           R9, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z8
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z9
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z10
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z11
+	VMOVUPS.Z         (BX)(R8*4), K1, Z12
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z13
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z14
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z15
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z8, Z8
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VMAXPS            Z10, Z12, Z10
+	VMAXPS            Z11, Z12, Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VMULPS            Z8, Z8, Z16
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VBROADCASTSS      constants<>+352(SB), Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z24
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS       Z16, Z24, Z20
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z16, Z20, Z8
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VMOVUPS           Z8, (DI)(R8*4)
+	VMOVUPS           Z9, 64(DI)(R8*4)
+	VMOVUPS           Z10, 128(DI)(R8*4)
+	VMOVUPS           Z11, 192(DI)(R8*4)
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z12
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z13
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z14
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z15
+	VMOVUPS.Z         (BX)(R8*4), K1, Z16
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z17
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z18
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z19
+	VSUBPS            Z16, Z12, Z12
+	VSUBPS            Z17, Z13, Z13
+	VSUBPS            Z18, Z14, Z14
+	VSUBPS            Z19, Z15, Z15
+	VANDPS.BCST       constants<>+0(SB), Z12, Z12
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VORPS             Z12, Z8, Z8
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z8, (SI)(R8*4)
+	VMOVUPS           Z9, 64(SI)(R8*4)
+	VMOVUPS           Z10, 128(SI)(R8*4)
+	VMOVUPS           Z11, 192(SI)(R8*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z8, (SI)(R8*4)
+	VMOVNTPS Z9, 64(SI)(R8*4)
+	VMOVNTPS Z10, 128(SI)(R8*4)
+	VMOVNTPS Z11, 192(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x40, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+rest:
+	PREFETCHT0    4096(AX)(R8*4)
+	PREFETCHT0    4096(BX)(R8*4)
+	PREFETCHT0    4160(AX)(R8*4)
+	PREFETCHT0    4160(BX)(R8*4)
+	VPCMPB        $0x04, (CX)(R8*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB      (CX)(R8*1), X0, K3
+	VPCMPEQB      16(CX)(R8*1), X0, K4
+	VMOVUPS.Z     (AX)(R8*4), K1, Z8
+	VMOVUPS.Z     64(AX)(R8*4), K2, Z9
+	VMOVUPS.Z     (BX)(R8*4), K1, Z10
+	VMOVUPS.Z     64(BX)(R8*4), K2, Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (DI)(R8*4), Z10
+	VMOVUPS       64(DI)(R8*4), Z11
+	VADDPS.BCST   constants<>+256(SB), Z10, Z12
+	VADDPS.BCST   constants<>+256(SB), Z11, Z13
+	VBROADCASTSS  constants<>+256(SB), Z14
+	VDIVPS        Z12, Z14, Z12
+	VDIVPS        Z13, Z14, Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z8
+	VBLENDMPS     Z11, Z13, K6, Z9
+	VBLENDMPS     Z12, Z10, K5, Z10
+	VBLENDMPS     Z13, Z11, K6, Z11
+	VMAXPS.BCST   28(DX), Z8, Z12
+	VMAXPS.BCST   28(DX), Z9, Z13
+	VFMADD231PS   Z8, Z12, K1, Z3
+	VFMADD231PS   Z9, Z13, K2, Z3
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VADDPS.BCST   constants<>+256(SB), Z4, K3, Z4
+	VADDPS.BCST   constants<>+256(SB), Z4, K4, Z4
+	VMAXPS.BCST   28(DX), Z10, Z8
+	VMAXPS.BCST   28(DX), Z11, Z9
+	VFMADD231PS   Z10, Z8, K1, Z6
+	VFMADD231PS   Z11, Z9, K2, Z6
+	KXORW         K1, K3, K1
+	KXORW         K2, K4, K2
+	VADDPS        Z10, Z5, K1, Z5
+	VADDPS        Z11, Z5, K2, Z5
+	VADDPS.BCST   constants<>+256(SB), Z7, K1, Z7
+	VADDPS.BCST   constants<>+256(SB), Z7, K2, Z7
+	ADDQ          $0x20, R8
+	CMPQ          R8, R10
+	JL            rest
+	CMPQ          R10, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        128(AX), Z1, Z1
+	VMOVUPD       Z1, 128(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        192(AX), Z0, Z0
+	VMOVUPD       Z0, 192(AX)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y3, Z1
+	VADDPD        256(AX), Z1, Z1
+	VMOVUPD       Z1, 256(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        320(AX), Z0, Z0
+	VMOVUPD       Z0, 320(AX)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VCVTPS2PD     Y4, Z1
+	VADDPD        384(AX), Z1, Z1
+	VMOVUPD       Z1, 384(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        448(AX), Z0, Z0
+	VMOVUPD       Z0, 448(AX)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VCVTPS2PD     Y5, Z1
+	VADDPD        512(AX), Z1, Z1
+	VMOVUPD       Z1, 512(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        576(AX), Z0, Z0
+	VMOVUPD       Z0, 576(AX)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VCVTPS2PD     Y6, Z1
+	VADDPD        640(AX), Z1, Z1
+	VMOVUPD       Z1, 640(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        704(AX), Z0, Z0
+	VMOVUPD       Z0, 704(AX)
+	VEXTRACTF64X4 $0x01, Z7, Y0
+	VCVTPS2PD     Y7, Z1
+	VADDPD        768(AX), Z1, Z1
+	VMOVUPD       Z1, 768(AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        832(AX), Z0, Z0
+	VMOVUPD       Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z9
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
+	VMOVUPS.Z         (BX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VBROADCASTSS      constants<>+352(SB), Z28
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z28
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z28
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z20, Z28, Z24
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VFMADD231PS       Z20, Z24, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
+	VMOVUPS.Z         (BX)(R8*4), K1, Z17
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
+	VSUBPS            Z17, Z13, Z13
+	VSUBPS            Z18, Z14, Z14
+	VSUBPS            Z19, Z15, Z15
+	VSUBPS            Z20, Z16, Z16
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VANDPS.BCST       constants<>+0(SB), Z16, Z16
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	VORPS             Z16, Z12, Z12
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z9, (SI)(R8*4)
+	VMOVUPS           Z10, 64(SI)(R8*4)
+	VMOVUPS           Z11, 128(SI)(R8*4)
+	VMOVUPS           Z12, 192(SI)(R8*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z9, (SI)(R8*4)
+	VMOVNTPS Z10, 64(SI)(R8*4)
+	VMOVNTPS Z11, 128(SI)(R8*4)
+	VMOVNTPS Z12, 192(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x40, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
+	VBROADCASTSS     constants<>+480(SB), Z13
+	VBROADCASTSS     constants<>+480(SB), Z14
+	VBROADCASTSS     constants<>+480(SB), Z15
+	VBROADCASTSS     constants<>+480(SB), Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
+	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VBLENDMPS        Z13, Z9, K1, Z9
+	VBLENDMPS        Z14, Z10, K2, Z10
+	VBLENDMPS        Z15, Z11, K3, Z11
+	VBLENDMPS        Z16, Z12, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z16, Z12, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
+	VPCMPB         $0x04, (CX)(R8*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB       (CX)(R8*1), X0, K3
+	VPCMPEQB       16(CX)(R8*1), X0, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z9
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z      (BX)(R8*4), K1, Z11
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VMOVUPS        (DI)(R8*4), Z11
+	VMOVUPS        64(DI)(R8*4), Z12
+	VADDPS.BCST    constants<>+256(SB), Z11, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z14
+	VBROADCASTSS   constants<>+256(SB), Z15
+	VDIVPS         Z13, Z15, Z13
+	VDIVPS         Z14, Z15, Z14
+	VMULPS         Z13, Z11, Z11
+	VMULPS         Z14, Z12, Z12
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z13, K5, Z15
+	VBLENDMPS      Z12, Z14, K6, Z16
+	VBLENDMPS      Z13, Z11, K5, Z17
+	VBLENDMPS      Z14, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
+	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, Z15
+	VXORPS.BCST    constants<>+0(SB), Z10, Z16
+	VBLENDMPS      Z15, Z9, K3, Z9
+	VBLENDMPS      Z16, Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z13, K5, Z11
+	VBLENDMPS      Z12, Z14, K6, Z11
+	VMOVUPS        4096(DI)(R8*4), Z11
+	VMOVUPS        4160(DI)(R8*4), Z12
+	VBROADCASTSS   constants<>+64(SB), Z13
+	VMAXPS         Z9, Z13, Z9
+	VMAXPS         Z10, Z13, Z10
+	VADDPS         Z11, Z9, Z9
+	VADDPS         Z12, Z10, Z10
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VFMADD231PS    Z12, Z9, K1, Z2
+	VFMADD231PS    Z11, Z10, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z9
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
+	VMOVUPS.Z         (BX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VBROADCASTSS      constants<>+352(SB), Z28
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z28
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z28
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z20, Z28, Z24
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VFMADD231PS       Z20, Z24, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
+	VMOVUPS.Z         (BX)(R8*4), K1, Z17
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
+	VSUBPS            Z17, Z13, Z13
+	VSUBPS            Z18, Z14, Z14
+	VSUBPS            Z19, Z15, Z15
+	VSUBPS            Z20, Z16, Z16
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VANDPS.BCST       constants<>+0(SB), Z16, Z16
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	VORPS             Z16, Z12, Z12
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z9, (SI)(R8*4)
+	VMOVUPS           Z10, 64(SI)(R8*4)
+	VMOVUPS           Z11, 128(SI)(R8*4)
+	VMOVUPS           Z12, 192(SI)(R8*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z9, (SI)(R8*4)
+	VMOVNTPS Z10, 64(SI)(R8*4)
+	VMOVNTPS Z11, 128(SI)(R8*4)
+	VMOVNTPS Z12, 192(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x40, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
+	VBROADCASTSS     constants<>+480(SB), Z13
+	VBROADCASTSS     constants<>+480(SB), Z14
+	VBROADCASTSS     constants<>+480(SB), Z15
+	VBROADCASTSS     constants<>+480(SB), Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
+	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VBLENDMPS        Z13, Z9, K1, Z9
+	VBLENDMPS        Z14, Z10, K2, Z10
+	VBLENDMPS        Z15, Z11, K3, Z11
+	VBLENDMPS        Z16, Z12, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z16, Z12, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	PREFETCHT0     4096(AX)(R8*4)
+	PREFETCHT0     4096(BX)(R8*4)
+	PREFETCHT0     4160(AX)(R8*4)
+	PREFETCHT0     4160(BX)(R8*4)
+	VPCMPB         $0x04, (CX)(R8*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB       (CX)(R8*1), X0, K3
+	VPCMPEQB       16(CX)(R8*1), X0, K4
+	VMOVUPS.Z      (AX)(R8*4), K1, Z9
+	VMOVUPS.Z      64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z      (BX)(R8*4), K1, Z11
+	VMOVUPS.Z      64(BX)(R8*4), K2, Z12
+	VSUBPS         Z11, Z9, Z9
+	VSUBPS         Z12, Z10, Z10
+	VMOVUPS        (DI)(R8*4), Z11
+	VMOVUPS        64(DI)(R8*4), Z12
+	VADDPS.BCST    constants<>+256(SB), Z11, Z13
+	VADDPS.BCST    constants<>+256(SB), Z12, Z14
+	VBROADCASTSS   constants<>+256(SB), Z15
+	VDIVPS         Z13, Z15, Z13
+	VDIVPS         Z14, Z15, Z14
+	VMULPS         Z13, Z11, Z11
+	VMULPS         Z14, Z12, Z12
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z13, K5, Z15
+	VBLENDMPS      Z12, Z14, K6, Z16
+	VBLENDMPS      Z13, Z11, K5, Z17
+	VBLENDMPS      Z14, Z12, K6, Z18
+	VMAXPS.BCST    28(DX), Z15, Z19
+	VMAXPS.BCST    28(DX), Z16, Z20
+	VFMADD231PS    Z15, Z19, K1, Z4
+	VFMADD231PS    Z16, Z20, K2, Z4
+	VADDPS         Z15, Z3, K3, Z3
+	VADDPS         Z16, Z3, K4, Z3
+	VADDPS.BCST    constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST    constants<>+256(SB), Z5, K4, Z5
+	VMAXPS.BCST    28(DX), Z17, Z15
+	VMAXPS.BCST    28(DX), Z18, Z16
+	VFMADD231PS    Z17, Z15, K1, Z7
+	VFMADD231PS    Z18, Z16, K2, Z7
+	KXORW          K1, K3, K5
+	KXORW          K2, K4, K6
+	VADDPS         Z17, Z6, K5, Z6
+	VADDPS         Z18, Z6, K6, Z6
+	VADDPS.BCST    constants<>+256(SB), Z8, K5, Z8
+	VADDPS.BCST    constants<>+256(SB), Z8, K6, Z8
+	VXORPS.BCST    constants<>+0(SB), Z9, Z15
+	VXORPS.BCST    constants<>+0(SB), Z10, Z16
+	VBLENDMPS      Z15, Z9, K3, Z9
+	VBLENDMPS      Z16, Z10, K4, Z10
+	VPMOVD2M       Z9, K5
+	VPMOVD2M       Z10, K6
+	VBLENDMPS      Z11, Z13, K5, Z11
+	VBLENDMPS      Z12, Z14, K6, Z12
+	VMOVUPS        4096(DI)(R8*4), Z13
+	VMOVUPS        4160(DI)(R8*4), Z14
+	VBROADCASTSS   constants<>+64(SB), Z15
+	VMAXPS         Z9, Z15, Z9
+	VMAXPS         Z10, Z15, Z10
+	VADDPS         Z13, Z9, Z9
+	VADDPS         Z14, Z10, Z10
+	VMULPS         Z11, Z11, Z11
+	VMULPS         Z12, Z12, Z12
+	VBROADCASTSS   8(DX), Z13
+	VBLENDMPS.BCST 4(DX), Z13, K3, Z14
+	VBLENDMPS.BCST 4(DX), Z13, K4, Z13
+	VMULPS         Z11, Z14, Z11
+	VMULPS         Z12, Z13, Z12
+	VFMADD231PS    Z11, Z9, K1, Z2
+	VFMADD231PS    Z12, Z10, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         buf+56(FP), DI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	XORQ         R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z9
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z11
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z12
+	VMOVUPS.Z         (BX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z16
+	VSUBPS            Z13, Z9, Z9
+	VSUBPS            Z14, Z10, Z10
+	VSUBPS            Z15, Z11, Z11
+	VSUBPS            Z16, Z12, Z12
+	VORPS.BCST        constants<>+0(SB), Z9, Z9
+	VORPS.BCST        constants<>+0(SB), Z10, Z10
+	VORPS.BCST        constants<>+0(SB), Z11, Z11
+	VORPS.BCST        constants<>+0(SB), Z12, Z12
+	VBROADCASTSS      constants<>+96(SB), Z13
+	VMAXPS            Z9, Z13, Z9
+	VMAXPS            Z10, Z13, Z10
+	VMAXPS            Z11, Z13, Z11
+	VMAXPS            Z12, Z13, Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VBROADCASTSS      constants<>+160(SB), Z14
+	VBROADCASTSS      constants<>+160(SB), Z15
+	VBROADCASTSS      constants<>+160(SB), Z16
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+128(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+128(SB), Z12, Z16
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VRNDSCALEPS       $0x00, Z14, Z14
+	VRNDSCALEPS       $0x00, Z15, Z15
+	VRNDSCALEPS       $0x00, Z16, Z16
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+192(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+192(SB), Z16, Z12
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z14, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z15, Z11
+	VFNMADD231PS.BCST constants<>+224(SB), Z16, Z12
+	VMULPS            Z9, Z9, Z17
+	VMULPS            Z10, Z10, Z18
+	VMULPS            Z11, Z11, Z19
+	VMULPS            Z12, Z12, Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VBROADCASTSS      constants<>+288(SB), Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z22
+	VFMADD231PS.BCST  constants<>+320(SB), Z11, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z12, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VBROADCASTSS      constants<>+352(SB), Z28
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z11, Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z12, Z28
+	VFMADD231PS.BCST  constants<>+416(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z28
+	VFMADD231PS       Z17, Z25, Z21
+	VFMADD231PS       Z18, Z26, Z22
+	VFMADD231PS       Z19, Z27, Z23
+	VFMADD231PS       Z20, Z28, Z24
+	VFMADD231PS       Z17, Z21, Z9
+	VFMADD231PS       Z18, Z22, Z10
+	VFMADD231PS       Z19, Z23, Z11
+	VFMADD231PS       Z20, Z24, Z12
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VADDPS.BCST       constants<>+256(SB), Z11, Z11
+	VADDPS.BCST       constants<>+256(SB), Z12, Z12
+	VSCALEFPS         Z13, Z9, Z9
+	VSCALEFPS         Z14, Z10, Z10
+	VSCALEFPS         Z15, Z11, Z11
+	VSCALEFPS         Z16, Z12, Z12
+	VMOVUPS           Z9, (DI)(R8*4)
+	VMOVUPS           Z10, 64(DI)(R8*4)
+	VMOVUPS           Z11, 128(DI)(R8*4)
+	VMOVUPS           Z12, 192(DI)(R8*4)
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPB            $0x04, 32(CX)(R8*1), X1, K3
+	VPCMPB            $0x04, 48(CX)(R8*1), X1, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z13
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z14
+	VMOVUPS.Z         128(AX)(R8*4), K3, Z15
+	VMOVUPS.Z         192(AX)(R8*4), K4, Z16
+	VMOVUPS.Z         (BX)(R8*4), K1, Z17
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z18
+	VMOVUPS.Z         128(BX)(R8*4), K3, Z19
+	VMOVUPS.Z         192(BX)(R8*4), K4, Z20
+	VSUBPS            Z17, Z13, Z13
+	VSUBPS            Z18, Z14, Z14
+	VSUBPS            Z19, Z15, Z15
+	VSUBPS            Z20, Z16, Z16
+	VANDPS.BCST       constants<>+0(SB), Z13, Z13
+	VANDPS.BCST       constants<>+0(SB), Z14, Z14
+	VANDPS.BCST       constants<>+0(SB), Z15, Z15
+	VANDPS.BCST       constants<>+0(SB), Z16, Z16
+	VORPS             Z13, Z9, Z9
+	VORPS             Z14, Z10, Z10
+	VORPS             Z15, Z11, Z11
+	VORPS             Z16, Z12, Z12
+	CMPB              stream+72(FP), $0x00
+	JNE               keptPast
+	VMOVUPS           Z9, (SI)(R8*4)
+	VMOVUPS           Z10, 64(SI)(R8*4)
+	VMOVUPS           Z11, 128(SI)(R8*4)
+	VMOVUPS           Z12, 192(SI)(R8*4)
+	JMP               keptStored
+
+keptPast:
+	VMOVNTPS Z9, (SI)(R8*4)
+	VMOVNTPS Z10, 64(SI)(R8*4)
+	VMOVNTPS Z11, 128(SI)(R8*4)
+	VMOVNTPS Z12, 192(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x40, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS          (DI)(R8*4), Z9
+	VMOVUPS          64(DI)(R8*4), Z10
+	VMOVUPS          128(DI)(R8*4), Z11
+	VMOVUPS          192(DI)(R8*4), Z12
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z9, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z10, K2
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z11, K3
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z12, K4
+	VBROADCASTSS     constants<>+480(SB), Z13
+	VBROADCASTSS     constants<>+480(SB), Z14
+	VBROADCASTSS     constants<>+480(SB), Z15
+	VBROADCASTSS     constants<>+480(SB), Z16
+	VFMADD231PS.BCST constants<>+448(SB), Z9, Z13
+	VFMADD231PS.BCST constants<>+448(SB), Z10, Z14
+	VFMADD231PS.BCST constants<>+448(SB), Z11, Z15
+	VFMADD231PS.BCST constants<>+448(SB), Z12, Z16
+	VBLENDMPS        Z13, Z9, K1, Z9
+	VBLENDMPS        Z14, Z10, K2, Z10
+	VBLENDMPS        Z15, Z11, K3, Z11
+	VBLENDMPS        Z16, Z12, K4, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z20
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VFMADD231PS      Z16, Z24, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z24
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VFMADD231PS      Z16, Z20, Z24
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z24, Z20
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VFMADD231PS      Z16, Z20, Z12
+	VBROADCASTSS.Z   constants<>+512(SB), K1, Z13
+	VBROADCASTSS.Z   constants<>+512(SB), K2, Z14
+	VBROADCASTSS.Z   constants<>+512(SB), K3, Z15
+	VBROADCASTSS.Z   constants<>+512(SB), K4, Z16
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VADDPS           Z16, Z12, Z12
+	VMOVUPS          Z9, 4096(DI)(R8*4)
+	VMOVUPS          Z10, 4160(DI)(R8*4)
+	VMOVUPS          Z11, 4224(DI)(R8*4)
+	VMOVUPS          Z12, 4288(DI)(R8*4)
+	ADDQ             $0x40, R8
+	CMPQ             R8, R10
+	JL               logarithm
+	MOVQ             R9, R8
+
+rest:
+	PREFETCHT0        4096(AX)(R8*4)
+	PREFETCHT0        4096(BX)(R8*4)
+	PREFETCHT0        4160(AX)(R8*4)
+	PREFETCHT0        4160(BX)(R8*4)
+	VPCMPB            $0x04, (CX)(R8*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R8*1), X1, K2
+	VPCMPEQB          (CX)(R8*1), X0, K3
+	VPCMPEQB          16(CX)(R8*1), X0, K4
+	VMOVUPS.Z         (AX)(R8*4), K1, Z9
+	VMOVUPS.Z         64(AX)(R8*4), K2, Z10
+	VMOVUPS.Z         (BX)(R8*4), K1, Z11
+	VMOVUPS.Z         64(BX)(R8*4), K2, Z12
+	VSUBPS            Z11, Z9, Z9
+	VSUBPS            Z12, Z10, Z10
+	VMOVUPS           (DI)(R8*4), Z11
+	VMOVUPS           64(DI)(R8*4), Z12
+	VADDPS.BCST       constants<>+256(SB), Z11, Z13
+	VADDPS.BCST       constants<>+256(SB), Z12, Z14
+	VBROADCASTSS      constants<>+256(SB), Z15
+	VDIVPS            Z13, Z15, Z13
+	VDIVPS            Z14, Z15, Z14
+	VMULPS            Z13, Z11, Z11
+	VMULPS            Z14, Z12, Z12
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z13, K5, Z15
+	VBLENDMPS         Z12, Z14, K6, Z16
+	VBLENDMPS         Z13, Z11, K5, Z17
+	VBLENDMPS         Z14, Z12, K6, Z18
+	VMAXPS.BCST       28(DX), Z15, Z19
+	VMAXPS.BCST       28(DX), Z16, Z20
+	VFMADD231PS       Z15, Z19, K1, Z4
+	VFMADD231PS       Z16, Z20, K2, Z4
+	VADDPS            Z15, Z3, K3, Z3
+	VADDPS            Z16, Z3, K4, Z3
+	VADDPS.BCST       constants<>+256(SB), Z5, K3, Z5
+	VADDPS.BCST       constants<>+256(SB), Z5, K4, Z5
+	VMAXPS.BCST       28(DX), Z17, Z15
+	VMAXPS.BCST       28(DX), Z18, Z16
+	VFMADD231PS       Z17, Z15, K1, Z7
+	VFMADD231PS       Z18, Z16, K2, Z7
+	KXORW             K1, K3, K5
+	KXORW             K2, K4, K6
+	VADDPS            Z17, Z6, K5, Z6
+	VADDPS            Z18, Z6, K6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z8, K5, Z8
+	VADDPS.BCST       constants<>+256(SB), Z8, K6, Z8
+	VXORPS.BCST       constants<>+0(SB), Z9, Z15
+	VXORPS.BCST       constants<>+0(SB), Z10, Z16
+	VBLENDMPS         Z15, Z9, K3, Z9
+	VBLENDMPS         Z16, Z10, K4, Z10
+	VPMOVD2M          Z9, K5
+	VPMOVD2M          Z10, K6
+	VBLENDMPS         Z11, Z13, K5, Z11
+	VBLENDMPS         Z12, Z14, K6, Z11
+	VMOVUPS           4096(DI)(R8*4), Z11
+	VMOVUPS           4160(DI)(R8*4), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VMAXPS            Z9, Z13, Z14
+	VMAXPS            Z10, Z13, Z13
+	VADDPS            Z11, Z14, Z14
+	VADDPS            Z12, Z13, Z13
+	VBROADCASTSS      24(DX), Z15
+	VBLENDMPS.BCST    20(DX), Z15, K3, Z16
+	VBLENDMPS.BCST    20(DX), Z15, K4, Z15
+	VBROADCASTSS      constants<>+64(SB), Z17
+	VMINPS            Z9, Z17, Z9
+	VMINPS            Z10, Z17, Z10
+	VSUBPS            Z11, Z9, Z9
+	VSUBPS            Z12, Z10, Z10
+	VMULPS            Z16, Z9, Z9
+	VMULPS            Z15, Z10, Z10
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K5
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z10, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z11
+	VMAXPS            Z9, Z11, Z9
+	VMAXPS            Z10, Z11, Z10
+	VBROADCASTSS      constants<>+160(SB), Z11
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z11
+	VFMADD231PS.BCST  constants<>+128(SB), Z10, Z12
+	VRNDSCALEPS       $0x00, Z11, Z11
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z10
+	VFNMADD231PS.BCST constants<>+224(SB), Z11, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z10
+	VMULPS            Z9, Z9, Z15
+	VMULPS            Z10, Z10, Z16
+	VBROADCASTSS      constants<>+288(SB), Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+320(SB), Z10, Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z10, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z15, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z16, Z20
+	VFMADD231PS       Z15, Z19, Z17
+	VFMADD231PS       Z16, Z20, Z18
+	VFMADD231PS       Z15, Z17, Z9
+	VFMADD231PS       Z16, Z18, Z10
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VADDPS.BCST       constants<>+256(SB), Z10, Z10
+	VSCALEFPS         Z11, Z9, Z9
+	VSCALEFPS         Z12, Z10, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	JMP               power
+
+small:
+	VMULPS           Z9, Z9, Z11
+	VMULPS           Z10, Z10, Z12
+	VBROADCASTSS     constants<>+288(SB), Z15
+	VBROADCASTSS     constants<>+288(SB), Z16
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z15
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z16
+	VBROADCASTSS     constants<>+352(SB), Z17
+	VBROADCASTSS     constants<>+352(SB), Z18
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+416(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z18
+	VFMADD231PS      Z11, Z17, Z15
+	VFMADD231PS      Z12, Z18, Z16
+	VFMADD231PS      Z11, Z15, Z9
+	VFMADD231PS      Z12, Z16, Z10
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+
+power:
+	VBROADCASTSS   8(DX), Z11
+	VBLENDMPS.BCST 4(DX), Z11, K3, Z12
+	VBLENDMPS.BCST 4(DX), Z11, K4, Z11
+	VMULPS         Z9, Z12, Z9
+	VMULPS         Z10, Z11, Z10
+	VFMADD231PS    Z9, Z14, K1, Z2
+	VFMADD231PS    Z10, Z13, K2, Z2
+	ADDQ           $0x20, R8
+	CMPQ           R8, R10
+	JL             rest
+	CMPQ           R10, n+64(FP)
+	JL             turn
+	MOVQ           acc+40(FP), AX
+	VEXTRACTF64X4  $0x01, Z2, Y0
+	VCVTPS2PD      Y2, Z1
+	VADDPD         (AX), Z1, Z1
+	VMOVUPD        Z1, (AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         64(AX), Z0, Z0
+	VMOVUPD        Z0, 64(AX)
+	VEXTRACTF64X4  $0x01, Z3, Y0
+	VCVTPS2PD      Y3, Z1
+	VADDPD         128(AX), Z1, Z1
+	VMOVUPD        Z1, 128(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         192(AX), Z0, Z0
+	VMOVUPD        Z0, 192(AX)
+	VEXTRACTF64X4  $0x01, Z4, Y0
+	VCVTPS2PD      Y4, Z1
+	VADDPD         256(AX), Z1, Z1
+	VMOVUPD        Z1, 256(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         320(AX), Z0, Z0
+	VMOVUPD        Z0, 320(AX)
+	VEXTRACTF64X4  $0x01, Z5, Y0
+	VCVTPS2PD      Y5, Z1
+	VADDPD         384(AX), Z1, Z1
+	VMOVUPD        Z1, 384(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         448(AX), Z0, Z0
+	VMOVUPD        Z0, 448(AX)
+	VEXTRACTF64X4  $0x01, Z6, Y0
+	VCVTPS2PD      Y6, Z1
+	VADDPD         512(AX), Z1, Z1
+	VMOVUPD        Z1, 512(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         576(AX), Z0, Z0
+	VMOVUPD        Z0, 576(AX)
+	VEXTRACTF64X4  $0x01, Z7, Y0
+	VCVTPS2PD      Y7, Z1
+	VADDPD         640(AX), Z1, Z1
+	VMOVUPD        Z1, 640(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         704(AX), Z0, Z0
+	VMOVUPD        Z0, 704(AX)
+	VEXTRACTF64X4  $0x01, Z8, Y0
+	VCVTPS2PD      Y8, Z1
+	VADDPD         768(AX), Z1, Z1
+	VMOVUPD        Z1, 768(AX)
+	VCVTPS2PD      Y0, Z0
+	VADDPD         832(AX), Z0, Z0
+	VMOVUPD        Z0, 832(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         x0+0(FP), DX
+	MOVQ         g1+24(FP), DX
+	MOVQ         g0+16(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         DI, DI
+
+turn:
+	MOVQ         DI, SI
+	ADDQ         $0x00000100, DI
+	CMPQ         DI, n+64(FP)
+	CMOVQGT      n+64(FP), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z3
+
+rest:
+	PREFETCHT0       4096(DX)(SI*4)
+	PREFETCHT0       4160(DX)(SI*4)
+	VPCMPB           $0x04, (AX)(SI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
+	VPCMPEQB         (AX)(SI*1), X0, K3
+	VPCMPEQB         16(AX)(SI*1), X0, K4
+	VMOVUPS          (DX)(SI*4), Z4
+	VMOVUPS          64(DX)(SI*4), Z5
+	VMOVUPS          (DX)(SI*4), Z6
+	VMOVUPS          64(DX)(SI*4), Z7
+	VANDPS.BCST      constants<>+832(SB), Z6, Z6
+	VANDPS.BCST      constants<>+832(SB), Z7, Z7
+	VADDPS           Z2, Z6, Z8
+	VADDPS           Z2, Z7, Z9
+	VDIVPS           Z8, Z2, Z8
+	VDIVPS           Z9, Z2, Z9
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	VPMOVD2M         Z4, K5
+	VPMOVD2M         Z5, K6
+	VBLENDMPS        Z6, Z8, K5, Z4
+	VBLENDMPS        Z7, Z9, K6, Z5
+	VBLENDMPS        Z8, Z6, K5, Z10
+	VBLENDMPS        Z9, Z7, K6, Z11
+	VBROADCASTSS     36(CX), Z12
+	VBLENDMPS.BCST   32(CX), Z12, K3, Z13
+	VBLENDMPS.BCST   32(CX), Z12, K4, Z12
+	VFMADD231PS.BCST 40(CX), Z4, Z13
+	VFMADD231PS.BCST 40(CX), Z5, Z12
+	VBROADCASTSS     44(CX), Z4
+	VBLENDMPS.BCST   48(CX), Z4, K3, Z5
+	VBLENDMPS.BCST   48(CX), Z4, K4, Z4
+	VFMADD231PS.BCST 52(CX), Z10, Z5
+	VFMADD231PS.BCST 52(CX), Z11, Z4
+	VSUBPS           Z5, Z13, Z5
+	VSUBPS           Z4, Z12, Z4
+	VMULPS           Z8, Z6, Z6
+	VMULPS           Z9, Z7, Z7
+	VMULPS           Z6, Z5, Z5
+	VMULPS           Z7, Z4, Z4
+	VMOVAPS.Z        Z5, K1, Z5
+	VMOVAPS.Z        Z4, K2, Z4
+	VXORPS           Z3, Z5, Z6
+	VXORPS           Z3, Z4, Z7
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVAPS.Z        Z7, K2, Z7
+	VMOVUPS          Z5, (DX)(SI*4)
+	VMOVUPS          Z4, 64(DX)(SI*4)
+	CMPB             stream+72(FP), $0x00
+	JNE              oppositePast
+	VMOVUPS          Z6, (BX)(SI*4)
+	VMOVUPS          Z7, 64(BX)(SI*4)
+	JMP              oppositeStored
+
+oppositePast:
+	VMOVNTPS Z6, (BX)(SI*4)
+	VMOVNTPS Z7, 64(BX)(SI*4)
+
+oppositeStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   rest
+	CMPQ DI, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), AX
+	MOVQ         k+48(FP), CX
+	MOVQ         x0+0(FP), DX
+	MOVQ         g1+24(FP), DX
+	MOVQ         g0+16(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (CX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	XORQ         DI, DI
+
+turn:
+	MOVQ         DI, SI
+	ADDQ         $0x00000100, DI
+	CMPQ         DI, n+64(FP)
+	CMOVQGT      n+64(FP), DI
+	VBROADCASTSS constants<>+256(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+0(SB), Z3
+	VBROADCASTSS 12(CX), Z4
+	VBROADCASTSS 16(CX), Z5
+
+rest:
+	PREFETCHT0       4096(DX)(SI*4)
+	PREFETCHT0       4160(DX)(SI*4)
+	VPCMPB           $0x04, (AX)(SI*1), X1, K1
+	VPCMPB           $0x04, 16(AX)(SI*1), X1, K2
+	VPCMPEQB         (AX)(SI*1), X0, K3
+	VPCMPEQB         16(AX)(SI*1), X0, K4
+	VMOVUPS          (DX)(SI*4), Z6
+	VMOVUPS          64(DX)(SI*4), Z7
+	VMOVUPS          (DX)(SI*4), Z8
+	VMOVUPS          64(DX)(SI*4), Z9
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VADDPS           Z2, Z8, Z10
+	VADDPS           Z2, Z9, Z11
+	VDIVPS           Z10, Z2, Z10
+	VDIVPS           Z11, Z2, Z11
+	VMULPS           Z10, Z8, Z8
+	VMULPS           Z11, Z9, Z9
+	VPMOVD2M         Z6, K5
+	VPMOVD2M         Z7, K6
+	VBLENDMPS        Z8, Z10, K5, Z12
+	VBLENDMPS        Z9, Z11, K6, Z13
+	VBLENDMPS        Z10, Z8, K5, Z14
+	VBLENDMPS        Z11, Z9, K6, Z15
+	VBROADCASTSS     36(CX), Z16
+	VBLENDMPS.BCST   32(CX), Z16, K3, Z17
+	VBLENDMPS.BCST   32(CX), Z16, K4, Z16
+	VFMADD231PS.BCST 40(CX), Z12, Z17
+	VFMADD231PS.BCST 40(CX), Z13, Z16
+	VBROADCASTSS     44(CX), Z12
+	VBLENDMPS.BCST   48(CX), Z12, K3, Z13
+	VBLENDMPS.BCST   48(CX), Z12, K4, Z12
+	VFMADD231PS.BCST 52(CX), Z14, Z13
+	VFMADD231PS.BCST 52(CX), Z15, Z12
+	VSUBPS           Z13, Z17, Z13
+	VSUBPS           Z12, Z16, Z12
+	VMULPS           Z10, Z8, Z14
+	VMULPS           Z11, Z9, Z15
+	VMULPS           Z14, Z13, Z13
+	VMULPS           Z15, Z12, Z12
+	VXORPS           Z3, Z6, Z14
+	VXORPS           Z3, Z7, Z15
+	VBLENDMPS        Z14, Z6, K3, Z6
+	VBLENDMPS        Z15, Z7, K4, Z7
+	VPMOVD2M         Z6, K5
+	VPMOVD2M         Z7, K6
+	VBLENDMPS        Z8, Z10, K5, Z6
+	VBLENDMPS        Z9, Z11, K6, Z7
+	VBLENDMPS        Z4, Z5, K3, Z8
+	VBLENDMPS        Z4, Z5, K4, Z9
+	VMULPS           Z6, Z8, Z6
+	VMULPS           Z7, Z9, Z7
+	VADDPS           Z6, Z13, Z6
+	VADDPS           Z7, Z12, Z7
+	VMOVAPS.Z        Z6, K1, Z6
+	VMOVAPS.Z        Z7, K2, Z7
+	VXORPS           Z3, Z6, Z8
+	VXORPS           Z3, Z7, Z9
+	VMOVAPS.Z        Z8, K1, Z8
+	VMOVAPS.Z        Z9, K2, Z9
+	VMOVUPS          Z6, (DX)(SI*4)
+	VMOVUPS          Z7, 64(DX)(SI*4)
+	CMPB             stream+72(FP), $0x00
+	JNE              oppositePast
+	VMOVUPS          Z8, (BX)(SI*4)
+	VMOVUPS          Z9, 64(BX)(SI*4)
+	JMP              oppositeStored
+
+oppositePast:
+	VMOVNTPS Z8, (BX)(SI*4)
+	VMOVNTPS Z9, 64(BX)(SI*4)
+
+oppositeStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   rest
+	CMPQ DI, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS          (SI)(R9*4), Z8
+	VMOVUPS          64(SI)(R9*4), Z9
+	VMOVUPS          128(SI)(R9*4), Z10
+	VMOVUPS          192(SI)(R9*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VCMPPS           $0x1d, Z3, Z8, K1
+	VCMPPS           $0x1d, Z3, Z9, K2
+	VCMPPS           $0x1d, Z3, Z10, K3
+	VCMPPS           $0x1d, Z3, Z11, K4
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z4, Z16
+	VMOVAPS          Z4, Z17
+	VMOVAPS          Z4, Z18
+	VMOVAPS          Z4, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VMOVAPS.Z        Z5, K1, Z12
+	VMOVAPS.Z        Z5, K2, Z13
+	VMOVAPS.Z        Z5, K3, Z14
+	VMOVAPS.Z        Z5, K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0       4096(SI)(R9*4)
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4160(SI)(R9*4)
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	VPCMPB           $0x04, (CX)(R9*1), X1, K1
+	VPCMPB           $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB         (CX)(R9*1), X0, K3
+	VPCMPEQB         16(CX)(R9*1), X0, K4
+	VMOVUPS.Z        (AX)(R9*4), K1, Z8
+	VMOVUPS.Z        64(AX)(R9*4), K2, Z9
+	VMOVUPS.Z        (BX)(R9*4), K1, Z10
+	VMOVUPS.Z        64(BX)(R9*4), K2, Z11
+	VSUBPS           Z10, Z8, Z8
+	VSUBPS           Z11, Z9, Z9
+	VMOVUPS          (SI)(R9*4), Z10
+	VMOVUPS          64(SI)(R9*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VADDPS           Z3, Z10, Z12
+	VADDPS           Z3, Z11, Z13
+	VDIVPS           Z12, Z3, Z12
+	VDIVPS           Z13, Z3, Z13
+	VMULPS           Z12, Z10, Z10
+	VMULPS           Z13, Z11, Z11
+	VPMOVD2M         Z8, K5
+	VPMOVD2M         Z9, K6
+	VBLENDMPS        Z10, Z12, K5, Z14
+	VBLENDMPS        Z11, Z13, K6, Z15
+	VBLENDMPS        Z12, Z10, K5, Z16
+	VBLENDMPS        Z13, Z11, K6, Z17
+	VBROADCASTSS     36(DX), Z18
+	VBLENDMPS.BCST   32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST   32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST 40(DX), Z14, Z19
+	VFMADD231PS.BCST 40(DX), Z15, Z18
+	VBROADCASTSS     44(DX), Z14
+	VBLENDMPS.BCST   48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST   48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST 52(DX), Z16, Z15
+	VFMADD231PS.BCST 52(DX), Z17, Z14
+	VSUBPS           Z15, Z19, Z15
+	VSUBPS           Z14, Z18, Z14
+	VMULPS           Z12, Z10, Z16
+	VMULPS           Z13, Z11, Z17
+	VMULPS           Z16, Z15, Z15
+	VMULPS           Z17, Z14, Z14
+	VXORPS           Z5, Z8, Z16
+	VXORPS           Z5, Z9, Z17
+	VBLENDMPS        Z16, Z8, K3, Z8
+	VBLENDMPS        Z17, Z9, K4, Z9
+	VPMOVD2M         Z8, K5
+	VPMOVD2M         Z9, K6
+	VBLENDMPS        Z10, Z12, K5, Z10
+	VBLENDMPS        Z11, Z13, K6, Z11
+	VMOVUPS          4096(R8)(R9*4), Z12
+	VMOVUPS          4160(R8)(R9*4), Z13
+	VMAXPS           Z8, Z4, Z8
+	VMAXPS           Z9, Z4, Z9
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VMULPS           Z10, Z10, Z12
+	VMULPS           Z11, Z11, Z13
+	VBLENDMPS        Z6, Z7, K3, Z16
+	VBLENDMPS        Z6, Z7, K4, Z17
+	VMULPS           Z12, Z16, Z16
+	VMULPS           Z13, Z17, Z17
+	VFMADD231PS      Z16, Z8, K1, Z2
+	VFMADD231PS      Z17, Z9, K2, Z2
+	VBROADCASTSS     16(DX), Z16
+	VBLENDMPS.BCST   12(DX), Z16, K3, Z17
+	VBLENDMPS.BCST   12(DX), Z16, K4, Z16
+	VSUBPS           Z10, Z3, Z18
+	VSUBPS           Z11, Z3, Z19
+	VADDPS           Z18, Z18, Z18
+	VADDPS           Z19, Z19, Z19
+	VMULPS           Z12, Z17, Z12
+	VMULPS           Z13, Z16, Z13
+	VFMADD231PS      Z8, Z18, Z10
+	VFMADD231PS      Z9, Z19, Z11
+	VMULPS           Z10, Z12, Z8
+	VMULPS           Z11, Z13, Z9
+	VADDPS           Z8, Z15, Z8
+	VADDPS           Z9, Z14, Z9
+	VMOVAPS.Z        Z8, K1, Z8
+	VMOVAPS.Z        Z9, K2, Z9
+	VXORPS           Z5, Z8, Z10
+	VXORPS           Z5, Z9, Z11
+	VMOVAPS.Z        Z10, K1, Z10
+	VMOVAPS.Z        Z11, K2, Z11
+	VMOVUPS          Z8, (SI)(R9*4)
+	VMOVUPS          Z9, 64(SI)(R9*4)
+	CMPB             stream+72(FP), $0x00
+	JNE              oppositePast
+	VMOVUPS          Z10, (DI)(R9*4)
+	VMOVUPS          Z11, 64(DI)(R9*4)
+	JMP              oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+448(SB), Z3
+	VBROADCASTSS constants<>+480(SB), Z4
+	VBROADCASTSS constants<>+512(SB), Z5
+	VBROADCASTSS constants<>+544(SB), Z6
+	VBROADCASTSS constants<>+576(SB), Z7
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS          (SI)(R9*4), Z8
+	VMOVUPS          64(SI)(R9*4), Z9
+	VMOVUPS          128(SI)(R9*4), Z10
+	VMOVUPS          192(SI)(R9*4), Z11
+	VANDPS.BCST      constants<>+832(SB), Z8, Z8
+	VANDPS.BCST      constants<>+832(SB), Z9, Z9
+	VANDPS.BCST      constants<>+832(SB), Z10, Z10
+	VANDPS.BCST      constants<>+832(SB), Z11, Z11
+	VCMPPS           $0x1d, Z3, Z8, K1
+	VCMPPS           $0x1d, Z3, Z9, K2
+	VCMPPS           $0x1d, Z3, Z10, K3
+	VCMPPS           $0x1d, Z3, Z11, K4
+	VMOVAPS          Z4, Z12
+	VMOVAPS          Z4, Z13
+	VMOVAPS          Z4, Z14
+	VMOVAPS          Z4, Z15
+	VFMADD231PS      Z3, Z8, Z12
+	VFMADD231PS      Z3, Z9, Z13
+	VFMADD231PS      Z3, Z10, Z14
+	VFMADD231PS      Z3, Z11, Z15
+	VBLENDMPS        Z12, Z8, K1, Z8
+	VBLENDMPS        Z13, Z9, K2, Z9
+	VBLENDMPS        Z14, Z10, K3, Z10
+	VBLENDMPS        Z15, Z11, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+736(SB), Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+608(SB), Z16
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VMOVAPS          Z6, Z20
+	VMOVAPS          Z6, Z21
+	VMOVAPS          Z6, Z22
+	VMOVAPS          Z6, Z23
+	VFMADD231PS      Z7, Z8, Z20
+	VFMADD231PS      Z7, Z9, Z21
+	VFMADD231PS      Z7, Z10, Z22
+	VFMADD231PS      Z7, Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z4, Z16
+	VMOVAPS          Z4, Z17
+	VMOVAPS          Z4, Z18
+	VMOVAPS          Z4, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VMOVAPS.Z        Z5, K1, Z12
+	VMOVAPS.Z        Z5, K2, Z13
+	VMOVAPS.Z        Z5, K3, Z14
+	VMOVAPS.Z        Z5, K4, Z15
+	VADDPS           Z12, Z8, Z8
+	VADDPS           Z13, Z9, Z9
+	VADDPS           Z14, Z10, Z10
+	VADDPS           Z15, Z11, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	PREFETCHT0        4096(SI)(R9*4)
+	PREFETCHT0        4096(AX)(R9*4)
+	PREFETCHT0        4096(BX)(R9*4)
+	PREFETCHT0        4160(SI)(R9*4)
+	PREFETCHT0        4160(AX)(R9*4)
+	PREFETCHT0        4160(BX)(R9*4)
+	VPCMPB            $0x04, (CX)(R9*1), X1, K1
+	VPCMPB            $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB          (CX)(R9*1), X0, K3
+	VPCMPEQB          16(CX)(R9*1), X0, K4
+	VMOVUPS.Z         (AX)(R9*4), K1, Z8
+	VMOVUPS.Z         64(AX)(R9*4), K2, Z9
+	VMOVUPS.Z         (BX)(R9*4), K1, Z10
+	VMOVUPS.Z         64(BX)(R9*4), K2, Z11
+	VSUBPS            Z10, Z8, Z8
+	VSUBPS            Z11, Z9, Z9
+	VMOVUPS           (SI)(R9*4), Z10
+	VMOVUPS           64(SI)(R9*4), Z11
+	VANDPS.BCST       constants<>+832(SB), Z10, Z10
+	VANDPS.BCST       constants<>+832(SB), Z11, Z11
+	VADDPS            Z3, Z10, Z12
+	VADDPS            Z3, Z11, Z13
+	VDIVPS            Z12, Z3, Z12
+	VDIVPS            Z13, Z3, Z13
+	VMULPS            Z12, Z10, Z10
+	VMULPS            Z13, Z11, Z11
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z14
+	VBLENDMPS         Z11, Z13, K6, Z15
+	VBLENDMPS         Z12, Z10, K5, Z16
+	VBLENDMPS         Z13, Z11, K6, Z17
+	VBROADCASTSS      36(DX), Z18
+	VBLENDMPS.BCST    32(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    32(DX), Z18, K4, Z18
+	VFMADD231PS.BCST  40(DX), Z14, Z19
+	VFMADD231PS.BCST  40(DX), Z15, Z18
+	VBROADCASTSS      44(DX), Z14
+	VBLENDMPS.BCST    48(DX), Z14, K3, Z15
+	VBLENDMPS.BCST    48(DX), Z14, K4, Z14
+	VFMADD231PS.BCST  52(DX), Z16, Z15
+	VFMADD231PS.BCST  52(DX), Z17, Z14
+	VSUBPS            Z15, Z19, Z15
+	VSUBPS            Z14, Z18, Z14
+	VMULPS            Z12, Z10, Z16
+	VMULPS            Z13, Z11, Z17
+	VMULPS            Z16, Z15, Z15
+	VMULPS            Z17, Z14, Z14
+	VXORPS            Z5, Z8, Z16
+	VXORPS            Z5, Z9, Z17
+	VBLENDMPS         Z16, Z8, K3, Z8
+	VBLENDMPS         Z17, Z9, K4, Z9
+	VPMOVD2M          Z8, K5
+	VPMOVD2M          Z9, K6
+	VBLENDMPS         Z10, Z12, K5, Z10
+	VBLENDMPS         Z11, Z13, K6, Z11
+	VMOVUPS           4096(R8)(R9*4), Z12
+	VMOVUPS           4160(R8)(R9*4), Z13
+	VMAXPS            Z8, Z4, Z16
+	VMAXPS            Z9, Z4, Z17
+	VADDPS            Z12, Z16, Z16
+	VADDPS            Z13, Z17, Z17
+	VBROADCASTSS      24(DX), Z18
+	VBLENDMPS.BCST    20(DX), Z18, K3, Z19
+	VBLENDMPS.BCST    20(DX), Z18, K4, Z18
+	VMINPS            Z8, Z4, Z8
+	VMINPS            Z9, Z4, Z9
+	VSUBPS            Z12, Z8, Z8
+	VSUBPS            Z13, Z9, Z9
+	VMULPS            Z19, Z8, Z8
+	VMULPS            Z18, Z9, Z9
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z8, K5
+	VCMPPS.BCST       $0x1d, constants<>+800(SB), Z9, K6
+	KANDW             K6, K5, K5
+	KORTESTW          K5, K5
+	JCS               small
+	VBROADCASTSS      constants<>+96(SB), Z12
+	VMAXPS            Z8, Z12, Z8
+	VMAXPS            Z9, Z12, Z9
+	VBROADCASTSS      constants<>+160(SB), Z12
+	VBROADCASTSS      constants<>+160(SB), Z13
+	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z12
+	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z13
+	VRNDSCALEPS       $0x00, Z12, Z12
+	VRNDSCALEPS       $0x00, Z13, Z13
+	VFNMADD231PS.BCST constants<>+192(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z13, Z9
+	VFNMADD231PS.BCST constants<>+224(SB), Z12, Z8
+	VFNMADD231PS.BCST constants<>+224(SB), Z13, Z9
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VBROADCASTSS      constants<>+288(SB), Z21
+	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z21
+	VBROADCASTSS      constants<>+352(SB), Z22
+	VBROADCASTSS      constants<>+352(SB), Z23
+	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z23
+	VFMADD231PS.BCST  constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST  constants<>+416(SB), Z19, Z23
+	VFMADD231PS       Z18, Z22, Z20
+	VFMADD231PS       Z19, Z23, Z21
+	VFMADD231PS       Z18, Z20, Z8
+	VFMADD231PS       Z19, Z21, Z9
+	VADDPS            Z3, Z8, Z8
+	VADDPS            Z3, Z9, Z9
+	VSCALEFPS         Z12, Z8, Z8
+	VSCALEFPS         Z13, Z9, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	JMP               power
+
+small:
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VBROADCASTSS     constants<>+288(SB), Z18
+	VBROADCASTSS     constants<>+288(SB), Z19
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z12, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z13, Z21
+	VFMADD231PS      Z12, Z20, Z18
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z12, Z18, Z8
+	VFMADD231PS      Z13, Z19, Z9
+	VADDPS           Z3, Z8, Z8
+	VADDPS           Z3, Z9, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+
+power:
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS         Z8, Z12, Z12
+	VMULPS         Z9, Z13, Z13
+	VFMADD231PS    Z12, Z16, K1, Z2
+	VFMADD231PS    Z13, Z17, K2, Z2
+	VBROADCASTSS   16(DX), Z12
+	VBLENDMPS.BCST 12(DX), Z12, K3, Z13
+	VBLENDMPS.BCST 12(DX), Z12, K4, Z12
+	VSUBPS         Z10, Z3, Z18
+	VSUBPS         Z11, Z3, Z19
+	VBROADCASTSS   24(DX), Z20
+	VBLENDMPS.BCST 20(DX), Z20, K3, Z21
+	VBLENDMPS.BCST 20(DX), Z20, K4, Z20
+	VMULPS         Z21, Z18, Z18
+	VMULPS         Z20, Z19, Z19
+	VMULPS         Z8, Z13, Z8
+	VMULPS         Z9, Z12, Z9
+	VFMADD231PS    Z16, Z18, Z10
+	VFMADD231PS    Z17, Z19, Z11
+	VMULPS         Z10, Z8, Z8
+	VMULPS         Z11, Z9, Z9
+	VADDPS         Z8, Z15, Z8
+	VADDPS         Z9, Z14, Z9
+	VMOVAPS.Z      Z8, K1, Z8
+	VMOVAPS.Z      Z9, K2, Z9
+	VXORPS         Z5, Z8, Z10
+	VXORPS         Z5, Z9, Z11
+	VMOVAPS.Z      Z10, K1, Z10
+	VMOVAPS.Z      Z11, K2, Z11
+	VMOVUPS        Z8, (SI)(R9*4)
+	VMOVUPS        Z9, 64(SI)(R9*4)
+	CMPB           stream+72(FP), $0x00
+	JNE            oppositePast
+	VMOVUPS        Z10, (DI)(R9*4)
+	VMOVUPS        Z11, 64(DI)(R9*4)
+	JMP            oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
 	ADDQ          $0x20, R9
 	CMPQ          R9, R11
 	JL            rest
@@ -8735,8 +13020,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
 	VPSRAD           $0x17, Z14, Z14
 	VPSRAD           $0x17, Z15, Z15
 	VPSLLD           $0x17, Z14, Z16
@@ -9008,8 +13293,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
 	VPSRAD           $0x17, Z14, Z14
 	VPSRAD           $0x17, Z15, Z15
 	VPSLLD           $0x17, Z14, Z16
@@ -9080,7 +13365,7 @@ own:
 	VBLENDMPS        Z5, Z3, K2, Z3
 	VMULPS           Z6, Z2, Z2
 	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+864(SB), Z4
+	VBROADCASTSS     constants<>+896(SB), Z4
 	VMAXPS           Z2, Z4, Z5
 	VMAXPS           Z3, Z4, Z4
 	VMULPS           Z2, Z2, Z2
@@ -9292,8 +13577,8 @@ own:
 	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST       constants<>+256(SB), Z4, Z8
 	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+832(SB), Z8, Z16
-	VPSUBD.BCST       constants<>+832(SB), Z9, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
 	VPSRAD            $0x17, Z16, Z16
 	VPSRAD            $0x17, Z17, Z17
 	VPSLLD            $0x17, Z16, Z18
@@ -9364,11 +13649,11 @@ own:
 	VBLENDMPS         Z5, Z3, K2, Z3
 	VMULPS            Z6, Z2, Z2
 	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+864(SB), Z4
+	VBROADCASTSS      constants<>+896(SB), Z4
 	VMAXPS            Z2, Z4, Z2
 	VMAXPS            Z3, Z4, Z3
-	VPSUBD.BCST       constants<>+832(SB), Z2, Z4
-	VPSUBD.BCST       constants<>+832(SB), Z3, Z5
+	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
 	VPSRAD            $0x17, Z4, Z4
 	VPSRAD            $0x17, Z5, Z5
 	VPSLLD            $0x17, Z4, Z6
@@ -9852,8 +14137,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
 	VPSRAD           $0x17, Z14, Z14
 	VPSRAD           $0x17, Z15, Z15
 	VPSLLD           $0x17, Z14, Z16
@@ -10180,8 +14465,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
 	VPSRAD           $0x17, Z14, Z14
 	VPSRAD           $0x17, Z15, Z15
 	VPSLLD           $0x17, Z14, Z16
@@ -10252,7 +14537,7 @@ own:
 	VBLENDMPS        Z5, Z3, K2, Z3
 	VMULPS           Z6, Z2, Z2
 	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+864(SB), Z4
+	VBROADCASTSS     constants<>+896(SB), Z4
 	VMAXPS           Z2, Z4, Z5
 	VMAXPS           Z3, Z4, Z4
 	VMULPS           Z2, Z2, Z2
@@ -10519,8 +14804,8 @@ own:
 	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST       constants<>+256(SB), Z4, Z8
 	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+832(SB), Z8, Z16
-	VPSUBD.BCST       constants<>+832(SB), Z9, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
 	VPSRAD            $0x17, Z16, Z16
 	VPSRAD            $0x17, Z17, Z17
 	VPSLLD            $0x17, Z16, Z18
@@ -10591,11 +14876,11 @@ own:
 	VBLENDMPS         Z5, Z3, K2, Z3
 	VMULPS            Z6, Z2, Z2
 	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+864(SB), Z4
+	VBROADCASTSS      constants<>+896(SB), Z4
 	VMAXPS            Z2, Z4, Z2
 	VMAXPS            Z3, Z4, Z3
-	VPSUBD.BCST       constants<>+832(SB), Z2, Z4
-	VPSUBD.BCST       constants<>+832(SB), Z3, Z5
+	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
 	VPSRAD            $0x17, Z4, Z4
 	VPSRAD            $0x17, Z5, Z5
 	VPSLLD            $0x17, Z4, Z8
@@ -10946,8 +15231,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z16
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z17
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
 	VPSRAD           $0x17, Z16, Z16
 	VPSRAD           $0x17, Z17, Z17
 	VPSLLD           $0x17, Z16, Z18
@@ -11268,8 +15553,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z18
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z19
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
 	VPSRAD           $0x17, Z18, Z18
 	VPSRAD           $0x17, Z19, Z19
 	VPSLLD           $0x17, Z18, Z20
@@ -11340,7 +15625,7 @@ own:
 	VBLENDMPS        Z5, Z3, K2, Z3
 	VMULPS           Z6, Z2, Z2
 	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+864(SB), Z4
+	VBROADCASTSS     constants<>+896(SB), Z4
 	VMAXPS           Z2, Z4, Z5
 	VMAXPS           Z3, Z4, Z4
 	VMULPS           Z2, Z2, Z8
@@ -11611,8 +15896,8 @@ own:
 	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST       constants<>+256(SB), Z4, Z8
 	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+832(SB), Z8, Z18
-	VPSUBD.BCST       constants<>+832(SB), Z9, Z19
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
 	VPSRAD            $0x17, Z18, Z18
 	VPSRAD            $0x17, Z19, Z19
 	VPSLLD            $0x17, Z18, Z20
@@ -11683,11 +15968,11 @@ own:
 	VBLENDMPS         Z5, Z3, K2, Z3
 	VMULPS            Z6, Z2, Z2
 	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+864(SB), Z4
+	VBROADCASTSS      constants<>+896(SB), Z4
 	VMAXPS            Z2, Z4, Z5
 	VMAXPS            Z3, Z4, Z4
-	VPSUBD.BCST       constants<>+832(SB), Z5, Z8
-	VPSUBD.BCST       constants<>+832(SB), Z4, Z9
+	VPSUBD.BCST       constants<>+864(SB), Z5, Z8
+	VPSUBD.BCST       constants<>+864(SB), Z4, Z9
 	VPSRAD            $0x17, Z8, Z8
 	VPSRAD            $0x17, Z9, Z9
 	VPSLLD            $0x17, Z8, Z18
@@ -12293,8 +16578,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z16
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z17
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
 	VPSRAD           $0x17, Z16, Z16
 	VPSRAD           $0x17, Z17, Z17
 	VPSLLD           $0x17, Z16, Z18
@@ -12706,8 +16991,8 @@ own:
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST      constants<>+256(SB), Z4, Z8
 	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+832(SB), Z8, Z18
-	VPSUBD.BCST      constants<>+832(SB), Z9, Z19
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
 	VPSRAD           $0x17, Z18, Z18
 	VPSRAD           $0x17, Z19, Z19
 	VPSLLD           $0x17, Z18, Z20
@@ -12778,7 +17063,7 @@ own:
 	VBLENDMPS        Z5, Z9, K2, Z5
 	VMULPS           Z6, Z4, Z4
 	VMULPS           Z7, Z5, Z5
-	VBROADCASTSS     constants<>+864(SB), Z8
+	VBROADCASTSS     constants<>+896(SB), Z8
 	VMAXPS           Z4, Z8, Z9
 	VMAXPS           Z5, Z8, Z8
 	VMULPS           Z4, Z4, Z18
@@ -13140,8 +17425,8 @@ own:
 	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
 	VADDPS.BCST       constants<>+256(SB), Z4, Z8
 	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+832(SB), Z8, Z18
-	VPSUBD.BCST       constants<>+832(SB), Z9, Z19
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
 	VPSRAD            $0x17, Z18, Z18
 	VPSRAD            $0x17, Z19, Z19
 	VPSLLD            $0x17, Z18, Z20
@@ -13212,11 +17497,2913 @@ own:
 	VBLENDMPS         Z5, Z9, K2, Z5
 	VMULPS            Z6, Z4, Z4
 	VMULPS            Z7, Z5, Z5
-	VBROADCASTSS      constants<>+864(SB), Z8
+	VBROADCASTSS      constants<>+896(SB), Z8
 	VMAXPS            Z4, Z8, Z9
 	VMAXPS            Z5, Z8, Z8
-	VPSUBD.BCST       constants<>+832(SB), Z9, Z18
-	VPSUBD.BCST       constants<>+832(SB), Z8, Z19
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z18
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z19
+	VPSRAD            $0x17, Z18, Z18
+	VPSRAD            $0x17, Z19, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSLLD            $0x17, Z19, Z21
+	VPSUBD            Z20, Z9, Z20
+	VPSUBD            Z21, Z8, Z21
+	VCVTDQ2PS         Z18, Z18
+	VCVTDQ2PS         Z19, Z19
+	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
+	VSUBPS.BCST       constants<>+256(SB), Z21, Z21
+	VMULPS            Z20, Z20, Z22
+	VMULPS            Z21, Z21, Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VBROADCASTSS      constants<>+736(SB), Z25
+	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z21, Z25
+	VBROADCASTSS      constants<>+672(SB), Z26
+	VBROADCASTSS      constants<>+672(SB), Z27
+	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VFMADD231PS.BCST  constants<>+704(SB), Z21, Z27
+	VFMADD231PS       Z22, Z24, Z26
+	VFMADD231PS       Z23, Z25, Z27
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VBROADCASTSS      constants<>+608(SB), Z25
+	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VFMADD231PS.BCST  constants<>+640(SB), Z21, Z25
+	VFMADD231PS       Z22, Z26, Z24
+	VFMADD231PS       Z23, Z27, Z25
+	VBROADCASTSS      constants<>+544(SB), Z26
+	VBROADCASTSS      constants<>+544(SB), Z27
+	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VFMADD231PS.BCST  constants<>+576(SB), Z21, Z27
+	VFMADD231PS       Z22, Z24, Z26
+	VFMADD231PS       Z23, Z25, Z27
+	VBROADCASTSS      constants<>+480(SB), Z24
+	VBROADCASTSS      constants<>+480(SB), Z25
+	VFMADD231PS       Z20, Z26, Z24
+	VFMADD231PS       Z21, Z27, Z25
+	VMULPS.BCST       constants<>+192(SB), Z18, Z26
+	VMULPS.BCST       constants<>+192(SB), Z19, Z27
+	VADDPS            Z20, Z26, Z28
+	VADDPS            Z21, Z27, Z29
+	VSUBPS            Z26, Z28, Z26
+	VSUBPS            Z27, Z29, Z27
+	VSUBPS            Z26, Z20, Z20
+	VSUBPS            Z27, Z21, Z21
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z21
+	VFMADD231PS       Z22, Z24, Z20
+	VFMADD231PS       Z23, Z25, Z21
+	VADDPS            Z20, Z28, Z18
+	VADDPS            Z21, Z29, Z19
+	VMULPS            Z16, Z18, Z18
+	VMULPS            Z17, Z19, Z19
+	VBROADCASTSS      constants<>+96(SB), Z20
+	VMAXPS            Z18, Z20, Z18
+	VMAXPS            Z19, Z20, Z19
+	VBROADCASTSS      constants<>+160(SB), Z20
+	VBROADCASTSS      constants<>+160(SB), Z21
+	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
+	VFMADD231PS.BCST  constants<>+128(SB), Z19, Z21
+	VRNDSCALEPS       $0x00, Z20, Z20
+	VRNDSCALEPS       $0x00, Z21, Z21
+	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
+	VFNMADD231PS.BCST constants<>+192(SB), Z21, Z19
+	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
+	VFNMADD231PS.BCST constants<>+224(SB), Z21, Z19
+	VMULPS            Z18, Z18, Z22
+	VMULPS            Z19, Z19, Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VBROADCASTSS      constants<>+288(SB), Z25
+	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z19, Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VBROADCASTSS      constants<>+352(SB), Z27
+	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z19, Z27
+	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z23, Z27
+	VFMADD231PS       Z22, Z26, Z24
+	VFMADD231PS       Z23, Z27, Z25
+	VFMADD231PS       Z22, Z24, Z18
+	VFMADD231PS       Z23, Z25, Z19
+	VADDPS.BCST       constants<>+256(SB), Z18, Z18
+	VADDPS.BCST       constants<>+256(SB), Z19, Z19
+	VSCALEFPS         Z20, Z18, Z18
+	VSCALEFPS         Z21, Z19, Z19
+	VMULPS            Z18, Z12, Z12
+	VMULPS            Z19, Z13, Z13
+	VDIVPS            Z9, Z0, Z9
+	VDIVPS            Z8, Z1, Z8
+	VMULPS            Z6, Z10, Z10
+	VMULPS            Z7, Z11, Z11
+	VMULPS            Z10, Z16, Z10
+	VMULPS            Z11, Z17, Z11
+	VBROADCASTSS      constants<>+256(SB), Z16
+	VBROADCASTSS      constants<>+256(SB), Z17
+	VFMADD231PS       Z9, Z10, Z16
+	VFMADD231PS       Z8, Z11, Z17
+	VMULPS            Z18, Z14, Z8
+	VMULPS            Z19, Z15, Z9
+	VMULPS            Z16, Z8, Z8
+	VMULPS            Z17, Z9, Z9
+	VPMOVZXBD         (CX), Z10
+	VPMOVZXBD         16(CX), Z11
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z10, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z11, K2
+	VMOVAPS.Z         Z12, K1, Z10
+	VMOVUPS           (DI), Z11
+	VFMADD231PS       Z10, Z0, Z11
+	VMOVUPS           Z11, (DI)
+	VMOVAPS.Z         Z13, K2, Z0
+	VMOVUPS           (DI), Z10
+	VFMADD231PS       Z0, Z1, Z10
+	VMOVUPS           Z10, (DI)
+	VBROADCASTSS      constants<>+64(SB), Z0
+	VBROADCASTSS      constants<>+64(SB), Z1
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	MOVQ              AX, R13
+	MOVQ              SI, R11
+	MOVQ              R8, R12
+	MOVQ              R9, R14
+	LEAQ              64(DI), R15
+	MOVQ              c+56(FP), R10
+
+top:
+	VMOVUPS          (R12), Z12
+	VMOVUPS          64(R12), Z13
+	VMULPS           Z6, Z12, Z12
+	VMULPS           Z7, Z13, Z13
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R11), Z14, K1
+	VPCMPEQD.BCST    (R11), Z15, K2
+	VBROADCASTSS     24(R11), Z14
+	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
+	VFMADD231PS.BCST 28(R11), Z12, Z15
+	VFMADD231PS.BCST 28(R11), Z13, Z14
+	VPCMPEQD.BCST    (R11), Z2, K1
+	VPCMPEQD.BCST    (R11), Z3, K2
+	VBLENDMPS        Z15, Z0, K1, Z0
+	VBLENDMPS        Z14, Z1, K2, Z1
+	VMOVAPS          Z0, Z0
+	VMOVAPS          Z1, Z1
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              top
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+mean:
+	VMOVUPS          (R12), Z12
+	VMOVUPS          64(R12), Z13
+	VMULPS           Z6, Z12, Z12
+	VMULPS           Z7, Z13, Z13
+	VPCMPD.BCST      $0x04, (R11), Z2, K1
+	VPCMPD.BCST      $0x04, (R11), Z3, K2
+	VMOVAPS.Z        Z12, K1, Z14
+	VMOVAPS.Z        Z13, K2, Z15
+	VPMOVZXBD        (CX), Z16
+	VPMOVZXBD        16(CX), Z17
+	VPCMPEQD.BCST    (R11), Z16, K1
+	VPCMPEQD.BCST    (R11), Z17, K2
+	VBROADCASTSS     24(R11), Z16
+	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
+	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
+	VFMADD231PS.BCST 28(R11), Z12, Z17
+	VFMADD231PS.BCST 28(R11), Z13, Z16
+	VSUBPS           Z0, Z17, Z12
+	VSUBPS           Z1, Z16, Z13
+	VFMADD231PS      Z12, Z14, Z10
+	VFMADD231PS      Z13, Z15, Z11
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              mean
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+write:
+	VMOVUPS          (R12), Z2
+	VMOVUPS          64(R12), Z3
+	VMULPS           Z6, Z2, Z2
+	VMULPS           Z7, Z3, Z3
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPEQD.BCST    (R11), Z12, K1
+	VPCMPEQD.BCST    (R11), Z13, K2
+	VMULPS           Z4, Z8, Z12
+	VMULPS           Z5, Z9, Z13
+	VXORPS.BCST      constants<>+0(SB), Z12, Z12
+	VXORPS.BCST      constants<>+0(SB), Z13, Z13
+	VMULPS           Z2, Z8, Z14
+	VMULPS           Z3, Z9, Z15
+	VBLENDMPS        Z12, Z14, K1, Z12
+	VBLENDMPS        Z13, Z15, K2, Z13
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R11), Z14, K1
+	VPCMPEQD.BCST    (R11), Z15, K2
+	VBROADCASTSS     24(R11), Z14
+	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
+	VFMADD231PS.BCST 28(R11), Z2, Z15
+	VFMADD231PS.BCST 28(R11), Z3, Z14
+	VSUBPS           Z0, Z15, Z15
+	VSUBPS           Z1, Z14, Z14
+	VSUBPS           Z10, Z15, Z15
+	VSUBPS           Z11, Z14, Z14
+	VMULPS           Z15, Z2, Z2
+	VMULPS           Z14, Z3, Z3
+	VADDPS           Z12, Z2, Z2
+	VADDPS           Z13, Z3, Z3
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
+	VMOVUPS          Z2, (R14)
+	VMOVUPS          Z3, 64(R14)
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              write
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, R9
+	ADDQ             $0x20, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·softmaxOverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R12), K1, Z6
+	VMOVUPS.Z         64(R12), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R11)
+	VMOVUPS           Z7, 64(R11)
+	VPCMPD.BCST       $0x04, (R10), Z2, K1
+	VPCMPD.BCST       $0x04, (R10), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R12
+	ADDQ              DX, R13
+	ADDQ              $0x20, R10
+	ADDQ              $0x80, R11
+	ADDQ              $0xc0, R14
+	DECQ              R9
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z0
+	VADDPS.BCST       constants<>+256(SB), Z5, Z1
+	VBROADCASTSS      constants<>+256(SB), Z2
+	VDIVPS            Z0, Z2, Z0
+	VDIVPS            Z1, Z2, Z1
+	MOVQ              AX, R12
+	MOVQ              SI, R10
+	MOVQ              R8, R11
+	MOVQ              AX, R13
+	LEAQ              64(DI), R14
+	MOVQ              c+56(FP), R9
+
+write:
+	VMOVUPS       (R11), Z2
+	VMOVUPS       64(R11), Z3
+	VMULPS        Z0, Z2, Z2
+	VMULPS        Z1, Z3, Z3
+	VPMOVZXBD     (CX), Z4
+	VPMOVZXBD     16(CX), Z5
+	VPCMPEQD.BCST (R10), Z4, K1
+	VPCMPEQD.BCST (R10), Z5, K2
+	VBROADCASTSS  constants<>+256(SB), Z4
+	VBROADCASTSS  constants<>+256(SB), Z5
+	VMOVAPS.Z     Z2, K1, Z6
+	VMOVUPS       (R14), Z7
+	VFMADD231PS   Z6, Z4, Z7
+	VMOVUPS       Z7, (R14)
+	VMOVAPS.Z     Z3, K2, Z6
+	VMOVUPS       (R14), Z7
+	VFMADD231PS   Z6, Z5, Z7
+	VMOVUPS       Z7, (R14)
+	VMOVAPS.Z     Z4, K1, Z6
+	VMOVUPS       128(R14), Z7
+	VFMADD231PS   Z6, Z4, Z7
+	VMOVUPS       Z7, 128(R14)
+	VMOVAPS.Z     Z5, K2, Z4
+	VMOVUPS       128(R14), Z6
+	VFMADD231PS   Z4, Z5, Z6
+	VMOVUPS       Z6, 128(R14)
+	VPMOVZXBD     (CX), Z4
+	VPMOVZXBD     16(CX), Z5
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z4, K1
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z5, K2
+	VMAXPS.BCST   16(R10), Z2, Z4
+	VMAXPS.BCST   16(R10), Z3, Z5
+	VMOVAPS.Z     Z2, K1, Z2
+	VMOVUPS       64(R14), Z6
+	VFMADD231PS   Z2, Z4, Z6
+	VMOVUPS       Z6, 64(R14)
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       64(R14), Z3
+	VFMADD231PS   Z2, Z5, Z3
+	VMOVUPS       Z3, 64(R14)
+	ADDQ          DX, R12
+	ADDQ          DX, R13
+	ADDQ          $0x20, R10
+	ADDQ          $0x80, R11
+	ADDQ          $0xc0, R14
+	DECQ          R9
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·softmaxGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R12), K1, Z6
+	VMOVUPS.Z         64(R12), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R11)
+	VMOVUPS           Z7, 64(R11)
+	VPCMPD.BCST       $0x04, (R10), Z2, K1
+	VPCMPD.BCST       $0x04, (R10), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R12
+	ADDQ              DX, R13
+	ADDQ              $0x20, R10
+	ADDQ              $0x80, R11
+	ADDQ              $0xc0, R14
+	DECQ              R9
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	MOVQ              AX, R12
+	MOVQ              SI, R10
+	MOVQ              R8, R11
+	MOVQ              AX, R13
+	LEAQ              64(DI), R14
+	MOVQ              c+56(FP), R9
+
+own:
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R10), Z14, K1
+	VPCMPEQD.BCST    (R10), Z15, K2
+	VMOVUPS          (R12), Z14
+	VMOVUPS          64(R12), Z15
+	VBLENDMPS        Z14, Z8, K1, Z8
+	VBLENDMPS        Z15, Z9, K2, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVUPS          (R11), Z14
+	VMOVUPS          64(R11), Z15
+	VBLENDMPS        Z14, Z10, K1, Z10
+	VBLENDMPS        Z15, Z11, K2, Z11
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	ADDQ             DX, R12
+	ADDQ             DX, R13
+	ADDQ             $0x20, R10
+	ADDQ             $0x80, R11
+	ADDQ             $0xc0, R14
+	DECQ             R9
+	JNZ              own
+	VSUBPS           Z8, Z0, Z0
+	VSUBPS           Z9, Z1, Z1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST      constants<>+256(SB), Z4, Z8
+	VADDPS.BCST      constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
+	VPSRAD           $0x17, Z14, Z14
+	VPSRAD           $0x17, Z15, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSUBD           Z16, Z8, Z8
+	VPSUBD           Z17, Z9, Z9
+	VCVTDQ2PS        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z8, Z4, K1, Z8
+	VBLENDMPS        Z9, Z5, K2, Z9
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVAPS.Z        Z15, K2, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS      Z16, Z18, Z20
+	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
+	VFMADD231PS      Z16, Z20, Z18
+	VFMADD231PS      Z17, Z21, Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS      Z16, Z18, Z20
+	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VFMADD231PS      Z8, Z20, Z18
+	VFMADD231PS      Z9, Z21, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VADDPS           Z8, Z20, Z22
+	VADDPS           Z9, Z21, Z23
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z20, Z8, Z8
+	VSUBPS           Z21, Z9, Z9
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
+	VFMADD231PS      Z16, Z18, Z8
+	VFMADD231PS      Z17, Z19, Z9
+	VADDPS           Z8, Z22, Z8
+	VADDPS           Z9, Z23, Z9
+	VADDPS           Z8, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPEQD         Z2, Z8, K1
+	VPCMPEQD         Z3, Z9, K2
+	VSUBPS           Z10, Z4, Z2
+	VSUBPS           Z11, Z5, Z3
+	VADDPS.BCST      constants<>+256(SB), Z2, Z2
+	VADDPS.BCST      constants<>+256(SB), Z3, Z3
+	VBLENDMPS        Z4, Z2, K1, Z2
+	VBLENDMPS        Z5, Z3, K2, Z3
+	VMULPS           Z6, Z2, Z2
+	VMULPS           Z7, Z3, Z2
+	VPMOVZXBD        (CX), Z2
+	VPMOVZXBD        16(CX), Z3
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z2, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z3, K2
+	VMOVAPS.Z        Z12, K1, Z2
+	VMOVUPS          (DI), Z3
+	VFMADD231PS      Z2, Z0, Z3
+	VMOVUPS          Z3, (DI)
+	VMOVAPS.Z        Z13, K2, Z0
+	VMOVUPS          (DI), Z2
+	VFMADD231PS      Z0, Z1, Z2
+	VMOVUPS          Z2, (DI)
+	MOVQ             AX, R12
+	MOVQ             SI, R10
+	MOVQ             R8, R11
+	MOVQ             AX, R13
+	LEAQ             64(DI), R14
+	MOVQ             c+56(FP), R9
+
+write:
+	VMOVUPS       (R11), Z0
+	VMOVUPS       64(R11), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPEQD.BCST (R10), Z2, K1
+	VPCMPEQD.BCST (R10), Z3, K2
+	VBROADCASTSS  constants<>+256(SB), Z2
+	VBROADCASTSS  constants<>+256(SB), Z3
+	VMOVAPS.Z     Z0, K1, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z1, K2, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z3, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z2, K1, Z4
+	VMOVUPS       128(R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, 128(R14)
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       128(R14), Z4
+	VFMADD231PS   Z2, Z3, Z4
+	VMOVUPS       Z4, 128(R14)
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
+	VMAXPS.BCST   16(R10), Z0, Z2
+	VMAXPS.BCST   16(R10), Z1, Z3
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVUPS       64(R14), Z4
+	VFMADD231PS   Z0, Z2, Z4
+	VMOVUPS       Z4, 64(R14)
+	VMOVAPS.Z     Z1, K2, Z0
+	VMOVUPS       64(R14), Z1
+	VFMADD231PS   Z0, Z3, Z1
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R12
+	ADDQ          DX, R13
+	ADDQ          $0x20, R10
+	ADDQ          $0x80, R11
+	ADDQ          $0xc0, R14
+	DECQ          R9
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·softmaxGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R12), K1, Z6
+	VMOVUPS.Z         64(R12), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R11)
+	VMOVUPS           Z7, 64(R11)
+	VPCMPD.BCST       $0x04, (R10), Z2, K1
+	VPCMPD.BCST       $0x04, (R10), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R12
+	ADDQ              DX, R13
+	ADDQ              $0x20, R10
+	ADDQ              $0x80, R11
+	ADDQ              $0xc0, R14
+	DECQ              R9
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	MOVQ              AX, R12
+	MOVQ              SI, R10
+	MOVQ              R8, R11
+	MOVQ              AX, R13
+	LEAQ              64(DI), R14
+	MOVQ              c+56(FP), R9
+
+own:
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R10), Z14, K1
+	VPCMPEQD.BCST    (R10), Z15, K2
+	VMOVUPS          (R12), Z14
+	VMOVUPS          64(R12), Z15
+	VBLENDMPS        Z14, Z8, K1, Z8
+	VBLENDMPS        Z15, Z9, K2, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVUPS          (R11), Z14
+	VMOVUPS          64(R11), Z15
+	VBLENDMPS        Z14, Z10, K1, Z10
+	VBLENDMPS        Z15, Z11, K2, Z11
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	ADDQ             DX, R12
+	ADDQ             DX, R13
+	ADDQ             $0x20, R10
+	ADDQ             $0x80, R11
+	ADDQ             $0xc0, R14
+	DECQ             R9
+	JNZ              own
+	VSUBPS           Z8, Z0, Z0
+	VSUBPS           Z9, Z1, Z1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST      constants<>+256(SB), Z4, Z8
+	VADDPS.BCST      constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
+	VPSRAD           $0x17, Z14, Z14
+	VPSRAD           $0x17, Z15, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSUBD           Z16, Z8, Z8
+	VPSUBD           Z17, Z9, Z9
+	VCVTDQ2PS        Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z8, Z4, K1, Z8
+	VBLENDMPS        Z9, Z5, K2, Z9
+	VMOVAPS.Z        Z14, K1, Z14
+	VMOVAPS.Z        Z15, K2, Z15
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS      Z16, Z18, Z20
+	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
+	VFMADD231PS      Z16, Z20, Z18
+	VFMADD231PS      Z17, Z21, Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS      Z16, Z18, Z20
+	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VFMADD231PS      Z8, Z20, Z18
+	VFMADD231PS      Z9, Z21, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VADDPS           Z8, Z20, Z22
+	VADDPS           Z9, Z21, Z23
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z20, Z8, Z8
+	VSUBPS           Z21, Z9, Z9
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
+	VFMADD231PS      Z16, Z18, Z8
+	VFMADD231PS      Z17, Z19, Z9
+	VADDPS           Z8, Z22, Z8
+	VADDPS           Z9, Z23, Z9
+	VADDPS           Z8, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPEQD         Z2, Z8, K1
+	VPCMPEQD         Z3, Z9, K2
+	VSUBPS           Z10, Z4, Z2
+	VSUBPS           Z11, Z5, Z3
+	VADDPS.BCST      constants<>+256(SB), Z2, Z2
+	VADDPS.BCST      constants<>+256(SB), Z3, Z3
+	VBLENDMPS        Z4, Z2, K1, Z2
+	VBLENDMPS        Z5, Z3, K2, Z3
+	VMULPS           Z6, Z2, Z2
+	VMULPS           Z7, Z3, Z3
+	VBROADCASTSS     constants<>+896(SB), Z4
+	VMAXPS           Z2, Z4, Z5
+	VMAXPS           Z3, Z4, Z4
+	VMULPS           Z2, Z2, Z2
+	VMULPS           Z3, Z3, Z3
+	VMULPS           Z2, Z12, Z2
+	VMULPS           Z3, Z13, Z3
+	VPMOVZXBD        (CX), Z4
+	VPMOVZXBD        16(CX), Z5
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z4, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z5, K2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVUPS          (DI), Z4
+	VFMADD231PS      Z2, Z0, Z4
+	VMOVUPS          Z4, (DI)
+	VMOVAPS.Z        Z3, K2, Z0
+	VMOVUPS          (DI), Z2
+	VFMADD231PS      Z0, Z1, Z2
+	VMOVUPS          Z2, (DI)
+	MOVQ             AX, R12
+	MOVQ             SI, R10
+	MOVQ             R8, R11
+	MOVQ             AX, R13
+	LEAQ             64(DI), R14
+	MOVQ             c+56(FP), R9
+
+write:
+	VMOVUPS       (R11), Z0
+	VMOVUPS       64(R11), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPEQD.BCST (R10), Z2, K1
+	VPCMPEQD.BCST (R10), Z3, K2
+	VBROADCASTSS  constants<>+256(SB), Z2
+	VBROADCASTSS  constants<>+256(SB), Z3
+	VMOVAPS.Z     Z0, K1, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z1, K2, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z3, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z2, K1, Z4
+	VMOVUPS       128(R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, 128(R14)
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       128(R14), Z4
+	VFMADD231PS   Z2, Z3, Z4
+	VMOVUPS       Z4, 128(R14)
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
+	VMAXPS.BCST   16(R10), Z0, Z2
+	VMAXPS.BCST   16(R10), Z1, Z3
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVUPS       64(R14), Z4
+	VFMADD231PS   Z0, Z2, Z4
+	VMOVUPS       Z4, 64(R14)
+	VMOVAPS.Z     Z1, K2, Z0
+	VMOVUPS       64(R14), Z1
+	VFMADD231PS   Z0, Z3, Z1
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R12
+	ADDQ          DX, R13
+	ADDQ          $0x20, R10
+	ADDQ          $0x80, R11
+	ADDQ          $0xc0, R14
+	DECQ          R9
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·softmaxGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R12
+	MOVQ         SI, R10
+	MOVQ         R8, R11
+	MOVQ         AX, R13
+	LEAQ         64(DI), R14
+	MOVQ         c+56(FP), R9
+
+largest:
+	PREFETCHT0     4096(R12)
+	PREFETCHT0     4160(R12)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R12), K1, Z6
+	VMOVUPS.Z      64(R12), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R10), Z2, K1, Z2
+	VBLENDMPS.BCST (R10), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R12
+	ADDQ           DX, R13
+	ADDQ           $0x20, R10
+	ADDQ           $0x80, R11
+	ADDQ           $0xc0, R14
+	DECQ           R9
+	JNZ            largest
+	MOVQ           AX, R12
+	MOVQ           SI, R10
+	MOVQ           R8, R11
+	MOVQ           AX, R13
+	LEAQ           64(DI), R14
+	MOVQ           c+56(FP), R9
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R12), K1, Z6
+	VMOVUPS.Z         64(R12), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R11)
+	VMOVUPS           Z7, 64(R11)
+	VPCMPD.BCST       $0x04, (R10), Z2, K1
+	VPCMPD.BCST       $0x04, (R10), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R12
+	ADDQ              DX, R13
+	ADDQ              $0x20, R10
+	ADDQ              $0x80, R11
+	ADDQ              $0xc0, R14
+	DECQ              R9
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z15
+	MOVQ              AX, R12
+	MOVQ              SI, R10
+	MOVQ              R8, R11
+	MOVQ              AX, R13
+	LEAQ              64(DI), R14
+	MOVQ              c+56(FP), R9
+
+own:
+	VPMOVZXBD         (CX), Z16
+	VPMOVZXBD         16(CX), Z17
+	VPCMPEQD.BCST     (R10), Z16, K1
+	VPCMPEQD.BCST     (R10), Z17, K2
+	VMOVUPS           (R12), Z16
+	VMOVUPS           64(R12), Z17
+	VBLENDMPS         Z16, Z8, K1, Z8
+	VBLENDMPS         Z17, Z9, K2, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VMOVUPS           (R11), Z16
+	VMOVUPS           64(R11), Z17
+	VBLENDMPS         Z16, Z10, K1, Z10
+	VBLENDMPS         Z17, Z11, K2, Z11
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VBLENDMPS.BCST    4(R10), Z12, K1, Z12
+	VBLENDMPS.BCST    4(R10), Z13, K2, Z13
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VBLENDMPS.BCST    12(R10), Z14, K1, Z14
+	VBLENDMPS.BCST    12(R10), Z15, K2, Z15
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	ADDQ              DX, R12
+	ADDQ              DX, R13
+	ADDQ              $0x20, R10
+	ADDQ              $0x80, R11
+	ADDQ              $0xc0, R14
+	DECQ              R9
+	JNZ               own
+	VSUBPS            Z8, Z0, Z0
+	VSUBPS            Z9, Z1, Z1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST       constants<>+256(SB), Z4, Z8
+	VADDPS.BCST       constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
+	VPSRAD            $0x17, Z16, Z16
+	VPSRAD            $0x17, Z17, Z17
+	VPSLLD            $0x17, Z16, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSUBD            Z18, Z8, Z8
+	VPSUBD            Z19, Z9, Z9
+	VCVTDQ2PS         Z16, Z16
+	VCVTDQ2PS         Z17, Z17
+	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
+	VBLENDMPS         Z8, Z4, K1, Z8
+	VBLENDMPS         Z9, Z5, K2, Z9
+	VMOVAPS.Z         Z16, K1, Z16
+	VMOVAPS.Z         Z17, K2, Z17
+	VMULPS            Z8, Z8, Z18
+	VMULPS            Z9, Z9, Z19
+	VBROADCASTSS      constants<>+736(SB), Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VBROADCASTSS      constants<>+608(SB), Z20
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z21
+	VFMADD231PS       Z18, Z22, Z20
+	VFMADD231PS       Z19, Z23, Z21
+	VBROADCASTSS      constants<>+544(SB), Z22
+	VBROADCASTSS      constants<>+544(SB), Z23
+	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z23
+	VFMADD231PS       Z18, Z20, Z22
+	VFMADD231PS       Z19, Z21, Z23
+	VBROADCASTSS      constants<>+480(SB), Z20
+	VBROADCASTSS      constants<>+480(SB), Z21
+	VFMADD231PS       Z8, Z22, Z20
+	VFMADD231PS       Z9, Z23, Z21
+	VMULPS.BCST       constants<>+192(SB), Z16, Z22
+	VMULPS.BCST       constants<>+192(SB), Z17, Z23
+	VADDPS            Z8, Z22, Z24
+	VADDPS            Z9, Z23, Z25
+	VSUBPS            Z22, Z24, Z22
+	VSUBPS            Z23, Z25, Z23
+	VSUBPS            Z22, Z8, Z8
+	VSUBPS            Z23, Z9, Z9
+	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z8
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z9
+	VFMADD231PS       Z18, Z20, Z8
+	VFMADD231PS       Z19, Z21, Z9
+	VADDPS            Z8, Z24, Z8
+	VADDPS            Z9, Z25, Z9
+	VADDPS            Z8, Z0, Z0
+	VADDPS            Z9, Z1, Z1
+	VPMOVZXBD         (CX), Z8
+	VPMOVZXBD         16(CX), Z9
+	VPCMPEQD          Z2, Z8, K1
+	VPCMPEQD          Z3, Z9, K2
+	VSUBPS            Z10, Z4, Z2
+	VSUBPS            Z11, Z5, Z3
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VBLENDMPS         Z4, Z2, K1, Z2
+	VBLENDMPS         Z5, Z3, K2, Z3
+	VMULPS            Z6, Z2, Z2
+	VMULPS            Z7, Z3, Z3
+	VBROADCASTSS      constants<>+896(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
+	VPSRAD            $0x17, Z4, Z4
+	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z4, Z8
+	VPSLLD            $0x17, Z5, Z9
+	VPSUBD            Z8, Z2, Z2
+	VPSUBD            Z9, Z3, Z3
+	VCVTDQ2PS         Z4, Z4
+	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
+	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
+	VMULPS            Z2, Z2, Z8
+	VMULPS            Z3, Z3, Z9
+	VBROADCASTSS      constants<>+736(SB), Z10
+	VBROADCASTSS      constants<>+736(SB), Z11
+	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+768(SB), Z3, Z11
+	VBROADCASTSS      constants<>+672(SB), Z16
+	VBROADCASTSS      constants<>+672(SB), Z17
+	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
+	VFMADD231PS.BCST  constants<>+704(SB), Z3, Z17
+	VFMADD231PS       Z8, Z10, Z16
+	VFMADD231PS       Z9, Z11, Z17
+	VBROADCASTSS      constants<>+608(SB), Z10
+	VBROADCASTSS      constants<>+608(SB), Z11
+	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+640(SB), Z3, Z11
+	VFMADD231PS       Z8, Z16, Z10
+	VFMADD231PS       Z9, Z17, Z11
+	VBROADCASTSS      constants<>+544(SB), Z16
+	VBROADCASTSS      constants<>+544(SB), Z17
+	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
+	VFMADD231PS.BCST  constants<>+576(SB), Z3, Z17
+	VFMADD231PS       Z8, Z10, Z16
+	VFMADD231PS       Z9, Z11, Z17
+	VBROADCASTSS      constants<>+480(SB), Z10
+	VBROADCASTSS      constants<>+480(SB), Z11
+	VFMADD231PS       Z2, Z16, Z10
+	VFMADD231PS       Z3, Z17, Z11
+	VMULPS.BCST       constants<>+192(SB), Z4, Z16
+	VMULPS.BCST       constants<>+192(SB), Z5, Z17
+	VADDPS            Z2, Z16, Z18
+	VADDPS            Z3, Z17, Z19
+	VSUBPS            Z16, Z18, Z16
+	VSUBPS            Z17, Z19, Z17
+	VSUBPS            Z16, Z2, Z2
+	VSUBPS            Z17, Z3, Z3
+	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
+	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
+	VFMADD231PS       Z8, Z10, Z2
+	VFMADD231PS       Z9, Z11, Z3
+	VADDPS            Z2, Z18, Z2
+	VADDPS            Z3, Z19, Z3
+	VMULPS            Z14, Z2, Z2
+	VMULPS            Z15, Z3, Z3
+	VBROADCASTSS      constants<>+96(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
+	VMULPS            Z2, Z2, Z8
+	VMULPS            Z3, Z3, Z9
+	VBROADCASTSS      constants<>+288(SB), Z10
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z11
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z8, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z15
+	VFMADD231PS       Z8, Z14, Z10
+	VFMADD231PS       Z9, Z15, Z11
+	VFMADD231PS       Z8, Z10, Z2
+	VFMADD231PS       Z9, Z11, Z3
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VSCALEFPS         Z4, Z2, Z2
+	VSCALEFPS         Z5, Z3, Z3
+	VMULPS            Z2, Z12, Z2
+	VMULPS            Z3, Z13, Z3
+	VPMOVZXBD         (CX), Z4
+	VPMOVZXBD         16(CX), Z5
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z4, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z5, K2
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           (DI), Z4
+	VFMADD231PS       Z2, Z0, Z4
+	VMOVUPS           Z4, (DI)
+	VMOVAPS.Z         Z3, K2, Z0
+	VMOVUPS           (DI), Z2
+	VFMADD231PS       Z0, Z1, Z2
+	VMOVUPS           Z2, (DI)
+	MOVQ              AX, R12
+	MOVQ              SI, R10
+	MOVQ              R8, R11
+	MOVQ              AX, R13
+	LEAQ              64(DI), R14
+	MOVQ              c+56(FP), R9
+
+write:
+	VMOVUPS       (R11), Z0
+	VMOVUPS       64(R11), Z1
+	VMULPS        Z6, Z0, Z0
+	VMULPS        Z7, Z1, Z1
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPEQD.BCST (R10), Z2, K1
+	VPCMPEQD.BCST (R10), Z3, K2
+	VBROADCASTSS  constants<>+256(SB), Z2
+	VBROADCASTSS  constants<>+256(SB), Z3
+	VMOVAPS.Z     Z0, K1, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z1, K2, Z4
+	VMOVUPS       (R14), Z5
+	VFMADD231PS   Z4, Z3, Z5
+	VMOVUPS       Z5, (R14)
+	VMOVAPS.Z     Z2, K1, Z4
+	VMOVUPS       128(R14), Z5
+	VFMADD231PS   Z4, Z2, Z5
+	VMOVUPS       Z5, 128(R14)
+	VMOVAPS.Z     Z3, K2, Z2
+	VMOVUPS       128(R14), Z4
+	VFMADD231PS   Z2, Z3, Z4
+	VMOVUPS       Z4, 128(R14)
+	VPMOVZXBD     (CX), Z2
+	VPMOVZXBD     16(CX), Z3
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
+	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
+	VMAXPS.BCST   16(R10), Z0, Z2
+	VMAXPS.BCST   16(R10), Z1, Z3
+	VMOVAPS.Z     Z0, K1, Z0
+	VMOVUPS       64(R14), Z4
+	VFMADD231PS   Z0, Z2, Z4
+	VMOVUPS       Z4, 64(R14)
+	VMOVAPS.Z     Z1, K2, Z0
+	VMOVUPS       64(R14), Z1
+	VFMADD231PS   Z0, Z3, Z1
+	VMOVUPS       Z1, 64(R14)
+	ADDQ          DX, R12
+	ADDQ          DX, R13
+	ADDQ          $0x20, R10
+	ADDQ          $0x80, R11
+	ADDQ          $0xc0, R14
+	DECQ          R9
+	JNZ           write
+	ADDQ          $0x80, AX
+	ADDQ          $0x20, CX
+	SUBQ          $0x20, BX
+	JNZ           block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·softmaxOverlapGradKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R13), K1, Z6
+	VMOVUPS.Z         64(R13), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R12)
+	VMOVUPS           Z7, 64(R12)
+	VPCMPD.BCST       $0x04, (R11), Z2, K1
+	VPCMPD.BCST       $0x04, (R11), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R13
+	ADDQ              DX, R14
+	ADDQ              $0x20, R11
+	ADDQ              $0x80, R12
+	ADDQ              $0xc0, R15
+	DECQ              R10
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z0
+	VADDPS.BCST       constants<>+256(SB), Z5, Z1
+	VBROADCASTSS      constants<>+256(SB), Z4
+	VDIVPS            Z0, Z4, Z0
+	VDIVPS            Z1, Z4, Z1
+	VBROADCASTSS      constants<>+64(SB), Z4
+	VBROADCASTSS      constants<>+64(SB), Z5
+	VBROADCASTSS      constants<>+64(SB), Z6
+	VBROADCASTSS      constants<>+64(SB), Z7
+	MOVQ              AX, R13
+	MOVQ              SI, R11
+	MOVQ              R8, R12
+	MOVQ              R9, R14
+	LEAQ              64(DI), R15
+	MOVQ              c+56(FP), R10
+
+top:
+	VMOVUPS          (R12), Z8
+	VMOVUPS          64(R12), Z9
+	VMULPS           Z0, Z8, Z8
+	VMULPS           Z1, Z9, Z9
+	VPMOVZXBD        (CX), Z10
+	VPMOVZXBD        16(CX), Z11
+	VPCMPEQD.BCST    (R11), Z10, K1
+	VPCMPEQD.BCST    (R11), Z11, K2
+	VBROADCASTSS     24(R11), Z10
+	VBLENDMPS.BCST   20(R11), Z10, K1, Z11
+	VBLENDMPS.BCST   20(R11), Z10, K2, Z10
+	VFMADD231PS.BCST 28(R11), Z8, Z11
+	VFMADD231PS.BCST 28(R11), Z9, Z10
+	VPCMPEQD.BCST    (R11), Z2, K1
+	VPCMPEQD.BCST    (R11), Z3, K2
+	VBLENDMPS        Z11, Z4, K1, Z4
+	VBLENDMPS        Z10, Z5, K2, Z5
+	VMOVAPS          Z4, Z4
+	VMOVAPS          Z5, Z5
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              top
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+mean:
+	VMOVUPS          (R12), Z8
+	VMOVUPS          64(R12), Z9
+	VMULPS           Z0, Z8, Z8
+	VMULPS           Z1, Z9, Z9
+	VPCMPD.BCST      $0x04, (R11), Z2, K1
+	VPCMPD.BCST      $0x04, (R11), Z3, K2
+	VMOVAPS.Z        Z8, K1, Z10
+	VMOVAPS.Z        Z9, K2, Z11
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPEQD.BCST    (R11), Z12, K1
+	VPCMPEQD.BCST    (R11), Z13, K2
+	VBROADCASTSS     24(R11), Z12
+	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
+	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
+	VFMADD231PS.BCST 28(R11), Z8, Z13
+	VFMADD231PS.BCST 28(R11), Z9, Z12
+	VSUBPS           Z4, Z13, Z8
+	VSUBPS           Z5, Z12, Z9
+	VFMADD231PS      Z8, Z10, Z6
+	VFMADD231PS      Z9, Z11, Z7
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              mean
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+write:
+	VMOVUPS          (R12), Z2
+	VMOVUPS          64(R12), Z3
+	VMULPS           Z0, Z2, Z2
+	VMULPS           Z1, Z3, Z3
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPEQD.BCST    (R11), Z8, K1
+	VPCMPEQD.BCST    (R11), Z9, K2
+	VBROADCASTSS     24(R11), Z8
+	VBLENDMPS.BCST   20(R11), Z8, K1, Z9
+	VBLENDMPS.BCST   20(R11), Z8, K2, Z8
+	VFMADD231PS.BCST 28(R11), Z2, Z9
+	VFMADD231PS.BCST 28(R11), Z3, Z8
+	VSUBPS           Z4, Z9, Z9
+	VSUBPS           Z5, Z8, Z8
+	VSUBPS           Z6, Z9, Z9
+	VSUBPS           Z7, Z8, Z8
+	VMULPS           Z9, Z2, Z2
+	VMULPS           Z8, Z3, Z3
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
+	VMOVUPS          Z2, (R14)
+	VMOVUPS          Z3, 64(R14)
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              write
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, R9
+	ADDQ             $0x20, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·softmaxGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R13), K1, Z6
+	VMOVUPS.Z         64(R13), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R12)
+	VMOVUPS           Z7, 64(R12)
+	VPCMPD.BCST       $0x04, (R11), Z2, K1
+	VPCMPD.BCST       $0x04, (R11), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R13
+	ADDQ              DX, R14
+	ADDQ              $0x20, R11
+	ADDQ              $0x80, R12
+	ADDQ              $0xc0, R15
+	DECQ              R10
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VBROADCASTSS      constants<>+64(SB), Z16
+	MOVQ              AX, R13
+	MOVQ              SI, R11
+	MOVQ              R8, R12
+	MOVQ              R9, R14
+	LEAQ              64(DI), R15
+	MOVQ              c+56(FP), R10
+
+own:
+	VPMOVZXBD        (CX), Z16
+	VPMOVZXBD        16(CX), Z17
+	VPCMPEQD.BCST    (R11), Z16, K1
+	VPCMPEQD.BCST    (R11), Z17, K2
+	VMOVUPS          (R13), Z16
+	VMOVUPS          64(R13), Z17
+	VBLENDMPS        Z16, Z8, K1, Z8
+	VBLENDMPS        Z17, Z9, K2, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVUPS          (R12), Z16
+	VMOVUPS          64(R12), Z17
+	VBLENDMPS        Z16, Z10, K1, Z10
+	VBLENDMPS        Z17, Z11, K2, Z11
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              own
+	VSUBPS           Z8, Z0, Z0
+	VSUBPS           Z9, Z1, Z1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST      constants<>+256(SB), Z4, Z8
+	VADDPS.BCST      constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
+	VPSRAD           $0x17, Z16, Z16
+	VPSRAD           $0x17, Z17, Z17
+	VPSLLD           $0x17, Z16, Z18
+	VPSLLD           $0x17, Z17, Z19
+	VPSUBD           Z18, Z8, Z8
+	VPSUBD           Z19, Z9, Z9
+	VCVTDQ2PS        Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z8, Z4, K1, Z8
+	VBLENDMPS        Z9, Z5, K2, Z9
+	VMOVAPS.Z        Z16, K1, Z16
+	VMOVAPS.Z        Z17, K2, Z17
+	VMULPS           Z8, Z8, Z18
+	VMULPS           Z9, Z9, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z23
+	VFMADD231PS      Z18, Z20, Z22
+	VFMADD231PS      Z19, Z21, Z23
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS      Z18, Z22, Z20
+	VFMADD231PS      Z19, Z23, Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z23
+	VFMADD231PS      Z18, Z20, Z22
+	VFMADD231PS      Z19, Z21, Z23
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VBROADCASTSS     constants<>+480(SB), Z21
+	VFMADD231PS      Z8, Z22, Z20
+	VFMADD231PS      Z9, Z23, Z21
+	VMULPS.BCST      constants<>+192(SB), Z16, Z22
+	VMULPS.BCST      constants<>+192(SB), Z17, Z23
+	VADDPS           Z8, Z22, Z24
+	VADDPS           Z9, Z23, Z25
+	VSUBPS           Z22, Z24, Z22
+	VSUBPS           Z23, Z25, Z23
+	VSUBPS           Z22, Z8, Z8
+	VSUBPS           Z23, Z9, Z9
+	VFMADD231PS.BCST constants<>+224(SB), Z16, Z8
+	VFMADD231PS.BCST constants<>+224(SB), Z17, Z9
+	VFMADD231PS      Z18, Z20, Z8
+	VFMADD231PS      Z19, Z21, Z9
+	VADDPS           Z8, Z24, Z8
+	VADDPS           Z9, Z25, Z9
+	VADDPS           Z8, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPEQD         Z2, Z8, K1
+	VPCMPEQD         Z3, Z9, K2
+	VSUBPS           Z10, Z4, Z8
+	VSUBPS           Z11, Z5, Z9
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z4, Z8, K1, Z4
+	VBLENDMPS        Z5, Z9, K2, Z5
+	VMULPS           Z6, Z4, Z4
+	VMULPS           Z7, Z5, Z5
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
+	VMOVAPS.Z        Z12, K1, Z8
+	VMOVUPS          (DI), Z9
+	VFMADD231PS      Z8, Z0, Z9
+	VMOVUPS          Z9, (DI)
+	VMOVAPS.Z        Z13, K2, Z0
+	VMOVUPS          (DI), Z8
+	VFMADD231PS      Z0, Z1, Z8
+	VMOVUPS          Z8, (DI)
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z8
+	VBROADCASTSS     constants<>+64(SB), Z9
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+top:
+	VMOVUPS          (R12), Z10
+	VMOVUPS          64(R12), Z11
+	VMULPS           Z6, Z10, Z10
+	VMULPS           Z7, Z11, Z11
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPEQD.BCST    (R11), Z12, K1
+	VPCMPEQD.BCST    (R11), Z13, K2
+	VBROADCASTSS     24(R11), Z12
+	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
+	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
+	VFMADD231PS.BCST 28(R11), Z10, Z13
+	VFMADD231PS.BCST 28(R11), Z11, Z12
+	VPCMPEQD.BCST    (R11), Z2, K1
+	VPCMPEQD.BCST    (R11), Z3, K2
+	VBLENDMPS        Z13, Z0, K1, Z0
+	VBLENDMPS        Z12, Z1, K2, Z1
+	VMOVAPS          Z0, Z0
+	VMOVAPS          Z1, Z1
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              top
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+mean:
+	VMOVUPS          (R12), Z10
+	VMOVUPS          64(R12), Z11
+	VMULPS           Z6, Z10, Z10
+	VMULPS           Z7, Z11, Z11
+	VPCMPD.BCST      $0x04, (R11), Z2, K1
+	VPCMPD.BCST      $0x04, (R11), Z3, K2
+	VMOVAPS.Z        Z10, K1, Z12
+	VMOVAPS.Z        Z11, K2, Z13
+	VPMOVZXBD        (CX), Z16
+	VPMOVZXBD        16(CX), Z17
+	VPCMPEQD.BCST    (R11), Z16, K1
+	VPCMPEQD.BCST    (R11), Z17, K2
+	VBROADCASTSS     24(R11), Z16
+	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
+	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
+	VFMADD231PS.BCST 28(R11), Z10, Z17
+	VFMADD231PS.BCST 28(R11), Z11, Z16
+	VSUBPS           Z0, Z17, Z10
+	VSUBPS           Z1, Z16, Z11
+	VFMADD231PS      Z10, Z12, Z8
+	VFMADD231PS      Z11, Z13, Z9
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              mean
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+write:
+	VMOVUPS          (R12), Z2
+	VMOVUPS          64(R12), Z3
+	VMULPS           Z6, Z2, Z2
+	VMULPS           Z7, Z3, Z3
+	VPMOVZXBD        (CX), Z10
+	VPMOVZXBD        16(CX), Z11
+	VPCMPEQD.BCST    (R11), Z10, K1
+	VPCMPEQD.BCST    (R11), Z11, K2
+	VMULPS           Z4, Z14, Z10
+	VMULPS           Z5, Z15, Z11
+	VXORPS.BCST      constants<>+0(SB), Z10, Z10
+	VXORPS.BCST      constants<>+0(SB), Z11, Z11
+	VMULPS           Z2, Z14, Z12
+	VMULPS           Z3, Z15, Z13
+	VBLENDMPS        Z10, Z12, K1, Z10
+	VBLENDMPS        Z11, Z13, K2, Z11
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPEQD.BCST    (R11), Z12, K1
+	VPCMPEQD.BCST    (R11), Z13, K2
+	VBROADCASTSS     24(R11), Z12
+	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
+	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
+	VFMADD231PS.BCST 28(R11), Z2, Z13
+	VFMADD231PS.BCST 28(R11), Z3, Z12
+	VSUBPS           Z0, Z13, Z13
+	VSUBPS           Z1, Z12, Z12
+	VSUBPS           Z8, Z13, Z13
+	VSUBPS           Z9, Z12, Z12
+	VMULPS           Z13, Z2, Z2
+	VMULPS           Z12, Z3, Z3
+	VADDPS           Z10, Z2, Z2
+	VADDPS           Z11, Z3, Z3
+	VPMOVZXBD        (CX), Z10
+	VPMOVZXBD        16(CX), Z11
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
+	VMOVUPS          Z2, (R14)
+	VMOVUPS          Z3, 64(R14)
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              write
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, R9
+	ADDQ             $0x20, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·softmaxGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R13), K1, Z6
+	VMOVUPS.Z         64(R13), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R12)
+	VMOVUPS           Z7, 64(R12)
+	VPCMPD.BCST       $0x04, (R11), Z2, K1
+	VPCMPD.BCST       $0x04, (R11), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R13
+	ADDQ              DX, R14
+	ADDQ              $0x20, R11
+	ADDQ              $0x80, R12
+	ADDQ              $0xc0, R15
+	DECQ              R10
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VBROADCASTSS      constants<>+64(SB), Z17
+	MOVQ              AX, R13
+	MOVQ              SI, R11
+	MOVQ              R8, R12
+	MOVQ              R9, R14
+	LEAQ              64(DI), R15
+	MOVQ              c+56(FP), R10
+
+own:
+	VPMOVZXBD        (CX), Z18
+	VPMOVZXBD        16(CX), Z19
+	VPCMPEQD.BCST    (R11), Z18, K1
+	VPCMPEQD.BCST    (R11), Z19, K2
+	VMOVUPS          (R13), Z18
+	VMOVUPS          64(R13), Z19
+	VBLENDMPS        Z18, Z8, K1, Z8
+	VBLENDMPS        Z19, Z9, K2, Z9
+	VMOVAPS          Z8, Z8
+	VMOVAPS          Z9, Z9
+	VMOVUPS          (R12), Z18
+	VMOVUPS          64(R12), Z19
+	VBLENDMPS        Z18, Z10, K1, Z10
+	VBLENDMPS        Z19, Z11, K2, Z11
+	VMOVAPS          Z10, Z10
+	VMOVAPS          Z11, Z11
+	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
+	VMOVAPS          Z12, Z12
+	VMOVAPS          Z13, Z13
+	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
+	VMOVAPS          Z14, Z14
+	VMOVAPS          Z15, Z15
+	VBLENDMPS.BCST   12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST   12(R11), Z17, K2, Z17
+	VMOVAPS          Z16, Z16
+	VMOVAPS          Z17, Z17
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              own
+	VSUBPS           Z8, Z0, Z0
+	VSUBPS           Z9, Z1, Z1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST      constants<>+256(SB), Z4, Z8
+	VADDPS.BCST      constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
+	VPSRAD           $0x17, Z18, Z18
+	VPSRAD           $0x17, Z19, Z19
+	VPSLLD           $0x17, Z18, Z20
+	VPSLLD           $0x17, Z19, Z21
+	VPSUBD           Z20, Z8, Z8
+	VPSUBD           Z21, Z9, Z9
+	VCVTDQ2PS        Z18, Z18
+	VCVTDQ2PS        Z19, Z19
+	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z8, Z4, K1, Z8
+	VBLENDMPS        Z9, Z5, K2, Z9
+	VMOVAPS.Z        Z18, K1, Z18
+	VMOVAPS.Z        Z19, K2, Z19
+	VMULPS           Z8, Z8, Z20
+	VMULPS           Z9, Z9, Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VBROADCASTSS     constants<>+672(SB), Z25
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z23
+	VFMADD231PS      Z20, Z24, Z22
+	VFMADD231PS      Z21, Z25, Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VBROADCASTSS     constants<>+544(SB), Z25
+	VFMADD231PS.BCST constants<>+576(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z9, Z25
+	VFMADD231PS      Z20, Z22, Z24
+	VFMADD231PS      Z21, Z23, Z25
+	VBROADCASTSS     constants<>+480(SB), Z22
+	VBROADCASTSS     constants<>+480(SB), Z23
+	VFMADD231PS      Z8, Z24, Z22
+	VFMADD231PS      Z9, Z25, Z23
+	VMULPS.BCST      constants<>+192(SB), Z18, Z24
+	VMULPS.BCST      constants<>+192(SB), Z19, Z25
+	VADDPS           Z8, Z24, Z26
+	VADDPS           Z9, Z25, Z27
+	VSUBPS           Z24, Z26, Z24
+	VSUBPS           Z25, Z27, Z25
+	VSUBPS           Z24, Z8, Z8
+	VSUBPS           Z25, Z9, Z9
+	VFMADD231PS.BCST constants<>+224(SB), Z18, Z8
+	VFMADD231PS.BCST constants<>+224(SB), Z19, Z9
+	VFMADD231PS      Z20, Z22, Z8
+	VFMADD231PS      Z21, Z23, Z9
+	VADDPS           Z8, Z26, Z8
+	VADDPS           Z9, Z27, Z9
+	VADDPS           Z8, Z0, Z0
+	VADDPS           Z9, Z1, Z1
+	VPMOVZXBD        (CX), Z8
+	VPMOVZXBD        16(CX), Z9
+	VPCMPEQD         Z2, Z8, K1
+	VPCMPEQD         Z3, Z9, K2
+	VSUBPS           Z10, Z4, Z8
+	VSUBPS           Z11, Z5, Z9
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VBLENDMPS        Z4, Z8, K1, Z4
+	VBLENDMPS        Z5, Z9, K2, Z5
+	VMULPS           Z6, Z4, Z4
+	VMULPS           Z7, Z5, Z5
+	VBROADCASTSS     constants<>+896(SB), Z8
+	VMAXPS           Z4, Z8, Z9
+	VMAXPS           Z5, Z8, Z8
+	VMULPS           Z4, Z4, Z18
+	VMULPS           Z5, Z5, Z19
+	VMULPS           Z18, Z12, Z12
+	VMULPS           Z19, Z13, Z13
+	VDIVPS           Z9, Z0, Z9
+	VDIVPS           Z8, Z1, Z8
+	VMULPS           Z6, Z10, Z10
+	VMULPS           Z7, Z11, Z11
+	VMULPS           Z10, Z16, Z10
+	VMULPS           Z11, Z17, Z11
+	VBROADCASTSS     constants<>+256(SB), Z16
+	VBROADCASTSS     constants<>+256(SB), Z17
+	VFMADD231PS      Z9, Z10, Z16
+	VFMADD231PS      Z8, Z11, Z17
+	VMULPS           Z18, Z14, Z8
+	VMULPS           Z19, Z15, Z9
+	VMULPS           Z16, Z8, Z8
+	VMULPS           Z17, Z9, Z9
+	VPMOVZXBD        (CX), Z10
+	VPMOVZXBD        16(CX), Z11
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
+	VMOVAPS.Z        Z12, K1, Z10
+	VMOVUPS          (DI), Z11
+	VFMADD231PS      Z10, Z0, Z11
+	VMOVUPS          Z11, (DI)
+	VMOVAPS.Z        Z13, K2, Z0
+	VMOVUPS          (DI), Z10
+	VFMADD231PS      Z0, Z1, Z10
+	VMOVUPS          Z10, (DI)
+	VBROADCASTSS     constants<>+64(SB), Z0
+	VBROADCASTSS     constants<>+64(SB), Z1
+	VBROADCASTSS     constants<>+64(SB), Z10
+	VBROADCASTSS     constants<>+64(SB), Z11
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+top:
+	VMOVUPS          (R12), Z12
+	VMOVUPS          64(R12), Z13
+	VMULPS           Z6, Z12, Z12
+	VMULPS           Z7, Z13, Z13
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R11), Z14, K1
+	VPCMPEQD.BCST    (R11), Z15, K2
+	VBROADCASTSS     24(R11), Z14
+	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
+	VFMADD231PS.BCST 28(R11), Z12, Z15
+	VFMADD231PS.BCST 28(R11), Z13, Z14
+	VPCMPEQD.BCST    (R11), Z2, K1
+	VPCMPEQD.BCST    (R11), Z3, K2
+	VBLENDMPS        Z15, Z0, K1, Z0
+	VBLENDMPS        Z14, Z1, K2, Z1
+	VMOVAPS          Z0, Z0
+	VMOVAPS          Z1, Z1
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              top
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+mean:
+	VMOVUPS          (R12), Z12
+	VMOVUPS          64(R12), Z13
+	VMULPS           Z6, Z12, Z12
+	VMULPS           Z7, Z13, Z13
+	VPCMPD.BCST      $0x04, (R11), Z2, K1
+	VPCMPD.BCST      $0x04, (R11), Z3, K2
+	VMOVAPS.Z        Z12, K1, Z14
+	VMOVAPS.Z        Z13, K2, Z15
+	VPMOVZXBD        (CX), Z16
+	VPMOVZXBD        16(CX), Z17
+	VPCMPEQD.BCST    (R11), Z16, K1
+	VPCMPEQD.BCST    (R11), Z17, K2
+	VBROADCASTSS     24(R11), Z16
+	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
+	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
+	VFMADD231PS.BCST 28(R11), Z12, Z17
+	VFMADD231PS.BCST 28(R11), Z13, Z16
+	VSUBPS           Z0, Z17, Z12
+	VSUBPS           Z1, Z16, Z13
+	VFMADD231PS      Z12, Z14, Z10
+	VFMADD231PS      Z13, Z15, Z11
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              mean
+	MOVQ             AX, R13
+	MOVQ             SI, R11
+	MOVQ             R8, R12
+	MOVQ             R9, R14
+	LEAQ             64(DI), R15
+	MOVQ             c+56(FP), R10
+
+write:
+	VMOVUPS          (R12), Z2
+	VMOVUPS          64(R12), Z3
+	VMULPS           Z6, Z2, Z2
+	VMULPS           Z7, Z3, Z3
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPEQD.BCST    (R11), Z12, K1
+	VPCMPEQD.BCST    (R11), Z13, K2
+	VMULPS           Z4, Z8, Z12
+	VMULPS           Z5, Z9, Z13
+	VXORPS.BCST      constants<>+0(SB), Z12, Z12
+	VXORPS.BCST      constants<>+0(SB), Z13, Z13
+	VMULPS           Z2, Z8, Z14
+	VMULPS           Z3, Z9, Z15
+	VBLENDMPS        Z12, Z14, K1, Z12
+	VBLENDMPS        Z13, Z15, K2, Z13
+	VPMOVZXBD        (CX), Z14
+	VPMOVZXBD        16(CX), Z15
+	VPCMPEQD.BCST    (R11), Z14, K1
+	VPCMPEQD.BCST    (R11), Z15, K2
+	VBROADCASTSS     24(R11), Z14
+	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
+	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
+	VFMADD231PS.BCST 28(R11), Z2, Z15
+	VFMADD231PS.BCST 28(R11), Z3, Z14
+	VSUBPS           Z0, Z15, Z15
+	VSUBPS           Z1, Z14, Z14
+	VSUBPS           Z10, Z15, Z15
+	VSUBPS           Z11, Z14, Z14
+	VMULPS           Z15, Z2, Z2
+	VMULPS           Z14, Z3, Z3
+	VADDPS           Z12, Z2, Z2
+	VADDPS           Z13, Z3, Z3
+	VPMOVZXBD        (CX), Z12
+	VPMOVZXBD        16(CX), Z13
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
+	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
+	VMOVAPS.Z        Z2, K1, Z2
+	VMOVAPS.Z        Z3, K2, Z3
+	VMOVUPS          Z2, (R14)
+	VMOVUPS          Z3, 64(R14)
+	ADDQ             DX, R13
+	ADDQ             DX, R14
+	ADDQ             $0x20, R11
+	ADDQ             $0x80, R12
+	ADDQ             $0xc0, R15
+	DECQ             R10
+	JNZ              write
+	ADDQ             $0x80, AX
+	ADDQ             $0x80, R9
+	ADDQ             $0x20, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·softmaxGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Z0
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VBROADCASTSS constants<>+64(SB), Z5
+	VPMOVZXBD    (CX), Z0
+	VPMOVZXBD    16(CX), Z1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
+	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
+	VMOVUPS.Z    (AX), K1, Z0
+	VMOVUPS.Z    64(AX), K2, Z1
+	VMOVAPS      Z0, Z0
+	VMOVAPS      Z1, Z1
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         R9, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0     4096(R13)
+	PREFETCHT0     4160(R13)
+	VPMOVZXBD      (CX), Z6
+	VPMOVZXBD      16(CX), Z7
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z      (R13), K1, Z6
+	VMOVUPS.Z      64(R13), K2, Z7
+	VCMPPS         $0x1e, Z0, Z6, K1
+	VCMPPS         $0x1e, Z1, Z7, K2
+	VBLENDMPS      Z6, Z0, K1, Z0
+	VBLENDMPS      Z7, Z1, K2, Z1
+	VMOVAPS        Z0, Z0
+	VMOVAPS        Z1, Z1
+	VBLENDMPS.BCST (R11), Z2, K1, Z2
+	VBLENDMPS.BCST (R11), Z3, K2, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+	ADDQ           DX, R13
+	ADDQ           DX, R14
+	ADDQ           $0x20, R11
+	ADDQ           $0x80, R12
+	ADDQ           $0xc0, R15
+	DECQ           R10
+	JNZ            largest
+	MOVQ           AX, R13
+	MOVQ           SI, R11
+	MOVQ           R8, R12
+	MOVQ           R9, R14
+	LEAQ           64(DI), R15
+	MOVQ           c+56(FP), R10
+
+exponential:
+	VPMOVZXBD         (CX), Z6
+	VPMOVZXBD         16(CX), Z7
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
+	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
+	VMOVUPS.Z         (R13), K1, Z6
+	VMOVUPS.Z         64(R13), K2, Z7
+	VSUBPS            Z0, Z6, Z6
+	VSUBPS            Z1, Z7, Z7
+	VBROADCASTSS      constants<>+96(SB), Z8
+	VMAXPS            Z6, Z8, Z6
+	VMAXPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VBROADCASTSS      constants<>+160(SB), Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VRNDSCALEPS       $0x00, Z9, Z9
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
+	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
+	VMULPS            Z6, Z6, Z10
+	VMULPS            Z7, Z7, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS       Z10, Z14, Z12
+	VFMADD231PS       Z11, Z15, Z13
+	VFMADD231PS       Z10, Z12, Z6
+	VFMADD231PS       Z11, Z13, Z7
+	VADDPS.BCST       constants<>+256(SB), Z6, Z6
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VSCALEFPS         Z8, Z6, Z6
+	VSCALEFPS         Z9, Z7, Z7
+	VMOVUPS           Z6, (R12)
+	VMOVUPS           Z7, 64(R12)
+	VPCMPD.BCST       $0x04, (R11), Z2, K1
+	VPCMPD.BCST       $0x04, (R11), Z3, K2
+	VMOVAPS.Z         Z6, K1, Z6
+	VMOVAPS.Z         Z7, K2, Z7
+	VADDPS            Z6, Z4, Z4
+	VADDPS            Z7, Z5, Z5
+	VMOVAPS           Z4, Z4
+	VMOVAPS           Z5, Z5
+	ADDQ              DX, R13
+	ADDQ              DX, R14
+	ADDQ              $0x20, R11
+	ADDQ              $0x80, R12
+	ADDQ              $0xc0, R15
+	DECQ              R10
+	JNZ               exponential
+	VADDPS.BCST       constants<>+256(SB), Z4, Z6
+	VADDPS.BCST       constants<>+256(SB), Z5, Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VDIVPS            Z6, Z8, Z6
+	VDIVPS            Z7, Z8, Z7
+	VBROADCASTSS      constants<>+64(SB), Z8
+	VBROADCASTSS      constants<>+64(SB), Z9
+	VBROADCASTSS      constants<>+64(SB), Z10
+	VBROADCASTSS      constants<>+64(SB), Z11
+	VBROADCASTSS      constants<>+64(SB), Z12
+	VBROADCASTSS      constants<>+64(SB), Z13
+	VBROADCASTSS      constants<>+64(SB), Z14
+	VBROADCASTSS      constants<>+64(SB), Z15
+	VBROADCASTSS      constants<>+64(SB), Z16
+	VBROADCASTSS      constants<>+64(SB), Z17
+	MOVQ              AX, R13
+	MOVQ              SI, R11
+	MOVQ              R8, R12
+	MOVQ              R9, R14
+	LEAQ              64(DI), R15
+	MOVQ              c+56(FP), R10
+
+own:
+	VPMOVZXBD         (CX), Z18
+	VPMOVZXBD         16(CX), Z19
+	VPCMPEQD.BCST     (R11), Z18, K1
+	VPCMPEQD.BCST     (R11), Z19, K2
+	VMOVUPS           (R13), Z18
+	VMOVUPS           64(R13), Z19
+	VBLENDMPS         Z18, Z8, K1, Z8
+	VBLENDMPS         Z19, Z9, K2, Z9
+	VMOVAPS           Z8, Z8
+	VMOVAPS           Z9, Z9
+	VMOVUPS           (R12), Z18
+	VMOVUPS           64(R12), Z19
+	VBLENDMPS         Z18, Z10, K1, Z10
+	VBLENDMPS         Z19, Z11, K2, Z11
+	VMOVAPS           Z10, Z10
+	VMOVAPS           Z11, Z11
+	VBLENDMPS.BCST    4(R11), Z12, K1, Z12
+	VBLENDMPS.BCST    4(R11), Z13, K2, Z13
+	VMOVAPS           Z12, Z12
+	VMOVAPS           Z13, Z13
+	VBLENDMPS.BCST    8(R11), Z14, K1, Z14
+	VBLENDMPS.BCST    8(R11), Z15, K2, Z15
+	VMOVAPS           Z14, Z14
+	VMOVAPS           Z15, Z15
+	VBLENDMPS.BCST    12(R11), Z16, K1, Z16
+	VBLENDMPS.BCST    12(R11), Z17, K2, Z17
+	VMOVAPS           Z16, Z16
+	VMOVAPS           Z17, Z17
+	ADDQ              DX, R13
+	ADDQ              DX, R14
+	ADDQ              $0x20, R11
+	ADDQ              $0x80, R12
+	ADDQ              $0xc0, R15
+	DECQ              R10
+	JNZ               own
+	VSUBPS            Z8, Z0, Z0
+	VSUBPS            Z9, Z1, Z1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
+	VADDPS.BCST       constants<>+256(SB), Z4, Z8
+	VADDPS.BCST       constants<>+256(SB), Z5, Z9
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
+	VPSRAD            $0x17, Z18, Z18
+	VPSRAD            $0x17, Z19, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSLLD            $0x17, Z19, Z21
+	VPSUBD            Z20, Z8, Z8
+	VPSUBD            Z21, Z9, Z9
+	VCVTDQ2PS         Z18, Z18
+	VCVTDQ2PS         Z19, Z19
+	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
+	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
+	VBLENDMPS         Z8, Z4, K1, Z8
+	VBLENDMPS         Z9, Z5, K2, Z9
+	VMOVAPS.Z         Z18, K1, Z18
+	VMOVAPS.Z         Z19, K2, Z19
+	VMULPS            Z8, Z8, Z20
+	VMULPS            Z9, Z9, Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VBROADCASTSS      constants<>+672(SB), Z25
+	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z25
+	VFMADD231PS       Z20, Z22, Z24
+	VFMADD231PS       Z21, Z23, Z25
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z22
+	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z23
+	VFMADD231PS       Z20, Z24, Z22
+	VFMADD231PS       Z21, Z25, Z23
+	VBROADCASTSS      constants<>+544(SB), Z24
+	VBROADCASTSS      constants<>+544(SB), Z25
+	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z24
+	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z25
+	VFMADD231PS       Z20, Z22, Z24
+	VFMADD231PS       Z21, Z23, Z25
+	VBROADCASTSS      constants<>+480(SB), Z22
+	VBROADCASTSS      constants<>+480(SB), Z23
+	VFMADD231PS       Z8, Z24, Z22
+	VFMADD231PS       Z9, Z25, Z23
+	VMULPS.BCST       constants<>+192(SB), Z18, Z24
+	VMULPS.BCST       constants<>+192(SB), Z19, Z25
+	VADDPS            Z8, Z24, Z26
+	VADDPS            Z9, Z25, Z27
+	VSUBPS            Z24, Z26, Z24
+	VSUBPS            Z25, Z27, Z25
+	VSUBPS            Z24, Z8, Z8
+	VSUBPS            Z25, Z9, Z9
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z8
+	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z9
+	VFMADD231PS       Z20, Z22, Z8
+	VFMADD231PS       Z21, Z23, Z9
+	VADDPS            Z8, Z26, Z8
+	VADDPS            Z9, Z27, Z9
+	VADDPS            Z8, Z0, Z0
+	VADDPS            Z9, Z1, Z1
+	VPMOVZXBD         (CX), Z8
+	VPMOVZXBD         16(CX), Z9
+	VPCMPEQD          Z2, Z8, K1
+	VPCMPEQD          Z3, Z9, K2
+	VSUBPS            Z10, Z4, Z8
+	VSUBPS            Z11, Z5, Z9
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VADDPS.BCST       constants<>+256(SB), Z9, Z9
+	VBLENDMPS         Z4, Z8, K1, Z4
+	VBLENDMPS         Z5, Z9, K2, Z5
+	VMULPS            Z6, Z4, Z4
+	VMULPS            Z7, Z5, Z5
+	VBROADCASTSS      constants<>+896(SB), Z8
+	VMAXPS            Z4, Z8, Z9
+	VMAXPS            Z5, Z8, Z8
+	VPSUBD.BCST       constants<>+864(SB), Z9, Z18
+	VPSUBD.BCST       constants<>+864(SB), Z8, Z19
 	VPSRAD            $0x17, Z18, Z18
 	VPSRAD            $0x17, Z19, Z19
 	VPSLLD            $0x17, Z18, Z20
@@ -13747,15 +20934,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -13934,15 +21121,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14123,15 +21310,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14244,10 +21431,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -14367,15 +21554,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14532,15 +21719,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -14775,15 +21962,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15020,15 +22207,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15155,10 +22342,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -15311,15 +22498,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15415,14 +22602,14 @@ rest:
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ      $0x20, R10
 	ADDQ      $0x08, DI
 	CMPQ      DI, R9
@@ -15513,15 +22700,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15624,14 +22811,14 @@ rest:
 	VMULPS       Y3, Y0, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ      $0x20, R10
 	ADDQ      $0x08, DI
 	CMPQ      DI, R9
@@ -15722,15 +22909,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -15843,10 +23030,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       constants<>+896(SB), Y6, Y6
+	VPADDD       constants<>+928(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y2, Y2
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -15887,14 +23074,14 @@ power:
 	VMULPS       Y3, Y2, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ      $0x20, R10
 	ADDQ      $0x08, DI
 	CMPQ      DI, R9
@@ -15982,15 +23169,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16025,14 +23212,14 @@ rest:
 	VMULPS       Y2, Y0, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ $0x20, R10
 	ADDQ $0x08, DI
 	CMPQ DI, R9
@@ -16108,15 +23295,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16159,14 +23346,14 @@ rest:
 	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ $0x20, R10
 	ADDQ $0x08, DI
 	CMPQ DI, R9
@@ -16245,15 +23432,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16366,14 +23553,14 @@ rest:
 	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ      $0x20, R10
 	ADDQ      $0x08, DI
 	CMPQ      DI, R9
@@ -16464,15 +23651,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16594,10 +23781,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+896(SB), Y7, Y7
+	VPADDD       constants<>+928(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -16639,14 +23826,14 @@ power:
 	VADDPS       Y0, Y5, Y0
 	VANDPS       Y0, Y1, Y0
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (BX)(DI*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 
-next:
+ownStored:
 	XORQ      $0x20, R10
 	ADDQ      $0x08, DI
 	CMPQ      DI, R9
@@ -16741,15 +23928,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -16936,15 +24123,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17133,15 +24320,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17257,10 +24444,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -17391,15 +24578,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17619,15 +24806,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -17925,15 +25112,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18233,15 +25420,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18384,10 +25571,10 @@ rest:
 	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -18582,15 +25769,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18691,16 +25878,23 @@ rest:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ      $0x20, R12
 	ADDQ      $0x08, R9
 	CMPQ      R9, R11
@@ -18797,15 +25991,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -18913,16 +26107,23 @@ rest:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ      $0x20, R12
 	ADDQ      $0x08, R9
 	CMPQ      R9, R11
@@ -19019,15 +26220,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -19143,10 +26344,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y6
 	VPSUBD       Y6, Y4, Y4
-	VPADDD       constants<>+896(SB), Y6, Y6
+	VPADDD       constants<>+928(SB), Y6, Y6
 	VPSLLD       $0x17, Y6, Y6
 	VMULPS       Y6, Y2, Y2
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -19189,16 +26390,23 @@ power:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ      $0x20, R12
 	ADDQ      $0x08, R9
 	CMPQ      R9, R11
@@ -19292,15 +26500,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -19346,16 +26554,23 @@ rest:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ $0x20, R12
 	ADDQ $0x08, R9
 	CMPQ R9, R11
@@ -19437,15 +26652,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -19499,16 +26714,23 @@ rest:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ $0x20, R12
 	ADDQ $0x08, R9
 	CMPQ R9, R11
@@ -19593,15 +26815,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -19725,16 +26947,23 @@ rest:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
 	XORQ      $0x20, R12
 	ADDQ      $0x08, R9
 	CMPQ      R9, R11
@@ -19831,15 +27060,15 @@ exponential:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -19970,10 +27199,10 @@ rest:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y7
 	VPSUBD       Y7, Y4, Y4
-	VPADDD       constants<>+896(SB), Y7, Y7
+	VPADDD       constants<>+928(SB), Y7, Y7
 	VPSLLD       $0x17, Y7, Y7
 	VMULPS       Y7, Y2, Y2
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20017,16 +27246,3379 @@ power:
 	VXORPS       constants<>+0(SB), Y0, Y2
 	VANDPS       Y2, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          past
+	JNE          ownPast
 	VMOVUPS      Y0, (SI)(R9*4)
-	VMOVUPS      Y1, (DI)(R9*4)
-	JMP          next
+	JMP          ownStored
 
-past:
+ownPast:
 	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
 	VMOVNTPS Y1, (DI)(R9*4)
 
-next:
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapSumsKeptAVX2(SB), NOSPLIT, $192-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y2
+	VPMOVZXBD    8(CX)(DI*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(DI*4), Y2, Y2
+	VANDPS       32(AX)(DI*4), Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	VMOVUPS      Y1, 32(BX)(DI*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+	VMOVNTPS Y1, 32(BX)(DI*4)
+
+keptStored:
+	ADDQ $0x10, DI
+	CMPQ DI, R9
+	JL   exponential
+	MOVQ R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y2
+	VMAXPS       Y2, Y5, Y2
+	VANDPS       Y5, Y1, Y1
+	VMOVUPS      64(SP)(R10*1), Y3
+	VFMADD231PS  Y1, Y2, Y3
+	VMOVUPS      Y3, 64(SP)(R10*1)
+	VANDPS       Y5, Y0, Y1
+	VADDPS       (SP)(R10*1), Y1, Y1
+	VMOVUPS      Y1, (SP)(R10*1)
+	VANDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       128(SP)(R10*1), Y0, Y0
+	VMOVUPS      Y0, 128(SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y2
+	VPMOVZXBD    8(CX)(DI*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(DI*4), Y2, Y2
+	VANDPS       32(AX)(DI*4), Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	VMOVUPS      Y1, 32(BX)(DI*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+	VMOVNTPS Y1, 32(BX)(DI*4)
+
+keptStored:
+	ADDQ $0x10, DI
+	CMPQ DI, R9
+	JL   exponential
+	MOVQ R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VANDPS       Y5, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R10*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y2
+	VPMOVZXBD    8(CX)(DI*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(DI*4), Y2, Y2
+	VANDPS       32(AX)(DI*4), Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	VMOVUPS      Y1, 32(BX)(DI*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+	VMOVNTPS Y1, 32(BX)(DI*4)
+
+keptStored:
+	ADDQ $0x10, DI
+	CMPQ DI, R9
+	JL   exponential
+	MOVQ R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VANDPS       Y5, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R10*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VPMOVZXBD    8(CX)(DI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(DI*4), Y0, Y0
+	VANDPS       32(AX)(DI*4), Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y2
+	VPMOVZXBD    8(CX)(DI*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(DI*4), Y2, Y2
+	VANDPS       32(AX)(DI*4), Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (BX)(DI*4)
+	VMOVUPS      Y1, 32(BX)(DI*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (BX)(DI*4)
+	VMOVNTPS Y1, 32(BX)(DI*4)
+
+keptStored:
+	ADDQ $0x10, DI
+	CMPQ DI, R9
+	JL   exponential
+	MOVQ R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y6
+	VMAXPS       Y6, Y5, Y6
+	VANDPS       Y5, Y1, Y7
+	VMOVUPS      128(SP)(R10*1), Y8
+	VFMADD231PS  Y7, Y6, Y8
+	VMOVUPS      Y8, 128(SP)(R10*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R10*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R10*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R10*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VMOVMSKPS    Y3, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y3, Y6
+	VFMADD231PS  Y3, Y6, Y5
+	VFMADD231PS  Y3, Y5, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R10*1), Y1
+	VFMADD231PS  Y0, Y4, Y1
+	VMOVUPS      Y1, (SP)(R10*1)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VZEROUPPER
+	RET
+
+// func logisticOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ g1+24(FP), DX
+	MOVQ buf+56(FP), BX
+	XORQ DI, DI
+	XORQ SI, SI
+
+turn:
+	MOVQ    SI, BX
+	ADDQ    $0x00000100, SI
+	CMPQ    SI, n+64(FP)
+	CMOVQGT n+64(FP), SI
+
+rest:
+	PREFETCHT0   4096(DX)(BX*4)
+	VPMOVZXBD    (AX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      (DX)(BX*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(CX), Y2
+	VBROADCASTSS 32(CX), Y6
+	VBLENDVPS    Y0, Y6, Y2, Y0
+	VBROADCASTSS 40(CX), Y2
+	VFMADD231PS  Y2, Y5, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (DX)(BX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           rest
+	CMPQ         SI, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ g1+24(FP), DX
+	MOVQ buf+56(FP), BX
+	XORQ DI, DI
+	XORQ SI, SI
+
+turn:
+	MOVQ    SI, BX
+	ADDQ    $0x00000100, SI
+	CMPQ    SI, n+64(FP)
+	CMOVQGT n+64(FP), SI
+
+rest:
+	PREFETCHT0   4096(DX)(BX*4)
+	VPMOVZXBD    (AX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      (DX)(BX*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(CX), Y6
+	VBROADCASTSS 32(CX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(CX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(CX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (DX)(BX*4)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           rest
+	CMPQ         SI, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func logisticGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+logarithm:
+	VMOVUPS      (BX)(DI*4), Y0
+	VMOVUPS      32(BX)(DI*4), Y1
+	VANDPS       constants<>+832(SB), Y0, Y0
+	VANDPS       constants<>+832(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(BX)(DI*4)
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y6, Y2, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y3, Y6, Y6
+	VADDPS       Y6, Y6, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (BX)(DI*4)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func logisticGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·logisticGammaOverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    g1+24(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+logarithm:
+	VMOVUPS      (BX)(DI*4), Y0
+	VMOVUPS      32(BX)(DI*4), Y1
+	VANDPS       constants<>+832(SB), Y0, Y0
+	VANDPS       constants<>+832(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(BX)(DI*4)
+	PREFETCHT0   4096(AX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(DI*4), Y1, Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y6
+	VBROADCASTSS 32(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(DX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMULPS       Y4, Y3, Y5
+	VMULPS       Y5, Y6, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VMOVMSKPS    Y4, R8
+	CMPL         R8, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VFMADD231PS  Y7, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+928(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  Y4, Y8, Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VMOVUPS      (SP)(R10*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R10*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (BX)(DI*4)
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapSumsKeptAVX2(SB), NOSPLIT, $384-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y2
+	VPMOVZXBD    8(CX)(R8*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(R8*4), Y2, Y4
+	VANDPS       32(AX)(R8*4), Y3, Y5
+	VANDPS       (BX)(R8*4), Y2, Y2
+	VANDPS       32(BX)(R8*4), Y3, Y3
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y3, Y5, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (SI)(R8*4)
+	VMOVUPS      Y1, 32(SI)(R8*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (SI)(R8*4)
+	VMOVNTPS Y1, 32(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x10, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VANDPS       (BX)(R8*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y5, Y3
+	VANDPS       Y5, Y1, Y4
+	VMOVUPS      64(SP)(R11*1), Y6
+	VFMADD231PS  Y4, Y3, Y6
+	VMOVUPS      Y6, 64(SP)(R11*1)
+	VANDPS       Y5, Y0, Y3
+	VADDPS       (SP)(R11*1), Y3, Y3
+	VMOVUPS      Y3, (SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y0, Y3
+	VADDPS       128(SP)(R11*1), Y3, Y3
+	VMOVUPS      Y3, 128(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y3
+	VMAXPS       Y3, Y2, Y3
+	VANDPS       Y2, Y1, Y4
+	VMOVUPS      256(SP)(R11*1), Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS      Y5, 256(SP)(R11*1)
+	VXORPS       Y1, Y0, Y0
+	VANDPS       Y2, Y0, Y1
+	VADDPS       192(SP)(R11*1), Y1, Y1
+	VMOVUPS      Y1, 192(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       320(SP)(R11*1), Y0, Y0
+	VMOVUPS      Y0, 320(SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y2
+	VPMOVZXBD    8(CX)(R8*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(R8*4), Y2, Y4
+	VANDPS       32(AX)(R8*4), Y3, Y5
+	VANDPS       (BX)(R8*4), Y2, Y2
+	VANDPS       32(BX)(R8*4), Y3, Y3
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y3, Y5, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (SI)(R8*4)
+	VMOVUPS      Y1, 32(SI)(R8*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (SI)(R8*4)
+	VMOVNTPS Y1, 32(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x10, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VANDPS       (BX)(R8*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VANDPS       Y5, Y1, Y8
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R11*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y2
+	VPMOVZXBD    8(CX)(R8*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(R8*4), Y2, Y4
+	VANDPS       32(AX)(R8*4), Y3, Y5
+	VANDPS       (BX)(R8*4), Y2, Y2
+	VANDPS       32(BX)(R8*4), Y3, Y3
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y3, Y5, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (SI)(R8*4)
+	VMOVUPS      Y1, 32(SI)(R8*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (SI)(R8*4)
+	VMOVNTPS Y1, 32(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x10, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VANDPS       (BX)(R8*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VANDPS       Y5, Y1, Y8
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y3
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R11*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    buf+56(FP), DI
+	XORQ    R11, R11
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	VMOVUPS Y0, 64(SP)
+	VMOVUPS Y0, 96(SP)
+	VMOVUPS Y0, 128(SP)
+	VMOVUPS Y0, 160(SP)
+	VMOVUPS Y0, 192(SP)
+	VMOVUPS Y0, 224(SP)
+	VMOVUPS Y0, 256(SP)
+	VMOVUPS Y0, 288(SP)
+	VMOVUPS Y0, 320(SP)
+	VMOVUPS Y0, 352(SP)
+	VMOVUPS Y0, 384(SP)
+	VMOVUPS Y0, 416(SP)
+	XORQ    R10, R10
+
+turn:
+	MOVQ    R10, R9
+	ADDQ    $0x00000100, R10
+	CMPQ    R10, n+64(FP)
+	CMOVQGT n+64(FP), R10
+	MOVQ    R9, R8
+
+exponential:
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VPMOVZXBD    8(CX)(R8*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (AX)(R8*4), Y0, Y2
+	VANDPS       32(AX)(R8*4), Y1, Y3
+	VANDPS       (BX)(R8*4), Y0, Y0
+	VANDPS       32(BX)(R8*4), Y1, Y1
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (DI)(R8*4)
+	VMOVUPS      Y1, 32(DI)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y2
+	VPMOVZXBD    8(CX)(R8*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (AX)(R8*4), Y2, Y4
+	VANDPS       32(AX)(R8*4), Y3, Y5
+	VANDPS       (BX)(R8*4), Y2, Y2
+	VANDPS       32(BX)(R8*4), Y3, Y3
+	VSUBPS       Y2, Y4, Y2
+	VSUBPS       Y3, Y5, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VANDPS       constants<>+0(SB), Y3, Y3
+	VORPS        Y2, Y0, Y0
+	VORPS        Y3, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          keptPast
+	VMOVUPS      Y0, (SI)(R8*4)
+	VMOVUPS      Y1, 32(SI)(R8*4)
+	JMP          keptStored
+
+keptPast:
+	VMOVNTPS Y0, (SI)(R8*4)
+	VMOVNTPS Y1, 32(SI)(R8*4)
+
+keptStored:
+	ADDQ $0x10, R8
+	CMPQ R8, R10
+	JL   exponential
+	MOVQ R9, R8
+
+logarithm:
+	VMOVUPS      (DI)(R8*4), Y0
+	VMOVUPS      32(DI)(R8*4), Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(DI)(R8*4)
+	VMOVUPS      Y1, 4128(DI)(R8*4)
+	ADDQ         $0x10, R8
+	CMPQ         R8, R10
+	JL           logarithm
+	MOVQ         R9, R8
+
+rest:
+	PREFETCHT0   4096(AX)(R8*4)
+	PREFETCHT0   4096(BX)(R8*4)
+	VPMOVZXBD    (CX)(R8*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R8*4), Y1, Y2
+	VANDPS       (BX)(R8*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (DI)(R8*4), Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 28(DX), Y7
+	VMAXPS       Y7, Y5, Y7
+	VANDPS       Y5, Y1, Y8
+	VMOVUPS      128(SP)(R11*1), Y9
+	VFMADD231PS  Y8, Y7, Y9
+	VMOVUPS      Y9, 128(SP)(R11*1)
+	VANDPS       Y5, Y0, Y5
+	VADDPS       64(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 64(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y0, Y5
+	VADDPS       192(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 192(SP)(R11*1)
+	VBROADCASTSS 28(DX), Y5
+	VMAXPS       Y5, Y6, Y5
+	VANDPS       Y6, Y1, Y7
+	VMOVUPS      320(SP)(R11*1), Y8
+	VFMADD231PS  Y7, Y5, Y8
+	VMOVUPS      Y8, 320(SP)(R11*1)
+	VXORPS       Y1, Y0, Y5
+	VANDPS       Y6, Y5, Y6
+	VADDPS       256(SP)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 256(SP)(R11*1)
+	VANDPS       constants<>+256(SB), Y5, Y5
+	VADDPS       384(SP)(R11*1), Y5, Y5
+	VMOVUPS      Y5, 384(SP)(R11*1)
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VBLENDVPS    Y0, Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(DI)(R8*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VADDPS       Y3, Y4, Y4
+	VBROADCASTSS 24(DX), Y5
+	VBROADCASTSS 20(DX), Y6
+	VBLENDVPS    Y0, Y6, Y5, Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMINPS       Y2, Y6, Y2
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y3
+	VMOVMSKPS    Y3, R9
+	CMPL         R9, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y2, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y2
+	VFNMADD231PS constants<>+224(SB), Y3, Y2
+	VMULPS       Y2, Y2, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y2, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y2, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y3
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y2, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y2, Y6
+	VFMADD231PS  constants<>+416(SB), Y3, Y6
+	VFMADD231PS  Y3, Y6, Y5
+	VFMADD231PS  Y3, Y5, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (SP)(R11*1), Y1
+	VFMADD231PS  Y0, Y4, Y1
+	VMOVUPS      Y1, (SP)(R11*1)
+	XORQ         $0x20, R11
+	ADDQ         $0x08, R8
+	CMPQ         R8, R10
+	JL           rest
+	CMPQ         R10, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VCVTPS2PD    64(SP), Y0
+	VADDPD       128(AX), Y0, Y0
+	VMOVUPD      Y0, 128(AX)
+	VCVTPS2PD    80(SP), Y0
+	VADDPD       160(AX), Y0, Y0
+	VMOVUPD      Y0, 160(AX)
+	VCVTPS2PD    96(SP), Y0
+	VADDPD       192(AX), Y0, Y0
+	VMOVUPD      Y0, 192(AX)
+	VCVTPS2PD    112(SP), Y0
+	VADDPD       224(AX), Y0, Y0
+	VMOVUPD      Y0, 224(AX)
+	VCVTPS2PD    128(SP), Y0
+	VADDPD       256(AX), Y0, Y0
+	VMOVUPD      Y0, 256(AX)
+	VCVTPS2PD    144(SP), Y0
+	VADDPD       288(AX), Y0, Y0
+	VMOVUPD      Y0, 288(AX)
+	VCVTPS2PD    160(SP), Y0
+	VADDPD       320(AX), Y0, Y0
+	VMOVUPD      Y0, 320(AX)
+	VCVTPS2PD    176(SP), Y0
+	VADDPD       352(AX), Y0, Y0
+	VMOVUPD      Y0, 352(AX)
+	VCVTPS2PD    192(SP), Y0
+	VADDPD       384(AX), Y0, Y0
+	VMOVUPD      Y0, 384(AX)
+	VCVTPS2PD    208(SP), Y0
+	VADDPD       416(AX), Y0, Y0
+	VMOVUPD      Y0, 416(AX)
+	VCVTPS2PD    224(SP), Y0
+	VADDPD       448(AX), Y0, Y0
+	VMOVUPD      Y0, 448(AX)
+	VCVTPS2PD    240(SP), Y0
+	VADDPD       480(AX), Y0, Y0
+	VMOVUPD      Y0, 480(AX)
+	VCVTPS2PD    256(SP), Y0
+	VADDPD       512(AX), Y0, Y0
+	VMOVUPD      Y0, 512(AX)
+	VCVTPS2PD    272(SP), Y0
+	VADDPD       544(AX), Y0, Y0
+	VMOVUPD      Y0, 544(AX)
+	VCVTPS2PD    288(SP), Y0
+	VADDPD       576(AX), Y0, Y0
+	VMOVUPD      Y0, 576(AX)
+	VCVTPS2PD    304(SP), Y0
+	VADDPD       608(AX), Y0, Y0
+	VMOVUPD      Y0, 608(AX)
+	VCVTPS2PD    320(SP), Y0
+	VADDPD       640(AX), Y0, Y0
+	VMOVUPD      Y0, 640(AX)
+	VCVTPS2PD    336(SP), Y0
+	VADDPD       672(AX), Y0, Y0
+	VMOVUPD      Y0, 672(AX)
+	VCVTPS2PD    352(SP), Y0
+	VADDPD       704(AX), Y0, Y0
+	VMOVUPD      Y0, 704(AX)
+	VCVTPS2PD    368(SP), Y0
+	VADDPD       736(AX), Y0, Y0
+	VMOVUPD      Y0, 736(AX)
+	VCVTPS2PD    384(SP), Y0
+	VADDPD       768(AX), Y0, Y0
+	VMOVUPD      Y0, 768(AX)
+	VCVTPS2PD    400(SP), Y0
+	VADDPD       800(AX), Y0, Y0
+	VMOVUPD      Y0, 800(AX)
+	VCVTPS2PD    416(SP), Y0
+	VADDPD       832(AX), Y0, Y0
+	VMOVUPD      Y0, 832(AX)
+	VCVTPS2PD    432(SP), Y0
+	VADDPD       864(AX), Y0, Y0
+	VMOVUPD      Y0, 864(AX)
+	VZEROUPPER
+	RET
+
+// func pairOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ x0+0(FP), DX
+	MOVQ g1+24(FP), DX
+	MOVQ g0+16(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R8, R8
+	XORQ DI, DI
+
+turn:
+	MOVQ    DI, SI
+	ADDQ    $0x00000100, DI
+	CMPQ    DI, n+64(FP)
+	CMOVQGT n+64(FP), DI
+
+rest:
+	PREFETCHT0   4096(DX)(SI*4)
+	VPMOVZXBD    (AX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 36(CX), Y6
+	VBROADCASTSS 32(CX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VBROADCASTSS 40(CX), Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VBROADCASTSS 44(CX), Y5
+	VBROADCASTSS 48(CX), Y7
+	VBLENDVPS    Y0, Y7, Y5, Y0
+	VBROADCASTSS 52(CX), Y5
+	VFMADD231PS  Y5, Y2, Y0
+	VSUBPS       Y0, Y6, Y0
+	VMULPS       Y4, Y3, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DX)(SI*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (BX)(SI*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (BX)(SI*4)
+
+oppositeStored:
+	XORQ $0x20, R8
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   rest
+	CMPQ DI, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x1+8(FP), AX
+	MOVQ y+32(FP), AX
+	MOVQ k+48(FP), CX
+	MOVQ x0+0(FP), DX
+	MOVQ g1+24(FP), DX
+	MOVQ g0+16(FP), BX
+	MOVQ buf+56(FP), SI
+	XORQ R8, R8
+	XORQ DI, DI
+
+turn:
+	MOVQ    DI, SI
+	ADDQ    $0x00000100, DI
+	CMPQ    DI, n+64(FP)
+	CMOVQGT n+64(FP), DI
+
+rest:
+	PREFETCHT0   4096(DX)(SI*4)
+	VPMOVZXBD    (AX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (CX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      (DX)(SI*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(CX), Y7
+	VBROADCASTSS 32(CX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(CX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(CX), Y5
+	VBROADCASTSS 48(CX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(CX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	VBROADCASTSS 16(CX), Y3
+	VBROADCASTSS 12(CX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (DX)(SI*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (BX)(SI*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (BX)(SI*4)
+
+oppositeStored:
+	XORQ $0x20, R8
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   rest
+	CMPQ DI, n+64(FP)
+	JL   turn
+	MOVQ acc+40(FP), AX
+	VZEROUPPER
+	RET
+
+// func pairGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+logarithm:
+	VMOVUPS      (SI)(R9*4), Y0
+	VMOVUPS      32(SI)(R9*4), Y1
+	VANDPS       constants<>+832(SB), Y0, Y0
+	VANDPS       constants<>+832(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0   4096(SI)(R9*4)
+	PREFETCHT0   4096(AX)(R9*4)
+	PREFETCHT0   4096(BX)(R9*4)
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R9*4), Y1, Y2
+	VANDPS       (BX)(R9*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(R9*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VADDPS       Y4, Y2, Y2
+	VMULPS       Y3, Y3, Y4
+	VBROADCASTSS 8(DX), Y6
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y6
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y6, Y2, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y6
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y6, Y0
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y3, Y6, Y6
+	VADDPS       Y6, Y6, Y6
+	VMULPS       Y4, Y0, Y0
+	VFMADD231PS  Y2, Y6, Y3
+	VMULPS       Y3, Y0, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(R9*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (DI)(R9*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGammaOverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+logarithm:
+	VMOVUPS      (SI)(R9*4), Y0
+	VMOVUPS      32(SI)(R9*4), Y1
+	VANDPS       constants<>+832(SB), Y0, Y0
+	VANDPS       constants<>+832(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y1, Y3
+	VBROADCASTSS constants<>+480(SB), Y4
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+736(SB), Y6
+	VBROADCASTSS constants<>+736(SB), Y7
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VFMADD231PS  constants<>+768(SB), Y1, Y7
+	VBROADCASTSS constants<>+672(SB), Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y0, Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+608(SB), Y6
+	VBROADCASTSS constants<>+608(SB), Y7
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  constants<>+640(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+544(SB), Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y0, Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+480(SB), Y6
+	VBROADCASTSS constants<>+480(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+512(SB), Y2, Y2
+	VANDPS       constants<>+512(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0   4096(SI)(R9*4)
+	PREFETCHT0   4096(AX)(R9*4)
+	PREFETCHT0   4096(BX)(R9*4)
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VANDPS       (AX)(R9*4), Y1, Y2
+	VANDPS       (BX)(R9*4), Y1, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(R9*4), Y3
+	VANDPS       constants<>+832(SB), Y3, Y3
+	VADDPS       constants<>+256(SB), Y3, Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y4, Y3, Y3
+	VBLENDVPS    Y2, Y3, Y4, Y5
+	VBLENDVPS    Y2, Y4, Y3, Y6
+	VBROADCASTSS 36(DX), Y7
+	VBROADCASTSS 32(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS 40(DX), Y8
+	VFMADD231PS  Y8, Y5, Y7
+	VBROADCASTSS 44(DX), Y5
+	VBROADCASTSS 48(DX), Y8
+	VBLENDVPS    Y0, Y8, Y5, Y5
+	VBROADCASTSS 52(DX), Y8
+	VFMADD231PS  Y8, Y6, Y5
+	VSUBPS       Y5, Y7, Y5
+	VMULPS       Y4, Y3, Y6
+	VMULPS       Y6, Y5, Y5
+	VXORPS       constants<>+0(SB), Y2, Y6
+	VBLENDVPS    Y0, Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y6
+	VMAXPS       Y2, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VBROADCASTSS 24(DX), Y7
+	VBROADCASTSS 20(DX), Y8
+	VBLENDVPS    Y0, Y8, Y7, Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	VMINPS       Y2, Y8, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y7, Y2, Y2
+	VCMPPS       $0x1d, constants<>+800(SB), Y2, Y4
+	VMOVMSKPS    Y4, R10
+	CMPL         R10, $0xff
+	JEQ          small
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y2, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y2
+	VFNMADD231PS constants<>+224(SB), Y4, Y2
+	VMULPS       Y2, Y2, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VFMADD231PS  constants<>+320(SB), Y2, Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y2, Y9
+	VFMADD231PS  constants<>+416(SB), Y7, Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VFMADD231PS  Y7, Y8, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y7
+	VPSUBD       Y7, Y4, Y4
+	VPADDD       constants<>+928(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y2, Y2
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVAPS      Y2, Y2
+	JMP          power
+
+small:
+	VMULPS       Y2, Y2, Y4
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y2, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VFMADD231PS  constants<>+384(SB), Y2, Y8
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  Y4, Y8, Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VADDPS       constants<>+256(SB), Y2, Y2
+	VMOVAPS      Y2, Y2
+
+power:
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VANDPS       Y4, Y1, Y4
+	VMOVUPS      (SP)(R12*1), Y7
+	VFMADD231PS  Y4, Y6, Y7
+	VMOVUPS      Y7, (SP)(R12*1)
+	VBROADCASTSS 16(DX), Y4
+	VBROADCASTSS 12(DX), Y7
+	VBLENDVPS    Y0, Y7, Y4, Y4
+	VBROADCASTSS constants<>+256(SB), Y7
+	VSUBPS       Y3, Y7, Y7
+	VBROADCASTSS 24(DX), Y8
+	VBROADCASTSS 20(DX), Y9
+	VBLENDVPS    Y0, Y9, Y8, Y0
+	VMULPS       Y0, Y7, Y0
+	VMULPS       Y2, Y4, Y2
+	VFMADD231PS  Y6, Y0, Y3
+	VMULPS       Y3, Y2, Y0
+	VADDPS       Y0, Y5, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(R9*4)
+	CMPB         stream+72(FP), $0x00
+	JNE          oppositePast
+	VMOVUPS      Y1, (DI)(R9*4)
+	JMP          oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
 	XORQ      $0x20, R12
 	ADDQ      $0x08, R9
 	CMPQ      R9, R11
@@ -20128,16 +30720,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20186,7 +30778,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+832(SB), Y7, Y8
+	VPSUBD       constants<>+864(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -20316,16 +30908,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20374,7 +30966,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+832(SB), Y7, Y8
+	VPSUBD       constants<>+864(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -20410,7 +31002,7 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y2
 	VMULPS       Y1, Y1, Y1
 	VMULPS       Y1, Y6, Y1
@@ -20508,16 +31100,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20569,7 +31161,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+832(SB), Y8, Y9
+	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -20605,9 +31197,9 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y1
-	VPSUBD       constants<>+832(SB), Y1, Y2
+	VPSUBD       constants<>+864(SB), Y1, Y2
 	VPSRAD       $0x17, Y2, Y2
 	VPSLLD       $0x17, Y2, Y3
 	VPSUBD       Y3, Y1, Y1
@@ -20654,10 +31246,10 @@ own:
 	VCVTPS2DQ    Y2, Y2
 	VPSRAD       $0x01, Y2, Y3
 	VPSUBD       Y3, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y3, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMULPS       Y1, Y6, Y1
@@ -20755,16 +31347,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20903,16 +31495,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -20961,7 +31553,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+832(SB), Y7, Y8
+	VPSUBD       constants<>+864(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -21129,16 +31721,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -21187,7 +31779,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+832(SB), Y7, Y8
+	VPSUBD       constants<>+864(SB), Y7, Y8
 	VPSRAD       $0x17, Y8, Y8
 	VPSLLD       $0x17, Y8, Y9
 	VPSUBD       Y9, Y7, Y7
@@ -21223,7 +31815,7 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y2
 	VMULPS       Y1, Y1, Y1
 	VMULPS       Y1, Y6, Y1
@@ -21359,16 +31951,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R12)
 	VBROADCASTSS (R11), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -21420,7 +32012,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+832(SB), Y8, Y9
+	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -21456,9 +32048,9 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y1
-	VPSUBD       constants<>+832(SB), Y1, Y2
+	VPSUBD       constants<>+864(SB), Y1, Y2
 	VPSRAD       $0x17, Y2, Y2
 	VPSLLD       $0x17, Y2, Y4
 	VPSUBD       Y4, Y1, Y1
@@ -21505,10 +32097,10 @@ own:
 	VCVTPS2DQ    Y2, Y2
 	VPSRAD       $0x01, Y2, Y4
 	VPSUBD       Y4, Y2, Y2
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
 	VMULPS       Y1, Y6, Y1
@@ -21645,16 +32237,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -21706,7 +32298,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+832(SB), Y8, Y9
+	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -21867,16 +32459,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -21931,7 +32523,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+832(SB), Y9, Y10
+	VPSUBD       constants<>+864(SB), Y9, Y10
 	VPSRAD       $0x17, Y10, Y10
 	VPSLLD       $0x17, Y10, Y11
 	VPSUBD       Y11, Y9, Y9
@@ -21967,7 +32559,7 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y2
 	VMULPS       Y1, Y1, Y4
 	VMULPS       Y4, Y6, Y6
@@ -22103,16 +32695,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22167,7 +32759,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+832(SB), Y9, Y10
+	VPSUBD       constants<>+864(SB), Y9, Y10
 	VPSRAD       $0x17, Y10, Y10
 	VPSLLD       $0x17, Y10, Y11
 	VPSUBD       Y11, Y9, Y9
@@ -22203,9 +32795,9 @@ own:
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y1, Y2, Y4, Y1
 	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+864(SB), Y2
+	VBROADCASTSS constants<>+896(SB), Y2
 	VMAXPS       Y1, Y2, Y2
-	VPSUBD       constants<>+832(SB), Y2, Y4
+	VPSUBD       constants<>+864(SB), Y2, Y4
 	VPSRAD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y4, Y9
 	VPSUBD       Y9, Y2, Y9
@@ -22252,10 +32844,10 @@ own:
 	VCVTPS2DQ    Y9, Y9
 	VPSRAD       $0x01, Y9, Y10
 	VPSUBD       Y10, Y9, Y9
-	VPADDD       constants<>+896(SB), Y10, Y10
+	VPADDD       constants<>+928(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VMULPS       Y10, Y4, Y4
-	VPADDD       constants<>+896(SB), Y9, Y9
+	VPADDD       constants<>+928(SB), Y9, Y9
 	VPSLLD       $0x17, Y9, Y9
 	VMULPS       Y9, Y4, Y4
 	VMULPS       Y4, Y6, Y6
@@ -22391,16 +32983,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22457,7 +33049,7 @@ mean:
 	VMULPS       Y0, Y4, Y4
 	VBROADCASTSS (R12), Y5
 	VPCMPEQD     Y5, Y1, Y5
-	VXORPS       constants<>+928(SB), Y5, Y5
+	VXORPS       constants<>+960(SB), Y5, Y5
 	VANDPS       Y4, Y5, Y5
 	VPMOVZXBD    (CX), Y6
 	VBROADCASTSS (R12), Y7
@@ -22598,16 +33190,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22659,7 +33251,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+832(SB), Y8, Y9
+	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
@@ -22745,7 +33337,7 @@ mean:
 	VMULPS       Y3, Y5, Y5
 	VBROADCASTSS (R12), Y6
 	VPCMPEQD     Y6, Y1, Y6
-	VXORPS       constants<>+928(SB), Y6, Y6
+	VXORPS       constants<>+960(SB), Y6, Y6
 	VANDPS       Y5, Y6, Y6
 	VPMOVZXBD    (CX), Y8
 	VBROADCASTSS (R12), Y9
@@ -22894,16 +33486,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -22958,7 +33550,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+832(SB), Y9, Y10
+	VPSUBD       constants<>+864(SB), Y9, Y10
 	VPSRAD       $0x17, Y10, Y10
 	VPSLLD       $0x17, Y10, Y11
 	VPSUBD       Y11, Y9, Y9
@@ -22994,7 +33586,7 @@ own:
 	VADDPS       constants<>+256(SB), Y9, Y9
 	VBLENDVPS    Y4, Y2, Y9, Y2
 	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+864(SB), Y4
+	VBROADCASTSS constants<>+896(SB), Y4
 	VMAXPS       Y2, Y4, Y4
 	VMULPS       Y2, Y2, Y9
 	VMULPS       Y9, Y6, Y6
@@ -23055,7 +33647,7 @@ mean:
 	VMULPS       Y3, Y6, Y6
 	VBROADCASTSS (R12), Y7
 	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+928(SB), Y7, Y7
+	VXORPS       constants<>+960(SB), Y7, Y7
 	VANDPS       Y6, Y7, Y7
 	VPMOVZXBD    (CX), Y8
 	VBROADCASTSS (R12), Y9
@@ -23204,16 +33796,16 @@ exponential:
 	VCVTPS2DQ    Y4, Y4
 	VPSRAD       $0x01, Y4, Y5
 	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
 	VMULPS       Y4, Y3, Y3
 	VMOVUPS      Y3, (R13)
 	VBROADCASTSS (R12), Y4
 	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+928(SB), Y4, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
 	VANDPS       Y3, Y4, Y3
 	VADDPS       Y3, Y2, Y2
 	VMOVAPS      Y2, Y2
@@ -23268,7 +33860,7 @@ own:
 	VSUBPS       Y4, Y0, Y0
 	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
 	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+832(SB), Y9, Y10
+	VPSUBD       constants<>+864(SB), Y9, Y10
 	VPSRAD       $0x17, Y10, Y10
 	VPSLLD       $0x17, Y10, Y11
 	VPSUBD       Y11, Y9, Y9
@@ -23304,9 +33896,9 @@ own:
 	VADDPS       constants<>+256(SB), Y9, Y9
 	VBLENDVPS    Y4, Y2, Y9, Y2
 	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+864(SB), Y4
+	VBROADCASTSS constants<>+896(SB), Y4
 	VMAXPS       Y2, Y4, Y4
-	VPSUBD       constants<>+832(SB), Y4, Y9
+	VPSUBD       constants<>+864(SB), Y4, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y4, Y10
@@ -23353,10 +33945,10 @@ own:
 	VCVTPS2DQ    Y10, Y10
 	VPSRAD       $0x01, Y10, Y11
 	VPSUBD       Y11, Y10, Y10
-	VPADDD       constants<>+896(SB), Y11, Y11
+	VPADDD       constants<>+928(SB), Y11, Y11
 	VPSLLD       $0x17, Y11, Y11
 	VMULPS       Y11, Y9, Y9
-	VPADDD       constants<>+896(SB), Y10, Y10
+	VPADDD       constants<>+928(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
 	VMULPS       Y10, Y9, Y9
 	VMULPS       Y9, Y6, Y6
@@ -23417,7 +34009,2071 @@ mean:
 	VMULPS       Y3, Y6, Y6
 	VBROADCASTSS (R12), Y7
 	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+928(SB), Y7, Y7
+	VXORPS       constants<>+960(SB), Y7, Y7
+	VANDPS       Y6, Y7, Y7
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VSUBPS       Y0, Y8, Y6
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMULPS       Y2, Y4, Y7
+	VXORPS       constants<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y4, Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y1, Y7
+	VSUBPS       Y0, Y7, Y7
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS constants<>+32(SB), Y7
+	VPCMPGTD     Y6, Y7, Y6
+	VANDPS       Y1, Y6, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxOverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0   4096(R13)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS (R11), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VANDPS       Y1, Y2, Y4
+	VMOVUPS      (R15)(R9*1), Y5
+	VFMADD231PS  Y4, Y3, Y5
+	VMOVUPS      Y5, (R15)(R9*1)
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      128(R15)(R9*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y2, Y3, Y2
+	VBROADCASTSS 16(R11), Y3
+	VMAXPS       Y3, Y1, Y3
+	VANDPS       Y1, Y2, Y1
+	VMOVUPS      64(R15)(R9*1), Y2
+	VFMADD231PS  Y1, Y3, Y2
+	VMOVUPS      Y2, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0   4096(R13)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y4, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y4, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+256(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y6, Y1, Y1
+	VMOVUPS      (DI)(R9*1), Y2
+	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y4
+	VMOVUPS      (R15)(R9*1), Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVUPS      Y5, (R15)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      128(R15)(R9*1), Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMOVUPS      Y4, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      64(R15)(R9*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0   4096(R13)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R11), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R13), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y4, Y7, Y2, Y7
+	VANDPS       Y8, Y4, Y4
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y4, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y4, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+256(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+896(SB), Y2
+	VMAXPS       Y1, Y2, Y2
+	VMULPS       Y1, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VANDPS       Y1, Y2, Y1
+	VMOVUPS      (DI)(R9*1), Y2
+	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y4
+	VMOVUPS      (R15)(R9*1), Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVUPS      Y5, (R15)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      128(R15)(R9*1), Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMOVUPS      Y4, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      64(R15)(R9*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	XORQ R9, R9
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+largest:
+	PREFETCHT0   4096(R13)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R11), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          largest
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R13), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R12)
+	VBROADCASTSS (R11), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y7
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R11), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R12), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R11), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 12(R11), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y4, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y4, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y1
+	VSUBPS       Y5, Y2, Y4
+	VADDPS       constants<>+256(SB), Y4, Y4
+	VBLENDVPS    Y1, Y2, Y4, Y1
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+896(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VPSUBD       constants<>+864(SB), Y1, Y2
+	VPSRAD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y2, Y4
+	VPSUBD       Y4, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       constants<>+256(SB), Y1, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD231PS  constants<>+768(SB), Y1, Y5
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+704(SB), Y1, Y8
+	VFMADD231PS  Y4, Y5, Y8
+	VBROADCASTSS constants<>+608(SB), Y5
+	VFMADD231PS  constants<>+640(SB), Y1, Y5
+	VFMADD231PS  Y4, Y8, Y5
+	VBROADCASTSS constants<>+544(SB), Y8
+	VFMADD231PS  constants<>+576(SB), Y1, Y8
+	VFMADD231PS  Y4, Y5, Y8
+	VBROADCASTSS constants<>+480(SB), Y5
+	VFMADD231PS  Y1, Y8, Y5
+	VMULPS       constants<>+192(SB), Y2, Y8
+	VADDPS       Y1, Y8, Y9
+	VSUBPS       Y8, Y9, Y8
+	VSUBPS       Y8, Y1, Y1
+	VFMADD231PS  constants<>+224(SB), Y2, Y1
+	VFMADD231PS  Y4, Y5, Y1
+	VADDPS       Y1, Y9, Y1
+	VMULPS       Y7, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS constants<>+192(SB), Y2, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y7
+	VFMADD231PS  Y4, Y7, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y6, Y1
+	VPMOVZXBD    (CX), Y2
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y2, Y4, Y2
+	VANDPS       Y1, Y2, Y1
+	VMOVUPS      (DI)(R9*1), Y2
+	VFMADD231PS  Y1, Y0, Y2
+	VMOVUPS      Y2, (DI)(R9*1)
+	MOVQ         AX, R13
+	MOVQ         SI, R11
+	MOVQ         R8, R12
+	MOVQ         AX, R14
+	LEAQ         64(DI), R15
+	MOVQ         c+56(FP), R10
+
+write:
+	VMOVUPS      (R12), Y0
+	VMULPS       Y3, Y0, Y0
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS (R11), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y4
+	VMOVUPS      (R15)(R9*1), Y5
+	VFMADD231PS  Y4, Y2, Y5
+	VMOVUPS      Y5, (R15)(R9*1)
+	VANDPS       Y2, Y1, Y1
+	VMOVUPS      128(R15)(R9*1), Y4
+	VFMADD231PS  Y1, Y2, Y4
+	VMOVUPS      Y4, 128(R15)(R9*1)
+	VPMOVZXBD    (CX), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VBROADCASTSS 16(R11), Y2
+	VMAXPS       Y2, Y0, Y2
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      64(R15)(R9*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 64(R15)(R9*1)
+	ADDQ         DX, R13
+	ADDQ         DX, R14
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, R12
+	ADDQ         $0xc0, R15
+	DECQ         R10
+	JNZ          write
+	XORQ         $0x20, R9
+	ADDQ         $0x20, AX
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxOverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	PREFETCHT0   4096(R14)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y0
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y4
+	VMULPS       Y0, Y4, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VBROADCASTSS 24(R12), Y6
+	VBROADCASTSS 20(R12), Y7
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	VBROADCASTSS 28(R12), Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VBLENDVPS    Y4, Y5, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y4
+	VMULPS       Y0, Y4, Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VXORPS       constants<>+960(SB), Y5, Y5
+	VANDPS       Y4, Y5, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VBROADCASTSS 24(R12), Y7
+	VBROADCASTSS 20(R12), Y8
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	VBROADCASTSS 28(R12), Y7
+	VFMADD231PS  Y7, Y4, Y6
+	VSUBPS       Y2, Y6, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y0, Y1, Y1
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R12), Y5
+	VBROADCASTSS 20(R12), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R12), Y5
+	VFMADD231PS  Y5, Y1, Y4
+	VSUBPS       Y2, Y4, Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+32(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VANDPS       Y1, Y4, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	PREFETCHT0   4096(R14)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VMOVUPS      (R14), Y9
+	VBLENDVPS    Y8, Y9, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y9
+	VBLENDVPS    Y8, Y9, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y9
+	VBLENDVPS    Y8, Y9, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y9
+	VBLENDVPS    Y8, Y9, Y7, Y7
+	VMOVAPS      Y7, Y7
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y4, Y8, Y2, Y8
+	VANDPS       Y9, Y4, Y4
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y4, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y4, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y5
+	VADDPS       constants<>+256(SB), Y5, Y5
+	VBLENDVPS    Y4, Y2, Y5, Y2
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX), Y4
+	VBROADCASTSS constants<>+32(SB), Y5
+	VPCMPGTD     Y4, Y5, Y4
+	VANDPS       Y6, Y4, Y4
+	VMOVUPS      (DI)(R10*1), Y5
+	VFMADD231PS  Y4, Y0, Y5
+	VMOVUPS      Y5, (DI)(R10*1)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y4
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y5
+	VMULPS       Y3, Y5, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y6, Y6
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y5, Y6
+	VBROADCASTSS (R12), Y5
+	VPCMPEQD     Y5, Y1, Y5
+	VBLENDVPS    Y5, Y6, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y5
+	VMULPS       Y3, Y5, Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VXORPS       constants<>+960(SB), Y6, Y6
+	VANDPS       Y5, Y6, Y6
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VFMADD231PS  Y9, Y5, Y8
+	VSUBPS       Y0, Y8, Y5
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMULPS       Y2, Y7, Y6
+	VXORPS       constants<>+0(SB), Y6, Y6
+	VMULPS       Y1, Y7, Y8
+	VBLENDVPS    Y5, Y6, Y8, Y5
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y6, Y6
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y6, Y9, Y8, Y6
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y1, Y6
+	VSUBPS       Y0, Y6, Y6
+	VSUBPS       Y4, Y6, Y6
+	VMULPS       Y6, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y5
+	VANDPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	PREFETCHT0   4096(R14)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y9
+	VPSUBD       constants<>+864(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+256(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y12
+	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VFMADD231PS  Y10, Y12, Y11
+	VBROADCASTSS constants<>+544(SB), Y12
+	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VMULPS       constants<>+192(SB), Y4, Y12
+	VADDPS       Y9, Y12, Y13
+	VSUBPS       Y12, Y13, Y12
+	VSUBPS       Y12, Y9, Y9
+	VFMADD231PS  constants<>+224(SB), Y4, Y9
+	VFMADD231PS  Y10, Y11, Y9
+	VADDPS       Y9, Y13, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y9
+	VADDPS       constants<>+256(SB), Y9, Y9
+	VBLENDVPS    Y4, Y2, Y9, Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+896(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VMULPS       Y2, Y2, Y9
+	VMULPS       Y9, Y6, Y6
+	VDIVPS       Y4, Y0, Y4
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VBROADCASTSS constants<>+256(SB), Y8
+	VFMADD231PS  Y4, Y5, Y8
+	VMULPS       Y9, Y7, Y4
+	VMULPS       Y8, Y4, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VANDPS       Y6, Y5, Y5
+	VMOVUPS      (DI)(R10*1), Y6
+	VFMADD231PS  Y5, Y0, Y6
+	VMOVUPS      Y6, (DI)(R10*1)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VXORPS       constants<>+960(SB), Y7, Y7
+	VANDPS       Y6, Y7, Y7
+	VPMOVZXBD    (CX), Y8
+	VBROADCASTSS (R12), Y9
+	VPCMPEQD     Y9, Y8, Y8
+	VBROADCASTSS 24(R12), Y9
+	VBROADCASTSS 20(R12), Y10
+	VBLENDVPS    Y8, Y10, Y9, Y8
+	VBROADCASTSS 28(R12), Y9
+	VFMADD231PS  Y9, Y6, Y8
+	VSUBPS       Y0, Y8, Y6
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          mean
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+write:
+	VMOVUPS      (R13), Y1
+	VMULPS       Y3, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMULPS       Y2, Y4, Y7
+	VXORPS       constants<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y4, Y8
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y1, Y7
+	VSUBPS       Y0, Y7, Y7
+	VSUBPS       Y5, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VADDPS       Y6, Y1, Y1
+	VPMOVZXBD    (CX), Y6
+	VBROADCASTSS constants<>+32(SB), Y7
+	VPCMPGTD     Y6, Y7, Y6
+	VANDPS       Y1, Y6, Y1
+	VMOVUPS      Y1, (R15)
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          write
+	XORQ         $0x20, R10
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, R9
+	ADDQ         $0x08, CX
+	SUBQ         $0x08, BX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaOverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ pitch+16(FP), DX
+	MOVQ n+64(FP), BX
+	MOVQ k+40(FP), SI
+	MOVQ sums+32(FP), DI
+	MOVQ buf+48(FP), R8
+	MOVQ grad+8(FP), R9
+	XORQ R10, R10
+
+block:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	VPMOVZXBD    (CX), Y0
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y0, Y3, Y0
+	VANDPS       (AX), Y0, Y0
+	VMOVAPS      Y0, Y0
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+largest:
+	PREFETCHT0   4096(R14)
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VCMPPS       $0x1e, Y0, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	VBROADCASTSS (R12), Y3
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          largest
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+exponential:
+	VPMOVZXBD    (CX), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VANDPS       (R14), Y3, Y3
+	VSUBPS       Y0, Y3, Y3
+	VBROADCASTSS constants<>+96(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+160(SB), Y4
+	VFMADD231PS  constants<>+128(SB), Y3, Y4
+	VROUNDPS     $0x00, Y4, Y4
+	VFNMADD231PS constants<>+192(SB), Y4, Y3
+	VFNMADD231PS constants<>+224(SB), Y4, Y3
+	VMULPS       Y3, Y3, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y3, Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y3, Y7
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, (R13)
+	VBROADCASTSS (R12), Y4
+	VPCMPEQD     Y4, Y1, Y4
+	VXORPS       constants<>+960(SB), Y4, Y4
+	VANDPS       Y3, Y4, Y3
+	VADDPS       Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          exponential
+	VADDPS       constants<>+256(SB), Y2, Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	VBROADCASTSS constants<>+64(SB), Y7
+	VBROADCASTSS constants<>+64(SB), Y8
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+own:
+	VPMOVZXBD    (CX), Y9
+	VBROADCASTSS (R12), Y10
+	VPCMPEQD     Y10, Y9, Y9
+	VMOVUPS      (R14), Y10
+	VBLENDVPS    Y9, Y10, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VMOVUPS      (R13), Y10
+	VBLENDVPS    Y9, Y10, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 4(R12), Y10
+	VBLENDVPS    Y9, Y10, Y6, Y6
+	VMOVAPS      Y6, Y6
+	VBROADCASTSS 8(R12), Y10
+	VBLENDVPS    Y9, Y10, Y7, Y7
+	VMOVAPS      Y7, Y7
+	VBROADCASTSS 12(R12), Y10
+	VBLENDVPS    Y9, Y10, Y8, Y8
+	VMOVAPS      Y8, Y8
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          own
+	VSUBPS       Y4, Y0, Y0
+	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
+	VADDPS       constants<>+256(SB), Y2, Y9
+	VPSUBD       constants<>+864(SB), Y9, Y10
+	VPSRAD       $0x17, Y10, Y10
+	VPSLLD       $0x17, Y10, Y11
+	VPSUBD       Y11, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VSUBPS       constants<>+256(SB), Y9, Y9
+	VBLENDVPS    Y4, Y9, Y2, Y9
+	VANDPS       Y10, Y4, Y4
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y12
+	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VFMADD231PS  Y10, Y12, Y11
+	VBROADCASTSS constants<>+544(SB), Y12
+	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VMULPS       constants<>+192(SB), Y4, Y12
+	VADDPS       Y9, Y12, Y13
+	VSUBPS       Y12, Y13, Y12
+	VSUBPS       Y12, Y9, Y9
+	VFMADD231PS  constants<>+224(SB), Y4, Y9
+	VFMADD231PS  Y10, Y11, Y9
+	VADDPS       Y9, Y13, Y4
+	VADDPS       Y4, Y0, Y0
+	VPMOVZXBD    (CX), Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VSUBPS       Y5, Y2, Y9
+	VADDPS       constants<>+256(SB), Y9, Y9
+	VBLENDVPS    Y4, Y2, Y9, Y2
+	VMULPS       Y3, Y2, Y2
+	VBROADCASTSS constants<>+896(SB), Y4
+	VMAXPS       Y2, Y4, Y4
+	VPSUBD       constants<>+864(SB), Y4, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y4, Y10
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y10, Y10
+	VMULPS       Y10, Y10, Y11
+	VBROADCASTSS constants<>+736(SB), Y12
+	VFMADD231PS  constants<>+768(SB), Y10, Y12
+	VBROADCASTSS constants<>+672(SB), Y13
+	VFMADD231PS  constants<>+704(SB), Y10, Y13
+	VFMADD231PS  Y11, Y12, Y13
+	VBROADCASTSS constants<>+608(SB), Y12
+	VFMADD231PS  constants<>+640(SB), Y10, Y12
+	VFMADD231PS  Y11, Y13, Y12
+	VBROADCASTSS constants<>+544(SB), Y13
+	VFMADD231PS  constants<>+576(SB), Y10, Y13
+	VFMADD231PS  Y11, Y12, Y13
+	VBROADCASTSS constants<>+480(SB), Y12
+	VFMADD231PS  Y10, Y13, Y12
+	VMULPS       constants<>+192(SB), Y9, Y13
+	VADDPS       Y10, Y13, Y14
+	VSUBPS       Y13, Y14, Y13
+	VSUBPS       Y13, Y10, Y10
+	VFMADD231PS  constants<>+224(SB), Y9, Y10
+	VFMADD231PS  Y11, Y12, Y10
+	VADDPS       Y10, Y14, Y9
+	VMULPS       Y8, Y9, Y9
+	VBROADCASTSS constants<>+96(SB), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS constants<>+160(SB), Y10
+	VFMADD231PS  constants<>+128(SB), Y9, Y10
+	VROUNDPS     $0x00, Y10, Y10
+	VFNMADD231PS constants<>+192(SB), Y10, Y9
+	VFNMADD231PS constants<>+224(SB), Y10, Y9
+	VMULPS       Y9, Y9, Y11
+	VBROADCASTSS constants<>+288(SB), Y12
+	VFMADD231PS  constants<>+320(SB), Y9, Y12
+	VBROADCASTSS constants<>+352(SB), Y13
+	VFMADD231PS  constants<>+384(SB), Y9, Y13
+	VFMADD231PS  constants<>+416(SB), Y11, Y13
+	VFMADD231PS  Y11, Y13, Y12
+	VFMADD231PS  Y11, Y12, Y9
+	VADDPS       constants<>+256(SB), Y9, Y9
+	VCVTPS2DQ    Y10, Y10
+	VPSRAD       $0x01, Y10, Y11
+	VPSUBD       Y11, Y10, Y10
+	VPADDD       constants<>+928(SB), Y11, Y11
+	VPSLLD       $0x17, Y11, Y11
+	VMULPS       Y11, Y9, Y9
+	VPADDD       constants<>+928(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y9, Y9
+	VMULPS       Y9, Y6, Y6
+	VDIVPS       Y4, Y0, Y4
+	VMULPS       Y3, Y5, Y5
+	VMULPS       Y5, Y8, Y5
+	VBROADCASTSS constants<>+256(SB), Y8
+	VFMADD231PS  Y4, Y5, Y8
+	VMULPS       Y9, Y7, Y4
+	VMULPS       Y8, Y4, Y4
+	VPMOVZXBD    (CX), Y5
+	VBROADCASTSS constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y5
+	VANDPS       Y6, Y5, Y5
+	VMOVUPS      (DI)(R10*1), Y6
+	VFMADD231PS  Y5, Y0, Y6
+	VMOVUPS      Y6, (DI)(R10*1)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+top:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VPMOVZXBD    (CX), Y7
+	VBROADCASTSS (R12), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VBROADCASTSS 24(R12), Y8
+	VBROADCASTSS 20(R12), Y9
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VBROADCASTSS 28(R12), Y8
+	VFMADD231PS  Y8, Y6, Y7
+	VBROADCASTSS (R12), Y6
+	VPCMPEQD     Y6, Y1, Y6
+	VBLENDVPS    Y6, Y7, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         DX, R14
+	ADDQ         DX, R15
+	ADDQ         $0x20, R12
+	ADDQ         $0x20, R13
+	ADDQ         $0xc0, BP
+	DECQ         R11
+	JNZ          top
+	MOVQ         AX, R14
+	MOVQ         SI, R12
+	MOVQ         R8, R13
+	MOVQ         R9, R15
+	LEAQ         64(DI), BP
+	MOVQ         c+56(FP), R11
+
+mean:
+	VMOVUPS      (R13), Y6
+	VMULPS       Y3, Y6, Y6
+	VBROADCASTSS (R12), Y7
+	VPCMPEQD     Y7, Y1, Y7
+	VXORPS       constants<>+960(SB), Y7, Y7
 	VANDPS       Y6, Y7, Y7
 	VPMOVZXBD    (CX), Y8
 	VBROADCASTSS (R12), Y9
@@ -23534,15 +36190,15 @@ loop:
 	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
 	VPSUBD       Y5, Y3, Y3
-	VPADDD       constants<>+896(SB), Y4, Y4
+	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       constants<>+896(SB), Y5, Y5
+	VPADDD       constants<>+928(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
 	VMULPS       Y4, Y0, Y0
 	VMULPS       Y5, Y1, Y1
-	VPADDD       constants<>+896(SB), Y2, Y2
+	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VPADDD       constants<>+896(SB), Y3, Y3
+	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
 	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
@@ -23888,36 +36544,44 @@ DATA constants<>+816(SB)/4, $0xbe93404f
 DATA constants<>+820(SB)/4, $0xbe93404f
 DATA constants<>+824(SB)/4, $0xbe93404f
 DATA constants<>+828(SB)/4, $0xbe93404f
-DATA constants<>+832(SB)/4, $0x3f400000
-DATA constants<>+836(SB)/4, $0x3f400000
-DATA constants<>+840(SB)/4, $0x3f400000
-DATA constants<>+844(SB)/4, $0x3f400000
-DATA constants<>+848(SB)/4, $0x3f400000
-DATA constants<>+852(SB)/4, $0x3f400000
-DATA constants<>+856(SB)/4, $0x3f400000
-DATA constants<>+860(SB)/4, $0x3f400000
-DATA constants<>+864(SB)/4, $0x00800000
-DATA constants<>+868(SB)/4, $0x00800000
-DATA constants<>+872(SB)/4, $0x00800000
-DATA constants<>+876(SB)/4, $0x00800000
-DATA constants<>+880(SB)/4, $0x00800000
-DATA constants<>+884(SB)/4, $0x00800000
-DATA constants<>+888(SB)/4, $0x00800000
-DATA constants<>+892(SB)/4, $0x00800000
-DATA constants<>+896(SB)/4, $0x0000007f
-DATA constants<>+900(SB)/4, $0x0000007f
-DATA constants<>+904(SB)/4, $0x0000007f
-DATA constants<>+908(SB)/4, $0x0000007f
-DATA constants<>+912(SB)/4, $0x0000007f
-DATA constants<>+916(SB)/4, $0x0000007f
-DATA constants<>+920(SB)/4, $0x0000007f
-DATA constants<>+924(SB)/4, $0x0000007f
-DATA constants<>+928(SB)/4, $0xffffffff
-DATA constants<>+932(SB)/4, $0xffffffff
-DATA constants<>+936(SB)/4, $0xffffffff
-DATA constants<>+940(SB)/4, $0xffffffff
-DATA constants<>+944(SB)/4, $0xffffffff
-DATA constants<>+948(SB)/4, $0xffffffff
-DATA constants<>+952(SB)/4, $0xffffffff
-DATA constants<>+956(SB)/4, $0xffffffff
-GLOBL constants<>(SB), RODATA|NOPTR, $960
+DATA constants<>+832(SB)/4, $0x7fffffff
+DATA constants<>+836(SB)/4, $0x7fffffff
+DATA constants<>+840(SB)/4, $0x7fffffff
+DATA constants<>+844(SB)/4, $0x7fffffff
+DATA constants<>+848(SB)/4, $0x7fffffff
+DATA constants<>+852(SB)/4, $0x7fffffff
+DATA constants<>+856(SB)/4, $0x7fffffff
+DATA constants<>+860(SB)/4, $0x7fffffff
+DATA constants<>+864(SB)/4, $0x3f400000
+DATA constants<>+868(SB)/4, $0x3f400000
+DATA constants<>+872(SB)/4, $0x3f400000
+DATA constants<>+876(SB)/4, $0x3f400000
+DATA constants<>+880(SB)/4, $0x3f400000
+DATA constants<>+884(SB)/4, $0x3f400000
+DATA constants<>+888(SB)/4, $0x3f400000
+DATA constants<>+892(SB)/4, $0x3f400000
+DATA constants<>+896(SB)/4, $0x00800000
+DATA constants<>+900(SB)/4, $0x00800000
+DATA constants<>+904(SB)/4, $0x00800000
+DATA constants<>+908(SB)/4, $0x00800000
+DATA constants<>+912(SB)/4, $0x00800000
+DATA constants<>+916(SB)/4, $0x00800000
+DATA constants<>+920(SB)/4, $0x00800000
+DATA constants<>+924(SB)/4, $0x00800000
+DATA constants<>+928(SB)/4, $0x0000007f
+DATA constants<>+932(SB)/4, $0x0000007f
+DATA constants<>+936(SB)/4, $0x0000007f
+DATA constants<>+940(SB)/4, $0x0000007f
+DATA constants<>+944(SB)/4, $0x0000007f
+DATA constants<>+948(SB)/4, $0x0000007f
+DATA constants<>+952(SB)/4, $0x0000007f
+DATA constants<>+956(SB)/4, $0x0000007f
+DATA constants<>+960(SB)/4, $0xffffffff
+DATA constants<>+964(SB)/4, $0xffffffff
+DATA constants<>+968(SB)/4, $0xffffffff
+DATA constants<>+972(SB)/4, $0xffffffff
+DATA constants<>+976(SB)/4, $0xffffffff
+DATA constants<>+980(SB)/4, $0xffffffff
+DATA constants<>+984(SB)/4, $0xffffffff
+DATA constants<>+988(SB)/4, $0xffffffff
+GLOBL constants<>(SB), RODATA|NOPTR, $992

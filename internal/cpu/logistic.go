@@ -24,12 +24,15 @@ type variant struct {
 	exponent exponent
 	overlap  bool
 	grad     bool // write the gradient; the overlap sums are not needed then
+	// kept: the first of an overlap term's two passes leaves e^−|x| with the sign
+	// of x in g1, and the second takes it from there.
+	kept bool
 }
 
 // index numbers the variants for tables of routines.
 func (v variant) index() int {
 	i := int(v.exponent)
-	for k, on := range []bool{v.overlap, v.grad, v.pair} {
+	for k, on := range []bool{v.overlap, v.grad, v.pair, v.kept} {
 		if on {
 			i += 4 << k
 		}
@@ -38,7 +41,7 @@ func (v variant) index() int {
 }
 
 const (
-	logisticVariants = 32
+	logisticVariants = 64
 	logisticBuffer   = 2 * blockTile
 )
 
@@ -94,13 +97,14 @@ func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k
 	var sums [logisticSums][lanes]float32
 	for i, class := range y {
 		lane := i % lanes
-		valid := class != noClass
-		if !valid {
+		if class == noClass {
 			if v.grad {
 				g1[i] = 0
 				if v.pair {
 					g0[i] = 0
 				}
+			} else if v.kept {
+				g1[i] = 1 // of a logit of 0
 			}
 			continue
 		}
@@ -109,7 +113,15 @@ func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k
 			x -= x0[i]
 		}
 		positive := uint32(class) == k.class
-		e := expUpTo(math.Float32frombits(math.Float32bits(x) | signBit))
+		var e float32
+		if v.kept && v.grad {
+			e = math.Float32frombits(math.Float32bits(g1[i]) &^ signBit)
+		} else {
+			e = expUpTo(math.Float32frombits(math.Float32bits(x) | signBit))
+			if v.kept {
+				g1[i] = math.Float32frombits(math.Float32bits(e) | math.Float32bits(x)&signBit)
+			}
+		}
 		large := 1 / (1 + e)
 		small := float32(e * large)
 		var g float32

@@ -7,8 +7,8 @@ import (
 )
 
 // Reduce implements [plan.Backend].
-func (Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream *tensor.Dense) (*plan.Sums, error) {
-	return pass(b, p, &plan.Output{Upstream: upstream}, p.Overlap != nil)
+func (Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream, room *tensor.Dense) (*plan.Sums, error) {
+	return pass(b, p, &plan.Output{Grad: room, Upstream: upstream}, true)
 }
 
 // Gradient implements [plan.Backend].
@@ -16,12 +16,13 @@ func (Backend) Gradient(b *plan.Batch, p *plan.Plan, out *plan.Output) (*plan.Su
 	return pass(b, p, out, false)
 }
 
-// pass goes over the batch once. With sums it adds up what the overlap term
-// needs; otherwise it writes what out asks for.
+// pass goes over the batch once. With sums it adds up the values and what the
+// overlap term needs, and out.Grad is room to leave something in; otherwise it
+// writes what out asks for.
 func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums, error) {
 	b := open(in)
 	var grad, elements, upstream any
-	if out.Grad != nil {
+	if out.Grad != nil && !sums {
 		grad = out.Grad.Data()
 	}
 	if out.Elements != nil {
@@ -45,7 +46,9 @@ func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums
 
 	fast := newFloat32Pass(b, p, out, sums)
 	width := 1 + 4*b.C
-	total, err := sumChunks(b.N, b.V, width, func(ch chunk, acc []float64, s *scratch) error {
+	// What the pass before this one read last is still in the cache.
+	backwards := p.Overlap != nil && !sums
+	total, err := sumChunks(b.N, b.V, width, backwards, func(ch chunk, acc []float64, s *scratch) error {
 		if fast != nil {
 			ok, err := fast.chunk(ch, acc, &s.blocks)
 			if err != nil || ok {
@@ -83,7 +86,9 @@ func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums
 				acc[0] += t.pointwise(p.Pointwise, ch.n, elements != nil, grad != nil)
 			}
 			if sums {
-				t.overlapSums(p.Overlap, I, P, G)
+				if p.Overlap != nil {
+					t.overlapSums(p.Overlap, I, P, G)
+				}
 				for c := first; c < b.C; c++ {
 					U[c] += sum(t.row(t.up, c))
 				}

@@ -29,7 +29,7 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 		return st, nil
 	}
 	width := 2 + b.C
-	sums, err := sumChunks(b.N, b.V, width, func(ch chunk, acc []float64, s *scratch) error {
+	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {
 		return countChunk(b, ch, acc, &s.tile)
 	})
 	if err != nil {

@@ -144,6 +144,86 @@ func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *floa
 //go:noescape
 func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// logisticOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -213,6 +293,46 @@ func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uin
 //
 //go:noescape
 func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
 
 //go:noescape
 func expAVX512(dst *float32, src *float32, n int)
@@ -360,6 +480,86 @@ func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float3
 //go:noescape
 func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// logisticOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma0OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGamma2OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticGammaOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func logisticGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma2OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGammaOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -429,6 +629,46 @@ func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8
 //
 //go:noescape
 func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma0OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGamma2OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+
+// softmaxGammaOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
 
 //go:noescape
 func expAVX2(dst *float32, src *float32, n int)

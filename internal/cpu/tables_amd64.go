@@ -33,6 +33,22 @@ var logisticAVX512 = [logisticVariants]logisticRoutine{
 	29: pairGamma0OverlapGradAVX512,
 	30: pairGamma2OverlapGradAVX512,
 	31: pairGammaOverlapGradAVX512,
+	36: logisticOverlapSumsKeptAVX512,
+	37: logisticGamma0OverlapSumsKeptAVX512,
+	38: logisticGamma2OverlapSumsKeptAVX512,
+	39: logisticGammaOverlapSumsKeptAVX512,
+	44: logisticOverlapGradKeptAVX512,
+	45: logisticGamma0OverlapGradKeptAVX512,
+	46: logisticGamma2OverlapGradKeptAVX512,
+	47: logisticGammaOverlapGradKeptAVX512,
+	52: pairOverlapSumsKeptAVX512,
+	53: pairGamma0OverlapSumsKeptAVX512,
+	54: pairGamma2OverlapSumsKeptAVX512,
+	55: pairGammaOverlapSumsKeptAVX512,
+	60: pairOverlapGradKeptAVX512,
+	61: pairGamma0OverlapGradKeptAVX512,
+	62: pairGamma2OverlapGradKeptAVX512,
+	63: pairGammaOverlapGradKeptAVX512,
 }
 
 var softmaxAVX512 = [logisticVariants]softmaxRoutine{
@@ -50,6 +66,14 @@ var softmaxAVX512 = [logisticVariants]softmaxRoutine{
 	13: softmaxGamma0OverlapGradAVX512,
 	14: softmaxGamma2OverlapGradAVX512,
 	15: softmaxGammaOverlapGradAVX512,
+	36: softmaxOverlapSumsKeptAVX512,
+	37: softmaxGamma0OverlapSumsKeptAVX512,
+	38: softmaxGamma2OverlapSumsKeptAVX512,
+	39: softmaxGammaOverlapSumsKeptAVX512,
+	44: softmaxOverlapGradKeptAVX512,
+	45: softmaxGamma0OverlapGradKeptAVX512,
+	46: softmaxGamma2OverlapGradKeptAVX512,
+	47: softmaxGammaOverlapGradKeptAVX512,
 }
 
 var logisticAVX2 = [logisticVariants]logisticRoutine{
@@ -81,6 +105,22 @@ var logisticAVX2 = [logisticVariants]logisticRoutine{
 	29: pairGamma0OverlapGradAVX2,
 	30: pairGamma2OverlapGradAVX2,
 	31: pairGammaOverlapGradAVX2,
+	36: logisticOverlapSumsKeptAVX2,
+	37: logisticGamma0OverlapSumsKeptAVX2,
+	38: logisticGamma2OverlapSumsKeptAVX2,
+	39: logisticGammaOverlapSumsKeptAVX2,
+	44: logisticOverlapGradKeptAVX2,
+	45: logisticGamma0OverlapGradKeptAVX2,
+	46: logisticGamma2OverlapGradKeptAVX2,
+	47: logisticGammaOverlapGradKeptAVX2,
+	52: pairOverlapSumsKeptAVX2,
+	53: pairGamma0OverlapSumsKeptAVX2,
+	54: pairGamma2OverlapSumsKeptAVX2,
+	55: pairGammaOverlapSumsKeptAVX2,
+	60: pairOverlapGradKeptAVX2,
+	61: pairGamma0OverlapGradKeptAVX2,
+	62: pairGamma2OverlapGradKeptAVX2,
+	63: pairGammaOverlapGradKeptAVX2,
 }
 
 var softmaxAVX2 = [logisticVariants]softmaxRoutine{
@@ -98,4 +138,12 @@ var softmaxAVX2 = [logisticVariants]softmaxRoutine{
 	13: softmaxGamma0OverlapGradAVX2,
 	14: softmaxGamma2OverlapGradAVX2,
 	15: softmaxGammaOverlapGradAVX2,
+	36: softmaxOverlapSumsKeptAVX2,
+	37: softmaxGamma0OverlapSumsKeptAVX2,
+	38: softmaxGamma2OverlapSumsKeptAVX2,
+	39: softmaxGammaOverlapSumsKeptAVX2,
+	44: softmaxOverlapGradKeptAVX2,
+	45: softmaxGamma0OverlapGradKeptAVX2,
+	46: softmaxGamma2OverlapGradKeptAVX2,
+	47: softmaxGammaOverlapGradKeptAVX2,
 }

@@ -102,6 +102,8 @@ type Sums struct {
 type Output struct {
 	// Grad is nil or N×C×V, of the logits' type.
 	Grad *tensor.Dense
+	// Reduced says that Reduce had Grad as its room, for the same batch and plan.
+	Reduced bool
 	// Elements is nil or receives the un-reduced pointwise term, see
 	// [Pointwise.PerVoxel].
 	Elements *tensor.Dense
@@ -144,10 +146,12 @@ type Backend interface {
 	// Stats reads the label once.
 	Stats(b *Batch, want StatsRequest) (*Stats, error)
 	// Reduce reads logits and label once. upstream is nil or shaped like the
-	// elements.
-	Reduce(b *Batch, p *Plan, upstream *tensor.Dense) (*Sums, error)
+	// elements. room is nil or the tensor that Gradient is going to write; Reduce
+	// may leave there what spares Gradient work.
+	Reduce(b *Batch, p *Plan, upstream, room *tensor.Dense) (*Sums, error)
 	// Gradient reads logits and label once, writes what out asks for, and
-	// returns the pointwise sum.
+	// returns the pointwise sum of a plan that has no overlap term (with one,
+	// Reduce has).
 	Gradient(b *Batch, p *Plan, out *Output) (*Sums, error)
 	// NewTensor returns a new tensor of like's type on like's engine.
 	NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error)

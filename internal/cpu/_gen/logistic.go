@@ -10,8 +10,8 @@ import (
 
 // variant selects what a logistic kernel computes; see logistic.go of package cpu.
 type variant struct {
-	exponent            int
-	overlap, grad, pair bool
+	exponent                  int
+	overlap, grad, pair, kept bool
 }
 
 const (
@@ -23,12 +23,15 @@ const (
 
 func variants() []variant {
 	var out []variant
-	for _, pair := range []bool{false, true} {
-		for _, grad := range []bool{false, true} {
-			for _, overlap := range []bool{false, true} {
-				for exponent := noPointwise; exponent <= gammaAny; exponent++ {
-					if exponent != noPointwise || overlap {
-						out = append(out, variant{exponent, overlap, grad, pair})
+	both := []bool{false, true}
+	for _, kept := range both {
+		for _, pair := range both {
+			for _, grad := range both {
+				for _, overlap := range both {
+					for exponent := noPointwise; exponent <= gammaAny; exponent++ {
+						if overlap || exponent != noPointwise && !kept {
+							out = append(out, variant{exponent, overlap, grad, pair, kept})
+						}
 					}
 				}
 			}
@@ -40,7 +43,7 @@ func variants() []variant {
 // index is that of package cpu.
 func (v variant) index() int {
 	i := v.exponent
-	for k, on := range []bool{v.overlap, v.grad, v.pair} {
+	for k, on := range []bool{v.overlap, v.grad, v.pair, v.kept} {
 		if on {
 			i += 4 << k
 		}
@@ -68,6 +71,9 @@ func (v variant) name(t tier) string {
 		name += "Grad"
 	} else {
 		name += "Sums"
+	}
+	if v.kept {
+		name += "Kept"
 	}
 	return name + t.name
 }
@@ -142,9 +148,9 @@ func logistic(t tier, v variant) {
 	if v.pair {
 		x0 = Load(Param("x0"), GP64())
 	}
-	if v.grad {
+	if v.grad || v.kept {
 		g1 = Load(Param("g1"), GP64())
-		if v.pair {
+		if v.grad && v.pair {
 			g0 = Load(Param("g0"), GP64())
 		}
 	}
@@ -193,12 +199,26 @@ func logistic(t tier, v variant) {
 	ADDQ(U32(part), end)
 	CMPQ(end, n)
 	CMOVQGT(n, end)
-	loop("exponential", short, append(expConstants(), negative), func(t tier) {
-		x := logits(t, t.isValid(t.read(labels)))
-		t.store(t.exp(t.or(x, negative)), e, false)
-	})
+	// In the second pass g1 holds e^−|x| with the sign of x.
+	signed := v.kept && v.grad
+	if !signed {
+		loop("exponential", short, append(expConstants(), negative), func(t tier) {
+			x := func() vec { return logits(t, t.isValid(t.read(labels))) }
+			power := t.exp(t.or(x(), negative))
+			t.store(power, e, false)
+			if v.kept { // read again: registers are scarcer than loads
+				t.storeBy(stream, "kept", t.or(power, t.and(x(), negative)), floats(g1))
+			}
+		})
+	}
+	exponentials := func(t tier) vec {
+		if signed {
+			return t.and(t.loadAt(floats(g1)), litBits(signBit-1))
+		}
+		return t.loadAt(e)
+	}
 	if v.elements() {
-		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(t.loadAt(e)), l, false) })
+		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(exponentials(t)), l, false) })
 	}
 
 	constants := []word{lit(1), lit(0), negative}
@@ -217,16 +237,26 @@ func logistic(t tier, v variant) {
 		// Bring in the next tile meanwhile: the loops touch memory in bursts that
 		// the processor does not foresee. Beyond the logits this does nothing.
 		for line := 0; line < t.bytes()*t.unroll; line += 64 {
-			PREFETCHT0(floats(x1).Offset(4*1024 + line))
-			if v.pair {
-				PREFETCHT0(floats(x0).Offset(4*1024 + line))
+			if signed {
+				PREFETCHT0(floats(g1).Offset(4*1024 + line))
+			}
+			if !signed || v.elements() {
+				PREFETCHT0(floats(x1).Offset(4*1024 + line))
+				if v.pair {
+					PREFETCHT0(floats(x0).Offset(4*1024 + line))
+				}
 			}
 		}
 		labels := t.read(labels)
 		valid := t.isValid(labels)
 		positive := t.isPositive(labels)
-		x := logits(t, valid)
-		e := t.loadAt(e)
+		var x vec // or, where only its sign counts, what has that
+		if signed && !v.elements() {
+			x = t.loadAt(floats(g1))
+		} else {
+			x = logits(t, valid)
+		}
+		e := exponentials(t)
 		large := t.div(lit(1), t.add(e, lit(1)))
 		small := t.mul(e, large)
 		// The overlap term comes first: fewer values are alive at once that way.
@@ -300,19 +330,14 @@ func logistic(t tier, v variant) {
 			if v.pair {
 				opposite = t.keep(valid, t.xor(g, negative))
 			}
-			CMPB(stream, Imm(0))
-			JNE(LabelRef("past"))
-			t.store(g, at1, false)
-			if v.pair {
-				t.store(opposite, at0, false)
+			if signed {
+				t.store(g, at1, false) // that line has just been read
+			} else {
+				t.storeBy(stream, "own", g, at1)
 			}
-			JMP(LabelRef("next"))
-			Label("past") // the cache
-			t.store(g, at1, true)
 			if v.pair {
-				t.store(opposite, at0, true)
+				t.storeBy(stream, "opposite", opposite, at0)
 			}
-			Label("next")
 		}
 		if !t.wide {
 			XORQ(Imm(32), half)

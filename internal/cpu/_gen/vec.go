@@ -208,6 +208,7 @@ func (t tier) add(a, b value) vec { return t.binary(VADDPS, VADDPS_BCST, a, b) }
 func (t tier) sub(a, b value) vec { return t.binary(VSUBPS, VSUBPS_BCST, a, b) }
 func (t tier) mul(a, b value) vec { return t.binary(VMULPS, VMULPS_BCST, a, b) }
 func (t tier) div(a, b value) vec { return t.binary(VDIVPS, VDIVPS_BCST, a, b) }
+func (t tier) and(a, b value) vec { return t.binary(VANDPS, VANDPS_BCST, a, b) }
 func (t tier) or(a, b value) vec  { return t.binary(VORPS, VORPS_BCST, a, b) }
 func (t tier) xor(a, b value) vec { return t.binary(VXORPS, VXORPS_BCST, a, b) }
 
@@ -457,6 +458,17 @@ func (t tier) store(v vec, at Mem, stream bool) {
 	for u := range v {
 		move(v[u], at.Offset(u*t.bytes()))
 	}
+}
+
+// storeBy writes a vec, past the caches where the byte at flag is set.
+func (t tier) storeBy(flag Mem, label string, v vec, at Mem) {
+	CMPB(flag, Imm(0))
+	JNE(LabelRef(label + "Past"))
+	t.store(v, at, false)
+	JMP(LabelRef(label + "Stored"))
+	Label(label + "Past")
+	t.store(v, at, true)
+	Label(label + "Stored")
 }
 
 // sums are running sums by lane: in registers where there are plenty, else on
