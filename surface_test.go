@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/edt"
 )
 
 func TestGoldenSurface(t *testing.T) {
@@ -352,13 +354,13 @@ func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 }
 
 func TestPercentileInterpolates(t *testing.T) {
-	d := DirectedDistances{sorted: []float64{0, 1, 4, 10}}
+	d := newDirectedDistances([]edt.Count{{Squared: 0, Voxels: 1}, {Squared: 1, Voxels: 1}, {Squared: 16, Voxels: 1}, {Squared: 100, Voxels: 1}})
 	for q, want := range map[float64]float64{0: 0, 10: 0.3, 100.0 / 3: 1, 50: 2.5, 90: 8.2, 100: 10} {
 		got, err := d.Percentile(q)
 		require.NoError(t, err)
 		assert.InDelta(t, want, got, 1e-12, "percentile %v", q)
 	}
-	single := DirectedDistances{sorted: []float64{3}}
+	single := newDirectedDistances([]edt.Count{{Squared: 9, Voxels: 1}})
 	got, err := single.Percentile(37)
 	require.NoError(t, err)
 	assert.Equal(t, 3.0, got)
