@@ -181,14 +181,20 @@ func (m *Mask) Surface(axes int) *Mask {
 	return s
 }
 
-// AndNot returns the voxels of m that are in none of the others.
-func (m *Mask) AndNot(others ...*Mask) *Mask {
+// AndNot returns the voxels of m that are not in o.
+func (m *Mask) AndNot(o *Mask) *Mask {
 	d := NewMask(m.shape)
-	copy(d.words, m.words)
-	for _, o := range others {
-		for w, v := range o.words {
-			d.words[w] &^= v
-		}
+	for i, w := range m.words {
+		d.words[i] = w &^ o.words[i]
+	}
+	return d
+}
+
+// and returns the voxels of both masks.
+func (m *Mask) and(o *Mask) *Mask {
+	d := NewMask(m.shape)
+	for i, w := range m.words {
+		d.words[i] = w & o.words[i]
 	}
 	return d
 }
