@@ -121,13 +121,14 @@ type surroundings struct {
 	stride  int
 	words   []uint64 // by offset: a row's words between two that are 0
 	empty   []bool   // by offset: there are none
+	outside []uint64 // a row outside the volume
 }
 
 // cacheLine keeps apart, in words, what different goroutines write.
 const cacheLine = 16
 
 func newSurroundings(sites *Mask, list []offset) *surroundings {
-	s := &surroundings{sites: sites, offsets: list, stride: sites.width + 2}
+	s := &surroundings{sites: sites, offsets: list, stride: sites.width + 2, outside: make([]uint64, sites.width)}
 	s.words = make([]uint64, len(list)*s.stride+cacheLine)
 	s.empty = make([]bool, len(list)+8*cacheLine)
 	return s
@@ -138,27 +139,26 @@ func (s *surroundings) around(r int) { s.row, s.ready = r, 0 }
 
 // lookUp gathers the sites of the up to four rows at the next offset.
 func (s *surroundings) lookUp() {
-	m := s.sites
 	o := &s.offsets[s.ready]
-	dst := s.words[s.ready*s.stride+1:][:m.width]
-	clear(dst)
-	rows := m.shape[1]
-	z, y := s.row/rows, s.row%rows
+	z, y := s.row/s.sites.shape[1], s.row%s.sites.shape[1]
+	a, b := s.at(z-o.slices, y-o.rows), s.at(z-o.slices, y+o.rows)
+	c, d := s.at(z+o.slices, y-o.rows), s.at(z+o.slices, y+o.rows)
+	dst := s.words[s.ready*s.stride+1:][:len(a)]
 	var any uint64
-	for side, slice := range [2]int{z - o.slices, z + o.slices} {
-		if slice < 0 || slice >= m.shape[0] || side == 1 && o.slices == 0 {
-			continue
-		}
-		for side, row := range [2]int{y - o.rows, y + o.rows} {
-			if row < 0 || row >= rows || side == 1 && o.rows == 0 {
-				continue
-			}
-			for w, word := range m.row(slice*rows + row) {
-				dst[w] |= word
-				any |= word
-			}
-		}
+	for w := range dst {
+		word := a[w] | b[w] | c[w] | d[w]
+		dst[w] = word
+		any |= word
 	}
 	s.empty[s.ready] = any == 0
 	s.ready++
+}
+
+// at returns the words of a row, which may lie outside the volume.
+func (s *surroundings) at(slice, row int) []uint64 {
+	m := s.sites
+	if uint(slice) >= uint(m.shape[0]) || uint(row) >= uint(m.shape[1]) {
+		return s.outside
+	}
+	return m.words[(slice*m.shape[1]+row)*m.width:][:m.width]
 }
