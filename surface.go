@@ -77,8 +77,9 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	}
 	// The nearest voxel of a mask to one outside it is on its surface, since
 	// otherwise its neighbour towards the voxel would be in the mask and nearer.
-	forth, farP := edt.Nearest(surfaceP, p.AndNot(t), surfaceT, steps)
-	back, farT := edt.Nearest(surfaceT, t.AndNot(p), surfaceP, steps)
+	grid := edt.NewGrid(p.Shape(), steps)
+	forth, farP := grid.Nearest(surfaceP, p.AndNot(t), surfaceT)
+	back, farT := grid.Nearest(surfaceT, t.AndNot(p), surfaceP)
 	return &SurfaceDistances{newDirectedDistances(forth), newDirectedDistances(back), math.Sqrt(max(farP, farT))}, nil
 }
 

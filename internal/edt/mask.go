@@ -97,6 +97,23 @@ func (m *Mask) Count() int {
 	return n
 }
 
+// filledRows returns the number of rows that have a voxel in the mask.
+func (m *Mask) filledRows() int {
+	n := 0
+	for r := range m.Rows() {
+		for _, w := range m.row(r) {
+			if w != 0 {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// Shape returns the slices, rows and columns.
+func (m *Mask) Shape() [3]int { return m.shape }
+
 // Box returns the smallest box, its end exclusive, that holds the voxels of both
 // masks; it is empty where both are.
 func Box(a, b *Mask) (lo, hi [3]int) {

@@ -12,9 +12,33 @@ type Count struct {
 	Voxels  int
 }
 
+// Grid is a volume's shape and the spacing of its voxels, with what the search
+// of nearest neighbours needs to know of them.
+type Grid struct {
+	shape   [3]int
+	spacing [3]float64
+	squares []float64 // squared length of so many steps along a row
+	offsets *offsets
+	shells  []shell
+}
+
+// NewGrid returns the grid of a volume of slices, rows and columns whose
+// neighbours along each axis are the positive, finite spacing apart.
+func NewGrid(shape [3]int, spacing [3]float64) *Grid {
+	g := &Grid{shape: shape, spacing: spacing, squares: squaresAlong(shape[2], spacing[2]), offsets: newOffsets(shape, spacing)}
+	g.shells = g.nearestShells(maxShells)
+	return g
+}
+
+// squared is the squared distance of the voxels so many steps along the rows at
+// an offset. The terms are added in the order of the sweeps of [Squared].
+func (g *Grid) squared(o *offset, steps int) float64 {
+	return g.squares[steps] + o.rowSquare + o.sliceSquare
+}
+
 // Nearest finds the squared Euclidean distance, in the units of the spacing,
-// from voxels to the nearest of sites, of which there is at least one. All masks
-// have one shape.
+// from voxels to the nearest of sites, of which there is at least one. The masks
+// have the shape of the grid.
 //
 // distances counts the voxels of queries by their squared distance, ascending;
 // farthest is the largest one of the voxels of others, which may share voxels
@@ -28,15 +52,9 @@ type Count struct {
 //   - the transform of the whole volume, see [Squared], whose time is linear in
 //     the number of voxels whatever the distances: the others stop where it
 //     would be faster.
-func Nearest(queries, others, sites *Mask, spacing [3]float64) (distances []Count, farthest float64) {
-	s := &search{
-		queries: queries, others: others, sites: sites,
-		spacing: spacing,
-		squares: squaresAlong(sites.shape[2], spacing[2]),
-		offsets: newOffsets(sites.shape, spacing),
-		tally:   tally{count: map[float64]int{}},
-	}
-	left := s.shells()
+func (g *Grid) Nearest(queries, others, sites *Mask) (distances []Count, farthest float64) {
+	s := &search{grid: g, queries: queries, others: others, sites: sites, tally: tally{count: map[float64]int{}}}
+	left := s.nearShells()
 	far, rest := left.and(queries), left.AndNot(queries)
 	// The queries come first: with their distances known, most of the others
 	// need none to tell that they are not the farthest.
@@ -50,12 +68,10 @@ func Nearest(queries, others, sites *Mask, spacing [3]float64) (distances []Coun
 	return distances, s.farthest
 }
 
-// search is the state of [Nearest].
+// search is the state of [Grid.Nearest].
 type search struct {
+	grid                   *Grid
 	queries, others, sites *Mask
-	spacing                [3]float64
-	squares                []float64 // squared length of so many steps along a row
-	offsets                *offsets  // of the rows that are visited
 	tally
 }
 
@@ -70,13 +86,6 @@ func (t *tally) add(u *tally) {
 		t.count[square] += n
 	}
 	t.farthest = max(t.farthest, u.farthest)
-}
-
-// squared is the squared distance of the sites so many steps along the rows at an
-// offset. The terms are added in the order of the sweeps of [Squared].
-func (s *search) squared(offset, steps int) float64 {
-	o := &s.offsets.list[offset]
-	return s.squares[steps] + o.rowSquare + o.sliceSquare
 }
 
 // transform adds the distances of the voxels of far, counted, and of rest, from
@@ -94,7 +103,7 @@ func (s *search) transform(far, rest *Mask) {
 		return
 	}
 	squared := make([]float64, shape[0]*shape[1]*shape[2])
-	Squared(squared, s.sites, s.spacing, plane)
+	Squared(squared, s.sites, s.grid.spacing, plane)
 	for r := range s.sites.Rows() {
 		row, counted, others := squared[r*shape[2]:][:shape[2]], far.row(r), s.others.row(r)
 		for w, single := range rest.row(r) {

@@ -2,64 +2,53 @@ package edt
 
 import "math"
 
-// offset is the place of a row relative to another: so many slices and rows
-// away, in either direction.
+// offset is the place of rows relative to another: so many slices and rows away,
+// either way.
 type offset struct {
-	slices, rows int
-	sliceSquare  float64 // squared distance across the slices
-	rowSquare    float64 // and across the rows
-	square       float64 // of both
+	slices, rows           int
+	sliceSquare, rowSquare float64 // squared distances along these axes
+	square                 float64 // of both
 }
 
-// offsets lists the offsets of rows within a volume, the nearest first, as far
-// as they are asked for.
+// offsets lists the offsets within a volume, the nearest first, as far as they
+// are asked for.
 type offsets struct {
 	shape   [3]int
-	squares [3]float64 // of the spacing
+	spacing [3]float64
 	list    []offset
-	next    []int // by slices: the rows of the first offset that is not listed yet
+	rest    *frontier
 }
 
 func newOffsets(shape [3]int, spacing [3]float64) *offsets {
-	o := &offsets{shape: shape, next: make([]int, shape[0])}
-	for axis, s := range spacing {
-		o.squares[axis] = s * s
-	}
+	o := &offsets{shape: shape, spacing: spacing}
+	o.rest = newFrontier(func(slices, rows int) float64 {
+		if slices == shape[0] || rows == shape[1] {
+			return math.Inf(1)
+		}
+		return o.at(slices, rows).square
+	})
 	return o
 }
 
 func (o *offsets) at(slices, rows int) offset {
-	z, y := float64(slices), float64(rows)
-	f := offset{slices: slices, rows: rows, sliceSquare: o.squares[0] * float64(z*z), rowSquare: o.squares[1] * float64(y*y)}
-	f.square = f.rowSquare + f.sliceSquare
-	return f
+	// As in the sweeps of [Squared].
+	square := func(axis, steps int) float64 {
+		d := float64(steps)
+		return float64(float64(o.spacing[axis]*o.spacing[axis]) * float64(d*d))
+	}
+	z, y := square(0, slices), square(1, rows)
+	return offset{slices, rows, z, y, y + z}
 }
 
-// nearest returns the nearest offset that is not listed, or one at +Inf where
-// all are.
-func (o *offsets) nearest() offset {
-	best := offset{square: math.Inf(1)}
-	for slices, rows := range o.next {
-		if rows < o.shape[1] {
-			if f := o.at(slices, rows); f.square < best.square {
-				best = f
-			}
+// nearest returns the n nearest offsets, or all there are, and the squared
+// distance of the first that is not among them.
+func (o *offsets) nearest(n int) (list []offset, beyond float64) {
+	for len(o.list) <= n {
+		p := o.rest.take()
+		if math.IsInf(p.value, 1) {
+			return o.list, p.value
 		}
-		if rows == 0 {
-			break // the offsets of more slices are farther
-		}
+		o.list = append(o.list, o.at(p.i, p.j))
 	}
-	return best
-}
-
-// grow extends the list to the n nearest offsets, or to all there are. It
-// returns the squared distance of the nearest row that is not listed.
-func (o *offsets) grow(n int) float64 {
-	f := o.nearest()
-	for len(o.list) < n && !math.IsInf(f.square, 1) {
-		o.list = append(o.list, f)
-		o.next[f.slices]++
-		f = o.nearest()
-	}
-	return f.square
+	return o.list[:n], o.list[n].square
 }

@@ -14,7 +14,7 @@ const (
 	firstReach, reachGrowth = 64, 4
 	// rowBudget is how many visits of a row, for each voxel of the volume, take
 	// about as long as the transform.
-	rowBudget = 8
+	rowBudget = 2
 )
 
 // rows adds the distances of the voxels of m, counted or only for the farthest,
@@ -22,10 +22,10 @@ const (
 // all of them; else the rest is too much for it.
 func (s *search) rows(m *Mask, counted bool) (all bool) {
 	budget := rowBudget * m.shape[0] * m.shape[1] * m.shape[2]
-	voxels, rows := m.Count(), m.Rows()
+	voxels, rows := m.Count(), m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
 		// A visit is work for each voxel, and some for the rows of them.
-		if n*(voxels+4*m.width*rows) > budget {
+		if n*(voxels+(3+m.width)*rows) > budget {
 			return false
 		}
 		voxels, rows = s.round(m, n, counted)
@@ -40,7 +40,7 @@ func (s *search) rows(m *Mask, counted bool) (all bool) {
 // How much remains must not depend on which goroutine is first, so voxels that
 // cannot be the farthest are told by the tally of the rounds before.
 func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
-	reach := s.offsets.grow(n)
+	offsets, beyond := s.grid.offsets.nearest(n)
 	enough := -1.0
 	if !counted {
 		enough = s.farthest
@@ -50,7 +50,7 @@ func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
 	units := (m.Rows() + rowBatch - 1) / rowBatch
 	parallel.Do(units, func() func(int) {
 		t := &rowSearch{
-			search: s, around: newSurroundings(s.sites, s.offsets.list), reach: reach, enough: enough,
+			search: s, around: newSurroundings(s.sites, offsets), beyond: beyond, enough: enough,
 			tally: tally{count: map[float64]int{}},
 		}
 		tallies = append(tallies, &t.tally)
@@ -76,7 +76,7 @@ func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
 type rowSearch struct {
 	*search
 	around *surroundings
-	reach  float64 // squared, of the nearest row that is not visited
+	beyond float64 // squared, of the nearest row that is not visited
 	enough float64 // where a site is that near the exact distance does not matter
 	tally  tally
 	_      [8 * cacheLine]byte
@@ -123,12 +123,12 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 			continue
 		}
 		steps := nearestBit(around.words[i*around.stride+1:][:t.sites.width], x)
-		best = min(best, t.squared(i, steps))
+		best = min(best, t.grid.squared(&around.offsets[i], steps))
 		if best <= t.enough {
 			return best, true
 		}
 	}
-	return best, best <= t.reach
+	return best, best <= t.beyond
 }
 
 // nearestBit returns the distance from bit x to the nearest bit that is set, of

@@ -25,39 +25,34 @@ const maxShells = 128
 
 // nearestShells returns the n nearest shells, or as many as there are before one
 // of a word's length.
-func (s *search) nearestShells(n int) []shell {
-	s.offsets.grow(n)
-	var list []shell
-	next := make([]int, len(s.offsets.list)) // by offset: the steps to its nearest shell not in the list
-	for len(list) < n {
-		best := shell{squared: math.Inf(1)}
-		for i, steps := range next {
-			if steps < len(s.squares) {
-				if squared := s.squared(i, steps); squared < best.squared {
-					best = shell{i, steps, squared}
-				}
-			}
-			if steps == 0 {
-				break // other offsets are farther
-			}
+func (g *Grid) nearestShells(n int) []shell {
+	offsets, _ := g.offsets.nearest(n + 1)
+	f := newFrontier(func(offset, steps int) float64 {
+		if offset == len(offsets) || steps == len(g.squares) {
+			return math.Inf(1)
 		}
-		if math.IsInf(best.squared, 1) || best.steps == 64 {
+		return g.squared(&offsets[offset], steps)
+	})
+	var list []shell
+	for len(list) < n {
+		p := f.take()
+		if math.IsInf(p.value, 1) || p.j == 64 {
 			break
 		}
-		list = append(list, best)
-		next[best.offset]++
+		list = append(list, shell{p.i, p.j, p.value})
 	}
 	return list
 }
 
 // shells finds the distances of the voxels near a site and returns the others.
-func (s *search) shells() *Mask {
-	list := s.nearestShells(maxShells)
+func (s *search) nearShells() *Mask {
+	list := s.grid.shells
+	offsets, _ := s.grid.offsets.nearest(len(list))
 	left := NewMask(s.sites.shape)
 	var all []*shellSearch
 	units := (left.Rows() + rowBatch - 1) / rowBatch
 	parallel.Do(units, func() func(int) {
-		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.sites, s.offsets.list)}
+		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.sites, offsets)}
 		t.count, t.found = make([]int, len(list)+cacheLine), make([]bool, len(list)+8*cacheLine)
 		all = append(all, t)
 		return func(unit int) {
