@@ -65,9 +65,10 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	// Surfaces and distances are the same within the box of both masks, as all
 	// that is left out is outside both.
 	lo, hi := edt.Box(p, t)
-	p, t = p.Crop(lo, hi), t.Crop(lo, hi)
-	surfaceP, surfaceT := p.Surface(axes), t.Surface(axes)
-	countP, countT := surfaceP.Count(), surfaceT.Count()
+	p.Crop(lo, hi)
+	t.Crop(lo, hi)
+	a, b := edt.NewObject(p, axes), edt.NewObject(t, axes)
+	countP, countT := a.Surface.Count(), b.Surface.Count()
 	switch {
 	case countP == 0 && countT == 0:
 		none := DirectedDistances{empty: math.NaN()}
@@ -75,11 +76,9 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	case countP == 0 || countT == 0:
 		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT), math.Inf(1)}, nil
 	}
-	// The nearest voxel of a mask to one outside it is on its surface, since
-	// otherwise its neighbour towards the voxel would be in the mask and nearer.
 	grid := edt.NewGrid(p.Shape(), steps)
-	forth, farP := grid.Nearest(surfaceP, p.AndNot(t), surfaceT)
-	back, farT := grid.Nearest(surfaceT, t.AndNot(p), surfaceP)
+	forth, farP := grid.Nearest(a, b)
+	back, farT := grid.Nearest(b, a)
 	return &SurfaceDistances{newDirectedDistances(forth), newDirectedDistances(back), math.Sqrt(max(farP, farT))}, nil
 }
 
@@ -284,7 +283,7 @@ func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
 	}
 	m := edt.NewMask(shape)
 	columns := shape[2]
-	batch := max(1, chunkVoxels/columns) // rows
+	batch := max(1, 1<<18/columns) // rows
 	bytes, isBytes := t.Data().([]uint8)
 	err = parallel.Try((m.Rows()+batch-1)/batch, func() func(int) error {
 		var buffer []uint8

@@ -52,7 +52,9 @@ func Squared(dst []float64, sites *Mask, spacing [3]float64, wanted *Mask) {
 	}
 
 	squares := squaresAlong(columns, spacing[2])
-	sites.eachRow(func(r int) { sweepRow(dst[r*columns:][:columns], sites.row(r), squares) })
+	sites.eachRow(func() func(int) {
+		return func(r int) { sweepRow(dst[r*columns:][:columns], sites.row(r), squares) }
+	})
 
 	blocks := (columns + block - 1) / block
 	if rows > 1 {

@@ -36,32 +36,32 @@ func (g *Grid) squared(o *offset, steps int) float64 {
 	return g.squares[steps] + o.rowSquare + o.sliceSquare
 }
 
-// Nearest finds the squared Euclidean distance, in the units of the spacing,
-// from voxels to the nearest of sites, of which there is at least one. The masks
-// have the shape of the grid.
+// Nearest measures the distances between two objects that are not empty and have
+// the shape of the grid.
 //
-// distances counts the voxels of queries by their squared distance, ascending;
-// farthest is the largest one of the voxels of others, which may share voxels
-// with queries, and 0 where there are none. Neither depends on GOMAXPROCS.
+// distances counts the voxels of the first one's surface by their squared
+// distance to the nearest of the second one's surface, ascending; farthest is
+// the largest squared distance from any voxel of the first to the nearest of the
+// second. Neither depends on GOMAXPROCS.
 //
 // There are three ways to a distance, each for voxels that are farther from a
-// site than suits the one before:
+// surface than suits the one before:
 //
 //   - the nearest neighbours of 64 voxels at a time, see shell;
 //   - the rows around one voxel at a time, see rowSearch;
 //   - the transform of the whole volume, see [Squared], whose time is linear in
 //     the number of voxels whatever the distances: the others stop where it
 //     would be faster.
-func (g *Grid) Nearest(queries, others, sites *Mask) (distances []Count, farthest float64) {
-	s := &search{grid: g, queries: queries, others: others, sites: sites, tally: tally{count: map[float64]int{}}}
-	left := s.nearShells()
-	far, rest := left.and(queries), left.AndNot(queries)
-	// The queries come first: with their distances known, most of the others
-	// need none to tell that they are not the farthest.
-	if s.rows(far, true) {
-		s.rows(rest, false)
+func (g *Grid) Nearest(from, to *Object) (distances []Count, farthest float64) {
+	s := &search{grid: g, from: from, to: to, tally: tally{count: map[float64]int{}}}
+	if surface, inner := s.nearShells(); surface != nil {
+		// The surface comes first: with its distances known, most of the inner
+		// voxels need none to tell that they are not the farthest.
+		if s.rows(surface, true) {
+			s.rows(inner, false)
+		}
+		s.transform(surface, inner)
 	}
-	s.transform(far, rest)
 	for _, square := range slices.Sorted(maps.Keys(s.count)) {
 		distances = append(distances, Count{square, s.count[square]})
 	}
@@ -70,15 +70,20 @@ func (g *Grid) Nearest(queries, others, sites *Mask) (distances []Count, farthes
 
 // search is the state of [Grid.Nearest].
 type search struct {
-	grid                   *Grid
-	queries, others, sites *Mask
+	grid     *Grid
+	from, to *Object
 	tally
 }
 
+// outside returns the voxels of word i that are in the first object and not in
+// the second. The nearest voxel of the second to them is on its surface, since
+// otherwise its neighbour towards them would be in it and nearer.
+func (s *search) outside(i int) uint64 { return s.from.Voxels.words[i] &^ s.to.Voxels.words[i] }
+
 // tally gathers the distances that are known.
 type tally struct {
-	count    map[float64]int // queries by squared distance
-	farthest float64         // squared, of others
+	count    map[float64]int // surface voxels by squared distance
+	farthest float64         // squared, of the voxels outside the second object
 }
 
 func (t *tally) add(u *tally) {
@@ -88,14 +93,14 @@ func (t *tally) add(u *tally) {
 	t.farthest = max(t.farthest, u.farthest)
 }
 
-// transform adds the distances of the voxels of far, counted, and of rest, from
-// the transform of the volume.
-func (s *search) transform(far, rest *Mask) {
-	shape := s.sites.shape
+// transform adds the distances of voxels of the surface and inside it from the
+// transform of the volume.
+func (s *search) transform(surface, inner *Mask) {
+	shape := s.grid.shape
 	plane := NewMask([3]int{1, shape[1], shape[2]})
 	var any uint64
-	for i := range far.words {
-		w := far.words[i] | rest.words[i]
+	for i, w := range surface.words {
+		w |= inner.words[i]
 		plane.words[i%len(plane.words)] |= w
 		any |= w
 	}
@@ -103,18 +108,17 @@ func (s *search) transform(far, rest *Mask) {
 		return
 	}
 	squared := make([]float64, shape[0]*shape[1]*shape[2])
-	Squared(squared, s.sites, s.grid.spacing, plane)
-	for r := range s.sites.Rows() {
-		row, counted, others := squared[r*shape[2]:][:shape[2]], far.row(r), s.others.row(r)
-		for w, single := range rest.row(r) {
-			for voxels := counted[w] | single; voxels != 0; voxels &= voxels - 1 {
-				d, bit := row[64*w+bits.TrailingZeros64(voxels)], voxels&-voxels
-				if counted[w]&bit != 0 {
-					s.count[d]++
-				}
-				if others[w]&bit != 0 {
-					s.farthest = max(s.farthest, d)
-				}
+	Squared(squared, s.to.Surface, s.grid.spacing, plane)
+	for i, counted := range surface.words {
+		row := squared[i/surface.width*shape[2]:]
+		outside := s.outside(i)
+		for voxels := counted | inner.words[i]; voxels != 0; voxels &= voxels - 1 {
+			d, bit := row[i%surface.width*64+bits.TrailingZeros64(voxels)], voxels&-voxels
+			if counted&bit != 0 {
+				s.count[d]++
+			}
+			if outside&bit != 0 {
+				s.farthest = max(s.farthest, d)
 			}
 		}
 	}

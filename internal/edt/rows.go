@@ -4,8 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"sync/atomic"
-
-	"github.com/x/afl/internal/parallel"
 )
 
 const (
@@ -47,19 +45,19 @@ func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
 	}
 	var leftVoxels, leftRows atomic.Int64
 	var tallies []*tally
-	units := (m.Rows() + rowBatch - 1) / rowBatch
-	parallel.Do(units, func() func(int) {
+	m.eachRow(func() func(int) {
 		t := &rowSearch{
-			search: s, around: newSurroundings(s.sites, offsets), beyond: beyond, enough: enough,
+			search: s, around: newSurroundings(s.to.Surface, offsets), beyond: beyond, enough: enough,
 			tally: tally{count: map[float64]int{}},
 		}
 		tallies = append(tallies, &t.tally)
-		return func(unit int) {
-			for r := unit * rowBatch; r < min((unit+1)*rowBatch, m.Rows()); r++ {
-				if n := t.row(m.row(r), r, counted); n > 0 {
-					leftVoxels.Add(int64(n))
-					leftRows.Add(1)
-				}
+		return func(r int) {
+			if isEmpty(m.row(r)) {
+				return
+			}
+			if n := t.row(m.row(r), r, counted); n > 0 {
+				leftVoxels.Add(int64(n))
+				leftRows.Add(1)
 			}
 		}
 	})
@@ -86,7 +84,6 @@ type rowSearch struct {
 // it. It returns how many remain.
 func (t *rowSearch) row(left []uint64, r int, counted bool) (remain int) {
 	t.around.around(r)
-	others := t.others.row(r)
 	for w, voxels := range left {
 		for ; voxels != 0; voxels &= voxels - 1 {
 			bit := voxels & -voxels
@@ -99,7 +96,7 @@ func (t *rowSearch) row(left []uint64, r int, counted bool) (remain int) {
 			if counted {
 				t.tally.count[squared]++
 			}
-			if others[w]&bit != 0 {
+			if t.outside(r*len(left)+w)&bit != 0 {
 				t.tally.farthest = max(t.tally.farthest, squared)
 			}
 		}
@@ -122,7 +119,7 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 		if around.empty[i] {
 			continue
 		}
-		steps := nearestBit(around.words[i*around.stride+1:][:t.sites.width], x)
+		steps := nearestBit(around.words[i*around.stride+1:][:t.to.Surface.width], x)
 		best = min(best, t.grid.squared(&around.offsets[i], steps))
 		if best <= t.enough {
 			return best, true

@@ -3,8 +3,6 @@ package edt
 import (
 	"math"
 	"math/bits"
-
-	"github.com/x/afl/internal/parallel"
 )
 
 // shell is a set of up to eight neighbours of a voxel at one distance: those so
@@ -44,23 +42,20 @@ func (g *Grid) nearestShells(n int) []shell {
 	return list
 }
 
-// shells finds the distances of the voxels near a site and returns the others.
-func (s *search) nearShells() *Mask {
+// nearShells finds the distances of the voxels near the second surface. It
+// returns the others, of the surface and inside it, or nil where there are none.
+func (s *search) nearShells() (surface, inner *Mask) {
 	list := s.grid.shells
 	offsets, _ := s.grid.offsets.nearest(len(list))
-	left := NewMask(s.sites.shape)
+	left := NewMask(s.grid.shape)
 	var all []*shellSearch
-	units := (left.Rows() + rowBatch - 1) / rowBatch
-	parallel.Do(units, func() func(int) {
-		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.sites, offsets)}
+	left.eachRow(func() func(int) {
+		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to.Surface, offsets)}
 		t.count, t.found = make([]int, len(list)+cacheLine), make([]bool, len(list)+8*cacheLine)
 		all = append(all, t)
-		return func(unit int) {
-			for r := unit * rowBatch; r < min((unit+1)*rowBatch, left.Rows()); r++ {
-				t.row(left.row(r), r)
-			}
-		}
+		return func(r int) { t.row(left.row(r), r) }
 	})
+	done := true
 	for _, t := range all {
 		for k, shell := range list {
 			if t.count[k] > 0 {
@@ -70,8 +65,17 @@ func (s *search) nearShells() *Mask {
 				s.farthest = max(s.farthest, shell.squared)
 			}
 		}
+		done = done && !t.some
 	}
-	return left
+	if done {
+		return nil, nil
+	}
+	surface = NewMask(s.grid.shape)
+	for i, w := range left.words {
+		surface.words[i] = w & s.from.Surface.words[i]
+		left.words[i] = w &^ s.from.Surface.words[i]
+	}
+	return surface, left
 }
 
 // shellSearch is what one goroutine of the search of shells has of its own.
@@ -79,16 +83,19 @@ type shellSearch struct {
 	*search
 	shells []shell
 	around *surroundings
-	count  []int  // queries by shell
-	found  []bool // whether there are others, by shell
+	count  []int  // surface voxels by shell
+	found  []bool // by shell: whether it has voxels outside the second object
+	some   bool   // voxels are left
+	_      [8 * cacheLine]byte
 }
 
 // row stores in left the voxels of row r that have no site in the shells.
 func (t *shellSearch) row(left []uint64, r int) {
 	t.around.around(r)
-	queries, others := t.queries.row(r), t.others.row(r)
+	surface := t.from.Surface.row(r)
 	for w := range left {
-		todo := queries[w] | others[w]
+		outside := t.outside(r*len(left) + w)
+		todo := surface[w] | outside
 		if todo == 0 {
 			continue
 		}
@@ -106,12 +113,14 @@ func (t *shellSearch) row(left []uint64, r int) {
 			if met == 0 {
 				continue
 			}
-			t.count[k] += bits.OnesCount64(met & queries[w])
-			t.found[k] = t.found[k] || met&others[w] != 0
+			t.count[k] += bits.OnesCount64(met & surface[w])
+			t.found[k] = t.found[k] || met&outside != 0
 			if todo &^= met; todo == 0 {
 				break
 			}
 		}
-		left[w] = todo
+		if todo != 0 {
+			left[w], t.some = todo, true
+		}
 	}
 }
