@@ -39,13 +39,6 @@ func brute(site []uint8, shape [3]int, spacing [3]float64) []float64 {
 	return out
 }
 
-// maskOf returns the voxels that are not 0.
-func maskOf(voxels []uint8, shape [3]int) *Mask {
-	m := NewMask(shape)
-	m.Fill(0, voxels)
-	return m
-}
-
 // tolerance covers the three roundings in which the sweeps and the definition
 // may differ; it is far below half of any difference between two sites.
 const tolerance = 2e-15
