@@ -42,9 +42,10 @@ type SurfaceDistances struct {
 // masks, in that order, usually in mm; nil means 1. A NaN in a mask, and a
 // spacing that is not positive or outside 1e-100…1e100, are errors.
 //
-// The time is linear in the number of voxels of the smallest box that holds
-// both masks, whatever their distance (see internal/edt for the sources of the
-// algorithm), and the bits of the result do not depend on the number of threads.
+// The less the surfaces are apart the less time it takes; whatever their distance
+// it is linear in the number of voxels, and but for reading the masks in those of
+// the smallest box that holds both (see internal/edt for the algorithms and their
+// sources). The bits of the result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
 	p, err := readMask("prediction", prediction)
 	if err != nil {
@@ -271,6 +272,10 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 	return steps, nil
 }
 
+// readBatch is the number of voxels of a mask that a goroutine reads at a time;
+// waking another for less takes longer than to read them.
+const readBatch = 1 << 18
+
 // readMask reads a mask of rank 2 or 3 as bits.
 func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
 	read, err := maskReader(name, t)
@@ -283,7 +288,7 @@ func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
 	}
 	m := edt.NewMask(shape)
 	columns := shape[2]
-	batch := max(1, 1<<18/columns) // rows
+	batch := max(1, readBatch/columns) // rows
 	bytes, isBytes := t.Data().([]uint8)
 	err = parallel.Try((m.Rows()+batch-1)/batch, func() func(int) error {
 		var buffer []uint8

@@ -1,4 +1,9 @@
-// Package edt computes exact Euclidean distance transforms of binary volumes.
+// Package edt computes exact Euclidean distances in binary volumes: from the
+// voxels of one object to the nearest of another (see [Grid.Nearest]), and the
+// distance transform of a whole volume (see [Squared]).
+//
+// Volumes are bits, 64 voxels of a row to a word, so that most of the work is
+// done on that many voxels at a time.
 //
 // The transform is separable: the squared distance in three dimensions is
 // found by three sweeps of one-dimensional problems, one axis each, every one

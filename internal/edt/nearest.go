@@ -53,7 +53,7 @@ func (g *Grid) squared(o *offset, steps int) float64 {
 //     the number of voxels whatever the distances: the others stop where it
 //     would be faster.
 func (g *Grid) Nearest(from, to *Object) (distances []Count, farthest float64) {
-	s := &search{grid: g, from: from, to: to, tally: tally{count: map[float64]int{}}}
+	s := newSearch(g, from, to)
 	if surface, inner := s.nearShells(); surface != nil {
 		// The surface comes first: with its distances known, most of the inner
 		// voxels need none to tell that they are not the farthest.
@@ -72,7 +72,13 @@ func (g *Grid) Nearest(from, to *Object) (distances []Count, farthest float64) {
 type search struct {
 	grid     *Grid
 	from, to *Object
+	budget   int // visits of rows that the search of rows may still make
 	tally
+}
+
+func newSearch(g *Grid, from, to *Object) *search {
+	budget := rowBudget * g.shape[0] * g.shape[1] * g.shape[2]
+	return &search{grid: g, from: from, to: to, budget: budget, tally: newTally()}
 }
 
 // outside returns the voxels of word i that are in the first object and not in
@@ -85,6 +91,8 @@ type tally struct {
 	count    map[float64]int // surface voxels by squared distance
 	farthest float64         // squared, of the voxels outside the second object
 }
+
+func newTally() tally { return tally{count: map[float64]int{}} }
 
 func (t *tally) add(u *tally) {
 	for square, n := range u.count {
@@ -129,6 +137,7 @@ func (s *search) transform(surface, inner *Mask) {
 type surroundings struct {
 	sites   *Mask
 	offsets []offset
+	slice   int // where the row is
 	row     int
 	ready   int // offsets that are looked up
 	stride  int
@@ -137,23 +146,27 @@ type surroundings struct {
 	outside []uint64 // a row outside the volume
 }
 
-// cacheLine keeps apart, in words, what different goroutines write.
-const cacheLine = 16
+// apart is how many words keep what different goroutines write out of each
+// other's cache lines, of which processors fetch two at a time.
+const apart = 16
 
 func newSurroundings(sites *Mask, list []offset) *surroundings {
 	s := &surroundings{sites: sites, offsets: list, stride: sites.width + 2, outside: make([]uint64, sites.width)}
-	s.words = make([]uint64, len(list)*s.stride+cacheLine)
-	s.empty = make([]bool, len(list)+8*cacheLine)
+	s.words = make([]uint64, len(list)*s.stride+apart)
+	s.empty = make([]bool, len(list)+8*apart)
 	return s
 }
 
-// around moves to the row r of all slices.
-func (s *surroundings) around(r int) { s.row, s.ready = r, 0 }
+// moveTo makes row r, counted through all slices, the one in the middle.
+func (s *surroundings) moveTo(r int) {
+	rows := s.sites.shape[1]
+	s.slice, s.row, s.ready = r/rows, r%rows, 0
+}
 
 // lookUp gathers the sites of the up to four rows at the next offset.
 func (s *surroundings) lookUp() {
 	o := &s.offsets[s.ready]
-	z, y := s.row/s.sites.shape[1], s.row%s.sites.shape[1]
+	z, y := s.slice, s.row
 	a, b := s.at(z-o.slices, y-o.rows), s.at(z-o.slices, y+o.rows)
 	c, d := s.at(z+o.slices, y-o.rows), s.at(z+o.slices, y+o.rows)
 	dst := s.words[s.ready*s.stride+1:][:len(a)]

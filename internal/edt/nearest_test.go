@@ -149,7 +149,7 @@ func TestNearestWaysAgree(t *testing.T) {
 				g := NewGrid(shape, spacing)
 				want, farthest := g.Nearest(a, b)
 				for name, way := range ways {
-					s := &search{grid: g, from: a, to: b, tally: tally{count: map[float64]int{}}}
+					s := newSearch(g, a, b)
 					surface, inner := NewMask(shape), NewMask(shape)
 					for i, w := range a.Surface.words {
 						surface.words[i], inner.words[i] = w, s.outside(i)&^w

@@ -10,22 +10,24 @@ const (
 	// firstReach is the number of offsets that the search of rows visits first,
 	// and reachGrowth by how much more it then does at a time.
 	firstReach, reachGrowth = 64, 4
-	// rowBudget is how many visits of a row, for each voxel of the volume, take
-	// about as long as the transform.
-	rowBudget = 2
+	// rowBudget is how many visits of a row it may take for each voxel of the
+	// volume: some part of the transform's time, so that little is lost where
+	// it does not succeed.
+	rowBudget = 4
 )
 
 // rows adds the distances of the voxels of m, counted or only for the farthest,
 // and removes from m those whose distance is known. It returns whether that is
-// all of them; else the rest is too much for it.
+// all of them; else the rest takes more than what is left of the budget.
 func (s *search) rows(m *Mask, counted bool) (all bool) {
-	budget := rowBudget * m.shape[0] * m.shape[1] * m.shape[2]
 	voxels, rows := m.Count(), m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
 		// A visit is work for each voxel, and some for the rows of them.
-		if n*(voxels+(3+m.width)*rows) > budget {
+		work := min(n, m.Rows()) * (voxels + (3+m.width)*rows)
+		if work > s.budget {
 			return false
 		}
+		s.budget -= work
 		voxels, rows = s.round(m, n, counted)
 	}
 	return true
@@ -48,7 +50,7 @@ func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
 	m.eachRow(func() func(int) {
 		t := &rowSearch{
 			search: s, around: newSurroundings(s.to.Surface, offsets), beyond: beyond, enough: enough,
-			tally: tally{count: map[float64]int{}},
+			tally: newTally(),
 		}
 		tallies = append(tallies, &t.tally)
 		return func(r int) {
@@ -77,13 +79,13 @@ type rowSearch struct {
 	beyond float64 // squared, of the nearest row that is not visited
 	enough float64 // where a site is that near the exact distance does not matter
 	tally  tally
-	_      [8 * cacheLine]byte
+	_      [8 * apart]byte
 }
 
 // row finds the distances of the voxels of left, row r, and removes them from
 // it. It returns how many remain.
 func (t *rowSearch) row(left []uint64, r int, counted bool) (remain int) {
-	t.around.around(r)
+	t.around.moveTo(r)
 	for w, voxels := range left {
 		for ; voxels != 0; voxels &= voxels - 1 {
 			bit := voxels & -voxels

@@ -51,7 +51,7 @@ func (s *search) nearShells() (surface, inner *Mask) {
 	var all []*shellSearch
 	left.eachRow(func() func(int) {
 		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to.Surface, offsets)}
-		t.count, t.found = make([]int, len(list)+cacheLine), make([]bool, len(list)+8*cacheLine)
+		t.count, t.found = make([]int, len(list)+apart), make([]bool, len(list)+8*apart)
 		all = append(all, t)
 		return func(r int) { t.row(left.row(r), r) }
 	})
@@ -86,12 +86,12 @@ type shellSearch struct {
 	count  []int  // surface voxels by shell
 	found  []bool // by shell: whether it has voxels outside the second object
 	some   bool   // voxels are left
-	_      [8 * cacheLine]byte
+	_      [8 * apart]byte
 }
 
 // row stores in left the voxels of row r that have no site in the shells.
 func (t *shellSearch) row(left []uint64, r int) {
-	t.around.around(r)
+	t.around.moveTo(r)
 	surface := t.from.Surface.row(r)
 	for w := range left {
 		outside := t.outside(r*len(left) + w)
