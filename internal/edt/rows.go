@@ -13,7 +13,7 @@ const (
 	// rowBudget is how many visits of a row it may take for each voxel of the
 	// volume: some part of the transform's time, so that little is lost where
 	// it does not succeed.
-	rowBudget = 4
+	rowBudget = 6
 )
 
 // rows adds the distances of the voxels of m, counted or only for the farthest,
