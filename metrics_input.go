@@ -186,17 +186,26 @@ func newSpatialMask(name string, t *tensor.Dense) (*spatialMask, error) {
 	if err != nil {
 		return nil, err
 	}
-	shape := t.Shape()
-	m := &spatialMask{axes: len(shape), shape: [3]int{1, 1, 1}}
-	if m.axes != 2 && m.axes != 3 {
-		return nil, plan.Refuse("shape of "+name, shape, "2 or 3 spatial axes")
+	shape, err := spatialShape(name, t)
+	if err != nil {
+		return nil, err
 	}
-	copy(m.shape[3-m.axes:], shape)
-	m.voxel = make([]uint8, shape.TotalSize())
+	m := &spatialMask{axes: t.Dims(), shape: shape, voxel: make([]uint8, t.Shape().TotalSize())}
 	err = forChunks(1, len(m.voxel), func() func(_, from, n int) error {
 		return func(_, from, n int) error { return read(m.voxel[from:from+n], from) }
 	})
 	return m, err
+}
+
+// spatialShape returns the slices, rows and columns of a mask of rank 2 or 3; a
+// 2-D one has one slice.
+func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
+	shape, axes := [3]int{1, 1, 1}, t.Dims()
+	if axes != 2 && axes != 3 {
+		return shape, plan.Refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
+	}
+	copy(shape[3-axes:], t.Shape())
+	return shape, nil
 }
 
 // checkSameShape refuses a prediction of another shape than the target's.

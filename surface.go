@@ -1,7 +1,6 @@
 package afl
 
 import (
-	"bytes"
 	"math"
 	"slices"
 
@@ -43,34 +42,45 @@ type SurfaceDistances struct {
 // masks, in that order, usually in mm; nil means 1. A NaN in a mask, and a
 // spacing that is not positive or outside 1e-100…1e100, are errors.
 //
-// The time is linear in the number of voxels of the smallest box that holds
-// both masks, whatever their distance (see internal/edt for the sources of the
-// algorithm), and the bits of the result do not depend on the number of threads.
+// The less the surfaces are apart the less time it takes; whatever their distance
+// it is linear in the number of voxels, and but for reading the masks in those of
+// the smallest box that holds both (see internal/edt for the algorithms and their
+// sources). The bits of the result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
-	p, t, err := newSpatialMasks(prediction, target)
+	p, err := readMask("prediction", prediction)
 	if err != nil {
 		return nil, err
 	}
-	steps, err := spacing3(spacing, p.axes)
+	t, err := readMask("target", target)
 	if err != nil {
 		return nil, err
 	}
-	cropToForeground(p, t)
-	surfaceP, surfaceT := newSurface(p), newSurface(t)
+	if err := checkSameShape(prediction, target); err != nil {
+		return nil, err
+	}
+	axes := prediction.Dims()
+	steps, err := spacing3(spacing, axes)
+	if err != nil {
+		return nil, err
+	}
+	// Surfaces and distances are the same within the box of both masks, as all
+	// that is left out is outside both.
+	lo, hi := edt.Box(p, t)
+	p.Crop(lo, hi)
+	t.Crop(lo, hi)
+	a, b := edt.NewObject(p, axes), edt.NewObject(t, axes)
+	countP, countT := a.Surface.Count(), b.Surface.Count()
 	switch {
-	case len(surfaceP.voxels) == 0 && len(surfaceT.voxels) == 0:
+	case countP == 0 && countT == 0:
 		none := DirectedDistances{empty: math.NaN()}
 		return &SurfaceDistances{none, none, 0}, nil
-	case len(surfaceP.voxels) == 0 || len(surfaceT.voxels) == 0:
-		return &SurfaceDistances{infiniteDistances(len(surfaceP.voxels)), infiniteDistances(len(surfaceT.voxels)), math.Inf(1)}, nil
+	case countP == 0 || countT == 0:
+		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT), math.Inf(1)}, nil
 	}
-	var d SurfaceDistances
-	squared := make([]float64, len(p.voxel)) // used for one direction, then the other
-	var farP, farT float64
-	d.PredictionToTarget, farP = measure(squared, surfaceP, surfaceT, steps)
-	d.TargetToPrediction, farT = measure(squared, surfaceT, surfaceP, steps)
-	d.VoxelSetHausdorff = max(farP, farT)
-	return &d, nil
+	grid := edt.NewGrid(p.Shape(), steps)
+	forth, farP := grid.Nearest(a, b)
+	back, farT := grid.Nearest(b, a)
+	return &SurfaceDistances{newDirectedDistances(forth), newDirectedDistances(back), math.Sqrt(max(farP, farT))}, nil
 }
 
 // Hausdorff returns the Hausdorff distance: the largest distance from either
@@ -102,10 +112,10 @@ func (d *SurfaceDistances) HD95() float64 {
 // distances of both directions joined, not the mean of the two means.
 func (d *SurfaceDistances) Average() float64 {
 	a, b := d.PredictionToTarget, d.TargetToPrediction
-	if len(a.sorted) == 0 || len(b.sorted) == 0 {
+	if a.voxels() == 0 || b.voxels() == 0 {
 		return a.empty
 	}
-	return (a.sum + b.sum) / float64(len(a.sorted)+len(b.sorted))
+	return (a.sum + b.sum) / float64(a.voxels()+b.voxels())
 }
 
 // SurfaceDice returns the share of surface voxels, of both surfaces together,
@@ -127,32 +137,68 @@ func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 	}
 	a, b := d.PredictionToTarget, d.TargetToPrediction
 	near := a.within(tolerance) + b.within(tolerance)
-	return countRatio(int64(near), int64(len(a.sorted)+len(b.sorted))), nil
+	return countRatio(int64(near), int64(a.voxels()+b.voxels())), nil
 }
 
 // DirectedDistances holds the distances from every surface voxel of one mask to
 // the surface of another. The zero value belongs to no masks; all its results
 // are 0.
 type DirectedDistances struct {
-	sorted []float64 // ascending
-	sum    float64
-	empty  float64 // the result where sorted is empty
+	distance []float64 // ascending; voxels on a grid share few of them
+	upTo     []int     // how many voxels have this distance or a smaller one
+	sum      float64   // of the distances of all voxels
+	empty    float64   // the result where there are none
+}
+
+func newDirectedDistances(counts []edt.Count) DirectedDistances {
+	d := DirectedDistances{distance: make([]float64, len(counts)), upTo: make([]int, len(counts))}
+	voxels := 0
+	for i, c := range counts {
+		voxels += c.Voxels
+		d.distance[i], d.upTo[i] = math.Sqrt(c.Squared), voxels
+		d.sum += float64(d.distance[i] * float64(c.Voxels)) // not fused: the same bits everywhere
+	}
+	return d
+}
+
+// infiniteDistances are the n distances to an empty surface; with n = 0 those
+// from an empty surface to one that is not.
+func infiniteDistances(n int) DirectedDistances {
+	d := DirectedDistances{empty: math.Inf(1)}
+	if n > 0 {
+		d.distance, d.upTo, d.sum = []float64{math.Inf(1)}, []int{n}, math.Inf(1)
+	}
+	return d
+}
+
+// voxels returns the number of distances.
+func (d DirectedDistances) voxels() int {
+	if len(d.upTo) == 0 {
+		return 0
+	}
+	return d.upTo[len(d.upTo)-1]
+}
+
+// at returns the distance of a rank, 0 being that of the smallest.
+func (d DirectedDistances) at(rank int) float64 {
+	i, _ := slices.BinarySearch(d.upTo, rank+1)
+	return d.distance[i]
 }
 
 // Max returns the directed Hausdorff distance.
 func (d DirectedDistances) Max() float64 {
-	if len(d.sorted) == 0 {
+	if len(d.distance) == 0 {
 		return d.empty
 	}
-	return d.sorted[len(d.sorted)-1]
+	return d.distance[len(d.distance)-1]
 }
 
 // Mean returns the directed average surface distance.
 func (d DirectedDistances) Mean() float64 {
-	if len(d.sorted) == 0 {
+	if len(d.distance) == 0 {
 		return d.empty
 	}
-	return d.sum / float64(len(d.sorted))
+	return d.sum / float64(d.voxels())
 }
 
 // Percentile returns a percentile, 0 (the minimum) to 100 (the maximum), of the
@@ -166,43 +212,45 @@ func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
 }
 
 func (d DirectedDistances) percentile(percentile float64) float64 {
-	if len(d.sorted) == 0 {
+	voxels := d.voxels()
+	if voxels == 0 {
 		return d.empty
 	}
-	rank := percentile / 100 * float64(len(d.sorted)-1)
+	rank := percentile / 100 * float64(voxels-1)
 	below := int(rank)
-	if below == len(d.sorted)-1 {
-		return d.sorted[below]
+	if below == voxels-1 {
+		return d.at(below)
 	}
-	lower, upper := d.sorted[below], d.sorted[below+1]
+	lower, upper := d.at(below), d.at(below+1)
 	if lower == upper { // also where both are infinite, whose difference is NaN
 		return lower
 	}
 	return lower + float64((rank-float64(below))*(upper-lower)) // not fused: the same bits everywhere
 }
 
-// Sorted returns a copy of the distances in ascending order.
-func (d DirectedDistances) Sorted() []float64 { return slices.Clone(d.sorted) }
+// Sorted returns the distances in ascending order, one for each voxel.
+func (d DirectedDistances) Sorted() []float64 {
+	sorted := make([]float64, 0, d.voxels())
+	for i, distance := range d.distance {
+		for len(sorted) < d.upTo[i] {
+			sorted = append(sorted, distance)
+		}
+	}
+	return sorted
+}
 
 // within counts the distances that do not exceed the tolerance.
 func (d DirectedDistances) within(tolerance float64) int {
-	n, _ := slices.BinarySearchFunc(d.sorted, tolerance, func(distance, tolerance float64) int {
+	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(distance, tolerance float64) int {
 		if distance <= tolerance {
 			return -1
 		}
 		return 1
 	})
-	return n
-}
-
-// infiniteDistances are the n distances to an empty surface; with n = 0 those
-// from an empty surface to one that is not.
-func infiniteDistances(n int) DirectedDistances {
-	d := DirectedDistances{sorted: make([]float64, n), empty: math.Inf(1), sum: math.Inf(1)}
-	for i := range d.sorted {
-		d.sorted[i] = math.Inf(1)
+	if n == 0 {
+		return 0
 	}
-	return d
+	return d.upTo[n-1]
 }
 
 // spacing3 returns the spacing of slices, rows and columns.
@@ -224,146 +272,42 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 	return steps, nil
 }
 
-// cropToForeground cuts both masks to the smallest box that holds the
-// foreground of both, or to nothing where both are empty. Surfaces and
-// distances are the same in it, as all that is left out is outside both masks.
-func cropToForeground(a, b *spatialMask) {
-	lo, hi := a.shape, [3]int{}
-	for _, m := range []*spatialMask{a, b} {
-		for line := range m.shape[0] * m.shape[1] {
-			row := m.voxel[line*m.shape[2] : (line+1)*m.shape[2]]
-			first := bytes.IndexByte(row, 1)
-			if first < 0 {
-				continue
-			}
-			corner := [3]int{line / m.shape[1], line % m.shape[1], first}
-			end := [3]int{corner[0] + 1, corner[1] + 1, bytes.LastIndexByte(row, 1) + 1}
-			for axis := range lo {
-				lo[axis] = min(lo[axis], corner[axis])
-				hi[axis] = max(hi[axis], end[axis])
-			}
+// readBatch is the number of voxels of a mask that a goroutine reads at a time;
+// waking another for less takes longer than to read them.
+const readBatch = 1 << 18
+
+// readMask reads a mask of rank 2 or 3 as bits.
+func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
+	read, err := maskReader(name, t)
+	if err != nil {
+		return nil, err
+	}
+	shape, err := spatialShape(name, t)
+	if err != nil {
+		return nil, err
+	}
+	m := edt.NewMask(shape)
+	columns := shape[2]
+	batch := max(1, readBatch/columns) // rows
+	bytes, isBytes := t.Data().([]uint8)
+	err = parallel.Try((m.Rows()+batch-1)/batch, func() func(int) error {
+		var buffer []uint8
+		if !isBytes {
+			buffer = make([]uint8, batch*columns)
 		}
-	}
-	if hi[0] == 0 {
-		lo = [3]int{}
-	}
-	a.crop(lo, hi)
-	b.crop(lo, hi)
-}
-
-// crop keeps the voxels from lo to hi, exclusive.
-func (m *spatialMask) crop(lo, hi [3]int) {
-	shape := [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}
-	if shape == m.shape {
-		return
-	}
-	// Rows move towards the front, so the cut is made in place.
-	to := 0
-	for z := lo[0]; z < hi[0]; z++ {
-		for y := lo[1]; y < hi[1]; y++ {
-			from := (z*m.shape[1]+y)*m.shape[2] + lo[2]
-			to += copy(m.voxel[to:to+shape[2]], m.voxel[from:from+shape[2]])
-		}
-	}
-	m.voxel, m.shape = m.voxel[:to], shape
-}
-
-// surface is a mask with its surface voxels.
-type surface struct {
-	*spatialMask
-	site   []uint8 // 1 on the surface
-	voxels []int   // flat indices of the surface in raster order
-}
-
-func newSurface(m *spatialMask) *surface {
-	s := &surface{spatialMask: m, site: make([]uint8, len(m.voxel))}
-	slices, rows, columns := m.shape[0], m.shape[1], m.shape[2]
-	found := make([][]int, slices*rows)
-	border := make([]uint8, columns) // what lies outside the image
-	parallel.Do(slices*rows, func() func(int) {
-		var list []int
-		return func(line int) {
-			at := line * columns
-			row := m.voxel[at : at+columns]
-			start := len(list)
-			first := bytes.IndexByte(row, 1)
-			if first < 0 {
-				return
+		return func(unit int) error {
+			first := unit * batch
+			from, n := first*columns, min(batch, m.Rows()-first)*columns
+			if isBytes {
+				m.Fill(first, bytes[from:from+n])
+				return nil
 			}
-			neighbour := func(inside bool, offset int) []uint8 {
-				if !inside {
-					return border
-				}
-				return m.voxel[at+offset : at+offset+columns]
+			if err := read(buffer[:n], from); err != nil {
+				return err
 			}
-			y, z := line%rows, line/rows
-			up, down := neighbour(y > 0, -columns), neighbour(y < rows-1, columns)
-			front, back := row, row // a 2-D mask has no neighbours along the slices
-			if m.axes == 3 {
-				front, back = neighbour(z > 0, -rows*columns), neighbour(z < slices-1, rows*columns)
-			}
-			for x := first; x < columns; x++ {
-				if row[x] == 0 {
-					continue
-				}
-				inner := up[x] & down[x] & front[x] & back[x]
-				if inner == 1 && x > 0 && x < columns-1 && row[x-1]&row[x+1] == 1 {
-					continue
-				}
-				s.site[at+x] = 1
-				list = append(list, at+x)
-			}
-			found[line] = list[start:len(list):len(list)]
+			m.Fill(first, buffer[:n])
+			return nil
 		}
 	})
-	for _, list := range found {
-		s.voxels = append(s.voxels, list...)
-	}
-	return s
-}
-
-// measure returns the distances from the surface of a to that of b, and the
-// largest distance from any voxel of a to the nearest voxel of b. squared is
-// scratch memory of the masks' size.
-//
-// The latter needs no transform of its own: the nearest voxel of b to a voxel
-// outside b is on b's surface, since otherwise its neighbour towards the voxel
-// would be in b and nearer.
-func measure(squared []float64, a, b *surface, spacing [3]float64) (DirectedDistances, float64) {
-	rows, columns := a.shape[1], a.shape[2]
-	plane := rows * columns
-	wanted := make([]bool, plane) // lines along the first axis that are read below
-	parallel.Do(rows, func() func(int) {
-		return func(y int) {
-			line := wanted[y*columns : (y+1)*columns]
-			for at := y * columns; at < len(a.voxel); at += plane {
-				for x, v := range a.voxel[at : at+columns] {
-					if a.site[at+x]|v&^b.voxel[at+x] == 1 {
-						line[x] = true
-					}
-				}
-			}
-		}
-	})
-	edt.Squared(squared, b.site, a.shape, spacing, wanted)
-
-	d := DirectedDistances{sorted: make([]float64, len(a.voxels))}
-	for i, at := range a.voxels {
-		d.sorted[i] = math.Sqrt(squared[at])
-		d.sum += d.sorted[i]
-	}
-	slices.Sort(d.sorted)
-
-	far := make([]float64, a.shape[0]*rows) // the largest square of each row
-	parallel.Do(len(far), func() func(int) {
-		return func(line int) {
-			at := line * columns
-			for x, v := range a.voxel[at : at+columns] {
-				if v&^b.voxel[at+x] == 1 {
-					far[line] = max(far[line], squared[at+x])
-				}
-			}
-		}
-	})
-	return d, math.Sqrt(slices.Max(far))
+	return m, err
 }

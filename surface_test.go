@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/edt"
 )
 
 func TestGoldenSurface(t *testing.T) {
@@ -352,13 +354,13 @@ func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 }
 
 func TestPercentileInterpolates(t *testing.T) {
-	d := DirectedDistances{sorted: []float64{0, 1, 4, 10}}
+	d := newDirectedDistances([]edt.Count{{Squared: 0, Voxels: 1}, {Squared: 1, Voxels: 1}, {Squared: 16, Voxels: 1}, {Squared: 100, Voxels: 1}})
 	for q, want := range map[float64]float64{0: 0, 10: 0.3, 100.0 / 3: 1, 50: 2.5, 90: 8.2, 100: 10} {
 		got, err := d.Percentile(q)
 		require.NoError(t, err)
 		assert.InDelta(t, want, got, 1e-12, "percentile %v", q)
 	}
-	single := DirectedDistances{sorted: []float64{3}}
+	single := newDirectedDistances([]edt.Count{{Squared: 9, Voxels: 1}})
 	got, err := single.Percentile(37)
 	require.NoError(t, err)
 	assert.Equal(t, 3.0, got)
@@ -407,14 +409,27 @@ func BenchmarkSurfaceDistances(b *testing.B) {
 	shape := [3]int{144, 224, 224}
 	cornerA, cornerB := make([]uint8, 144*224*224), make([]uint8, 144*224*224)
 	cornerA[0], cornerB[len(cornerB)-1] = 1, 1
+	ball := func(z, y, x, radius float64) *tensor.Dense { return blob(rng, shape, [3]float64{z, y, x}, radius) }
+	both := func(a, b *tensor.Dense) *tensor.Dense {
+		for i, v := range b.Data().([]uint8) {
+			a.Data().([]uint8)[i] |= v
+		}
+		return a
+	}
 	for _, test := range []struct {
 		name string
 		p, r *tensor.Dense
 	}{
-		{"tumour", blob(rng, shape, [3]float64{60, 100, 120}, 15), blob(rng, shape, [3]float64{62, 103, 118}, 17)},
-		{"organ", blob(rng, shape, [3]float64{72, 112, 112}, 60), blob(rng, shape, [3]float64{70, 115, 110}, 64)},
+		{"tumour", ball(60, 100, 120, 15), ball(62, 103, 118, 17)},
+		{"organ", ball(72, 112, 112, 60), ball(70, 115, 110, 64)},
+		{"organ and a false positive", both(ball(72, 112, 112, 60), ball(20, 20, 200, 6)), ball(70, 115, 110, 64)},
+		{"organ off by 10", ball(72, 112, 112, 60), ball(72, 122, 112, 60)},
+		{"organ off by 30", ball(72, 112, 112, 40), ball(72, 142, 112, 40)},
+		{"organ and a tumour in it", ball(72, 112, 112, 60), ball(60, 100, 120, 15)},
 		{"corners", bytesTensor(cornerA, shape[:]...), bytesTensor(cornerB, shape[:]...)},
 		{"noise", randomMask(rng, 0.01, shape[:]...), randomMask(rng, 0.01, shape[:]...)},
+		{"dense noise", randomMask(rng, 0.5, shape[:]...), randomMask(rng, 0.5, shape[:]...)},
+		{"noise and a voxel", randomMask(rng, 0.5, shape[:]...), bytesTensor(cornerB, shape[:]...)},
 	} {
 		b.Run(test.name, func(b *testing.B) {
 			for b.Loop() {

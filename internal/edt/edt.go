@@ -1,4 +1,9 @@
-// Package edt computes exact Euclidean distance transforms of binary volumes.
+// Package edt computes exact Euclidean distances in binary volumes: from the
+// voxels of one object to the nearest of another (see [Grid.Nearest]), and the
+// distance transform of a whole volume (see [Squared]).
+//
+// Volumes are bits, 64 voxels of a row to a word, so that most of the work is
+// done on that many voxels at a time.
 //
 // The transform is separable: the squared distance in three dimensions is
 // found by three sweeps of one-dimensional problems, one axis each, every one
@@ -12,9 +17,9 @@
 package edt
 
 import (
-	"bytes"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"github.com/x/afl/internal/parallel"
 )
@@ -24,51 +29,36 @@ import (
 // fetched once instead of eight times.
 const block = 8
 
-// rowBatch is the number of rows one unit of the first sweep covers.
-const rowBatch = 64
+// everyLine has the bits of the lines of a block.
+const everyLine = 1<<block - 1
 
 // Squared stores in dst, for every voxel, the squared Euclidean distance from
 // its centre to the centre of the nearest site, or +Inf where there is no site.
 //
-// The volume is row-major with the given shape (slices, rows, columns); a
-// two-dimensional image has one slice. site holds 1 at sites and 0 elsewhere.
-// spacing is the positive, finite distance between neighbouring voxels along
-// each axis; the result is in its units, squared.
+// dst is in raster order. spacing is the positive, finite distance between
+// neighbouring voxels along each axis; the result is in its units, squared.
 //
-// wanted, where it is not nil, has one entry per (row, column): the result is
-// complete only on the lines along the first axis that it marks, and the other
-// lines hold intermediate numbers. It saves the last sweep where few lines are
-// read.
+// wanted, where it is not nil, is a single slice: the result is complete only on
+// the lines along the first axis through its voxels, and the other lines hold
+// intermediate numbers. It saves the last sweep where few lines are read.
 //
 // The work is shared among GOMAXPROCS goroutines; the bits of the result do
-// not depend on how many there are. Squared panics if a slice's length does
-// not fit the shape.
-func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, wanted []bool) {
-	slices, rows, columns := shape[0], shape[1], shape[2]
-	voxels := slices * rows * columns
-	if len(dst) != voxels || len(site) != voxels {
-		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d and site %d", shape, voxels, len(dst), len(site)))
+// not depend on how many there are. Squared panics where the shapes do not fit.
+func Squared(dst []float64, sites *Mask, spacing [3]float64, wanted *Mask) {
+	slices, rows, columns := sites.shape[0], sites.shape[1], sites.shape[2]
+	if voxels := slices * rows * columns; len(dst) != voxels {
+		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d", sites.shape, voxels, len(dst)))
 	}
-	if wanted != nil && len(wanted) != rows*columns {
-		panic(fmt.Sprintf("edt: shape %v has %d lines, wanted has %d", shape, rows*columns, len(wanted)))
+	if wanted != nil && wanted.shape != [3]int{1, rows, columns} {
+		panic(fmt.Sprintf("edt: the lines of shape %v are not those of %v", sites.shape, wanted.shape))
 	}
-	if voxels == 0 {
+	if len(dst) == 0 {
 		return
 	}
 
-	squares := make([]float64, columns)
-	for i := range squares {
-		d := float64(i) * spacing[2]
-		squares[i] = d * d
-	}
-	lines := slices * rows
-	parallel.Do((lines+rowBatch-1)/rowBatch, func() func(int) {
-		return func(unit int) {
-			for line := unit * rowBatch; line < min((unit+1)*rowBatch, lines); line++ {
-				at := line * columns
-				sweepRow(dst[at:at+columns], site[at:at+columns], squares)
-			}
-		}
+	squares := squaresAlong(columns, spacing[2])
+	sites.eachRow(func() func(int) {
+		return func(r int) { sweepRow(dst[r*columns:][:columns], sites.row(r), squares) }
 	})
 
 	blocks := (columns + block - 1) / block
@@ -77,7 +67,7 @@ func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, want
 			e := newEnvelope(rows, spacing[1])
 			return func(unit int) {
 				slice, x := unit/blocks, unit%blocks*block
-				e.sweep(dst[slice*rows*columns+x:], columns, min(block, columns-x), nil)
+				e.sweep(dst[slice*rows*columns+x:], columns, min(block, columns-x), everyLine)
 			}
 		})
 	}
@@ -88,49 +78,54 @@ func Squared(dst []float64, site []uint8, shape [3]int, spacing [3]float64, want
 				x := unit % blocks * block
 				at := unit/blocks*columns + x
 				width := min(block, columns-x)
-				var w []bool
+				lines := uint64(everyLine)
 				if wanted != nil {
-					w = wanted[at : at+width]
-					if !anyOf(w) {
-						return
-					}
+					// A block divides a word: its lines' bits are in one.
+					lines = wanted.row(unit / blocks)[x/64] >> (x % 64) & everyLine
 				}
-				e.sweep(dst[at:], rows*columns, width, w)
+				if lines != 0 {
+					e.sweep(dst[at:], rows*columns, width, lines)
+				}
 			}
 		})
 	}
 }
 
+// squaresAlong returns the squared lengths of 0, 1, … steps.
+func squaresAlong(columns int, spacing float64) []float64 {
+	squares := make([]float64, columns)
+	for i := range squares {
+		d := float64(i) * spacing
+		squares[i] = d * d
+	}
+	return squares
+}
+
 // sweepRow writes the squared distance along the row to its nearest site;
 // squares[d] is the squared length of d steps.
-func sweepRow(dst []float64, site []uint8, squares []float64) {
-	next := bytes.IndexByte(site, 1)
-	if next < 0 {
-		for x := range dst {
-			dst[x] = math.Inf(1)
-		}
-		return
-	}
-	for x := range next {
-		dst[x] = squares[next-x]
-	}
-	for {
-		last := next
-		dst[last] = 0
-		step := bytes.IndexByte(site[last+1:], 1)
-		if step < 0 {
-			for x := last + 1; x < len(dst); x++ {
+func sweepRow(dst []float64, sites []uint64, squares []float64) {
+	last := -1 // the site before
+	for w, word := range sites {
+		for ; word != 0; word &= word - 1 {
+			next := 64*w + bits.TrailingZeros64(word)
+			middle := -1
+			if last >= 0 {
+				middle = (last + next) / 2
+			}
+			for x := last + 1; x <= middle; x++ {
 				dst[x] = squares[x-last]
 			}
-			return
+			for x := max(middle, last) + 1; x <= next; x++ {
+				dst[x] = squares[next-x]
+			}
+			last = next
 		}
-		next = last + 1 + step
-		middle := (last + next) / 2
-		for x := last + 1; x <= middle; x++ {
+	}
+	for x := last + 1; x < len(dst); x++ {
+		if last < 0 {
+			dst[x] = math.Inf(1)
+		} else {
 			dst[x] = squares[x-last]
-		}
-		for x := middle + 1; x < next; x++ {
-			dst[x] = squares[next-x]
 		}
 	}
 }
@@ -164,8 +159,8 @@ func newEnvelope(length int, spacing float64) *envelope {
 
 // sweep replaces each of the width lines that begin at data[0], data[1], …
 // and whose elements lie stride apart by its one-dimensional transform. Lines
-// that wanted (where not nil) does not mark are left as they are.
-func (e *envelope) sweep(data []float64, stride, width int, wanted []bool) {
+// that are not among the bits of wanted are left as they are.
+func (e *envelope) sweep(data []float64, stride, width int, wanted uint64) {
 	length := len(e.vertex)
 	for p := range length {
 		for j, v := range data[p*stride : p*stride+width] {
@@ -173,7 +168,7 @@ func (e *envelope) sweep(data []float64, stride, width int, wanted []bool) {
 		}
 	}
 	for j := range width {
-		if wanted == nil || wanted[j] {
+		if wanted>>j&1 != 0 {
 			e.transform(e.line[j*length : (j+1)*length])
 		}
 	}
@@ -232,13 +227,4 @@ func (e *envelope) transform(f []float64) {
 		}
 		f[p] = best
 	}
-}
-
-func anyOf(flags []bool) bool {
-	for _, f := range flags {
-		if f {
-			return true
-		}
-	}
-	return false
 }

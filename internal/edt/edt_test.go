@@ -78,7 +78,7 @@ func TestSquaredAgainstDefinition(t *testing.T) {
 				n := shape[0] * shape[1] * shape[2]
 				site := randomSites(rng, n, density)
 				got := make([]float64, n)
-				Squared(got, site, shape, spacing, nil)
+				Squared(got, maskOf(site, shape), spacing, nil)
 				requireSquared(t, brute(site, shape, spacing), got, shape, spacing, density)
 			}
 		}
@@ -93,7 +93,7 @@ func TestSquaredSingleSiteInEachCorner(t *testing.T) {
 		site := make([]uint8, n)
 		site[(z*shape[1]+y)*shape[2]+x] = 1
 		got := make([]float64, n)
-		Squared(got, site, shape, spacing, nil)
+		Squared(got, maskOf(site, shape), spacing, nil)
 		requireSquared(t, brute(site, shape, spacing), got, corner)
 	}
 }
@@ -105,7 +105,7 @@ func TestSquaredIsExactForWholeSpacing(t *testing.T) {
 	n := shape[0] * shape[1] * shape[2]
 	site := randomSites(rng, n, 0.002)
 	got := make([]float64, n)
-	Squared(got, site, shape, spacing, nil)
+	Squared(got, maskOf(site, shape), spacing, nil)
 	assert.Equal(t, brute(site, shape, spacing), got)
 }
 
@@ -115,15 +115,12 @@ func TestSquaredWantedLines(t *testing.T) {
 	n, lines := shape[0]*shape[1]*shape[2], shape[1]*shape[2]
 	site := randomSites(rng, n, 0.01)
 	full, part := make([]float64, n), make([]float64, n)
-	Squared(full, site, shape, spacing, nil)
-	wanted := make([]bool, lines)
-	for i := range wanted {
-		wanted[i] = rng.IntN(5) == 0
-	}
-	Squared(part, site, shape, spacing, wanted)
+	Squared(full, maskOf(site, shape), spacing, nil)
+	wanted := randomSites(rng, lines, 0.2)
+	Squared(part, maskOf(site, shape), spacing, maskOf(wanted, [3]int{1, shape[1], shape[2]}))
 	checked := 0
 	for i := range part {
-		if wanted[i%lines] {
+		if wanted[i%lines] == 1 {
 			checked++
 			require.Equal(t, full[i], part[i], "voxel %d", i)
 		}
@@ -140,7 +137,7 @@ func TestSquaredBitsDoNotDependOnProcessors(t *testing.T) {
 	for _, procs := range []int{1, 2, 3, 7} {
 		before := runtime.GOMAXPROCS(procs)
 		got := make([]float64, n)
-		Squared(got, site, shape, spacing, nil)
+		Squared(got, maskOf(site, shape), spacing, nil)
 		runtime.GOMAXPROCS(before)
 		if first == nil {
 			first = got
@@ -152,14 +149,14 @@ func TestSquaredBitsDoNotDependOnProcessors(t *testing.T) {
 }
 
 func TestSquaredEmptyVolume(t *testing.T) {
-	assert.NotPanics(t, func() { Squared(nil, nil, [3]int{0, 3, 4}, [3]float64{1, 1, 1}, nil) })
+	assert.NotPanics(t, func() { Squared(nil, NewMask([3]int{0, 3, 4}), [3]float64{1, 1, 1}, nil) })
 }
 
-func TestSquaredPanicsOnWrongLengths(t *testing.T) {
-	shape, spacing := [3]int{2, 3, 4}, [3]float64{1, 1, 1}
-	assert.Panics(t, func() { Squared(make([]float64, 23), make([]uint8, 24), shape, spacing, nil) })
-	assert.Panics(t, func() { Squared(make([]float64, 24), make([]uint8, 25), shape, spacing, nil) })
-	assert.Panics(t, func() { Squared(make([]float64, 24), make([]uint8, 24), shape, spacing, make([]bool, 11)) })
+func TestSquaredPanicsOnWrongShapes(t *testing.T) {
+	sites, spacing := NewMask([3]int{2, 3, 4}), [3]float64{1, 1, 1}
+	assert.Panics(t, func() { Squared(make([]float64, 23), sites, spacing, nil) })
+	assert.Panics(t, func() { Squared(make([]float64, 24), sites, spacing, NewMask([3]int{1, 4, 3})) })
+	assert.Panics(t, func() { Squared(make([]float64, 24), sites, spacing, NewMask([3]int{2, 3, 4})) })
 }
 
 func FuzzSquared(f *testing.F) {
@@ -182,7 +179,7 @@ func FuzzSquared(f *testing.F) {
 			}
 		}
 		got := make([]float64, n)
-		Squared(got, site, shape, spacing, nil)
+		Squared(got, maskOf(site, shape), spacing, nil)
 		requireSquared(t, brute(site, shape, spacing), got)
 	})
 }
@@ -193,10 +190,10 @@ func BenchmarkSquared(b *testing.B) {
 			shape, spacing := [3]int{224, 224, 144}, [3]float64{1, 1, 1.5}
 			n := shape[0] * shape[1] * shape[2]
 			site := randomSites(rand.New(rand.NewPCG(9, 9)), n, density)
-			dst := make([]float64, n)
+			dst, sites := make([]float64, n), maskOf(site, shape)
 			b.SetBytes(int64(n))
 			for b.Loop() {
-				Squared(dst, site, shape, spacing, nil)
+				Squared(dst, sites, spacing, nil)
 			}
 		})
 	}

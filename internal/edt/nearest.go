@@ -1,0 +1,190 @@
+package edt
+
+import (
+	"maps"
+	"math/bits"
+	"slices"
+)
+
+// Count is a number of voxels at a squared distance.
+type Count struct {
+	Squared float64
+	Voxels  int
+}
+
+// Grid is a volume's shape and the spacing of its voxels, with what the search
+// of nearest neighbours needs to know of them.
+type Grid struct {
+	shape   [3]int
+	spacing [3]float64
+	squares []float64 // squared length of so many steps along a row
+	offsets *offsets
+	shells  []shell
+}
+
+// NewGrid returns the grid of a volume of slices, rows and columns whose
+// neighbours along each axis are the positive, finite spacing apart.
+func NewGrid(shape [3]int, spacing [3]float64) *Grid {
+	g := &Grid{shape: shape, spacing: spacing, squares: squaresAlong(shape[2], spacing[2]), offsets: newOffsets(shape, spacing)}
+	g.shells = g.nearestShells(maxShells)
+	return g
+}
+
+// squared is the squared distance of the voxels so many steps along the rows at
+// an offset. The terms are added in the order of the sweeps of [Squared].
+func (g *Grid) squared(o *offset, steps int) float64 {
+	return g.squares[steps] + o.rowSquare + o.sliceSquare
+}
+
+// Nearest measures the distances between two objects that are not empty and have
+// the shape of the grid.
+//
+// distances counts the voxels of the first one's surface by their squared
+// distance to the nearest of the second one's surface, ascending; farthest is
+// the largest squared distance from any voxel of the first to the nearest of the
+// second. Neither depends on GOMAXPROCS.
+//
+// There are three ways to a distance, each for voxels that are farther from a
+// surface than suits the one before:
+//
+//   - the nearest neighbours of 64 voxels at a time, see shell;
+//   - the rows around one voxel at a time, see rowSearch;
+//   - the transform of the whole volume, see [Squared], whose time is linear in
+//     the number of voxels whatever the distances: the others stop where it
+//     would be faster.
+func (g *Grid) Nearest(from, to *Object) (distances []Count, farthest float64) {
+	s := newSearch(g, from, to)
+	if surface, inner := s.nearShells(); surface != nil {
+		// The surface comes first: with its distances known, most of the inner
+		// voxels need none to tell that they are not the farthest.
+		if s.rows(surface, true) {
+			s.rows(inner, false)
+		}
+		s.transform(surface, inner)
+	}
+	for _, square := range slices.Sorted(maps.Keys(s.count)) {
+		distances = append(distances, Count{square, s.count[square]})
+	}
+	return distances, s.farthest
+}
+
+// search is the state of [Grid.Nearest].
+type search struct {
+	grid     *Grid
+	from, to *Object
+	budget   int // visits of rows that the search of rows may still make
+	tally
+}
+
+func newSearch(g *Grid, from, to *Object) *search {
+	budget := rowBudget * g.shape[0] * g.shape[1] * g.shape[2]
+	return &search{grid: g, from: from, to: to, budget: budget, tally: newTally()}
+}
+
+// outside returns the voxels of word i that are in the first object and not in
+// the second. The nearest voxel of the second to them is on its surface, since
+// otherwise its neighbour towards them would be in it and nearer.
+func (s *search) outside(i int) uint64 { return s.from.Voxels.words[i] &^ s.to.Voxels.words[i] }
+
+// tally gathers the distances that are known.
+type tally struct {
+	count    map[float64]int // surface voxels by squared distance
+	farthest float64         // squared, of the voxels outside the second object
+}
+
+func newTally() tally { return tally{count: map[float64]int{}} }
+
+func (t *tally) add(u *tally) {
+	for square, n := range u.count {
+		t.count[square] += n
+	}
+	t.farthest = max(t.farthest, u.farthest)
+}
+
+// transform adds the distances of voxels of the surface and inside it from the
+// transform of the volume.
+func (s *search) transform(surface, inner *Mask) {
+	shape := s.grid.shape
+	plane := NewMask([3]int{1, shape[1], shape[2]})
+	var any uint64
+	for i, w := range surface.words {
+		w |= inner.words[i]
+		plane.words[i%len(plane.words)] |= w
+		any |= w
+	}
+	if any == 0 {
+		return
+	}
+	squared := make([]float64, shape[0]*shape[1]*shape[2])
+	Squared(squared, s.to.Surface, s.grid.spacing, plane)
+	for i, counted := range surface.words {
+		row := squared[i/surface.width*shape[2]:]
+		outside := s.outside(i)
+		for voxels := counted | inner.words[i]; voxels != 0; voxels &= voxels - 1 {
+			d, bit := row[i%surface.width*64+bits.TrailingZeros64(voxels)], voxels&-voxels
+			if counted&bit != 0 {
+				s.count[d]++
+			}
+			if outside&bit != 0 {
+				s.farthest = max(s.farthest, d)
+			}
+		}
+	}
+}
+
+// surroundings are the sites in the rows around one row, looked up when they are
+// first asked for, an offset after the other.
+type surroundings struct {
+	sites   *Mask
+	offsets []offset
+	slice   int // where the row is
+	row     int
+	ready   int // offsets that are looked up
+	stride  int
+	words   []uint64 // by offset: a row's words between two that are 0
+	empty   []bool   // by offset: there are none
+	outside []uint64 // a row outside the volume
+}
+
+// apart is how many words keep what different goroutines write out of each
+// other's cache lines, of which processors fetch two at a time.
+const apart = 16
+
+func newSurroundings(sites *Mask, list []offset) *surroundings {
+	s := &surroundings{sites: sites, offsets: list, stride: sites.width + 2, outside: make([]uint64, sites.width)}
+	s.words = make([]uint64, len(list)*s.stride+apart)
+	s.empty = make([]bool, len(list)+8*apart)
+	return s
+}
+
+// moveTo makes row r, counted through all slices, the one in the middle.
+func (s *surroundings) moveTo(r int) {
+	rows := s.sites.shape[1]
+	s.slice, s.row, s.ready = r/rows, r%rows, 0
+}
+
+// lookUp gathers the sites of the up to four rows at the next offset.
+func (s *surroundings) lookUp() {
+	o := &s.offsets[s.ready]
+	z, y := s.slice, s.row
+	a, b := s.at(z-o.slices, y-o.rows), s.at(z-o.slices, y+o.rows)
+	c, d := s.at(z+o.slices, y-o.rows), s.at(z+o.slices, y+o.rows)
+	dst := s.words[s.ready*s.stride+1:][:len(a)]
+	var any uint64
+	for w := range dst {
+		word := a[w] | b[w] | c[w] | d[w]
+		dst[w] = word
+		any |= word
+	}
+	s.empty[s.ready] = any == 0
+	s.ready++
+}
+
+// at returns the words of a row, which may lie outside the volume.
+func (s *surroundings) at(slice, row int) []uint64 {
+	m := s.sites
+	if uint(slice) >= uint(m.shape[0]) || uint(row) >= uint(m.shape[1]) {
+		return s.outside
+	}
+	return m.words[(slice*m.shape[1]+row)*m.width:][:m.width]
+}

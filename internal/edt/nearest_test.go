@@ -1,0 +1,314 @@
+package edt
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// transformer returns the squared distance of every voxel to the nearest of sites.
+type transformer func(sites []uint8, shape [3]int, spacing [3]float64) []float64
+
+// linear is the transform in linear time, which has tests of its own against the
+// definition.
+func linear(sites []uint8, shape [3]int, spacing [3]float64) []float64 {
+	out := make([]float64, len(sites))
+	Squared(out, maskOf(sites, shape), spacing, nil)
+	return out
+}
+
+// requireNearest compares with the transforms of the second object's surface and
+// of the object.
+func requireNearest(t *testing.T, transform transformer, from, to *Object, spacing [3]float64, context ...any) {
+	t.Helper()
+	shape := from.Voxels.shape
+	toSurface, toVoxels := transform(voxelsOf(t, to.Surface), shape, spacing), transform(voxelsOf(t, to.Voxels), shape, spacing)
+	var want []float64
+	farthest := 0.0
+	surface := voxelsOf(t, from.Surface)
+	for i, v := range voxelsOf(t, from.Voxels) {
+		if surface[i] == 1 {
+			want = append(want, toSurface[i])
+		}
+		if v == 1 {
+			farthest = max(farthest, toVoxels[i])
+		}
+	}
+	slices.Sort(want)
+	counts, got := NewGrid(shape, spacing).Nearest(from, to)
+	requireSquared(t, want, expand(t, counts), context...)
+	requireSquared(t, []float64{farthest}, []float64{got}, context...)
+}
+
+// expand returns each distance as often as it was counted.
+func expand(t *testing.T, counts []Count) []float64 {
+	var all []float64
+	for i, c := range counts {
+		require.Positive(t, c.Voxels)
+		if i > 0 {
+			require.Greater(t, c.Squared, counts[i-1].Squared)
+		}
+		for range c.Voxels {
+			all = append(all, c.Squared)
+		}
+	}
+	return all
+}
+
+// objectOf returns the object of the voxels, one at least: at a random place
+// where there is none.
+func objectOf(rng *rand.Rand, voxels []uint8, shape [3]int) *Object {
+	voxels[rng.IntN(len(voxels))] = 1
+	axes := 3
+	if shape[0] == 1 {
+		axes = 2
+	}
+	return NewObject(maskOf(voxels, shape), axes)
+}
+
+func TestNearestAgainstDefinition(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 1))
+	for _, shape := range [][3]int{{1, 1, 1}, {1, 1, 150}, {1, 21, 33}, {29, 1, 1}, {4, 5, 70}, {11, 9, 8}, {2, 9, 64}, {3, 2, 129}} {
+		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 0.5, 0.5}, {0.5, 0.5, 3}, {0.7, 2.78, 1.61}, {1e-3, 40, 1}, {1e-8, 1, 1e8}} {
+			for _, density := range []float64{0, 0.01, 0.2, 0.9} {
+				n := shape[0] * shape[1] * shape[2]
+				a := objectOf(rng, randomSites(rng, n, density), shape)
+				b := objectOf(rng, randomSites(rng, n, density*density), shape)
+				requireNearest(t, brute, a, b, spacing, shape, spacing, density)
+				requireNearest(t, brute, b, a, spacing, shape, spacing, density)
+			}
+		}
+	}
+}
+
+// box is a full box of voxels within a volume.
+func box(shape, lo, hi [3]int) []uint8 {
+	out := make([]uint8, shape[0]*shape[1]*shape[2])
+	for z := lo[0]; z < hi[0]; z++ {
+		for y := lo[1]; y < hi[1]; y++ {
+			for x := lo[2]; x < hi[2]; x++ {
+				out[(z*shape[1]+y)*shape[2]+x] = 1
+			}
+		}
+	}
+	return out
+}
+
+// The objects are far apart, or one has much that is far from the other: the
+// worst for a search of the neighbourhood.
+func TestNearestFarApart(t *testing.T) {
+	shape := [3]int{11, 37, 140}
+	object := func(lo, hi [3]int) *Object { return NewObject(maskOf(box(shape, lo, hi), shape), 3) }
+	corner, other := object([3]int{}, [3]int{1, 1, 1}), object([3]int{10, 36, 139}, shape)
+	full, slab := object([3]int{}, shape), object([3]int{0, 0, 130}, shape)
+	for _, spacing := range [][3]float64{{1, 1, 1}, {2.5, 0.7, 0.4}, {0.1, 7, 3}} {
+		for i, pair := range [][2]*Object{{corner, other}, {full, corner}, {full, slab}, {corner, slab}, {full, full}} {
+			requireNearest(t, linear, pair[0], pair[1], spacing, i, spacing)
+			requireNearest(t, linear, pair[1], pair[0], spacing, i, spacing)
+		}
+	}
+}
+
+// ways are the ways to a distance, each for all voxels on its own.
+var ways = map[string]func(s *search, surface, inner *Mask) bool{
+	"rows": func(s *search, surface, inner *Mask) bool {
+		for _, m := range []*Mask{surface, inner} {
+			for n, voxels := 1, m.Count(); voxels > 0; n *= 3 {
+				voxels, _ = s.round(m, n, m == surface)
+			}
+		}
+		return true
+	},
+	"transform": func(s *search, surface, inner *Mask) bool {
+		s.transform(surface, inner)
+		return true
+	},
+	"shells": func(s *search, _, _ *Mask) bool {
+		surface, _ := s.nearShells()
+		return surface == nil
+	},
+}
+
+// Every way has to find the same, wherever one hands over to the next. With
+// whole-number spacing the distances are exact and equal.
+func TestNearestWaysAgree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	used := map[string]int{}
+	for _, shape := range [][3]int{{9, 13, 70}, {1, 40, 65}, {21, 16, 24}} {
+		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 1, 2}, {1, 1, 6}} {
+			for _, density := range []float64{0.002, 0.05, 0.6} {
+				n := shape[0] * shape[1] * shape[2]
+				a := objectOf(rng, randomSites(rng, n, density), shape)
+				b := objectOf(rng, randomSites(rng, n, density), shape)
+				g := NewGrid(shape, spacing)
+				want, farthest := g.Nearest(a, b)
+				for name, way := range ways {
+					s := newSearch(g, a, b)
+					surface, inner := NewMask(shape), NewMask(shape)
+					for i, w := range a.Surface.words {
+						surface.words[i], inner.words[i] = w, s.outside(i)&^w
+					}
+					if !way(s, surface, inner) {
+						continue // some were too far
+					}
+					used[name]++
+					require.Len(t, s.count, len(want), name)
+					for _, c := range want {
+						require.Equal(t, c.Voxels, s.count[c.Squared], "%s: squared distance %v", name, c.Squared)
+					}
+					require.Equal(t, farthest, s.farthest, name)
+				}
+			}
+		}
+	}
+	for name := range ways {
+		assert.Positive(t, used[name], "%s never found all distances", name)
+	}
+}
+
+func TestNearestBitsDoNotDependOnProcessors(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 3))
+	shape, spacing := [3]int{37, 61, 90}, [3]float64{2.2, 0.61, 0.59}
+	n := shape[0] * shape[1] * shape[2]
+	sparse, single := objectOf(rng, randomSites(rng, n, 1e-4), shape), objectOf(rng, make([]uint8, n), shape)
+	ball := objectOf(rng, box(shape, [3]int{5, 9, 20}, [3]int{30, 50, 80}), shape)
+	for i, pair := range [][2]*Object{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}} {
+		var first []Count
+		var farthest float64
+		for _, procs := range []int{1, 2, 3, 7} {
+			before := runtime.GOMAXPROCS(procs)
+			counts, far := NewGrid(shape, spacing).Nearest(pair[0], pair[1])
+			runtime.GOMAXPROCS(before)
+			if first == nil {
+				first, farthest = counts, far
+			}
+			require.Equal(t, first, counts, "pair %d, GOMAXPROCS %d", i, procs)
+			require.Equal(t, farthest, far, "pair %d, GOMAXPROCS %d", i, procs)
+		}
+	}
+}
+
+func TestNearestBit(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 4))
+	for range 2000 {
+		words := make([]uint64, 1+rng.IntN(4))
+		var set []int
+		for range 1 + rng.IntN(5) {
+			bit := rng.IntN(64 * len(words))
+			words[bit/64] |= 1 << (bit % 64)
+			set = append(set, bit)
+		}
+		x := rng.IntN(64 * len(words))
+		want := math.MaxInt
+		for _, bit := range set {
+			want = min(want, max(bit-x, x-bit))
+		}
+		require.Equal(t, want, nearestBit(words, x), "bit %d of %x", x, words)
+	}
+}
+
+func TestOffsetsComeByDistance(t *testing.T) {
+	for _, spacing := range [][3]float64{{1, 1, 1}, {3, 0.5, 1}, {1e-8, 1e8, 1}, {0.3, 0.7, 1}} {
+		shape := [3]int{9, 14, 5}
+		o := newOffsets(shape, spacing)
+		list, beyond := o.nearest(10)
+		require.Len(t, list, 10)
+		require.LessOrEqual(t, list[9].square, beyond)
+		list, beyond = o.nearest(1000)
+		require.Len(t, list, shape[0]*shape[1], "all there are")
+		require.True(t, math.IsInf(beyond, 1))
+		seen := map[[2]int]bool{}
+		for i, f := range list {
+			seen[[2]int{f.slices, f.rows}] = true
+			z, y := float64(f.slices)*spacing[0], float64(f.rows)*spacing[1]
+			require.InEpsilon(t, 1+z*z+y*y, 1+f.square, tolerance)
+			if i > 0 {
+				require.LessOrEqual(t, list[i-1].square, f.square)
+			}
+		}
+		require.Len(t, seen, len(list), "each once")
+		short, next := o.nearest(10)
+		require.Len(t, short, 10, "however many were asked for before")
+		require.Equal(t, list[10].square, next)
+	}
+}
+
+func TestShellsComeByDistance(t *testing.T) {
+	for _, shape := range [][3]int{{9, 9, 9}, {1, 1, 200}, {2, 2, 2}, {1, 1, 1}} {
+		for _, spacing := range [][3]float64{{1, 1, 1}, {0.5, 0.5, 3}, {5, 7, 1e-3}} {
+			g := NewGrid(shape, spacing)
+			offsets, _ := g.offsets.nearest(maxShells + 1)
+			var all []float64
+			for z := range shape[0] {
+				for y := range shape[1] {
+					for x := range shape[2] {
+						o := g.offsets.at(z, y)
+						all = append(all, g.squared(&o, x))
+					}
+				}
+			}
+			slices.Sort(all)
+			require.NotEmpty(t, g.shells)
+			reached := -1 // the offsets have to come in order: they are looked up so
+			for i, s := range g.shells {
+				require.Equal(t, all[i], s.squared)
+				require.Equal(t, s.squared, g.squared(&offsets[s.offset], s.steps))
+				require.Less(t, s.steps, 64)
+				require.LessOrEqual(t, s.offset, reached+1)
+				reached = max(reached, s.offset)
+			}
+		}
+	}
+}
+
+func FuzzNearest(f *testing.F) {
+	f.Add(uint8(3), uint8(5), uint8(70), 1.0, 0.5, 2.0, []byte{1, 0, 0, 4, 9}, []byte{0, 8})
+	f.Add(uint8(1), uint8(1), uint8(9), 1e-6, 1e6, 3.0, []byte{0x80}, []byte{1})
+	f.Add(uint8(8), uint8(12), uint8(20), 2.0, 1.0, 1.0, []byte{0xff, 0xff, 0xff}, []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf0})
+	f.Fuzz(func(t *testing.T, a, b, c uint8, sz, sy, sx float64, first, second []byte) {
+		shape := [3]int{int(a%9) + 1, int(b%13) + 1, int(c%80) + 1}
+		spacing := [3]float64{sz, sy, sx}
+		for _, s := range spacing {
+			if !(s > 1e-100 && s < 1e100) {
+				return
+			}
+		}
+		object := func(bits []byte) *Object {
+			voxels := make([]uint8, shape[0]*shape[1]*shape[2])
+			for i := range voxels {
+				if i/8 < len(bits) {
+					voxels[i] = bits[i/8] >> (i % 8) & 1
+				}
+			}
+			return NewObject(maskOf(voxels, shape), 3)
+		}
+		from, to := object(first), object(second)
+		if from.Voxels.Count() == 0 || to.Voxels.Count() == 0 {
+			return
+		}
+		requireNearest(t, linear, from, to, spacing)
+	})
+}
+
+// BenchmarkNearest measures both directions between two boxes, the second moved
+// along every axis.
+func BenchmarkNearest(b *testing.B) {
+	shape := [3]int{170, 170, 110}
+	a := NewObject(maskOf(box(shape, [3]int{}, [3]int{120, 120, 60}), shape), 3)
+	for _, by := range []int{0, 2, 10, 50} {
+		b.Run(fmt.Sprintf("moved=%d", by), func(b *testing.B) {
+			to := NewObject(maskOf(box(shape, [3]int{by, by, by}, [3]int{120 + by, 120 + by, 60 + by}), shape), 3)
+			for b.Loop() {
+				g := NewGrid(shape, [3]float64{1, 1, 1})
+				g.Nearest(a, to)
+				g.Nearest(to, a)
+			}
+		})
+	}
+}

@@ -1,0 +1,64 @@
+package edt
+
+// Object is a set of voxels and its surface: those of them that have a face
+// neighbour outside the set.
+type Object struct{ Voxels, Surface *Mask }
+
+// NewObject returns the object of some voxels. What is outside the volume is
+// outside the object; a volume of two axes has no neighbours along the slices,
+// one of three axes does.
+func NewObject(voxels *Mask, axes int) *Object {
+	return &Object{voxels, surface(voxels, axes)}
+}
+
+// surface returns the voxels of m that have a face neighbour outside it.
+func surface(m *Mask, axes int) *Mask {
+	s := NewMask(m.shape)
+	slices, rows := m.shape[0], m.shape[1]
+	outside := make([]uint64, m.width)
+	m.eachRow(func() func(int) {
+		return func(r int) {
+			own := m.row(r)
+			if isEmpty(own) {
+				return
+			}
+			neighbour := func(inside bool, by int) []uint64 {
+				if !inside {
+					return outside
+				}
+				return m.row(r + by)
+			}
+			z, y := r/rows, r%rows
+			up, down := neighbour(y > 0, -1), neighbour(y < rows-1, 1)
+			front, back := own, own
+			if axes == 3 {
+				front, back = neighbour(z > 0, -rows), neighbour(z < slices-1, rows)
+			}
+			surfaceRow(s.row(r), own, up, down, front, back)
+		}
+	})
+	return s
+}
+
+// surfaceRow stores in dst the voxels of a row that are not inside, from the
+// rows around it.
+func surfaceRow(dst, own, up, down, front, back []uint64) {
+	before := uint64(0) // the last voxel of the word before
+	for w, v := range own {
+		after := uint64(0)
+		if w+1 < len(own) {
+			after = own[w+1] << 63
+		}
+		dst[w] = v &^ (up[w] & down[w] & front[w] & back[w] & (v<<1 | before) & (v>>1 | after))
+		before = v >> 63
+	}
+}
+
+func isEmpty(words []uint64) bool {
+	for _, w := range words {
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}

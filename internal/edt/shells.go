@@ -1,0 +1,126 @@
+package edt
+
+import (
+	"math"
+	"math/bits"
+)
+
+// shell is a set of up to eight neighbours of a voxel at one distance: those so
+// many slices, rows and steps along the row away, either way.
+//
+// The rows at that offset, shifted by as many steps, have their sites where the
+// voxels are that find one in the shell. Where the shells come by their distance
+// and a voxel leaves with the first site it finds, that is its nearest.
+type shell struct {
+	offset  int // index in the list of offsets
+	steps   int // less than a word
+	squared float64
+}
+
+// maxShells is the number of shells that are searched. They grow in number with
+// the cube of the distance, and the words hold ever fewer voxels.
+const maxShells = 128
+
+// nearestShells returns the n nearest shells, or as many as there are before one
+// of a word's length.
+func (g *Grid) nearestShells(n int) []shell {
+	offsets, _ := g.offsets.nearest(n + 1)
+	f := newFrontier(func(offset, steps int) float64 {
+		if offset == len(offsets) || steps == len(g.squares) {
+			return math.Inf(1)
+		}
+		return g.squared(&offsets[offset], steps)
+	})
+	var list []shell
+	for len(list) < n {
+		p := f.take()
+		if math.IsInf(p.value, 1) || p.j == 64 {
+			break
+		}
+		list = append(list, shell{p.i, p.j, p.value})
+	}
+	return list
+}
+
+// nearShells finds the distances of the voxels near the second surface. It
+// returns the others, of the surface and inside it, or nil where there are none.
+func (s *search) nearShells() (surface, inner *Mask) {
+	list := s.grid.shells
+	offsets, _ := s.grid.offsets.nearest(len(list))
+	left := NewMask(s.grid.shape)
+	var all []*shellSearch
+	left.eachRow(func() func(int) {
+		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to.Surface, offsets)}
+		t.count, t.found = make([]int, len(list)+apart), make([]bool, len(list)+8*apart)
+		all = append(all, t)
+		return func(r int) { t.row(left.row(r), r) }
+	})
+	done := true
+	for _, t := range all {
+		for k, shell := range list {
+			if t.count[k] > 0 {
+				s.count[shell.squared] += t.count[k]
+			}
+			if t.found[k] {
+				s.farthest = max(s.farthest, shell.squared)
+			}
+		}
+		done = done && !t.some
+	}
+	if done {
+		return nil, nil
+	}
+	surface = NewMask(s.grid.shape)
+	for i, w := range left.words {
+		surface.words[i] = w & s.from.Surface.words[i]
+		left.words[i] = w &^ s.from.Surface.words[i]
+	}
+	return surface, left
+}
+
+// shellSearch is what one goroutine of the search of shells has of its own.
+type shellSearch struct {
+	*search
+	shells []shell
+	around *surroundings
+	count  []int  // surface voxels by shell
+	found  []bool // by shell: whether it has voxels outside the second object
+	some   bool   // voxels are left
+	_      [8 * apart]byte
+}
+
+// row stores in left the voxels of row r that have no site in the shells.
+func (t *shellSearch) row(left []uint64, r int) {
+	t.around.moveTo(r)
+	surface := t.from.Surface.row(r)
+	for w := range left {
+		outside := t.outside(r*len(left) + w)
+		todo := surface[w] | outside
+		if todo == 0 {
+			continue
+		}
+		for k := range t.shells {
+			shell := &t.shells[k]
+			if shell.offset == t.around.ready {
+				t.around.lookUp()
+			}
+			if t.around.empty[shell.offset] {
+				continue
+			}
+			sites := t.around.words[shell.offset*t.around.stride+w:][:3] // the word between its neighbours
+			up, down := shell.steps&63, (63-shell.steps)&63
+			met := todo & (sites[1]>>up | sites[1]<<up | sites[0]>>1>>down | sites[2]<<1<<down)
+			if met == 0 {
+				continue
+			}
+			t.count[k] += bits.OnesCount64(met & surface[w])
+			t.found[k] = t.found[k] || met&outside != 0
+			if todo &^= met; todo == 0 {
+				break
+			}
+		}
+		if todo != 0 {
+			left[w], t.some = todo, true
+		}
+	}
+}
