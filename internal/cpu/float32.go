@@ -289,7 +289,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	for u := from; u < units; u++ {
 		a := s.acc[u*width:]
 		var total [logisticSums]float64
-		for i := range total {
+		for _, i := range f.variant.sums() {
 			total[i] = sumLanes((*[lanes]float64)(a[i*lanes:]))
 		}
 		if v := total[sumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {

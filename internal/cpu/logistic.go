@@ -83,6 +83,26 @@ func (v variant) elements() bool {
 	return v.exponent != noPointwise && !(v.exponent == gammaZero && v.overlap && v.grad)
 }
 
+// sums returns the sums that the variant adds up.
+func (v variant) sums() []int {
+	lists := [...][]int{
+		{sumPointwise},
+		{sumPointwise, sumI, sumP, sumG},
+		{sumPointwise, sumI, sumP, sumG, sumI0, sumP0, sumG0},
+	}
+	list := lists[0]
+	if v.overlap && !v.grad {
+		list = lists[1]
+		if v.pair {
+			list = lists[2]
+		}
+	}
+	if !v.elements() {
+		return list[1:]
+	}
+	return list
+}
+
 // logisticGo is the plain kernel for one channel by sigmoid, or for two by
 // softmax, which is the sigmoid of their difference. It goes over whole blocks
 // of the logits x (x1 less x0 for a pair), adds each lane's sums to acc, and

@@ -3,6 +3,8 @@ package cpu
 import (
 	"flag"
 	"math"
+	"math/big"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -38,6 +40,55 @@ func ulps(got float32, want float64) float64 {
 		}
 	}
 	return math.Abs(float64(got)-want) / spacing
+}
+
+// TestFMA32 compares the fused multiply-add with exact arithmetic rounded once,
+// on operands whose sum falls on or near the middle between two float32, into the
+// denormals and out of range.
+func TestFMA32(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	awkward := func() float32 {
+		switch r.IntN(4) {
+		case 0:
+			return math.Float32frombits(r.Uint32())
+		case 1:
+			return hostile[r.IntN(len(hostile))]
+		case 2: // few bits: sums that fall on the middle
+			return float32(math.Ldexp(float64(1+r.IntN(1<<12))*float64(1-2*r.IntN(2)), r.IntN(60)-30))
+		}
+		return math.Float32frombits(r.Uint32()&^(0xff<<23) | uint32(127+r.IntN(8))<<23)
+	}
+	middles := 0
+	for range 2_000_000 {
+		a, b, c := awkward(), awkward(), awkward()
+		if r.IntN(2) == 0 { // the sum lies a little beside a middle
+			middle := float64(math.Float32frombits(uint32(r.IntN(200)+20)<<23 | r.Uint32()&0x7fffff))
+			b = 1
+			a = float32(middle)
+			_, exp := math.Frexp(middle)
+			c = float32(math.Ldexp(1, exp-25))
+			if r.IntN(2) == 0 {
+				b = 1 + 0x1p-23
+			}
+		}
+		got := fma32(a, b, c)
+		if x := float64(a) * float64(b); math.IsNaN(x) || math.IsInf(x, 0) || math.IsNaN(float64(c)) || math.IsInf(float64(c), 0) {
+			assert.Equal(t, math.Float32bits(float32(x+float64(c)))&0x7f800000, math.Float32bits(got)&0x7f800000)
+			continue
+		}
+		exact := new(big.Float).SetPrec(600).SetFloat64(float64(a))
+		exact.Mul(exact, new(big.Float).SetFloat64(float64(b)))
+		exact.Add(exact, new(big.Float).SetFloat64(float64(c)))
+		want, _ := exact.Float32()
+		if float32(float64(a)*float64(b)+float64(c)) != want {
+			middles++
+		}
+		if want != got {
+			t.Fatalf("%v·%v + %v is %v, want %v", a, b, c, got, want)
+		}
+	}
+	t.Logf("rounding twice would have been wrong %d times", middles)
+	assert.Positive(t, middles)
 }
 
 func TestExhaustive(t *testing.T) {
