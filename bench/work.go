@@ -39,14 +39,14 @@ func (a evaluations) plus(b evaluations) evaluations {
 //	focal, softmax, whole γ            C−1 exp          1 log
 //	A-FL, sigmoid                      2C exp           C log
 //	A-FL, softmax                      C exp            1 log (C = 2), 2 log (C > 2)
-//	Dice, IoU, Tversky, … by sigmoid   C/2C exp
-//	Dice, IoU, Tversky, … by softmax   C−1/2(C−1) exp
-//	Dice + cross-entropy, softmax      C−1/2(C−1) exp   1 log
-//	Dice + focal, sigmoid, whole γ     C/2C exp         C/2C log
+//	Dice, IoU, Tversky, … by sigmoid   C exp
+//	Dice, IoU, Tversky, … by softmax   C−1 exp
+//	Dice + cross-entropy, softmax      C−1 exp          1 log
+//	Dice + focal, sigmoid, whole γ     C exp            C/2C log
 //
 // A gradient of an overlap term takes two passes, as it depends on sums over all
-// voxels; probabilities are evaluated in each, which is less than the bytes of
-// keeping them would cost where exp runs in vectors. The gradient of the
+// voxels. Probabilities count once and their bytes not at all: a program may keep
+// them in the gradient's memory or evaluate them again. The gradient of the
 // cross-entropy is p−t and takes no logarithm; that of a focal term takes its
 // value. (1−p)^γ is exp(γ·log(1−p)), where log(1−p) comes with log p by sigmoid
 // and with two softmax channels, and takes a logarithm of its own with more.
@@ -161,7 +161,7 @@ func countWork(l afl.Loss, s size, gradient bool) (work, error) {
 		bytes += channels * logit // written
 		if t.overlap {
 			w.passes = 2
-			each = each.plus(t.probability).plus(t.gradient)
+			each = each.plus(t.gradient)
 		}
 	}
 	bytes += w.passes * (channels*logit + label)

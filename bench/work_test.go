@@ -31,13 +31,13 @@ func TestWork(t *testing.T) {
 		"afl-paper":        adaptive(4, 2),
 		"afl-balanced":     adaptive(4, 2),
 		"afl-multiclass":   adaptive(2, 1),
-		"dice":             two(2, 0, 4, 0),
-		"iou":              two(2, 0, 4, 0),
-		"generalized-dice": two(2, 0, 4, 0),
-		"tversky":          two(2, 0, 4, 0),
-		"focal-tversky":    two(2, 0, 4, 0),
-		"dice-ce":          two(1, 1, 2, 1),
-		"dice-focal":       two(2, 2, 4, 4),
+		"dice":             two(2, 0, 2, 0),
+		"iou":              two(2, 0, 2, 0),
+		"generalized-dice": two(2, 0, 2, 0),
+		"tversky":          two(2, 0, 2, 0),
+		"focal-tversky":    two(2, 0, 2, 0),
+		"dice-ce":          two(1, 1, 1, 1),
+		"dice-focal":       two(2, 2, 2, 4),
 	}
 	s := newSize([3]int{8, 9, 10})
 	v := int64(s.voxels())

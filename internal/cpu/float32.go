@@ -175,9 +175,16 @@ type blockTileScratch struct {
 // softmaxChunk is chunk for three channels or more by softmax.
 func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
 	rows := 1 + 3*f.C
-	s.sums, s.acc, s.e = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes), grow(s.e, f.C*softmaxBuffer)
+	s.sums, s.acc, s.e = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes), s.e
 	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
 	clear(s.acc)
+	if len(s.e) < softmaxBuffer(f.C) {
+		s.e = alignedFloats(softmaxBuffer(f.C))
+	}
+	stream := f.variant.grad && 4*len(f.grad) >= streamFrom
+	if stream {
+		defer f.kernels.fence()
+	}
 	k := f.softmaxCoef[ch.n*f.C : (ch.n+1)*f.C]
 	base := ch.n * f.C * f.V
 	for lo := ch.lo; lo < ch.hi; lo += blockTile {
@@ -195,13 +202,13 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch)
 			if g != nil {
 				g = g[base+lo : base+f.C*f.V]
 			}
-			f.kernels.softmax(f.variant, x, g, f.V, s.y[:whole], s.sums, k, s.e)
+			f.kernels.softmax(f.variant, x, g, f.V, s.y[:whole], s.sums, k, s.e, stream)
 		}
 		if rest := lo + whole; rest < hi {
 			for c := range f.C {
 				copy(s.xs[c*block:(c+1)*block], f.x[base+c*f.V+rest:base+c*f.V+hi])
 			}
-			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e)
+			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e, false)
 			if f.variant.grad {
 				for c := range f.C {
 					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])

@@ -9,8 +9,9 @@ type kernels struct {
 	// of logisticBuffer numbers; with stream set the gradient goes past the cache.
 	logistic func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
 	fence    func()
-	// softmax is [softmaxGo]. e is scratch memory of softmaxBuffer numbers a channel.
-	softmax func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32)
+	// softmax is [softmaxGo]. e is scratch memory of softmaxBuffer numbers; stream
+	// is as for logistic.
+	softmax func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool)
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].

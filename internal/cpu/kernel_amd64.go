@@ -60,11 +60,11 @@ func labelsBytes(dst, src []uint8, r *labelRules) bool {
 }
 
 // softmaxRoutine is an assembly routine; pitch is in bytes.
-type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int)
+type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)
 
 // softmaxBy returns the kernel that picks a variant's routine.
-func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32) {
-	return func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32) {
+func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32, bool) {
+	return func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool) {
 		n := len(y)
 		if n == 0 {
 			return
@@ -73,12 +73,13 @@ func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32,
 			panic("cpu: not a tile of whole blocks")
 		}
 		last := (len(k)-1)*pitch + n - 1
-		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[len(k)*softmaxBuffer-1]
+		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[softmaxBuffer(len(k))-1]
 		var g0 *float32
 		if v.grad {
 			_, g0 = g[last], &g[0]
+			stream = stream && aligned(g0) && 4*pitch%cacheLine == 0
 		}
-		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n)
+		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n, stream)
 	}
 }
 

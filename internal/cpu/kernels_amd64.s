@@ -12838,7822 +12838,9945 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+// func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
-	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
-	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
-	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
-	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
-	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
-	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z2
-	VPMOVZXBD        (CX), Z2
-	VPMOVZXBD        16(CX), Z3
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z2
-	VMOVUPS          (DI), Z3
-	VFMADD231PS      Z2, Z0, Z3
-	VMOVUPS          Z3, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	ADDQ             $0x80, AX
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma2SumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
 
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
 	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
 	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
-	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
-	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
-	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
-	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
-	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
-	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+896(SB), Z4
-	VMAXPS           Z2, Z4, Z5
-	VMAXPS           Z3, Z4, Z4
-	VMULPS           Z2, Z2, Z2
-	VMULPS           Z3, Z3, Z3
-	VMULPS           Z2, Z12, Z2
-	VMULPS           Z3, Z13, Z3
-	VPMOVZXBD        (CX), Z4
-	VPMOVZXBD        16(CX), Z5
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVUPS          (DI), Z4
-	VFMADD231PS      Z2, Z0, Z4
-	VMOVUPS          Z4, (DI)
-	VMOVAPS.Z        Z3, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	ADDQ             $0x80, AX
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGammaSumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD         (CX), Z16
-	VPMOVZXBD         16(CX), Z17
-	VPCMPEQD.BCST     (R10), Z16, K1
-	VPCMPEQD.BCST     (R10), Z17, K2
-	VMOVUPS           (R12), Z16
-	VMOVUPS           64(R12), Z17
-	VBLENDMPS         Z16, Z8, K1, Z8
-	VBLENDMPS         Z17, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R11), Z16
-	VMOVUPS           64(R11), Z17
-	VBLENDMPS         Z16, Z10, K1, Z10
-	VBLENDMPS         Z17, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R10), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    12(R10), Z14, K1, Z14
-	VBLENDMPS.BCST    12(R10), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
-	VPSRAD            $0x17, Z16, Z16
-	VPSRAD            $0x17, Z17, Z17
-	VPSLLD            $0x17, Z16, Z18
-	VPSLLD            $0x17, Z17, Z19
-	VPSUBD            Z18, Z8, Z8
-	VPSUBD            Z19, Z9, Z9
-	VCVTDQ2PS         Z16, Z16
-	VCVTDQ2PS         Z17, Z17
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z16, K1, Z16
-	VMOVAPS.Z         Z17, K2, Z17
-	VMULPS            Z8, Z8, Z18
-	VMULPS            Z9, Z9, Z19
-	VBROADCASTSS      constants<>+736(SB), Z20
-	VBROADCASTSS      constants<>+736(SB), Z21
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z21
-	VBROADCASTSS      constants<>+672(SB), Z22
-	VBROADCASTSS      constants<>+672(SB), Z23
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+608(SB), Z20
-	VBROADCASTSS      constants<>+608(SB), Z21
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z21
-	VFMADD231PS       Z18, Z22, Z20
-	VFMADD231PS       Z19, Z23, Z21
-	VBROADCASTSS      constants<>+544(SB), Z22
-	VBROADCASTSS      constants<>+544(SB), Z23
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+480(SB), Z20
-	VBROADCASTSS      constants<>+480(SB), Z21
-	VFMADD231PS       Z8, Z22, Z20
-	VFMADD231PS       Z9, Z23, Z21
-	VMULPS.BCST       constants<>+192(SB), Z16, Z22
-	VMULPS.BCST       constants<>+192(SB), Z17, Z23
-	VADDPS            Z8, Z22, Z24
-	VADDPS            Z9, Z23, Z25
-	VSUBPS            Z22, Z24, Z22
-	VSUBPS            Z23, Z25, Z23
-	VSUBPS            Z22, Z8, Z8
-	VSUBPS            Z23, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z9
-	VFMADD231PS       Z18, Z20, Z8
-	VFMADD231PS       Z19, Z21, Z9
-	VADDPS            Z8, Z24, Z8
-	VADDPS            Z9, Z25, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z2
-	VSUBPS            Z11, Z5, Z3
-	VADDPS.BCST       constants<>+256(SB), Z2, Z2
-	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VBLENDMPS         Z4, Z2, K1, Z2
-	VBLENDMPS         Z5, Z3, K2, Z3
-	VMULPS            Z6, Z2, Z2
-	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+896(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
-	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
-	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
-	VPSRAD            $0x17, Z4, Z4
-	VPSRAD            $0x17, Z5, Z5
-	VPSLLD            $0x17, Z4, Z6
-	VPSLLD            $0x17, Z5, Z7
-	VPSUBD            Z6, Z2, Z2
-	VPSUBD            Z7, Z3, Z3
-	VCVTDQ2PS         Z4, Z4
-	VCVTDQ2PS         Z5, Z5
-	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
-	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
-	VMULPS            Z2, Z2, Z6
-	VMULPS            Z3, Z3, Z7
-	VBROADCASTSS      constants<>+736(SB), Z8
-	VBROADCASTSS      constants<>+736(SB), Z9
-	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z8
-	VFMADD231PS.BCST  constants<>+768(SB), Z3, Z9
-	VBROADCASTSS      constants<>+672(SB), Z10
-	VBROADCASTSS      constants<>+672(SB), Z11
-	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+704(SB), Z3, Z11
-	VFMADD231PS       Z6, Z8, Z10
-	VFMADD231PS       Z7, Z9, Z11
-	VBROADCASTSS      constants<>+608(SB), Z8
-	VBROADCASTSS      constants<>+608(SB), Z9
-	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z8
-	VFMADD231PS.BCST  constants<>+640(SB), Z3, Z9
-	VFMADD231PS       Z6, Z10, Z8
-	VFMADD231PS       Z7, Z11, Z9
-	VBROADCASTSS      constants<>+544(SB), Z10
-	VBROADCASTSS      constants<>+544(SB), Z11
-	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+576(SB), Z3, Z11
-	VFMADD231PS       Z6, Z8, Z10
-	VFMADD231PS       Z7, Z9, Z11
-	VBROADCASTSS      constants<>+480(SB), Z8
-	VBROADCASTSS      constants<>+480(SB), Z9
-	VFMADD231PS       Z2, Z10, Z8
-	VFMADD231PS       Z3, Z11, Z9
-	VMULPS.BCST       constants<>+192(SB), Z4, Z10
-	VMULPS.BCST       constants<>+192(SB), Z5, Z11
-	VADDPS            Z2, Z10, Z16
-	VADDPS            Z3, Z11, Z17
-	VSUBPS            Z10, Z16, Z10
-	VSUBPS            Z11, Z17, Z11
-	VSUBPS            Z10, Z2, Z2
-	VSUBPS            Z11, Z3, Z3
-	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
-	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
-	VFMADD231PS       Z6, Z8, Z2
-	VFMADD231PS       Z7, Z9, Z3
-	VADDPS            Z2, Z16, Z2
-	VADDPS            Z3, Z17, Z3
-	VMULPS            Z14, Z2, Z2
-	VMULPS            Z15, Z3, Z3
-	VBROADCASTSS      constants<>+96(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
-	VBROADCASTSS      constants<>+160(SB), Z4
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
 	VBROADCASTSS      constants<>+160(SB), Z5
-	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
-	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
-	VRNDSCALEPS       $0x00, Z4, Z4
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
 	VRNDSCALEPS       $0x00, Z5, Z5
-	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
-	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
-	VMULPS            Z2, Z2, Z6
-	VMULPS            Z3, Z3, Z7
-	VBROADCASTSS      constants<>+288(SB), Z8
-	VBROADCASTSS      constants<>+288(SB), Z9
-	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z8
-	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z9
-	VBROADCASTSS      constants<>+352(SB), Z10
-	VBROADCASTSS      constants<>+352(SB), Z11
-	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z11
-	VFMADD231PS.BCST  constants<>+416(SB), Z6, Z10
-	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z11
-	VFMADD231PS       Z6, Z10, Z8
-	VFMADD231PS       Z7, Z11, Z9
-	VFMADD231PS       Z6, Z8, Z2
-	VFMADD231PS       Z7, Z9, Z3
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VADDPS.BCST       constants<>+256(SB), Z2, Z2
 	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VSCALEFPS         Z4, Z2, Z2
-	VSCALEFPS         Z5, Z3, Z3
-	VMULPS            Z2, Z12, Z2
-	VMULPS            Z3, Z13, Z3
-	VPMOVZXBD         (CX), Z4
-	VPMOVZXBD         16(CX), Z5
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z         Z2, K1, Z2
-	VMOVUPS           (DI), Z4
-	VFMADD231PS       Z2, Z0, Z4
-	VMOVUPS           Z4, (DI)
-	VMOVAPS.Z         Z3, K2, Z0
-	VMOVUPS           (DI), Z2
-	VFMADD231PS       Z0, Z1, Z2
-	VMOVUPS           Z2, (DI)
-	ADDQ              $0x80, AX
-	ADDQ              $0x20, CX
-	SUBQ              $0x20, BX
-	JNZ               block
-	VZEROUPPER
-	RET
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
 
-// func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxOverlapSumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
 	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z0
-	VADDPS.BCST       constants<>+256(SB), Z5, Z1
-	VBROADCASTSS      constants<>+256(SB), Z2
-	VDIVPS            Z0, Z2, Z0
-	VDIVPS            Z1, Z2, Z1
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z2
-	VMOVUPS       64(R11), Z3
-	VMULPS        Z0, Z2, Z2
-	VMULPS        Z1, Z3, Z3
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPEQD.BCST (R10), Z4, K1
-	VPCMPEQD.BCST (R10), Z5, K2
-	VBROADCASTSS  constants<>+256(SB), Z4
-	VBROADCASTSS  constants<>+256(SB), Z5
-	VMOVAPS.Z     Z2, K1, Z6
-	VMOVUPS       (R14), Z7
-	VFMADD231PS   Z6, Z4, Z7
-	VMOVUPS       Z7, (R14)
-	VMOVAPS.Z     Z3, K2, Z6
-	VMOVUPS       (R14), Z7
-	VFMADD231PS   Z6, Z5, Z7
-	VMOVUPS       Z7, (R14)
-	VMOVAPS.Z     Z4, K1, Z6
-	VMOVUPS       128(R14), Z7
-	VFMADD231PS   Z6, Z4, Z7
-	VMOVUPS       Z7, 128(R14)
-	VMOVAPS.Z     Z5, K2, Z4
-	VMOVUPS       128(R14), Z6
-	VFMADD231PS   Z4, Z5, Z6
-	VMOVUPS       Z6, 128(R14)
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z5, K2
-	VMAXPS.BCST   16(R10), Z2, Z4
-	VMAXPS.BCST   16(R10), Z3, Z5
-	VMOVAPS.Z     Z2, K1, Z2
-	VMOVUPS       64(R14), Z6
-	VFMADD231PS   Z2, Z4, Z6
-	VMOVUPS       Z6, 64(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       64(R14), Z3
-	VFMADD231PS   Z2, Z5, Z3
-	VMOVUPS       Z3, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
 	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
 	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
 	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
+	VPSLLD           $0x17, Z13, Z15
 	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
 	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
 	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+608(SB), Z17
 	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+480(SB), Z17
 	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
 	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
 	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z2
-	VPMOVZXBD        (CX), Z2
-	VPMOVZXBD        16(CX), Z3
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z2
-	VMOVUPS          (DI), Z3
-	VFMADD231PS      Z2, Z0, Z3
-	VMOVUPS          Z3, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	MOVQ             AX, R12
-	MOVQ             SI, R10
-	MOVQ             R8, R11
-	MOVQ             AX, R13
-	LEAQ             64(DI), R14
-	MOVQ             c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z1
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z1
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	ADDQ             $0x00000400, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             SI, n+64(FP)
+	JNZ              turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+// func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2SumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
 	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
 	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
 	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
 	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
 	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
 
 own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
 	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
 	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
 	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
 	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
+	VPSLLD           $0x17, Z13, Z15
 	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
 	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
 	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
 	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+608(SB), Z17
 	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
 	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
+	VBROADCASTSS     constants<>+544(SB), Z19
 	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
 	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
+	VBROADCASTSS     constants<>+480(SB), Z17
 	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
 	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
 	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+896(SB), Z4
-	VMAXPS           Z2, Z4, Z5
-	VMAXPS           Z3, Z4, Z4
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z3
+	VMAXPS           Z1, Z3, Z4
+	VMAXPS           Z2, Z3, Z3
+	VMULPS           Z1, Z1, Z1
 	VMULPS           Z2, Z2, Z2
-	VMULPS           Z3, Z3, Z3
-	VMULPS           Z2, Z12, Z2
-	VMULPS           Z3, Z13, Z3
-	VPMOVZXBD        (CX), Z4
-	VPMOVZXBD        16(CX), Z5
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVUPS          (DI), Z4
-	VFMADD231PS      Z2, Z0, Z4
-	VMOVUPS          Z4, (DI)
-	VMOVAPS.Z        Z3, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	MOVQ             AX, R12
-	MOVQ             SI, R10
-	MOVQ             R8, R11
-	MOVQ             AX, R13
-	LEAQ             64(DI), R14
-	MOVQ             c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
+	VMULPS           Z1, Z9, Z1
+	VMULPS           Z2, Z10, Z2
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z3
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z1, Z5, K1, Z3
+	VFMADD231PS      Z2, Z6, K2, Z3
+	VMOVUPS          Z3, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	ADDQ             $0x00000400, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             SI, n+64(FP)
+	JNZ              turn
 	VZEROUPPER
 	RET
 
-// func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGammaOverlapSumsAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+// func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
 	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
 	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
 	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
 	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
 	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD         (CX), Z16
-	VPMOVZXBD         16(CX), Z17
-	VPCMPEQD.BCST     (R10), Z16, K1
-	VPCMPEQD.BCST     (R10), Z17, K2
-	VMOVUPS           (R12), Z16
-	VMOVUPS           64(R12), Z17
-	VBLENDMPS         Z16, Z8, K1, Z8
-	VBLENDMPS         Z17, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R11), Z16
-	VMOVUPS           64(R11), Z17
-	VBLENDMPS         Z16, Z10, K1, Z10
-	VBLENDMPS         Z17, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R10), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    12(R10), Z14, K1, Z14
-	VBLENDMPS.BCST    12(R10), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
-	VPSRAD            $0x17, Z16, Z16
-	VPSRAD            $0x17, Z17, Z17
-	VPSLLD            $0x17, Z16, Z18
-	VPSLLD            $0x17, Z17, Z19
-	VPSUBD            Z18, Z8, Z8
-	VPSUBD            Z19, Z9, Z9
-	VCVTDQ2PS         Z16, Z16
-	VCVTDQ2PS         Z17, Z17
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z16, K1, Z16
-	VMOVAPS.Z         Z17, K2, Z17
-	VMULPS            Z8, Z8, Z18
-	VMULPS            Z9, Z9, Z19
-	VBROADCASTSS      constants<>+736(SB), Z20
-	VBROADCASTSS      constants<>+736(SB), Z21
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z21
-	VBROADCASTSS      constants<>+672(SB), Z22
-	VBROADCASTSS      constants<>+672(SB), Z23
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+608(SB), Z20
-	VBROADCASTSS      constants<>+608(SB), Z21
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z21
-	VFMADD231PS       Z18, Z22, Z20
-	VFMADD231PS       Z19, Z23, Z21
-	VBROADCASTSS      constants<>+544(SB), Z22
-	VBROADCASTSS      constants<>+544(SB), Z23
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+480(SB), Z20
-	VBROADCASTSS      constants<>+480(SB), Z21
-	VFMADD231PS       Z8, Z22, Z20
-	VFMADD231PS       Z9, Z23, Z21
-	VMULPS.BCST       constants<>+192(SB), Z16, Z22
-	VMULPS.BCST       constants<>+192(SB), Z17, Z23
-	VADDPS            Z8, Z22, Z24
-	VADDPS            Z9, Z23, Z25
-	VSUBPS            Z22, Z24, Z22
-	VSUBPS            Z23, Z25, Z23
-	VSUBPS            Z22, Z8, Z8
-	VSUBPS            Z23, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z9
-	VFMADD231PS       Z18, Z20, Z8
-	VFMADD231PS       Z19, Z21, Z9
-	VADDPS            Z8, Z24, Z8
-	VADDPS            Z9, Z25, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z2
-	VSUBPS            Z11, Z5, Z3
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VADDPS.BCST       constants<>+256(SB), Z2, Z2
 	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VBLENDMPS         Z4, Z2, K1, Z2
-	VBLENDMPS         Z5, Z3, K2, Z3
-	VMULPS            Z6, Z2, Z2
-	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+896(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD         (CX)(BX*1), Z13
+	VPMOVZXBD         16(CX)(BX*1), Z14
+	VPCMPEQD.BCST     (R8), Z13, K1
+	VPCMPEQD.BCST     (R8), Z14, K2
+	VMOVUPS           (R10)(BX*4), Z13
+	VMOVUPS           64(R10)(BX*4), Z14
+	VBLENDMPS         Z13, Z5, K1, Z5
+	VBLENDMPS         Z14, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R9)(BX*4), Z13
+	VMOVUPS           64(R9)(BX*4), Z14
+	VBLENDMPS         Z13, Z7, K1, Z7
+	VBLENDMPS         Z14, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               own
+	VMOVUPS           (DX)(BX*4), Z13
+	VMOVUPS           64(DX)(BX*4), Z14
+	VSUBPS            Z5, Z13, Z5
+	VSUBPS            Z6, Z14, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z13
+	VADDPS.BCST       constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST       constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z14, Z16
+	VPSRAD            $0x17, Z15, Z15
+	VPSRAD            $0x17, Z16, Z16
+	VPSLLD            $0x17, Z15, Z17
+	VPSLLD            $0x17, Z16, Z18
+	VPSUBD            Z17, Z13, Z13
+	VPSUBD            Z18, Z14, Z14
+	VCVTDQ2PS         Z15, Z15
+	VCVTDQ2PS         Z16, Z16
+	VSUBPS.BCST       constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST       constants<>+256(SB), Z14, Z14
+	VBLENDMPS         Z13, Z1, K1, Z13
+	VBLENDMPS         Z14, Z2, K2, Z14
+	VMOVAPS.Z         Z15, K1, Z15
+	VMOVAPS.Z         Z16, K2, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VBROADCASTSS      constants<>+736(SB), Z19
+	VBROADCASTSS      constants<>+736(SB), Z20
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z20
+	VBROADCASTSS      constants<>+672(SB), Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+608(SB), Z19
+	VBROADCASTSS      constants<>+608(SB), Z20
+	VFMADD231PS.BCST  constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+640(SB), Z14, Z20
+	VFMADD231PS       Z17, Z21, Z19
+	VFMADD231PS       Z18, Z22, Z20
+	VBROADCASTSS      constants<>+544(SB), Z21
+	VBROADCASTSS      constants<>+544(SB), Z22
+	VFMADD231PS.BCST  constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+576(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+480(SB), Z19
+	VBROADCASTSS      constants<>+480(SB), Z20
+	VFMADD231PS       Z13, Z21, Z19
+	VFMADD231PS       Z14, Z22, Z20
+	VMULPS.BCST       constants<>+192(SB), Z15, Z21
+	VMULPS.BCST       constants<>+192(SB), Z16, Z22
+	VADDPS            Z13, Z21, Z23
+	VADDPS            Z14, Z22, Z24
+	VSUBPS            Z21, Z23, Z21
+	VSUBPS            Z22, Z24, Z22
+	VSUBPS            Z21, Z13, Z13
+	VSUBPS            Z22, Z14, Z14
+	VFMADD231PS.BCST  constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z14
+	VFMADD231PS       Z17, Z19, Z13
+	VFMADD231PS       Z18, Z20, Z14
+	VADDPS            Z13, Z23, Z13
+	VADDPS            Z14, Z24, Z14
+	VADDPS            Z13, Z5, Z5
+	VADDPS            Z14, Z6, Z6
+	VMOVUPS           1024(DX)(BX*4), Z13
+	VMOVUPS           1088(DX)(BX*4), Z14
+	VPMOVZXBD         (CX)(BX*1), Z15
+	VPMOVZXBD         16(CX)(BX*1), Z16
+	VPCMPEQD          Z13, Z15, K1
+	VPCMPEQD          Z14, Z16, K2
+	VSUBPS            Z7, Z1, Z7
+	VSUBPS            Z8, Z2, Z8
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VBLENDMPS         Z1, Z7, K1, Z1
+	VBLENDMPS         Z2, Z8, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
 	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
-	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
+	VPSRAD            $0x17, Z3, Z3
 	VPSRAD            $0x17, Z4, Z4
-	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z3, Z7
 	VPSLLD            $0x17, Z4, Z8
-	VPSLLD            $0x17, Z5, Z9
+	VPSUBD            Z7, Z1, Z1
 	VPSUBD            Z8, Z2, Z2
-	VPSUBD            Z9, Z3, Z3
+	VCVTDQ2PS         Z3, Z3
 	VCVTDQ2PS         Z4, Z4
-	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       constants<>+256(SB), Z1, Z1
 	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
-	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
+	VMULPS            Z1, Z1, Z7
 	VMULPS            Z2, Z2, Z8
-	VMULPS            Z3, Z3, Z9
-	VBROADCASTSS      constants<>+736(SB), Z10
-	VBROADCASTSS      constants<>+736(SB), Z11
-	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+768(SB), Z3, Z11
+	VBROADCASTSS      constants<>+736(SB), Z13
+	VBROADCASTSS      constants<>+736(SB), Z14
+	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z14
+	VBROADCASTSS      constants<>+672(SB), Z15
 	VBROADCASTSS      constants<>+672(SB), Z16
-	VBROADCASTSS      constants<>+672(SB), Z17
+	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z15
 	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
-	VFMADD231PS.BCST  constants<>+704(SB), Z3, Z17
-	VFMADD231PS       Z8, Z10, Z16
-	VFMADD231PS       Z9, Z11, Z17
-	VBROADCASTSS      constants<>+608(SB), Z10
-	VBROADCASTSS      constants<>+608(SB), Z11
-	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+640(SB), Z3, Z11
-	VFMADD231PS       Z8, Z16, Z10
-	VFMADD231PS       Z9, Z17, Z11
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+608(SB), Z13
+	VBROADCASTSS      constants<>+608(SB), Z14
+	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z14
+	VFMADD231PS       Z7, Z15, Z13
+	VFMADD231PS       Z8, Z16, Z14
+	VBROADCASTSS      constants<>+544(SB), Z15
 	VBROADCASTSS      constants<>+544(SB), Z16
-	VBROADCASTSS      constants<>+544(SB), Z17
+	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z15
 	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
-	VFMADD231PS.BCST  constants<>+576(SB), Z3, Z17
-	VFMADD231PS       Z8, Z10, Z16
-	VFMADD231PS       Z9, Z11, Z17
-	VBROADCASTSS      constants<>+480(SB), Z10
-	VBROADCASTSS      constants<>+480(SB), Z11
-	VFMADD231PS       Z2, Z16, Z10
-	VFMADD231PS       Z3, Z17, Z11
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+480(SB), Z13
+	VBROADCASTSS      constants<>+480(SB), Z14
+	VFMADD231PS       Z1, Z15, Z13
+	VFMADD231PS       Z2, Z16, Z14
+	VMULPS.BCST       constants<>+192(SB), Z3, Z15
 	VMULPS.BCST       constants<>+192(SB), Z4, Z16
-	VMULPS.BCST       constants<>+192(SB), Z5, Z17
+	VADDPS            Z1, Z15, Z17
 	VADDPS            Z2, Z16, Z18
-	VADDPS            Z3, Z17, Z19
+	VSUBPS            Z15, Z17, Z15
 	VSUBPS            Z16, Z18, Z16
-	VSUBPS            Z17, Z19, Z17
+	VSUBPS            Z15, Z1, Z1
 	VSUBPS            Z16, Z2, Z2
-	VSUBPS            Z17, Z3, Z3
+	VFMADD231PS.BCST  constants<>+224(SB), Z3, Z1
 	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
-	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
-	VFMADD231PS       Z8, Z10, Z2
-	VFMADD231PS       Z9, Z11, Z3
+	VFMADD231PS       Z7, Z13, Z1
+	VFMADD231PS       Z8, Z14, Z2
+	VADDPS            Z1, Z17, Z1
 	VADDPS            Z2, Z18, Z2
-	VADDPS            Z3, Z19, Z3
-	VMULPS            Z14, Z2, Z2
-	VMULPS            Z15, Z3, Z3
-	VBROADCASTSS      constants<>+96(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
+	VMULPS            Z11, Z1, Z1
+	VMULPS            Z12, Z2, Z2
+	VBROADCASTSS      constants<>+96(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VBROADCASTSS      constants<>+160(SB), Z3
 	VBROADCASTSS      constants<>+160(SB), Z4
-	VBROADCASTSS      constants<>+160(SB), Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z3
 	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
-	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
+	VRNDSCALEPS       $0x00, Z3, Z3
 	VRNDSCALEPS       $0x00, Z4, Z4
-	VRNDSCALEPS       $0x00, Z5, Z5
+	VFNMADD231PS.BCST constants<>+192(SB), Z3, Z1
 	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z3, Z1
 	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
+	VMULPS            Z1, Z1, Z7
 	VMULPS            Z2, Z2, Z8
-	VMULPS            Z3, Z3, Z9
-	VBROADCASTSS      constants<>+288(SB), Z10
 	VBROADCASTSS      constants<>+288(SB), Z11
-	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z12
+	VBROADCASTSS      constants<>+352(SB), Z13
 	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z13
 	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z13
 	VFMADD231PS.BCST  constants<>+416(SB), Z8, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z15
-	VFMADD231PS       Z8, Z14, Z10
-	VFMADD231PS       Z9, Z15, Z11
-	VFMADD231PS       Z8, Z10, Z2
-	VFMADD231PS       Z9, Z11, Z3
+	VFMADD231PS       Z7, Z13, Z11
+	VFMADD231PS       Z8, Z14, Z12
+	VFMADD231PS       Z7, Z11, Z1
+	VFMADD231PS       Z8, Z12, Z2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VADDPS.BCST       constants<>+256(SB), Z2, Z2
-	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VSCALEFPS         Z3, Z1, Z1
 	VSCALEFPS         Z4, Z2, Z2
-	VSCALEFPS         Z5, Z3, Z3
-	VMULPS            Z2, Z12, Z2
-	VMULPS            Z3, Z13, Z3
-	VPMOVZXBD         (CX), Z4
-	VPMOVZXBD         16(CX), Z5
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z         Z2, K1, Z2
-	VMOVUPS           (DI), Z4
-	VFMADD231PS       Z2, Z0, Z4
-	VMOVUPS           Z4, (DI)
-	VMOVAPS.Z         Z3, K2, Z0
-	VMOVUPS           (DI), Z2
-	VFMADD231PS       Z0, Z1, Z2
-	VMOVUPS           Z2, (DI)
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
+	VMULPS            Z1, Z9, Z1
+	VMULPS            Z2, Z10, Z2
+	MOVQ              sums+32(FP), R12
+	VMOVUPS           (R12), Z3
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS       Z1, Z5, K1, Z3
+	VFMADD231PS       Z2, Z6, K2, Z3
+	VMOVUPS           Z3, (R12)
+	ADDQ              $0x20, BX
+	CMPQ              BX, SI
+	JL                value
+	ADDQ              $0x00000400, AX
+	ADDQ              $0x00000100, CX
+	SUBQ              SI, n+64(FP)
+	JNZ               turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma0GradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+// func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
 	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
 	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
 	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
 	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
 	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z16
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
 
-own:
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VMOVUPS          (R13), Z16
-	VMOVUPS          64(R13), Z17
-	VBLENDMPS        Z16, Z8, K1, Z8
-	VBLENDMPS        Z17, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z16
-	VMOVUPS          64(R12), Z17
-	VBLENDMPS        Z16, Z10, K1, Z10
-	VBLENDMPS        Z17, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
-	VPSRAD           $0x17, Z16, Z16
-	VPSRAD           $0x17, Z17, Z17
-	VPSLLD           $0x17, Z16, Z18
-	VPSLLD           $0x17, Z17, Z19
-	VPSUBD           Z18, Z8, Z8
-	VPSUBD           Z19, Z9, Z9
-	VCVTDQ2PS        Z16, Z16
-	VCVTDQ2PS        Z17, Z17
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z16, K1, Z16
-	VMOVAPS.Z        Z17, K2, Z17
-	VMULPS           Z8, Z8, Z18
-	VMULPS           Z9, Z9, Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VBROADCASTSS     constants<>+736(SB), Z21
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VBROADCASTSS     constants<>+608(SB), Z21
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
-	VFMADD231PS      Z18, Z22, Z20
-	VFMADD231PS      Z19, Z23, Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+480(SB), Z20
-	VBROADCASTSS     constants<>+480(SB), Z21
-	VFMADD231PS      Z8, Z22, Z20
-	VFMADD231PS      Z9, Z23, Z21
-	VMULPS.BCST      constants<>+192(SB), Z16, Z22
-	VMULPS.BCST      constants<>+192(SB), Z17, Z23
-	VADDPS           Z8, Z22, Z24
-	VADDPS           Z9, Z23, Z25
-	VSUBPS           Z22, Z24, Z22
-	VSUBPS           Z23, Z25, Z23
-	VSUBPS           Z22, Z8, Z8
-	VSUBPS           Z23, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z17, Z9
-	VFMADD231PS      Z18, Z20, Z8
-	VFMADD231PS      Z19, Z21, Z9
-	VADDPS           Z8, Z24, Z8
-	VADDPS           Z9, Z25, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z4
-	VPMOVZXBD        16(CX), Z5
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z        Z12, K1, Z4
-	VMOVUPS          (DI), Z5
-	VFMADD231PS      Z4, Z0, Z5
-	VMOVUPS          Z5, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z4
-	VFMADD231PS      Z0, Z1, Z4
-	VMOVUPS          Z4, (DI)
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z1
+	VADDPS.BCST  constants<>+256(SB), Z2, Z2
+	VBROADCASTSS constants<>+256(SB), Z3
+	VDIVPS       Z1, Z3, Z1
+	VDIVPS       Z2, Z3, Z2
+	VMOVUPS      Z1, 3072(DX)(BX*4)
+	VMOVUPS      Z2, 3136(DX)(BX*4)
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
 
 write:
-	VMOVUPS       (R12), Z0
-	VMOVUPS       64(R12), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPEQD.BCST (R11), Z4, K1
-	VPCMPEQD.BCST (R11), Z5, K2
-	VMULPS        Z2, Z14, Z4
-	VMULPS        Z3, Z15, Z5
-	VXORPS.BCST   constants<>+0(SB), Z4, Z4
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
+	JNZ              own
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
+	VPSRAD           $0x17, Z14, Z14
+	VPSLLD           $0x17, Z13, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
+	VFMADD231PS      Z16, Z20, Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z1
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z1
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	MOVQ             AX, R10
+	MOVQ             AX, R11
+	MOVQ             k+40(FP), R8
+	LEAQ             8192(DX), R9
+	MOVQ             sums+32(FP), R12
+	MOVQ             c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
+	JNZ              own
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
+	VPSRAD           $0x17, Z14, Z14
+	VPSLLD           $0x17, Z13, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
+	VFMADD231PS      Z16, Z20, Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z3
+	VMAXPS           Z1, Z3, Z4
+	VMAXPS           Z2, Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VMULPS           Z2, Z2, Z2
+	VMULPS           Z1, Z9, Z1
+	VMULPS           Z2, Z10, Z2
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z3
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z1, Z5, K1, Z3
+	VFMADD231PS      Z2, Z6, K2, Z3
+	VMOVUPS          Z3, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	MOVQ             AX, R10
+	MOVQ             AX, R11
+	MOVQ             k+40(FP), R8
+	LEAQ             8192(DX), R9
+	MOVQ             sums+32(FP), R12
+	MOVQ             c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaOverlapSumsAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD         (CX)(BX*1), Z13
+	VPMOVZXBD         16(CX)(BX*1), Z14
+	VPCMPEQD.BCST     (R8), Z13, K1
+	VPCMPEQD.BCST     (R8), Z14, K2
+	VMOVUPS           (R10)(BX*4), Z13
+	VMOVUPS           64(R10)(BX*4), Z14
+	VBLENDMPS         Z13, Z5, K1, Z5
+	VBLENDMPS         Z14, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R9)(BX*4), Z13
+	VMOVUPS           64(R9)(BX*4), Z14
+	VBLENDMPS         Z13, Z7, K1, Z7
+	VBLENDMPS         Z14, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               own
+	VMOVUPS           (DX)(BX*4), Z13
+	VMOVUPS           64(DX)(BX*4), Z14
+	VSUBPS            Z5, Z13, Z5
+	VSUBPS            Z6, Z14, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z13
+	VADDPS.BCST       constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST       constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z14, Z16
+	VPSRAD            $0x17, Z15, Z15
+	VPSRAD            $0x17, Z16, Z16
+	VPSLLD            $0x17, Z15, Z17
+	VPSLLD            $0x17, Z16, Z18
+	VPSUBD            Z17, Z13, Z13
+	VPSUBD            Z18, Z14, Z14
+	VCVTDQ2PS         Z15, Z15
+	VCVTDQ2PS         Z16, Z16
+	VSUBPS.BCST       constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST       constants<>+256(SB), Z14, Z14
+	VBLENDMPS         Z13, Z1, K1, Z13
+	VBLENDMPS         Z14, Z2, K2, Z14
+	VMOVAPS.Z         Z15, K1, Z15
+	VMOVAPS.Z         Z16, K2, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VBROADCASTSS      constants<>+736(SB), Z19
+	VBROADCASTSS      constants<>+736(SB), Z20
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z20
+	VBROADCASTSS      constants<>+672(SB), Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+608(SB), Z19
+	VBROADCASTSS      constants<>+608(SB), Z20
+	VFMADD231PS.BCST  constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+640(SB), Z14, Z20
+	VFMADD231PS       Z17, Z21, Z19
+	VFMADD231PS       Z18, Z22, Z20
+	VBROADCASTSS      constants<>+544(SB), Z21
+	VBROADCASTSS      constants<>+544(SB), Z22
+	VFMADD231PS.BCST  constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+576(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+480(SB), Z19
+	VBROADCASTSS      constants<>+480(SB), Z20
+	VFMADD231PS       Z13, Z21, Z19
+	VFMADD231PS       Z14, Z22, Z20
+	VMULPS.BCST       constants<>+192(SB), Z15, Z21
+	VMULPS.BCST       constants<>+192(SB), Z16, Z22
+	VADDPS            Z13, Z21, Z23
+	VADDPS            Z14, Z22, Z24
+	VSUBPS            Z21, Z23, Z21
+	VSUBPS            Z22, Z24, Z22
+	VSUBPS            Z21, Z13, Z13
+	VSUBPS            Z22, Z14, Z14
+	VFMADD231PS.BCST  constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z14
+	VFMADD231PS       Z17, Z19, Z13
+	VFMADD231PS       Z18, Z20, Z14
+	VADDPS            Z13, Z23, Z13
+	VADDPS            Z14, Z24, Z14
+	VADDPS            Z13, Z5, Z5
+	VADDPS            Z14, Z6, Z6
+	VMOVUPS           1024(DX)(BX*4), Z13
+	VMOVUPS           1088(DX)(BX*4), Z14
+	VPMOVZXBD         (CX)(BX*1), Z15
+	VPMOVZXBD         16(CX)(BX*1), Z16
+	VPCMPEQD          Z13, Z15, K1
+	VPCMPEQD          Z14, Z16, K2
+	VSUBPS            Z7, Z1, Z7
+	VSUBPS            Z8, Z2, Z8
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VBLENDMPS         Z1, Z7, K1, Z1
+	VBLENDMPS         Z2, Z8, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSRAD            $0x17, Z3, Z3
+	VPSRAD            $0x17, Z4, Z4
+	VPSLLD            $0x17, Z3, Z7
+	VPSLLD            $0x17, Z4, Z8
+	VPSUBD            Z7, Z1, Z1
+	VPSUBD            Z8, Z2, Z2
+	VCVTDQ2PS         Z3, Z3
+	VCVTDQ2PS         Z4, Z4
+	VSUBPS.BCST       constants<>+256(SB), Z1, Z1
+	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
+	VMULPS            Z1, Z1, Z7
+	VMULPS            Z2, Z2, Z8
+	VBROADCASTSS      constants<>+736(SB), Z13
+	VBROADCASTSS      constants<>+736(SB), Z14
+	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z14
+	VBROADCASTSS      constants<>+672(SB), Z15
+	VBROADCASTSS      constants<>+672(SB), Z16
+	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+608(SB), Z13
+	VBROADCASTSS      constants<>+608(SB), Z14
+	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z14
+	VFMADD231PS       Z7, Z15, Z13
+	VFMADD231PS       Z8, Z16, Z14
+	VBROADCASTSS      constants<>+544(SB), Z15
+	VBROADCASTSS      constants<>+544(SB), Z16
+	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+480(SB), Z13
+	VBROADCASTSS      constants<>+480(SB), Z14
+	VFMADD231PS       Z1, Z15, Z13
+	VFMADD231PS       Z2, Z16, Z14
+	VMULPS.BCST       constants<>+192(SB), Z3, Z15
+	VMULPS.BCST       constants<>+192(SB), Z4, Z16
+	VADDPS            Z1, Z15, Z17
+	VADDPS            Z2, Z16, Z18
+	VSUBPS            Z15, Z17, Z15
+	VSUBPS            Z16, Z18, Z16
+	VSUBPS            Z15, Z1, Z1
+	VSUBPS            Z16, Z2, Z2
+	VFMADD231PS.BCST  constants<>+224(SB), Z3, Z1
+	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
+	VFMADD231PS       Z7, Z13, Z1
+	VFMADD231PS       Z8, Z14, Z2
+	VADDPS            Z1, Z17, Z1
+	VADDPS            Z2, Z18, Z2
+	VMULPS            Z11, Z1, Z1
+	VMULPS            Z12, Z2, Z2
+	VBROADCASTSS      constants<>+96(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VBROADCASTSS      constants<>+160(SB), Z3
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z3
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
+	VRNDSCALEPS       $0x00, Z3, Z3
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VFNMADD231PS.BCST constants<>+192(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
+	VMULPS            Z1, Z1, Z7
+	VMULPS            Z2, Z2, Z8
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z12
+	VBROADCASTSS      constants<>+352(SB), Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z13
+	VFMADD231PS.BCST  constants<>+416(SB), Z8, Z14
+	VFMADD231PS       Z7, Z13, Z11
+	VFMADD231PS       Z8, Z14, Z12
+	VFMADD231PS       Z7, Z11, Z1
+	VFMADD231PS       Z8, Z12, Z2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VSCALEFPS         Z3, Z1, Z1
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z1, Z9, Z1
+	VMULPS            Z2, Z10, Z2
+	MOVQ              sums+32(FP), R12
+	VMOVUPS           (R12), Z3
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS       Z1, Z5, K1, Z3
+	VFMADD231PS       Z2, Z6, K2, Z3
+	VMOVUPS           Z3, (R12)
+	ADDQ              $0x20, BX
+	CMPQ              BX, SI
+	JL                value
+	MOVQ              AX, R10
+	MOVQ              AX, R11
+	MOVQ              k+40(FP), R8
+	LEAQ              8192(DX), R9
+	MOVQ              sums+32(FP), R12
+	MOVQ              c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0GradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z13
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD        (CX)(SI*1), Z13
+	VPMOVZXBD        16(CX)(SI*1), Z14
+	VPCMPEQD.BCST    (R9), Z13, K1
+	VPCMPEQD.BCST    (R9), Z14, K2
+	VMOVUPS          (R11)(SI*4), Z13
+	VMOVUPS          64(R11)(SI*4), Z14
+	VBLENDMPS        Z13, Z5, K1, Z5
+	VBLENDMPS        Z14, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z13
+	VMOVUPS          64(R10)(SI*4), Z14
+	VBLENDMPS        Z13, Z7, K1, Z7
+	VBLENDMPS        Z14, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z13
+	VMOVUPS          64(DX)(SI*4), Z14
+	VSUBPS           Z5, Z13, Z5
+	VSUBPS           Z6, Z14, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z13
+	VADDPS.BCST      constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z14, Z16
+	VPSRAD           $0x17, Z15, Z15
+	VPSRAD           $0x17, Z16, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSLLD           $0x17, Z16, Z18
+	VPSUBD           Z17, Z13, Z13
+	VPSUBD           Z18, Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VSUBPS.BCST      constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST      constants<>+256(SB), Z14, Z14
+	VBLENDMPS        Z13, Z1, K1, Z13
+	VBLENDMPS        Z14, Z2, K2, Z14
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z16, K2, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z14, Z14, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z14, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z14, Z20
+	VFMADD231PS      Z17, Z21, Z19
+	VFMADD231PS      Z18, Z22, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z14, Z22, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VMULPS.BCST      constants<>+192(SB), Z16, Z22
+	VADDPS           Z13, Z21, Z23
+	VADDPS           Z14, Z22, Z24
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z22, Z24, Z22
+	VSUBPS           Z21, Z13, Z13
+	VSUBPS           Z22, Z14, Z14
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST constants<>+224(SB), Z16, Z14
+	VFMADD231PS      Z17, Z19, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VADDPS           Z13, Z23, Z13
+	VADDPS           Z14, Z24, Z14
+	VADDPS           Z13, Z5, Z5
+	VADDPS           Z14, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z13
+	VMOVUPS          1088(DX)(SI*4), Z14
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD         Z13, Z15, K1
+	VPCMPEQD         Z14, Z16, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          Z11, 4096(DX)(SI*4)
+	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS       (R10)(SI*4), Z1
+	VMOVUPS       64(R10)(SI*4), Z2
+	VMOVUPS       3072(DX)(SI*4), Z3
+	VMOVUPS       3136(DX)(SI*4), Z4
+	VMULPS        Z3, Z1, Z1
+	VMULPS        Z4, Z2, Z2
+	VMOVUPS       4096(DX)(SI*4), Z3
+	VMOVUPS       4160(DX)(SI*4), Z4
+	VPMOVZXBD     (CX)(SI*1), Z5
+	VPMOVZXBD     16(CX)(SI*1), Z6
+	VPCMPEQD.BCST (R9), Z5, K1
+	VPCMPEQD.BCST (R9), Z6, K2
+	VMOVUPS       5120(DX)(SI*4), Z5
+	VMOVUPS       5184(DX)(SI*4), Z6
+	VMULPS        Z5, Z3, Z5
+	VMULPS        Z6, Z4, Z6
 	VXORPS.BCST   constants<>+0(SB), Z5, Z5
-	VMULPS        Z0, Z14, Z0
-	VMULPS        Z1, Z15, Z1
-	VBLENDMPS     Z4, Z0, K1, Z0
-	VBLENDMPS     Z5, Z1, K2, Z1
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVAPS.Z     Z1, K2, Z1
-	VMOVUPS       Z0, (R14)
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R13
-	ADDQ          DX, R14
-	ADDQ          $0x20, R11
-	ADDQ          $0x80, R12
-	ADDQ          $0xc0, R15
-	DECQ          R10
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x80, R9
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
+	VXORPS.BCST   constants<>+0(SB), Z6, Z6
+	VMULPS        Z1, Z3, Z1
+	VMULPS        Z2, Z4, Z2
+	VBLENDMPS     Z5, Z1, K1, Z1
+	VBLENDMPS     Z6, Z2, K2, Z2
+	VPCMPB        $0x04, (CX)(SI*1), X0, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z     Z1, K1, Z1
+	VMOVAPS.Z     Z2, K2, Z2
+	CMPB          stream+72(FP), $0x00
+	JNE           gradientPast
+	VMOVUPS       Z1, (R12)(SI*4)
+	VMOVUPS       Z2, 64(R12)(SI*4)
+	JMP           gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma2GradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+// func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2GradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
 
 largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD        (CX), Z18
-	VPMOVZXBD        16(CX), Z19
-	VPCMPEQD.BCST    (R11), Z18, K1
-	VPCMPEQD.BCST    (R11), Z19, K2
-	VMOVUPS          (R13), Z18
-	VMOVUPS          64(R13), Z19
-	VBLENDMPS        Z18, Z8, K1, Z8
-	VBLENDMPS        Z19, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z18
-	VMOVUPS          64(R12), Z19
-	VBLENDMPS        Z18, Z10, K1, Z10
-	VBLENDMPS        Z19, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VBLENDMPS.BCST   12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST   12(R11), Z17, K2, Z17
-	VMOVAPS          Z16, Z16
-	VMOVAPS          Z17, Z17
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
-	VPSRAD           $0x17, Z18, Z18
-	VPSRAD           $0x17, Z19, Z19
-	VPSLLD           $0x17, Z18, Z20
-	VPSLLD           $0x17, Z19, Z21
-	VPSUBD           Z20, Z8, Z8
-	VPSUBD           Z21, Z9, Z9
-	VCVTDQ2PS        Z18, Z18
-	VCVTDQ2PS        Z19, Z19
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z18, K1, Z18
-	VMOVAPS.Z        Z19, K2, Z19
-	VMULPS           Z8, Z8, Z20
-	VMULPS           Z9, Z9, Z21
-	VBROADCASTSS     constants<>+736(SB), Z22
-	VBROADCASTSS     constants<>+736(SB), Z23
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VBROADCASTSS     constants<>+672(SB), Z25
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z25
-	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
-	VBROADCASTSS     constants<>+608(SB), Z22
-	VBROADCASTSS     constants<>+608(SB), Z23
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z23
-	VFMADD231PS      Z20, Z24, Z22
-	VFMADD231PS      Z21, Z25, Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VBROADCASTSS     constants<>+544(SB), Z25
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z25
-	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
-	VBROADCASTSS     constants<>+480(SB), Z22
-	VBROADCASTSS     constants<>+480(SB), Z23
-	VFMADD231PS      Z8, Z24, Z22
-	VFMADD231PS      Z9, Z25, Z23
-	VMULPS.BCST      constants<>+192(SB), Z18, Z24
-	VMULPS.BCST      constants<>+192(SB), Z19, Z25
-	VADDPS           Z8, Z24, Z26
-	VADDPS           Z9, Z25, Z27
-	VSUBPS           Z24, Z26, Z24
-	VSUBPS           Z25, Z27, Z25
-	VSUBPS           Z24, Z8, Z8
-	VSUBPS           Z25, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z19, Z9
-	VFMADD231PS      Z20, Z22, Z8
-	VFMADD231PS      Z21, Z23, Z9
-	VADDPS           Z8, Z26, Z8
-	VADDPS           Z9, Z27, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+896(SB), Z4
-	VMAXPS           Z2, Z4, Z5
-	VMAXPS           Z3, Z4, Z4
-	VMULPS           Z2, Z2, Z8
-	VMULPS           Z3, Z3, Z9
-	VMULPS           Z8, Z12, Z12
-	VMULPS           Z9, Z13, Z13
-	VDIVPS           Z5, Z0, Z5
-	VDIVPS           Z4, Z1, Z4
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VMULPS           Z10, Z16, Z10
-	VMULPS           Z11, Z17, Z11
-	VBROADCASTSS     constants<>+256(SB), Z16
-	VBROADCASTSS     constants<>+256(SB), Z17
-	VFMADD231PS      Z5, Z10, Z16
-	VFMADD231PS      Z4, Z11, Z17
-	VMULPS           Z8, Z14, Z4
-	VMULPS           Z9, Z15, Z5
-	VMULPS           Z16, Z4, Z4
-	VMULPS           Z17, Z5, Z5
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z        Z12, K1, Z8
-	VMOVUPS          (DI), Z9
-	VFMADD231PS      Z8, Z0, Z9
-	VMOVUPS          Z9, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z8
-	VFMADD231PS      Z0, Z1, Z8
-	VMOVUPS          Z8, (DI)
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS       (R12), Z0
-	VMOVUPS       64(R12), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z8
-	VPMOVZXBD     16(CX), Z9
-	VPCMPEQD.BCST (R11), Z8, K1
-	VPCMPEQD.BCST (R11), Z9, K2
-	VMULPS        Z2, Z4, Z8
-	VMULPS        Z3, Z5, Z9
-	VXORPS.BCST   constants<>+0(SB), Z8, Z8
-	VXORPS.BCST   constants<>+0(SB), Z9, Z9
-	VMULPS        Z0, Z4, Z0
-	VMULPS        Z1, Z5, Z1
-	VBLENDMPS     Z8, Z0, K1, Z0
-	VBLENDMPS     Z9, Z1, K2, Z1
-	VPMOVZXBD     (CX), Z8
-	VPMOVZXBD     16(CX), Z9
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVAPS.Z     Z1, K2, Z1
-	VMOVUPS       Z0, (R14)
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R13
-	ADDQ          DX, R14
-	ADDQ          $0x20, R11
-	ADDQ          $0x80, R12
-	ADDQ          $0xc0, R15
-	DECQ          R10
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x80, R9
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGammaGradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
 
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
 	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
 	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
 	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD         (CX), Z18
-	VPMOVZXBD         16(CX), Z19
-	VPCMPEQD.BCST     (R11), Z18, K1
-	VPCMPEQD.BCST     (R11), Z19, K2
-	VMOVUPS           (R13), Z18
-	VMOVUPS           64(R13), Z19
-	VBLENDMPS         Z18, Z8, K1, Z8
-	VBLENDMPS         Z19, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R12), Z18
-	VMOVUPS           64(R12), Z19
-	VBLENDMPS         Z18, Z10, K1, Z10
-	VBLENDMPS         Z19, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R11), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST    8(R11), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	VBLENDMPS.BCST    12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST    12(R11), Z17, K2, Z17
-	VMOVAPS           Z16, Z16
-	VMOVAPS           Z17, Z17
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
-	VPSRAD            $0x17, Z18, Z18
-	VPSRAD            $0x17, Z19, Z19
-	VPSLLD            $0x17, Z18, Z20
-	VPSLLD            $0x17, Z19, Z21
-	VPSUBD            Z20, Z8, Z8
-	VPSUBD            Z21, Z9, Z9
-	VCVTDQ2PS         Z18, Z18
-	VCVTDQ2PS         Z19, Z19
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z18, K1, Z18
-	VMOVAPS.Z         Z19, K2, Z19
-	VMULPS            Z8, Z8, Z20
-	VMULPS            Z9, Z9, Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z23
-	VFMADD231PS       Z20, Z24, Z22
-	VFMADD231PS       Z21, Z25, Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+480(SB), Z22
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VFMADD231PS       Z8, Z24, Z22
-	VFMADD231PS       Z9, Z25, Z23
-	VMULPS.BCST       constants<>+192(SB), Z18, Z24
-	VMULPS.BCST       constants<>+192(SB), Z19, Z25
-	VADDPS            Z8, Z24, Z26
-	VADDPS            Z9, Z25, Z27
-	VSUBPS            Z24, Z26, Z24
-	VSUBPS            Z25, Z27, Z25
-	VSUBPS            Z24, Z8, Z8
-	VSUBPS            Z25, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z9
-	VFMADD231PS       Z20, Z22, Z8
-	VFMADD231PS       Z21, Z23, Z9
-	VADDPS            Z8, Z26, Z8
-	VADDPS            Z9, Z27, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z2
-	VSUBPS            Z11, Z5, Z3
-	VADDPS.BCST       constants<>+256(SB), Z2, Z2
-	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VBLENDMPS         Z4, Z2, K1, Z2
-	VBLENDMPS         Z5, Z3, K2, Z3
-	VMULPS            Z6, Z2, Z2
-	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+896(SB), Z4
-	VMAXPS            Z2, Z4, Z5
-	VMAXPS            Z3, Z4, Z4
-	VPSUBD.BCST       constants<>+864(SB), Z5, Z8
-	VPSUBD.BCST       constants<>+864(SB), Z4, Z9
-	VPSRAD            $0x17, Z8, Z8
-	VPSRAD            $0x17, Z9, Z9
-	VPSLLD            $0x17, Z8, Z18
-	VPSLLD            $0x17, Z9, Z19
-	VPSUBD            Z18, Z5, Z18
-	VPSUBD            Z19, Z4, Z19
-	VCVTDQ2PS         Z8, Z8
-	VCVTDQ2PS         Z9, Z9
-	VSUBPS.BCST       constants<>+256(SB), Z18, Z18
-	VSUBPS.BCST       constants<>+256(SB), Z19, Z19
-	VMULPS            Z18, Z18, Z20
-	VMULPS            Z19, Z19, Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z18, Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z18, Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z18, Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
-	VFMADD231PS       Z20, Z24, Z22
-	VFMADD231PS       Z21, Z25, Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z18, Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+480(SB), Z22
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VFMADD231PS       Z18, Z24, Z22
-	VFMADD231PS       Z19, Z25, Z23
-	VMULPS.BCST       constants<>+192(SB), Z8, Z24
-	VMULPS.BCST       constants<>+192(SB), Z9, Z25
-	VADDPS            Z18, Z24, Z26
-	VADDPS            Z19, Z25, Z27
-	VSUBPS            Z24, Z26, Z24
-	VSUBPS            Z25, Z27, Z25
-	VSUBPS            Z24, Z18, Z18
-	VSUBPS            Z25, Z19, Z19
-	VFMADD231PS.BCST  constants<>+224(SB), Z8, Z18
-	VFMADD231PS.BCST  constants<>+224(SB), Z9, Z19
-	VFMADD231PS       Z20, Z22, Z18
-	VFMADD231PS       Z21, Z23, Z19
-	VADDPS            Z18, Z26, Z8
-	VADDPS            Z19, Z27, Z9
-	VMULPS            Z16, Z8, Z8
-	VMULPS            Z17, Z9, Z9
-	VBROADCASTSS      constants<>+96(SB), Z18
-	VMAXPS            Z8, Z18, Z8
-	VMAXPS            Z9, Z18, Z9
-	VBROADCASTSS      constants<>+160(SB), Z18
-	VBROADCASTSS      constants<>+160(SB), Z19
-	VFMADD231PS.BCST  constants<>+128(SB), Z8, Z18
-	VFMADD231PS.BCST  constants<>+128(SB), Z9, Z19
-	VRNDSCALEPS       $0x00, Z18, Z18
-	VRNDSCALEPS       $0x00, Z19, Z19
-	VFNMADD231PS.BCST constants<>+192(SB), Z18, Z8
-	VFNMADD231PS.BCST constants<>+192(SB), Z19, Z9
-	VFNMADD231PS.BCST constants<>+224(SB), Z18, Z8
-	VFNMADD231PS.BCST constants<>+224(SB), Z19, Z9
-	VMULPS            Z8, Z8, Z20
-	VMULPS            Z9, Z9, Z21
-	VBROADCASTSS      constants<>+288(SB), Z22
-	VBROADCASTSS      constants<>+288(SB), Z23
-	VFMADD231PS.BCST  constants<>+320(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+320(SB), Z9, Z23
-	VBROADCASTSS      constants<>+352(SB), Z24
-	VBROADCASTSS      constants<>+352(SB), Z25
-	VFMADD231PS.BCST  constants<>+384(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+384(SB), Z9, Z25
-	VFMADD231PS.BCST  constants<>+416(SB), Z20, Z24
-	VFMADD231PS.BCST  constants<>+416(SB), Z21, Z25
-	VFMADD231PS       Z20, Z24, Z22
-	VFMADD231PS       Z21, Z25, Z23
-	VFMADD231PS       Z20, Z22, Z8
-	VFMADD231PS       Z21, Z23, Z9
-	VADDPS.BCST       constants<>+256(SB), Z8, Z8
-	VADDPS.BCST       constants<>+256(SB), Z9, Z9
-	VSCALEFPS         Z18, Z8, Z8
-	VSCALEFPS         Z19, Z9, Z9
-	VMULPS            Z8, Z12, Z12
-	VMULPS            Z9, Z13, Z13
-	VDIVPS            Z5, Z0, Z5
-	VDIVPS            Z4, Z1, Z4
-	VMULPS            Z6, Z10, Z10
-	VMULPS            Z7, Z11, Z11
-	VMULPS            Z10, Z16, Z10
-	VMULPS            Z11, Z17, Z11
-	VBROADCASTSS      constants<>+256(SB), Z16
-	VBROADCASTSS      constants<>+256(SB), Z17
-	VFMADD231PS       Z5, Z10, Z16
-	VFMADD231PS       Z4, Z11, Z17
-	VMULPS            Z8, Z14, Z4
-	VMULPS            Z9, Z15, Z5
-	VMULPS            Z16, Z4, Z4
-	VMULPS            Z17, Z5, Z5
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z         Z12, K1, Z8
-	VMOVUPS           (DI), Z9
-	VFMADD231PS       Z8, Z0, Z9
-	VMOVUPS           Z9, (DI)
-	VMOVAPS.Z         Z13, K2, Z0
-	VMOVUPS           (DI), Z8
-	VFMADD231PS       Z0, Z1, Z8
-	VMOVUPS           Z8, (DI)
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-write:
-	VMOVUPS       (R12), Z0
-	VMOVUPS       64(R12), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z8
-	VPMOVZXBD     16(CX), Z9
-	VPCMPEQD.BCST (R11), Z8, K1
-	VPCMPEQD.BCST (R11), Z9, K2
-	VMULPS        Z2, Z4, Z8
-	VMULPS        Z3, Z5, Z9
-	VXORPS.BCST   constants<>+0(SB), Z8, Z8
-	VXORPS.BCST   constants<>+0(SB), Z9, Z9
-	VMULPS        Z0, Z4, Z0
-	VMULPS        Z1, Z5, Z1
-	VBLENDMPS     Z8, Z0, K1, Z0
-	VBLENDMPS     Z9, Z1, K2, Z1
-	VPMOVZXBD     (CX), Z8
-	VPMOVZXBD     16(CX), Z9
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVAPS.Z     Z1, K2, Z1
-	VMOVUPS       Z0, (R14)
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R13
-	ADDQ          DX, R14
-	ADDQ          $0x20, R11
-	ADDQ          $0x80, R12
-	ADDQ          $0xc0, R15
-	DECQ          R10
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x80, R9
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxOverlapGradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z0
-	VADDPS.BCST       constants<>+256(SB), Z5, Z1
-	VBROADCASTSS      constants<>+256(SB), Z4
-	VDIVPS            Z0, Z4, Z0
-	VDIVPS            Z1, Z4, Z1
-	VBROADCASTSS      constants<>+64(SB), Z4
-	VBROADCASTSS      constants<>+64(SB), Z5
-	VBROADCASTSS      constants<>+64(SB), Z6
-	VBROADCASTSS      constants<>+64(SB), Z7
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z8
-	VMOVUPS          64(R12), Z9
-	VMULPS           Z0, Z8, Z8
-	VMULPS           Z1, Z9, Z9
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPEQD.BCST    (R11), Z10, K1
-	VPCMPEQD.BCST    (R11), Z11, K2
-	VBROADCASTSS     24(R11), Z10
-	VBLENDMPS.BCST   20(R11), Z10, K1, Z11
-	VBLENDMPS.BCST   20(R11), Z10, K2, Z10
-	VFMADD231PS.BCST 28(R11), Z8, Z11
-	VFMADD231PS.BCST 28(R11), Z9, Z10
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z11, Z4, K1, Z4
-	VBLENDMPS        Z10, Z5, K2, Z5
-	VMOVAPS          Z4, Z4
-	VMOVAPS          Z5, Z5
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z8
-	VMOVUPS          64(R12), Z9
-	VMULPS           Z0, Z8, Z8
-	VMULPS           Z1, Z9, Z9
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z8, K1, Z10
-	VMOVAPS.Z        Z9, K2, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z8, Z13
-	VFMADD231PS.BCST 28(R11), Z9, Z12
-	VSUBPS           Z4, Z13, Z8
-	VSUBPS           Z5, Z12, Z9
-	VFMADD231PS      Z8, Z10, Z6
-	VFMADD231PS      Z9, Z11, Z7
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z0, Z2, Z2
-	VMULPS           Z1, Z3, Z3
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD.BCST    (R11), Z8, K1
-	VPCMPEQD.BCST    (R11), Z9, K2
-	VBROADCASTSS     24(R11), Z8
-	VBLENDMPS.BCST   20(R11), Z8, K1, Z9
-	VBLENDMPS.BCST   20(R11), Z8, K2, Z8
-	VFMADD231PS.BCST 28(R11), Z2, Z9
-	VFMADD231PS.BCST 28(R11), Z3, Z8
-	VSUBPS           Z4, Z9, Z9
-	VSUBPS           Z5, Z8, Z8
-	VSUBPS           Z6, Z9, Z9
-	VSUBPS           Z7, Z8, Z8
-	VMULPS           Z9, Z2, Z2
-	VMULPS           Z8, Z3, Z3
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma0OverlapGradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z16
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VMOVUPS          (R13), Z16
-	VMOVUPS          64(R13), Z17
-	VBLENDMPS        Z16, Z8, K1, Z8
-	VBLENDMPS        Z17, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z16
-	VMOVUPS          64(R12), Z17
-	VBLENDMPS        Z16, Z10, K1, Z10
-	VBLENDMPS        Z17, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
-	VPSRAD           $0x17, Z16, Z16
-	VPSRAD           $0x17, Z17, Z17
-	VPSLLD           $0x17, Z16, Z18
-	VPSLLD           $0x17, Z17, Z19
-	VPSUBD           Z18, Z8, Z8
-	VPSUBD           Z19, Z9, Z9
-	VCVTDQ2PS        Z16, Z16
-	VCVTDQ2PS        Z17, Z17
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z16, K1, Z16
-	VMOVAPS.Z        Z17, K2, Z17
-	VMULPS           Z8, Z8, Z18
-	VMULPS           Z9, Z9, Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VBROADCASTSS     constants<>+736(SB), Z21
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VBROADCASTSS     constants<>+608(SB), Z21
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
-	VFMADD231PS      Z18, Z22, Z20
-	VFMADD231PS      Z19, Z23, Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+480(SB), Z20
-	VBROADCASTSS     constants<>+480(SB), Z21
-	VFMADD231PS      Z8, Z22, Z20
-	VFMADD231PS      Z9, Z23, Z21
-	VMULPS.BCST      constants<>+192(SB), Z16, Z22
-	VMULPS.BCST      constants<>+192(SB), Z17, Z23
-	VADDPS           Z8, Z22, Z24
-	VADDPS           Z9, Z23, Z25
-	VSUBPS           Z22, Z24, Z22
-	VSUBPS           Z23, Z25, Z23
-	VSUBPS           Z22, Z8, Z8
-	VSUBPS           Z23, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z17, Z9
-	VFMADD231PS      Z18, Z20, Z8
-	VFMADD231PS      Z19, Z21, Z9
-	VADDPS           Z8, Z24, Z8
-	VADDPS           Z9, Z25, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z8
-	VSUBPS           Z11, Z5, Z9
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z4, Z8, K1, Z4
-	VBLENDMPS        Z5, Z9, K2, Z5
-	VMULPS           Z6, Z4, Z4
-	VMULPS           Z7, Z5, Z5
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z        Z12, K1, Z8
-	VMOVUPS          (DI), Z9
-	VFMADD231PS      Z8, Z0, Z9
-	VMOVUPS          Z9, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z8
-	VFMADD231PS      Z0, Z1, Z8
-	VMOVUPS          Z8, (DI)
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z8
-	VBROADCASTSS     constants<>+64(SB), Z9
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z10
-	VMOVUPS          64(R12), Z11
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z10, Z13
-	VFMADD231PS.BCST 28(R11), Z11, Z12
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z13, Z0, K1, Z0
-	VBLENDMPS        Z12, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
-	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z10
-	VMOVUPS          64(R12), Z11
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z10, K1, Z12
-	VMOVAPS.Z        Z11, K2, Z13
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z10, Z17
-	VFMADD231PS.BCST 28(R11), Z11, Z16
-	VSUBPS           Z0, Z17, Z10
-	VSUBPS           Z1, Z16, Z11
-	VFMADD231PS      Z10, Z12, Z8
-	VFMADD231PS      Z11, Z13, Z9
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPEQD.BCST    (R11), Z10, K1
-	VPCMPEQD.BCST    (R11), Z11, K2
-	VMULPS           Z4, Z14, Z10
-	VMULPS           Z5, Z15, Z11
-	VXORPS.BCST      constants<>+0(SB), Z10, Z10
-	VXORPS.BCST      constants<>+0(SB), Z11, Z11
-	VMULPS           Z2, Z14, Z12
-	VMULPS           Z3, Z15, Z13
-	VBLENDMPS        Z10, Z12, K1, Z10
-	VBLENDMPS        Z11, Z13, K2, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z2, Z13
-	VFMADD231PS.BCST 28(R11), Z3, Z12
-	VSUBPS           Z0, Z13, Z13
-	VSUBPS           Z1, Z12, Z12
-	VSUBPS           Z8, Z13, Z13
-	VSUBPS           Z9, Z12, Z12
-	VMULPS           Z13, Z2, Z2
-	VMULPS           Z12, Z3, Z3
-	VADDPS           Z10, Z2, Z2
-	VADDPS           Z11, Z3, Z3
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma2OverlapGradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD        (CX), Z18
-	VPMOVZXBD        16(CX), Z19
-	VPCMPEQD.BCST    (R11), Z18, K1
-	VPCMPEQD.BCST    (R11), Z19, K2
-	VMOVUPS          (R13), Z18
-	VMOVUPS          64(R13), Z19
-	VBLENDMPS        Z18, Z8, K1, Z8
-	VBLENDMPS        Z19, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z18
-	VMOVUPS          64(R12), Z19
-	VBLENDMPS        Z18, Z10, K1, Z10
-	VBLENDMPS        Z19, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VBLENDMPS.BCST   12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST   12(R11), Z17, K2, Z17
-	VMOVAPS          Z16, Z16
-	VMOVAPS          Z17, Z17
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
-	VPSRAD           $0x17, Z18, Z18
-	VPSRAD           $0x17, Z19, Z19
-	VPSLLD           $0x17, Z18, Z20
-	VPSLLD           $0x17, Z19, Z21
-	VPSUBD           Z20, Z8, Z8
-	VPSUBD           Z21, Z9, Z9
-	VCVTDQ2PS        Z18, Z18
-	VCVTDQ2PS        Z19, Z19
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z18, K1, Z18
-	VMOVAPS.Z        Z19, K2, Z19
-	VMULPS           Z8, Z8, Z20
-	VMULPS           Z9, Z9, Z21
-	VBROADCASTSS     constants<>+736(SB), Z22
-	VBROADCASTSS     constants<>+736(SB), Z23
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z23
-	VBROADCASTSS     constants<>+672(SB), Z24
-	VBROADCASTSS     constants<>+672(SB), Z25
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z25
-	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
-	VBROADCASTSS     constants<>+608(SB), Z22
-	VBROADCASTSS     constants<>+608(SB), Z23
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z23
-	VFMADD231PS      Z20, Z24, Z22
-	VFMADD231PS      Z21, Z25, Z23
-	VBROADCASTSS     constants<>+544(SB), Z24
-	VBROADCASTSS     constants<>+544(SB), Z25
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z25
-	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
-	VBROADCASTSS     constants<>+480(SB), Z22
-	VBROADCASTSS     constants<>+480(SB), Z23
-	VFMADD231PS      Z8, Z24, Z22
-	VFMADD231PS      Z9, Z25, Z23
-	VMULPS.BCST      constants<>+192(SB), Z18, Z24
-	VMULPS.BCST      constants<>+192(SB), Z19, Z25
-	VADDPS           Z8, Z24, Z26
-	VADDPS           Z9, Z25, Z27
-	VSUBPS           Z24, Z26, Z24
-	VSUBPS           Z25, Z27, Z25
-	VSUBPS           Z24, Z8, Z8
-	VSUBPS           Z25, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z19, Z9
-	VFMADD231PS      Z20, Z22, Z8
-	VFMADD231PS      Z21, Z23, Z9
-	VADDPS           Z8, Z26, Z8
-	VADDPS           Z9, Z27, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z8
-	VSUBPS           Z11, Z5, Z9
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z4, Z8, K1, Z4
-	VBLENDMPS        Z5, Z9, K2, Z5
-	VMULPS           Z6, Z4, Z4
-	VMULPS           Z7, Z5, Z5
-	VBROADCASTSS     constants<>+896(SB), Z8
-	VMAXPS           Z4, Z8, Z9
-	VMAXPS           Z5, Z8, Z8
-	VMULPS           Z4, Z4, Z18
-	VMULPS           Z5, Z5, Z19
-	VMULPS           Z18, Z12, Z12
-	VMULPS           Z19, Z13, Z13
-	VDIVPS           Z9, Z0, Z9
-	VDIVPS           Z8, Z1, Z8
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VMULPS           Z10, Z16, Z10
-	VMULPS           Z11, Z17, Z11
-	VBROADCASTSS     constants<>+256(SB), Z16
-	VBROADCASTSS     constants<>+256(SB), Z17
-	VFMADD231PS      Z9, Z10, Z16
-	VFMADD231PS      Z8, Z11, Z17
-	VMULPS           Z18, Z14, Z8
-	VMULPS           Z19, Z15, Z9
-	VMULPS           Z16, Z8, Z8
-	VMULPS           Z17, Z9, Z9
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z        Z12, K1, Z10
-	VMOVUPS          (DI), Z11
-	VFMADD231PS      Z10, Z0, Z11
-	VMOVUPS          Z11, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z10
-	VFMADD231PS      Z0, Z1, Z10
-	VMOVUPS          Z10, (DI)
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z10
-	VBROADCASTSS     constants<>+64(SB), Z11
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z12, Z15
-	VFMADD231PS.BCST 28(R11), Z13, Z14
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z15, Z0, K1, Z0
-	VBLENDMPS        Z14, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
-	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z14
-	VMOVAPS.Z        Z13, K2, Z15
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z12, Z17
-	VFMADD231PS.BCST 28(R11), Z13, Z16
-	VSUBPS           Z0, Z17, Z12
-	VSUBPS           Z1, Z16, Z13
-	VFMADD231PS      Z12, Z14, Z10
-	VFMADD231PS      Z13, Z15, Z11
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VMULPS           Z4, Z8, Z12
-	VMULPS           Z5, Z9, Z13
-	VXORPS.BCST      constants<>+0(SB), Z12, Z12
-	VXORPS.BCST      constants<>+0(SB), Z13, Z13
-	VMULPS           Z2, Z8, Z14
-	VMULPS           Z3, Z9, Z15
-	VBLENDMPS        Z12, Z14, K1, Z12
-	VBLENDMPS        Z13, Z15, K2, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z2, Z15
-	VFMADD231PS.BCST 28(R11), Z3, Z14
-	VSUBPS           Z0, Z15, Z15
-	VSUBPS           Z1, Z14, Z14
-	VSUBPS           Z10, Z15, Z15
-	VSUBPS           Z11, Z14, Z14
-	VMULPS           Z15, Z2, Z2
-	VMULPS           Z14, Z3, Z3
-	VADDPS           Z12, Z2, Z2
-	VADDPS           Z13, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGammaOverlapGradAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD         (CX), Z18
-	VPMOVZXBD         16(CX), Z19
-	VPCMPEQD.BCST     (R11), Z18, K1
-	VPCMPEQD.BCST     (R11), Z19, K2
-	VMOVUPS           (R13), Z18
-	VMOVUPS           64(R13), Z19
-	VBLENDMPS         Z18, Z8, K1, Z8
-	VBLENDMPS         Z19, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R12), Z18
-	VMOVUPS           64(R12), Z19
-	VBLENDMPS         Z18, Z10, K1, Z10
-	VBLENDMPS         Z19, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R11), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST    8(R11), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	VBLENDMPS.BCST    12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST    12(R11), Z17, K2, Z17
-	VMOVAPS           Z16, Z16
-	VMOVAPS           Z17, Z17
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
-	VPSRAD            $0x17, Z18, Z18
-	VPSRAD            $0x17, Z19, Z19
-	VPSLLD            $0x17, Z18, Z20
-	VPSLLD            $0x17, Z19, Z21
-	VPSUBD            Z20, Z8, Z8
-	VPSUBD            Z21, Z9, Z9
-	VCVTDQ2PS         Z18, Z18
-	VCVTDQ2PS         Z19, Z19
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z18, K1, Z18
-	VMOVAPS.Z         Z19, K2, Z19
-	VMULPS            Z8, Z8, Z20
-	VMULPS            Z9, Z9, Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z23
-	VFMADD231PS       Z20, Z24, Z22
-	VFMADD231PS       Z21, Z25, Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+480(SB), Z22
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VFMADD231PS       Z8, Z24, Z22
-	VFMADD231PS       Z9, Z25, Z23
-	VMULPS.BCST       constants<>+192(SB), Z18, Z24
-	VMULPS.BCST       constants<>+192(SB), Z19, Z25
-	VADDPS            Z8, Z24, Z26
-	VADDPS            Z9, Z25, Z27
-	VSUBPS            Z24, Z26, Z24
-	VSUBPS            Z25, Z27, Z25
-	VSUBPS            Z24, Z8, Z8
-	VSUBPS            Z25, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z9
-	VFMADD231PS       Z20, Z22, Z8
-	VFMADD231PS       Z21, Z23, Z9
-	VADDPS            Z8, Z26, Z8
-	VADDPS            Z9, Z27, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z8
-	VSUBPS            Z11, Z5, Z9
-	VADDPS.BCST       constants<>+256(SB), Z8, Z8
-	VADDPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z4, Z8, K1, Z4
-	VBLENDMPS         Z5, Z9, K2, Z5
-	VMULPS            Z6, Z4, Z4
-	VMULPS            Z7, Z5, Z5
-	VBROADCASTSS      constants<>+896(SB), Z8
-	VMAXPS            Z4, Z8, Z9
-	VMAXPS            Z5, Z8, Z8
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z18
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z19
-	VPSRAD            $0x17, Z18, Z18
-	VPSRAD            $0x17, Z19, Z19
-	VPSLLD            $0x17, Z18, Z20
-	VPSLLD            $0x17, Z19, Z21
-	VPSUBD            Z20, Z9, Z20
-	VPSUBD            Z21, Z8, Z21
-	VCVTDQ2PS         Z18, Z18
-	VCVTDQ2PS         Z19, Z19
-	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
-	VSUBPS.BCST       constants<>+256(SB), Z21, Z21
-	VMULPS            Z20, Z20, Z22
-	VMULPS            Z21, Z21, Z23
-	VBROADCASTSS      constants<>+736(SB), Z24
-	VBROADCASTSS      constants<>+736(SB), Z25
-	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
-	VFMADD231PS.BCST  constants<>+768(SB), Z21, Z25
-	VBROADCASTSS      constants<>+672(SB), Z26
-	VBROADCASTSS      constants<>+672(SB), Z27
-	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
-	VFMADD231PS.BCST  constants<>+704(SB), Z21, Z27
-	VFMADD231PS       Z22, Z24, Z26
-	VFMADD231PS       Z23, Z25, Z27
-	VBROADCASTSS      constants<>+608(SB), Z24
-	VBROADCASTSS      constants<>+608(SB), Z25
-	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
-	VFMADD231PS.BCST  constants<>+640(SB), Z21, Z25
-	VFMADD231PS       Z22, Z26, Z24
-	VFMADD231PS       Z23, Z27, Z25
-	VBROADCASTSS      constants<>+544(SB), Z26
-	VBROADCASTSS      constants<>+544(SB), Z27
-	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
-	VFMADD231PS.BCST  constants<>+576(SB), Z21, Z27
-	VFMADD231PS       Z22, Z24, Z26
-	VFMADD231PS       Z23, Z25, Z27
-	VBROADCASTSS      constants<>+480(SB), Z24
-	VBROADCASTSS      constants<>+480(SB), Z25
-	VFMADD231PS       Z20, Z26, Z24
-	VFMADD231PS       Z21, Z27, Z25
-	VMULPS.BCST       constants<>+192(SB), Z18, Z26
-	VMULPS.BCST       constants<>+192(SB), Z19, Z27
-	VADDPS            Z20, Z26, Z28
-	VADDPS            Z21, Z27, Z29
-	VSUBPS            Z26, Z28, Z26
-	VSUBPS            Z27, Z29, Z27
-	VSUBPS            Z26, Z20, Z20
-	VSUBPS            Z27, Z21, Z21
-	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
-	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z21
-	VFMADD231PS       Z22, Z24, Z20
-	VFMADD231PS       Z23, Z25, Z21
-	VADDPS            Z20, Z28, Z18
-	VADDPS            Z21, Z29, Z19
-	VMULPS            Z16, Z18, Z18
-	VMULPS            Z17, Z19, Z19
-	VBROADCASTSS      constants<>+96(SB), Z20
-	VMAXPS            Z18, Z20, Z18
-	VMAXPS            Z19, Z20, Z19
-	VBROADCASTSS      constants<>+160(SB), Z20
-	VBROADCASTSS      constants<>+160(SB), Z21
-	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
-	VFMADD231PS.BCST  constants<>+128(SB), Z19, Z21
-	VRNDSCALEPS       $0x00, Z20, Z20
-	VRNDSCALEPS       $0x00, Z21, Z21
-	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
-	VFNMADD231PS.BCST constants<>+192(SB), Z21, Z19
-	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
-	VFNMADD231PS.BCST constants<>+224(SB), Z21, Z19
-	VMULPS            Z18, Z18, Z22
-	VMULPS            Z19, Z19, Z23
-	VBROADCASTSS      constants<>+288(SB), Z24
-	VBROADCASTSS      constants<>+288(SB), Z25
-	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
-	VFMADD231PS.BCST  constants<>+320(SB), Z19, Z25
-	VBROADCASTSS      constants<>+352(SB), Z26
-	VBROADCASTSS      constants<>+352(SB), Z27
-	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
-	VFMADD231PS.BCST  constants<>+384(SB), Z19, Z27
-	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
-	VFMADD231PS.BCST  constants<>+416(SB), Z23, Z27
-	VFMADD231PS       Z22, Z26, Z24
-	VFMADD231PS       Z23, Z27, Z25
-	VFMADD231PS       Z22, Z24, Z18
-	VFMADD231PS       Z23, Z25, Z19
-	VADDPS.BCST       constants<>+256(SB), Z18, Z18
-	VADDPS.BCST       constants<>+256(SB), Z19, Z19
-	VSCALEFPS         Z20, Z18, Z18
-	VSCALEFPS         Z21, Z19, Z19
-	VMULPS            Z18, Z12, Z12
-	VMULPS            Z19, Z13, Z13
-	VDIVPS            Z9, Z0, Z9
-	VDIVPS            Z8, Z1, Z8
-	VMULPS            Z6, Z10, Z10
-	VMULPS            Z7, Z11, Z11
-	VMULPS            Z10, Z16, Z10
-	VMULPS            Z11, Z17, Z11
-	VBROADCASTSS      constants<>+256(SB), Z16
-	VBROADCASTSS      constants<>+256(SB), Z17
-	VFMADD231PS       Z9, Z10, Z16
-	VFMADD231PS       Z8, Z11, Z17
-	VMULPS            Z18, Z14, Z8
-	VMULPS            Z19, Z15, Z9
-	VMULPS            Z16, Z8, Z8
-	VMULPS            Z17, Z9, Z9
-	VPMOVZXBD         (CX), Z10
-	VPMOVZXBD         16(CX), Z11
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z         Z12, K1, Z10
-	VMOVUPS           (DI), Z11
-	VFMADD231PS       Z10, Z0, Z11
-	VMOVUPS           Z11, (DI)
-	VMOVAPS.Z         Z13, K2, Z0
-	VMOVUPS           (DI), Z10
-	VFMADD231PS       Z0, Z1, Z10
-	VMOVUPS           Z10, (DI)
-	VBROADCASTSS      constants<>+64(SB), Z0
-	VBROADCASTSS      constants<>+64(SB), Z1
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z12, Z15
-	VFMADD231PS.BCST 28(R11), Z13, Z14
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z15, Z0, K1, Z0
-	VBLENDMPS        Z14, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
-	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z14
-	VMOVAPS.Z        Z13, K2, Z15
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z12, Z17
-	VFMADD231PS.BCST 28(R11), Z13, Z16
-	VSUBPS           Z0, Z17, Z12
-	VSUBPS           Z1, Z16, Z13
-	VFMADD231PS      Z12, Z14, Z10
-	VFMADD231PS      Z13, Z15, Z11
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VMULPS           Z4, Z8, Z12
-	VMULPS           Z5, Z9, Z13
-	VXORPS.BCST      constants<>+0(SB), Z12, Z12
-	VXORPS.BCST      constants<>+0(SB), Z13, Z13
-	VMULPS           Z2, Z8, Z14
-	VMULPS           Z3, Z9, Z15
-	VBLENDMPS        Z12, Z14, K1, Z12
-	VBLENDMPS        Z13, Z15, K2, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z2, Z15
-	VFMADD231PS.BCST 28(R11), Z3, Z14
-	VSUBPS           Z0, Z15, Z15
-	VSUBPS           Z1, Z14, Z14
-	VSUBPS           Z10, Z15, Z15
-	VSUBPS           Z11, Z14, Z14
-	VMULPS           Z15, Z2, Z2
-	VMULPS           Z14, Z3, Z3
-	VADDPS           Z12, Z2, Z2
-	VADDPS           Z13, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxOverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z0
-	VADDPS.BCST       constants<>+256(SB), Z5, Z1
-	VBROADCASTSS      constants<>+256(SB), Z2
-	VDIVPS            Z0, Z2, Z0
-	VDIVPS            Z1, Z2, Z1
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z2
-	VMOVUPS       64(R11), Z3
-	VMULPS        Z0, Z2, Z2
-	VMULPS        Z1, Z3, Z3
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPEQD.BCST (R10), Z4, K1
-	VPCMPEQD.BCST (R10), Z5, K2
-	VBROADCASTSS  constants<>+256(SB), Z4
-	VBROADCASTSS  constants<>+256(SB), Z5
-	VMOVAPS.Z     Z2, K1, Z6
-	VMOVUPS       (R14), Z7
-	VFMADD231PS   Z6, Z4, Z7
-	VMOVUPS       Z7, (R14)
-	VMOVAPS.Z     Z3, K2, Z6
-	VMOVUPS       (R14), Z7
-	VFMADD231PS   Z6, Z5, Z7
-	VMOVUPS       Z7, (R14)
-	VMOVAPS.Z     Z4, K1, Z6
-	VMOVUPS       128(R14), Z7
-	VFMADD231PS   Z6, Z4, Z7
-	VMOVUPS       Z7, 128(R14)
-	VMOVAPS.Z     Z5, K2, Z4
-	VMOVUPS       128(R14), Z6
-	VFMADD231PS   Z4, Z5, Z6
-	VMOVUPS       Z6, 128(R14)
-	VPMOVZXBD     (CX), Z4
-	VPMOVZXBD     16(CX), Z5
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z5, K2
-	VMAXPS.BCST   16(R10), Z2, Z4
-	VMAXPS.BCST   16(R10), Z3, Z5
-	VMOVAPS.Z     Z2, K1, Z2
-	VMOVUPS       64(R14), Z6
-	VFMADD231PS   Z2, Z4, Z6
-	VMOVUPS       Z6, 64(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       64(R14), Z3
-	VFMADD231PS   Z2, Z5, Z3
-	VMOVUPS       Z3, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
-	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
-	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
-	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
-	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
-	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
-	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z2
-	VPMOVZXBD        (CX), Z2
-	VPMOVZXBD        16(CX), Z3
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z2
-	VMOVUPS          (DI), Z3
-	VFMADD231PS      Z2, Z0, Z3
-	VMOVUPS          Z3, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	MOVQ             AX, R12
-	MOVQ             SI, R10
-	MOVQ             R8, R11
-	MOVQ             AX, R13
-	LEAQ             64(DI), R14
-	MOVQ             c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R10), Z14, K1
-	VPCMPEQD.BCST    (R10), Z15, K2
-	VMOVUPS          (R12), Z14
-	VMOVUPS          64(R12), Z15
-	VBLENDMPS        Z14, Z8, K1, Z8
-	VBLENDMPS        Z15, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R11), Z14
-	VMOVUPS          64(R11), Z15
-	VBLENDMPS        Z14, Z10, K1, Z10
-	VBLENDMPS        Z15, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R10), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	ADDQ             DX, R12
-	ADDQ             DX, R13
-	ADDQ             $0x20, R10
-	ADDQ             $0x80, R11
-	ADDQ             $0xc0, R14
-	DECQ             R9
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z14
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z15
-	VPSRAD           $0x17, Z14, Z14
-	VPSRAD           $0x17, Z15, Z15
-	VPSLLD           $0x17, Z14, Z16
-	VPSLLD           $0x17, Z15, Z17
-	VPSUBD           Z16, Z8, Z8
-	VPSUBD           Z17, Z9, Z9
-	VCVTDQ2PS        Z14, Z14
-	VCVTDQ2PS        Z15, Z15
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z14, K1, Z14
-	VMOVAPS.Z        Z15, K2, Z15
-	VMULPS           Z8, Z8, Z16
-	VMULPS           Z9, Z9, Z17
-	VBROADCASTSS     constants<>+736(SB), Z18
-	VBROADCASTSS     constants<>+736(SB), Z19
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z19
-	VBROADCASTSS     constants<>+672(SB), Z20
-	VBROADCASTSS     constants<>+672(SB), Z21
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+608(SB), Z18
-	VBROADCASTSS     constants<>+608(SB), Z19
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z18
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z19
-	VFMADD231PS      Z16, Z20, Z18
-	VFMADD231PS      Z17, Z21, Z19
-	VBROADCASTSS     constants<>+544(SB), Z20
-	VBROADCASTSS     constants<>+544(SB), Z21
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z21
-	VFMADD231PS      Z16, Z18, Z20
-	VFMADD231PS      Z17, Z19, Z21
-	VBROADCASTSS     constants<>+480(SB), Z18
-	VBROADCASTSS     constants<>+480(SB), Z19
-	VFMADD231PS      Z8, Z20, Z18
-	VFMADD231PS      Z9, Z21, Z19
-	VMULPS.BCST      constants<>+192(SB), Z14, Z20
-	VMULPS.BCST      constants<>+192(SB), Z15, Z21
-	VADDPS           Z8, Z20, Z22
-	VADDPS           Z9, Z21, Z23
-	VSUBPS           Z20, Z22, Z20
-	VSUBPS           Z21, Z23, Z21
-	VSUBPS           Z20, Z8, Z8
-	VSUBPS           Z21, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z14, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z15, Z9
-	VFMADD231PS      Z16, Z18, Z8
-	VFMADD231PS      Z17, Z19, Z9
-	VADDPS           Z8, Z22, Z8
-	VADDPS           Z9, Z23, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z2
-	VSUBPS           Z11, Z5, Z3
-	VADDPS.BCST      constants<>+256(SB), Z2, Z2
-	VADDPS.BCST      constants<>+256(SB), Z3, Z3
-	VBLENDMPS        Z4, Z2, K1, Z2
-	VBLENDMPS        Z5, Z3, K2, Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VBROADCASTSS     constants<>+896(SB), Z4
-	VMAXPS           Z2, Z4, Z5
-	VMAXPS           Z3, Z4, Z4
-	VMULPS           Z2, Z2, Z2
-	VMULPS           Z3, Z3, Z3
-	VMULPS           Z2, Z12, Z2
-	VMULPS           Z3, Z13, Z3
-	VPMOVZXBD        (CX), Z4
-	VPMOVZXBD        16(CX), Z5
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVUPS          (DI), Z4
-	VFMADD231PS      Z2, Z0, Z4
-	VMOVUPS          Z4, (DI)
-	VMOVAPS.Z        Z3, K2, Z0
-	VMOVUPS          (DI), Z2
-	VFMADD231PS      Z0, Z1, Z2
-	VMOVUPS          Z2, (DI)
-	MOVQ             AX, R12
-	MOVQ             SI, R10
-	MOVQ             R8, R11
-	MOVQ             AX, R13
-	LEAQ             64(DI), R14
-	MOVQ             c+56(FP), R9
-
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R12
-	MOVQ         SI, R10
-	MOVQ         R8, R11
-	MOVQ         AX, R13
-	LEAQ         64(DI), R14
-	MOVQ         c+56(FP), R9
-
-largest:
-	PREFETCHT0     4096(R12)
-	PREFETCHT0     4160(R12)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R12), K1, Z6
-	VMOVUPS.Z      64(R12), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R10), Z2, K1, Z2
-	VBLENDMPS.BCST (R10), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R12
-	ADDQ           DX, R13
-	ADDQ           $0x20, R10
-	ADDQ           $0x80, R11
-	ADDQ           $0xc0, R14
-	DECQ           R9
-	JNZ            largest
-	MOVQ           AX, R12
-	MOVQ           SI, R10
-	MOVQ           R8, R11
-	MOVQ           AX, R13
-	LEAQ           64(DI), R14
-	MOVQ           c+56(FP), R9
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R12), K1, Z6
-	VMOVUPS.Z         64(R12), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R11)
-	VMOVUPS           Z7, 64(R11)
-	VPCMPD.BCST       $0x04, (R10), Z2, K1
-	VPCMPD.BCST       $0x04, (R10), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
-
-own:
-	VPMOVZXBD         (CX), Z16
-	VPMOVZXBD         16(CX), Z17
-	VPCMPEQD.BCST     (R10), Z16, K1
-	VPCMPEQD.BCST     (R10), Z17, K2
-	VMOVUPS           (R12), Z16
-	VMOVUPS           64(R12), Z17
-	VBLENDMPS         Z16, Z8, K1, Z8
-	VBLENDMPS         Z17, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R11), Z16
-	VMOVUPS           64(R11), Z17
-	VBLENDMPS         Z16, Z10, K1, Z10
-	VBLENDMPS         Z17, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R10), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R10), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    12(R10), Z14, K1, Z14
-	VBLENDMPS.BCST    12(R10), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	ADDQ              DX, R12
-	ADDQ              DX, R13
-	ADDQ              $0x20, R10
-	ADDQ              $0x80, R11
-	ADDQ              $0xc0, R14
-	DECQ              R9
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z17
-	VPSRAD            $0x17, Z16, Z16
-	VPSRAD            $0x17, Z17, Z17
-	VPSLLD            $0x17, Z16, Z18
-	VPSLLD            $0x17, Z17, Z19
-	VPSUBD            Z18, Z8, Z8
-	VPSUBD            Z19, Z9, Z9
-	VCVTDQ2PS         Z16, Z16
-	VCVTDQ2PS         Z17, Z17
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z16, K1, Z16
-	VMOVAPS.Z         Z17, K2, Z17
-	VMULPS            Z8, Z8, Z18
-	VMULPS            Z9, Z9, Z19
-	VBROADCASTSS      constants<>+736(SB), Z20
-	VBROADCASTSS      constants<>+736(SB), Z21
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z21
-	VBROADCASTSS      constants<>+672(SB), Z22
-	VBROADCASTSS      constants<>+672(SB), Z23
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+608(SB), Z20
-	VBROADCASTSS      constants<>+608(SB), Z21
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z21
-	VFMADD231PS       Z18, Z22, Z20
-	VFMADD231PS       Z19, Z23, Z21
-	VBROADCASTSS      constants<>+544(SB), Z22
-	VBROADCASTSS      constants<>+544(SB), Z23
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z23
-	VFMADD231PS       Z18, Z20, Z22
-	VFMADD231PS       Z19, Z21, Z23
-	VBROADCASTSS      constants<>+480(SB), Z20
-	VBROADCASTSS      constants<>+480(SB), Z21
-	VFMADD231PS       Z8, Z22, Z20
-	VFMADD231PS       Z9, Z23, Z21
-	VMULPS.BCST       constants<>+192(SB), Z16, Z22
-	VMULPS.BCST       constants<>+192(SB), Z17, Z23
-	VADDPS            Z8, Z22, Z24
-	VADDPS            Z9, Z23, Z25
-	VSUBPS            Z22, Z24, Z22
-	VSUBPS            Z23, Z25, Z23
-	VSUBPS            Z22, Z8, Z8
-	VSUBPS            Z23, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z9
-	VFMADD231PS       Z18, Z20, Z8
-	VFMADD231PS       Z19, Z21, Z9
-	VADDPS            Z8, Z24, Z8
-	VADDPS            Z9, Z25, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z2
-	VSUBPS            Z11, Z5, Z3
-	VADDPS.BCST       constants<>+256(SB), Z2, Z2
-	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VBLENDMPS         Z4, Z2, K1, Z2
-	VBLENDMPS         Z5, Z3, K2, Z3
-	VMULPS            Z6, Z2, Z2
-	VMULPS            Z7, Z3, Z3
-	VBROADCASTSS      constants<>+896(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
-	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
-	VPSUBD.BCST       constants<>+864(SB), Z3, Z5
-	VPSRAD            $0x17, Z4, Z4
-	VPSRAD            $0x17, Z5, Z5
-	VPSLLD            $0x17, Z4, Z8
-	VPSLLD            $0x17, Z5, Z9
-	VPSUBD            Z8, Z2, Z2
-	VPSUBD            Z9, Z3, Z3
-	VCVTDQ2PS         Z4, Z4
-	VCVTDQ2PS         Z5, Z5
-	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
-	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
-	VMULPS            Z2, Z2, Z8
-	VMULPS            Z3, Z3, Z9
-	VBROADCASTSS      constants<>+736(SB), Z10
-	VBROADCASTSS      constants<>+736(SB), Z11
-	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+768(SB), Z3, Z11
-	VBROADCASTSS      constants<>+672(SB), Z16
-	VBROADCASTSS      constants<>+672(SB), Z17
-	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
-	VFMADD231PS.BCST  constants<>+704(SB), Z3, Z17
-	VFMADD231PS       Z8, Z10, Z16
-	VFMADD231PS       Z9, Z11, Z17
-	VBROADCASTSS      constants<>+608(SB), Z10
-	VBROADCASTSS      constants<>+608(SB), Z11
-	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+640(SB), Z3, Z11
-	VFMADD231PS       Z8, Z16, Z10
-	VFMADD231PS       Z9, Z17, Z11
-	VBROADCASTSS      constants<>+544(SB), Z16
-	VBROADCASTSS      constants<>+544(SB), Z17
-	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
-	VFMADD231PS.BCST  constants<>+576(SB), Z3, Z17
-	VFMADD231PS       Z8, Z10, Z16
-	VFMADD231PS       Z9, Z11, Z17
-	VBROADCASTSS      constants<>+480(SB), Z10
-	VBROADCASTSS      constants<>+480(SB), Z11
-	VFMADD231PS       Z2, Z16, Z10
-	VFMADD231PS       Z3, Z17, Z11
-	VMULPS.BCST       constants<>+192(SB), Z4, Z16
-	VMULPS.BCST       constants<>+192(SB), Z5, Z17
-	VADDPS            Z2, Z16, Z18
-	VADDPS            Z3, Z17, Z19
-	VSUBPS            Z16, Z18, Z16
-	VSUBPS            Z17, Z19, Z17
-	VSUBPS            Z16, Z2, Z2
-	VSUBPS            Z17, Z3, Z3
-	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
-	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
-	VFMADD231PS       Z8, Z10, Z2
-	VFMADD231PS       Z9, Z11, Z3
-	VADDPS            Z2, Z18, Z2
-	VADDPS            Z3, Z19, Z3
-	VMULPS            Z14, Z2, Z2
-	VMULPS            Z15, Z3, Z3
-	VBROADCASTSS      constants<>+96(SB), Z4
-	VMAXPS            Z2, Z4, Z2
-	VMAXPS            Z3, Z4, Z3
-	VBROADCASTSS      constants<>+160(SB), Z4
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
 	VBROADCASTSS      constants<>+160(SB), Z5
-	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
-	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
-	VRNDSCALEPS       $0x00, Z4, Z4
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
 	VRNDSCALEPS       $0x00, Z5, Z5
-	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
-	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
-	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
-	VMULPS            Z2, Z2, Z8
-	VMULPS            Z3, Z3, Z9
-	VBROADCASTSS      constants<>+288(SB), Z10
-	VBROADCASTSS      constants<>+288(SB), Z11
-	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z10
-	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z11
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z8, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z15
-	VFMADD231PS       Z8, Z14, Z10
-	VFMADD231PS       Z9, Z15, Z11
-	VFMADD231PS       Z8, Z10, Z2
-	VFMADD231PS       Z9, Z11, Z3
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VADDPS.BCST       constants<>+256(SB), Z2, Z2
 	VADDPS.BCST       constants<>+256(SB), Z3, Z3
-	VSCALEFPS         Z4, Z2, Z2
-	VSCALEFPS         Z5, Z3, Z3
-	VMULPS            Z2, Z12, Z2
-	VMULPS            Z3, Z13, Z3
-	VPMOVZXBD         (CX), Z4
-	VPMOVZXBD         16(CX), Z5
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z4, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z5, K2
-	VMOVAPS.Z         Z2, K1, Z2
-	VMOVUPS           (DI), Z4
-	VFMADD231PS       Z2, Z0, Z4
-	VMOVUPS           Z4, (DI)
-	VMOVAPS.Z         Z3, K2, Z0
-	VMOVUPS           (DI), Z2
-	VFMADD231PS       Z0, Z1, Z2
-	VMOVUPS           Z2, (DI)
-	MOVQ              AX, R12
-	MOVQ              SI, R10
-	MOVQ              R8, R11
-	MOVQ              AX, R13
-	LEAQ              64(DI), R14
-	MOVQ              c+56(FP), R9
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
 
-write:
-	VMOVUPS       (R11), Z0
-	VMOVUPS       64(R11), Z1
-	VMULPS        Z6, Z0, Z0
-	VMULPS        Z7, Z1, Z1
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPEQD.BCST (R10), Z2, K1
-	VPCMPEQD.BCST (R10), Z3, K2
-	VBROADCASTSS  constants<>+256(SB), Z2
-	VBROADCASTSS  constants<>+256(SB), Z3
-	VMOVAPS.Z     Z0, K1, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z1, K2, Z4
-	VMOVUPS       (R14), Z5
-	VFMADD231PS   Z4, Z3, Z5
-	VMOVUPS       Z5, (R14)
-	VMOVAPS.Z     Z2, K1, Z4
-	VMOVUPS       128(R14), Z5
-	VFMADD231PS   Z4, Z2, Z5
-	VMOVUPS       Z5, 128(R14)
-	VMOVAPS.Z     Z3, K2, Z2
-	VMOVUPS       128(R14), Z4
-	VFMADD231PS   Z2, Z3, Z4
-	VMOVUPS       Z4, 128(R14)
-	VPMOVZXBD     (CX), Z2
-	VPMOVZXBD     16(CX), Z3
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z2, K1
-	VPCMPD.BCST   $0x01, constants<>+32(SB), Z3, K2
-	VMAXPS.BCST   16(R10), Z0, Z2
-	VMAXPS.BCST   16(R10), Z1, Z3
-	VMOVAPS.Z     Z0, K1, Z0
-	VMOVUPS       64(R14), Z4
-	VFMADD231PS   Z0, Z2, Z4
-	VMOVUPS       Z4, 64(R14)
-	VMOVAPS.Z     Z1, K2, Z0
-	VMOVUPS       64(R14), Z1
-	VFMADD231PS   Z0, Z3, Z1
-	VMOVUPS       Z1, 64(R14)
-	ADDQ          DX, R12
-	ADDQ          DX, R13
-	ADDQ          $0x20, R10
-	ADDQ          $0x80, R11
-	ADDQ          $0xc0, R14
-	DECQ          R9
-	JNZ           write
-	ADDQ          $0x80, AX
-	ADDQ          $0x20, CX
-	SUBQ          $0x20, BX
-	JNZ           block
-	VZEROUPPER
-	RET
-
-// func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·softmaxOverlapGradKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
 	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
 
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z0
-	VADDPS.BCST       constants<>+256(SB), Z5, Z1
-	VBROADCASTSS      constants<>+256(SB), Z4
-	VDIVPS            Z0, Z4, Z0
-	VDIVPS            Z1, Z4, Z1
-	VBROADCASTSS      constants<>+64(SB), Z4
-	VBROADCASTSS      constants<>+64(SB), Z5
-	VBROADCASTSS      constants<>+64(SB), Z6
-	VBROADCASTSS      constants<>+64(SB), Z7
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z8
-	VMOVUPS          64(R12), Z9
-	VMULPS           Z0, Z8, Z8
-	VMULPS           Z1, Z9, Z9
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPEQD.BCST    (R11), Z10, K1
-	VPCMPEQD.BCST    (R11), Z11, K2
-	VBROADCASTSS     24(R11), Z10
-	VBLENDMPS.BCST   20(R11), Z10, K1, Z11
-	VBLENDMPS.BCST   20(R11), Z10, K2, Z10
-	VFMADD231PS.BCST 28(R11), Z8, Z11
-	VFMADD231PS.BCST 28(R11), Z9, Z10
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z11, Z4, K1, Z4
-	VBLENDMPS        Z10, Z5, K2, Z5
-	VMOVAPS          Z4, Z4
+own:
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD.BCST    (R9), Z15, K1
+	VPCMPEQD.BCST    (R9), Z16, K2
+	VMOVUPS          (R11)(SI*4), Z15
+	VMOVUPS          64(R11)(SI*4), Z16
+	VBLENDMPS        Z15, Z5, K1, Z5
+	VBLENDMPS        Z16, Z6, K2, Z6
 	VMOVAPS          Z5, Z5
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z8
-	VMOVUPS          64(R12), Z9
-	VMULPS           Z0, Z8, Z8
-	VMULPS           Z1, Z9, Z9
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z8, K1, Z10
-	VMOVAPS.Z        Z9, K2, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z8, Z13
-	VFMADD231PS.BCST 28(R11), Z9, Z12
-	VSUBPS           Z4, Z13, Z8
-	VSUBPS           Z5, Z12, Z9
-	VFMADD231PS      Z8, Z10, Z6
-	VFMADD231PS      Z9, Z11, Z7
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z0, Z2, Z2
-	VMULPS           Z1, Z3, Z3
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD.BCST    (R11), Z8, K1
-	VPCMPEQD.BCST    (R11), Z9, K2
-	VBROADCASTSS     24(R11), Z8
-	VBLENDMPS.BCST   20(R11), Z8, K1, Z9
-	VBLENDMPS.BCST   20(R11), Z8, K2, Z8
-	VFMADD231PS.BCST 28(R11), Z2, Z9
-	VFMADD231PS.BCST 28(R11), Z3, Z8
-	VSUBPS           Z4, Z9, Z9
-	VSUBPS           Z5, Z8, Z8
-	VSUBPS           Z6, Z9, Z9
-	VSUBPS           Z7, Z8, Z8
-	VMULPS           Z9, Z2, Z2
-	VMULPS           Z8, Z3, Z3
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z16
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VMOVUPS          (R13), Z16
-	VMOVUPS          64(R13), Z17
-	VBLENDMPS        Z16, Z8, K1, Z8
-	VBLENDMPS        Z17, Z9, K2, Z9
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z15
+	VMOVUPS          64(R10)(SI*4), Z16
+	VBLENDMPS        Z15, Z7, K1, Z7
+	VBLENDMPS        Z16, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
 	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
 	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z16
-	VMOVUPS          64(R12), Z17
-	VBLENDMPS        Z16, Z10, K1, Z10
-	VBLENDMPS        Z17, Z11, K2, Z11
 	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
 	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
 	VMOVAPS          Z12, Z12
+	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
 	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
 	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
 	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z16
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z17
-	VPSRAD           $0x17, Z16, Z16
+	VMOVUPS          (DX)(SI*4), Z15
+	VMOVUPS          64(DX)(SI*4), Z16
+	VSUBPS           Z5, Z15, Z5
+	VSUBPS           Z6, Z16, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z15
+	VADDPS.BCST      constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST      constants<>+864(SB), Z16, Z18
 	VPSRAD           $0x17, Z17, Z17
-	VPSLLD           $0x17, Z16, Z18
-	VPSLLD           $0x17, Z17, Z19
-	VPSUBD           Z18, Z8, Z8
-	VPSUBD           Z19, Z9, Z9
-	VCVTDQ2PS        Z16, Z16
-	VCVTDQ2PS        Z17, Z17
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z16, K1, Z16
-	VMOVAPS.Z        Z17, K2, Z17
-	VMULPS           Z8, Z8, Z18
-	VMULPS           Z9, Z9, Z19
-	VBROADCASTSS     constants<>+736(SB), Z20
-	VBROADCASTSS     constants<>+736(SB), Z21
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
-	VBROADCASTSS     constants<>+672(SB), Z22
-	VBROADCASTSS     constants<>+672(SB), Z23
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+608(SB), Z20
-	VBROADCASTSS     constants<>+608(SB), Z21
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
-	VFMADD231PS      Z18, Z22, Z20
-	VFMADD231PS      Z19, Z23, Z21
-	VBROADCASTSS     constants<>+544(SB), Z22
-	VBROADCASTSS     constants<>+544(SB), Z23
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z23
-	VFMADD231PS      Z18, Z20, Z22
-	VFMADD231PS      Z19, Z21, Z23
-	VBROADCASTSS     constants<>+480(SB), Z20
-	VBROADCASTSS     constants<>+480(SB), Z21
-	VFMADD231PS      Z8, Z22, Z20
-	VFMADD231PS      Z9, Z23, Z21
-	VMULPS.BCST      constants<>+192(SB), Z16, Z22
-	VMULPS.BCST      constants<>+192(SB), Z17, Z23
-	VADDPS           Z8, Z22, Z24
-	VADDPS           Z9, Z23, Z25
-	VSUBPS           Z22, Z24, Z22
-	VSUBPS           Z23, Z25, Z23
-	VSUBPS           Z22, Z8, Z8
-	VSUBPS           Z23, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z16, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z17, Z9
-	VFMADD231PS      Z18, Z20, Z8
-	VFMADD231PS      Z19, Z21, Z9
-	VADDPS           Z8, Z24, Z8
-	VADDPS           Z9, Z25, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z8
-	VSUBPS           Z11, Z5, Z9
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z4, Z8, K1, Z4
-	VBLENDMPS        Z5, Z9, K2, Z5
-	VMULPS           Z6, Z4, Z4
-	VMULPS           Z7, Z5, Z5
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z8, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z9, K2
-	VMOVAPS.Z        Z12, K1, Z8
-	VMOVUPS          (DI), Z9
-	VFMADD231PS      Z8, Z0, Z9
-	VMOVUPS          Z9, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z8
-	VFMADD231PS      Z0, Z1, Z8
-	VMOVUPS          Z8, (DI)
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z8
-	VBROADCASTSS     constants<>+64(SB), Z9
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-top:
-	VMOVUPS          (R12), Z10
-	VMOVUPS          64(R12), Z11
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z10, Z13
-	VFMADD231PS.BCST 28(R11), Z11, Z12
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z13, Z0, K1, Z0
-	VBLENDMPS        Z12, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
-	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z10
-	VMOVUPS          64(R12), Z11
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z10, K1, Z12
-	VMOVAPS.Z        Z11, K2, Z13
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z10, Z17
-	VFMADD231PS.BCST 28(R11), Z11, Z16
-	VSUBPS           Z0, Z17, Z10
-	VSUBPS           Z1, Z16, Z11
-	VFMADD231PS      Z10, Z12, Z8
-	VFMADD231PS      Z11, Z13, Z9
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPEQD.BCST    (R11), Z10, K1
-	VPCMPEQD.BCST    (R11), Z11, K2
-	VMULPS           Z4, Z14, Z10
-	VMULPS           Z5, Z15, Z11
-	VXORPS.BCST      constants<>+0(SB), Z10, Z10
-	VXORPS.BCST      constants<>+0(SB), Z11, Z11
-	VMULPS           Z2, Z14, Z12
-	VMULPS           Z3, Z15, Z13
-	VBLENDMPS        Z10, Z12, K1, Z10
-	VBLENDMPS        Z11, Z13, K2, Z11
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VBROADCASTSS     24(R11), Z12
-	VBLENDMPS.BCST   20(R11), Z12, K1, Z13
-	VBLENDMPS.BCST   20(R11), Z12, K2, Z12
-	VFMADD231PS.BCST 28(R11), Z2, Z13
-	VFMADD231PS.BCST 28(R11), Z3, Z12
-	VSUBPS           Z0, Z13, Z13
-	VSUBPS           Z1, Z12, Z12
-	VSUBPS           Z8, Z13, Z13
-	VSUBPS           Z9, Z12, Z12
-	VMULPS           Z13, Z2, Z2
-	VMULPS           Z12, Z3, Z3
-	VADDPS           Z10, Z2, Z2
-	VADDPS           Z11, Z3, Z3
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
-	VBROADCASTSS constants<>+64(SB), Z1
-	VBROADCASTSS constants<>+64(SB), Z2
-	VBROADCASTSS constants<>+64(SB), Z3
-	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD        (CX), Z18
-	VPMOVZXBD        16(CX), Z19
-	VPCMPEQD.BCST    (R11), Z18, K1
-	VPCMPEQD.BCST    (R11), Z19, K2
-	VMOVUPS          (R13), Z18
-	VMOVUPS          64(R13), Z19
-	VBLENDMPS        Z18, Z8, K1, Z8
-	VBLENDMPS        Z19, Z9, K2, Z9
-	VMOVAPS          Z8, Z8
-	VMOVAPS          Z9, Z9
-	VMOVUPS          (R12), Z18
-	VMOVUPS          64(R12), Z19
-	VBLENDMPS        Z18, Z10, K1, Z10
-	VBLENDMPS        Z19, Z11, K2, Z11
-	VMOVAPS          Z10, Z10
-	VMOVAPS          Z11, Z11
-	VBLENDMPS.BCST   4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST   4(R11), Z13, K2, Z13
-	VMOVAPS          Z12, Z12
-	VMOVAPS          Z13, Z13
-	VBLENDMPS.BCST   8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST   8(R11), Z15, K2, Z15
-	VMOVAPS          Z14, Z14
-	VMOVAPS          Z15, Z15
-	VBLENDMPS.BCST   12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST   12(R11), Z17, K2, Z17
-	VMOVAPS          Z16, Z16
-	VMOVAPS          Z17, Z17
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              own
-	VSUBPS           Z8, Z0, Z0
-	VSUBPS           Z9, Z1, Z1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST      constants<>+256(SB), Z4, Z8
-	VADDPS.BCST      constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST      constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST      constants<>+864(SB), Z9, Z19
 	VPSRAD           $0x17, Z18, Z18
-	VPSRAD           $0x17, Z19, Z19
+	VPSLLD           $0x17, Z17, Z19
 	VPSLLD           $0x17, Z18, Z20
-	VPSLLD           $0x17, Z19, Z21
-	VPSUBD           Z20, Z8, Z8
-	VPSUBD           Z21, Z9, Z9
+	VPSUBD           Z19, Z15, Z15
+	VPSUBD           Z20, Z16, Z16
+	VCVTDQ2PS        Z17, Z17
 	VCVTDQ2PS        Z18, Z18
-	VCVTDQ2PS        Z19, Z19
-	VSUBPS.BCST      constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z8, Z4, K1, Z8
-	VBLENDMPS        Z9, Z5, K2, Z9
-	VMOVAPS.Z        Z18, K1, Z18
-	VMOVAPS.Z        Z19, K2, Z19
-	VMULPS           Z8, Z8, Z20
-	VMULPS           Z9, Z9, Z21
+	VSUBPS.BCST      constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z15, Z1, K1, Z15
+	VBLENDMPS        Z16, Z2, K2, Z16
+	VMOVAPS.Z        Z17, K1, Z17
+	VMOVAPS.Z        Z18, K2, Z18
+	VMULPS           Z15, Z15, Z19
+	VMULPS           Z16, Z16, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
 	VBROADCASTSS     constants<>+736(SB), Z22
-	VBROADCASTSS     constants<>+736(SB), Z23
-	VFMADD231PS.BCST constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+768(SB), Z9, Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z16, Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
 	VBROADCASTSS     constants<>+672(SB), Z24
-	VBROADCASTSS     constants<>+672(SB), Z25
-	VFMADD231PS.BCST constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+704(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
+	VBROADCASTSS     constants<>+608(SB), Z21
 	VBROADCASTSS     constants<>+608(SB), Z22
-	VBROADCASTSS     constants<>+608(SB), Z23
-	VFMADD231PS.BCST constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST constants<>+640(SB), Z9, Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z16, Z22
+	VFMADD231PS      Z19, Z23, Z21
 	VFMADD231PS      Z20, Z24, Z22
-	VFMADD231PS      Z21, Z25, Z23
+	VBROADCASTSS     constants<>+544(SB), Z23
 	VBROADCASTSS     constants<>+544(SB), Z24
-	VBROADCASTSS     constants<>+544(SB), Z25
-	VFMADD231PS.BCST constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST constants<>+576(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
 	VFMADD231PS      Z20, Z22, Z24
-	VFMADD231PS      Z21, Z23, Z25
+	VBROADCASTSS     constants<>+480(SB), Z21
 	VBROADCASTSS     constants<>+480(SB), Z22
-	VBROADCASTSS     constants<>+480(SB), Z23
-	VFMADD231PS      Z8, Z24, Z22
-	VFMADD231PS      Z9, Z25, Z23
+	VFMADD231PS      Z15, Z23, Z21
+	VFMADD231PS      Z16, Z24, Z22
+	VMULPS.BCST      constants<>+192(SB), Z17, Z23
 	VMULPS.BCST      constants<>+192(SB), Z18, Z24
-	VMULPS.BCST      constants<>+192(SB), Z19, Z25
-	VADDPS           Z8, Z24, Z26
-	VADDPS           Z9, Z25, Z27
+	VADDPS           Z15, Z23, Z25
+	VADDPS           Z16, Z24, Z26
+	VSUBPS           Z23, Z25, Z23
 	VSUBPS           Z24, Z26, Z24
-	VSUBPS           Z25, Z27, Z25
-	VSUBPS           Z24, Z8, Z8
-	VSUBPS           Z25, Z9, Z9
-	VFMADD231PS.BCST constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST constants<>+224(SB), Z19, Z9
-	VFMADD231PS      Z20, Z22, Z8
-	VFMADD231PS      Z21, Z23, Z9
-	VADDPS           Z8, Z26, Z8
-	VADDPS           Z9, Z27, Z9
-	VADDPS           Z8, Z0, Z0
-	VADDPS           Z9, Z1, Z1
-	VPMOVZXBD        (CX), Z8
-	VPMOVZXBD        16(CX), Z9
-	VPCMPEQD         Z2, Z8, K1
-	VPCMPEQD         Z3, Z9, K2
-	VSUBPS           Z10, Z4, Z8
-	VSUBPS           Z11, Z5, Z9
-	VADDPS.BCST      constants<>+256(SB), Z8, Z8
-	VADDPS.BCST      constants<>+256(SB), Z9, Z9
-	VBLENDMPS        Z4, Z8, K1, Z4
-	VBLENDMPS        Z5, Z9, K2, Z5
-	VMULPS           Z6, Z4, Z4
-	VMULPS           Z7, Z5, Z5
-	VBROADCASTSS     constants<>+896(SB), Z8
-	VMAXPS           Z4, Z8, Z9
-	VMAXPS           Z5, Z8, Z8
-	VMULPS           Z4, Z4, Z18
-	VMULPS           Z5, Z5, Z19
-	VMULPS           Z18, Z12, Z12
-	VMULPS           Z19, Z13, Z13
-	VDIVPS           Z9, Z0, Z9
-	VDIVPS           Z8, Z1, Z8
-	VMULPS           Z6, Z10, Z10
-	VMULPS           Z7, Z11, Z11
-	VMULPS           Z10, Z16, Z10
-	VMULPS           Z11, Z17, Z11
-	VBROADCASTSS     constants<>+256(SB), Z16
-	VBROADCASTSS     constants<>+256(SB), Z17
-	VFMADD231PS      Z9, Z10, Z16
-	VFMADD231PS      Z8, Z11, Z17
-	VMULPS           Z18, Z14, Z8
-	VMULPS           Z19, Z15, Z9
-	VMULPS           Z16, Z8, Z8
+	VSUBPS           Z23, Z15, Z15
+	VSUBPS           Z24, Z16, Z16
+	VFMADD231PS.BCST constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST constants<>+224(SB), Z18, Z16
+	VFMADD231PS      Z19, Z21, Z15
+	VFMADD231PS      Z20, Z22, Z16
+	VADDPS           Z15, Z25, Z15
+	VADDPS           Z16, Z26, Z16
+	VADDPS           Z15, Z5, Z5
+	VADDPS           Z16, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z15
+	VMOVUPS          1088(DX)(SI*4), Z16
+	VPMOVZXBD        (CX)(SI*1), Z17
+	VPMOVZXBD        16(CX)(SI*1), Z18
+	VPCMPEQD         Z15, Z17, K1
+	VPCMPEQD         Z16, Z18, K2
+	VSUBPS           Z7, Z1, Z15
+	VSUBPS           Z8, Z2, Z16
+	VADDPS.BCST      constants<>+256(SB), Z15, Z15
+	VADDPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z1, Z15, K1, Z1
+	VBLENDMPS        Z2, Z16, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z15
+	VMAXPS           Z1, Z15, Z16
+	VMAXPS           Z2, Z15, Z15
+	VMULPS           Z1, Z1, Z17
+	VMULPS           Z2, Z2, Z18
 	VMULPS           Z17, Z9, Z9
-	VPMOVZXBD        (CX), Z10
-	VPMOVZXBD        16(CX), Z11
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z        Z12, K1, Z10
-	VMOVUPS          (DI), Z11
-	VFMADD231PS      Z10, Z0, Z11
-	VMOVUPS          Z11, (DI)
-	VMOVAPS.Z        Z13, K2, Z0
-	VMOVUPS          (DI), Z10
-	VFMADD231PS      Z0, Z1, Z10
-	VMOVUPS          Z10, (DI)
-	VBROADCASTSS     constants<>+64(SB), Z0
-	VBROADCASTSS     constants<>+64(SB), Z1
-	VBROADCASTSS     constants<>+64(SB), Z10
-	VBROADCASTSS     constants<>+64(SB), Z11
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
+	VMULPS           Z18, Z10, Z10
+	VDIVPS           Z16, Z5, Z16
+	VDIVPS           Z15, Z6, Z15
+	VMULPS           Z3, Z7, Z3
+	VMULPS           Z4, Z8, Z4
+	VMULPS           Z3, Z13, Z3
+	VMULPS           Z4, Z14, Z4
+	VBROADCASTSS     constants<>+256(SB), Z7
+	VBROADCASTSS     constants<>+256(SB), Z8
+	VFMADD231PS      Z16, Z3, Z7
+	VFMADD231PS      Z15, Z4, Z8
+	VMULPS           Z17, Z11, Z3
+	VMULPS           Z18, Z12, Z4
+	VMULPS           Z7, Z3, Z3
+	VMULPS           Z8, Z4, Z4
+	VMOVUPS          Z3, 4096(DX)(SI*4)
+	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
 
-top:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z12, Z15
-	VFMADD231PS.BCST 28(R11), Z13, Z14
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z15, Z0, K1, Z0
-	VBLENDMPS        Z14, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
-	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
-
-mean:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z14
-	VMOVAPS.Z        Z13, K2, Z15
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z12, Z17
-	VFMADD231PS.BCST 28(R11), Z13, Z16
-	VSUBPS           Z0, Z17, Z12
-	VSUBPS           Z1, Z16, Z13
-	VFMADD231PS      Z12, Z14, Z10
-	VFMADD231PS      Z13, Z15, Z11
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
 
 write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
-	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VMULPS           Z4, Z8, Z12
-	VMULPS           Z5, Z9, Z13
-	VXORPS.BCST      constants<>+0(SB), Z12, Z12
-	VXORPS.BCST      constants<>+0(SB), Z13, Z13
-	VMULPS           Z2, Z8, Z14
-	VMULPS           Z3, Z9, Z15
-	VBLENDMPS        Z12, Z14, K1, Z12
-	VBLENDMPS        Z13, Z15, K2, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z2, Z15
-	VFMADD231PS.BCST 28(R11), Z3, Z14
-	VSUBPS           Z0, Z15, Z15
-	VSUBPS           Z1, Z14, Z14
-	VSUBPS           Z10, Z15, Z15
-	VSUBPS           Z11, Z14, Z14
-	VMULPS           Z15, Z2, Z2
-	VMULPS           Z14, Z3, Z3
-	VADDPS           Z12, Z2, Z2
-	VADDPS           Z13, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
+	VMOVUPS       (R10)(SI*4), Z1
+	VMOVUPS       64(R10)(SI*4), Z2
+	VMOVUPS       3072(DX)(SI*4), Z3
+	VMOVUPS       3136(DX)(SI*4), Z4
+	VMULPS        Z3, Z1, Z1
+	VMULPS        Z4, Z2, Z2
+	VMOVUPS       4096(DX)(SI*4), Z3
+	VMOVUPS       4160(DX)(SI*4), Z4
+	VPMOVZXBD     (CX)(SI*1), Z5
+	VPMOVZXBD     16(CX)(SI*1), Z6
+	VPCMPEQD.BCST (R9), Z5, K1
+	VPCMPEQD.BCST (R9), Z6, K2
+	VMOVUPS       5120(DX)(SI*4), Z5
+	VMOVUPS       5184(DX)(SI*4), Z6
+	VMULPS        Z5, Z3, Z5
+	VMULPS        Z6, Z4, Z6
+	VXORPS.BCST   constants<>+0(SB), Z5, Z5
+	VXORPS.BCST   constants<>+0(SB), Z6, Z6
+	VMULPS        Z1, Z3, Z1
+	VMULPS        Z2, Z4, Z2
+	VBLENDMPS     Z5, Z1, K1, Z1
+	VBLENDMPS     Z6, Z2, K2, Z2
+	VPCMPB        $0x04, (CX)(SI*1), X0, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z     Z1, K1, Z1
+	VMOVAPS.Z     Z2, K2, Z2
+	CMPB          stream+72(FP), $0x00
+	JNE           gradientPast
+	VMOVUPS       Z1, (R12)(SI*4)
+	VMOVUPS       Z2, 64(R12)(SI*4)
+	JMP           gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
-// func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX512DQ, AVX512F, MMX+
-TEXT ·softmaxGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+// func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
 
-block:
-	VBROADCASTSS constants<>+64(SB), Z0
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD         (CX)(SI*1), Z15
+	VPMOVZXBD         16(CX)(SI*1), Z16
+	VPCMPEQD.BCST     (R9), Z15, K1
+	VPCMPEQD.BCST     (R9), Z16, K2
+	VMOVUPS           (R11)(SI*4), Z15
+	VMOVUPS           64(R11)(SI*4), Z16
+	VBLENDMPS         Z15, Z5, K1, Z5
+	VBLENDMPS         Z16, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R10)(SI*4), Z15
+	VMOVUPS           64(R10)(SI*4), Z16
+	VBLENDMPS         Z15, Z7, K1, Z7
+	VBLENDMPS         Z16, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
+	VMOVAPS           Z13, Z13
+	VMOVAPS           Z14, Z14
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               own
+	VMOVUPS           (DX)(SI*4), Z15
+	VMOVUPS           64(DX)(SI*4), Z16
+	VSUBPS            Z5, Z15, Z5
+	VSUBPS            Z6, Z16, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z15
+	VADDPS.BCST       constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z15, Z15
+	VPSUBD            Z20, Z16, Z16
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z15, Z1, K1, Z15
+	VBLENDMPS         Z16, Z2, K2, Z16
+	VMOVAPS.Z         Z17, K1, Z17
+	VMOVAPS.Z         Z18, K2, Z18
+	VMULPS            Z15, Z15, Z19
+	VMULPS            Z16, Z16, Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+768(SB), Z16, Z22
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VFMADD231PS.BCST  constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+640(SB), Z16, Z22
+	VFMADD231PS       Z19, Z23, Z21
+	VFMADD231PS       Z20, Z24, Z22
+	VBROADCASTSS      constants<>+544(SB), Z23
+	VBROADCASTSS      constants<>+544(SB), Z24
+	VFMADD231PS.BCST  constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+576(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+480(SB), Z21
+	VBROADCASTSS      constants<>+480(SB), Z22
+	VFMADD231PS       Z15, Z23, Z21
+	VFMADD231PS       Z16, Z24, Z22
+	VMULPS.BCST       constants<>+192(SB), Z17, Z23
+	VMULPS.BCST       constants<>+192(SB), Z18, Z24
+	VADDPS            Z15, Z23, Z25
+	VADDPS            Z16, Z24, Z26
+	VSUBPS            Z23, Z25, Z23
+	VSUBPS            Z24, Z26, Z24
+	VSUBPS            Z23, Z15, Z15
+	VSUBPS            Z24, Z16, Z16
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z16
+	VFMADD231PS       Z19, Z21, Z15
+	VFMADD231PS       Z20, Z22, Z16
+	VADDPS            Z15, Z25, Z15
+	VADDPS            Z16, Z26, Z16
+	VADDPS            Z15, Z5, Z5
+	VADDPS            Z16, Z6, Z6
+	VMOVUPS           1024(DX)(SI*4), Z15
+	VMOVUPS           1088(DX)(SI*4), Z16
+	VPMOVZXBD         (CX)(SI*1), Z17
+	VPMOVZXBD         16(CX)(SI*1), Z18
+	VPCMPEQD          Z15, Z17, K1
+	VPCMPEQD          Z16, Z18, K2
+	VSUBPS            Z7, Z1, Z15
+	VSUBPS            Z8, Z2, Z16
+	VADDPS.BCST       constants<>+256(SB), Z15, Z15
+	VADDPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z1, Z15, K1, Z1
+	VBLENDMPS         Z2, Z16, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z15
+	VMAXPS            Z1, Z15, Z16
+	VMAXPS            Z2, Z15, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z16, Z19
+	VPSUBD            Z20, Z15, Z20
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z19, Z19
+	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
+	VMULPS            Z19, Z19, Z21
+	VMULPS            Z20, Z20, Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
+	VBROADCASTSS      constants<>+672(SB), Z25
+	VBROADCASTSS      constants<>+672(SB), Z26
+	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VBROADCASTSS      constants<>+544(SB), Z25
+	VBROADCASTSS      constants<>+544(SB), Z26
+	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+480(SB), Z23
+	VBROADCASTSS      constants<>+480(SB), Z24
+	VFMADD231PS       Z19, Z25, Z23
+	VFMADD231PS       Z20, Z26, Z24
+	VMULPS.BCST       constants<>+192(SB), Z17, Z25
+	VMULPS.BCST       constants<>+192(SB), Z18, Z26
+	VADDPS            Z19, Z25, Z27
+	VADDPS            Z20, Z26, Z28
+	VSUBPS            Z25, Z27, Z25
+	VSUBPS            Z26, Z28, Z26
+	VSUBPS            Z25, Z19, Z19
+	VSUBPS            Z26, Z20, Z20
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
+	VFMADD231PS       Z21, Z23, Z19
+	VFMADD231PS       Z22, Z24, Z20
+	VADDPS            Z19, Z27, Z17
+	VADDPS            Z20, Z28, Z18
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z14, Z18, Z18
+	VBROADCASTSS      constants<>+96(SB), Z19
+	VMAXPS            Z17, Z19, Z17
+	VMAXPS            Z18, Z19, Z18
+	VBROADCASTSS      constants<>+160(SB), Z19
+	VBROADCASTSS      constants<>+160(SB), Z20
+	VFMADD231PS.BCST  constants<>+128(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
+	VRNDSCALEPS       $0x00, Z19, Z19
+	VRNDSCALEPS       $0x00, Z20, Z20
+	VFNMADD231PS.BCST constants<>+192(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
+	VFNMADD231PS.BCST constants<>+224(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
+	VMULPS            Z17, Z17, Z21
+	VMULPS            Z18, Z18, Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z17, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VFMADD231PS       Z21, Z23, Z17
+	VFMADD231PS       Z22, Z24, Z18
+	VADDPS.BCST       constants<>+256(SB), Z17, Z17
+	VADDPS.BCST       constants<>+256(SB), Z18, Z18
+	VSCALEFPS         Z19, Z17, Z17
+	VSCALEFPS         Z20, Z18, Z18
+	VMULPS            Z17, Z9, Z9
+	VMULPS            Z18, Z10, Z10
+	VDIVPS            Z16, Z5, Z16
+	VDIVPS            Z15, Z6, Z15
+	VMULPS            Z3, Z7, Z3
+	VMULPS            Z4, Z8, Z4
+	VMULPS            Z3, Z13, Z3
+	VMULPS            Z4, Z14, Z4
+	VBROADCASTSS      constants<>+256(SB), Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VFMADD231PS       Z16, Z3, Z7
+	VFMADD231PS       Z15, Z4, Z8
+	VMULPS            Z17, Z11, Z3
+	VMULPS            Z18, Z12, Z4
+	VMULPS            Z7, Z3, Z3
+	VMULPS            Z8, Z4, Z4
+	VMOVUPS           Z3, 4096(DX)(SI*4)
+	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMOVUPS           Z1, 5120(DX)(SI*4)
+	VMOVUPS           Z2, 5184(DX)(SI*4)
+	MOVQ              sums+32(FP), R13
+	VMOVUPS           (R13), Z1
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS       Z9, Z5, K1, Z1
+	VFMADD231PS       Z10, Z6, K2, Z1
+	VMOVUPS           Z1, (R13)
+	ADDQ              $0x20, SI
+	CMPQ              SI, DI
+	JL                value
+	MOVQ              AX, R11
+	MOVQ              BX, R12
+	MOVQ              k+40(FP), R9
+	LEAQ              8192(DX), R10
+	MOVQ              sums+32(FP), R13
+	MOVQ              c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS       (R10)(SI*4), Z1
+	VMOVUPS       64(R10)(SI*4), Z2
+	VMOVUPS       3072(DX)(SI*4), Z3
+	VMOVUPS       3136(DX)(SI*4), Z4
+	VMULPS        Z3, Z1, Z1
+	VMULPS        Z4, Z2, Z2
+	VMOVUPS       4096(DX)(SI*4), Z3
+	VMOVUPS       4160(DX)(SI*4), Z4
+	VPMOVZXBD     (CX)(SI*1), Z5
+	VPMOVZXBD     16(CX)(SI*1), Z6
+	VPCMPEQD.BCST (R9), Z5, K1
+	VPCMPEQD.BCST (R9), Z6, K2
+	VMOVUPS       5120(DX)(SI*4), Z5
+	VMOVUPS       5184(DX)(SI*4), Z6
+	VMULPS        Z5, Z3, Z5
+	VMULPS        Z6, Z4, Z6
+	VXORPS.BCST   constants<>+0(SB), Z5, Z5
+	VXORPS.BCST   constants<>+0(SB), Z6, Z6
+	VMULPS        Z1, Z3, Z1
+	VMULPS        Z2, Z4, Z2
+	VBLENDMPS     Z5, Z1, K1, Z1
+	VBLENDMPS     Z6, Z2, K2, Z2
+	VPCMPB        $0x04, (CX)(SI*1), X0, K1
+	VPCMPB        $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z     Z1, K1, Z1
+	VMOVAPS.Z     Z2, K2, Z2
+	CMPB          stream+72(FP), $0x00
+	JNE           gradientPast
+	VMOVUPS       Z1, (R12)(SI*4)
+	VMOVUPS       Z2, 64(R12)(SI*4)
+	JMP           gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z1
+	VADDPS.BCST  constants<>+256(SB), Z2, Z2
+	VBROADCASTSS constants<>+256(SB), Z3
+	VDIVPS       Z1, Z3, Z1
+	VDIVPS       Z2, Z3, Z2
+	VMOVUPS      Z1, 3072(DX)(SI*4)
+	VMOVUPS      Z2, 3136(DX)(SI*4)
+	ADDQ         $0x20, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
 	VBROADCASTSS constants<>+64(SB), Z1
 	VBROADCASTSS constants<>+64(SB), Z2
 	VBROADCASTSS constants<>+64(SB), Z3
 	VBROADCASTSS constants<>+64(SB), Z4
-	VBROADCASTSS constants<>+64(SB), Z5
-	VPMOVZXBD    (CX), Z0
-	VPMOVZXBD    16(CX), Z1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z0, K1
-	VPCMPD.BCST  $0x01, constants<>+32(SB), Z1, K2
-	VMOVUPS.Z    (AX), K1, Z0
-	VMOVUPS.Z    64(AX), K2, Z1
-	VMOVAPS      Z0, Z0
-	VMOVAPS      Z1, Z1
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         R9, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0     4096(R13)
-	PREFETCHT0     4160(R13)
-	VPMOVZXBD      (CX), Z6
-	VPMOVZXBD      16(CX), Z7
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST    $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z      (R13), K1, Z6
-	VMOVUPS.Z      64(R13), K2, Z7
-	VCMPPS         $0x1e, Z0, Z6, K1
-	VCMPPS         $0x1e, Z1, Z7, K2
-	VBLENDMPS      Z6, Z0, K1, Z0
-	VBLENDMPS      Z7, Z1, K2, Z1
-	VMOVAPS        Z0, Z0
-	VMOVAPS        Z1, Z1
-	VBLENDMPS.BCST (R11), Z2, K1, Z2
-	VBLENDMPS.BCST (R11), Z3, K2, Z3
-	VMOVAPS        Z2, Z2
-	VMOVAPS        Z3, Z3
-	ADDQ           DX, R13
-	ADDQ           DX, R14
-	ADDQ           $0x20, R11
-	ADDQ           $0x80, R12
-	ADDQ           $0xc0, R15
-	DECQ           R10
-	JNZ            largest
-	MOVQ           AX, R13
-	MOVQ           SI, R11
-	MOVQ           R8, R12
-	MOVQ           R9, R14
-	LEAQ           64(DI), R15
-	MOVQ           c+56(FP), R10
-
-exponential:
-	VPMOVZXBD         (CX), Z6
-	VPMOVZXBD         16(CX), Z7
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z6, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z7, K2
-	VMOVUPS.Z         (R13), K1, Z6
-	VMOVUPS.Z         64(R13), K2, Z7
-	VSUBPS            Z0, Z6, Z6
-	VSUBPS            Z1, Z7, Z7
-	VBROADCASTSS      constants<>+96(SB), Z8
-	VMAXPS            Z6, Z8, Z6
-	VMAXPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+160(SB), Z8
-	VBROADCASTSS      constants<>+160(SB), Z9
-	VFMADD231PS.BCST  constants<>+128(SB), Z6, Z8
-	VFMADD231PS.BCST  constants<>+128(SB), Z7, Z9
-	VRNDSCALEPS       $0x00, Z8, Z8
-	VRNDSCALEPS       $0x00, Z9, Z9
-	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+192(SB), Z9, Z7
-	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z6
-	VFNMADD231PS.BCST constants<>+224(SB), Z9, Z7
-	VMULPS            Z6, Z6, Z10
-	VMULPS            Z7, Z7, Z11
-	VBROADCASTSS      constants<>+288(SB), Z12
-	VBROADCASTSS      constants<>+288(SB), Z13
-	VFMADD231PS.BCST  constants<>+320(SB), Z6, Z12
-	VFMADD231PS.BCST  constants<>+320(SB), Z7, Z13
-	VBROADCASTSS      constants<>+352(SB), Z14
-	VBROADCASTSS      constants<>+352(SB), Z15
-	VFMADD231PS.BCST  constants<>+384(SB), Z6, Z14
-	VFMADD231PS.BCST  constants<>+384(SB), Z7, Z15
-	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
-	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
-	VFMADD231PS       Z10, Z14, Z12
-	VFMADD231PS       Z11, Z15, Z13
-	VFMADD231PS       Z10, Z12, Z6
-	VFMADD231PS       Z11, Z13, Z7
-	VADDPS.BCST       constants<>+256(SB), Z6, Z6
-	VADDPS.BCST       constants<>+256(SB), Z7, Z7
-	VSCALEFPS         Z8, Z6, Z6
-	VSCALEFPS         Z9, Z7, Z7
-	VMOVUPS           Z6, (R12)
-	VMOVUPS           Z7, 64(R12)
-	VPCMPD.BCST       $0x04, (R11), Z2, K1
-	VPCMPD.BCST       $0x04, (R11), Z3, K2
-	VMOVAPS.Z         Z6, K1, Z6
-	VMOVAPS.Z         Z7, K2, Z7
-	VADDPS            Z6, Z4, Z4
-	VADDPS            Z7, Z5, Z5
-	VMOVAPS           Z4, Z4
-	VMOVAPS           Z5, Z5
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               exponential
-	VADDPS.BCST       constants<>+256(SB), Z4, Z6
-	VADDPS.BCST       constants<>+256(SB), Z5, Z7
-	VBROADCASTSS      constants<>+256(SB), Z8
-	VDIVPS            Z6, Z8, Z6
-	VDIVPS            Z7, Z8, Z7
-	VBROADCASTSS      constants<>+64(SB), Z8
-	VBROADCASTSS      constants<>+64(SB), Z9
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	VBROADCASTSS      constants<>+64(SB), Z12
-	VBROADCASTSS      constants<>+64(SB), Z13
-	VBROADCASTSS      constants<>+64(SB), Z14
-	VBROADCASTSS      constants<>+64(SB), Z15
-	VBROADCASTSS      constants<>+64(SB), Z16
-	VBROADCASTSS      constants<>+64(SB), Z17
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
-
-own:
-	VPMOVZXBD         (CX), Z18
-	VPMOVZXBD         16(CX), Z19
-	VPCMPEQD.BCST     (R11), Z18, K1
-	VPCMPEQD.BCST     (R11), Z19, K2
-	VMOVUPS           (R13), Z18
-	VMOVUPS           64(R13), Z19
-	VBLENDMPS         Z18, Z8, K1, Z8
-	VBLENDMPS         Z19, Z9, K2, Z9
-	VMOVAPS           Z8, Z8
-	VMOVAPS           Z9, Z9
-	VMOVUPS           (R12), Z18
-	VMOVUPS           64(R12), Z19
-	VBLENDMPS         Z18, Z10, K1, Z10
-	VBLENDMPS         Z19, Z11, K2, Z11
-	VMOVAPS           Z10, Z10
-	VMOVAPS           Z11, Z11
-	VBLENDMPS.BCST    4(R11), Z12, K1, Z12
-	VBLENDMPS.BCST    4(R11), Z13, K2, Z13
-	VMOVAPS           Z12, Z12
-	VMOVAPS           Z13, Z13
-	VBLENDMPS.BCST    8(R11), Z14, K1, Z14
-	VBLENDMPS.BCST    8(R11), Z15, K2, Z15
-	VMOVAPS           Z14, Z14
-	VMOVAPS           Z15, Z15
-	VBLENDMPS.BCST    12(R11), Z16, K1, Z16
-	VBLENDMPS.BCST    12(R11), Z17, K2, Z17
-	VMOVAPS           Z16, Z16
-	VMOVAPS           Z17, Z17
-	ADDQ              DX, R13
-	ADDQ              DX, R14
-	ADDQ              $0x20, R11
-	ADDQ              $0x80, R12
-	ADDQ              $0xc0, R15
-	DECQ              R10
-	JNZ               own
-	VSUBPS            Z8, Z0, Z0
-	VSUBPS            Z9, Z1, Z1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z4, K1
-	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z5, K2
-	VADDPS.BCST       constants<>+256(SB), Z4, Z8
-	VADDPS.BCST       constants<>+256(SB), Z5, Z9
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z18
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z19
-	VPSRAD            $0x17, Z18, Z18
-	VPSRAD            $0x17, Z19, Z19
-	VPSLLD            $0x17, Z18, Z20
-	VPSLLD            $0x17, Z19, Z21
-	VPSUBD            Z20, Z8, Z8
-	VPSUBD            Z21, Z9, Z9
-	VCVTDQ2PS         Z18, Z18
-	VCVTDQ2PS         Z19, Z19
-	VSUBPS.BCST       constants<>+256(SB), Z8, Z8
-	VSUBPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z8, Z4, K1, Z8
-	VBLENDMPS         Z9, Z5, K2, Z9
-	VMOVAPS.Z         Z18, K1, Z18
-	VMOVAPS.Z         Z19, K2, Z19
-	VMULPS            Z8, Z8, Z20
-	VMULPS            Z9, Z9, Z21
-	VBROADCASTSS      constants<>+736(SB), Z22
-	VBROADCASTSS      constants<>+736(SB), Z23
-	VFMADD231PS.BCST  constants<>+768(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+768(SB), Z9, Z23
-	VBROADCASTSS      constants<>+672(SB), Z24
-	VBROADCASTSS      constants<>+672(SB), Z25
-	VFMADD231PS.BCST  constants<>+704(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+704(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+608(SB), Z22
-	VBROADCASTSS      constants<>+608(SB), Z23
-	VFMADD231PS.BCST  constants<>+640(SB), Z8, Z22
-	VFMADD231PS.BCST  constants<>+640(SB), Z9, Z23
-	VFMADD231PS       Z20, Z24, Z22
-	VFMADD231PS       Z21, Z25, Z23
-	VBROADCASTSS      constants<>+544(SB), Z24
-	VBROADCASTSS      constants<>+544(SB), Z25
-	VFMADD231PS.BCST  constants<>+576(SB), Z8, Z24
-	VFMADD231PS.BCST  constants<>+576(SB), Z9, Z25
-	VFMADD231PS       Z20, Z22, Z24
-	VFMADD231PS       Z21, Z23, Z25
-	VBROADCASTSS      constants<>+480(SB), Z22
-	VBROADCASTSS      constants<>+480(SB), Z23
-	VFMADD231PS       Z8, Z24, Z22
-	VFMADD231PS       Z9, Z25, Z23
-	VMULPS.BCST       constants<>+192(SB), Z18, Z24
-	VMULPS.BCST       constants<>+192(SB), Z19, Z25
-	VADDPS            Z8, Z24, Z26
-	VADDPS            Z9, Z25, Z27
-	VSUBPS            Z24, Z26, Z24
-	VSUBPS            Z25, Z27, Z25
-	VSUBPS            Z24, Z8, Z8
-	VSUBPS            Z25, Z9, Z9
-	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z8
-	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z9
-	VFMADD231PS       Z20, Z22, Z8
-	VFMADD231PS       Z21, Z23, Z9
-	VADDPS            Z8, Z26, Z8
-	VADDPS            Z9, Z27, Z9
-	VADDPS            Z8, Z0, Z0
-	VADDPS            Z9, Z1, Z1
-	VPMOVZXBD         (CX), Z8
-	VPMOVZXBD         16(CX), Z9
-	VPCMPEQD          Z2, Z8, K1
-	VPCMPEQD          Z3, Z9, K2
-	VSUBPS            Z10, Z4, Z8
-	VSUBPS            Z11, Z5, Z9
-	VADDPS.BCST       constants<>+256(SB), Z8, Z8
-	VADDPS.BCST       constants<>+256(SB), Z9, Z9
-	VBLENDMPS         Z4, Z8, K1, Z4
-	VBLENDMPS         Z5, Z9, K2, Z5
-	VMULPS            Z6, Z4, Z4
-	VMULPS            Z7, Z5, Z5
-	VBROADCASTSS      constants<>+896(SB), Z8
-	VMAXPS            Z4, Z8, Z9
-	VMAXPS            Z5, Z8, Z8
-	VPSUBD.BCST       constants<>+864(SB), Z9, Z18
-	VPSUBD.BCST       constants<>+864(SB), Z8, Z19
-	VPSRAD            $0x17, Z18, Z18
-	VPSRAD            $0x17, Z19, Z19
-	VPSLLD            $0x17, Z18, Z20
-	VPSLLD            $0x17, Z19, Z21
-	VPSUBD            Z20, Z9, Z20
-	VPSUBD            Z21, Z8, Z21
-	VCVTDQ2PS         Z18, Z18
-	VCVTDQ2PS         Z19, Z19
-	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
-	VSUBPS.BCST       constants<>+256(SB), Z21, Z21
-	VMULPS            Z20, Z20, Z22
-	VMULPS            Z21, Z21, Z23
-	VBROADCASTSS      constants<>+736(SB), Z24
-	VBROADCASTSS      constants<>+736(SB), Z25
-	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
-	VFMADD231PS.BCST  constants<>+768(SB), Z21, Z25
-	VBROADCASTSS      constants<>+672(SB), Z26
-	VBROADCASTSS      constants<>+672(SB), Z27
-	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
-	VFMADD231PS.BCST  constants<>+704(SB), Z21, Z27
-	VFMADD231PS       Z22, Z24, Z26
-	VFMADD231PS       Z23, Z25, Z27
-	VBROADCASTSS      constants<>+608(SB), Z24
-	VBROADCASTSS      constants<>+608(SB), Z25
-	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
-	VFMADD231PS.BCST  constants<>+640(SB), Z21, Z25
-	VFMADD231PS       Z22, Z26, Z24
-	VFMADD231PS       Z23, Z27, Z25
-	VBROADCASTSS      constants<>+544(SB), Z26
-	VBROADCASTSS      constants<>+544(SB), Z27
-	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
-	VFMADD231PS.BCST  constants<>+576(SB), Z21, Z27
-	VFMADD231PS       Z22, Z24, Z26
-	VFMADD231PS       Z23, Z25, Z27
-	VBROADCASTSS      constants<>+480(SB), Z24
-	VBROADCASTSS      constants<>+480(SB), Z25
-	VFMADD231PS       Z20, Z26, Z24
-	VFMADD231PS       Z21, Z27, Z25
-	VMULPS.BCST       constants<>+192(SB), Z18, Z26
-	VMULPS.BCST       constants<>+192(SB), Z19, Z27
-	VADDPS            Z20, Z26, Z28
-	VADDPS            Z21, Z27, Z29
-	VSUBPS            Z26, Z28, Z26
-	VSUBPS            Z27, Z29, Z27
-	VSUBPS            Z26, Z20, Z20
-	VSUBPS            Z27, Z21, Z21
-	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
-	VFMADD231PS.BCST  constants<>+224(SB), Z19, Z21
-	VFMADD231PS       Z22, Z24, Z20
-	VFMADD231PS       Z23, Z25, Z21
-	VADDPS            Z20, Z28, Z18
-	VADDPS            Z21, Z29, Z19
-	VMULPS            Z16, Z18, Z18
-	VMULPS            Z17, Z19, Z19
-	VBROADCASTSS      constants<>+96(SB), Z20
-	VMAXPS            Z18, Z20, Z18
-	VMAXPS            Z19, Z20, Z19
-	VBROADCASTSS      constants<>+160(SB), Z20
-	VBROADCASTSS      constants<>+160(SB), Z21
-	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
-	VFMADD231PS.BCST  constants<>+128(SB), Z19, Z21
-	VRNDSCALEPS       $0x00, Z20, Z20
-	VRNDSCALEPS       $0x00, Z21, Z21
-	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
-	VFNMADD231PS.BCST constants<>+192(SB), Z21, Z19
-	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
-	VFNMADD231PS.BCST constants<>+224(SB), Z21, Z19
-	VMULPS            Z18, Z18, Z22
-	VMULPS            Z19, Z19, Z23
-	VBROADCASTSS      constants<>+288(SB), Z24
-	VBROADCASTSS      constants<>+288(SB), Z25
-	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
-	VFMADD231PS.BCST  constants<>+320(SB), Z19, Z25
-	VBROADCASTSS      constants<>+352(SB), Z26
-	VBROADCASTSS      constants<>+352(SB), Z27
-	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
-	VFMADD231PS.BCST  constants<>+384(SB), Z19, Z27
-	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
-	VFMADD231PS.BCST  constants<>+416(SB), Z23, Z27
-	VFMADD231PS       Z22, Z26, Z24
-	VFMADD231PS       Z23, Z27, Z25
-	VFMADD231PS       Z22, Z24, Z18
-	VFMADD231PS       Z23, Z25, Z19
-	VADDPS.BCST       constants<>+256(SB), Z18, Z18
-	VADDPS.BCST       constants<>+256(SB), Z19, Z19
-	VSCALEFPS         Z20, Z18, Z18
-	VSCALEFPS         Z21, Z19, Z19
-	VMULPS            Z18, Z12, Z12
-	VMULPS            Z19, Z13, Z13
-	VDIVPS            Z9, Z0, Z9
-	VDIVPS            Z8, Z1, Z8
-	VMULPS            Z6, Z10, Z10
-	VMULPS            Z7, Z11, Z11
-	VMULPS            Z10, Z16, Z10
-	VMULPS            Z11, Z17, Z11
-	VBROADCASTSS      constants<>+256(SB), Z16
-	VBROADCASTSS      constants<>+256(SB), Z17
-	VFMADD231PS       Z9, Z10, Z16
-	VFMADD231PS       Z8, Z11, Z17
-	VMULPS            Z18, Z14, Z8
-	VMULPS            Z19, Z15, Z9
-	VMULPS            Z16, Z8, Z8
-	VMULPS            Z17, Z9, Z9
-	VPMOVZXBD         (CX), Z10
-	VPMOVZXBD         16(CX), Z11
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z10, K1
-	VPCMPD.BCST       $0x01, constants<>+32(SB), Z11, K2
-	VMOVAPS.Z         Z12, K1, Z10
-	VMOVUPS           (DI), Z11
-	VFMADD231PS       Z10, Z0, Z11
-	VMOVUPS           Z11, (DI)
-	VMOVAPS.Z         Z13, K2, Z0
-	VMOVUPS           (DI), Z10
-	VFMADD231PS       Z0, Z1, Z10
-	VMOVUPS           Z10, (DI)
-	VBROADCASTSS      constants<>+64(SB), Z0
-	VBROADCASTSS      constants<>+64(SB), Z1
-	VBROADCASTSS      constants<>+64(SB), Z10
-	VBROADCASTSS      constants<>+64(SB), Z11
-	MOVQ              AX, R13
-	MOVQ              SI, R11
-	MOVQ              R8, R12
-	MOVQ              R9, R14
-	LEAQ              64(DI), R15
-	MOVQ              c+56(FP), R10
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
 
 top:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z12, Z15
-	VFMADD231PS.BCST 28(R11), Z13, Z14
-	VPCMPEQD.BCST    (R11), Z2, K1
-	VPCMPEQD.BCST    (R11), Z3, K2
-	VBLENDMPS        Z15, Z0, K1, Z0
-	VBLENDMPS        Z14, Z1, K2, Z1
-	VMOVAPS          Z0, Z0
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
 	VMOVAPS          Z1, Z1
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
 	JNZ              top
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
 
 mean:
-	VMOVUPS          (R12), Z12
-	VMOVUPS          64(R12), Z13
-	VMULPS           Z6, Z12, Z12
-	VMULPS           Z7, Z13, Z13
-	VPCMPD.BCST      $0x04, (R11), Z2, K1
-	VPCMPD.BCST      $0x04, (R11), Z3, K2
-	VMOVAPS.Z        Z12, K1, Z14
-	VMOVAPS.Z        Z13, K2, Z15
-	VPMOVZXBD        (CX), Z16
-	VPMOVZXBD        16(CX), Z17
-	VPCMPEQD.BCST    (R11), Z16, K1
-	VPCMPEQD.BCST    (R11), Z17, K2
-	VBROADCASTSS     24(R11), Z16
-	VBLENDMPS.BCST   20(R11), Z16, K1, Z17
-	VBLENDMPS.BCST   20(R11), Z16, K2, Z16
-	VFMADD231PS.BCST 28(R11), Z12, Z17
-	VFMADD231PS.BCST 28(R11), Z13, Z16
-	VSUBPS           Z0, Z17, Z12
-	VSUBPS           Z1, Z16, Z13
-	VFMADD231PS      Z12, Z14, Z10
-	VFMADD231PS      Z13, Z15, Z11
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
 	JNZ              mean
-	MOVQ             AX, R13
-	MOVQ             SI, R11
-	MOVQ             R8, R12
-	MOVQ             R9, R14
-	LEAQ             64(DI), R15
-	MOVQ             c+56(FP), R10
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
 
 write:
-	VMOVUPS          (R12), Z2
-	VMOVUPS          64(R12), Z3
-	VMULPS           Z6, Z2, Z2
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VPMOVZXBD        (CX)(SI*1), Z3
+	VPMOVZXBD        16(CX)(SI*1), Z4
+	VPCMPEQD.BCST    (R9), Z3, K1
+	VPCMPEQD.BCST    (R9), Z4, K2
+	VBROADCASTSS     24(R9), Z3
+	VBLENDMPS.BCST   20(R9), Z3, K1, Z4
+	VBLENDMPS.BCST   20(R9), Z3, K2, Z3
+	VFMADD231PS.BCST 28(R9), Z1, Z4
+	VFMADD231PS.BCST 28(R9), Z2, Z3
+	VMOVUPS          6144(DX)(SI*4), Z5
+	VMOVUPS          6208(DX)(SI*4), Z6
+	VSUBPS           Z5, Z4, Z4
+	VSUBPS           Z6, Z3, Z3
+	VMOVUPS          7168(DX)(SI*4), Z5
+	VMOVUPS          7232(DX)(SI*4), Z6
+	VSUBPS           Z5, Z4, Z4
+	VSUBPS           Z6, Z3, Z3
+	VMULPS           Z4, Z1, Z1
+	VMULPS           Z3, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z13
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD        (CX)(SI*1), Z13
+	VPMOVZXBD        16(CX)(SI*1), Z14
+	VPCMPEQD.BCST    (R9), Z13, K1
+	VPCMPEQD.BCST    (R9), Z14, K2
+	VMOVUPS          (R11)(SI*4), Z13
+	VMOVUPS          64(R11)(SI*4), Z14
+	VBLENDMPS        Z13, Z5, K1, Z5
+	VBLENDMPS        Z14, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z13
+	VMOVUPS          64(R10)(SI*4), Z14
+	VBLENDMPS        Z13, Z7, K1, Z7
+	VBLENDMPS        Z14, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z13
+	VMOVUPS          64(DX)(SI*4), Z14
+	VSUBPS           Z5, Z13, Z5
+	VSUBPS           Z6, Z14, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z13
+	VADDPS.BCST      constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z14, Z16
+	VPSRAD           $0x17, Z15, Z15
+	VPSRAD           $0x17, Z16, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSLLD           $0x17, Z16, Z18
+	VPSUBD           Z17, Z13, Z13
+	VPSUBD           Z18, Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VSUBPS.BCST      constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST      constants<>+256(SB), Z14, Z14
+	VBLENDMPS        Z13, Z1, K1, Z13
+	VBLENDMPS        Z14, Z2, K2, Z14
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z16, K2, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z14, Z14, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z14, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z14, Z20
+	VFMADD231PS      Z17, Z21, Z19
+	VFMADD231PS      Z18, Z22, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z14, Z22, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VMULPS.BCST      constants<>+192(SB), Z16, Z22
+	VADDPS           Z13, Z21, Z23
+	VADDPS           Z14, Z22, Z24
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z22, Z24, Z22
+	VSUBPS           Z21, Z13, Z13
+	VSUBPS           Z22, Z14, Z14
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST constants<>+224(SB), Z16, Z14
+	VFMADD231PS      Z17, Z19, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VADDPS           Z13, Z23, Z13
+	VADDPS           Z14, Z24, Z14
+	VADDPS           Z13, Z5, Z5
+	VADDPS           Z14, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z13
+	VMOVUPS          1088(DX)(SI*4), Z14
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD         Z13, Z15, K1
+	VPCMPEQD         Z14, Z16, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          Z11, 4096(DX)(SI*4)
+	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	XORQ             SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2OverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD.BCST    (R9), Z15, K1
+	VPCMPEQD.BCST    (R9), Z16, K2
+	VMOVUPS          (R11)(SI*4), Z15
+	VMOVUPS          64(R11)(SI*4), Z16
+	VBLENDMPS        Z15, Z5, K1, Z5
+	VBLENDMPS        Z16, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z15
+	VMOVUPS          64(R10)(SI*4), Z16
+	VBLENDMPS        Z15, Z7, K1, Z7
+	VBLENDMPS        Z16, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z15
+	VMOVUPS          64(DX)(SI*4), Z16
+	VSUBPS           Z5, Z15, Z5
+	VSUBPS           Z6, Z16, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z15
+	VADDPS.BCST      constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST      constants<>+864(SB), Z16, Z18
+	VPSRAD           $0x17, Z17, Z17
+	VPSRAD           $0x17, Z18, Z18
+	VPSLLD           $0x17, Z17, Z19
+	VPSLLD           $0x17, Z18, Z20
+	VPSUBD           Z19, Z15, Z15
+	VPSUBD           Z20, Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VSUBPS.BCST      constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z15, Z1, K1, Z15
+	VBLENDMPS        Z16, Z2, K2, Z16
+	VMOVAPS.Z        Z17, K1, Z17
+	VMOVAPS.Z        Z18, K2, Z18
+	VMULPS           Z15, Z15, Z19
+	VMULPS           Z16, Z16, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z16, Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z16, Z22
+	VFMADD231PS      Z19, Z23, Z21
+	VFMADD231PS      Z20, Z24, Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VBROADCASTSS     constants<>+480(SB), Z21
+	VBROADCASTSS     constants<>+480(SB), Z22
+	VFMADD231PS      Z15, Z23, Z21
+	VFMADD231PS      Z16, Z24, Z22
+	VMULPS.BCST      constants<>+192(SB), Z17, Z23
+	VMULPS.BCST      constants<>+192(SB), Z18, Z24
+	VADDPS           Z15, Z23, Z25
+	VADDPS           Z16, Z24, Z26
+	VSUBPS           Z23, Z25, Z23
+	VSUBPS           Z24, Z26, Z24
+	VSUBPS           Z23, Z15, Z15
+	VSUBPS           Z24, Z16, Z16
+	VFMADD231PS.BCST constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST constants<>+224(SB), Z18, Z16
+	VFMADD231PS      Z19, Z21, Z15
+	VFMADD231PS      Z20, Z22, Z16
+	VADDPS           Z15, Z25, Z15
+	VADDPS           Z16, Z26, Z16
+	VADDPS           Z15, Z5, Z5
+	VADDPS           Z16, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z15
+	VMOVUPS          1088(DX)(SI*4), Z16
+	VPMOVZXBD        (CX)(SI*1), Z17
+	VPMOVZXBD        16(CX)(SI*1), Z18
+	VPCMPEQD         Z15, Z17, K1
+	VPCMPEQD         Z16, Z18, K2
+	VSUBPS           Z7, Z1, Z15
+	VSUBPS           Z8, Z2, Z16
+	VADDPS.BCST      constants<>+256(SB), Z15, Z15
+	VADDPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z1, Z15, K1, Z1
+	VBLENDMPS        Z2, Z16, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z15
+	VMAXPS           Z1, Z15, Z16
+	VMAXPS           Z2, Z15, Z15
+	VMULPS           Z1, Z1, Z17
+	VMULPS           Z2, Z2, Z18
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VDIVPS           Z16, Z5, Z16
+	VDIVPS           Z15, Z6, Z15
+	VMULPS           Z3, Z7, Z3
+	VMULPS           Z4, Z8, Z4
+	VMULPS           Z3, Z13, Z3
+	VMULPS           Z4, Z14, Z4
+	VBROADCASTSS     constants<>+256(SB), Z7
+	VBROADCASTSS     constants<>+256(SB), Z8
+	VFMADD231PS      Z16, Z3, Z7
+	VFMADD231PS      Z15, Z4, Z8
+	VMULPS           Z17, Z11, Z3
+	VMULPS           Z18, Z12, Z4
 	VMULPS           Z7, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPEQD.BCST    (R11), Z12, K1
-	VPCMPEQD.BCST    (R11), Z13, K2
-	VMULPS           Z4, Z8, Z12
-	VMULPS           Z5, Z9, Z13
-	VXORPS.BCST      constants<>+0(SB), Z12, Z12
-	VXORPS.BCST      constants<>+0(SB), Z13, Z13
-	VMULPS           Z2, Z8, Z14
-	VMULPS           Z3, Z9, Z15
-	VBLENDMPS        Z12, Z14, K1, Z12
-	VBLENDMPS        Z13, Z15, K2, Z13
-	VPMOVZXBD        (CX), Z14
-	VPMOVZXBD        16(CX), Z15
-	VPCMPEQD.BCST    (R11), Z14, K1
-	VPCMPEQD.BCST    (R11), Z15, K2
-	VBROADCASTSS     24(R11), Z14
-	VBLENDMPS.BCST   20(R11), Z14, K1, Z15
-	VBLENDMPS.BCST   20(R11), Z14, K2, Z14
-	VFMADD231PS.BCST 28(R11), Z2, Z15
-	VFMADD231PS.BCST 28(R11), Z3, Z14
-	VSUBPS           Z0, Z15, Z15
-	VSUBPS           Z1, Z14, Z14
-	VSUBPS           Z10, Z15, Z15
-	VSUBPS           Z11, Z14, Z14
-	VMULPS           Z15, Z2, Z2
-	VMULPS           Z14, Z3, Z3
-	VADDPS           Z12, Z2, Z2
-	VADDPS           Z13, Z3, Z3
-	VPMOVZXBD        (CX), Z12
-	VPMOVZXBD        16(CX), Z13
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z12, K1
-	VPCMPD.BCST      $0x01, constants<>+32(SB), Z13, K2
-	VMOVAPS.Z        Z2, K1, Z2
-	VMOVAPS.Z        Z3, K2, Z3
-	VMOVUPS          Z2, (R14)
-	VMOVUPS          Z3, 64(R14)
-	ADDQ             DX, R13
-	ADDQ             DX, R14
-	ADDQ             $0x20, R11
-	ADDQ             $0x80, R12
-	ADDQ             $0xc0, R15
-	DECQ             R10
-	JNZ              write
-	ADDQ             $0x80, AX
-	ADDQ             $0x80, R9
-	ADDQ             $0x20, CX
-	SUBQ             $0x20, BX
-	JNZ              block
+	VMULPS           Z8, Z4, Z4
+	VMOVUPS          Z3, 4096(DX)(SI*4)
+	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	XORQ             SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaOverlapGradAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD         (CX)(SI*1), Z15
+	VPMOVZXBD         16(CX)(SI*1), Z16
+	VPCMPEQD.BCST     (R9), Z15, K1
+	VPCMPEQD.BCST     (R9), Z16, K2
+	VMOVUPS           (R11)(SI*4), Z15
+	VMOVUPS           64(R11)(SI*4), Z16
+	VBLENDMPS         Z15, Z5, K1, Z5
+	VBLENDMPS         Z16, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R10)(SI*4), Z15
+	VMOVUPS           64(R10)(SI*4), Z16
+	VBLENDMPS         Z15, Z7, K1, Z7
+	VBLENDMPS         Z16, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
+	VMOVAPS           Z13, Z13
+	VMOVAPS           Z14, Z14
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               own
+	VMOVUPS           (DX)(SI*4), Z15
+	VMOVUPS           64(DX)(SI*4), Z16
+	VSUBPS            Z5, Z15, Z5
+	VSUBPS            Z6, Z16, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z15
+	VADDPS.BCST       constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z15, Z15
+	VPSUBD            Z20, Z16, Z16
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z15, Z1, K1, Z15
+	VBLENDMPS         Z16, Z2, K2, Z16
+	VMOVAPS.Z         Z17, K1, Z17
+	VMOVAPS.Z         Z18, K2, Z18
+	VMULPS            Z15, Z15, Z19
+	VMULPS            Z16, Z16, Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+768(SB), Z16, Z22
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VFMADD231PS.BCST  constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+640(SB), Z16, Z22
+	VFMADD231PS       Z19, Z23, Z21
+	VFMADD231PS       Z20, Z24, Z22
+	VBROADCASTSS      constants<>+544(SB), Z23
+	VBROADCASTSS      constants<>+544(SB), Z24
+	VFMADD231PS.BCST  constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+576(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+480(SB), Z21
+	VBROADCASTSS      constants<>+480(SB), Z22
+	VFMADD231PS       Z15, Z23, Z21
+	VFMADD231PS       Z16, Z24, Z22
+	VMULPS.BCST       constants<>+192(SB), Z17, Z23
+	VMULPS.BCST       constants<>+192(SB), Z18, Z24
+	VADDPS            Z15, Z23, Z25
+	VADDPS            Z16, Z24, Z26
+	VSUBPS            Z23, Z25, Z23
+	VSUBPS            Z24, Z26, Z24
+	VSUBPS            Z23, Z15, Z15
+	VSUBPS            Z24, Z16, Z16
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z16
+	VFMADD231PS       Z19, Z21, Z15
+	VFMADD231PS       Z20, Z22, Z16
+	VADDPS            Z15, Z25, Z15
+	VADDPS            Z16, Z26, Z16
+	VADDPS            Z15, Z5, Z5
+	VADDPS            Z16, Z6, Z6
+	VMOVUPS           1024(DX)(SI*4), Z15
+	VMOVUPS           1088(DX)(SI*4), Z16
+	VPMOVZXBD         (CX)(SI*1), Z17
+	VPMOVZXBD         16(CX)(SI*1), Z18
+	VPCMPEQD          Z15, Z17, K1
+	VPCMPEQD          Z16, Z18, K2
+	VSUBPS            Z7, Z1, Z15
+	VSUBPS            Z8, Z2, Z16
+	VADDPS.BCST       constants<>+256(SB), Z15, Z15
+	VADDPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z1, Z15, K1, Z1
+	VBLENDMPS         Z2, Z16, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z15
+	VMAXPS            Z1, Z15, Z16
+	VMAXPS            Z2, Z15, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z16, Z19
+	VPSUBD            Z20, Z15, Z20
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z19, Z19
+	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
+	VMULPS            Z19, Z19, Z21
+	VMULPS            Z20, Z20, Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
+	VBROADCASTSS      constants<>+672(SB), Z25
+	VBROADCASTSS      constants<>+672(SB), Z26
+	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VBROADCASTSS      constants<>+544(SB), Z25
+	VBROADCASTSS      constants<>+544(SB), Z26
+	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+480(SB), Z23
+	VBROADCASTSS      constants<>+480(SB), Z24
+	VFMADD231PS       Z19, Z25, Z23
+	VFMADD231PS       Z20, Z26, Z24
+	VMULPS.BCST       constants<>+192(SB), Z17, Z25
+	VMULPS.BCST       constants<>+192(SB), Z18, Z26
+	VADDPS            Z19, Z25, Z27
+	VADDPS            Z20, Z26, Z28
+	VSUBPS            Z25, Z27, Z25
+	VSUBPS            Z26, Z28, Z26
+	VSUBPS            Z25, Z19, Z19
+	VSUBPS            Z26, Z20, Z20
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
+	VFMADD231PS       Z21, Z23, Z19
+	VFMADD231PS       Z22, Z24, Z20
+	VADDPS            Z19, Z27, Z17
+	VADDPS            Z20, Z28, Z18
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z14, Z18, Z18
+	VBROADCASTSS      constants<>+96(SB), Z19
+	VMAXPS            Z17, Z19, Z17
+	VMAXPS            Z18, Z19, Z18
+	VBROADCASTSS      constants<>+160(SB), Z19
+	VBROADCASTSS      constants<>+160(SB), Z20
+	VFMADD231PS.BCST  constants<>+128(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
+	VRNDSCALEPS       $0x00, Z19, Z19
+	VRNDSCALEPS       $0x00, Z20, Z20
+	VFNMADD231PS.BCST constants<>+192(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
+	VFNMADD231PS.BCST constants<>+224(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
+	VMULPS            Z17, Z17, Z21
+	VMULPS            Z18, Z18, Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z17, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VFMADD231PS       Z21, Z23, Z17
+	VFMADD231PS       Z22, Z24, Z18
+	VADDPS.BCST       constants<>+256(SB), Z17, Z17
+	VADDPS.BCST       constants<>+256(SB), Z18, Z18
+	VSCALEFPS         Z19, Z17, Z17
+	VSCALEFPS         Z20, Z18, Z18
+	VMULPS            Z17, Z9, Z9
+	VMULPS            Z18, Z10, Z10
+	VDIVPS            Z16, Z5, Z16
+	VDIVPS            Z15, Z6, Z15
+	VMULPS            Z3, Z7, Z3
+	VMULPS            Z4, Z8, Z4
+	VMULPS            Z3, Z13, Z3
+	VMULPS            Z4, Z14, Z4
+	VBROADCASTSS      constants<>+256(SB), Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VFMADD231PS       Z16, Z3, Z7
+	VFMADD231PS       Z15, Z4, Z8
+	VMULPS            Z17, Z11, Z3
+	VMULPS            Z18, Z12, Z4
+	VMULPS            Z7, Z3, Z3
+	VMULPS            Z8, Z4, Z4
+	VMOVUPS           Z3, 4096(DX)(SI*4)
+	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMOVUPS           Z1, 5120(DX)(SI*4)
+	VMOVUPS           Z2, 5184(DX)(SI*4)
+	MOVQ              sums+32(FP), R13
+	VMOVUPS           (R13), Z1
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS       Z9, Z5, K1, Z1
+	VFMADD231PS       Z10, Z6, K2, Z1
+	VMOVUPS           Z1, (R13)
+	ADDQ              $0x20, SI
+	CMPQ              SI, DI
+	JL                value
+	XORQ              SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z1
+	VADDPS.BCST  constants<>+256(SB), Z2, Z2
+	VBROADCASTSS constants<>+256(SB), Z3
+	VDIVPS       Z1, Z3, Z1
+	VDIVPS       Z2, Z3, Z2
+	VMOVUPS      Z1, 3072(DX)(BX*4)
+	VMOVUPS      Z2, 3136(DX)(BX*4)
+	ADDQ         $0x20, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
+	JNZ              own
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
+	VPSRAD           $0x17, Z14, Z14
+	VPSLLD           $0x17, Z13, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
+	VFMADD231PS      Z16, Z20, Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z1
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z1
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	MOVQ             AX, R10
+	MOVQ             AX, R11
+	MOVQ             k+40(FP), R8
+	LEAQ             8192(DX), R9
+	MOVQ             sums+32(FP), R12
+	MOVQ             c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD        (CX)(BX*1), Z11
+	VPMOVZXBD        16(CX)(BX*1), Z12
+	VPCMPEQD.BCST    (R8), Z11, K1
+	VPCMPEQD.BCST    (R8), Z12, K2
+	VMOVUPS          (R10)(BX*4), Z11
+	VMOVUPS          64(R10)(BX*4), Z12
+	VBLENDMPS        Z11, Z5, K1, Z5
+	VBLENDMPS        Z12, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R9)(BX*4), Z11
+	VMOVUPS          64(R9)(BX*4), Z12
+	VBLENDMPS        Z11, Z7, K1, Z7
+	VBLENDMPS        Z12, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R8), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	ADDQ             pitch+16(FP), R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
+	JNZ              own
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+864(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+864(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
+	VPSRAD           $0x17, Z14, Z14
+	VPSLLD           $0x17, Z13, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+736(SB), Z17
+	VBROADCASTSS     constants<>+736(SB), Z18
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+768(SB), Z12, Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+608(SB), Z17
+	VBROADCASTSS     constants<>+608(SB), Z18
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+640(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
+	VFMADD231PS      Z16, Z20, Z18
+	VBROADCASTSS     constants<>+544(SB), Z19
+	VBROADCASTSS     constants<>+544(SB), Z20
+	VFMADD231PS.BCST constants<>+576(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+576(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+480(SB), Z17
+	VBROADCASTSS     constants<>+480(SB), Z18
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z3
+	VMAXPS           Z1, Z3, Z4
+	VMAXPS           Z2, Z3, Z3
+	VMULPS           Z1, Z1, Z1
+	VMULPS           Z2, Z2, Z2
+	VMULPS           Z1, Z9, Z1
+	VMULPS           Z2, Z10, Z2
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z3
+	VPCMPB           $0x04, (CX)(BX*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS      Z1, Z5, K1, Z3
+	VFMADD231PS      Z2, Z6, K2, Z3
+	VMOVUPS          Z3, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	MOVQ             AX, R10
+	MOVQ             AX, R11
+	MOVQ             k+40(FP), R8
+	LEAQ             8192(DX), R9
+	MOVQ             sums+32(FP), R12
+	MOVQ             c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     4096(R10)(BX*4)
+	PREFETCHT0     4160(R10)(BX*4)
+	VMOVUPS.Z      (R10)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R10)(BX*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           AX, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(BX*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(BX*1), X0, K4
+	VMOVUPS.Z         (R10)(BX*4), K1, Z1
+	VMOVUPS.Z         64(R10)(BX*4), K2, Z2
+	VMOVUPS.Z         128(R10)(BX*4), K3, Z3
+	VMOVUPS.Z         192(R10)(BX*4), K4, Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	MOVQ         AX, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPMOVZXBD         (CX)(BX*1), Z13
+	VPMOVZXBD         16(CX)(BX*1), Z14
+	VPCMPEQD.BCST     (R8), Z13, K1
+	VPCMPEQD.BCST     (R8), Z14, K2
+	VMOVUPS           (R10)(BX*4), Z13
+	VMOVUPS           64(R10)(BX*4), Z14
+	VBLENDMPS         Z13, Z5, K1, Z5
+	VBLENDMPS         Z14, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R9)(BX*4), Z13
+	VMOVUPS           64(R9)(BX*4), Z14
+	VBLENDMPS         Z13, Z7, K1, Z7
+	VBLENDMPS         Z14, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R8), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    12(R8), Z11, K1, Z11
+	VBLENDMPS.BCST    12(R8), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	ADDQ              pitch+16(FP), R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               own
+	VMOVUPS           (DX)(BX*4), Z13
+	VMOVUPS           64(DX)(BX*4), Z14
+	VSUBPS            Z5, Z13, Z5
+	VSUBPS            Z6, Z14, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z13
+	VADDPS.BCST       constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST       constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z14, Z16
+	VPSRAD            $0x17, Z15, Z15
+	VPSRAD            $0x17, Z16, Z16
+	VPSLLD            $0x17, Z15, Z17
+	VPSLLD            $0x17, Z16, Z18
+	VPSUBD            Z17, Z13, Z13
+	VPSUBD            Z18, Z14, Z14
+	VCVTDQ2PS         Z15, Z15
+	VCVTDQ2PS         Z16, Z16
+	VSUBPS.BCST       constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST       constants<>+256(SB), Z14, Z14
+	VBLENDMPS         Z13, Z1, K1, Z13
+	VBLENDMPS         Z14, Z2, K2, Z14
+	VMOVAPS.Z         Z15, K1, Z15
+	VMOVAPS.Z         Z16, K2, Z16
+	VMULPS            Z13, Z13, Z17
+	VMULPS            Z14, Z14, Z18
+	VBROADCASTSS      constants<>+736(SB), Z19
+	VBROADCASTSS      constants<>+736(SB), Z20
+	VFMADD231PS.BCST  constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+768(SB), Z14, Z20
+	VBROADCASTSS      constants<>+672(SB), Z21
+	VBROADCASTSS      constants<>+672(SB), Z22
+	VFMADD231PS.BCST  constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+704(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+608(SB), Z19
+	VBROADCASTSS      constants<>+608(SB), Z20
+	VFMADD231PS.BCST  constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST  constants<>+640(SB), Z14, Z20
+	VFMADD231PS       Z17, Z21, Z19
+	VFMADD231PS       Z18, Z22, Z20
+	VBROADCASTSS      constants<>+544(SB), Z21
+	VBROADCASTSS      constants<>+544(SB), Z22
+	VFMADD231PS.BCST  constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST  constants<>+576(SB), Z14, Z22
+	VFMADD231PS       Z17, Z19, Z21
+	VFMADD231PS       Z18, Z20, Z22
+	VBROADCASTSS      constants<>+480(SB), Z19
+	VBROADCASTSS      constants<>+480(SB), Z20
+	VFMADD231PS       Z13, Z21, Z19
+	VFMADD231PS       Z14, Z22, Z20
+	VMULPS.BCST       constants<>+192(SB), Z15, Z21
+	VMULPS.BCST       constants<>+192(SB), Z16, Z22
+	VADDPS            Z13, Z21, Z23
+	VADDPS            Z14, Z22, Z24
+	VSUBPS            Z21, Z23, Z21
+	VSUBPS            Z22, Z24, Z22
+	VSUBPS            Z21, Z13, Z13
+	VSUBPS            Z22, Z14, Z14
+	VFMADD231PS.BCST  constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST  constants<>+224(SB), Z16, Z14
+	VFMADD231PS       Z17, Z19, Z13
+	VFMADD231PS       Z18, Z20, Z14
+	VADDPS            Z13, Z23, Z13
+	VADDPS            Z14, Z24, Z14
+	VADDPS            Z13, Z5, Z5
+	VADDPS            Z14, Z6, Z6
+	VMOVUPS           1024(DX)(BX*4), Z13
+	VMOVUPS           1088(DX)(BX*4), Z14
+	VPMOVZXBD         (CX)(BX*1), Z15
+	VPMOVZXBD         16(CX)(BX*1), Z16
+	VPCMPEQD          Z13, Z15, K1
+	VPCMPEQD          Z14, Z16, K2
+	VSUBPS            Z7, Z1, Z7
+	VSUBPS            Z8, Z2, Z8
+	VADDPS.BCST       constants<>+256(SB), Z7, Z7
+	VADDPS.BCST       constants<>+256(SB), Z8, Z8
+	VBLENDMPS         Z1, Z7, K1, Z1
+	VBLENDMPS         Z2, Z8, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VPSUBD.BCST       constants<>+864(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+864(SB), Z2, Z4
+	VPSRAD            $0x17, Z3, Z3
+	VPSRAD            $0x17, Z4, Z4
+	VPSLLD            $0x17, Z3, Z7
+	VPSLLD            $0x17, Z4, Z8
+	VPSUBD            Z7, Z1, Z1
+	VPSUBD            Z8, Z2, Z2
+	VCVTDQ2PS         Z3, Z3
+	VCVTDQ2PS         Z4, Z4
+	VSUBPS.BCST       constants<>+256(SB), Z1, Z1
+	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
+	VMULPS            Z1, Z1, Z7
+	VMULPS            Z2, Z2, Z8
+	VBROADCASTSS      constants<>+736(SB), Z13
+	VBROADCASTSS      constants<>+736(SB), Z14
+	VFMADD231PS.BCST  constants<>+768(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+768(SB), Z2, Z14
+	VBROADCASTSS      constants<>+672(SB), Z15
+	VBROADCASTSS      constants<>+672(SB), Z16
+	VFMADD231PS.BCST  constants<>+704(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+704(SB), Z2, Z16
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+608(SB), Z13
+	VBROADCASTSS      constants<>+608(SB), Z14
+	VFMADD231PS.BCST  constants<>+640(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+640(SB), Z2, Z14
+	VFMADD231PS       Z7, Z15, Z13
+	VFMADD231PS       Z8, Z16, Z14
+	VBROADCASTSS      constants<>+544(SB), Z15
+	VBROADCASTSS      constants<>+544(SB), Z16
+	VFMADD231PS.BCST  constants<>+576(SB), Z1, Z15
+	VFMADD231PS.BCST  constants<>+576(SB), Z2, Z16
+	VFMADD231PS       Z7, Z13, Z15
+	VFMADD231PS       Z8, Z14, Z16
+	VBROADCASTSS      constants<>+480(SB), Z13
+	VBROADCASTSS      constants<>+480(SB), Z14
+	VFMADD231PS       Z1, Z15, Z13
+	VFMADD231PS       Z2, Z16, Z14
+	VMULPS.BCST       constants<>+192(SB), Z3, Z15
+	VMULPS.BCST       constants<>+192(SB), Z4, Z16
+	VADDPS            Z1, Z15, Z17
+	VADDPS            Z2, Z16, Z18
+	VSUBPS            Z15, Z17, Z15
+	VSUBPS            Z16, Z18, Z16
+	VSUBPS            Z15, Z1, Z1
+	VSUBPS            Z16, Z2, Z2
+	VFMADD231PS.BCST  constants<>+224(SB), Z3, Z1
+	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
+	VFMADD231PS       Z7, Z13, Z1
+	VFMADD231PS       Z8, Z14, Z2
+	VADDPS            Z1, Z17, Z1
+	VADDPS            Z2, Z18, Z2
+	VMULPS            Z11, Z1, Z1
+	VMULPS            Z12, Z2, Z2
+	VBROADCASTSS      constants<>+96(SB), Z3
+	VMAXPS            Z1, Z3, Z1
+	VMAXPS            Z2, Z3, Z2
+	VBROADCASTSS      constants<>+160(SB), Z3
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z3
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
+	VRNDSCALEPS       $0x00, Z3, Z3
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VFNMADD231PS.BCST constants<>+192(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
+	VMULPS            Z1, Z1, Z7
+	VMULPS            Z2, Z2, Z8
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VBROADCASTSS      constants<>+288(SB), Z12
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z12
+	VBROADCASTSS      constants<>+352(SB), Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z13
+	VFMADD231PS.BCST  constants<>+416(SB), Z8, Z14
+	VFMADD231PS       Z7, Z13, Z11
+	VFMADD231PS       Z8, Z14, Z12
+	VFMADD231PS       Z7, Z11, Z1
+	VFMADD231PS       Z8, Z12, Z2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VSCALEFPS         Z3, Z1, Z1
+	VSCALEFPS         Z4, Z2, Z2
+	VMULPS            Z1, Z9, Z1
+	VMULPS            Z2, Z10, Z2
+	MOVQ              sums+32(FP), R12
+	VMOVUPS           (R12), Z3
+	VPCMPB            $0x04, (CX)(BX*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(BX*1), X0, K2
+	VFMADD231PS       Z1, Z5, K1, Z3
+	VFMADD231PS       Z2, Z6, K2, Z3
+	VMOVUPS           Z3, (R12)
+	ADDQ              $0x20, BX
+	CMPQ              BX, SI
+	JL                value
+	MOVQ              AX, R10
+	MOVQ              AX, R11
+	MOVQ              k+40(FP), R8
+	LEAQ              8192(DX), R9
+	MOVQ              sums+32(FP), R12
+	MOVQ              c+56(FP), DI
+
+writeOf:
+	ADDQ    $0x40, R12
+	VMOVUPS (R12), Z1
+	VMOVUPS 64(R12), Z2
+	VMOVUPS 128(R12), Z3
+	XORQ    BX, BX
+
+write:
+	VMOVUPS       (R9)(BX*4), Z4
+	VMOVUPS       64(R9)(BX*4), Z5
+	VMOVUPS       3072(DX)(BX*4), Z6
+	VMOVUPS       3136(DX)(BX*4), Z7
+	VMULPS        Z6, Z4, Z4
+	VMULPS        Z7, Z5, Z5
+	VPMOVZXBD     (CX)(BX*1), Z6
+	VPMOVZXBD     16(CX)(BX*1), Z7
+	VPCMPEQD.BCST (R8), Z6, K1
+	VPCMPEQD.BCST (R8), Z7, K2
+	VBROADCASTSS  constants<>+256(SB), Z6
+	VBROADCASTSS  constants<>+256(SB), Z7
+	VFMADD231PS   Z4, Z6, K1, Z1
+	VFMADD231PS   Z5, Z7, K2, Z1
+	VPCMPB        $0x04, (CX)(BX*1), X0, K3
+	VPCMPB        $0x04, 16(CX)(BX*1), X0, K4
+	VMAXPS.BCST   16(R8), Z4, Z8
+	VMAXPS.BCST   16(R8), Z5, Z9
+	VFMADD231PS   Z4, Z8, K3, Z2
+	VFMADD231PS   Z5, Z9, K4, Z2
+	VFMADD231PS   Z6, Z6, K1, Z3
+	VFMADD231PS   Z7, Z7, K2, Z3
+	ADDQ          $0x20, BX
+	CMPQ          BX, SI
+	JL            write
+	VMOVUPS       Z1, (R12)
+	VMOVUPS       Z2, 64(R12)
+	VMOVUPS       Z3, 128(R12)
+	SUBQ          $0x40, R12
+	ADDQ          pitch+16(FP), R10
+	ADDQ          pitch+16(FP), R11
+	ADDQ          $0x20, R8
+	ADDQ          $0x00000400, R9
+	ADDQ          $0x000000c0, R12
+	DECQ          DI
+	JNZ           writeOf
+	ADDQ          $0x00000400, AX
+	ADDQ          $0x00000100, CX
+	SUBQ          SI, n+64(FP)
+	JNZ           turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z1
+	VADDPS.BCST  constants<>+256(SB), Z2, Z2
+	VBROADCASTSS constants<>+256(SB), Z3
+	VDIVPS       Z1, Z3, Z1
+	VDIVPS       Z2, Z3, Z2
+	VMOVUPS      Z1, 3072(DX)(SI*4)
+	VMOVUPS      Z2, 3136(DX)(SI*4)
+	ADDQ         $0x20, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VPMOVZXBD        (CX)(SI*1), Z3
+	VPMOVZXBD        16(CX)(SI*1), Z4
+	VPCMPEQD.BCST    (R9), Z3, K1
+	VPCMPEQD.BCST    (R9), Z4, K2
+	VBROADCASTSS     24(R9), Z3
+	VBLENDMPS.BCST   20(R9), Z3, K1, Z4
+	VBLENDMPS.BCST   20(R9), Z3, K2, Z3
+	VFMADD231PS.BCST 28(R9), Z1, Z4
+	VFMADD231PS.BCST 28(R9), Z2, Z3
+	VMOVUPS          6144(DX)(SI*4), Z5
+	VMOVUPS          6208(DX)(SI*4), Z6
+	VSUBPS           Z5, Z4, Z4
+	VSUBPS           Z6, Z3, Z3
+	VMOVUPS          7168(DX)(SI*4), Z5
+	VMOVUPS          7232(DX)(SI*4), Z6
+	VSUBPS           Z5, Z4, Z4
+	VSUBPS           Z6, Z3, Z3
+	VMULPS           Z4, Z1, Z1
+	VMULPS           Z3, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z13
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD        (CX)(SI*1), Z13
+	VPMOVZXBD        16(CX)(SI*1), Z14
+	VPCMPEQD.BCST    (R9), Z13, K1
+	VPCMPEQD.BCST    (R9), Z14, K2
+	VMOVUPS          (R11)(SI*4), Z13
+	VMOVUPS          64(R11)(SI*4), Z14
+	VBLENDMPS        Z13, Z5, K1, Z5
+	VBLENDMPS        Z14, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z13
+	VMOVUPS          64(R10)(SI*4), Z14
+	VBLENDMPS        Z13, Z7, K1, Z7
+	VBLENDMPS        Z14, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z13
+	VMOVUPS          64(DX)(SI*4), Z14
+	VSUBPS           Z5, Z13, Z5
+	VSUBPS           Z6, Z14, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z13
+	VADDPS.BCST      constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST      constants<>+864(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+864(SB), Z14, Z16
+	VPSRAD           $0x17, Z15, Z15
+	VPSRAD           $0x17, Z16, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSLLD           $0x17, Z16, Z18
+	VPSUBD           Z17, Z13, Z13
+	VPSUBD           Z18, Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VSUBPS.BCST      constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST      constants<>+256(SB), Z14, Z14
+	VBLENDMPS        Z13, Z1, K1, Z13
+	VBLENDMPS        Z14, Z2, K2, Z14
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z16, K2, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z14, Z14, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+768(SB), Z14, Z20
+	VBROADCASTSS     constants<>+672(SB), Z21
+	VBROADCASTSS     constants<>+672(SB), Z22
+	VFMADD231PS.BCST constants<>+704(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+704(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+640(SB), Z14, Z20
+	VFMADD231PS      Z17, Z21, Z19
+	VFMADD231PS      Z18, Z22, Z20
+	VBROADCASTSS     constants<>+544(SB), Z21
+	VBROADCASTSS     constants<>+544(SB), Z22
+	VFMADD231PS.BCST constants<>+576(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+576(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+480(SB), Z19
+	VBROADCASTSS     constants<>+480(SB), Z20
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z14, Z22, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VMULPS.BCST      constants<>+192(SB), Z16, Z22
+	VADDPS           Z13, Z21, Z23
+	VADDPS           Z14, Z22, Z24
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z22, Z24, Z22
+	VSUBPS           Z21, Z13, Z13
+	VSUBPS           Z22, Z14, Z14
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST constants<>+224(SB), Z16, Z14
+	VFMADD231PS      Z17, Z19, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VADDPS           Z13, Z23, Z13
+	VADDPS           Z14, Z24, Z14
+	VADDPS           Z13, Z5, Z5
+	VADDPS           Z14, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z13
+	VMOVUPS          1088(DX)(SI*4), Z14
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD         Z13, Z15, K1
+	VPCMPEQD         Z14, Z16, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          Z11, 4096(DX)(SI*4)
+	VMOVUPS          Z12, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	XORQ             SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD.BCST    (R9), Z15, K1
+	VPCMPEQD.BCST    (R9), Z16, K2
+	VMOVUPS          (R11)(SI*4), Z15
+	VMOVUPS          64(R11)(SI*4), Z16
+	VBLENDMPS        Z15, Z5, K1, Z5
+	VBLENDMPS        Z16, Z6, K2, Z6
+	VMOVAPS          Z5, Z5
+	VMOVAPS          Z6, Z6
+	VMOVUPS          (R10)(SI*4), Z15
+	VMOVUPS          64(R10)(SI*4), Z16
+	VBLENDMPS        Z15, Z7, K1, Z7
+	VBLENDMPS        Z16, Z8, K2, Z8
+	VMOVAPS          Z7, Z7
+	VMOVAPS          Z8, Z8
+	VBLENDMPS.BCST   4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST   4(R9), Z10, K2, Z10
+	VMOVAPS          Z9, Z9
+	VMOVAPS          Z10, Z10
+	VBLENDMPS.BCST   8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST   8(R9), Z12, K2, Z12
+	VMOVAPS          Z11, Z11
+	VMOVAPS          Z12, Z12
+	VBLENDMPS.BCST   12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST   12(R9), Z14, K2, Z14
+	VMOVAPS          Z13, Z13
+	VMOVAPS          Z14, Z14
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z15
+	VMOVUPS          64(DX)(SI*4), Z16
+	VSUBPS           Z5, Z15, Z5
+	VSUBPS           Z6, Z16, Z6
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z15
+	VADDPS.BCST      constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST      constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST      constants<>+864(SB), Z16, Z18
+	VPSRAD           $0x17, Z17, Z17
+	VPSRAD           $0x17, Z18, Z18
+	VPSLLD           $0x17, Z17, Z19
+	VPSLLD           $0x17, Z18, Z20
+	VPSUBD           Z19, Z15, Z15
+	VPSUBD           Z20, Z16, Z16
+	VCVTDQ2PS        Z17, Z17
+	VCVTDQ2PS        Z18, Z18
+	VSUBPS.BCST      constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z15, Z1, K1, Z15
+	VBLENDMPS        Z16, Z2, K2, Z16
+	VMOVAPS.Z        Z17, K1, Z17
+	VMOVAPS.Z        Z18, K2, Z18
+	VMULPS           Z15, Z15, Z19
+	VMULPS           Z16, Z16, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z16, Z22
+	VBROADCASTSS     constants<>+672(SB), Z23
+	VBROADCASTSS     constants<>+672(SB), Z24
+	VFMADD231PS.BCST constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+704(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z16, Z22
+	VFMADD231PS      Z19, Z23, Z21
+	VFMADD231PS      Z20, Z24, Z22
+	VBROADCASTSS     constants<>+544(SB), Z23
+	VBROADCASTSS     constants<>+544(SB), Z24
+	VFMADD231PS.BCST constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST constants<>+576(SB), Z16, Z24
+	VFMADD231PS      Z19, Z21, Z23
+	VFMADD231PS      Z20, Z22, Z24
+	VBROADCASTSS     constants<>+480(SB), Z21
+	VBROADCASTSS     constants<>+480(SB), Z22
+	VFMADD231PS      Z15, Z23, Z21
+	VFMADD231PS      Z16, Z24, Z22
+	VMULPS.BCST      constants<>+192(SB), Z17, Z23
+	VMULPS.BCST      constants<>+192(SB), Z18, Z24
+	VADDPS           Z15, Z23, Z25
+	VADDPS           Z16, Z24, Z26
+	VSUBPS           Z23, Z25, Z23
+	VSUBPS           Z24, Z26, Z24
+	VSUBPS           Z23, Z15, Z15
+	VSUBPS           Z24, Z16, Z16
+	VFMADD231PS.BCST constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST constants<>+224(SB), Z18, Z16
+	VFMADD231PS      Z19, Z21, Z15
+	VFMADD231PS      Z20, Z22, Z16
+	VADDPS           Z15, Z25, Z15
+	VADDPS           Z16, Z26, Z16
+	VADDPS           Z15, Z5, Z5
+	VADDPS           Z16, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z15
+	VMOVUPS          1088(DX)(SI*4), Z16
+	VPMOVZXBD        (CX)(SI*1), Z17
+	VPMOVZXBD        16(CX)(SI*1), Z18
+	VPCMPEQD         Z15, Z17, K1
+	VPCMPEQD         Z16, Z18, K2
+	VSUBPS           Z7, Z1, Z15
+	VSUBPS           Z8, Z2, Z16
+	VADDPS.BCST      constants<>+256(SB), Z15, Z15
+	VADDPS.BCST      constants<>+256(SB), Z16, Z16
+	VBLENDMPS        Z1, Z15, K1, Z1
+	VBLENDMPS        Z2, Z16, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+896(SB), Z15
+	VMAXPS           Z1, Z15, Z16
+	VMAXPS           Z2, Z15, Z15
+	VMULPS           Z1, Z1, Z17
+	VMULPS           Z2, Z2, Z18
+	VMULPS           Z17, Z9, Z9
+	VMULPS           Z18, Z10, Z10
+	VDIVPS           Z16, Z5, Z16
+	VDIVPS           Z15, Z6, Z15
+	VMULPS           Z3, Z7, Z3
+	VMULPS           Z4, Z8, Z4
+	VMULPS           Z3, Z13, Z3
+	VMULPS           Z4, Z14, Z4
+	VBROADCASTSS     constants<>+256(SB), Z7
+	VBROADCASTSS     constants<>+256(SB), Z8
+	VFMADD231PS      Z16, Z3, Z7
+	VFMADD231PS      Z15, Z4, Z8
+	VMULPS           Z17, Z11, Z3
+	VMULPS           Z18, Z12, Z4
+	VMULPS           Z7, Z3, Z3
+	VMULPS           Z8, Z4, Z4
+	VMOVUPS          Z3, 4096(DX)(SI*4)
+	VMOVUPS          Z4, 4160(DX)(SI*4)
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS      Z9, Z5, K1, Z1
+	VFMADD231PS      Z10, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	XORQ             SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     4096(R11)(SI*4)
+	PREFETCHT0     4160(R11)(SI*4)
+	VMOVUPS.Z      (R11)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R11)(SI*4), K2, Z6
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           pitch+16(FP), R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           AX, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VPCMPB            $0x04, 32(CX)(SI*1), X0, K3
+	VPCMPB            $0x04, 48(CX)(SI*1), X0, K4
+	VMOVUPS.Z         (R11)(SI*4), K1, Z1
+	VMOVUPS.Z         64(R11)(SI*4), K2, Z2
+	VMOVUPS.Z         128(R11)(SI*4), K3, Z3
+	VMOVUPS.Z         192(R11)(SI*4), K4, Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+288(SB), Z13
+	VBROADCASTSS      constants<>+288(SB), Z14
+	VBROADCASTSS      constants<>+288(SB), Z15
+	VBROADCASTSS      constants<>+288(SB), Z16
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z16
+	VBROADCASTSS      constants<>+352(SB), Z17
+	VBROADCASTSS      constants<>+352(SB), Z18
+	VBROADCASTSS      constants<>+352(SB), Z19
+	VBROADCASTSS      constants<>+352(SB), Z20
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z20
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z17
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z18
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z19
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z20
+	VFMADD231PS       Z9, Z17, Z13
+	VFMADD231PS       Z10, Z18, Z14
+	VFMADD231PS       Z11, Z19, Z15
+	VFMADD231PS       Z12, Z20, Z16
+	VFMADD231PS       Z9, Z13, Z1
+	VFMADD231PS       Z10, Z14, Z2
+	VFMADD231PS       Z11, Z15, Z3
+	VFMADD231PS       Z12, Z16, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z14
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD         (CX)(SI*1), Z15
+	VPMOVZXBD         16(CX)(SI*1), Z16
+	VPCMPEQD.BCST     (R9), Z15, K1
+	VPCMPEQD.BCST     (R9), Z16, K2
+	VMOVUPS           (R11)(SI*4), Z15
+	VMOVUPS           64(R11)(SI*4), Z16
+	VBLENDMPS         Z15, Z5, K1, Z5
+	VBLENDMPS         Z16, Z6, K2, Z6
+	VMOVAPS           Z5, Z5
+	VMOVAPS           Z6, Z6
+	VMOVUPS           (R10)(SI*4), Z15
+	VMOVUPS           64(R10)(SI*4), Z16
+	VBLENDMPS         Z15, Z7, K1, Z7
+	VBLENDMPS         Z16, Z8, K2, Z8
+	VMOVAPS           Z7, Z7
+	VMOVAPS           Z8, Z8
+	VBLENDMPS.BCST    4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST    4(R9), Z10, K2, Z10
+	VMOVAPS           Z9, Z9
+	VMOVAPS           Z10, Z10
+	VBLENDMPS.BCST    8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST    8(R9), Z12, K2, Z12
+	VMOVAPS           Z11, Z11
+	VMOVAPS           Z12, Z12
+	VBLENDMPS.BCST    12(R9), Z13, K1, Z13
+	VBLENDMPS.BCST    12(R9), Z14, K2, Z14
+	VMOVAPS           Z13, Z13
+	VMOVAPS           Z14, Z14
+	ADDQ              pitch+16(FP), R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               own
+	VMOVUPS           (DX)(SI*4), Z15
+	VMOVUPS           64(DX)(SI*4), Z16
+	VSUBPS            Z5, Z15, Z5
+	VSUBPS            Z6, Z16, Z6
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z1, K1
+	VCMPPS.BCST       $0x1d, constants<>+448(SB), Z2, K2
+	VADDPS.BCST       constants<>+256(SB), Z1, Z15
+	VADDPS.BCST       constants<>+256(SB), Z2, Z16
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z15, Z15
+	VPSUBD            Z20, Z16, Z16
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z15, Z15
+	VSUBPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z15, Z1, K1, Z15
+	VBLENDMPS         Z16, Z2, K2, Z16
+	VMOVAPS.Z         Z17, K1, Z17
+	VMOVAPS.Z         Z18, K2, Z18
+	VMULPS            Z15, Z15, Z19
+	VMULPS            Z16, Z16, Z20
+	VBROADCASTSS      constants<>+736(SB), Z21
+	VBROADCASTSS      constants<>+736(SB), Z22
+	VFMADD231PS.BCST  constants<>+768(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+768(SB), Z16, Z22
+	VBROADCASTSS      constants<>+672(SB), Z23
+	VBROADCASTSS      constants<>+672(SB), Z24
+	VFMADD231PS.BCST  constants<>+704(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+704(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+608(SB), Z21
+	VBROADCASTSS      constants<>+608(SB), Z22
+	VFMADD231PS.BCST  constants<>+640(SB), Z15, Z21
+	VFMADD231PS.BCST  constants<>+640(SB), Z16, Z22
+	VFMADD231PS       Z19, Z23, Z21
+	VFMADD231PS       Z20, Z24, Z22
+	VBROADCASTSS      constants<>+544(SB), Z23
+	VBROADCASTSS      constants<>+544(SB), Z24
+	VFMADD231PS.BCST  constants<>+576(SB), Z15, Z23
+	VFMADD231PS.BCST  constants<>+576(SB), Z16, Z24
+	VFMADD231PS       Z19, Z21, Z23
+	VFMADD231PS       Z20, Z22, Z24
+	VBROADCASTSS      constants<>+480(SB), Z21
+	VBROADCASTSS      constants<>+480(SB), Z22
+	VFMADD231PS       Z15, Z23, Z21
+	VFMADD231PS       Z16, Z24, Z22
+	VMULPS.BCST       constants<>+192(SB), Z17, Z23
+	VMULPS.BCST       constants<>+192(SB), Z18, Z24
+	VADDPS            Z15, Z23, Z25
+	VADDPS            Z16, Z24, Z26
+	VSUBPS            Z23, Z25, Z23
+	VSUBPS            Z24, Z26, Z24
+	VSUBPS            Z23, Z15, Z15
+	VSUBPS            Z24, Z16, Z16
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z15
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z16
+	VFMADD231PS       Z19, Z21, Z15
+	VFMADD231PS       Z20, Z22, Z16
+	VADDPS            Z15, Z25, Z15
+	VADDPS            Z16, Z26, Z16
+	VADDPS            Z15, Z5, Z5
+	VADDPS            Z16, Z6, Z6
+	VMOVUPS           1024(DX)(SI*4), Z15
+	VMOVUPS           1088(DX)(SI*4), Z16
+	VPMOVZXBD         (CX)(SI*1), Z17
+	VPMOVZXBD         16(CX)(SI*1), Z18
+	VPCMPEQD          Z15, Z17, K1
+	VPCMPEQD          Z16, Z18, K2
+	VSUBPS            Z7, Z1, Z15
+	VSUBPS            Z8, Z2, Z16
+	VADDPS.BCST       constants<>+256(SB), Z15, Z15
+	VADDPS.BCST       constants<>+256(SB), Z16, Z16
+	VBLENDMPS         Z1, Z15, K1, Z1
+	VBLENDMPS         Z2, Z16, K2, Z2
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z4, Z2, Z2
+	VBROADCASTSS      constants<>+896(SB), Z15
+	VMAXPS            Z1, Z15, Z16
+	VMAXPS            Z2, Z15, Z15
+	VPSUBD.BCST       constants<>+864(SB), Z16, Z17
+	VPSUBD.BCST       constants<>+864(SB), Z15, Z18
+	VPSRAD            $0x17, Z17, Z17
+	VPSRAD            $0x17, Z18, Z18
+	VPSLLD            $0x17, Z17, Z19
+	VPSLLD            $0x17, Z18, Z20
+	VPSUBD            Z19, Z16, Z19
+	VPSUBD            Z20, Z15, Z20
+	VCVTDQ2PS         Z17, Z17
+	VCVTDQ2PS         Z18, Z18
+	VSUBPS.BCST       constants<>+256(SB), Z19, Z19
+	VSUBPS.BCST       constants<>+256(SB), Z20, Z20
+	VMULPS            Z19, Z19, Z21
+	VMULPS            Z20, Z20, Z22
+	VBROADCASTSS      constants<>+736(SB), Z23
+	VBROADCASTSS      constants<>+736(SB), Z24
+	VFMADD231PS.BCST  constants<>+768(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+768(SB), Z20, Z24
+	VBROADCASTSS      constants<>+672(SB), Z25
+	VBROADCASTSS      constants<>+672(SB), Z26
+	VFMADD231PS.BCST  constants<>+704(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+704(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+608(SB), Z23
+	VBROADCASTSS      constants<>+608(SB), Z24
+	VFMADD231PS.BCST  constants<>+640(SB), Z19, Z23
+	VFMADD231PS.BCST  constants<>+640(SB), Z20, Z24
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VBROADCASTSS      constants<>+544(SB), Z25
+	VBROADCASTSS      constants<>+544(SB), Z26
+	VFMADD231PS.BCST  constants<>+576(SB), Z19, Z25
+	VFMADD231PS.BCST  constants<>+576(SB), Z20, Z26
+	VFMADD231PS       Z21, Z23, Z25
+	VFMADD231PS       Z22, Z24, Z26
+	VBROADCASTSS      constants<>+480(SB), Z23
+	VBROADCASTSS      constants<>+480(SB), Z24
+	VFMADD231PS       Z19, Z25, Z23
+	VFMADD231PS       Z20, Z26, Z24
+	VMULPS.BCST       constants<>+192(SB), Z17, Z25
+	VMULPS.BCST       constants<>+192(SB), Z18, Z26
+	VADDPS            Z19, Z25, Z27
+	VADDPS            Z20, Z26, Z28
+	VSUBPS            Z25, Z27, Z25
+	VSUBPS            Z26, Z28, Z26
+	VSUBPS            Z25, Z19, Z19
+	VSUBPS            Z26, Z20, Z20
+	VFMADD231PS.BCST  constants<>+224(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+224(SB), Z18, Z20
+	VFMADD231PS       Z21, Z23, Z19
+	VFMADD231PS       Z22, Z24, Z20
+	VADDPS            Z19, Z27, Z17
+	VADDPS            Z20, Z28, Z18
+	VMULPS            Z13, Z17, Z17
+	VMULPS            Z14, Z18, Z18
+	VBROADCASTSS      constants<>+96(SB), Z19
+	VMAXPS            Z17, Z19, Z17
+	VMAXPS            Z18, Z19, Z18
+	VBROADCASTSS      constants<>+160(SB), Z19
+	VBROADCASTSS      constants<>+160(SB), Z20
+	VFMADD231PS.BCST  constants<>+128(SB), Z17, Z19
+	VFMADD231PS.BCST  constants<>+128(SB), Z18, Z20
+	VRNDSCALEPS       $0x00, Z19, Z19
+	VRNDSCALEPS       $0x00, Z20, Z20
+	VFNMADD231PS.BCST constants<>+192(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+192(SB), Z20, Z18
+	VFNMADD231PS.BCST constants<>+224(SB), Z19, Z17
+	VFNMADD231PS.BCST constants<>+224(SB), Z20, Z18
+	VMULPS            Z17, Z17, Z21
+	VMULPS            Z18, Z18, Z22
+	VBROADCASTSS      constants<>+288(SB), Z23
+	VBROADCASTSS      constants<>+288(SB), Z24
+	VFMADD231PS.BCST  constants<>+320(SB), Z17, Z23
+	VFMADD231PS.BCST  constants<>+320(SB), Z18, Z24
+	VBROADCASTSS      constants<>+352(SB), Z25
+	VBROADCASTSS      constants<>+352(SB), Z26
+	VFMADD231PS.BCST  constants<>+384(SB), Z17, Z25
+	VFMADD231PS.BCST  constants<>+384(SB), Z18, Z26
+	VFMADD231PS.BCST  constants<>+416(SB), Z21, Z25
+	VFMADD231PS.BCST  constants<>+416(SB), Z22, Z26
+	VFMADD231PS       Z21, Z25, Z23
+	VFMADD231PS       Z22, Z26, Z24
+	VFMADD231PS       Z21, Z23, Z17
+	VFMADD231PS       Z22, Z24, Z18
+	VADDPS.BCST       constants<>+256(SB), Z17, Z17
+	VADDPS.BCST       constants<>+256(SB), Z18, Z18
+	VSCALEFPS         Z19, Z17, Z17
+	VSCALEFPS         Z20, Z18, Z18
+	VMULPS            Z17, Z9, Z9
+	VMULPS            Z18, Z10, Z10
+	VDIVPS            Z16, Z5, Z16
+	VDIVPS            Z15, Z6, Z15
+	VMULPS            Z3, Z7, Z3
+	VMULPS            Z4, Z8, Z4
+	VMULPS            Z3, Z13, Z3
+	VMULPS            Z4, Z14, Z4
+	VBROADCASTSS      constants<>+256(SB), Z7
+	VBROADCASTSS      constants<>+256(SB), Z8
+	VFMADD231PS       Z16, Z3, Z7
+	VFMADD231PS       Z15, Z4, Z8
+	VMULPS            Z17, Z11, Z3
+	VMULPS            Z18, Z12, Z4
+	VMULPS            Z7, Z3, Z3
+	VMULPS            Z8, Z4, Z4
+	VMOVUPS           Z3, 4096(DX)(SI*4)
+	VMOVUPS           Z4, 4160(DX)(SI*4)
+	VMOVUPS           Z1, 5120(DX)(SI*4)
+	VMOVUPS           Z2, 5184(DX)(SI*4)
+	MOVQ              sums+32(FP), R13
+	VMOVUPS           (R13), Z1
+	VPCMPB            $0x04, (CX)(SI*1), X0, K1
+	VPCMPB            $0x04, 16(CX)(SI*1), X0, K2
+	VFMADD231PS       Z9, Z5, K1, Z1
+	VFMADD231PS       Z10, Z6, K2, Z1
+	VMOVUPS           Z1, (R13)
+	ADDQ              $0x20, SI
+	CMPQ              SI, DI
+	JL                value
+	XORQ              SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Z1
+	VBROADCASTSS constants<>+64(SB), Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VPMOVZXBD        (CX)(SI*1), Z7
+	VPMOVZXBD        16(CX)(SI*1), Z8
+	VPCMPEQD.BCST    (R9), Z7, K1
+	VPCMPEQD.BCST    (R9), Z8, K2
+	VBROADCASTSS     24(R9), Z7
+	VBLENDMPS.BCST   20(R9), Z7, K1, Z8
+	VBLENDMPS.BCST   20(R9), Z7, K2, Z7
+	VFMADD231PS.BCST 28(R9), Z5, Z8
+	VFMADD231PS.BCST 28(R9), Z6, Z7
+	VMOVUPS          1024(DX)(SI*4), Z5
+	VMOVUPS          1088(DX)(SI*4), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBLENDMPS        Z8, Z1, K1, Z1
+	VBLENDMPS        Z7, Z2, K2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              top
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+mean:
+	VMOVUPS          (R10)(SI*4), Z5
+	VMOVUPS          64(R10)(SI*4), Z6
+	VMOVUPS          3072(DX)(SI*4), Z7
+	VMOVUPS          3136(DX)(SI*4), Z8
+	VMULPS           Z7, Z5, Z5
+	VMULPS           Z8, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z7
+	VMOVUPS          1088(DX)(SI*4), Z8
+	VPCMPD.BCST      $0x04, (R9), Z7, K1
+	VPCMPD.BCST      $0x04, (R9), Z8, K2
+	VMOVAPS.Z        Z5, K1, Z7
+	VMOVAPS.Z        Z6, K2, Z8
+	VPMOVZXBD        (CX)(SI*1), Z9
+	VPMOVZXBD        16(CX)(SI*1), Z10
+	VPCMPEQD.BCST    (R9), Z9, K1
+	VPCMPEQD.BCST    (R9), Z10, K2
+	VBROADCASTSS     24(R9), Z9
+	VBLENDMPS.BCST   20(R9), Z9, K1, Z10
+	VBLENDMPS.BCST   20(R9), Z9, K2, Z9
+	VFMADD231PS.BCST 28(R9), Z5, Z10
+	VFMADD231PS.BCST 28(R9), Z6, Z9
+	VSUBPS           Z1, Z10, Z5
+	VSUBPS           Z2, Z9, Z6
+	VFMADD231PS      Z5, Z7, Z3
+	VFMADD231PS      Z6, Z8, Z4
+	ADDQ             pitch+16(FP), R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              mean
+	VMOVUPS          Z1, 6144(DX)(SI*4)
+	VMOVUPS          Z2, 6208(DX)(SI*4)
+	VMOVUPS          Z3, 7168(DX)(SI*4)
+	VMOVUPS          Z4, 7232(DX)(SI*4)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               derivatives
+	MOVQ             AX, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS          (R10)(SI*4), Z1
+	VMOVUPS          64(R10)(SI*4), Z2
+	VMOVUPS          3072(DX)(SI*4), Z3
+	VMOVUPS          3136(DX)(SI*4), Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMOVUPS          4096(DX)(SI*4), Z3
+	VMOVUPS          4160(DX)(SI*4), Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VMOVUPS          5120(DX)(SI*4), Z5
+	VMOVUPS          5184(DX)(SI*4), Z6
+	VMULPS           Z5, Z3, Z5
+	VMULPS           Z6, Z4, Z6
+	VXORPS.BCST      constants<>+0(SB), Z5, Z5
+	VXORPS.BCST      constants<>+0(SB), Z6, Z6
+	VMULPS           Z1, Z3, Z3
+	VMULPS           Z2, Z4, Z4
+	VBLENDMPS        Z5, Z3, K1, Z3
+	VBLENDMPS        Z6, Z4, K2, Z4
+	VPMOVZXBD        (CX)(SI*1), Z5
+	VPMOVZXBD        16(CX)(SI*1), Z6
+	VPCMPEQD.BCST    (R9), Z5, K1
+	VPCMPEQD.BCST    (R9), Z6, K2
+	VBROADCASTSS     24(R9), Z5
+	VBLENDMPS.BCST   20(R9), Z5, K1, Z6
+	VBLENDMPS.BCST   20(R9), Z5, K2, Z5
+	VFMADD231PS.BCST 28(R9), Z1, Z6
+	VFMADD231PS.BCST 28(R9), Z2, Z5
+	VMOVUPS          6144(DX)(SI*4), Z7
+	VMOVUPS          6208(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMOVUPS          7168(DX)(SI*4), Z7
+	VMOVUPS          7232(DX)(SI*4), Z8
+	VSUBPS           Z7, Z6, Z6
+	VSUBPS           Z8, Z5, Z5
+	VMULPS           Z6, Z1, Z1
+	VMULPS           Z5, Z2, Z2
+	VADDPS           Z3, Z1, Z1
+	VADDPS           Z4, Z2, Z2
+	VPCMPB           $0x04, (CX)(SI*1), X0, K1
+	VPCMPB           $0x04, 16(CX)(SI*1), X0, K2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	CMPB             stream+72(FP), $0x00
+	JNE              gradientPast
+	VMOVUPS          Z1, (R12)(SI*4)
+	VMOVUPS          Z2, 64(R12)(SI*4)
+	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z1, (R12)(SI*4)
+	VMOVNTPS Z2, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
@@ -30641,1671 +32764,2515 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0SumsAVX2(SB), NOSPLIT, $0-72
+TEXT ·softmaxGamma0SumsAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+	MOVQ buf+48(FP), DX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y1
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
 	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y6, Y1, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2SumsAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VMULPS       Y1, Y1, Y1
-	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y2, Y3, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaSumsAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R11), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 12(R11), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
-	VPSRAD       $0x17, Y9, Y9
-	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
-	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
-	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
-	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
-	VADDPS       Y8, Y11, Y12
-	VSUBPS       Y11, Y12, Y11
-	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
-	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VPSUBD       constants<>+864(SB), Y1, Y2
-	VPSRAD       $0x17, Y2, Y2
-	VPSLLD       $0x17, Y2, Y3
-	VPSUBD       Y3, Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VSUBPS       constants<>+256(SB), Y1, Y1
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+736(SB), Y4
-	VFMADD231PS  constants<>+768(SB), Y1, Y4
-	VBROADCASTSS constants<>+672(SB), Y5
-	VFMADD231PS  constants<>+704(SB), Y1, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VBROADCASTSS constants<>+608(SB), Y4
-	VFMADD231PS  constants<>+640(SB), Y1, Y4
-	VFMADD231PS  Y3, Y5, Y4
-	VBROADCASTSS constants<>+544(SB), Y5
-	VFMADD231PS  constants<>+576(SB), Y1, Y5
-	VFMADD231PS  Y3, Y4, Y5
-	VBROADCASTSS constants<>+480(SB), Y4
-	VFMADD231PS  Y1, Y5, Y4
-	VMULPS       constants<>+192(SB), Y2, Y5
-	VADDPS       Y1, Y5, Y8
-	VSUBPS       Y5, Y8, Y5
-	VSUBPS       Y5, Y1, Y1
-	VFMADD231PS  constants<>+224(SB), Y2, Y1
-	VFMADD231PS  Y3, Y4, Y1
-	VADDPS       Y1, Y8, Y1
-	VMULPS       Y7, Y1, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+160(SB), Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
 	VROUNDPS     $0x00, Y2, Y2
-	VFNMADD231PS constants<>+192(SB), Y2, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y1
-	VMULPS       Y1, Y1, Y3
-	VBROADCASTSS constants<>+288(SB), Y4
-	VFMADD231PS  constants<>+320(SB), Y1, Y4
-	VBROADCASTSS constants<>+352(SB), Y5
-	VFMADD231PS  constants<>+384(SB), Y1, Y5
-	VFMADD231PS  constants<>+416(SB), Y3, Y5
-	VFMADD231PS  Y3, Y5, Y4
-	VFMADD231PS  Y3, Y4, Y1
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
 	VADDPS       constants<>+256(SB), Y1, Y1
 	VCVTPS2DQ    Y2, Y2
-	VPSRAD       $0x01, Y2, Y3
-	VPSUBD       Y3, Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
 	VPADDD       constants<>+928(SB), Y3, Y3
 	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
 	VMULPS       Y3, Y1, Y1
-	VPADDD       constants<>+928(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y1, Y1
-	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y2, Y3, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
 
-// func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxOverlapSumsAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y0
-	VBROADCASTSS constants<>+256(SB), Y1
-	VDIVPS       Y0, Y1, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-write:
-	VMOVUPS      (R12), Y1
-	VMULPS       Y0, Y1, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS (R11), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VBROADCASTSS constants<>+256(SB), Y3
-	VANDPS       Y1, Y2, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y3, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y3, Y2, Y2
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y2, Y3, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y2, Y3, Y2
-	VBROADCASTSS 16(R11), Y3
-	VMAXPS       Y3, Y1, Y3
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      64(R15)(R9*1), Y2
-	VFMADD231PS  Y1, Y3, Y2
-	VMOVUPS      Y2, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y6, Y1, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
 	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
-	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R13)(DI*1), Y1
 	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-72
+TEXT ·softmaxGamma2SumsAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+	MOVQ buf+48(FP), DX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VMULPS       Y1, Y1, Y1
-	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
-	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
 	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
-	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaOverlapSumsAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R11), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 12(R11), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
-	VPSRAD       $0x17, Y9, Y9
-	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
-	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
-	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
-	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
-	VADDPS       Y8, Y11, Y12
-	VSUBPS       Y11, Y12, Y11
-	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
-	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VPSUBD       constants<>+864(SB), Y1, Y2
-	VPSRAD       $0x17, Y2, Y2
-	VPSLLD       $0x17, Y2, Y4
-	VPSUBD       Y4, Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VSUBPS       constants<>+256(SB), Y1, Y1
-	VMULPS       Y1, Y1, Y4
-	VBROADCASTSS constants<>+736(SB), Y5
-	VFMADD231PS  constants<>+768(SB), Y1, Y5
-	VBROADCASTSS constants<>+672(SB), Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VBROADCASTSS constants<>+608(SB), Y5
-	VFMADD231PS  constants<>+640(SB), Y1, Y5
-	VFMADD231PS  Y4, Y8, Y5
-	VBROADCASTSS constants<>+544(SB), Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VBROADCASTSS constants<>+480(SB), Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMULPS       constants<>+192(SB), Y2, Y8
-	VADDPS       Y1, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y1, Y1
-	VFMADD231PS  constants<>+224(SB), Y2, Y1
-	VFMADD231PS  Y4, Y5, Y1
-	VADDPS       Y1, Y9, Y1
-	VMULPS       Y7, Y1, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+160(SB), Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
 	VROUNDPS     $0x00, Y2, Y2
-	VFNMADD231PS constants<>+192(SB), Y2, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y1
-	VMULPS       Y1, Y1, Y4
-	VBROADCASTSS constants<>+288(SB), Y5
-	VFMADD231PS  constants<>+320(SB), Y1, Y5
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y1, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VFMADD231PS  Y4, Y5, Y1
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
 	VADDPS       constants<>+256(SB), Y1, Y1
 	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
 	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y1, Y1
-	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
 
-write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
 	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMULPS       Y0, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
+	VMOVUPS      (R13)(DI*1), Y1
 	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0GradAVX2(SB), NOSPLIT, $8-72
+TEXT ·softmaxGammaSumsAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+	MOVQ buf+48(FP), DX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
 
 largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
 	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VBROADCASTSS (R9), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R11)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
 	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
+	VMOVUPS      (R10)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 12(R9), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y6
+	VPMOVZXBD    (CX)(BX*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VPSUBD       constants<>+864(SB), Y0, Y1
+	VPSRAD       $0x17, Y1, Y1
+	VPSLLD       $0x17, Y1, Y3
+	VPSUBD       Y3, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VSUBPS       constants<>+256(SB), Y0, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+608(SB), Y6
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  Y3, Y7, Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  constants<>+576(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+480(SB), Y6
+	VFMADD231PS  Y0, Y7, Y6
+	VMULPS       constants<>+192(SB), Y1, Y7
+	VADDPS       Y0, Y7, Y8
+	VSUBPS       Y7, Y8, Y7
+	VSUBPS       Y7, Y0, Y0
+	VFMADD231PS  constants<>+224(SB), Y1, Y0
+	VFMADD231PS  Y3, Y6, Y0
+	VADDPS       Y0, Y8, Y0
+	VMULPS       Y5, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+160(SB), Y1
+	VFMADD231PS  constants<>+128(SB), Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS constants<>+192(SB), Y1, Y0
+	VFNMADD231PS constants<>+224(SB), Y1, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y0, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+416(SB), Y3, Y6
+	VFMADD231PS  Y3, Y6, Y5
+	VFMADD231PS  Y3, Y5, Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VPADDD       constants<>+928(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxOverlapSumsAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 3072(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0OverlapSumsAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapSumsAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMULPS       Y0, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaOverlapSumsAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VBROADCASTSS (R9), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R11)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 12(R9), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y6
+	VPMOVZXBD    (CX)(BX*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VPSUBD       constants<>+864(SB), Y0, Y1
+	VPSRAD       $0x17, Y1, Y1
+	VPSLLD       $0x17, Y1, Y3
+	VPSUBD       Y3, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VSUBPS       constants<>+256(SB), Y0, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+608(SB), Y6
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  Y3, Y7, Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  constants<>+576(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+480(SB), Y6
+	VFMADD231PS  Y0, Y7, Y6
+	VMULPS       constants<>+192(SB), Y1, Y7
+	VADDPS       Y0, Y7, Y8
+	VSUBPS       Y7, Y8, Y7
+	VSUBPS       Y7, Y0, Y0
+	VFMADD231PS  constants<>+224(SB), Y1, Y0
+	VFMADD231PS  Y3, Y6, Y0
+	VADDPS       Y0, Y8, Y0
+	VMULPS       Y5, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+160(SB), Y1
+	VFMADD231PS  constants<>+128(SB), Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS constants<>+192(SB), Y1, Y0
+	VFNMADD231PS constants<>+224(SB), Y1, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y0, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+416(SB), Y3, Y6
+	VFMADD231PS  Y3, Y6, Y5
+	VFMADD231PS  Y3, Y5, Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VPADDD       constants<>+928(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0GradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R14), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
+	VPMOVZXBD    (CX)(SI*1), Y6
+	VBROADCASTSS (R10), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R12)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
 	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
+	VBROADCASTSS 8(R10), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y6
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y0
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2GradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
 	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
 	VCVTDQ2PS    Y9, Y9
 	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
 	VBROADCASTSS constants<>+736(SB), Y10
 	VFMADD231PS  constants<>+768(SB), Y8, Y10
@@ -32320,3009 +35287,1375 @@ own:
 	VFMADD231PS  Y9, Y10, Y11
 	VBROADCASTSS constants<>+480(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
+	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
 	VSUBPS       Y11, Y12, Y11
 	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
 	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y6, Y2, Y2
-	VMOVUPS      (DI)(R10*1), Y4
-	VFMADD231PS  Y2, Y0, Y4
-	VMOVUPS      Y4, (DI)(R10*1)
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y2, Y2
-	VMULPS       Y1, Y7, Y4
-	VXORPS       constants<>+0(SB), Y4, Y4
-	VMULPS       Y0, Y7, Y0
-	VBLENDVPS    Y2, Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y0, Y2, Y0
-	VMOVUPS      Y0, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2GradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VMULPS       Y1, Y1, Y4
-	VMULPS       Y4, Y6, Y6
-	VDIVPS       Y2, Y0, Y2
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y2, Y5, Y8
-	VMULPS       Y4, Y7, Y2
-	VMULPS       Y8, Y2, Y2
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      (DI)(R10*1), Y5
-	VFMADD231PS  Y4, Y0, Y5
-	VMOVUPS      Y5, (DI)(R10*1)
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMULPS       Y1, Y2, Y5
-	VXORPS       constants<>+0(SB), Y5, Y5
-	VMULPS       Y0, Y2, Y0
-	VBLENDVPS    Y4, Y5, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y0, Y4, Y0
-	VMOVUPS      Y0, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaGradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VPSUBD       constants<>+864(SB), Y2, Y4
-	VPSRAD       $0x17, Y4, Y4
-	VPSLLD       $0x17, Y4, Y9
-	VPSUBD       Y9, Y2, Y9
-	VCVTDQ2PS    Y4, Y4
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VMULPS       Y0, Y0, Y8
 	VMULPS       Y8, Y4, Y4
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y0
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaGradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y7, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y9
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y12
+	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VFMADD231PS  Y10, Y12, Y11
+	VBROADCASTSS constants<>+544(SB), Y12
+	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VMULPS       constants<>+192(SB), Y8, Y12
+	VADDPS       Y9, Y12, Y13
+	VSUBPS       Y12, Y13, Y12
+	VSUBPS       Y12, Y9, Y9
+	VFMADD231PS  constants<>+224(SB), Y8, Y9
+	VFMADD231PS  Y10, Y11, Y9
+	VADDPS       Y9, Y13, Y8
+	VMULPS       Y6, Y8, Y8
 	VBROADCASTSS constants<>+96(SB), Y9
-	VMAXPS       Y4, Y9, Y4
+	VMAXPS       Y8, Y9, Y8
 	VBROADCASTSS constants<>+160(SB), Y9
-	VFMADD231PS  constants<>+128(SB), Y4, Y9
+	VFMADD231PS  constants<>+128(SB), Y8, Y9
 	VROUNDPS     $0x00, Y9, Y9
-	VFNMADD231PS constants<>+192(SB), Y9, Y4
-	VFNMADD231PS constants<>+224(SB), Y9, Y4
-	VMULPS       Y4, Y4, Y10
+	VFNMADD231PS constants<>+192(SB), Y9, Y8
+	VFNMADD231PS constants<>+224(SB), Y9, Y8
+	VMULPS       Y8, Y8, Y10
 	VBROADCASTSS constants<>+288(SB), Y11
-	VFMADD231PS  constants<>+320(SB), Y4, Y11
+	VFMADD231PS  constants<>+320(SB), Y8, Y11
 	VBROADCASTSS constants<>+352(SB), Y12
-	VFMADD231PS  constants<>+384(SB), Y4, Y12
+	VFMADD231PS  constants<>+384(SB), Y8, Y12
 	VFMADD231PS  constants<>+416(SB), Y10, Y12
 	VFMADD231PS  Y10, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
+	VFMADD231PS  Y10, Y11, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
 	VCVTPS2DQ    Y9, Y9
 	VPSRAD       $0x01, Y9, Y10
 	VPSUBD       Y10, Y9, Y9
 	VPADDD       constants<>+928(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y8, Y8
 	VPADDD       constants<>+928(SB), Y9, Y9
 	VPSLLD       $0x17, Y9, Y9
-	VMULPS       Y9, Y4, Y4
-	VMULPS       Y4, Y6, Y6
-	VDIVPS       Y2, Y0, Y2
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y2, Y5, Y8
-	VMULPS       Y4, Y7, Y2
-	VMULPS       Y8, Y2, Y2
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      (DI)(R10*1), Y5
-	VFMADD231PS  Y4, Y0, Y5
-	VMOVUPS      Y5, (DI)(R10*1)
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMULPS       Y1, Y2, Y5
-	VXORPS       constants<>+0(SB), Y5, Y5
-	VMULPS       Y0, Y2, Y0
-	VBLENDVPS    Y4, Y5, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y0, Y4, Y0
-	VMOVUPS      Y0, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxOverlapGradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y0
-	VBROADCASTSS constants<>+256(SB), Y2
-	VDIVPS       Y0, Y2, Y0
-	VBROADCASTSS constants<>+64(SB), Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-top:
-	VMOVUPS      (R13), Y4
-	VMULPS       Y0, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y5, Y5
-	VBROADCASTSS 24(R12), Y6
-	VBROADCASTSS 20(R12), Y7
-	VBLENDVPS    Y5, Y7, Y6, Y5
-	VBROADCASTSS 28(R12), Y6
-	VFMADD231PS  Y6, Y4, Y5
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VBLENDVPS    Y4, Y5, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-mean:
-	VMOVUPS      (R13), Y4
-	VMULPS       Y0, Y4, Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VXORPS       constants<>+960(SB), Y5, Y5
-	VANDPS       Y4, Y5, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VBROADCASTSS 24(R12), Y7
-	VBROADCASTSS 20(R12), Y8
-	VBLENDVPS    Y6, Y8, Y7, Y6
-	VBROADCASTSS 28(R12), Y7
-	VFMADD231PS  Y7, Y4, Y6
-	VSUBPS       Y2, Y6, Y4
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y0, Y1, Y1
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VBROADCASTSS 24(R12), Y5
-	VBROADCASTSS 20(R12), Y6
-	VBLENDVPS    Y4, Y6, Y5, Y4
-	VBROADCASTSS 28(R12), Y5
-	VFMADD231PS  Y5, Y1, Y4
-	VSUBPS       Y2, Y4, Y4
-	VSUBPS       Y3, Y4, Y4
-	VMULPS       Y4, Y1, Y1
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y1, Y4, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0OverlapGradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R14), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
-	VPSRAD       $0x17, Y9, Y9
-	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
-	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
-	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
-	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
-	VADDPS       Y8, Y11, Y12
-	VSUBPS       Y11, Y12, Y11
-	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
-	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y5
-	VADDPS       constants<>+256(SB), Y5, Y5
-	VBLENDVPS    Y4, Y2, Y5, Y2
-	VMULPS       Y3, Y2, Y2
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      (DI)(R10*1), Y5
-	VFMADD231PS  Y4, Y0, Y5
-	VMOVUPS      Y5, (DI)(R10*1)
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y4
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-top:
-	VMOVUPS      (R13), Y5
-	VMULPS       Y3, Y5, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y6, Y6
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y6, Y9, Y8, Y6
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y5, Y6
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VBLENDVPS    Y5, Y6, Y0, Y0
-	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-mean:
-	VMOVUPS      (R13), Y5
-	VMULPS       Y3, Y5, Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VXORPS       constants<>+960(SB), Y6, Y6
-	VANDPS       Y5, Y6, Y6
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y5, Y8
-	VSUBPS       Y0, Y8, Y5
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y5, Y5
-	VMULPS       Y2, Y7, Y6
-	VXORPS       constants<>+0(SB), Y6, Y6
-	VMULPS       Y1, Y7, Y8
-	VBLENDVPS    Y5, Y6, Y8, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y6, Y6
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y6, Y9, Y8, Y6
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y6
-	VSUBPS       Y0, Y6, Y6
-	VSUBPS       Y4, Y6, Y6
-	VMULPS       Y6, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VPCMPGTD     Y5, Y6, Y5
-	VANDPS       Y1, Y5, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2OverlapGradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y2, Y9, Y2
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+896(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VMULPS       Y2, Y2, Y9
-	VMULPS       Y9, Y6, Y6
-	VDIVPS       Y4, Y0, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VMULPS       Y9, Y7, Y4
+	VMULPS       Y9, Y8, Y8
 	VMULPS       Y8, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VANDPS       Y6, Y5, Y5
-	VMOVUPS      (DI)(R10*1), Y6
-	VFMADD231PS  Y5, Y0, Y6
-	VMOVUPS      Y6, (DI)(R10*1)
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-top:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VBLENDVPS    Y6, Y7, Y0, Y0
-	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-mean:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+960(SB), Y7, Y7
-	VANDPS       Y6, Y7, Y7
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y6, Y8
-	VSUBPS       Y0, Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VMULPS       Y2, Y4, Y7
-	VXORPS       constants<>+0(SB), Y7, Y7
-	VMULPS       Y1, Y4, Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y7
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y5, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y6, Y7, Y6
-	VANDPS       Y1, Y6, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaOverlapGradAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y2, Y9, Y2
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+896(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VPSUBD       constants<>+864(SB), Y4, Y9
-	VPSRAD       $0x17, Y9, Y9
-	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y4, Y10
-	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y10, Y10
-	VMULPS       Y10, Y10, Y11
-	VBROADCASTSS constants<>+736(SB), Y12
-	VFMADD231PS  constants<>+768(SB), Y10, Y12
-	VBROADCASTSS constants<>+672(SB), Y13
-	VFMADD231PS  constants<>+704(SB), Y10, Y13
-	VFMADD231PS  Y11, Y12, Y13
-	VBROADCASTSS constants<>+608(SB), Y12
-	VFMADD231PS  constants<>+640(SB), Y10, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	VBROADCASTSS constants<>+544(SB), Y13
-	VFMADD231PS  constants<>+576(SB), Y10, Y13
-	VFMADD231PS  Y11, Y12, Y13
-	VBROADCASTSS constants<>+480(SB), Y12
-	VFMADD231PS  Y10, Y13, Y12
-	VMULPS       constants<>+192(SB), Y9, Y13
-	VADDPS       Y10, Y13, Y14
-	VSUBPS       Y13, Y14, Y13
-	VSUBPS       Y13, Y10, Y10
-	VFMADD231PS  constants<>+224(SB), Y9, Y10
-	VFMADD231PS  Y11, Y12, Y10
-	VADDPS       Y10, Y14, Y9
-	VMULPS       Y8, Y9, Y9
-	VBROADCASTSS constants<>+96(SB), Y10
-	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+160(SB), Y10
-	VFMADD231PS  constants<>+128(SB), Y9, Y10
-	VROUNDPS     $0x00, Y10, Y10
-	VFNMADD231PS constants<>+192(SB), Y10, Y9
-	VFNMADD231PS constants<>+224(SB), Y10, Y9
-	VMULPS       Y9, Y9, Y11
-	VBROADCASTSS constants<>+288(SB), Y12
-	VFMADD231PS  constants<>+320(SB), Y9, Y12
-	VBROADCASTSS constants<>+352(SB), Y13
-	VFMADD231PS  constants<>+384(SB), Y9, Y13
-	VFMADD231PS  constants<>+416(SB), Y11, Y13
-	VFMADD231PS  Y11, Y13, Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y11
-	VPSUBD       Y11, Y10, Y10
-	VPADDD       constants<>+928(SB), Y11, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VMULPS       Y11, Y9, Y9
-	VPADDD       constants<>+928(SB), Y10, Y10
-	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y10, Y9, Y9
-	VMULPS       Y9, Y6, Y6
-	VDIVPS       Y4, Y0, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VMULPS       Y9, Y7, Y4
-	VMULPS       Y8, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VANDPS       Y6, Y5, Y5
-	VMOVUPS      (DI)(R10*1), Y6
-	VFMADD231PS  Y5, Y0, Y6
-	VMOVUPS      Y6, (DI)(R10*1)
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-top:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VBLENDVPS    Y6, Y7, Y0, Y0
-	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-mean:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+960(SB), Y7, Y7
-	VANDPS       Y6, Y7, Y7
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y6, Y8
-	VSUBPS       Y0, Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VMULPS       Y2, Y4, Y7
-	VXORPS       constants<>+0(SB), Y7, Y7
-	VMULPS       Y1, Y4, Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y7
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y5, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y6, Y7, Y6
-	VANDPS       Y1, Y6, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxOverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y0
-	VBROADCASTSS constants<>+256(SB), Y1
-	VDIVPS       Y0, Y1, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-write:
-	VMOVUPS      (R12), Y1
-	VMULPS       Y0, Y1, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS (R11), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VBROADCASTSS constants<>+256(SB), Y3
-	VANDPS       Y1, Y2, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y3, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y3, Y2, Y2
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y2, Y3, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y2, Y3, Y2
-	VBROADCASTSS 16(R11), Y3
-	VMAXPS       Y3, Y1, Y3
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      64(R15)(R9*1), Y2
-	VFMADD231PS  Y1, Y3, Y2
-	VMOVUPS      Y2, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VANDPS       Y6, Y1, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
-	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
-	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R11), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VMOVUPS      (R13), Y8
-	VBLENDVPS    Y7, Y8, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y8
-	VBLENDVPS    Y7, Y8, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y8
-	VBLENDVPS    Y7, Y8, Y6, Y6
-	VMOVAPS      Y6, Y6
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y7
-	VPSUBD       constants<>+864(SB), Y7, Y8
-	VPSRAD       $0x17, Y8, Y8
-	VPSLLD       $0x17, Y8, Y9
-	VPSUBD       Y9, Y7, Y7
-	VCVTDQ2PS    Y8, Y8
-	VSUBPS       constants<>+256(SB), Y7, Y7
-	VBLENDVPS    Y4, Y7, Y2, Y7
-	VANDPS       Y8, Y4, Y4
-	VMULPS       Y7, Y7, Y8
-	VBROADCASTSS constants<>+736(SB), Y9
-	VFMADD231PS  constants<>+768(SB), Y7, Y9
-	VBROADCASTSS constants<>+672(SB), Y10
-	VFMADD231PS  constants<>+704(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+608(SB), Y9
-	VFMADD231PS  constants<>+640(SB), Y7, Y9
-	VFMADD231PS  Y8, Y10, Y9
-	VBROADCASTSS constants<>+544(SB), Y10
-	VFMADD231PS  constants<>+576(SB), Y7, Y10
-	VFMADD231PS  Y8, Y9, Y10
-	VBROADCASTSS constants<>+480(SB), Y9
-	VFMADD231PS  Y7, Y10, Y9
-	VMULPS       constants<>+192(SB), Y4, Y10
-	VADDPS       Y7, Y10, Y11
-	VSUBPS       Y10, Y11, Y10
-	VSUBPS       Y10, Y7, Y7
-	VFMADD231PS  constants<>+224(SB), Y4, Y7
-	VFMADD231PS  Y8, Y9, Y7
-	VADDPS       Y7, Y11, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y2
-	VMULPS       Y1, Y1, Y1
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
 	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
 
 write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
-	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y0
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
 	VBROADCASTSS constants<>+32(SB), Y2
 	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
 	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
-// func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $0-72
+TEXT ·softmaxOverlapGradAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	XORQ R9, R9
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
 
 largest:
-	PREFETCHT0   4096(R13)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R11), Y3
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(SI*4)
+	VANDPS       (R11)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          largest
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R13), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R12)
-	VBROADCASTSS (R11), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y7
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
-
-own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R11), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R12), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R11), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 12(R11), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
-	VPSUBD       constants<>+864(SB), Y8, Y9
-	VPSRAD       $0x17, Y9, Y9
-	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
-	VMULPS       Y8, Y8, Y9
-	VBROADCASTSS constants<>+736(SB), Y10
-	VFMADD231PS  constants<>+768(SB), Y8, Y10
-	VBROADCASTSS constants<>+672(SB), Y11
-	VFMADD231PS  constants<>+704(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+608(SB), Y10
-	VFMADD231PS  constants<>+640(SB), Y8, Y10
-	VFMADD231PS  Y9, Y11, Y10
-	VBROADCASTSS constants<>+544(SB), Y11
-	VFMADD231PS  constants<>+576(SB), Y8, Y11
-	VFMADD231PS  Y9, Y10, Y11
-	VBROADCASTSS constants<>+480(SB), Y10
-	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
-	VADDPS       Y8, Y11, Y12
-	VSUBPS       Y11, Y12, Y11
-	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
-	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y1
-	VSUBPS       Y5, Y2, Y4
-	VADDPS       constants<>+256(SB), Y4, Y4
-	VBLENDVPS    Y1, Y2, Y4, Y1
-	VMULPS       Y3, Y1, Y1
-	VBROADCASTSS constants<>+896(SB), Y2
-	VMAXPS       Y1, Y2, Y1
-	VPSUBD       constants<>+864(SB), Y1, Y2
-	VPSRAD       $0x17, Y2, Y2
-	VPSLLD       $0x17, Y2, Y4
-	VPSUBD       Y4, Y1, Y1
-	VCVTDQ2PS    Y2, Y2
-	VSUBPS       constants<>+256(SB), Y1, Y1
-	VMULPS       Y1, Y1, Y4
-	VBROADCASTSS constants<>+736(SB), Y5
-	VFMADD231PS  constants<>+768(SB), Y1, Y5
-	VBROADCASTSS constants<>+672(SB), Y8
-	VFMADD231PS  constants<>+704(SB), Y1, Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VBROADCASTSS constants<>+608(SB), Y5
-	VFMADD231PS  constants<>+640(SB), Y1, Y5
-	VFMADD231PS  Y4, Y8, Y5
-	VBROADCASTSS constants<>+544(SB), Y8
-	VFMADD231PS  constants<>+576(SB), Y1, Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VBROADCASTSS constants<>+480(SB), Y5
-	VFMADD231PS  Y1, Y8, Y5
-	VMULPS       constants<>+192(SB), Y2, Y8
-	VADDPS       Y1, Y8, Y9
-	VSUBPS       Y8, Y9, Y8
-	VSUBPS       Y8, Y1, Y1
-	VFMADD231PS  constants<>+224(SB), Y2, Y1
-	VFMADD231PS  Y4, Y5, Y1
-	VADDPS       Y1, Y9, Y1
-	VMULPS       Y7, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(SI*4), Y0, Y0
+	VANDPS       32(R11)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
 	VMAXPS       Y1, Y2, Y1
 	VBROADCASTSS constants<>+160(SB), Y2
-	VFMADD231PS  constants<>+128(SB), Y1, Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
 	VROUNDPS     $0x00, Y2, Y2
-	VFNMADD231PS constants<>+192(SB), Y2, Y1
-	VFNMADD231PS constants<>+224(SB), Y2, Y1
-	VMULPS       Y1, Y1, Y4
-	VBROADCASTSS constants<>+288(SB), Y5
-	VFMADD231PS  constants<>+320(SB), Y1, Y5
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y1, Y7
-	VFMADD231PS  constants<>+416(SB), Y4, Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VFMADD231PS  Y4, Y5, Y1
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
 	VADDPS       constants<>+256(SB), Y1, Y1
 	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
 	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
 	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
 	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y1, Y1
-	VMULPS       Y1, Y6, Y1
-	VPMOVZXBD    (CX), Y2
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y2, Y4, Y2
-	VANDPS       Y1, Y2, Y1
-	VMOVUPS      (DI)(R9*1), Y2
-	VFMADD231PS  Y1, Y0, Y2
-	VMOVUPS      Y2, (DI)(R9*1)
-	MOVQ         AX, R13
-	MOVQ         SI, R11
-	MOVQ         R8, R12
-	MOVQ         AX, R14
-	LEAQ         64(DI), R15
-	MOVQ         c+56(FP), R10
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(SI*4)
+	VMOVUPS      Y1, 32(R10)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         SI, SI
+	XORQ         SI, SI
 
-write:
-	VMOVUPS      (R12), Y0
-	VMULPS       Y3, Y0, Y0
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS (R11), Y2
-	VPCMPEQD     Y2, Y1, Y1
-	VBROADCASTSS constants<>+256(SB), Y2
-	VANDPS       Y0, Y1, Y4
-	VMOVUPS      (R15)(R9*1), Y5
-	VFMADD231PS  Y4, Y2, Y5
-	VMOVUPS      Y5, (R15)(R9*1)
-	VANDPS       Y2, Y1, Y1
-	VMOVUPS      128(R15)(R9*1), Y4
-	VFMADD231PS  Y1, Y2, Y4
-	VMOVUPS      Y4, 128(R15)(R9*1)
-	VPMOVZXBD    (CX), Y1
-	VBROADCASTSS constants<>+32(SB), Y2
-	VPCMPGTD     Y1, Y2, Y1
-	VBROADCASTSS 16(R11), Y2
-	VMAXPS       Y2, Y0, Y2
-	VANDPS       Y0, Y1, Y0
-	VMOVUPS      64(R15)(R9*1), Y1
-	VFMADD231PS  Y0, Y2, Y1
-	VMOVUPS      Y1, 64(R15)(R9*1)
-	ADDQ         DX, R13
-	ADDQ         DX, R14
-	ADDQ         $0x20, R11
-	ADDQ         $0x20, R12
-	ADDQ         $0xc0, R15
-	DECQ         R10
-	JNZ          write
-	XORQ         $0x20, R9
-	ADDQ         $0x20, AX
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 3072(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
 
-// func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxOverlapGradKeptAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
+derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y0
-	VBROADCASTSS constants<>+256(SB), Y2
-	VDIVPS       Y0, Y2, Y0
-	VBROADCASTSS constants<>+64(SB), Y2
-	VBROADCASTSS constants<>+64(SB), Y3
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
 
 top:
-	VMOVUPS      (R13), Y4
-	VMULPS       Y0, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y5, Y5
-	VBROADCASTSS 24(R12), Y6
-	VBROADCASTSS 20(R12), Y7
-	VBLENDVPS    Y5, Y7, Y6, Y5
-	VBROADCASTSS 28(R12), Y6
-	VFMADD231PS  Y6, Y4, Y5
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VBLENDVPS    Y4, Y5, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	VMOVUPS      (R10)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R9), Y4
+	VBROADCASTSS 20(R9), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R9), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
 	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
 
 mean:
-	VMOVUPS      (R13), Y4
-	VMULPS       Y0, Y4, Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VXORPS       constants<>+960(SB), Y5, Y5
-	VANDPS       Y4, Y5, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VBROADCASTSS 24(R12), Y7
-	VBROADCASTSS 20(R12), Y8
-	VBLENDVPS    Y6, Y8, Y7, Y6
-	VBROADCASTSS 28(R12), Y7
-	VFMADD231PS  Y7, Y4, Y6
-	VSUBPS       Y2, Y6, Y4
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	VMOVUPS      (R10)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R9), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R9), Y5
+	VBROADCASTSS 20(R9), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R9), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
 	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
 
 write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y0, Y1, Y1
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VBROADCASTSS 24(R12), Y5
-	VBROADCASTSS 20(R12), Y6
-	VBLENDVPS    Y4, Y6, Y5, Y4
-	VBROADCASTSS 28(R12), Y5
-	VFMADD231PS  Y5, Y1, Y4
-	VSUBPS       Y2, Y4, Y4
-	VSUBPS       Y3, Y4, Y4
-	VMULPS       Y4, Y1, Y1
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y1, Y4, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	VMOVUPS      (R10)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS 24(R9), Y2
+	VBROADCASTSS 20(R9), Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VBROADCASTSS 28(R9), Y2
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      6144(DX)(SI*4), Y2
+	VSUBPS       Y2, Y1, Y1
+	VMOVUPS      7168(DX)(SI*4), Y2
+	VSUBPS       Y2, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R12)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
-// func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+TEXT ·softmaxGamma0OverlapGradAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
 
 largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
 	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 own:
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VMOVUPS      (R14), Y9
-	VBLENDVPS    Y8, Y9, Y4, Y4
+	VPMOVZXBD    (CX)(SI*1), Y6
+	VBROADCASTSS (R10), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R12)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
 	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y9
-	VBLENDVPS    Y8, Y9, Y5, Y5
+	VBROADCASTSS 8(R10), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
 	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y9
-	VBLENDVPS    Y8, Y9, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y9
-	VBLENDVPS    Y8, Y9, Y7, Y7
-	VMOVAPS      Y7, Y7
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y8
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y6
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+top:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          top
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+mean:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          mean
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapGradAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
 	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
 	VPSUBD       Y10, Y8, Y8
 	VCVTDQ2PS    Y9, Y9
 	VSUBPS       constants<>+256(SB), Y8, Y8
-	VBLENDVPS    Y4, Y8, Y2, Y8
-	VANDPS       Y9, Y4, Y4
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
 	VMULPS       Y8, Y8, Y9
 	VBROADCASTSS constants<>+736(SB), Y10
 	VFMADD231PS  constants<>+768(SB), Y8, Y10
@@ -35337,808 +36670,3383 @@ own:
 	VFMADD231PS  Y9, Y10, Y11
 	VBROADCASTSS constants<>+480(SB), Y10
 	VFMADD231PS  Y8, Y11, Y10
-	VMULPS       constants<>+192(SB), Y4, Y11
+	VMULPS       constants<>+192(SB), Y7, Y11
 	VADDPS       Y8, Y11, Y12
 	VSUBPS       Y11, Y12, Y11
 	VSUBPS       Y11, Y8, Y8
-	VFMADD231PS  constants<>+224(SB), Y4, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
 	VFMADD231PS  Y9, Y10, Y8
-	VADDPS       Y8, Y12, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y5
-	VADDPS       constants<>+256(SB), Y5, Y5
-	VBLENDVPS    Y4, Y2, Y5, Y2
-	VMULPS       Y3, Y2, Y2
-	VPMOVZXBD    (CX), Y4
-	VBROADCASTSS constants<>+32(SB), Y5
-	VPCMPGTD     Y4, Y5, Y4
-	VANDPS       Y6, Y4, Y4
-	VMOVUPS      (DI)(R10*1), Y5
-	VFMADD231PS  Y4, Y0, Y5
-	VMOVUPS      Y5, (DI)(R10*1)
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y4
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-top:
-	VMOVUPS      (R13), Y5
-	VMULPS       Y3, Y5, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y6, Y6
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y6, Y9, Y8, Y6
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y5, Y6
-	VBROADCASTSS (R12), Y5
-	VPCMPEQD     Y5, Y1, Y5
-	VBLENDVPS    Y5, Y6, Y0, Y0
-	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-mean:
-	VMOVUPS      (R13), Y5
-	VMULPS       Y3, Y5, Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VXORPS       constants<>+960(SB), Y6, Y6
-	VANDPS       Y5, Y6, Y6
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y5, Y8
-	VSUBPS       Y0, Y8, Y5
-	VFMADD231PS  Y5, Y6, Y4
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y5, Y5
-	VMULPS       Y2, Y7, Y6
-	VXORPS       constants<>+0(SB), Y6, Y6
-	VMULPS       Y1, Y7, Y8
-	VBLENDVPS    Y5, Y6, Y8, Y5
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y6, Y6
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y6, Y9, Y8, Y6
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y6
-	VSUBPS       Y0, Y6, Y6
-	VSUBPS       Y4, Y6, Y6
-	VMULPS       Y6, Y1, Y1
-	VADDPS       Y5, Y1, Y1
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y6
-	VPCMPGTD     Y5, Y6, Y5
-	VANDPS       Y1, Y5, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $8-72
-	MOVQ x+0(FP), AX
-	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
-
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
-	VBLENDVPS    Y4, Y3, Y1, Y1
-	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
-	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
-	VPADDD       constants<>+928(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+64(SB), Y4
-	VBROADCASTSS constants<>+64(SB), Y5
-	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
-
-own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
-	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
-	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
-	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y2, Y9, Y2
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+896(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VMULPS       Y2, Y2, Y9
-	VMULPS       Y9, Y6, Y6
-	VDIVPS       Y4, Y0, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VMULPS       Y9, Y7, Y4
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VMULPS       Y0, Y0, Y8
 	VMULPS       Y8, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VANDPS       Y6, Y5, Y5
-	VMOVUPS      (DI)(R10*1), Y6
-	VFMADD231PS  Y5, Y0, Y6
-	VMOVUPS      Y6, (DI)(R10*1)
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 top:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VBLENDVPS    Y6, Y7, Y0, Y0
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 mean:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+960(SB), Y7, Y7
-	VANDPS       Y6, Y7, Y7
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y6, Y8
-	VSUBPS       Y0, Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
 
 write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VMULPS       Y2, Y4, Y7
-	VXORPS       constants<>+0(SB), Y7, Y7
-	VMULPS       Y1, Y4, Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y7
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y5, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y6, Y7, Y6
-	VANDPS       Y1, Y6, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 
-// func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+// func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·softmaxGammaOverlapGradKeptAVX2(SB), NOSPLIT, $8-72
+TEXT ·softmaxGammaOverlapGradAVX2(SB), NOSPLIT, $0-73
 	MOVQ x+0(FP), AX
 	MOVQ y+24(FP), CX
-	MOVQ pitch+16(FP), DX
-	MOVQ n+64(FP), BX
-	MOVQ k+40(FP), SI
-	MOVQ sums+32(FP), DI
-	MOVQ buf+48(FP), R8
-	MOVQ grad+8(FP), R9
-	XORQ R10, R10
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
 
-block:
-	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y1
-	VBROADCASTSS constants<>+64(SB), Y2
-	VPMOVZXBD    (CX), Y0
-	VBROADCASTSS constants<>+32(SB), Y3
-	VPCMPGTD     Y0, Y3, Y0
-	VANDPS       (AX), Y0, Y0
-	VMOVAPS      Y0, Y0
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
 
 largest:
-	PREFETCHT0   4096(R14)
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VCMPPS       $0x1e, Y0, Y3, Y4
-	VBLENDVPS    Y4, Y3, Y0, Y0
-	VMOVAPS      Y0, Y0
-	VBROADCASTSS (R12), Y3
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
 	VBLENDVPS    Y4, Y3, Y1, Y1
 	VMOVAPS      Y1, Y1
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          largest
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
 
 exponential:
-	VPMOVZXBD    (CX), Y3
-	VBROADCASTSS constants<>+32(SB), Y4
-	VPCMPGTD     Y3, Y4, Y3
-	VANDPS       (R14), Y3, Y3
-	VSUBPS       Y0, Y3, Y3
-	VBROADCASTSS constants<>+96(SB), Y4
-	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS constants<>+160(SB), Y4
-	VFMADD231PS  constants<>+128(SB), Y3, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS constants<>+192(SB), Y4, Y3
-	VFNMADD231PS constants<>+224(SB), Y4, Y3
-	VMULPS       Y3, Y3, Y5
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
 	VBROADCASTSS constants<>+288(SB), Y6
-	VFMADD231PS  constants<>+320(SB), Y3, Y6
-	VBROADCASTSS constants<>+352(SB), Y7
-	VFMADD231PS  constants<>+384(SB), Y3, Y7
-	VFMADD231PS  constants<>+416(SB), Y5, Y7
-	VFMADD231PS  Y5, Y7, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VADDPS       constants<>+256(SB), Y3, Y3
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPADDD       constants<>+928(SB), Y5, Y5
-	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y3, Y3
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
 	VPADDD       constants<>+928(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, (R13)
-	VBROADCASTSS (R12), Y4
-	VPCMPEQD     Y4, Y1, Y4
-	VXORPS       constants<>+960(SB), Y4, Y4
-	VANDPS       Y3, Y4, Y3
-	VADDPS       Y3, Y2, Y2
-	VMOVAPS      Y2, Y2
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          exponential
-	VADDPS       constants<>+256(SB), Y2, Y3
-	VBROADCASTSS constants<>+256(SB), Y4
-	VDIVPS       Y3, Y4, Y3
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
 	VBROADCASTSS constants<>+64(SB), Y4
 	VBROADCASTSS constants<>+64(SB), Y5
 	VBROADCASTSS constants<>+64(SB), Y6
-	VBROADCASTSS constants<>+64(SB), Y7
-	VBROADCASTSS constants<>+64(SB), Y8
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 own:
-	VPMOVZXBD    (CX), Y9
-	VBROADCASTSS (R12), Y10
-	VPCMPEQD     Y10, Y9, Y9
-	VMOVUPS      (R14), Y10
-	VBLENDVPS    Y9, Y10, Y4, Y4
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
 	VMOVAPS      Y4, Y4
-	VMOVUPS      (R13), Y10
-	VBLENDVPS    Y9, Y10, Y5, Y5
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
 	VMOVAPS      Y5, Y5
-	VBROADCASTSS 4(R12), Y10
-	VBLENDVPS    Y9, Y10, Y6, Y6
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
 	VMOVAPS      Y6, Y6
-	VBROADCASTSS 8(R12), Y10
-	VBLENDVPS    Y9, Y10, Y7, Y7
-	VMOVAPS      Y7, Y7
-	VBROADCASTSS 12(R12), Y10
-	VBLENDVPS    Y9, Y10, Y8, Y8
-	VMOVAPS      Y8, Y8
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          own
-	VSUBPS       Y4, Y0, Y0
-	VCMPPS       $0x1d, constants<>+448(SB), Y2, Y4
-	VADDPS       constants<>+256(SB), Y2, Y9
-	VPSUBD       constants<>+864(SB), Y9, Y10
-	VPSRAD       $0x17, Y10, Y10
-	VPSLLD       $0x17, Y10, Y11
-	VPSUBD       Y11, Y9, Y9
-	VCVTDQ2PS    Y10, Y10
-	VSUBPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y9, Y2, Y9
-	VANDPS       Y10, Y4, Y4
-	VMULPS       Y9, Y9, Y10
-	VBROADCASTSS constants<>+736(SB), Y11
-	VFMADD231PS  constants<>+768(SB), Y9, Y11
-	VBROADCASTSS constants<>+672(SB), Y12
-	VFMADD231PS  constants<>+704(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+608(SB), Y11
-	VFMADD231PS  constants<>+640(SB), Y9, Y11
-	VFMADD231PS  Y10, Y12, Y11
-	VBROADCASTSS constants<>+544(SB), Y12
-	VFMADD231PS  constants<>+576(SB), Y9, Y12
-	VFMADD231PS  Y10, Y11, Y12
-	VBROADCASTSS constants<>+480(SB), Y11
-	VFMADD231PS  Y9, Y12, Y11
-	VMULPS       constants<>+192(SB), Y4, Y12
-	VADDPS       Y9, Y12, Y13
-	VSUBPS       Y12, Y13, Y12
-	VSUBPS       Y12, Y9, Y9
-	VFMADD231PS  constants<>+224(SB), Y4, Y9
-	VFMADD231PS  Y10, Y11, Y9
-	VADDPS       Y9, Y13, Y4
-	VADDPS       Y4, Y0, Y0
-	VPMOVZXBD    (CX), Y4
-	VPCMPEQD     Y1, Y4, Y4
-	VSUBPS       Y5, Y2, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VBLENDVPS    Y4, Y2, Y9, Y2
-	VMULPS       Y3, Y2, Y2
-	VBROADCASTSS constants<>+896(SB), Y4
-	VMAXPS       Y2, Y4, Y4
-	VPSUBD       constants<>+864(SB), Y4, Y9
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
 	VPSRAD       $0x17, Y9, Y9
 	VPSLLD       $0x17, Y9, Y10
-	VPSUBD       Y10, Y4, Y10
+	VPSUBD       Y10, Y8, Y8
 	VCVTDQ2PS    Y9, Y9
-	VSUBPS       constants<>+256(SB), Y10, Y10
-	VMULPS       Y10, Y10, Y11
-	VBROADCASTSS constants<>+736(SB), Y12
-	VFMADD231PS  constants<>+768(SB), Y10, Y12
-	VBROADCASTSS constants<>+672(SB), Y13
-	VFMADD231PS  constants<>+704(SB), Y10, Y13
-	VFMADD231PS  Y11, Y12, Y13
-	VBROADCASTSS constants<>+608(SB), Y12
-	VFMADD231PS  constants<>+640(SB), Y10, Y12
-	VFMADD231PS  Y11, Y13, Y12
-	VBROADCASTSS constants<>+544(SB), Y13
-	VFMADD231PS  constants<>+576(SB), Y10, Y13
-	VFMADD231PS  Y11, Y12, Y13
-	VBROADCASTSS constants<>+480(SB), Y12
-	VFMADD231PS  Y10, Y13, Y12
-	VMULPS       constants<>+192(SB), Y9, Y13
-	VADDPS       Y10, Y13, Y14
-	VSUBPS       Y13, Y14, Y13
-	VSUBPS       Y13, Y10, Y10
-	VFMADD231PS  constants<>+224(SB), Y9, Y10
-	VFMADD231PS  Y11, Y12, Y10
-	VADDPS       Y10, Y14, Y9
-	VMULPS       Y8, Y9, Y9
-	VBROADCASTSS constants<>+96(SB), Y10
-	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS constants<>+160(SB), Y10
-	VFMADD231PS  constants<>+128(SB), Y9, Y10
-	VROUNDPS     $0x00, Y10, Y10
-	VFNMADD231PS constants<>+192(SB), Y10, Y9
-	VFNMADD231PS constants<>+224(SB), Y10, Y9
-	VMULPS       Y9, Y9, Y11
-	VBROADCASTSS constants<>+288(SB), Y12
-	VFMADD231PS  constants<>+320(SB), Y9, Y12
-	VBROADCASTSS constants<>+352(SB), Y13
-	VFMADD231PS  constants<>+384(SB), Y9, Y13
-	VFMADD231PS  constants<>+416(SB), Y11, Y13
-	VFMADD231PS  Y11, Y13, Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VADDPS       constants<>+256(SB), Y9, Y9
-	VCVTPS2DQ    Y10, Y10
-	VPSRAD       $0x01, Y10, Y11
-	VPSUBD       Y11, Y10, Y10
-	VPADDD       constants<>+928(SB), Y11, Y11
-	VPSLLD       $0x17, Y11, Y11
-	VMULPS       Y11, Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y7, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y9
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y12
+	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VFMADD231PS  Y10, Y12, Y11
+	VBROADCASTSS constants<>+544(SB), Y12
+	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VMULPS       constants<>+192(SB), Y8, Y12
+	VADDPS       Y9, Y12, Y13
+	VSUBPS       Y12, Y13, Y12
+	VSUBPS       Y12, Y9, Y9
+	VFMADD231PS  constants<>+224(SB), Y8, Y9
+	VFMADD231PS  Y10, Y11, Y9
+	VADDPS       Y9, Y13, Y8
+	VMULPS       Y6, Y8, Y8
+	VBROADCASTSS constants<>+96(SB), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS constants<>+160(SB), Y9
+	VFMADD231PS  constants<>+128(SB), Y8, Y9
+	VROUNDPS     $0x00, Y9, Y9
+	VFNMADD231PS constants<>+192(SB), Y9, Y8
+	VFNMADD231PS constants<>+224(SB), Y9, Y8
+	VMULPS       Y8, Y8, Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y8, Y11
+	VBROADCASTSS constants<>+352(SB), Y12
+	VFMADD231PS  constants<>+384(SB), Y8, Y12
+	VFMADD231PS  constants<>+416(SB), Y10, Y12
+	VFMADD231PS  Y10, Y12, Y11
+	VFMADD231PS  Y10, Y11, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VCVTPS2DQ    Y9, Y9
+	VPSRAD       $0x01, Y9, Y10
+	VPSUBD       Y10, Y9, Y9
 	VPADDD       constants<>+928(SB), Y10, Y10
 	VPSLLD       $0x17, Y10, Y10
-	VMULPS       Y10, Y9, Y9
-	VMULPS       Y9, Y6, Y6
-	VDIVPS       Y4, Y0, Y4
-	VMULPS       Y3, Y5, Y5
-	VMULPS       Y5, Y8, Y5
-	VBROADCASTSS constants<>+256(SB), Y8
-	VFMADD231PS  Y4, Y5, Y8
-	VMULPS       Y9, Y7, Y4
+	VMULPS       Y10, Y8, Y8
+	VPADDD       constants<>+928(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y8, Y8
 	VMULPS       Y8, Y4, Y4
-	VPMOVZXBD    (CX), Y5
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y5
-	VANDPS       Y6, Y5, Y5
-	VMOVUPS      (DI)(R10*1), Y6
-	VFMADD231PS  Y5, Y0, Y6
-	VMOVUPS      Y6, (DI)(R10*1)
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
 	VBROADCASTSS constants<>+64(SB), Y0
-	VBROADCASTSS constants<>+64(SB), Y5
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 top:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS (R12), Y6
-	VPCMPEQD     Y6, Y1, Y6
-	VBLENDVPS    Y6, Y7, Y0, Y0
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
 	VMOVAPS      Y0, Y0
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          top
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
 
 mean:
-	VMOVUPS      (R13), Y6
-	VMULPS       Y3, Y6, Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y1, Y7
-	VXORPS       constants<>+960(SB), Y7, Y7
-	VANDPS       Y6, Y7, Y7
-	VPMOVZXBD    (CX), Y8
-	VBROADCASTSS (R12), Y9
-	VPCMPEQD     Y9, Y8, Y8
-	VBROADCASTSS 24(R12), Y9
-	VBROADCASTSS 20(R12), Y10
-	VBLENDVPS    Y8, Y10, Y9, Y8
-	VBROADCASTSS 28(R12), Y9
-	VFMADD231PS  Y9, Y6, Y8
-	VSUBPS       Y0, Y8, Y6
-	VFMADD231PS  Y6, Y7, Y5
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
 	JNZ          mean
-	MOVQ         AX, R14
-	MOVQ         SI, R12
-	MOVQ         R8, R13
-	MOVQ         R9, R15
-	LEAQ         64(DI), BP
-	MOVQ         c+56(FP), R11
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
 
 write:
-	VMOVUPS      (R13), Y1
-	VMULPS       Y3, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS (R12), Y7
-	VPCMPEQD     Y7, Y6, Y6
-	VMULPS       Y2, Y4, Y7
-	VXORPS       constants<>+0(SB), Y7, Y7
-	VMULPS       Y1, Y4, Y8
-	VBLENDVPS    Y6, Y7, Y8, Y6
-	VPMOVZXBD    (CX), Y7
-	VBROADCASTSS (R12), Y8
-	VPCMPEQD     Y8, Y7, Y7
-	VBROADCASTSS 24(R12), Y8
-	VBROADCASTSS 20(R12), Y9
-	VBLENDVPS    Y7, Y9, Y8, Y7
-	VBROADCASTSS 28(R12), Y8
-	VFMADD231PS  Y8, Y1, Y7
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y5, Y7, Y7
-	VMULPS       Y7, Y1, Y1
-	VADDPS       Y6, Y1, Y1
-	VPMOVZXBD    (CX), Y6
-	VBROADCASTSS constants<>+32(SB), Y7
-	VPCMPGTD     Y6, Y7, Y6
-	VANDPS       Y1, Y6, Y1
-	VMOVUPS      Y1, (R15)
-	ADDQ         DX, R14
-	ADDQ         DX, R15
-	ADDQ         $0x20, R12
-	ADDQ         $0x20, R13
-	ADDQ         $0xc0, BP
-	DECQ         R11
-	JNZ          write
-	XORQ         $0x20, R10
-	ADDQ         $0x20, AX
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxOverlapSumsKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
 	ADDQ         $0x20, R9
-	ADDQ         $0x08, CX
-	SUBQ         $0x08, BX
-	JNZ          block
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 3072(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+864(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VFMADD231PS  constants<>+768(SB), Y6, Y8
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+704(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+608(SB), Y8
+	VFMADD231PS  constants<>+640(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+544(SB), Y9
+	VFMADD231PS  constants<>+576(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+480(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMULPS       Y0, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(BX*4)
+	VANDPS       (R11)(BX*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VPMOVZXBD    8(CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(BX*4), Y0, Y0
+	VANDPS       32(R11)(BX*4), Y1, Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VBROADCASTSS (R9), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R11)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 12(R9), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y6
+	VPMOVZXBD    (CX)(BX*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VPSUBD       constants<>+864(SB), Y0, Y1
+	VPSRAD       $0x17, Y1, Y1
+	VPSLLD       $0x17, Y1, Y3
+	VPSUBD       Y3, Y0, Y0
+	VCVTDQ2PS    Y1, Y1
+	VSUBPS       constants<>+256(SB), Y0, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+736(SB), Y6
+	VFMADD231PS  constants<>+768(SB), Y0, Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+608(SB), Y6
+	VFMADD231PS  constants<>+640(SB), Y0, Y6
+	VFMADD231PS  Y3, Y7, Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  constants<>+576(SB), Y0, Y7
+	VFMADD231PS  Y3, Y6, Y7
+	VBROADCASTSS constants<>+480(SB), Y6
+	VFMADD231PS  Y0, Y7, Y6
+	VMULPS       constants<>+192(SB), Y1, Y7
+	VADDPS       Y0, Y7, Y8
+	VSUBPS       Y7, Y8, Y7
+	VSUBPS       Y7, Y0, Y0
+	VFMADD231PS  constants<>+224(SB), Y1, Y0
+	VFMADD231PS  Y3, Y6, Y0
+	VADDPS       Y0, Y8, Y0
+	VMULPS       Y5, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+160(SB), Y1
+	VFMADD231PS  constants<>+128(SB), Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS constants<>+192(SB), Y1, Y0
+	VFNMADD231PS constants<>+224(SB), Y1, Y0
+	VMULPS       Y0, Y0, Y3
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y0, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+416(SB), Y3, Y6
+	VFMADD231PS  Y3, Y6, Y5
+	VFMADD231PS  Y3, Y5, Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y3
+	VPSUBD       Y3, Y1, Y1
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VPADDD       constants<>+928(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y0, Y4, Y0
+	MOVQ         sums+32(FP), R13
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y3
+	VPCMPGTD     Y1, Y3, Y1
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      (R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	MOVQ         AX, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ BX, BX
+
+write:
+	VMOVUPS      (R10)(BX*4), Y0
+	VMOVUPS      3072(DX)(BX*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(BX*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VANDPS       Y0, Y1, Y3
+	VMOVUPS      (R13)(DI*1), Y4
+	VFMADD231PS  Y3, Y2, Y4
+	VMOVUPS      Y4, (R13)(DI*1)
+	VPMOVZXBD    (CX)(BX*1), Y3
+	VBROADCASTSS constants<>+32(SB), Y4
+	VPCMPGTD     Y3, Y4, Y3
+	VBROADCASTSS 16(R9), Y4
+	VMAXPS       Y4, Y0, Y4
+	VANDPS       Y0, Y3, Y0
+	VMOVUPS      64(R13)(DI*1), Y3
+	VFMADD231PS  Y0, Y4, Y3
+	VMOVUPS      Y3, 64(R13)(DI*1)
+	VANDPS       Y2, Y1, Y0
+	VMOVUPS      128(R13)(DI*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 128(R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           write
+	SUBQ         $0x40, R13
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          writeOf
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   4096(R11)(SI*4)
+	VANDPS       (R11)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R11)(SI*4), Y0, Y0
+	VANDPS       32(R11)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(SI*4)
+	VMOVUPS      Y1, 32(R10)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         SI, SI
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 3072(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+top:
+	VMOVUPS      (R10)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R9), Y4
+	VBROADCASTSS 20(R9), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R9), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          top
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+mean:
+	VMOVUPS      (R10)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R9), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R9), Y5
+	VBROADCASTSS 20(R9), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R9), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          mean
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+writeOf:
+	ADDQ $0x40, R13
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R10)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R9), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VBROADCASTSS 24(R9), Y2
+	VBROADCASTSS 20(R9), Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VBROADCASTSS 28(R9), Y2
+	VFMADD231PS  Y2, Y0, Y1
+	VMOVUPS      6144(DX)(SI*4), Y2
+	VSUBPS       Y2, Y1, Y1
+	VMOVUPS      7168(DX)(SI*4), Y2
+	VSUBPS       Y2, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R12)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ pitch+16(FP), R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y6
+	VBROADCASTSS (R10), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R12)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y10
+	VFMADD231PS  constants<>+704(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+544(SB), Y10
+	VFMADD231PS  constants<>+576(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+480(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y6
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y5, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+top:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          top
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+mean:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          mean
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y7, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VMULPS       Y0, Y0, Y8
+	VMULPS       Y8, Y4, Y4
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+top:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          top
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+mean:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          mean
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGammaOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   4096(R12)(SI*4)
+	VANDPS       (R12)(SI*4), Y0, Y3
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VPMOVZXBD    8(CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y0, Y2, Y0
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       (R12)(SI*4), Y0, Y0
+	VANDPS       32(R12)(SI*4), Y1, Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VBROADCASTSS constants<>+288(SB), Y7
+	VFMADD231PS  constants<>+320(SB), Y0, Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y7
+	VBROADCASTSS constants<>+352(SB), Y8
+	VBROADCASTSS constants<>+352(SB), Y9
+	VFMADD231PS  constants<>+384(SB), Y0, Y8
+	VFMADD231PS  constants<>+384(SB), Y1, Y9
+	VFMADD231PS  constants<>+416(SB), Y4, Y8
+	VFMADD231PS  constants<>+416(SB), Y5, Y9
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+928(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+928(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y2, Y2
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VBROADCASTSS (R10), Y8
+	VPCMPEQD     Y8, Y7, Y7
+	VMOVUPS      (R12)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y8
+	VBLENDVPS    Y7, Y8, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y8
+	VBLENDVPS    Y7, Y8, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y8
+	VBLENDVPS    Y7, Y8, Y5, Y5
+	VMOVAPS      Y5, Y5
+	VBROADCASTSS 12(R10), Y8
+	VBLENDVPS    Y7, Y8, Y6, Y6
+	VMOVAPS      Y6, Y6
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y7
+	VSUBPS       Y2, Y7, Y2
+	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y7
+	VADDPS       constants<>+256(SB), Y0, Y8
+	VPSUBD       constants<>+864(SB), Y8, Y9
+	VPSRAD       $0x17, Y9, Y9
+	VPSLLD       $0x17, Y9, Y10
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VSUBPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y8, Y0, Y8
+	VANDPS       Y9, Y7, Y7
+	VMULPS       Y8, Y8, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+768(SB), Y8, Y10
+	VBROADCASTSS constants<>+672(SB), Y11
+	VFMADD231PS  constants<>+704(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+640(SB), Y8, Y10
+	VFMADD231PS  Y9, Y11, Y10
+	VBROADCASTSS constants<>+544(SB), Y11
+	VFMADD231PS  constants<>+576(SB), Y8, Y11
+	VFMADD231PS  Y9, Y10, Y11
+	VBROADCASTSS constants<>+480(SB), Y10
+	VFMADD231PS  Y8, Y11, Y10
+	VMULPS       constants<>+192(SB), Y7, Y11
+	VADDPS       Y8, Y11, Y12
+	VSUBPS       Y11, Y12, Y11
+	VSUBPS       Y11, Y8, Y8
+	VFMADD231PS  constants<>+224(SB), Y7, Y8
+	VFMADD231PS  Y9, Y10, Y8
+	VADDPS       Y8, Y12, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y7
+	VPMOVZXBD    (CX)(SI*1), Y8
+	VPCMPEQD     Y7, Y8, Y7
+	VSUBPS       Y3, Y0, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VBLENDVPS    Y7, Y0, Y8, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+896(SB), Y7
+	VMAXPS       Y0, Y7, Y7
+	VPSUBD       constants<>+864(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y9
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y9, Y9
+	VMULPS       Y9, Y9, Y10
+	VBROADCASTSS constants<>+736(SB), Y11
+	VFMADD231PS  constants<>+768(SB), Y9, Y11
+	VBROADCASTSS constants<>+672(SB), Y12
+	VFMADD231PS  constants<>+704(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+608(SB), Y11
+	VFMADD231PS  constants<>+640(SB), Y9, Y11
+	VFMADD231PS  Y10, Y12, Y11
+	VBROADCASTSS constants<>+544(SB), Y12
+	VFMADD231PS  constants<>+576(SB), Y9, Y12
+	VFMADD231PS  Y10, Y11, Y12
+	VBROADCASTSS constants<>+480(SB), Y11
+	VFMADD231PS  Y9, Y12, Y11
+	VMULPS       constants<>+192(SB), Y8, Y12
+	VADDPS       Y9, Y12, Y13
+	VSUBPS       Y12, Y13, Y12
+	VSUBPS       Y12, Y9, Y9
+	VFMADD231PS  constants<>+224(SB), Y8, Y9
+	VFMADD231PS  Y10, Y11, Y9
+	VADDPS       Y9, Y13, Y8
+	VMULPS       Y6, Y8, Y8
+	VBROADCASTSS constants<>+96(SB), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS constants<>+160(SB), Y9
+	VFMADD231PS  constants<>+128(SB), Y8, Y9
+	VROUNDPS     $0x00, Y9, Y9
+	VFNMADD231PS constants<>+192(SB), Y9, Y8
+	VFNMADD231PS constants<>+224(SB), Y9, Y8
+	VMULPS       Y8, Y8, Y10
+	VBROADCASTSS constants<>+288(SB), Y11
+	VFMADD231PS  constants<>+320(SB), Y8, Y11
+	VBROADCASTSS constants<>+352(SB), Y12
+	VFMADD231PS  constants<>+384(SB), Y8, Y12
+	VFMADD231PS  constants<>+416(SB), Y10, Y12
+	VFMADD231PS  Y10, Y12, Y11
+	VFMADD231PS  Y10, Y11, Y8
+	VADDPS       constants<>+256(SB), Y8, Y8
+	VCVTPS2DQ    Y9, Y9
+	VPSRAD       $0x01, Y9, Y10
+	VPSUBD       Y10, Y9, Y9
+	VPADDD       constants<>+928(SB), Y10, Y10
+	VPSLLD       $0x17, Y10, Y10
+	VMULPS       Y10, Y8, Y8
+	VPADDD       constants<>+928(SB), Y9, Y9
+	VPSLLD       $0x17, Y9, Y9
+	VMULPS       Y9, Y8, Y8
+	VMULPS       Y8, Y4, Y4
+	VDIVPS       Y7, Y2, Y7
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y1, Y6, Y1
+	VBROADCASTSS constants<>+256(SB), Y3
+	VFMADD231PS  Y7, Y1, Y3
+	VMULPS       Y8, Y5, Y1
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y1, 4096(DX)(SI*4)
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       Y4, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	XORQ         SI, SI
+
+derivatives:
+	VBROADCASTSS constants<>+64(SB), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+top:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVZXBD    (CX)(SI*1), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VBROADCASTSS 24(R10), Y4
+	VBROADCASTSS 20(R10), Y5
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VBROADCASTSS 28(R10), Y4
+	VFMADD231PS  Y4, Y2, Y3
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y0, Y0
+	VMOVAPS      Y0, Y0
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          top
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+mean:
+	VMOVUPS      (R11)(SI*4), Y2
+	VMOVUPS      3072(DX)(SI*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+960(SB), Y3, Y3
+	VANDPS       Y2, Y3, Y3
+	VPMOVZXBD    (CX)(SI*1), Y4
+	VBROADCASTSS (R10), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VBROADCASTSS 24(R10), Y5
+	VBROADCASTSS 20(R10), Y6
+	VBLENDVPS    Y4, Y6, Y5, Y4
+	VBROADCASTSS 28(R10), Y5
+	VFMADD231PS  Y5, Y2, Y4
+	VSUBPS       Y0, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         pitch+16(FP), R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          mean
+	VMOVUPS      Y0, 6144(DX)(SI*4)
+	VMOVUPS      Y1, 7168(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           derivatives
+	MOVQ         AX, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      4096(DX)(SI*4), Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      5120(DX)(SI*4), Y3
+	VMULPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VMULPS       Y0, Y1, Y1
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VPMOVZXBD    (CX)(SI*1), Y2
+	VBROADCASTSS (R10), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VBROADCASTSS 24(R10), Y3
+	VBROADCASTSS 20(R10), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VBROADCASTSS 28(R10), Y3
+	VFMADD231PS  Y3, Y0, Y2
+	VMOVUPS      6144(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      7168(DX)(SI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VADDPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS constants<>+32(SB), Y2
+	VPCMPGTD     Y1, Y2, Y1
+	VANDPS       Y0, Y1, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ pitch+16(FP), R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
 	VZEROUPPER
 	RET
 

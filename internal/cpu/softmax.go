@@ -13,8 +13,8 @@ type softmaxCoef struct {
 	slope   float32
 }
 
-// softmaxBuffer is the scratch memory of a softmax kernel for each channel.
-const softmaxBuffer = 2 * lanes
+// softmaxBuffer is the scratch memory of a softmax kernel of c channels.
+func softmaxBuffer(c int) int { return 256 * (8 + c) }
 
 // smallest keeps a divisor and a logarithm's argument normal.
 const smallest = 0x1p-126
@@ -33,7 +33,7 @@ const smallest = 0x1p-126
 //	pointwise ∂/∂x_c = B·p_c, for c = y −B·(1−p_y),
 //	          B = w·(1−p_y)^γ·(1 + γ·p_y·(−log p_y)/(1−p_y))
 //	overlap   ∂/∂x_c = p_c·((D_c−D_top) − Σ_k p_k·(D_k−D_top)), D = ∂overlap/∂p
-func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32) {
+func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, _ bool) {
 	for i, class := range y {
 		lane := i % lanes
 		if class == noClass {

@@ -42,26 +42,31 @@ func softmaxCase(t *testing.T, impl kernels, v variant, channels, n, pitch, offs
 		k[c] = softmaxCoef{class: uint32(c), pos: l.pos, grad: l.neg, gamma: l.gammaPos, plain: l.plain,
 			coefPos: l.coefPos, coefNeg: l.coefNeg, slope: l.slope}
 	}
-	run := func(kernel kernels) (g, sums []float32) {
+	run := func(kernel kernels, stream bool) (g, sums []float32) {
 		g, intact := guarded(size, offset)
 		sums, sumsIntact := guarded((1+3*channels)*lanes, offset)
 		clear(sums)
-		kernel.softmax(v, x, g, pitch, y, sums, k, make([]float32, channels*softmaxBuffer))
+		kernel.softmax(v, x, g, pitch, y, sums, k, make([]float32, softmaxBuffer(channels)), stream)
 		assert.True(t, intact() && sumsIntact(), "%+v wrote past its slices", v)
 		return g, sums
 	}
-	wantG, wantSums := run(plain)
-	gotG, gotSums := run(impl)
+	wantG, wantSums := run(plain, false)
 	what := fmt.Sprintf("%+v of %d channels, %d voxels", v, channels, n)
-	return sameBits(t, wantSums, gotSums, what+": sums") && sameBits(t, wantG, gotG, what+": gradient")
+	for _, stream := range []bool{false, true} {
+		gotG, gotSums := run(impl, stream)
+		if !sameBits(t, wantSums, gotSums, what+": sums") || !sameBits(t, wantG, gotG, what+": gradient") {
+			return false
+		}
+	}
+	return true
 }
 
 func TestSoftmaxKernels(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, impl kernels) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for _, v := range softmaxVariantsInUse() {
-			for channels := 1; channels <= 9; channels++ {
-				for _, n := range []int{0, block, 3 * block} {
+			for channels := 1; channels <= 9; channels += 1 + channels/4 {
+				for _, n := range []int{0, block, 3 * block, 9 * block} {
 					for offset := range 2 {
 						random := func() float32 { return float32(4 * r.NormFloat64()) }
 						awkward := func() float32 { return hostile[r.IntN(len(hostile))] }

@@ -227,112 +227,112 @@ func pairGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *f
 // softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapSumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapSumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0GradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2GradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2GradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapGradAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 //go:noescape
 func expAVX512(dst *float32, src *float32, n int)
@@ -563,112 +563,112 @@ func pairGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *flo
 // softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapSumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapSumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0GradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2GradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2GradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapGradAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma0OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGamma2OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 // softmaxGammaOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
-func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int)
+func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 //go:noescape
 func expAVX2(dst *float32, src *float32, n int)

@@ -14,10 +14,19 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 )
 
-var dir = flag.String("dir", "..", "folder to write to")
+var (
+	dir   = flag.String("dir", "..", "folder to write to")
+	count = flag.Bool("count", false, "write nothing; print the instructions of the AVX-512 kernels in that folder")
+)
 
 func main() {
 	flag.Parse()
+	if *count {
+		if err := printCounts(os.Stdout, filepath.Join(*dir, "kernels_amd64.s")); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	os.Args = os.Args[:1] // the generated files name the command, not where they were written
 	ConstraintExpr("amd64,!noasm")
 	for _, t := range tiers {

@@ -35,119 +35,141 @@ func softmaxVariants() []variant {
 	return out
 }
 
-// softmax emits softmaxGo for one variant: for the voxels of a few registers at a
-// time, loops over the channels. Each channel's exponential waits in buf.
+// What the loops of a softmax kernel leave for each other, in rows of part
+// numbers: by voxel, and from rowE on each channel's exponential.
+const (
+	rowLargest = iota // the largest logit
+	rowTop            // its channel
+	rowOthers         // the sum of the other channels' exponentials
+	rowScale          // 1 over the sum of all of them
+	rowFactor         // of the pointwise gradient
+	rowMiss           // 1−p of the label's class
+	rowAtTop          // derivative of the overlap term at the top channel
+	rowMean           // that of the others less it, weighted by p
+	rowE
+)
+
+// softmax emits softmaxGo for one variant, for a part of the voxels at a time, as
+// loops over channels and voxels of which each does a little for every voxel.
 func softmax(t tier, v variant) {
-	TEXT(v.softmaxName(t), NOSPLIT, "func(x, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int)")
+	TEXT(v.softmaxName(t), NOSPLIT, "func(x, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)")
 	Doc(fmt.Sprintf("%s is softmaxGo compiled for one variant. pitch is in bytes.", v.softmaxName(t)))
 	Pragma("noescape")
-	x, y := Load(Param("x"), GP64()), Load(Param("y"), GP64())
-	pitch, n := Load(Param("pitch"), GP64()), Load(Param("n"), GP64())
-	kBase, sumsBase, buf := Load(Param("k"), GP64()), Load(Param("sums"), GP64()), Load(Param("buf"), GP64())
+	x, y, buf := Load(Param("x"), GP64()), Load(Param("y"), GP64()), Load(Param("buf"), GP64())
 	g := x
 	if v.grad {
 		g = Load(Param("grad"), GP64())
 	}
-	half := GP64()
-	XORQ(half, half)
-	step := t.bytes() * t.unroll // of the logits
+	i, end, half := GP64(), GP64(), GP64()
 	c, k, e, at, out, sum := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
-	logit, kept, gradient := Mem{Base: at}, Mem{Base: e}, Mem{Base: out}
+	voxels := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
+	row := func(n int) Mem { return voxels(buf).Offset(4 * part * n) }
 	coef := func(i int) word { return word{mem: Mem{Base: k}.Offset(4 * i)} }
-	// channels runs body for every channel.
+	negative := litBits(signBit)
+
+	// channels runs body for every channel, with the registers above at its data.
 	channels := func(name string, body func()) {
 		MOVQ(x, at)
-		MOVQ(kBase, k)
-		MOVQ(buf, e)
 		MOVQ(g, out)
-		LEAQ(Mem{Base: sumsBase, Disp: 64}, sum)
-		Load(Param("c"), c)
+		MOVQ(parameter("k"), k)
+		LEAQ(Mem{Base: buf, Disp: 4 * part * rowE}, e)
+		MOVQ(parameter("sums"), sum)
+		MOVQ(parameter("c"), c)
 		Label(name)
 		body()
-		ADDQ(pitch, at)
-		ADDQ(pitch, out)
+		ADDQ(parameter("pitch"), at)
+		ADDQ(parameter("pitch"), out)
 		ADDQ(Imm(32), k)
-		ADDQ(Imm(uint64(step)), e)
-		ADDQ(Imm(3*64), sum)
+		ADDQ(U32(4*part), e)
+		ADDQ(U32(3*64), sum)
 		DECQ(c)
 		JNZ(LabelRef(name))
 	}
+	// overVoxels runs body for every vec of the part.
+	overVoxels := func(name string, t tier, body func(t tier)) {
+		XORQ(i, i)
+		Label(name)
+		body(t)
+		ADDQ(Imm(uint64(t.bytes()/4*t.unroll)), i)
+		CMPQ(i, end)
+		JL(LabelRef(name))
+	}
+	short := t
+	short.unroll = t.short
+	labels := t.labelBytes(Mem{Base: y, Index: i, Scale: 1}, litBits(0))
+	classes := func(t tier) vec { return t.labels(Mem{Base: y, Index: i, Scale: 1}) }
+	valid := func(t tier) mask { return t.isValid(t.read(labels)) }
+	positive := func(t tier) mask { return t.isClass(classes(t), coef(smClass)) }
+	constant := func(t tier, w word) vec {
+		return t.each(func(_ int, d reg.VecVirtual) { VBROADCASTSS(w.mem, d) })
+	}
 	// keepIn changes a vec that lives on between channels to m ? v : itself.
-	keepIn := func(into vec, m mask, v value) {
+	keepIn := func(into vec, m mask, t tier, v value) {
 		now := t.blend(m, v, into)
 		for u := range into {
 			VMOVAPS(now[u], into[u])
 		}
 	}
-	constant := func(w word) vec {
-		return t.each(func(_ int, d reg.VecVirtual) { VBROADCASTSS(w.mem, d) })
-	}
-	// accumulate adds a·b in the lanes of m.
-	accumulate := func(at Mem, m mask, a, b vec) {
-		for u := range t.unroll {
-			where := at
-			if !t.wide {
-				where = at.Idx(half, 1)
+
+	Label("turn")
+	MOVQ(parameter("n"), end)
+	CMPQ(end, U32(part))
+	JLE(LabelRef("last"))
+	MOVQ(U32(part), end)
+	Label("last")
+
+	overVoxels("largest", t, func(t tier) {
+		here := valid(t)
+		m, top := t.keepAt(here, voxels(x)), constant(t, litBits(0))
+		channels("largestOf", func() {
+			for line := 0; line < t.bytes()*t.unroll; line += 64 {
+				PREFETCHT0(voxels(at).Offset(4*1024 + line)) // of the next tile
 			}
-			d, sum := t.register(), t.register()
-			t.keepOne(m, a, u, d)
-			VMOVUPS(where, sum)
-			VFMADD231PS(d, b[u], sum)
-			VMOVUPS(sum, where)
-		}
-	}
-
-	Label("block")
-	labels := func() vec { return t.labels(Mem{Base: y}) }
-	valid := func() mask { return t.isBelow(labels(), litBits(255)) }
-	positive := func() mask { return t.isClass(labels(), coef(smClass)) }
-
-	m, top, others := constant(lit(0)), constant(litBits(0)), constant(lit(0))
-	{
-		first := t.keepAt(valid(), Mem{Base: x})
-		for u := range m {
-			VMOVAPS(first[u], m[u])
-		}
-	}
-	channels("largest", func() {
-		for line := 0; line < step; line += 64 {
-			PREFETCHT0(logit.Offset(4*1024 + line)) // of the next tile
-		}
-		v := t.keepAt(valid(), logit)
-		larger := t.greater(v, m)
-		keepIn(m, larger, v)
-		keepIn(top, larger, coef(smClass))
+			x := t.keepAt(here, voxels(at))
+			larger := t.greater(x, m)
+			keepIn(m, larger, t, x)
+			keepIn(top, larger, t, coef(smClass))
+		})
+		t.store(m, row(rowLargest), false)
+		t.store(top, row(rowTop), false)
+		t.store(constant(t, lit(0)), row(rowOthers), false)
 	})
-	channels("exponential", func() {
-		v := t.exp(t.sub(t.keepAt(valid(), logit), m))
-		t.store(v, kept, false)
-		other := t.isNotClass(top, coef(smClass))
-		sum := t.add(others, t.keep(other, v))
-		for u := range others {
-			VMOVAPS(sum[u], others[u])
-		}
+	channels("exponentialOf", func() {
+		overVoxels("exponential", short, func(t tier) {
+			power := t.exp(t.sub(t.keepAt(valid(t), voxels(at)), t.loadAt(row(rowLargest))))
+			t.store(power, voxels(e), false)
+			other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
+			t.store(t.add(t.loadAt(row(rowOthers)), t.keep(other, power)), row(rowOthers), false)
+		})
 	})
-	scale := t.div(lit(1), t.add(others, lit(1)))
-	var b, miss vec
-	if v.exponent != noPointwise {
-		xy, ey, w, gw, gamma := constant(lit(0)), constant(lit(0)), constant(lit(0)), constant(lit(0)), constant(lit(0))
+	if !t.wide {
+		XORQ(half, half)
+	}
+	overVoxels("value", t, func(t tier) {
+		others := t.loadAt(row(rowOthers))
+		scale := t.div(lit(1), t.add(others, lit(1)))
+		t.store(scale, row(rowScale), false)
+		if v.exponent == noPointwise {
+			return
+		}
+		xy, ey, w, gw, gamma := constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0))
 		channels("own", func() {
-			mine := positive()
-			keepIn(xy, mine, t.loadAt(logit))
-			keepIn(ey, mine, t.loadAt(kept))
-			keepIn(w, mine, coef(smPos))
+			mine := positive(t)
+			keepIn(xy, mine, t, t.loadAt(voxels(at)))
+			keepIn(ey, mine, t, t.loadAt(voxels(e)))
+			keepIn(w, mine, t, coef(smPos))
 			if v.grad {
-				keepIn(gw, mine, coef(smGrad))
+				keepIn(gw, mine, t, coef(smGrad))
 			}
 			if v.exponent == gammaAny || v.exponent == gammaTwo && v.grad {
-				keepIn(gamma, mine, coef(smGamma))
+				keepIn(gamma, mine, t, coef(smGamma))
 			}
 		})
-		nll := t.add(t.sub(m, xy), t.logOnePlus(others))
-		isTop := t.equalInts(top, labels())
+		nll := t.add(t.sub(t.loadAt(row(rowLargest)), xy), t.logOnePlus(others))
+		isTop := t.equalInts(t.loadAt(row(rowTop)), classes(t))
 		rest := t.blend(isTop, others, t.add(t.sub(others, ey), lit(1)))
-		miss = t.mul(rest, scale)
-		b = gw
+		miss := t.mul(rest, scale)
+		factor := gw
 		if v.exponent != gammaZero {
 			normal := t.max(lit(0x1p-126), miss)
 			var power vec
@@ -160,64 +182,130 @@ func softmax(t tier, v variant) {
 			if v.grad {
 				ratio := t.div(nll, normal)
 				slope := t.fma(t.mul(gamma, t.mul(ey, scale)), ratio, lit(1))
-				b = t.mul(t.mul(gw, power), slope)
+				factor = t.mul(t.mul(gw, power), slope)
 			}
 		}
-		accumulate(Mem{Base: sumsBase}, valid(), w, nll)
+		if v.grad {
+			t.store(factor, row(rowFactor), false)
+			t.store(miss, row(rowMiss), false)
+		}
+		MOVQ(parameter("sums"), sum)
+		r := t.rowSums(1, sum, half)
+		r.fma(0, valid(t), w, nll)
+		r.store()
+		if !t.wide {
+			XORQ(Imm(32), half)
+		}
+	})
+	probability := func(t tier) vec { return t.mul(t.loadAt(voxels(e)), t.loadAt(row(rowScale))) }
+	derivative := func(t tier, p vec) vec {
+		return t.fma(p, coef(smSlope), t.blend(positive(t), coef(smCoefPos), coef(smCoefNeg)))
 	}
-	probability := func() vec { return t.mul(t.loadAt(kept), scale) }
-	derivative := func(p vec) vec {
-		d := t.blend(positive(), coef(smCoefPos), coef(smCoefNeg))
-		return t.fma(p, coef(smSlope), d)
-	}
-	var atTop, mean vec
 	if v.overlap && v.grad {
-		atTop, mean = constant(lit(0)), constant(lit(0))
-		channels("top", func() {
-			d := derivative(probability())
-			keepIn(atTop, t.isClass(top, coef(smClass)), d)
-		})
-		channels("mean", func() {
-			p := probability()
-			other := t.isNotClass(top, coef(smClass))
-			t.fma(t.keep(other, p), t.sub(derivative(p), atTop), mean)
+		overVoxels("derivatives", t, func(t tier) {
+			atTop, mean := constant(t, lit(0)), constant(t, lit(0))
+			channels("top", func() {
+				d := derivative(t, probability(t))
+				keepIn(atTop, t.isClass(t.loadAt(row(rowTop)), coef(smClass)), t, d)
+			})
+			channels("mean", func() {
+				p := probability(t)
+				other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
+				t.fma(t.keep(other, p), t.sub(derivative(t, p), atTop), mean)
+			})
+			t.store(atTop, row(rowAtTop), false)
+			t.store(mean, row(rowMean), false)
 		})
 	}
 	if v.grad || v.overlap {
-		channels("write", func() {
-			p := probability()
+		channels("writeOf", func() {
+			ADDQ(Imm(64), sum) // past the pointwise sum
+			var r *rowSums
 			if !v.grad {
-				mine := positive()
-				one := constant(lit(1))
-				accumulate(Mem{Base: sum}, mine, p, one)
-				accumulate(Mem{Base: sum, Disp: 128}, mine, one, one)
-				accumulate(Mem{Base: sum, Disp: 64}, valid(), p, t.max(p, coef(smPlain)))
-				return
+				r = t.rowSums(3, sum, half)
 			}
-			var d vec
-			if v.exponent != noPointwise {
-				d = t.blend(positive(), t.xor(t.mul(b, miss), litBits(signBit)), t.mul(b, p))
-			}
-			if v.overlap {
-				own := t.mul(p, t.sub(t.sub(derivative(p), atTop), mean))
-				if d != nil {
-					own = t.add(own, d)
+			overVoxels("write", t, func(t tier) {
+				p := probability(t)
+				if !v.grad {
+					mine, one := positive(t), constant(t, lit(1))
+					r.fma(0, mine, p, one)
+					r.fma(1, valid(t), p, t.max(p, coef(smPlain)))
+					r.fma(2, mine, one, one)
+					if !t.wide {
+						XORQ(Imm(32), half)
+					}
+					return
 				}
-				d = own
+				var d vec
+				if v.exponent != noPointwise {
+					factor := t.loadAt(row(rowFactor))
+					d = t.blend(positive(t), t.xor(t.mul(factor, t.loadAt(row(rowMiss))), negative), t.mul(factor, p))
+				}
+				if v.overlap {
+					own := t.mul(p, t.sub(t.sub(derivative(t, p), t.loadAt(row(rowAtTop))), t.loadAt(row(rowMean))))
+					if d != nil {
+						own = t.add(own, d)
+					}
+					d = own
+				}
+				t.storeBy(parameter("stream"), "gradient", t.keep(valid(t), d), voxels(out))
+			})
+			if r != nil {
+				r.store()
 			}
-			t.store(t.keep(valid(), d), gradient, false)
+			SUBQ(Imm(64), sum)
 		})
 	}
-	if !t.wide {
-		XORQ(Imm(32), half)
-	}
-	ADDQ(Imm(uint64(step)), x)
+	ADDQ(U32(4*part), x)
 	if v.grad {
-		ADDQ(Imm(uint64(step)), g)
+		ADDQ(U32(4*part), g)
 	}
-	ADDQ(Imm(uint64(step/4)), y)
-	SUBQ(Imm(uint64(step/4)), n)
-	JNZ(LabelRef("block"))
+	ADDQ(U32(part), y)
+	SUBQ(end, parameter("n"))
+	JNZ(LabelRef("turn"))
 	VZEROUPPER()
 	RET()
+}
+
+// rowSums are sums by lane that lie in consecutive rows of memory: for AVX-512
+// held in registers from rowSums to store.
+type rowSums struct {
+	t    tier
+	base reg.Register
+	half reg.Register // byte offset of the half row that AVX2 is at
+	regs []reg.VecVirtual
+}
+
+func (t tier) rowSums(n int, base, half reg.Register) *rowSums {
+	r := &rowSums{t: t, base: base, half: half}
+	if t.wide {
+		for i := range n {
+			d := t.register()
+			VMOVUPS(Mem{Base: base, Disp: 64 * i}, d)
+			r.regs = append(r.regs, d)
+		}
+	}
+	return r
+}
+
+// fma adds a·b to a row in the lanes of m.
+func (r *rowSums) fma(i int, m mask, a, b vec) {
+	for u := range r.t.unroll {
+		if r.t.wide {
+			VFMADD231PS(a[u], b[u], m[u], r.regs[i])
+			continue
+		}
+		at := Mem{Base: r.base, Disp: 64 * i, Index: r.half, Scale: 1}
+		d, sum := r.t.register(), r.t.register()
+		r.t.keepOne(m, a, u, d)
+		VMOVUPS(at, sum)
+		VFMADD231PS(d, b[u], sum)
+		VMOVUPS(sum, at)
+	}
+}
+
+func (r *rowSums) store() {
+	for i, d := range r.regs {
+		VMOVUPS(d, Mem{Base: r.base, Disp: 64 * i})
+	}
 }
