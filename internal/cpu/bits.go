@@ -57,6 +57,9 @@ type planeShape struct {
 }
 
 func (g *planeShape) set(rows, length int) {
+	if g.size == rows*length && g.length == length {
+		return // as left by the slab before
+	}
 	g.size, g.length = rows*length, length
 	g.words, g.pad = (g.size+63)/64, length/64+1
 	for _, mask := range []*[]uint64{&g.starts, &g.ends, &g.top, &g.bottom} {

@@ -175,7 +175,7 @@ type blockTileScratch struct {
 // softmaxChunk is chunk for three channels or more by softmax.
 func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
 	rows := 1 + 3*f.C
-	s.sums, s.acc, s.e = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes), s.e
+	s.sums, s.acc = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes)
 	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
 	clear(s.acc)
 	if len(s.e) < softmaxBuffer(f.C) {
