@@ -38,17 +38,78 @@ func (d Dropout3D) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x)
 }
 
+// MaxPool3D is max pooling as a layer.
+type MaxPool3D struct{ Spec PoolSpec }
+
+// Forward records the pooling of x.
+func (p MaxPool3D) Forward(t *Tape, x Var) (Var, error) {
+	y, pullback, err := t.backend.MaxPool3D(x.array, p.Spec)
+	if err != nil {
+		return Var{}, err
+	}
+	return t.Record(y, pullback, x)
+}
+
+// Upsample enlarges each axis by a whole factor.
+type Upsample struct {
+	Factor [3]int
+	Mode   ResizeMode
+}
+
+// Forward records the enlargement of x.
+func (u Upsample) Forward(t *Tape, x Var) (Var, error) {
+	var size [3]int
+	if s := x.Shape(); len(s) == 5 {
+		for axis, f := range u.Factor {
+			size[axis] = s[2+axis] * f
+		}
+	}
+	return Resize(t, x, size, u.Mode)
+}
+
+// Resize records x sampled anew on a grid of the given spatial size.
+func Resize(t *Tape, x Var, size [3]int, mode ResizeMode) (Var, error) {
+	y, pullback, err := t.backend.Resize(x.array, size, mode)
+	if err != nil {
+		return Var{}, err
+	}
+	return t.Record(y, pullback, x)
+}
+
+// RepeatChannels records x with its channels repeated in turn up to the given
+// number.
+func RepeatChannels(t *Tape, x Var, channels int) (Var, error) {
+	y, pullback, err := t.backend.RepeatChannels(x.array, channels)
+	if err != nil {
+		return Var{}, err
+	}
+	return t.Record(y, pullback, x)
+}
+
 // Concat records the join of xs along the channel axis.
 func Concat(t *Tape, xs ...Var) (Var, error) {
-	arrays := make([]Array, len(xs))
-	for i, x := range xs {
-		arrays[i] = x.array
-	}
-	y, pullback, err := t.backend.Concat(arrays...)
+	y, pullback, err := t.backend.Concat(arrays(xs)...)
 	if err != nil {
 		return Var{}, err
 	}
 	return t.Record(y, pullback, xs...)
+}
+
+// Mean records the average of values of equal shape.
+func Mean(t *Tape, xs ...Var) (Var, error) {
+	y, pullback, err := t.backend.Mean(arrays(xs)...)
+	if err != nil {
+		return Var{}, err
+	}
+	return t.Record(y, pullback, xs...)
+}
+
+func arrays(xs []Var) []Array {
+	out := make([]Array, len(xs))
+	for i, x := range xs {
+		out[i] = x.array
+	}
+	return out
 }
 
 // Add records a + b.
@@ -58,4 +119,13 @@ func Add(t *Tape, a, b Var) (Var, error) {
 		return Var{}, err
 	}
 	return t.Record(y, pullback, a, b)
+}
+
+// Gate records x with every channel multiplied by gate, which has one channel.
+func Gate(t *Tape, x, gate Var) (Var, error) {
+	y, pullback, err := t.backend.Gate(x.array, gate.array)
+	if err != nil {
+		return Var{}, err
+	}
+	return t.Record(y, pullback, x, gate)
 }

@@ -78,7 +78,7 @@ func TestTapeRefusesMisuse(t *testing.T) {
 	ones := func() nn.Array { return put(t, b, []float64{1, 1}, 1, 1, 1, 1, 2) }
 	tape, other := nn.NewTape(b, nn.Training, 0), nn.NewTape(b, nn.Training, 0)
 	x := tape.Input(ones())
-	y, err := nn.ReLU{}.Forward(tape, x)
+	y, err := nn.ReLU.Forward(tape, x)
 	require.NoError(t, err)
 	foreign := other.Input(ones())
 	_, err = nn.Add(tape, x, foreign)
@@ -94,7 +94,7 @@ func TestTapeRefusesMisuse(t *testing.T) {
 	assert.ErrorContains(t, err, "another tape")
 
 	for name, f := range map[string]func() error{
-		"zero Var": func() error { _, err := nn.ReLU{}.Forward(tape, nn.Var{}); return err },
+		"zero Var": func() error { _, err := nn.ReLU.Forward(tape, nn.Var{}); return err },
 		"add":      func() error { _, err := nn.Add(tape, x, nn.Var{}); return err },
 		"concat":   func() error { _, err := nn.Concat(tape, x, nn.Var{}); return err },
 		"nothing":  func() error { _, err := nn.Concat(tape); return err },
@@ -103,7 +103,7 @@ func TestTapeRefusesMisuse(t *testing.T) {
 	}
 
 	inference := nn.NewTape(b, nn.Inference, 0)
-	z, err := nn.ReLU{}.Forward(inference, inference.Input(ones()))
+	z, err := nn.ReLU.Forward(inference, inference.Input(ones()))
 	require.NoError(t, err)
 	assert.ErrorContains(t, inference.Backward(z, ones()), "inference")
 }
