@@ -30,6 +30,9 @@ func Fit(cfg Config, size [3]int) Fitted {
 	case UNet:
 		a.Strides = f.skipLast(a.Strides)
 		f.Config.Architecture = a
+	case AttUNet:
+		a.Strides = f.skipLast(a.Strides)
+		f.Config.Architecture = a
 	}
 	multiple := f.Config.Multiple()
 	f.Size = RoundUp(size, multiple)

@@ -102,6 +102,14 @@ func config(t *testing.T, model, args string) models.Config {
 		decodeArgs(t, args, &a)
 		require.Equal(t, 2, a.ResUnits)
 		return a.config(models.UNet{Channels: a.Channels, Strides: a.Strides, Norm: a.Norm})
+	case "attunet":
+		a := struct {
+			channels
+			Channels []int
+			Strides  strides
+		}{}
+		decodeArgs(t, args, &a)
+		return a.config(models.AttUNet{Channels: a.Channels, Strides: a.Strides})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}

@@ -52,10 +52,11 @@ type entry struct {
 // then their variants.
 var entries = []entry{
 	{"UNet", func() Architecture { return NewUNet() }},
+	{"AttUNet", func() Architecture { return NewAttUNet() }},
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 1
+const paper = 2
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
