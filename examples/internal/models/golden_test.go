@@ -110,6 +110,22 @@ func config(t *testing.T, model, args string) models.Config {
 		}{}
 		decodeArgs(t, args, &a)
 		return a.config(models.AttUNet{Channels: a.Channels, Strides: a.Strides})
+	case "regunet":
+		a := struct {
+			channels
+			Width   int `json:"num_channel_initial"`
+			Depth   int
+			Levels  []int `json:"extract_levels"`
+			Concat  bool  `json:"concat_skip"`
+			Pooling *bool
+		}{}
+		decodeArgs(t, args, &a)
+		if a.Levels == nil {
+			a.Levels = []int{a.Depth} // the class's own default
+		}
+		return a.config(models.RegUNet{
+			Width: a.Width, Depth: a.Depth, Levels: a.Levels, ConcatSkip: a.Concat, StridedDown: a.Pooling != nil && !*a.Pooling,
+		})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}

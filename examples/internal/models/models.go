@@ -53,10 +53,11 @@ type entry struct {
 var entries = []entry{
 	{"UNet", func() Architecture { return NewUNet() }},
 	{"AttUNet", func() Architecture { return NewAttUNet() }},
+	{"RegUNet", func() Architecture { return NewRegUNet() }},
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 2
+const paper = 3
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
