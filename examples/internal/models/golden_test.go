@@ -126,6 +126,23 @@ func config(t *testing.T, model, args string) models.Config {
 		return a.config(models.RegUNet{
 			Width: a.Width, Depth: a.Depth, Levels: a.Levels, ConcatSkip: a.Concat, StridedDown: a.Pooling != nil && !*a.Pooling,
 		})
+	case "unet3d_plain":
+		a := struct {
+			channels
+			Base int
+		}{Base: 64}
+		decodeArgs(t, args, &a)
+		return a.config(models.PlainUNet{Width: a.Base})
+	case "r2unet":
+		d := models.NewR2UNet()
+		a := struct {
+			channels
+			Channels []int
+			T        int
+			Tied     bool
+		}{Channels: d.Channels, T: d.Steps, Tied: !d.Untied}
+		decodeArgs(t, args, &a)
+		return a.config(models.R2UNet{Channels: a.Channels, Steps: a.T, Untied: !a.Tied})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}

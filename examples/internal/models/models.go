@@ -54,10 +54,14 @@ var entries = []entry{
 	{"UNet", func() Architecture { return NewUNet() }},
 	{"AttUNet", func() Architecture { return NewAttUNet() }},
 	{"RegUNet", func() Architecture { return NewRegUNet() }},
+	{"RRUNet (R2U-Net)", func() Architecture { return NewR2UNet() }},
+
+	{"RRUNet (released, plain)", func() Architecture { return NewPlainUNet() }},
+	{"RRUNet (R2U-Net, untied)", func() Architecture { return NewR2UNetUntied() }},
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 3
+const paper = 4
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
