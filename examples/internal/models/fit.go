@@ -33,6 +33,13 @@ func Fit(cfg Config, size [3]int) Fitted {
 	case AttUNet:
 		a.Strides = f.skipLast(a.Strides)
 		f.Config.Architecture = a
+	case ResNetUNet:
+		if picai := picaiStrides(); !divides(a.Multiple(), size) && divides(product(picai), size) {
+			a.Strides = picai
+			f.Config.Architecture = a
+			f.note("Network strides: %s, those of the paper's code for PI-CAI; its others do not divide %s voxels.",
+				stridesInWords(picai), times(size))
+		}
 	}
 	multiple := f.Config.Multiple()
 	f.Size = RoundUp(size, multiple)
@@ -78,6 +85,8 @@ func RoundUp(size, multiple [3]int) [3]int {
 	}
 	return size
 }
+
+func divides(multiple, size [3]int) bool { return RoundUp(size, multiple) == size }
 
 // stridesInWords writes strides as "(2,2,2), (2,2,1)".
 func stridesInWords(strides [][3]int) string {

@@ -143,6 +143,16 @@ func config(t *testing.T, model, args string) models.Config {
 		}{Channels: d.Channels, T: d.Steps, Tied: !d.Untied}
 		decodeArgs(t, args, &a)
 		return a.config(models.R2UNet{Channels: a.Channels, Steps: a.T, Untied: !a.Tied})
+	case "unet_resnet50":
+		d := models.NewResNetUNet()
+		a := struct {
+			channels
+			Strides strides
+			Base    int
+			Decoder []int `json:"decoder_channels"`
+		}{Base: d.Width, Decoder: d.Decoder}
+		decodeArgs(t, args, &a)
+		return a.config(models.ResNetUNet{Width: a.Base, Strides: a.Strides, Decoder: a.Decoder})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}
