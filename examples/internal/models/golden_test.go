@@ -153,6 +153,25 @@ func config(t *testing.T, model, args string) models.Config {
 		}{Base: d.Width, Decoder: d.Decoder}
 		decodeArgs(t, args, &a)
 		return a.config(models.ResNetUNet{Width: a.Base, Strides: a.Strides, Decoder: a.Decoder})
+	case "segresnet":
+		d := models.NewSegResNet()
+		a := struct {
+			channels
+			Width int               `json:"init_filters"`
+			Down  []int             `json:"blocks_down"`
+			Up    []int             `json:"blocks_up"`
+			Norm  []json.RawMessage `json:"norm"`
+		}{Width: d.Width, Down: d.BlocksDown, Up: d.BlocksUp}
+		decodeArgs(t, args, &a)
+		if a.Norm != nil {
+			var group struct {
+				N int `json:"num_groups"`
+			}
+			require.JSONEq(t, `"GROUP"`, string(a.Norm[0]))
+			decodeArgs(t, string(a.Norm[1]), &group)
+			d.Groups = group.N
+		}
+		return a.config(models.SegResNet{Width: a.Width, BlocksDown: a.Down, BlocksUp: a.Up, Groups: d.Groups})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}

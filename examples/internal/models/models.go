@@ -56,13 +56,14 @@ var entries = []entry{
 	{"RegUNet", func() Architecture { return NewRegUNet() }},
 	{"RRUNet (R2U-Net)", func() Architecture { return NewR2UNet() }},
 	{"UNet with ResNet50", func() Architecture { return NewResNetUNet() }},
+	{"SegResNet", func() Architecture { return NewSegResNet() }},
 
 	{"RRUNet (released, plain)", func() Architecture { return NewPlainUNet() }},
 	{"RRUNet (R2U-Net, untied)", func() Architecture { return NewR2UNetUntied() }},
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 5
+const paper = 6
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
