@@ -172,6 +172,14 @@ func config(t *testing.T, model, args string) models.Config {
 			d.Groups = group.N
 		}
 		return a.config(models.SegResNet{Width: a.Width, BlocksDown: a.Down, BlocksUp: a.Up, Groups: d.Groups})
+	case "vnet_authors", "vnet_monai":
+		a := struct {
+			channels
+			Base   int
+			Cyclic bool // always so here
+		}{Base: 16}
+		decodeArgs(t, args, &a)
+		return a.config(models.VNet{Width: a.Base, MONAI: model == "vnet_monai"})
 	}
 	t.Fatalf("the reference holds the network %q, which this package does not have", model)
 	return models.Config{}

@@ -4,7 +4,7 @@
 // state_dict, and start from the distributions that PyTorch draws them from.
 //
 // An [Architecture] is a plain struct whose fields are its options; its
-// constructor ([NewUNet]) or [ByName] fills in the published
+// constructor ([NewUNet], [NewVNet], …) or [ByName] fills in the published
 // settings. [New] makes the network:
 //
 //	cfg := models.Config{Architecture: models.NewUNet(), InChannels: 3}
@@ -57,13 +57,15 @@ var entries = []entry{
 	{"RRUNet (R2U-Net)", func() Architecture { return NewR2UNet() }},
 	{"UNet with ResNet50", func() Architecture { return NewResNetUNet() }},
 	{"SegResNet", func() Architecture { return NewSegResNet() }},
+	{"VNet", func() Architecture { return NewVNet() }},
 
 	{"RRUNet (released, plain)", func() Architecture { return NewPlainUNet() }},
 	{"RRUNet (R2U-Net, untied)", func() Architecture { return NewR2UNetUntied() }},
+	{"VNet (MONAI)", func() Architecture { return NewVNetMONAI() }},
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 6
+const paper = 7
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
