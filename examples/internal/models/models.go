@@ -58,6 +58,7 @@ var entries = []entry{
 	{"UNet with ResNet50", func() Architecture { return NewResNetUNet() }},
 	{"SegResNet", func() Architecture { return NewSegResNet() }},
 	{"VNet", func() Architecture { return NewVNet() }},
+	{"MRRN", func() Architecture { return NewMRRN() }},
 
 	{"RRUNet (released, plain)", func() Architecture { return NewPlainUNet() }},
 	{"RRUNet (R2U-Net, untied)", func() Architecture { return NewR2UNetUntied() }},
@@ -65,7 +66,7 @@ var entries = []entry{
 }
 
 // paper is the number of networks in the paper's second table.
-const paper = 7
+const paper = 8
 
 // Names returns the names that ByName accepts: the paper's eight networks in the
 // order of its second table, then their variants.
