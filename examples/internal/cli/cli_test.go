@@ -64,7 +64,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
 			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there. Validation: whole volumes.",
-			"Network: unet, 4811509 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 1.2 GFLOP and about 81 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 38 MiB.",
+			"Network: unet, 4811509 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 1.2 GFLOP and about 83 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 40 MiB.",
 			"Training steps per epoch: at most 2",
 		}},
 	} {

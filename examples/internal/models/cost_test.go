@@ -76,7 +76,7 @@ func TestCounts(t *testing.T) {
 		// prediction only what it still needs.
 		perVoxel := float64(step.PassBytes) / brats
 		assert.Greater(t, perVoxel, c.bytes, name)
-		assert.Less(t, perVoxel, 1.6*c.bytes, name)
+		assert.Less(t, perVoxel, 1.7*c.bytes, name)
 		assert.Less(t, got.PassBytes, 7*step.PassBytes/10, name)
 		t.Logf("%-14s %5.0f B a voxel for a prediction, %5.0f for a training step, of which %5.0f are results",
 			name, float64(got.PassBytes)/brats, perVoxel, c.bytes)
@@ -86,7 +86,7 @@ func TestCounts(t *testing.T) {
 // TestMemoryIsWhatWasCounted compares the count with what the portable backend
 // allocates in its first pass.
 func TestMemoryIsWhatWasCounted(t *testing.T) {
-	shape := []int{1, 3, 64, 64, 48}
+	shape := []int{1, 3, 48, 48, 32}
 	for _, a := range []models.Architecture{models.NewUNet(), models.NewAttUNet(), models.NewSegResNet(), models.NewMRRN()} {
 		cfg := models.Config{Architecture: a, InChannels: 3}
 		counter, err := cost.New(on(cfg))
@@ -104,7 +104,7 @@ func TestMemoryIsWhatWasCounted(t *testing.T) {
 			zeros := func(shape ...int) *tensor.Dense {
 				return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
 			}
-			image, gradient := zeros(shape...), zeros(1, 2, 64, 64, 48)
+			image, gradient := zeros(shape...), zeros(1, 2, 48, 48, 32)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			x, err := b.FromHost(image, nn.Step)
@@ -120,7 +120,7 @@ func TestMemoryIsWhatWasCounted(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			got := after.TotalAlloc - before.TotalAlloc
 			t.Logf("%s, mode %d: counted %d MiB, allocated %d MiB", a.Name(), mode, want.PassBytes>>20, got>>20)
-			assert.InEpsilon(t, got, want.PassBytes, 0.25, "%s, mode %d", a.Name(), mode)
+			assert.InEpsilon(t, got, want.PassBytes, 0.22, "%s, mode %d", a.Name(), mode)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestGolden(t *testing.T) {
 		require.NoError(t, err)
 		for _, dtype := range []nn.DType{nn.Float64, nn.Float32} {
 			t.Run(file.Metadata["case"]+"/"+dtype.String(), func(t *testing.T) {
-				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 20e6) {
+				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 2e6) {
 					t.Skipf("%s parameters take long", file.Metadata["parameter_count"])
 				}
 				checkCase(t, file, dtype)

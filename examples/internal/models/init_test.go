@@ -150,7 +150,7 @@ func TestDropout(t *testing.T) {
 	} {
 		name := c.with.Name()
 		run := func(a models.Architecture, mode nn.Mode, seed uint64) []float64 {
-			b := newBackend(t, nn.Float64)
+			b := newBackend(t, nn.Float32)
 			net, err := models.New(models.Config{Architecture: a, InChannels: 2}, b, 1)
 			require.NoError(t, err)
 			image := make([]float64, 2*32*16*16)

@@ -24,8 +24,8 @@ type Cost struct {
 	KeptBytes int64
 	// PassBytes is the memory that the pass takes besides, on a backend that gives
 	// every released array to the next one of its size: the activations, in training
-	// also gradients, and working memory of the convolutions, a copy of what they
-	// read, once for each size. Backends that pad channels or keep more copies take
+	// also gradients, and working memory of the convolutions, a padded copy of what
+	// they read, once for each size. Backends that pad channels or keep more copies take
 	// more.
 	PassBytes int64
 }
@@ -227,7 +227,13 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 	// Every voxel of the coarser side meets every tap of every channel pair.
 	coarse := min(count(in[:]), count(to[:]))
 	b.multiplyAdds += int64(shape[0]) * coarse * count(weight.Shape())
-	sample := func(x nn.Array) int64 { return count(x.Shape()[1:]) }
+	sample := func(x nn.Array) int64 {
+		n := int64(x.Shape()[1])
+		for axis, d := range x.Shape()[2:] {
+			n *= int64(d + 2*spec.Padding[axis])
+		}
+		return n
+	}
 	b.borrow(sample(x))
 	b.borrow(count(weight.Shape()))
 	y, pullback, err := b.made(shape, x, weight, bias)
