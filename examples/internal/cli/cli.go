@@ -1,5 +1,5 @@
 // Package cli is what the two programs share: flags, the data or the phantom
-// in its place, the network and its legal sizes, and the way a run begins,
+// in its place, the networks and their legal sizes, and the way a run begins,
 // stops and goes on.
 package cli
 
@@ -120,7 +120,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return err
 	}
 	progress.Println("\n" + result.Markdown())
-	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv, loss.png, dice.png; best.safetensors and last.safetensors of each loss.", o.modelDir))
+	progress.Println(fmt.Sprintf("Written to %s: results.md, epochs.csv, cases.csv; loss.png and dice.png of each network; best.safetensors and last.safetensors of each loss.", o.modelDir))
 	return nil
 }
 
