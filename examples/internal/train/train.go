@@ -41,6 +41,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 )
@@ -147,7 +148,7 @@ func (j *Job) runLoss(ctx context.Context, index int, name string) (result *repo
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fmt.Errorf("train: %w", err)
 	}
-	rule, err := decisionOf(loss)
+	rule, err := measure.DecisionOf(loss)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}
