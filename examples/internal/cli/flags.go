@@ -18,6 +18,7 @@ import (
 type options struct {
 	dataDir, modelDir string
 	resume            bool
+	weights           string
 
 	epochs, steps, maxCases int
 	loss                    lossList
@@ -55,6 +56,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
 	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
 	f.Var(&o.model, "model", "`network`: "+inLines(models.Names()))
+	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth); empty: drawn from the seed")
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
@@ -95,13 +97,16 @@ func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
 	}
-	if o.dataDir != "" {
+	for _, path := range []*string{&o.dataDir, &o.weights} {
+		if *path == "" {
+			continue
+		}
 		// The run may be resumed from another folder.
-		absolute, err := filepath.Abs(o.dataDir)
+		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err
 		}
-		o.dataDir = absolute
+		*path = absolute
 	}
 	switch {
 	case o.modelDir == "":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
@@ -15,6 +14,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/train"
 )
 
@@ -46,6 +46,11 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		return nil, err
 	}
 	if err := os.MkdirAll(o.modelDir, 0o755); err != nil {
+		return nil, err
+	}
+
+	begin, err := o.initialWeights(rec != nil, backend, fit.config)
+	if err != nil {
 		return nil, err
 	}
 
@@ -87,6 +92,9 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	for _, f := range fit.facts {
 		fact("%s", f)
 	}
+	if begin != nil {
+		fact("%s", begin.fact)
+	}
 	if p.crops() {
 		sample, err := source.Train(trainCases[0], o.seed)
 		if err != nil {
@@ -103,9 +111,10 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
 	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed)
-	info := map[string]string{
-		"model": string(o.model), "in_channels": strconv.Itoa(channels),
-		"strides": stridesInWords(fit.config.Strides), "program": p.Name,
+	info := map[string]string{"program": p.Name}
+	used := settings.Settings{Model: string(o.model), Config: fit.config, Protocol: fit.protocol}
+	if err := used.Store(info); err != nil {
+		return nil, err
 	}
 	if o.dataDir == "" {
 		// What is passed on alone says it too.
@@ -121,7 +130,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		Train:  trainCases, Valid: validCases,
 
 		Losses:      o.loss,
-		NewNetwork:  func() (nn.Network, error) { return models.New(string(o.model), backend, fit.config, o.seed) },
+		NewNetwork:  func() (nn.Network, error) { return begin.network(string(o.model), backend, fit.config, o.seed) },
 		Backend:     backend,
 		WeightsInfo: info,
 

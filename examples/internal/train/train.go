@@ -70,8 +70,8 @@ type Job struct {
 	NewNetwork func() (nn.Network, error)
 	Backend    nn.Backend
 	// WeightsInfo goes into the metadata of best.safetensors and
-	// last.safetensors, beside the loss and the number of epochs: what a reader
-	// needs to make the network again.
+	// last.safetensors, beside the loss, the number of epochs and the rule that
+	// makes masks: what a reader needs to use the weights.
 	WeightsInfo map[string]string
 
 	// Epochs per loss.
