@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -171,7 +170,7 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 	}
 	f.facts = append([]string{fmt.Sprintf("Network: %s, %d parameters.", o.model, countParameters(net))}, f.facts...)
 
-	f.protocol.Multiple = multipleOf(net)
+	f.protocol.Multiple = nn.SizeMultiple(net)
 	for _, s := range []struct {
 		name string
 		size [3]int
@@ -229,16 +228,6 @@ func stridesInWords(strides [][3]int) string {
 		words[i] = fmt.Sprintf("(%d,%d,%d)", s[0], s[1], s[2])
 	}
 	return strings.Join(words, ", ")
-}
-
-// multipleOf returns what a network's sizes must be a multiple of, which the
-// error about a size that is none tells.
-func multipleOf(net nn.Network) [3]int {
-	var size *nn.SizeError
-	if errors.As(net.CheckSize([3]int{}), &size) {
-		return size.Multiple
-	}
-	return [3]int{1, 1, 1}
 }
 
 func countParameters(net nn.Network) int {
