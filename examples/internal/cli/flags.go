@@ -79,8 +79,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 
 // usage writes the text of -h: every flag, what it means, and its default,
 // also where that is 0 or empty, which flag.PrintDefaults leaves out.
-func usage(w io.Writer, p Program, f *flag.FlagSet) {
-	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", p.Name, strings.TrimSpace(p.About))
+func usage(w io.Writer, name, about string, f *flag.FlagSet) {
+	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", name, strings.TrimSpace(about))
 	f.VisitAll(func(g *flag.Flag) {
 		value, text := flag.UnquoteUsage(g)
 		def := g.DefValue
