@@ -86,6 +86,9 @@ func requireSame(t *testing.T, want map[string]string, got map[string]report.Num
 // its validation cases: on the network's grid the figures are those of the
 // training's table, digit for digit; the mask lies on the scan's grid.
 func TestPredictMeasuresWhatTrainingMeasured(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+	}
 	for _, c := range []struct {
 		program Program
 		args    []string

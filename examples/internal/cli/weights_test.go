@@ -44,6 +44,9 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 // TestTrainingBeginsWithGivenWeights goes on from the weights of another run,
 // once with steps too small to change them.
 func TestTrainingBeginsWithGivenWeights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+	}
 	p := tinyPICAI()
 	size := []string{"-size", "32,32,16", "-max_cases", "1"}
 	first := filepath.Join(t.TempDir(), "first")
@@ -77,6 +80,9 @@ func TestTrainingBeginsWithGivenWeights(t *testing.T) {
 // TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses,
 // deletes the file it began with, and goes on to the same result.
 func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+	}
 	p := tinyPICAI()
 	settings := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1"}
 	first := filepath.Join(t.TempDir(), "first")
