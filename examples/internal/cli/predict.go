@@ -36,8 +36,8 @@ foreground's probability is interpolated back to the scan's grid and compared
 with one half. With -label the mask is also measured.
 
 Weights of this project's programs say which network they belong to and how its
-scans were prepared. Those of PyTorch (.pth) do not: give -protocol, and the
-flags of the network where it is not the default one.`
+scans were prepared. Those of PyTorch (.pth) do not: give -protocol, -model and,
+where the network is not built as published, -options.`
 
 // errStopped is the error of a prediction that a signal ended.
 var errStopped = errors.New("stopped; nothing was written")
@@ -127,7 +127,7 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if want := p.use.Config.InChannels; channels != want {
 		return fmt.Errorf("case %s has %d image channels, but the network in %s takes %d", sample.ID, channels, p.options.weights, want)
 	}
-	net, err := models.New(p.use.Model, backend, p.use.Config, 0)
+	net, err := models.New(p.use.Config, backend, 0)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if err != nil {
 		return err
 	}
-	p.say("Network: %s, %d parameters; weights: %s.", p.use.Model, countParameters(net), p.options.weights)
+	p.say("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), countParameters(net), p.options.weights)
 	p.say("Network's grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
 		times(size), millimetres(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
 	p.say("Mask: %s.", ruleInWords[p.use.rule])
@@ -160,6 +160,14 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 		return errStopped
 	}
 	return p.write(mask, result)
+}
+
+func countParameters(net nn.Network) int {
+	n := 0
+	for _, p := range net.Parameters() {
+		n += tensor.Shape(p.Value.Shape()).TotalSize()
+	}
+	return n
 }
 
 var ruleInWords = map[afl.PredictionRule]string{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/x/afl"
@@ -26,18 +26,15 @@ type predictOptions struct {
 	overlap float64
 	blend   choice
 
-	model                    modelName
-	channels                 widths
-	strides                  strides
-	norm, protocol, decision choice
-	size                     triple
+	model, protocol, decision choice
+	options                   string
+	size                      triple
 }
 
 func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	o := &predictOptions{
-		model:    "unet",
+		model:    choice{value: "unet", of: models.Names()},
 		blend:    choice{value: string(infer.Constant), of: []string{string(infer.Constant), string(infer.Gaussian)}},
-		norm:     choice{of: []string{string(models.BatchNorm), string(models.InstanceNorm)}},
 		protocol: choice{of: []string{"picai", "brats"}},
 		decision: choice{of: []string{"sigmoid", "argmax"}},
 	}
@@ -55,9 +52,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.Var(&o.blend, "blend", "`average` of overlapping windows: constant, or gaussian, which trusts the middle of a window more")
 
 	f.Var(&o.model, "model", "`network`, where the weights do not say it or say it wrong, as with the flags below: "+inLines(models.Names()))
-	f.Var(&o.channels, "channels", "`widths` of the network's levels, such as 16,32,64; empty: the network's default")
-	f.Var(&o.strides, "strides", "`strides` between the levels, such as 2,2,2/2,2,1; empty: the network's default")
-	f.Var(&o.norm, "norm", "`normalisation` of the network: batch or instance; empty: batch")
+	f.StringVar(&o.options, "options", "", "`JSON` object of options of the network that differ from its published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
 	f.Var(&o.protocol, "protocol", "`preparation` of the scans in training: picai or brats; empty: as the weights say")
 	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: as the protocol says")
 	f.Var(&o.decision, "decision", "`rule` that makes the mask: sigmoid (of channel 1 above 0.5) or argmax; empty: as the weights say, else sigmoid")
@@ -140,33 +135,17 @@ func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*
 		return nil, usageErrorf("-protocol is missing: %s does not say how scans were prepared for its network; give %s",
 			o.weights, strings.Join(o.protocol.of, " or "))
 	}
-	flags.Visit(func(g *flag.Flag) {
-		if g.Name == "model" && known && stored.Model != string(o.model) {
-			u.Config = models.Config{} // another network's
-		}
-	})
-	flags.Visit(func(g *flag.Flag) {
-		switch g.Name {
-		case "model":
-			u.Model = string(o.model)
-		case "channels":
-			u.Config.Channels = o.channels
-		case "strides":
-			u.Config.Strides = o.strides
-		case "norm":
-			u.Config.Norm = models.Norm(o.norm.value)
-		case "protocol":
-			u.Protocol = dataset.PICAI()
-			if o.protocol.value == "brats" {
-				u.Protocol = dataset.BraTS()
-			}
-		}
-	})
-	if u.Model == "" {
-		u.Model = string(o.model)
+	switch o.protocol.value {
+	case "picai":
+		u.Protocol = dataset.PICAI()
+	case "brats":
+		u.Protocol = dataset.BraTS()
 	}
 	if o.size != (triple{}) {
 		u.Protocol.Size = o.size
+	}
+	if err := o.network(flags, u, known); err != nil {
+		return nil, err
 	}
 	// Padding to what the network accepts is the business of each window.
 	u.Protocol.MinSize, u.Protocol.Multiple = [3]int{}, [3]int{}
@@ -190,6 +169,39 @@ func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*
 	}
 	u.rule = rule
 	return u, nil
+}
+
+// network sets the network from -model and -options, where they are given or
+// the weights say nothing. Without -options it is fitted to the size of the
+// scans as in training.
+func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error {
+	name := o.model.value
+	byHand := false
+	flags.Visit(func(g *flag.Flag) { byHand = byHand || g.Name == "model" })
+	if known && !byHand {
+		name = u.Config.Name()
+	}
+	if known && name == u.Config.Name() && o.options == "" {
+		return nil
+	}
+	channels := u.Config.InChannels
+	if o.options != "" {
+		raw := fmt.Sprintf(`{"network":%q,"options":%s}`, name, o.options)
+		if err := json.Unmarshal([]byte(raw), &u.Config); err != nil {
+			return usageErrorf("-options: %v", err)
+		}
+		u.Config.InChannels = channels
+		return nil
+	}
+	a, err := models.ByName(name)
+	if err != nil {
+		return err
+	}
+	u.Config = models.Config{Architecture: a, InChannels: channels}
+	if u.Protocol.Size != [3]int{} {
+		u.Config = models.Fit(u.Config, u.Protocol.Size).Config
+	}
+	return nil
 }
 
 // choice is a flag whose value is one of a few.
@@ -227,62 +239,4 @@ func (w *windowSize) Set(s string) error {
 		return nil
 	}
 	return w.size.Set(s)
-}
-
-// widths is the value of -channels.
-type widths []int
-
-func (w *widths) String() string { return joinInts(*w) }
-
-func (w *widths) Set(s string) error {
-	values, err := splitInts(s)
-	*w = values
-	return err
-}
-
-// strides is the value of -strides: triples separated by slashes.
-type strides [][3]int
-
-func (v *strides) String() string {
-	parts := make([]string, len(*v))
-	for i, s := range *v {
-		parts[i] = joinInts(s[:])
-	}
-	return strings.Join(parts, "/")
-}
-
-func (v *strides) Set(s string) error {
-	*v = nil
-	for _, part := range strings.Split(s, "/") {
-		values, err := splitInts(part)
-		if err == nil && len(values) != 3 {
-			err = fmt.Errorf("%q is no stride such as 2,2,1", part)
-		}
-		if err != nil {
-			return err
-		}
-		*v = append(*v, [3]int(values))
-	}
-	return nil
-}
-
-func joinInts(values []int) string {
-	parts := make([]string, len(values))
-	for i, v := range values {
-		parts[i] = strconv.Itoa(v)
-	}
-	return strings.Join(parts, ",")
-}
-
-// splitInts reads numbers from 1 to 65536 that commas separate.
-func splitInts(s string) ([]int, error) {
-	var values []int
-	for _, part := range strings.Split(s, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 || n > 1<<16 {
-			return nil, fmt.Errorf("%q is no whole number from 1 to %d", part, 1<<16)
-		}
-		values = append(values, n)
-	}
-	return values, nil
 }

@@ -193,9 +193,8 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 
 	// What does not fit.
 	for want, args := range map[string][]string{
-		"has 1 image channels, but the network in ":                      {"-image", "m.nii"},
-		"the state does not fit the network: 52 missing: ":               {"-image", image, "-channels", "16,32,64,128,256,512", "-strides", "2,2,2/2,2,2/2,2,2/2,2,2/2,2,2"},
-		"setting Strides has 0 entries, want 1, one fewer than Channels": {"-image", image, "-channels", "16,32"},
+		"has 1 image channels, but the network in ":        {"-image", "m.nii"},
+		"the state does not fit the network: 52 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
 	} {
 		code, _, errs = runPredict(append([]string{"-weights", file}, args...)...)
 		assert.Equal(t, exitError, code, want)
@@ -244,8 +243,6 @@ func TestPredictFlagErrors(t *testing.T) {
 		"is a file that is read":                           {"-weights", "w", "-image", image, "-out", image},
 		"there is no folder " + filepath.Join(dir, "gone"): {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
 		"expected constant or gaussian":                    {"-blend", "flat"},
-		`"2,2" is no stride such as 2,2,1`:                 {"-strides", "2,2,2/2,2"},
-		`"x" is no whole number from 1 to 65536`:           {"-channels", "16,x"},
 		"expected three numbers such as 160,128,24":        {"-window", "all"},
 		`"more" is no flag`:                                {"more"},
 	} {
@@ -270,7 +267,7 @@ func TestPredictFlagErrors(t *testing.T) {
 
 // TestFlagsOverrideTheWeights checks where every setting comes from.
 func TestFlagsOverrideTheWeights(t *testing.T) {
-	stored := `{"model":"unet","config":{"InChannels":2,"Channels":[4,8],"Strides":[[2,2,1]],"Norm":"instance"},` +
+	stored := `{"network":{"network":"unet","in_channels":2,"options":{"Channels":[4,8],"Strides":[[2,2,1]]}},` +
 		`"protocol":{"Size":[32,32,16],"Multiple":[2,2,1],"FlipProb":0.5}}`
 	use := func(metadata map[string]string, args ...string) *use {
 		flags, o := newPredictFlags()
@@ -280,28 +277,33 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 		return u
 	}
 	known := map[string]string{"settings": stored, "decision": "Argmax"}
+	levels := func(channels []int, strides ...[3]int) models.UNet {
+		a := models.NewUNet()
+		a.Channels, a.Strides = channels, strides
+		return a
+	}
 
 	u := use(known)
-	assert.Equal(t, "unet", u.Model)
-	assert.Equal(t, models.Config{InChannels: 2, Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 1}}, Norm: models.InstanceNorm}, u.Config)
+	assert.Equal(t, models.Config{Architecture: levels([]int{4, 8}, [3]int{2, 2, 1}), InChannels: 2}, u.Config)
 	assert.Equal(t, dataset.Protocol{Size: [3]int{32, 32, 16}, FlipProb: 0.5}, u.Protocol, "windows do the padding")
 	assert.Equal(t, [3]int{32, 32, 16}, u.window)
 	assert.Equal(t, afl.Argmax, u.rule)
 
-	u = use(known, "-channels", "2,3,4", "-strides", "2,2,2/1,2,3", "-norm", "batch", "-size", "8,8,8", "-decision", "sigmoid")
-	assert.Equal(t, models.Config{InChannels: 2, Channels: []int{2, 3, 4}, Strides: [][3]int{{2, 2, 2}, {1, 2, 3}}, Norm: models.BatchNorm}, u.Config)
+	u = use(known, "-options", `{"Channels":[2,3],"Strides":[[1,2,3]]}`, "-size", "8,8,8", "-decision", "sigmoid")
+	assert.Equal(t, models.Config{Architecture: levels([]int{2, 3}, [3]int{1, 2, 3}), InChannels: 2}, u.Config)
 	assert.Equal(t, [3]int{8, 8, 8}, u.Protocol.Size)
 	assert.Equal(t, [3]int{8, 8, 8}, u.window)
 	assert.Equal(t, afl.SigmoidChannel1, u.rule)
 
-	u = use(known, "-protocol", "brats", "-window", "96,96,96")
+	u = use(known, "-model", "segresnet", "-protocol", "brats", "-window", "96,96,96")
+	assert.Equal(t, models.Config{Architecture: models.NewSegResNet(), InChannels: 2}, u.Config)
 	assert.Equal(t, [3]int{}, u.Protocol.Size)
 	assert.Equal(t, [3]float64{1, 1, 1}, u.Protocol.Spacing)
 	assert.Equal(t, [3]int{96, 96, 96}, u.window)
 
 	u = use(nil, "-protocol", "picai", "-window", "whole")
-	assert.Equal(t, "unet", u.Model)
-	assert.Equal(t, models.Config{}, u.Config)
+	fitted := levels([]int{16, 32, 64, 128, 256}, [3]int{2, 2, 2}, [3]int{2, 2, 2}, [3]int{2, 2, 2}, [3]int{2, 2, 1})
+	assert.Equal(t, models.Config{Architecture: fitted}, u.Config, "24 slices are halved three times, as in training")
 	assert.Equal(t, [3]int{160, 128, 24}, u.Protocol.Size)
 	assert.Equal(t, [3]int{}, u.window)
 	assert.Equal(t, afl.SigmoidChannel1, u.rule)
@@ -309,9 +311,12 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	for want, metadata := range map[string]map[string]string{
 		"unknown field":      {"settings": `{"models":"unet"}`},
 		`decision is "coin"`: {"settings": stored, "decision": "coin"},
+		"-options: ":         known,
 	} {
 		flags, o := newPredictFlags()
-		require.NoError(t, flags.Parse(nil))
+		if want == "-options: " {
+			require.NoError(t, flags.Parse([]string{"-options", `{"Width":3}`}))
+		}
 		_, err := o.use(flags, metadata)
 		assert.ErrorContains(t, err, want)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 
 	"gorgonia.org/tensor"
 
@@ -42,15 +43,15 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 	if err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", from, err)
 	}
-	if known && trained.Model != string(o.model) {
-		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Model, o.model)
+	if known && trained.Config.Name() != config.Name() {
+		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Config.Name(), config.Name())
 	}
 	in := &initial{state: state, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
-	if _, err := in.network(string(o.model), backend, config, o.seed); err != nil {
+	if _, err := in.network(backend, config, o.seed); err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 	}
-	if was, now := stridesInWords(trained.Config.Strides), stridesInWords(config.Strides); known && was != now {
-		in.fact += fmt.Sprintf(" They were trained with the strides %s; here they are %s.", orOwn(was), orOwn(now))
+	if known && !reflect.DeepEqual(trained.Config.Architecture, config.Architecture) {
+		in.fact += fmt.Sprintf(" They were trained with other options: %+v there, %+v here.", trained.Config.Architecture, config.Architecture)
 	}
 	if resumed {
 		return in, nil
@@ -60,18 +61,10 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 
 // network makes the network with its initial weights: drawn from the seed, or
 // those of -weights.
-func (in *initial) network(model string, backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
-	net, err := models.New(model, backend, config, seed)
+func (in *initial) network(backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
+	net, err := models.New(config, backend, seed)
 	if err != nil || in == nil {
 		return net, err
 	}
 	return net, nn.LoadStateDict(backend, net, in.state)
-}
-
-// orOwn names strides that were not set.
-func orOwn(strides string) string {
-	if strides == "" {
-		return "of the network's default"
-	}
-	return strides
 }

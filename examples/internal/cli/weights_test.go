@@ -14,6 +14,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -27,11 +28,12 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 	got, found, err := settings.Read(metadata)
 	require.NoError(t, err)
 	require.True(t, found)
-	assert.Equal(t, "unet", got.Model)
 	assert.Equal(t, 3, got.Config.InChannels)
-	assert.Equal(t, [][3]int{{2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 1}}, got.Config.Strides)
+	net, ok := got.Config.Architecture.(models.UNet)
+	require.True(t, ok)
+	assert.Equal(t, [][3]int{{2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 1}}, net.Strides)
 	want := tinyPICAI().Protocol
-	want.Size, want.Multiple = [3]int{32, 32, 24}, [3]int{16, 16, 8}
+	want.Size = [3]int{32, 32, 24}
 	assert.Equal(t, want, got.Protocol)
 	rule, found, err := settings.ReadRule(metadata)
 	require.NoError(t, err)
@@ -74,7 +76,7 @@ func TestTrainingBeginsWithGivenWeights(t *testing.T) {
 	// Other strides fit the same weights, which is said.
 	code, out, errs = runProgram(p, "-model_dir", filepath.Join(t.TempDir(), "flat"), "-size", "32,32,24", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice", "-weights", file)
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "They were trained with the strides of the network's default; here they are (2,2,2), (2,2,2), (2,2,2), (2,2,1).")
+	assert.Contains(t, out, "They were trained with other options: {Channels:[16 32 64 128 256] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
 }
 
 // TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses,
@@ -111,6 +113,9 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 
 func TestUnsuitableWeights(t *testing.T) {
 	p := tinyPICAI()
+	code, _, errs := runProgram(p, "-weights", "w", "-model", "unet,segresnet")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-weights: a file belongs to one network, but -model names 2")
 	dir := t.TempDir()
 	scalar := map[string]*tensor.Dense{"x": tensor.New(tensor.FromScalar(float32(1)))}
 	file := func(name string, metadata map[string]string) string {
@@ -119,7 +124,7 @@ func TestUnsuitableWeights(t *testing.T) {
 		return path
 	}
 	other := map[string]string{}
-	require.NoError(t, settings.Settings{Model: "another"}.Store(other))
+	require.NoError(t, settings.Settings{Config: models.Config{Architecture: models.NewVNet()}}.Store(other))
 	damaged := maps.Clone(other)
 	damaged[settings.Key] = "{"
 	text := filepath.Join(dir, "text")
@@ -131,7 +136,7 @@ func TestUnsuitableWeights(t *testing.T) {
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
 		text:                         {exitError, "-weights: weights: " + text},
 		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
-		file("other", other):         {exitUsage, "holds weights of another, but -model is unet"},
+		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
 	} {
 		run := filepath.Join(t.TempDir(), "run")

@@ -35,7 +35,9 @@ func image(x, y, z int) *tensor.Dense {
 // unet is a small U-Net that halves X and Y twice and Z once.
 func unet(t *testing.T, b nn.Backend) nn.Network {
 	t.Helper()
-	net, err := models.New("unet", b, models.Config{InChannels: 2, Channels: []int{2, 3, 4}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}}, 1)
+	architecture := models.NewUNet()
+	architecture.Channels, architecture.Strides = []int{2, 3, 4}, [][3]int{{2, 2, 2}, {2, 2, 1}}
+	net, err := models.New(models.Config{Architecture: architecture, InChannels: 2}, b, 1)
 	require.NoError(t, err)
 	require.NoError(t, nn.LoadStateDict(b, net, nntest.HashState(net, 3)))
 	return net

@@ -22,12 +22,35 @@ func (p *PReLU) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x, slope)
 }
 
-// ReLU is max(x, 0).
-type ReLU struct{}
+// Activation is a function without parameters that is applied to every element
+// of its input. It is a layer.
+type Activation uint8
+
+const (
+	// ReLU is max(x, 0); its derivative at 0 is 0.
+	ReLU Activation = iota
+	// ELU is x where x > 0 and eˣ − 1 elsewhere.
+	ELU
+	// Sigmoid is 1 / (1 + e⁻ˣ).
+	Sigmoid
+)
+
+// String returns the function's name.
+func (f Activation) String() string {
+	switch f {
+	case ReLU:
+		return "ReLU"
+	case ELU:
+		return "ELU"
+	case Sigmoid:
+		return "Sigmoid"
+	}
+	return fmt.Sprintf("Activation(%d)", uint8(f))
+}
 
 // Forward records the activation of x.
-func (ReLU) Forward(t *Tape, x Var) (Var, error) {
-	y, pullback, err := t.backend.ReLU(x.array)
+func (f Activation) Forward(t *Tape, x Var) (Var, error) {
+	y, pullback, err := t.backend.Activate(x.array, f)
 	if err != nil {
 		return Var{}, err
 	}

@@ -63,9 +63,11 @@ const (
 // carries a gradient back through it.
 //
 // All floating-point arrays of one backend value have one DType. Arrays given
-// to an operation must come from the same backend value. What operations
-// allocate belongs to the current step and is recycled by EndStep; an array
-// used after its step ended is an error, never other numbers.
+// to an operation must come from the same backend value. An operation returns an
+// array of its own, never one of its arguments; a pullback may return its gradient
+// itself, and the same array for several inputs. What operations allocate belongs
+// to the current step and is recycled by Release or EndStep; an array used after
+// that is an error, never other numbers.
 //
 // Wrong shapes are errors that name the operation, the argument and what was
 // expected. A Backend serves one goroutine at a time; inside an operation it
@@ -83,6 +85,9 @@ type Backend interface {
 	// ToHost converts a to plain row-major order and stores it in dst, which
 	// must be contiguous, have the shape of a and hold float32 or float64.
 	ToHost(a Array, dst *tensor.Dense) error
+	// Release takes back a Step array that nobody will use again, so that the
+	// current step can use its memory for another. It leaves a Kept array alone.
+	Release(a Array)
 	// EndStep takes back everything the current step allocated. Step arrays and
 	// pullbacks that are still referenced become unusable.
 	EndStep()
@@ -104,23 +109,42 @@ type Backend interface {
 	// channel. Otherwise the running values are used and are constants of the
 	// pullback. The pullback returns gradients for x, weight, bias.
 	BatchNorm(x, weight, bias, runningMean, runningVar Array, spec BatchNormSpec) (Array, Pullback, error)
-	// InstanceNorm is BatchNorm with the statistics of each sample and channel
-	// alone, in training and inference. weight and bias are both nil or both
-	// given. The pullback returns gradients for x, weight, bias.
-	InstanceNorm(x, weight, bias Array, epsilon float64) (Array, Pullback, error)
+	// GroupNorm normalises x in each sample over space and channels/groups
+	// consecutive channels, in training and inference alike, with the biased
+	// variance; then it scales and shifts every channel as BatchNorm does. With
+	// as many groups as channels it is the instance norm. weight and bias are
+	// both nil (neither scale nor shift) or both given. A group needs more than
+	// one value. The pullback returns gradients for x, weight, bias; need has
+	// three entries whether or not there are weight and bias.
+	GroupNorm(x, weight, bias Array, groups int, epsilon float64) (Array, Pullback, error)
 	// PReLU returns x where x > 0 and slope·x elsewhere. slope holds one value
 	// or one per channel. The pullback returns gradients for x and slope.
 	PReLU(x, slope Array) (Array, Pullback, error)
-	// ReLU returns max(x, 0); its derivative at 0 is 0.
-	ReLU(x Array) (Array, Pullback, error)
+	// Activate applies a function without parameters to every element.
+	Activate(x Array, f Activation) (Array, Pullback, error)
+	// MaxPool3D returns the largest value of each window of x (N×C×X×Y×Z). A
+	// voxel of the padding is −∞. The pullback gives a window's gradient to the
+	// first of its largest values in row-major order.
+	MaxPool3D(x Array, spec PoolSpec) (Array, Pullback, error)
+	// Resize samples x (N×C×X×Y×Z) anew on a grid of the given spatial size;
+	// ResizeMode says how.
+	Resize(x Array, size [3]int, mode ResizeMode) (Array, Pullback, error)
 	// Dropout3D sets whole channels of whole samples to zero with the
 	// given probability in [0, 1) and multiplies the others by
 	// 1/(1−probability). The same seed gives the same mask: see DropoutMask.
 	Dropout3D(x Array, probability float64, seed uint64) (Array, Pullback, error)
 	// Concat joins arrays along the channel axis, in the order given.
 	Concat(xs ...Array) (Array, Pullback, error)
+	// RepeatChannels returns N×channels×X×Y×Z whose channel c is channel
+	// c mod C of x (N×C×X×Y×Z); channels is at least C.
+	RepeatChannels(x Array, channels int) (Array, Pullback, error)
 	// Add returns a + b for equal shapes.
 	Add(a, b Array) (Array, Pullback, error)
+	// Mean returns the average of arrays of equal shape.
+	Mean(xs ...Array) (Array, Pullback, error)
+	// Gate multiplies every channel of x (N×C×X×Y×Z) by gate (N×1×X×Y×Z). The
+	// pullback returns gradients for x and gate.
+	Gate(x, gate Array) (Array, Pullback, error)
 
 	// SGDStep updates value and velocity in place from gradient; see SGD for
 	// the arithmetic. With first, velocity holds no history yet and is only
@@ -150,6 +174,18 @@ type BatchNormSpec struct {
 	// Momentum is the weight of the new statistics in the running ones:
 	// running ← (1−Momentum)·running + Momentum·new.
 	Momentum float64
+}
+
+// PoolSpec holds the settings of a pooling, per axis in the order X, Y, Z.
+type PoolSpec struct {
+	// Kernel is the size of a window; at least 1 on every axis.
+	Kernel [3]int
+	// Stride of the window; all zero means that windows lie side by side
+	// (Kernel).
+	Stride [3]int
+	// Padding at both ends of an axis; default 0, at most half the kernel, so
+	// that every window holds a voxel.
+	Padding [3]int
 }
 
 // SGDSpec holds the settings of one update step; see SGD.

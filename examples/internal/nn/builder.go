@@ -22,6 +22,13 @@ type Builder struct {
 	err     error
 }
 
+// Numberless is what a Backend also implements whose arrays have a shape and no
+// numbers, to count what a network needs. A Builder then draws no initial values.
+type Numberless interface {
+	// Empty returns a Kept array.
+	Empty(shape []int) Array
+}
+
 // NewBuilder returns a builder that draws initial values from the seed.
 func NewBuilder(b Backend, seed uint64) *Builder {
 	return &Builder{backend: b, seed: seed, names: map[string]bool{}}
@@ -43,8 +50,14 @@ func constant(v float64) fill { return func() float64 { return v } }
 
 // symmetric draws uniformly from [−bound, bound).
 func (b *Builder) symmetric(name string, bound float64) fill {
-	u := uniform(b.seed, name)
-	return func() float64 { return (2*u() - 1) * bound }
+	u := stream(b.seed, name)
+	return func() float64 { return (2*u.Float64() - 1) * bound }
+}
+
+// gaussian draws from the normal distribution with mean 0.
+func (b *Builder) gaussian(name string, deviation float64) fill {
+	u := stream(b.seed, name)
+	return func() float64 { return u.NormFloat64() * deviation }
 }
 
 // param makes a parameter with the given initial values.
@@ -82,11 +95,20 @@ func (b *Builder) claim(name string) {
 	b.names[name] = true
 }
 
+// redraw replaces the initial values of a parameter.
+func (b *Builder) redraw(p *Param, next fill) {
+	p.Value = b.values(p.Name, next, p.Value.Shape())
+}
+
 func (b *Builder) array(name string, next fill, shape []int) Array {
 	b.claim(name)
 	if b.err != nil {
 		return nil
 	}
+	return b.values(name, next, shape)
+}
+
+func (b *Builder) values(name string, next fill, shape []int) Array {
 	n := 1
 	for _, d := range shape {
 		if d < 1 || n > math.MaxInt32/d {
@@ -94,6 +116,9 @@ func (b *Builder) array(name string, next fill, shape []int) Array {
 			return nil
 		}
 		n *= d
+	}
+	if e, ok := b.backend.(Numberless); ok {
+		return e.Empty(shape)
 	}
 	values := make([]float64, n)
 	for i := range values {

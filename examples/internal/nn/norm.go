@@ -43,12 +43,43 @@ func (n *BatchNorm) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x, w, bias)
 }
 
-// InstanceNorm is an instance norm layer without parameters.
+// GroupNorm is a group norm layer with scale and shift.
+type GroupNorm struct {
+	Weight, Bias *Param
+	Groups       int
+}
+
+// GroupNorm makes a group norm over the given number of channels, which the
+// number of groups divides: weight 1, bias 0.
+func (b *Builder) GroupNorm(name string, groups, channels int) *GroupNorm {
+	return &GroupNorm{
+		Weight: b.param(name+".weight", constant(1), channels),
+		Bias:   b.param(name+".bias", constant(0), channels),
+		Groups: groups,
+	}
+}
+
+// Forward records the norm of x.
+func (n *GroupNorm) Forward(t *Tape, x Var) (Var, error) {
+	w, bias := t.Param(n.Weight), t.Param(n.Bias)
+	y, pullback, err := t.backend.GroupNorm(x.array, w.array, bias.array, n.Groups, NormEpsilon)
+	if err != nil {
+		return Var{}, fmt.Errorf("%s: %w", n.Weight.Name, err)
+	}
+	return t.Record(y, pullback, x, w, bias)
+}
+
+// InstanceNorm is an instance norm layer without parameters: each channel of
+// each sample is normalised by itself.
 type InstanceNorm struct{}
 
 // Forward records the norm of x.
 func (InstanceNorm) Forward(t *Tape, x Var) (Var, error) {
-	y, pullback, err := t.backend.InstanceNorm(x.array, nil, nil, NormEpsilon)
+	channels := 1 // of no account: what is not N×C×X×Y×Z is refused
+	if s := x.Shape(); len(s) > 1 {
+		channels = s[1]
+	}
+	y, pullback, err := t.backend.GroupNorm(x.array, nil, nil, channels, NormEpsilon)
 	if err != nil {
 		return Var{}, err
 	}

@@ -56,6 +56,39 @@ func (s ConvSpec) TransposedSize(in, kernel [3]int) ([3]int, error) {
 	return out, nil
 }
 
+// Normalised returns the spec with a zero stride replaced by its default, the
+// kernel, or an error that names the setting that makes no sense.
+func (s PoolSpec) Normalised() (PoolSpec, error) {
+	if s.Stride == [3]int{} {
+		s.Stride = s.Kernel
+	}
+	for axis, name := range [3]string{"x", "y", "z"} {
+		switch {
+		case s.Kernel[axis] < 1:
+			return s, fmt.Errorf("kernel along %s is %d, want at least 1", name, s.Kernel[axis])
+		case s.Stride[axis] < 1:
+			return s, fmt.Errorf("stride along %s is %d, want at least 1", name, s.Stride[axis])
+		case s.Padding[axis] < 0 || s.Padding[axis] > s.Kernel[axis]/2:
+			return s, fmt.Errorf("padding along %s is %d, want 0 to %d, half the kernel", name, s.Padding[axis], s.Kernel[axis]/2)
+		}
+	}
+	return s, nil
+}
+
+// OutputSize returns the spatial size of a pooling's result,
+// ⌊(n + 2·padding − kernel)/stride⌋ + 1 per axis. The spec must be normalised.
+func (s PoolSpec) OutputSize(in [3]int) ([3]int, error) {
+	var out [3]int
+	for i := range out {
+		span := in[i] + 2*s.Padding[i] - s.Kernel[i]
+		if span < 0 {
+			return out, fmt.Errorf("the kernel %v does not fit in the size %v with padding %v", s.Kernel, in, s.Padding)
+		}
+		out[i] = span/s.Stride[i] + 1
+	}
+	return out, nil
+}
+
 // SizeError reports a volume that a network cannot take.
 type SizeError struct {
 	// Network is the network's name.

@@ -7,6 +7,7 @@ package settings
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/x/afl"
@@ -25,9 +26,8 @@ const (
 
 // Settings says how a network was trained, as far as its use depends on it.
 type Settings struct {
-	// Model is the network's name, Config its settings.
-	Model  string        `json:"model"`
-	Config models.Config `json:"config"`
+	// Config is the network with its options.
+	Config models.Config `json:"network"`
 	// Protocol is what was done to the scans.
 	Protocol dataset.Protocol `json:"protocol"`
 }
@@ -65,6 +65,9 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
 		return Settings{}, false, fmt.Errorf("settings: %w", err)
+	}
+	if s.Config.Architecture == nil {
+		return Settings{}, false, errors.New("settings: they name no network")
 	}
 	if err := s.Protocol.Check(); err != nil {
 		return Settings{}, false, fmt.Errorf("settings: %w", err)

@@ -90,7 +90,9 @@ func TestTorchCheckpointInANetwork(t *testing.T) {
 	require.NoError(t, err)
 	backend, err := portable.New(nn.Float32)
 	require.NoError(t, err)
-	net, err := models.New("unet", backend, models.Config{InChannels: 1, Channels: []int{2, 3}, Strides: [][3]int{{2, 2, 2}}}, 1)
+	architecture := models.NewUNet()
+	architecture.Channels, architecture.Strides = []int{2, 3}, [][3]int{{2, 2, 2}}
+	net, err := models.New(models.Config{Architecture: architecture, InChannels: 1}, backend, 1)
 	require.NoError(t, err)
 	require.NoError(t, nn.LoadStateDict(backend, net, state))
 

@@ -22,16 +22,37 @@ func (s suite) operations(t *testing.T) []operation {
 	ops := []operation{
 		{"Add", [][]int{{2, 3, 5, 1, 7}, {2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.Add(in[0], in[1]) }},
 		{"Concat", [][]int{{2, 3, 5, 1, 7}, {2, 1, 5, 1, 7}, {2, 4, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.Concat(in...) }},
-		{"ReLU", [][]int{{2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.ReLU(in[0]) }},
+		{"Mean", [][]int{{2, 3, 5, 1, 7}, {2, 3, 5, 1, 7}, {2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.Mean(in...) }},
+		{"Gate", [][]int{{2, 3, 5, 1, 7}, {2, 1, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.Gate(in[0], in[1]) }},
+		{"RepeatChannels", [][]int{{2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.RepeatChannels(in[0], 8) }},
 		{"PReLU/one", [][]int{{2, 3, 5, 1, 7}, {1}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.PReLU(in[0], in[1]) }},
 		{"PReLU/perChannel", [][]int{{2, 3, 5, 1, 7}, {3}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.PReLU(in[0], in[1]) }},
 		{"Dropout3D", [][]int{{2, 5, 3, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) { return s.Dropout3D(in[0], 0.4, 9) }},
-		{"InstanceNorm/plain", [][]int{{2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
-			return s.InstanceNorm(in[0], nil, nil, 1e-5)
-		}},
-		{"InstanceNorm/affine", [][]int{{2, 3, 5, 1, 7}, {3}, {3}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
-			return s.InstanceNorm(in[0], in[1], in[2], 1e-5)
-		}},
+	}
+	for _, f := range []nn.Activation{nn.ReLU, nn.ELU, nn.Sigmoid} {
+		ops = append(ops, operation{f.String(), [][]int{{2, 3, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
+			return s.Activate(in[0], f)
+		}})
+	}
+	for _, groups := range []int{1, 2, 6} {
+		ops = append(ops, operation{fmt.Sprintf("GroupNorm/%d", groups), [][]int{{2, 6, 5, 1, 7}, {6}, {6}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
+			return s.GroupNorm(in[0], in[1], in[2], groups, 1e-5)
+		}}, operation{fmt.Sprintf("GroupNorm/%d/plain", groups), [][]int{{2, 6, 5, 1, 7}}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
+			y, pullback, err := s.GroupNorm(in[0], nil, nil, groups, 1e-5)
+			return y, firstOf(pullback), err
+		}})
+	}
+	for _, c := range poolCases {
+		ops = append(ops, operation{"MaxPool3D/" + c.String(), [][]int{c.shape()}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
+			return s.MaxPool3D(in[0], c.spec)
+		}})
+	}
+	for _, c := range resizeCases {
+		for _, mode := range resizeModes {
+			ops = append(ops, operation{fmt.Sprintf("Resize/%v/%v", mode, c), [][]int{c.shape()}, func(in []nn.Array) (nn.Array, nn.Pullback, error) {
+				return s.Resize(in[0], c.to, mode)
+			}})
+		}
 	}
 	for _, training := range []bool{true, false} {
 		for _, shape := range [][]int{{2, 3, 5, 1, 7}, {1, 1, 1, 1, 3}, {3, 2, 1, 1, 1}} {
@@ -63,6 +84,18 @@ func (s suite) operations(t *testing.T) []operation {
 	return ops
 }
 
+// firstOf makes the pullback of an operation that was called without its weight
+// and bias one of its first input alone.
+func firstOf(pullback nn.Pullback) nn.Pullback {
+	return func(g nn.Array, need []bool) ([]nn.Array, error) {
+		grads, err := pullback(g, append(need, false, false))
+		if err != nil {
+			return nil, err
+		}
+		return grads[:1], nil
+	}
+}
+
 // gradients holds every pullback to central differences of the result, along
 // random directions and along single elements.
 func (s suite) gradients(t *testing.T) {
@@ -86,11 +119,7 @@ func (s suite) gradients(t *testing.T) {
 			y, pullback := run(in)
 			g := normal(rng, elements(y.Shape()))
 			inputs := len(in)
-			need := allNeeded(inputs)
-			if op.name == "InstanceNorm/plain" {
-				need = []bool{true, false, false}
-			}
-			arrays, err := pullback(s.array(t, g, y.Shape()...), need)
+			arrays, err := pullback(s.array(t, g, y.Shape()...), allNeeded(inputs))
 			require.NoError(t, err)
 			grads := make([][]float64, inputs)
 			for i := range grads {

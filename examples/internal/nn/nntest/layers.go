@@ -13,26 +13,15 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// elsewhere lists the operations of the layer file that no backend method
-// computes: the loss, which has tests of its own, and the operations that only
-// other networks than those of package models use.
-var elsewhere = map[string]bool{
-	"afl_released":       true,
-	"attention_gate":     true,
-	"cyclic_repeat_add":  true,
-	"elu":                true,
-	"group_norm":         true,
-	"interpolate":        true,
-	"max_pool3d":         true,
-	"mean_of_stack":      true,
-	"multiply_broadcast": true,
-	"sigmoid":            true,
-}
+// elsewhere lists what the layer file holds besides single operations: the loss
+// and a block of a network. Package models tests both.
+var elsewhere = map[string]bool{"afl_released": true, "attention_gate": true}
 
 // layerCase is the description of one case in the file's metadata.
 type layerCase struct {
 	Op            string   `json:"op"`
 	Inputs        []string `json:"inputs"`
+	Kernel        triple   `json:"kernel"`
 	Stride        triple   `json:"stride"`
 	Padding       triple   `json:"padding"`
 	Dilation      triple   `json:"dilation"`
@@ -40,6 +29,27 @@ type layerCase struct {
 	Training      bool     `json:"training"`
 	Epsilon       float64  `json:"eps"`
 	Momentum      float64  `json:"momentum"`
+	Groups        int      `json:"groups"`
+	Size          triple   `json:"size"`
+	Factor        triple   `json:"scale_factor"`
+	Mode          string   `json:"mode"`
+	AlignCorners  bool     `json:"align_corners"`
+}
+
+func (c layerCase) resize(in []int) (size [3]int, mode nn.ResizeMode) {
+	size = c.Size
+	if size == [3]int{} {
+		for axis, f := range c.Factor {
+			size[axis] = in[2+axis] * f
+		}
+	}
+	switch {
+	case c.Mode == "nearest":
+		return size, nn.Nearest
+	case c.AlignCorners:
+		return size, nn.LinearAligned
+	}
+	return size, nn.Linear
 }
 
 // triple is one number for all axes or one per axis.
@@ -111,15 +121,32 @@ func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) 
 		y, pullback, err = s.BatchNorm(in[0], in[1], in[2], mean, variance,
 			nn.BatchNormSpec{Training: c.Training, Epsilon: c.Epsilon, Momentum: c.Momentum})
 	case "instance_norm":
-		y, pullback, err = s.InstanceNorm(in[0], load("weight"), load("bias"), c.Epsilon)
+		y, pullback, err = s.GroupNorm(in[0], load("weight"), load("bias"), in[0].Shape()[1], c.Epsilon)
+	case "group_norm":
+		y, pullback, err = s.GroupNorm(in[0], in[1], in[2], c.Groups, c.Epsilon)
 	case "prelu":
 		y, pullback, err = s.PReLU(in[0], in[1])
 	case "relu":
-		y, pullback, err = s.ReLU(in[0])
+		y, pullback, err = s.Activate(in[0], nn.ReLU)
+	case "elu":
+		y, pullback, err = s.Activate(in[0], nn.ELU)
+	case "sigmoid":
+		y, pullback, err = s.Activate(in[0], nn.Sigmoid)
+	case "max_pool3d":
+		y, pullback, err = s.MaxPool3D(in[0], nn.PoolSpec{Kernel: c.Kernel, Stride: c.Stride, Padding: c.Padding})
+	case "interpolate":
+		size, mode := c.resize(in[0].Shape())
+		y, pullback, err = s.Resize(in[0], size, mode)
 	case "concat":
 		y, pullback, err = s.Concat(in...)
 	case "add":
 		y, pullback, err = s.Add(in[0], in[1])
+	case "mean_of_stack":
+		y, pullback, err = s.Mean(in...)
+	case "multiply_broadcast":
+		y, pullback, err = s.Gate(in[0], in[1])
+	case "cyclic_repeat_add":
+		y, pullback, err = s.repeatAdd(in[0], in[1])
 	default:
 		t.Fatalf("the operation %q is neither computed nor listed as tested elsewhere", c.Op)
 	}
@@ -152,4 +179,24 @@ func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) 
 			s.requireClose(t, after.Data, a, tolY, n)
 		}
 	}
+}
+
+// repeatAdd returns a + b with the channels of b repeated up to those of a.
+func (s suite) repeatAdd(a, b nn.Array) (nn.Array, nn.Pullback, error) {
+	repeated, back, err := s.RepeatChannels(b, a.Shape()[1])
+	if err != nil {
+		return nil, nil, err
+	}
+	y, pullback, err := s.Add(a, repeated)
+	return y, func(g nn.Array, need []bool) ([]nn.Array, error) {
+		grads, err := pullback(g, need)
+		if err != nil || !need[1] {
+			return grads, err
+		}
+		gb, err := back(grads[1], []bool{true})
+		if err != nil {
+			return nil, err
+		}
+		return []nn.Array{grads[0], gb[0]}, nil
+	}, err
 }

@@ -27,6 +27,11 @@ func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 			t.Run("Host", s.host)
 			t.Run("Layers", s.layers)
 			t.Run("Definitions", s.definitions)
+			t.Run("Pools", s.pools)
+			t.Run("Resizes", s.resizes)
+			t.Run("Activations", s.activations)
+			t.Run("GroupNorm", s.groupNorm)
+			t.Run("RepeatChannels", s.repeatChannels)
 			if dtype == nn.Float64 {
 				t.Run("Gradients", s.gradients)
 			}

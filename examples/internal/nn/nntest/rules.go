@@ -144,11 +144,11 @@ func (s suite) determinism(t *testing.T) {
 	w, bias := normal(rng, 13*13*27), normal(rng, 13)
 	run := func() (all [][]float64) {
 		defer s.EndStep()
+		inputs := 3
 		check := func(y nn.Array, pullback nn.Pullback, err error) {
 			require.NoError(t, err)
 			all = append(all, s.values(t, y))
-			need := []bool{true, true, true}
-			grads, err := pullback(s.array(t, g, shape...), need)
+			grads, err := pullback(s.array(t, g[:elements(y.Shape())], y.Shape()...), allNeeded(inputs))
 			require.NoError(t, err)
 			for _, a := range grads {
 				all = append(all, s.values(t, a))
@@ -163,6 +163,14 @@ func (s suite) determinism(t *testing.T) {
 			ones[i] = 1
 		}
 		check(s.BatchNorm(in, add, add, s.kept(t, ones, 13), s.kept(t, ones, 13), nn.BatchNormSpec{Training: true, Epsilon: 1e-5, Momentum: 0.1}))
+		check(s.GroupNorm(in, add, add, 1, 1e-5))
+		inputs = 2
+		check(s.PReLU(in, s.array(t, bias[:1], 1)))
+		check(s.Gate(in, s.array(t, x[:elements(shape)/13], 2, 1, 11, 12, 19)))
+		inputs = 1
+		check(s.Activate(in, nn.ELU))
+		check(s.MaxPool3D(in, nn.PoolSpec{Kernel: [3]int{3, 3, 3}, Stride: [3]int{2, 2, 2}, Padding: [3]int{1, 1, 1}}))
+		check(s.Resize(in, [3]int{9, 13, 17}, nn.Linear))
 		return all
 	}
 	runtime.GOMAXPROCS(1)
@@ -177,6 +185,7 @@ func (s suite) determinism(t *testing.T) {
 func (s suite) errors(t *testing.T) {
 	a := func(shape ...int) nn.Array { return s.array(t, make([]float64, elements(shape)), shape...) }
 	x, w, v3, v4 := a(1, 3, 4, 5, 6), a(4, 3, 3, 3, 3), a(3), a(4)
+	two := [3]int{2, 2, 2}
 	norm := nn.BatchNormSpec{Training: true, Epsilon: 1e-5, Momentum: 0.1}
 	for name, c := range map[string]struct {
 		run  func() error
@@ -215,15 +224,38 @@ func (s suite) errors(t *testing.T) {
 			_, _, err := s.BatchNorm(x, v3, v3, v3, v3, nn.BatchNormSpec{Epsilon: math.NaN()})
 			return err
 		}, "epsilon"},
-		"instance norm one value": {func() error { _, _, err := s.InstanceNorm(a(2, 3, 1, 1, 1), nil, nil, 1e-5); return err }, "more than one voxel"},
-		"instance norm half":      {func() error { _, _, err := s.InstanceNorm(x, v3, nil, 1e-5); return err }, "both"},
-		"prelu slopes":            {func() error { _, _, err := s.PReLU(x, v4); return err }, "slope has shape"},
-		"relu nil":                {func() error { _, _, err := s.ReLU(nil); return err }, "x is nil"},
-		"concat none":             {func() error { _, _, err := s.Concat(); return err }, "no arrays"},
-		"concat sizes":            {func() error { _, _, err := s.Concat(x, a(1, 3, 4, 5, 7)); return err }, "array 1 has shape"},
-		"add sizes":               {func() error { _, _, err := s.Add(x, w); return err }, "b has shape"},
-		"sgd gradient":            {func() error { return s.SGDStep(v3, v4, nil, true, nn.SGDSpec{LearningRate: 1}) }, "gradient has shape"},
-		"sgd velocity":            {func() error { return s.SGDStep(v3, v3, nil, true, nn.SGDSpec{LearningRate: 1, Momentum: 0.9}) }, "velocity is nil"},
+		"group norm one value": {func() error { _, _, err := s.GroupNorm(a(2, 3, 1, 1, 1), nil, nil, 3, 1e-5); return err }, "more than one value"},
+		"group norm half":      {func() error { _, _, err := s.GroupNorm(x, v3, nil, 3, 1e-5); return err }, "both"},
+		"group norm groups":    {func() error { _, _, err := s.GroupNorm(x, v3, v3, 2, 1e-5); return err }, "groups is 2"},
+		"group norm no group":  {func() error { _, _, err := s.GroupNorm(x, v3, v3, 0, 1e-5); return err }, "groups is 0"},
+		"group norm epsilon":   {func() error { _, _, err := s.GroupNorm(x, v3, v3, 3, math.NaN()); return err }, "epsilon"},
+		"pool no kernel":       {func() error { _, _, err := s.MaxPool3D(x, nn.PoolSpec{}); return err }, "kernel along x"},
+		"pool stride": {func() error {
+			_, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: two, Stride: [3]int{1, 0, 1}})
+			return err
+		}, "stride along y"},
+		"pool padding": {func() error {
+			_, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: two, Padding: [3]int{0, 0, 2}})
+			return err
+		}, "padding along z"},
+		"pool kernel":   {func() error { _, _, err := s.MaxPool3D(x, nn.PoolSpec{Kernel: [3]int{5, 2, 2}}); return err }, "does not fit"},
+		"pool axes":     {func() error { _, _, err := s.MaxPool3D(v3, nn.PoolSpec{Kernel: two}); return err }, "x has shape"},
+		"resize size":   {func() error { _, _, err := s.Resize(x, [3]int{4, 0, 6}, nn.Nearest); return err }, "resized to 0"},
+		"resize mode":   {func() error { _, _, err := s.Resize(x, two, nn.ResizeMode(9)); return err }, "ResizeMode(9)"},
+		"resize axes":   {func() error { _, _, err := s.Resize(v3, two, nn.Linear); return err }, "x has shape"},
+		"activation":    {func() error { _, _, err := s.Activate(x, nn.Activation(9)); return err }, "Activation(9)"},
+		"mean none":     {func() error { _, _, err := s.Mean(); return err }, "no arrays"},
+		"mean sizes":    {func() error { _, _, err := s.Mean(x, w); return err }, "array 1 has shape"},
+		"gate channels": {func() error { _, _, err := s.Gate(x, x); return err }, "gate has shape"},
+		"gate size":     {func() error { _, _, err := s.Gate(x, a(1, 1, 4, 5, 5)); return err }, "gate has shape"},
+		"repeat fewer":  {func() error { _, _, err := s.RepeatChannels(x, 2); return err }, "channels is 2"},
+		"prelu slopes":  {func() error { _, _, err := s.PReLU(x, v4); return err }, "slope has shape"},
+		"relu nil":      {func() error { _, _, err := s.Activate(nil, nn.ReLU); return err }, "x is nil"},
+		"concat none":   {func() error { _, _, err := s.Concat(); return err }, "no arrays"},
+		"concat sizes":  {func() error { _, _, err := s.Concat(x, a(1, 3, 4, 5, 7)); return err }, "array 1 has shape"},
+		"add sizes":     {func() error { _, _, err := s.Add(x, w); return err }, "b has shape"},
+		"sgd gradient":  {func() error { return s.SGDStep(v3, v4, nil, true, nn.SGDSpec{LearningRate: 1}) }, "gradient has shape"},
+		"sgd velocity":  {func() error { return s.SGDStep(v3, v3, nil, true, nn.SGDSpec{LearningRate: 1, Momentum: 0.9}) }, "velocity is nil"},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, c.run(), c.want) })
 	}
@@ -245,10 +277,27 @@ func (s suite) steps(t *testing.T) {
 	s.EndStep()
 	assert.Equal(t, []float64{3}, s.values(t, slope))
 	_, _, err = s.Add(x, x)
-	assert.ErrorContains(t, err, "end of the step")
-	assert.ErrorContains(t, s.ToHost(y, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 1, 1, 1))), "end of the step")
+	assert.ErrorContains(t, err, "end of its step")
+	assert.ErrorContains(t, s.ToHost(y, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 1, 1, 1))), "end of its step")
 	fresh := s.array(t, []float64{1, 1}, 1, 2, 1, 1, 1)
 	_, err = pullback(fresh, allNeeded(2))
 	assert.ErrorContains(t, err, "end of")
+
+	s.Release(slope)
+	assert.Equal(t, []float64{3}, s.values(t, slope), "a kept array stays")
+	y, pullback, err = s.PReLU(fresh, slope)
+	require.NoError(t, err)
+	other, _, err := s.Add(fresh, fresh)
+	require.NoError(t, err)
+	s.Release(fresh)
+	s.Release(fresh)
+	_, _, err = s.Add(fresh, fresh)
+	assert.ErrorContains(t, err, "release")
+	_, err = pullback(y, allNeeded(2))
+	assert.ErrorContains(t, err, "release")
+	assert.Equal(t, []float64{1, 1}, s.values(t, y), "what was made of it stays")
+	again := s.array(t, []float64{8, 9}, 1, 2, 1, 1, 1)
+	assert.Equal(t, []float64{2, 2}, s.values(t, other))
+	assert.Equal(t, []float64{8, 9}, s.values(t, again))
 	s.EndStep()
 }

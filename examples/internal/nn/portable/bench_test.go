@@ -60,9 +60,11 @@ func BenchmarkElementwise(b *testing.B) {
 		run    func() (nn.Array, nn.Pullback, error)
 	}{
 		{"Add", 2, func() (nn.Array, nn.Pullback, error) { return backend.Add(x, g) }},
-		{"ReLU", 1, func() (nn.Array, nn.Pullback, error) { return backend.ReLU(x) }},
+		{"ReLU", 1, func() (nn.Array, nn.Pullback, error) { return backend.Activate(x, nn.ReLU) }},
+		{"ELU", 1, func() (nn.Array, nn.Pullback, error) { return backend.Activate(x, nn.ELU) }},
 		{"PReLU", 2, func() (nn.Array, nn.Pullback, error) { return backend.PReLU(x, slope) }},
 		{"BatchNorm", 3, func() (nn.Array, nn.Pullback, error) { return backend.BatchNorm(x, v, v, v, v, norm) }},
+		{"GroupNorm", 3, func() (nn.Array, nn.Pullback, error) { return backend.GroupNorm(x, v, v, 8, 1e-5) }},
 	} {
 		b.Run(op.name, func(b *testing.B) {
 			for b.Loop() {

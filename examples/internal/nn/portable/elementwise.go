@@ -30,6 +30,136 @@ func (b *backend[T]) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 	}), nil
 }
 
+// Mean implements nn.Backend.
+func (b *backend[T]) Mean(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	if len(xs) == 0 {
+		return nil, nil, errors.New("Mean: no arrays given")
+	}
+	parts := make([]*array[T], len(xs))
+	for i, x := range xs {
+		name := fmt.Sprintf("array %d", i)
+		var err error
+		if i == 0 {
+			parts[i], err = b.arg(name, x)
+		} else {
+			parts[i], err = b.like(name, x, parts[0].shape)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("Mean: %w", err)
+		}
+	}
+	k := T(len(xs))
+	y := b.newArray(parts[0].shape...)
+	parallelRange(len(y.data), func(from, to int) {
+		d := y.data[from:to]
+		copy(d, parts[0].data[from:to])
+		for _, p := range parts[1:] {
+			s := p.data[from:to]
+			for i := range d {
+				d[i] += s[i]
+			}
+		}
+		for i := range d {
+			d[i] /= k
+		}
+	})
+	return y, b.pullback("Mean", y, len(xs), nil, func(g *array[T], need []bool) []nn.Array {
+		share := b.newArray(g.shape...)
+		parallelRange(len(g.data), func(from, to int) {
+			d, s := share.data[from:to], g.data[from:to]
+			for i, v := range s {
+				d[i] = v / k
+			}
+		})
+		return wanted(need, func(int) nn.Array { return share })
+	}), nil
+}
+
+// Gate implements nn.Backend.
+func (b *backend[T]) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err != nil {
+		return nil, nil, fmt.Errorf("Gate: %w", err)
+	}
+	one := append([]int(nil), a.shape...)
+	one[1] = 1
+	w, err := b.like("gate", gate, one)
+	if err != nil {
+		return nil, nil, fmt.Errorf("Gate: %w", err)
+	}
+	channels := a.shape[1]
+	planes := a.shape[0] * channels
+	size := len(a.data) / planes
+	product := func(src *array[T]) *array[T] {
+		dst := b.newArray(a.shape...)
+		parallelPlanes(planes, size, func(p, from, to int) {
+			d, s := dst.data[from:to], src.data[from:to]
+			of := w.data[p/channels*size+from-p*size:][:len(d)]
+			for i, v := range of {
+				d[i] = s[i] * v
+			}
+		})
+		return dst
+	}
+	y := product(a)
+	return y, b.pullback("Gate", y, 2, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
+		return wanted(need, func(input int) nn.Array {
+			if input == 0 {
+				return product(g)
+			}
+			gw := b.newArray(one...)
+			parallelPlanes(a.shape[0], size, func(n, from, to int) {
+				d := gw.data[from:to]
+				clear(d)
+				for c := range channels {
+					at := n*(channels-1)*size + c*size + from
+					s, gs := a.data[at:][:len(d)], g.data[at:][:len(d)]
+					for i := range d {
+						d[i] += T(s[i] * gs[i])
+					}
+				}
+			})
+			return gw
+		})
+	}), nil
+}
+
+// RepeatChannels implements nn.Backend.
+func (b *backend[T]) RepeatChannels(x nn.Array, channels int) (nn.Array, nn.Pullback, error) {
+	a, err := b.volume("x", x)
+	if err == nil && channels < a.shape[1] {
+		err = fmt.Errorf("channels is %d, want at least the %d of x", channels, a.shape[1])
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("RepeatChannels: %w", err)
+	}
+	own := a.shape[1]
+	shape := append([]int(nil), a.shape...)
+	shape[1] = channels
+	y := b.newArray(shape...)
+	planes := shape[0] * channels
+	size := len(y.data) / planes
+	parallel(planes, func(p, _ int) {
+		copy(y.data[p*size:][:size], a.data[(p/channels*own+p%channels%own)*size:][:size])
+	})
+	return y, b.pullback("RepeatChannels", y, 1, nil, func(g *array[T], need []bool) []nn.Array {
+		return wanted(need, func(int) nn.Array {
+			gx := b.newArray(a.shape...)
+			parallel(shape[0]*own, func(p, _ int) {
+				n, c := p/own, p%own
+				d := gx.data[p*size:][:size]
+				clear(d)
+				for ; c < channels; c += own {
+					for i, v := range g.data[(n*channels+c)*size:][:size] {
+						d[i] += v
+					}
+				}
+			})
+			return gx
+		})
+	}), nil
+}
+
 // Concat implements nn.Backend.
 func (b *backend[T]) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 	if len(xs) == 0 {
@@ -80,33 +210,6 @@ func eachPart[T float](whole *array[T], parts []*array[T], from []int, f func(wh
 		own := len(parts[k].data) / n
 		f(whole.data[(sample*channels+from[k])*size:][:own], parts[k].data[sample*own:][:own])
 	})
-}
-
-// ReLU implements nn.Backend.
-func (b *backend[T]) ReLU(x nn.Array) (nn.Array, nn.Pullback, error) {
-	a, err := b.arg("x", x)
-	if err != nil {
-		return nil, nil, fmt.Errorf("ReLU: %w", err)
-	}
-	y := b.newArray(a.shape...)
-	parallelRange(len(y.data), func(from, to int) {
-		d, s := y.data[from:to], a.data[from:to]
-		for i, v := range s {
-			d[i] = max(v, 0)
-		}
-	})
-	return y, b.pullback("ReLU", y, 1, []*array[T]{y}, func(g *array[T], need []bool) []nn.Array {
-		return wanted(need, func(int) nn.Array {
-			gx := b.newArray(a.shape...)
-			parallelRange(len(gx.data), func(from, to int) {
-				d, s, gs := gx.data[from:to], y.data[from:to], g.data[from:to]
-				for i, v := range s {
-					d[i] = choose(v, gs[i], 0)
-				}
-			})
-			return gx
-		})
-	}), nil
 }
 
 // PReLU implements nn.Backend.

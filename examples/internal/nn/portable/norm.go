@@ -8,13 +8,14 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// norm is what the batch and the instance norm have in common: planes of x are
+// norm is what the batch and the group norm have in common: planes of x are
 // gathered in groups that share a mean and a variance.
 type norm[T float] struct {
 	x            *array[T]
 	planes, size int
 	channels     int
-	groups       int               // plane p belongs to group p mod groups
+	groups       int
+	group        func(p int) int   // of a plane
 	mean, scale  []float64         // per group; scale = 1/√(v+ε)
 	weight       func(int) float64 // by channel
 	fixed        bool              // mean and scale do not depend on x
@@ -26,8 +27,9 @@ func (n *norm[T]) values() float64 { return float64(n.planes / n.groups * n.size
 func (n *norm[T]) perGroup(sums [][2]float64) [][2]float64 {
 	out := make([][2]float64, n.groups)
 	for p, s := range sums {
-		out[p%n.groups][0] += s[0]
-		out[p%n.groups][1] += s[1]
+		g := n.group(p)
+		out[g][0] += s[0]
+		out[g][1] += s[1]
 	}
 	return out
 }
@@ -44,7 +46,7 @@ func (n *norm[T]) moments() (variance []float64) {
 		n.mean[g] = s[0] / n.values()
 	}
 	sums = sumPlanes(n.planes, n.size, func(p, from, to int) (float64, float64) {
-		return sumSquares(n.x.data[from:to], n.mean[p%n.groups]), 0
+		return sumSquares(n.x.data[from:to], n.mean[n.group(p)]), 0
 	})
 	for g, s := range n.perGroup(sums) {
 		variance[g] = s[0] / n.values()
@@ -62,7 +64,7 @@ func (n *norm[T]) setScale(variance []float64, epsilon float64) {
 // forward stores (x−m)·scale·weight + bias.
 func (n *norm[T]) forward(y *array[T], bias func(channel int) float64) {
 	parallelPlanes(n.planes, n.size, func(p, from, to int) {
-		g, c := p%n.groups, p%n.channels
+		g, c := n.group(p), p%n.channels
 		m, s, b := T(n.mean[g]), T(n.scale[g]*n.weight(c)), T(bias(c))
 		d, src := y.data[from:to], n.x.data[from:to]
 		for i, v := range src {
@@ -74,16 +76,16 @@ func (n *norm[T]) forward(y *array[T], bias func(channel int) float64) {
 // backward returns the gradients of x, weight and bias.
 func (b *backend[T]) backward(n *norm[T], g *array[T], need []bool) []nn.Array {
 	sums := sumPlanes(n.planes, n.size, func(p, from, to int) (float64, float64) {
-		return sumAndProduct(g.data[from:to], n.x.data[from:to], n.mean[p%n.groups])
+		return sumAndProduct(g.data[from:to], n.x.data[from:to], n.mean[n.group(p)])
 	})
 	return wanted(need, func(input int) nn.Array {
 		if input == 0 {
-			return b.inputGradient(n, g, n.perGroup(sums))
+			return b.inputGradient(n, g, sums)
 		}
 		total := make([]float64, n.channels)
 		for p, s := range sums {
 			if input == 1 {
-				total[p%n.channels] += float64(s[1] * n.scale[p%n.groups])
+				total[p%n.channels] += float64(s[1] * n.scale[n.group(p)])
 			} else {
 				total[p%n.channels] += s[0]
 			}
@@ -96,24 +98,30 @@ func (b *backend[T]) backward(n *norm[T], g *array[T], need []bool) []nn.Array {
 	})
 }
 
-// inputGradient returns scale·weight·(g − mean(g) − x̂·mean(g·x̂)), where the two
-// means vanish when the statistics are fixed.
+// inputGradient returns scale·(w·g − mean(w·g) − x̂·mean(w·g·x̂)), where w is the
+// weight and the two means, taken over a group, vanish when the statistics are
+// fixed. sums holds Σg and Σg·(x−m) of every plane.
 func (b *backend[T]) inputGradient(n *norm[T], g *array[T], sums [][2]float64) *array[T] {
+	weighted := make([][2]float64, len(sums))
+	for p, s := range sums {
+		w := n.weight(p % n.channels)
+		weighted[p] = [2]float64{w * s[0], w * s[1]}
+	}
+	means := n.perGroup(weighted)
 	gx := b.newArray(n.x.shape...)
 	parallelPlanes(n.planes, n.size, func(p, from, to int) {
-		group := p % n.groups
-		m, scale := n.mean[group], n.scale[group]
-		s := scale * n.weight(p%n.channels)
+		group := n.group(p)
+		m, scale, w := n.mean[group], n.scale[group], n.weight(p%n.channels)
 		var slope, shift float64
 		if !n.fixed {
-			slope = scale * scale * sums[group][1] / n.values()
-			shift = sums[group][0] / n.values()
+			slope = scale * scale * means[group][1] / n.values()
+			shift = means[group][0] / n.values()
 		}
 		// In float64, since the gradient of whatever is added before a norm is
 		// the sum of these values, which the subtraction makes vanish.
 		d, src, gs := gx.data[from:to], n.x.data[from:to], g.data[from:to]
 		for i, v := range src {
-			d[i] = T(s * (float64(gs[i]) - shift - float64(slope*(float64(v)-m))))
+			d[i] = T(scale * (float64(w*float64(gs[i])) - shift - float64(slope*(float64(v)-m))))
 		}
 	})
 	return gx
@@ -146,7 +154,8 @@ func (b *backend[T]) batchNorm(x, weight, bias, runningMean, runningVar nn.Array
 		return nil, nil, err
 	}
 	n := &norm[T]{
-		x: a, planes: a.shape[0] * channels, channels: channels, groups: channels,
+		x: a, planes: a.shape[0] * channels, channels: channels,
+		groups: channels, group: func(p int) int { return p % channels },
 		weight: func(c int) float64 { return float64(w.data[c]) }, fixed: !spec.Training,
 	}
 	n.size = len(a.data) / n.planes
@@ -180,16 +189,16 @@ func mix[T float](old T, new, momentum float64) T {
 	return T(float64((1-momentum)*float64(old)) + float64(momentum*new))
 }
 
-// InstanceNorm implements nn.Backend.
-func (b *backend[T]) InstanceNorm(x, weight, bias nn.Array, epsilon float64) (nn.Array, nn.Pullback, error) {
-	y, pullback, err := b.instanceNorm(x, weight, bias, epsilon)
+// GroupNorm implements nn.Backend.
+func (b *backend[T]) GroupNorm(x, weight, bias nn.Array, groups int, epsilon float64) (nn.Array, nn.Pullback, error) {
+	y, pullback, err := b.groupNorm(x, weight, bias, groups, epsilon)
 	if err != nil {
-		return nil, nil, fmt.Errorf("InstanceNorm: %w", err)
+		return nil, nil, fmt.Errorf("GroupNorm: %w", err)
 	}
 	return y, pullback, nil
 }
 
-func (b *backend[T]) instanceNorm(x, weight, bias nn.Array, epsilon float64) (nn.Array, nn.Pullback, error) {
+func (b *backend[T]) groupNorm(x, weight, bias nn.Array, groups int, epsilon float64) (nn.Array, nn.Pullback, error) {
 	a, err := b.volume("x", x)
 	if err != nil {
 		return nil, nil, err
@@ -201,10 +210,17 @@ func (b *backend[T]) instanceNorm(x, weight, bias nn.Array, epsilon float64) (nn
 		return nil, nil, errors.New("one of weight and bias is nil, want both or neither")
 	}
 	channels := a.shape[1]
-	n := &norm[T]{x: a, planes: a.shape[0] * channels, channels: channels, groups: a.shape[0] * channels}
+	if groups < 1 || channels%groups != 0 {
+		return nil, nil, fmt.Errorf("groups is %d, want a divisor of the %d channels", groups, channels)
+	}
+	per := channels / groups
+	n := &norm[T]{
+		x: a, planes: a.shape[0] * channels, channels: channels,
+		groups: a.shape[0] * groups, group: func(p int) int { return p / per },
+	}
 	n.size = len(a.data) / n.planes
-	if n.size < 2 {
-		return nil, nil, fmt.Errorf("x has shape %v, want more than one voxel", a.shape)
+	if n.values() < 2 {
+		return nil, nil, fmt.Errorf("x has shape %v, want more than one value in each of %d groups", a.shape, groups)
 	}
 	n.weight = func(int) float64 { return 1 }
 	shift := func(int) float64 { return 0 }
@@ -223,7 +239,7 @@ func (b *backend[T]) instanceNorm(x, weight, bias nn.Array, epsilon float64) (nn
 	n.setScale(n.moments(), epsilon)
 	y := b.newArray(a.shape...)
 	n.forward(y, shift)
-	return y, b.pullback("InstanceNorm", y, 3, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
+	return y, b.pullback("GroupNorm", y, 3, []*array[T]{a, w}, func(g *array[T], need []bool) []nn.Array {
 		return b.backward(n, g, need)
 	}), nil
 }
