@@ -1,6 +1,7 @@
-// Package cli is what the two programs share: flags, the data or the phantom
-// in its place, the networks and their legal sizes, and the way a run begins,
-// stops and goes on.
+// Package cli is what the programs are made of: for the two that train, flags,
+// the data or the phantom in its place, the networks and their legal sizes, and the
+// way a run begins, stops and goes on; and the program that predicts with what
+// they trained.
 package cli
 
 import (
@@ -49,6 +50,11 @@ const (
 // exit code. The first SIGINT or SIGTERM lets the running step end and the
 // state be written; the second ends the process at once.
 func Main(p Program, args []string) int {
+	return interruptible(func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
+}
+
+// interruptible runs a program whose context the first SIGINT or SIGTERM ends.
+func interruptible(run func(ctx context.Context) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	told := context.AfterFunc(ctx, func() {
@@ -56,23 +62,27 @@ func Main(p Program, args []string) int {
 		fmt.Fprintln(os.Stderr, "\nStopping after the running step; once more to stop at once.")
 	})
 	defer told()
-	return Run(ctx, p, args, os.Stdout, os.Stderr)
+	return run(ctx)
 }
 
 // Run is Main with the signals and the output in the caller's hands.
 func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer) int {
-	err := run(ctx, p, args, stdout)
+	return exit(p.Name, run(ctx, p, args, stdout), stderr)
+}
+
+// exit tells an error of the program and returns the exit code.
+func exit(name string, err error, stderr io.Writer) int {
 	var wrong *usageError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(stderr, "%s: %v (%s -h lists the flags)\n", p.Name, err, p.Name)
+		fmt.Fprintf(stderr, "%s: %v (%s -h lists the flags)\n", name, err, name)
 		return exitUsage
-	case errors.Is(err, train.ErrInterrupted):
+	case errors.Is(err, train.ErrInterrupted), errors.Is(err, errStopped):
 		return exitInterrupted
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		fmt.Fprintf(stderr, "%s: %v\n", name, err)
 		return exitError
 	}
 }
@@ -90,7 +100,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	flags, o := newFlags(p)
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			usage(stdout, p, flags)
+			usage(stdout, p.Name, p.About, flags)
 			return nil
 		}
 		return usageErrorf("%v", err)

@@ -18,6 +18,7 @@ import (
 type options struct {
 	dataDir, modelDir string
 	resume            bool
+	weights           string
 
 	epochs, steps, maxCases int
 	loss                    lossList
@@ -55,6 +56,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
 	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
 	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+inLines(models.Names()))
+	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth), for one network;\nempty: drawn from the seed")
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
@@ -77,8 +79,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 
 // usage writes the text of -h: every flag, what it means, and its default,
 // also where that is 0 or empty, which flag.PrintDefaults leaves out.
-func usage(w io.Writer, p Program, f *flag.FlagSet) {
-	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", p.Name, strings.TrimSpace(p.About))
+func usage(w io.Writer, name, about string, f *flag.FlagSet) {
+	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", name, strings.TrimSpace(about))
 	f.VisitAll(func(g *flag.Flag) {
 		value, text := flag.UnquoteUsage(g)
 		def := g.DefValue
@@ -95,15 +97,20 @@ func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
 	}
-	if o.dataDir != "" {
+	for _, path := range []*string{&o.dataDir, &o.weights} {
+		if *path == "" {
+			continue
+		}
 		// The run may be resumed from another folder.
-		absolute, err := filepath.Abs(o.dataDir)
+		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err
 		}
-		o.dataDir = absolute
+		*path = absolute
 	}
 	switch {
+	case o.weights != "" && len(o.model) > 1:
+		return usageErrorf("-weights: a file belongs to one network, but -model names %d", len(o.model))
 	case o.modelDir == "":
 		return bad("model_dir", `""`, "a folder")
 	case o.epochs < 1:

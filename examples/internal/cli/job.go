@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -9,11 +8,11 @@ import (
 	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
-	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/train"
 )
 
@@ -46,6 +45,11 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		return nil, err
 	}
 	if err := os.MkdirAll(o.modelDir, 0o755); err != nil {
+		return nil, err
+	}
+
+	begin, err := o.initialWeights(rec != nil, backend, fits[0].config)
+	if err != nil {
 		return nil, err
 	}
 
@@ -105,17 +109,19 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		for _, text := range f.facts {
 			fact("%s", text)
 		}
-		settings, err := json.Marshal(f.config)
-		if err != nil {
+		if begin != nil {
+			fact("%s", begin.fact)
+		}
+		info := map[string]string{"program": p.Name}
+		if err := (settings.Settings{Config: f.config, Protocol: protocol}).Store(info); err != nil {
 			return nil, err
 		}
-		info := map[string]string{"model": f.config.Name(), "network": string(settings), "program": p.Name}
 		if o.dataDir == "" {
 			info["data"] = "synthetic phantom" // what is passed on alone says it too
 		}
 		networks = append(networks, train.Network{
 			Name: f.config.Name(), Title: f.title,
-			New:         func() (nn.Network, error) { return models.New(f.config, backend, o.seed) },
+			New:         func() (nn.Network, error) { return begin.network(backend, f.config, o.seed) },
 			Source:      source,
 			WeightsInfo: info,
 		})

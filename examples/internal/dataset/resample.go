@@ -16,12 +16,17 @@ const (
 	Nearest Interpolation = iota
 	// Linear is trilinear interpolation.
 	Linear
+	// Extended is Linear, with the outermost values holding everywhere outside:
+	// for what belongs to the whole of a scan although a change of the voxels'
+	// size has cut a part of a voxel off its border.
+	Extended
 )
 
 // Resample interpolates v on another grid, channel by channel: what a network
 // found on a sample's grid, for one, on the grid of the scan. A point is inside
 // v up to half a voxel beyond its outermost centres, where the outermost value
-// holds; outside the result is 0. Both affines must be invertible.
+// holds; outside the result is 0, but for Extended. Both affines must be
+// invertible.
 func Resample(v *volume.Volume, dims [3]int, affine [4][4]float64, mode Interpolation) (*volume.Volume, error) {
 	if !regular(v.Affine) {
 		return nil, fmt.Errorf("dataset: Resample: the volume's affine %v is not finite or flattens space", v.Affine)
@@ -54,7 +59,7 @@ func snap(x float64) float64 {
 
 // resample interpolates a on another grid. A point is inside the field of view
 // up to half a voxel beyond the outermost centres, where the outermost value
-// holds; outside it the result is 0.
+// holds; outside it the result is 0, but for Extended.
 func resample[T uint8 | float32 | float64](a array[T], dims [3]int, m affine, mode Interpolation) array[T] {
 	out := a.empty(dims, m)
 	toSource := multiply(invert(a.affine), m)
@@ -73,7 +78,7 @@ func resample[T uint8 | float32 | float64](a array[T], dims [3]int, m affine, mo
 				inside := true
 				for ax := range p {
 					x, last := snap(p[ax]), float64(a.dims[ax]-1)
-					if !(x >= -0.5 && x <= last+0.5) {
+					if mode != Extended && !(x >= -0.5 && x <= last+0.5) {
 						inside = false
 						break
 					}

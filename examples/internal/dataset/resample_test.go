@@ -114,3 +114,17 @@ func TestExportedResample(t *testing.T) {
 	_, err = Resample(&short, [3]int{1, 2, 2}, m, Linear)
 	assert.ErrorContains(t, err, "volume's affine")
 }
+
+// TestExtendedHoldsTheOutermostValues compares with Linear inside, and with the
+// nearest border outside.
+func TestExtendedHoldsTheOutermostValues(t *testing.T) {
+	v := &volume.Volume{Dims: [3]int{3, 1, 1}, Channels: 1, Data: []float64{1, 2, 4}, Affine: affine{{2, 0, 0, 10}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}
+	onto := affine{{1, 0, 0, 4}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}} // x = 4 … 18 mm, the centres are at 10, 12, 14
+	dims := [3]int{15, 1, 1}
+	extended, err := Resample(v, dims, onto, Extended)
+	require.NoError(t, err)
+	assert.Equal(t, []float64{1, 1, 1, 1, 1, 1, 1, 1.5, 2, 3, 4, 4, 4, 4, 4}, extended.Data)
+	linear, err := Resample(v, dims, onto, Linear)
+	require.NoError(t, err)
+	assert.Equal(t, []float64{0, 0, 0, 0, 0, 1, 1, 1.5, 2, 3, 4, 4, 0, 0, 0}, linear.Data)
+}

@@ -86,10 +86,10 @@ func TestStateIsCheckedWhole(t *testing.T) {
 	before, err := nn.StateDict(b, net)
 	require.NoError(t, err)
 	for want, spoil := range map[string]func(s map[string]*tensor.Dense){
-		`no "model.0.residual.bias"`: func(s map[string]*tensor.Dense) { delete(s, "model.0.residual.bias") },
-		`holds "extra"`:              func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
-		"want [2]":                   func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
-		"is nil":                     func(s map[string]*tensor.Dense) { s["model.2.0.conv.bias"] = nil },
+		"1 missing: model.0.residual.bias": func(s map[string]*tensor.Dense) { delete(s, "model.0.residual.bias") },
+		"1 not of the network: extra":      func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
+		"want floats of shape [2]":         func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
+		"is nil":                           func(s map[string]*tensor.Dense) { s["model.2.0.conv.bias"] = nil },
 		"want one int64": func(s map[string]*tensor.Dense) {
 			s["model.2.0.adn.N.num_batches_tracked"] = s["model.0.residual.bias"]
 		},
@@ -101,6 +101,25 @@ func TestStateIsCheckedWhole(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, before, after, "a failed load changes nothing")
 	}
+
+	// All that is wrong is told at once, shortened where it is much.
+	state := nntest.HashState(net, 3)
+	wider := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(3))
+	delete(state, "model.2.0.conv.weight")
+	state["model.2.0.conv.bias"], state["model.0.residual.bias"] = wider, wider
+	for _, name := range []string{"g", "a", "b", "c", "d", "e", "f"} {
+		state[name] = wider
+	}
+	err = nn.LoadStateDict(b, net, state)
+	var differs *nn.StateError
+	require.ErrorAs(t, err, &differs)
+	assert.Equal(t, []string{"model.2.0.conv.weight"}, differs.Missing)
+	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, differs.Extra)
+	assert.Len(t, differs.Misfit, 2)
+	assert.EqualError(t, err, "nn: the state does not fit the network: 1 missing: model.2.0.conv.weight; "+
+		"7 not of the network: a, b, c, d, e, f and 1 more; "+
+		"2 of the wrong kind: model.0.residual.bias has float32 of shape [3], want floats of shape [2], "+
+		"model.2.0.conv.bias has float32 of shape [3], want floats of shape [2]")
 }
 
 // trainSteps runs steps from a state, on data that depends on the step only.

@@ -2,6 +2,8 @@ package nn
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"gorgonia.org/tensor"
 )
@@ -33,29 +35,16 @@ func StateDict(b Backend, net Network) (map[string]*tensor.Dense, error) {
 }
 
 // LoadStateDict replaces a network's parameters and buffers by state, which
-// must hold exactly the network's names and shapes. Floating-point tensors may
-// be float32 or float64 and are converted to the backend's DType. It changes
-// nothing if it fails.
+// must hold exactly the network's names and shapes; a *StateError lists all that
+// it does not. Floating-point tensors may be float32 or float64 and are
+// converted to the backend's DType. It changes nothing if it fails.
 func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error {
+	if err := checkState(net, state); err != nil {
+		return err
+	}
 	values := map[string]Array{}
-	counts := map[string]int64{}
 	load := func(name string, old Array) error {
-		t, ok := state[name]
-		if !ok {
-			return fmt.Errorf("nn: the state has no %q", name)
-		}
-		if t == nil {
-			return fmt.Errorf("nn: %s: tensor is nil", name)
-		}
-		if old == nil {
-			n, ok := scalarInt64(t)
-			if !ok {
-				return fmt.Errorf("nn: %s: have %v of shape %v, want one int64", name, t.Dtype(), t.Shape())
-			}
-			counts[name] = n
-			return nil
-		}
-		a, err := loadArray(b, t, old.Shape())
+		a, err := loadArray(b, state[name], old.Shape())
 		if err != nil {
 			return fmt.Errorf("nn: %s: %w", name, err)
 		}
@@ -68,24 +57,108 @@ func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error
 		}
 	}
 	for _, f := range net.Buffers() {
+		if f.Value == nil {
+			continue
+		}
 		if err := load(f.Name, f.Value); err != nil {
 			return err
-		}
-	}
-	for name := range state {
-		_, value := values[name]
-		_, count := counts[name]
-		if !value && !count {
-			return fmt.Errorf("nn: the state holds %q, which is no parameter or buffer of the network", name)
 		}
 	}
 	for _, p := range net.Parameters() {
 		p.Value, p.Grad = values[p.Name], nil
 	}
 	for _, f := range net.Buffers() {
-		f.Value, f.Count = values[f.Name], counts[f.Name]
+		if f.Value == nil {
+			f.Count, _ = scalarInt64(state[f.Name])
+			continue
+		}
+		f.Value = values[f.Name]
 	}
 	return nil
+}
+
+// StateError lists how a state differs from what a network holds.
+type StateError struct {
+	// Missing are the network's names that the state lacks, in state_dict order.
+	Missing []string
+	// Extra are the state's names that the network does not have, sorted.
+	Extra []string
+	// Misfit are tensors of the wrong shape or element type, each with what it
+	// is and what is wanted, in state_dict order.
+	Misfit []string
+}
+
+// maxListed is how many names of a kind the text of a StateError lists.
+const maxListed = 6
+
+// Error names the first of every kind, and how many there are.
+func (e *StateError) Error() string {
+	var parts []string
+	for _, kind := range []struct {
+		what  string
+		names []string
+	}{{"missing", e.Missing}, {"not of the network", e.Extra}, {"of the wrong kind", e.Misfit}} {
+		if len(kind.names) == 0 {
+			continue
+		}
+		shown := strings.Join(kind.names[:min(maxListed, len(kind.names))], ", ")
+		if more := len(kind.names) - maxListed; more > 0 {
+			shown += fmt.Sprintf(" and %d more", more)
+		}
+		parts = append(parts, fmt.Sprintf("%d %s: %s", len(kind.names), kind.what, shown))
+	}
+	return "nn: the state does not fit the network: " + strings.Join(parts, "; ")
+}
+
+// checkState returns a *StateError unless state holds the network's names with
+// the right shapes and element types.
+func checkState(net Network, state map[string]*tensor.Dense) error {
+	var e StateError
+	known := map[string]bool{}
+	check := func(name string, misfit func(t *tensor.Dense) string) {
+		known[name] = true
+		if t, ok := state[name]; !ok {
+			e.Missing = append(e.Missing, name)
+		} else if t == nil {
+			e.Misfit = append(e.Misfit, name+" is nil")
+		} else if m := misfit(t); m != "" {
+			e.Misfit = append(e.Misfit, name+" "+m)
+		}
+	}
+	float := func(old Array) func(*tensor.Dense) string {
+		return func(t *tensor.Dense) string {
+			isFloat := t.Dtype() == tensor.Float32 || t.Dtype() == tensor.Float64
+			if isFloat && equalShape(t.Shape(), old.Shape()) {
+				return ""
+			}
+			return fmt.Sprintf("has %v of shape %v, want floats of shape %v", t.Dtype(), []int(t.Shape()), old.Shape())
+		}
+	}
+	for _, p := range net.Parameters() {
+		check(p.Name, float(p.Value))
+	}
+	for _, f := range net.Buffers() {
+		if f.Value != nil {
+			check(f.Name, float(f.Value))
+			continue
+		}
+		check(f.Name, func(t *tensor.Dense) string {
+			if _, ok := scalarInt64(t); ok {
+				return ""
+			}
+			return fmt.Sprintf("has %v of shape %v, want one int64", t.Dtype(), []int(t.Shape()))
+		})
+	}
+	for name := range state {
+		if !known[name] {
+			e.Extra = append(e.Extra, name)
+		}
+	}
+	if e.Missing == nil && e.Extra == nil && e.Misfit == nil {
+		return nil
+	}
+	slices.Sort(e.Extra)
+	return &e
 }
 
 func scalarInt64(t *tensor.Dense) (int64, bool) {

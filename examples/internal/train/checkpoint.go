@@ -13,6 +13,7 @@ import (
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -165,7 +166,7 @@ func (t *trainer) saveWeights(path string, epochs int) error {
 	if err != nil {
 		return err
 	}
-	metadata := map[string]string{"loss": t.name, "epochs": strconv.Itoa(epochs)}
+	metadata := map[string]string{"loss": t.name, "epochs": strconv.Itoa(epochs), settings.RuleKey: t.rule.String()}
 	maps.Copy(metadata, t.network.WeightsInfo)
 	return weights.Save(path, network, metadata)
 }

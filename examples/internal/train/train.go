@@ -44,6 +44,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 )
@@ -61,8 +62,8 @@ type Network struct {
 	// Source makes samples of sizes that the network takes.
 	Source dataset.Source
 	// WeightsInfo goes into the metadata of best.safetensors and
-	// last.safetensors, beside the loss and the number of epochs: what a reader
-	// needs to make the network again.
+	// last.safetensors, beside the loss, the number of epochs and the rule that
+	// makes masks: what a reader needs to use the weights.
 	WeightsInfo map[string]string
 }
 
@@ -175,7 +176,7 @@ func (j *Job) train(ctx context.Context, n *Network, index int, name string) (re
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fmt.Errorf("train: %w", err)
 	}
-	rule, err := decisionOf(loss)
+	rule, err := measure.DecisionOf(loss)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/weights"
@@ -108,7 +109,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 	if err := t.trainEpoch(ctx); err != nil {
 		return err
 	}
-	cases, err := t.validate(ctx, overlapMeasures, "validation")
+	cases, err := t.validate(ctx, measure.Overlaps, "validation")
 	if err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if bad, ok := nonFinite(t.logits); ok {
+	if bad, ok := measure.NonFinite(t.logits); ok {
 		return 0, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
@@ -217,14 +218,14 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 }
 
 // validate predicts every validation case with the present weights.
-func (t *trainer) validate(ctx context.Context, measures measureSet, label string) ([]report.Case, error) {
+func (t *trainer) validate(ctx context.Context, extent measure.Extent, label string) ([]report.Case, error) {
 	var cases []report.Case
 	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, t.job.Valid) {
 		if err != nil {
 			return nil, err
 		}
 		begun := time.Now()
-		c, err := t.predict(sample, measures)
+		c, err := t.predict(sample, extent)
 		if err != nil {
 			return nil, err
 		}
@@ -240,17 +241,21 @@ func (t *trainer) validate(ctx context.Context, measures measureSet, label strin
 	return cases, nil
 }
 
-func (t *trainer) predict(s *dataset.Sample, measures measureSet) (report.Case, error) {
+func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case, error) {
 	defer t.job.Backend.EndStep()
 	tape := nn.NewTape(t.job.Backend, nn.Inference, 0)
 	if _, err := t.forward(tape, s); err != nil {
 		return report.Case{}, err
 	}
-	if bad, ok := nonFinite(t.logits); ok {
+	if bad, ok := measure.NonFinite(t.logits); ok {
 		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
-	return evaluate(s.ID, t.scan.logits, t.scan.label, s.Spacing, t.rule, measures)
+	values, err := measure.Logits(t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
+	if err != nil {
+		return report.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	return report.Case{ID: s.ID, Values: values}, nil
 }
 
 // finish measures the best weights in full, from their file, and writes the
@@ -271,7 +276,7 @@ func (t *trainer) finish(ctx context.Context) error {
 		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
 			return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 		}
-		cases, err := t.validate(ctx, allMeasures, "measuring the best weights")
+		cases, err := t.validate(ctx, measure.Everything, "measuring the best weights")
 		// The checkpoint belongs to the last weights, also when interrupted here.
 		if err := nn.LoadStateDict(t.job.Backend, t.net, last); err != nil {
 			return err
@@ -288,7 +293,7 @@ func (t *trainer) finish(ctx context.Context) error {
 func (t *trainer) result() *report.Result {
 	return &report.Result{
 		Network: t.network.Name, NetworkTitle: t.network.Title,
-		Loss: t.name, Title: t.title, Decision: decisionInWords[t.rule],
+		Loss: t.name, Title: t.title, Decision: measure.InWords[t.rule],
 		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
 	}
 }

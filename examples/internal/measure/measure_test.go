@@ -1,9 +1,8 @@
-package train
+package measure
 
 import (
 	"math"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,9 +33,8 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 	label := []uint8{0, 1, 1, 0, 0, 0, 0, 1}
 	prediction := []uint8{0, 0, 1, 1, 0, 0, 0, 0}
 	for _, rule := range []afl.PredictionRule{afl.SigmoidChannel1, afl.Argmax} {
-		c, err := evaluate("case", logitsOf(prediction, 8, 1, 1), labelOf(label, 8, 1, 1), [3]float64{2, 1, 1}, rule, allMeasures)
+		v, err := Logits(logitsOf(prediction, 8, 1, 1), labelOf(label, 8, 1, 1), [3]float64{2, 1, 1}, rule, Everything)
 		require.NoError(t, err)
-		v := c.Values
 		assert.InDelta(t, 2.0/5, float64(v[report.Dice]), 1e-15)
 		assert.InDelta(t, 1.0/4, float64(v[report.IoU]), 1e-15)
 		assert.InDelta(t, 1.0/3, float64(v[report.Sensitivity]), 1e-15)
@@ -59,30 +57,30 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 func TestEvaluateWithoutATumour(t *testing.T) {
 	none, some := make([]uint8, 8), []uint8{0, 0, 0, 1, 0, 0, 0, 0}
 	undefined := []report.Measure{report.Dice, report.IoU, report.Sensitivity}
-	c, err := evaluate("case", logitsOf(none, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, allMeasures)
+	v, err := Logits(logitsOf(none, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, Everything)
 	require.NoError(t, err)
 	for _, m := range append(undefined, report.Hausdorff95, report.SurfaceDistance) {
-		assert.False(t, c.Values[m].Defined(), m)
+		assert.False(t, v[m].Defined(), m)
 	}
-	assert.Equal(t, report.Number(1), c.Values[report.LesionF1])
-	assert.Equal(t, report.Number(1), c.Values[report.Specificity])
+	assert.Equal(t, report.Number(1), v[report.LesionF1])
+	assert.Equal(t, report.Number(1), v[report.Specificity])
 
-	c, err = evaluate("case", logitsOf(some, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, allMeasures)
+	v, err = Logits(logitsOf(some, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, Everything)
 	require.NoError(t, err)
 	for _, m := range undefined {
-		assert.False(t, c.Values[m].Defined(), m)
+		assert.False(t, v[m].Defined(), m)
 	}
-	assert.True(t, math.IsInf(float64(c.Values[report.Hausdorff95]), 1))
-	assert.Equal(t, report.Number(7.0/8), c.Values[report.Specificity])
-	assert.Equal(t, report.Number(1), c.Values[report.LesionFP])
-	assert.True(t, c.Values[report.SoftDice].Defined())
+	assert.True(t, math.IsInf(float64(v[report.Hausdorff95]), 1))
+	assert.Equal(t, report.Number(7.0/8), v[report.Specificity])
+	assert.Equal(t, report.Number(1), v[report.LesionFP])
+	assert.True(t, v[report.SoftDice].Defined())
 }
 
 func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
-	c, err := evaluate("case", logitsOf(make([]uint8, 8), 2, 2, 2), labelOf(make([]uint8, 8), 2, 2, 2), [3]float64{1, 1, 1}, afl.Argmax, overlapMeasures)
+	v, err := Logits(logitsOf(make([]uint8, 8), 2, 2, 2), labelOf(make([]uint8, 8), 2, 2, 2), [3]float64{1, 1, 1}, afl.Argmax, Overlaps)
 	require.NoError(t, err)
 	for m := report.Hausdorff95; m < report.MeasureCount; m++ {
-		assert.False(t, c.Values[m].Defined(), m)
+		assert.False(t, v[m].Defined(), m)
 	}
 }
 
@@ -91,7 +89,7 @@ func TestDecisionFollowsTheLoss(t *testing.T) {
 	for _, name := range afl.PaperNames() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := decisionOf(loss)
+		rule, err := DecisionOf(loss)
 		require.NoError(t, err)
 		want := afl.SigmoidChannel1
 		if softmax[name] {
@@ -101,38 +99,42 @@ func TestDecisionFollowsTheLoss(t *testing.T) {
 	}
 	dice := afl.NewDice()
 	dice.Activation = afl.Softmax
-	rule, err := decisionOf(dice)
+	rule, err := DecisionOf(dice)
 	require.NoError(t, err)
 	assert.Equal(t, afl.Argmax, rule)
 	for _, name := range afl.Names() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := decisionOf(loss)
+		rule, err := DecisionOf(loss)
 		require.NoError(t, err, name)
-		assert.NotEmpty(t, decisionInWords[rule], name)
+		assert.NotEmpty(t, InWords[rule], name)
 	}
 }
 
 func TestNonFinite(t *testing.T) {
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
-		v, found := nonFinite(tensor.New(tensor.WithShape(3), tensor.WithBacking([]float32{1, bad, 2})))
+		value, found := NonFinite(tensor.New(tensor.WithShape(3), tensor.WithBacking([]float32{1, bad, 2})))
 		assert.True(t, found)
-		assert.Equal(t, math.Float32bits(bad), math.Float32bits(v))
+		assert.Equal(t, math.Float32bits(bad), math.Float32bits(value))
 	}
-	_, found := nonFinite(tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{math.MaxFloat32, 0})))
+	_, found := NonFinite(tensor.New(tensor.WithShape(2), tensor.WithBacking([]float32{math.MaxFloat32, 0})))
 	assert.False(t, found)
 }
 
-func TestClock(t *testing.T) {
-	c := clock{epochs: 3, steps: 10, cases: 4, lossesLeft: 1, whole: "run"}
-	c.step(6 * time.Second)
-	// Unseen validation counts a third: 9 steps and 4 cases of 2 s.
-	assert.Equal(t, "left: epoch 1m02s, run 6m58s", c.left(1, 1, 0))
-	c.step(6 * time.Second)
-	c.valid(time.Second)
-	// Epoch: 8·6+4; run: + 2 epochs of 64 + 4 of the end, + 3·64 + 4 of the next loss.
-	assert.Equal(t, "left: epoch 52s, run 6m20s", c.left(1, 2, 0))
-	// The measurement at the end of the last loss.
-	c.lossesLeft = 0
-	assert.Equal(t, "left: epoch 1s, run 1s", c.left(4, 10, 3))
+// TestMasksAgreeWithLogits measures the same prediction both ways.
+func TestMasksAgreeWithLogits(t *testing.T) {
+	label := []uint8{0, 1, 1, 0, 0, 0, 0, 1}
+	prediction := []uint8{0, 0, 1, 1, 0, 0, 0, 0}
+	mask := func(v []uint8) *tensor.Dense { return tensor.New(tensor.WithShape(2, 4, 1), tensor.WithBacking(v)) }
+	spacing := [3]float64{2, 1, 1}
+	want, err := Logits(logitsOf(prediction, 2, 4, 1), labelOf(label, 2, 4, 1), spacing, afl.Argmax, Everything)
+	require.NoError(t, err)
+	got, err := Masks(mask(prediction), mask(label), spacing)
+	require.NoError(t, err)
+	assert.False(t, got[report.SoftDice].Defined())
+	assert.False(t, got[report.SoftIoU].Defined())
+	assert.Equal(t, want[report.Dice:], got[report.Dice:])
+
+	_, err = Masks(mask(prediction), labelOf(label, 8, 1, 1), spacing)
+	assert.Error(t, err)
 }

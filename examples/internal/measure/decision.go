@@ -1,4 +1,4 @@
-package train
+package measure
 
 import (
 	"fmt"
@@ -9,20 +9,20 @@ import (
 	"github.com/x/afl"
 )
 
-// decisionInWords tells the reader of a report how hard masks were made.
-var decisionInWords = map[afl.PredictionRule]string{
+// InWords tells the reader of a report how a rule makes hard masks.
+var InWords = map[afl.PredictionRule]string{
 	afl.SigmoidChannel1: "sigmoid of channel 1 above 0.5, as the paper's released code does",
 	afl.Argmax: "the larger of the two channels (softmax above 0.5), because these losses train only the channels' difference; " +
 		"the paper's released code takes the sigmoid of channel 1 here too",
 }
 
-// decisionOf returns how the logits that a loss trains become hard masks. A
+// DecisionOf returns how the logits that a loss trains become hard masks. A
 // softmax loss does not change when a constant is added to all channels of a
 // voxel, so the value of one channel alone means nothing and the larger
 // channel wins. Every other loss trains channel 1 as a problem of its own,
 // which is decided at 0.5. The loss itself is asked, so that a new one needs
 // no entry here.
-func decisionOf(loss afl.Loss) (afl.PredictionRule, error) {
+func DecisionOf(loss afl.Loss) (afl.PredictionRule, error) {
 	logits := []float64{0.3, -1.2, 0.8, 0.1, -0.5, 0.9, 1.4, -0.7}
 	shifted := make([]float64, len(logits))
 	for i, x := range logits {

@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/infer"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/settings"
+)
+
+// predictOptions holds the values of the flags of the program that predicts.
+type predictOptions struct {
+	weights, casePath, images, label, out string
+
+	window  windowSize
+	overlap float64
+	blend   choice
+
+	model, protocol, decision choice
+	options                   string
+	size                      triple
+}
+
+func newPredictFlags() (*flag.FlagSet, *predictOptions) {
+	o := &predictOptions{
+		model:    choice{value: "unet", of: models.Names()},
+		blend:    choice{value: string(infer.Constant), of: []string{string(infer.Constant), string(infer.Gaussian)}},
+		protocol: choice{of: []string{"picai", "brats"}},
+		decision: choice{of: []string{"sigmoid", "argmax"}},
+	}
+	f := flag.NewFlagSet(predictName, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.Usage = func() {}
+
+	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or PyTorch's .pth; required")
+	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder with the beginning of their names; the ends of the names\ntell the channels apart: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
+	f.StringVar(&o.images, "image", "", "the case's image `files` in the order of the channels, separated by commas, in place of -case")
+	f.StringVar(&o.label, "label", "", "`file` of the label, to measure the mask; the figures also go to .csv and .json beside -out")
+	f.StringVar(&o.out, "out", "", "`file` of the mask, .nii.gz or .nii; empty: <case>_mask.nii.gz in this folder")
+	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to what the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
+	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`part` of a window that the next one covers too")
+	f.Var(&o.blend, "blend", "`average` of overlapping windows: constant, or gaussian, which trusts the middle of a window more")
+
+	f.Var(&o.model, "model", "`network`, where the weights do not say it or say it wrong, as with the flags below: "+inLines(models.Names()))
+	f.StringVar(&o.options, "options", "", "`JSON` object of options of the network that differ from its published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
+	f.Var(&o.protocol, "protocol", "`preparation` of the scans in training: picai or brats; empty: as the weights say")
+	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: as the protocol says")
+	f.Var(&o.decision, "decision", "`rule` that makes the mask: sigmoid (of channel 1 above 0.5) or argmax; empty: as the weights say, else sigmoid")
+	return f, o
+}
+
+// check reports the first value that makes no sense.
+func (o *predictOptions) check() error {
+	switch {
+	case o.weights == "":
+		return usageErrorf("-weights is missing: the file of the trained network")
+	case o.casePath == "" && o.images == "":
+		return usageErrorf("-case or -image is missing: the scan")
+	case o.casePath != "" && o.images != "":
+		return usageErrorf("-case and -image both name the scan; give one of them")
+	case !(o.overlap >= 0 && o.overlap < 1):
+		return usageErrorf("-overlap is %v; it must be at least 0 and less than 1", o.overlap)
+	case o.out != "" && niftiExtension(o.out) == "":
+		return usageErrorf("-out is %q; it must end in .nii.gz or .nii", o.out)
+	}
+	return nil
+}
+
+// findCase returns the case's files.
+func (o *predictOptions) findCase() (dataset.Case, error) {
+	c := dataset.CaseOf(strings.Split(o.images, ","))
+	if o.casePath != "" {
+		var err error
+		if c, err = dataset.FindCase(o.casePath); err != nil {
+			return dataset.Case{}, fmt.Errorf("-case: %w", err)
+		}
+	}
+	c.Label = o.label
+	return c, nil
+}
+
+// checkOut fills in the default of -out and makes sure, before the long work,
+// that the mask can be written there and overwrites nothing that is read.
+func (o *predictOptions) checkOut(c dataset.Case) error {
+	if o.out == "" {
+		o.out = c.ID + "_mask.nii.gz"
+	}
+	if info, err := os.Stat(filepath.Dir(o.out)); err != nil || !info.IsDir() {
+		return usageErrorf("-out: there is no folder %s", filepath.Dir(o.out))
+	}
+	out, err := os.Stat(o.out)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	if out.IsDir() {
+		return usageErrorf("-out: %s is a folder", o.out)
+	}
+	for _, path := range append(slices.Clone(c.Images), c.Label, o.weights) {
+		if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
+			return usageErrorf("-out: %s is a file that is read", o.out)
+		}
+	}
+	return nil
+}
+
+// use is how the weights are used: what they or the flags say about the
+// network and the scans, the window that follows, and the rule for the mask.
+type use struct {
+	settings.Settings
+	window [3]int
+	rule   afl.PredictionRule
+}
+
+// use takes from the metadata of the weights what the flags do not say.
+func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*use, error) {
+	stored, known, err := settings.Read(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
+	}
+	u := &use{Settings: stored}
+	if !known && o.protocol.value == "" {
+		return nil, usageErrorf("-protocol is missing: %s does not say how scans were prepared for its network; give %s",
+			o.weights, strings.Join(o.protocol.of, " or "))
+	}
+	switch o.protocol.value {
+	case "picai":
+		u.Protocol = dataset.PICAI()
+	case "brats":
+		u.Protocol = dataset.BraTS()
+	}
+	if o.size != (triple{}) {
+		u.Protocol.Size = o.size
+	}
+	if err := o.network(flags, u, known); err != nil {
+		return nil, err
+	}
+	// Padding to what the network accepts is the business of each window.
+	u.Protocol.MinSize, u.Protocol.Multiple = [3]int{}, [3]int{}
+	u.window = u.Window()
+	if o.window.set {
+		u.window = o.window.size
+	}
+
+	rule, said, err := settings.ReadRule(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
+	}
+	if !said {
+		rule = afl.SigmoidChannel1
+	}
+	switch o.decision.value {
+	case "sigmoid":
+		rule = afl.SigmoidChannel1
+	case "argmax":
+		rule = afl.Argmax
+	}
+	u.rule = rule
+	return u, nil
+}
+
+// network sets the network from -model and -options, where they are given or
+// the weights say nothing. Without -options it is fitted to the size of the
+// scans as in training.
+func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error {
+	name := o.model.value
+	byHand := false
+	flags.Visit(func(g *flag.Flag) { byHand = byHand || g.Name == "model" })
+	if known && !byHand {
+		name = u.Config.Name()
+	}
+	if known && name == u.Config.Name() && o.options == "" {
+		return nil
+	}
+	channels := u.Config.InChannels
+	if o.options != "" {
+		raw := fmt.Sprintf(`{"network":%q,"options":%s}`, name, o.options)
+		if err := json.Unmarshal([]byte(raw), &u.Config); err != nil {
+			return usageErrorf("-options: %v", err)
+		}
+		u.Config.InChannels = channels
+		return nil
+	}
+	a, err := models.ByName(name)
+	if err != nil {
+		return err
+	}
+	u.Config = models.Config{Architecture: a, InChannels: channels}
+	if u.Protocol.Size != [3]int{} {
+		u.Config = models.Fit(u.Config, u.Protocol.Size).Config
+	}
+	return nil
+}
+
+// choice is a flag whose value is one of a few.
+type choice struct {
+	value string
+	of    []string
+}
+
+func (c *choice) String() string { return c.value }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.of, s) {
+		return fmt.Errorf("expected %s", strings.Join(c.of, " or "))
+	}
+	c.value = s
+	return nil
+}
+
+// windowSize is the value of -window: a size, zero for the whole volume.
+type windowSize struct {
+	size triple
+	set  bool
+}
+
+func (w *windowSize) String() string {
+	if w.set && w.size == (triple{}) {
+		return "whole"
+	}
+	return w.size.String()
+}
+
+func (w *windowSize) Set(s string) error {
+	w.size, w.set = triple{}, true
+	if s == "whole" {
+		return nil
+	}
+	return w.size.Set(s)
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/settings"
+	"github.com/x/afl/examples/internal/weights"
+)
+
+// initialName is the copy of -weights in the run's folder. A resumed run, and
+// every loss of a run, begins with it, whatever has become of the file.
+const initialName = "initial.safetensors"
+
+// initial is what -weights names.
+type initial struct {
+	state map[string]*tensor.Dense
+	fact  string
+}
+
+// initialWeights reads the weights that training begins with and keeps a copy
+// of them in the folder of a new run; nil without -weights. They must fit the
+// network.
+func (o *options) initialWeights(resumed bool, backend nn.Backend, config models.Config) (*initial, error) {
+	if o.weights == "" {
+		return nil, nil
+	}
+	copied := filepath.Join(o.modelDir, initialName)
+	from := o.weights
+	if resumed {
+		from = copied
+	}
+	state, metadata, err := weights.Load(from)
+	if err != nil {
+		return nil, fmt.Errorf("-weights: %w", err)
+	}
+	trained, known, err := settings.Read(metadata)
+	if err != nil {
+		return nil, fmt.Errorf("-weights: %s: %w", from, err)
+	}
+	if known && trained.Config.Name() != config.Name() {
+		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Config.Name(), config.Name())
+	}
+	in := &initial{state: state, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
+	if _, err := in.network(backend, config, o.seed); err != nil {
+		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
+	}
+	if known && !reflect.DeepEqual(trained.Config.Architecture, config.Architecture) {
+		in.fact += fmt.Sprintf(" They were trained with other options: %+v there, %+v here.", trained.Config.Architecture, config.Architecture)
+	}
+	if resumed {
+		return in, nil
+	}
+	return in, weights.Save(copied, state, metadata)
+}
+
+// network makes the network with its initial weights: drawn from the seed, or
+// those of -weights.
+func (in *initial) network(backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
+	net, err := models.New(config, backend, seed)
+	if err != nil || in == nil {
+		return net, err
+	}
+	return net, nn.LoadStateDict(backend, net, in.state)
+}

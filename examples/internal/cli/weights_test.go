@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/settings"
+	"github.com/x/afl/examples/internal/weights"
+)
+
+func TestWeightsCarryTheirSettings(t *testing.T) {
+	dir := t.TempDir()
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice-ce", "-size", "32,32,24", "-max_cases", "1")
+	require.Equal(t, exitOK, code, errs)
+	_, metadata, err := weights.Load(filepath.Join(dir, "dice-ce", "best.safetensors"))
+	require.NoError(t, err)
+	got, found, err := settings.Read(metadata)
+	require.NoError(t, err)
+	require.True(t, found)
+	assert.Equal(t, 3, got.Config.InChannels)
+	net, ok := got.Config.Architecture.(models.UNet)
+	require.True(t, ok)
+	assert.Equal(t, [][3]int{{2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 1}}, net.Strides)
+	want := tinyPICAI().Protocol
+	want.Size = [3]int{32, 32, 24}
+	assert.Equal(t, want, got.Protocol)
+	rule, found, err := settings.ReadRule(metadata)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.Equal(t, afl.Argmax, rule)
+	assert.Equal(t, "synthetic phantom", metadata["data"])
+	assert.Equal(t, "picai", metadata["program"])
+}
+
+// TestTrainingBeginsWithGivenWeights goes on from the weights of another run,
+// once with steps too small to change them.
+func TestTrainingBeginsWithGivenWeights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+	}
+	p := tinyPICAI()
+	size := []string{"-size", "32,32,16", "-max_cases", "1"}
+	first := filepath.Join(t.TempDir(), "first")
+	code, _, errs := runProgram(p, append(size, "-model_dir", first, "-epochs", "1", "-loss", "dice")...)
+	require.Equal(t, exitOK, code, errs)
+	file := filepath.Join(first, "dice", "last.safetensors")
+
+	dir := filepath.Join(t.TempDir(), "second")
+	code, out, errs := runProgram(p, append(size, "-model_dir", dir, "-epochs", "1", "-loss", "dice,afl", "-weights", file, "-lr", "1e-40", "-weight_decay", "0", "-seed", "8")...)
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "Initial weights: "+file+".\n")
+	want, _, err := weights.Load(file)
+	require.NoError(t, err)
+	for _, loss := range []string{"dice", "afl"} {
+		got, _, err := weights.Load(filepath.Join(dir, loss, "last.safetensors"))
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		for name := range want {
+			if !strings.Contains(name, "running") && !strings.Contains(name, "tracked") {
+				assert.Equal(t, want[name].Data(), got[name].Data(), name)
+			}
+		}
+	}
+
+	// Other strides fit the same weights, which is said.
+	code, out, errs = runProgram(p, "-model_dir", filepath.Join(t.TempDir(), "flat"), "-size", "32,32,24", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice", "-weights", file)
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "They were trained with other options: {Channels:[16 32 64 128 256] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
+}
+
+// TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses,
+// deletes the file it began with, and goes on to the same result.
+func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+	}
+	p := tinyPICAI()
+	settings := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1"}
+	first := filepath.Join(t.TempDir(), "first")
+	code, _, errs := runProgram(p, append(settings, "-model_dir", first, "-loss", "dice")...)
+	require.Equal(t, exitOK, code, errs)
+	file := filepath.Join(first, "dice", "last.safetensors")
+	settings = append(settings, "-loss", "afl,dice", "-weights", file)
+	whole := filepath.Join(t.TempDir(), "whole")
+	code, _, errs = runProgram(p, append(settings, "-model_dir", whole)...)
+	require.Equal(t, exitOK, code, errs)
+
+	dir := filepath.Join(t.TempDir(), "stopped")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	code = Run(ctx, p, append(settings, "-model_dir", dir), &cancelAt{text: "Loss 2 of 2", cancel: cancel}, &bytes.Buffer{})
+	require.Equal(t, exitInterrupted, code)
+	require.NoError(t, os.Remove(file))
+	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
+	require.Equal(t, exitOK, code, errs)
+	want, got := filesOf(t, whole), filesOf(t, dir)
+	for name := range want {
+		assert.True(t, want[name] == got[name], "%s differs from the run that was not stopped", name)
+	}
+	assert.Len(t, got, len(want))
+}
+
+func TestUnsuitableWeights(t *testing.T) {
+	p := tinyPICAI()
+	code, _, errs := runProgram(p, "-weights", "w", "-model", "unet,segresnet")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-weights: a file belongs to one network, but -model names 2")
+	dir := t.TempDir()
+	scalar := map[string]*tensor.Dense{"x": tensor.New(tensor.FromScalar(float32(1)))}
+	file := func(name string, metadata map[string]string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, weights.Save(path, scalar, metadata))
+		return path
+	}
+	other := map[string]string{}
+	require.NoError(t, settings.Settings{Config: models.Config{Architecture: models.NewVNet()}}.Store(other))
+	damaged := maps.Clone(other)
+	damaged[settings.Key] = "{"
+	text := filepath.Join(dir, "text")
+	require.NoError(t, os.WriteFile(text, []byte("no weights"), 0o644))
+	for path, c := range map[string]struct {
+		code int
+		want string
+	}{
+		filepath.Join(dir, "absent"): {exitError, "no such file"},
+		text:                         {exitError, "-weights: weights: " + text},
+		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
+		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
+		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
+	} {
+		run := filepath.Join(t.TempDir(), "run")
+		code, _, errs := runProgram(p, "-model_dir", run, "-size", "32,32,16", "-weights", path)
+		assert.Equal(t, c.code, code, path)
+		assert.Contains(t, errs, c.want)
+		assert.NoFileExists(t, filepath.Join(run, recordName), "no run was begun")
+	}
+}

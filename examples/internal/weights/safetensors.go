@@ -1,0 +1,135 @@
+package weights
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/nlpodyssey/safetensors"
+	"gorgonia.org/tensor"
+)
+
+func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]string) error {
+	views := make(map[string]hostView, len(tensors))
+	for name, t := range tensors {
+		if name == "__metadata__" {
+			return fmt.Errorf("a tensor is called %q, which the format keeps for the metadata", name)
+		}
+		v, err := view(t)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", name, err)
+		}
+		views[name] = v
+	}
+	return safetensors.SerializeToWriter(views, metadata, w)
+}
+
+func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
+	_, header, err := safetensors.ReadMetadata(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := safetensors.Deserialize(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	tensors := make(map[string]*tensor.Dense, file.Len())
+	for _, named := range file.Tensors() {
+		if tensors[named.Name], err = dense(named.TensorView); err != nil {
+			return nil, nil, fmt.Errorf("tensor %q: %w", named.Name, err)
+		}
+	}
+	return tensors, header.Metadata(), nil
+}
+
+// safetensorsElements maps the format's element types to ours.
+var safetensorsElements = map[safetensors.DType]element{
+	safetensors.F32: float32s, safetensors.F64: float64s, safetensors.F16: float16s, safetensors.BF16: bfloat16s,
+	safetensors.I64: int64s, safetensors.I32: int32s, safetensors.I16: int16s, safetensors.I8: int8s,
+	safetensors.U8: uint8s, safetensors.BOOL: bools,
+}
+
+// dense copies one stored tensor, whose length the reader has checked.
+func dense(v safetensors.TensorView) (*tensor.Dense, error) {
+	shape := make([]int, len(v.Shape()))
+	for i, d := range v.Shape() {
+		if d == 0 || d > math.MaxInt32 {
+			return nil, fmt.Errorf("shape %v: axis %d is %d, want 1 to %d", v.Shape(), i, d, math.MaxInt32)
+		}
+		shape[i] = int(d)
+	}
+	e, ok := safetensorsElements[v.DType()]
+	if !ok {
+		return nil, fmt.Errorf("element type %s is not supported", v.DType())
+	}
+	return e.tensor(v.Data(), binary.LittleEndian, shape), nil
+}
+
+// hostView presents a tensor to the writer. It exists because the safetensors
+// package's own view refuses scalars.
+type hostView struct {
+	dtype safetensors.DType
+	shape []uint64
+	raw   []byte
+}
+
+func (v hostView) DType() safetensors.DType { return v.dtype }
+func (v hostView) Shape() []uint64          { return v.shape }
+func (v hostView) Data() []byte             { return v.raw }
+func (v hostView) DataLen() uint64          { return uint64(len(v.raw)) }
+
+func view(t *tensor.Dense) (hostView, error) {
+	if t == nil {
+		return hostView{}, errors.New("is nil")
+	}
+	if t.RequiresIterator() || !t.DataOrder().IsRowMajor() {
+		return hostView{}, errors.New("is not contiguous in row-major order")
+	}
+	v := hostView{shape: make([]uint64, len(t.Shape()))}
+	for i, d := range t.Shape() {
+		v.shape[i] = uint64(d)
+	}
+	switch values := t.Data().(type) {
+	case float32:
+		v.dtype, v.raw = safetensors.F32, float32Bytes([]float32{values})
+	case []float32:
+		v.dtype, v.raw = safetensors.F32, float32Bytes(values)
+	case float64:
+		v.dtype, v.raw = safetensors.F64, float64Bytes([]float64{values})
+	case []float64:
+		v.dtype, v.raw = safetensors.F64, float64Bytes(values)
+	case int64:
+		v.dtype, v.raw = safetensors.I64, int64Bytes([]int64{values})
+	case []int64:
+		v.dtype, v.raw = safetensors.I64, int64Bytes(values)
+	default:
+		return v, fmt.Errorf("has element type %v, want float32, float64 or int64", t.Dtype())
+	}
+	return v, nil
+}
+
+func float32Bytes(values []float32) []byte {
+	raw := make([]byte, 0, 4*len(values))
+	for _, x := range values {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
+	}
+	return raw
+}
+
+func float64Bytes(values []float64) []byte {
+	raw := make([]byte, 0, 8*len(values))
+	for _, x := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(x))
+	}
+	return raw
+}
+
+func int64Bytes(values []int64) []byte {
+	raw := make([]byte, 0, 8*len(values))
+	for _, x := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(x))
+	}
+	return raw
+}

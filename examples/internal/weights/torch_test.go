@@ -1,0 +1,381 @@
+package weights
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
+)
+
+// TestTorchElementTypesAndViews reads testdata/types.pth; make.py says what is
+// in it.
+func TestTorchElementTypesAndViews(t *testing.T) {
+	got, metadata, err := Load("testdata/types.pth")
+	require.NoError(t, err)
+	assert.Nil(t, metadata)
+
+	quarters := []float32{-0.75, -0.5, -0.25, 0, 0.25, 0.5}
+	wholes := []int64{-3, -2, -1, 0, 1, 2}
+	base := make([]float32, 24)
+	for i := range base {
+		base[i] = (float32(i) - 3) / 4
+	}
+	var transposed, permuted []float32
+	for i := range base {
+		transposed = append(transposed, base[i%4*6+i/4])
+	}
+	for m := range 2 { // of shape 2×3×2×1×2 with its last axis first
+		for rest := range 12 {
+			permuted = append(permuted, base[2*rest+m])
+		}
+	}
+	for name, want := range map[string]struct {
+		shape []int
+		data  any
+	}{
+		"float32": {[]int{2, 3}, quarters}, "float16": {[]int{2, 3}, quarters}, "bfloat16": {[]int{2, 3}, quarters},
+		"float64": {[]int{2, 3}, []float64{-0.75, -0.5, -0.25, 0, 0.25, 0.5}},
+		"int64":   {[]int{2, 3}, wholes}, "int32": {[]int{2, 3}, wholes}, "int16": {[]int{2, 3}, wholes}, "int8": {[]int{2, 3}, wholes},
+		"uint8":      {[]int{3}, []int64{0, 1, 255}},
+		"bool":       {[]int{2}, []int64{1, 0}},
+		"scalar":     {[]int{}, float32(2.5)},
+		"counter":    {[]int{}, int64(7)},
+		"base":       {[]int{4, 6}, base},
+		"transposed": {[]int{6, 4}, transposed},
+		"slice":      {[]int{2, 3}, []float32{1.25, 1.5, 1.75, 2.75, 3, 3.25}},
+		"strided":    {[]int{2, 3}, []float32{-0.5, 0, 0.5, 2.5, 3, 3.5}},
+		"permuted":   {[]int{2, 2, 3, 2, 1}, permuted},
+		"tied.a":     {[]int{3}, quarters[:3]},
+		"tied.b":     {[]int{3}, quarters[:3]},
+	} {
+		require.Contains(t, got, name)
+		assert.Equal(t, want.data, got[name].Data(), name)
+		assert.Equal(t, want.shape, append([]int{}, got[name].Shape()...), name)
+	}
+	special := got["special"].Data().([]float32)
+	assert.True(t, math.IsNaN(float64(special[0])))
+	assert.Equal(t, []uint32{0x7f800000, 0x80000000}, []uint32{math.Float32bits(special[1]), math.Float32bits(special[2])})
+	assert.Equal(t, []float32{0x1p-24, 65504}, special[3:])
+	assert.Same(t, got["tied.a"], got["tied.b"], "one tensor, held once")
+	assert.Len(t, got, 20)
+
+	// What was read can be written, and is then the same.
+	path := filepath.Join(t.TempDir(), "w.safetensors")
+	require.NoError(t, Save(path, got, nil))
+	again, _, err := Load(path)
+	require.NoError(t, err)
+	assert.Equal(t, permuted, again["permuted"].Data())
+	assert.Len(t, again, len(got))
+}
+
+// TestTorchCheckpointInANetwork loads the checkpoint of a small U-Net that was
+// built of PyTorch's layers, with DataParallel's prefix, and compares what it
+// computes with what PyTorch computed (make.py prints it).
+func TestTorchCheckpointInANetwork(t *testing.T) {
+	state, _, err := Load("testdata/checkpoint.pth")
+	require.NoError(t, err)
+	backend, err := portable.New(nn.Float32)
+	require.NoError(t, err)
+	architecture := models.NewUNet()
+	architecture.Channels, architecture.Strides = []int{2, 3}, [][3]int{{2, 2, 2}}
+	net, err := models.New(models.Config{Architecture: architecture, InChannels: 1}, backend, 1)
+	require.NoError(t, err)
+	require.NoError(t, nn.LoadStateDict(backend, net, state))
+
+	values := make([]float32, 64)
+	for i := range values {
+		values[i] = (float32(i) - 3) / 32
+	}
+	x, err := backend.FromHost(tensor.New(tensor.WithShape(1, 1, 4, 4, 4), tensor.WithBacking(values)), nn.Step)
+	require.NoError(t, err)
+	tape := nn.NewTape(backend, nn.Inference, 0)
+	y, err := net.Forward(tape, tape.Input(x))
+	require.NoError(t, err)
+	logits := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, 4, 4, 4))
+	require.NoError(t, backend.ToHost(y.Array(), logits))
+	want := []float32{
+		0.066764161, 0.151002854, 0.0323364027, 0.083716616, 0.15659377, 0.26672405, 0.168202549, 0.0148745775,
+		0.0305724964, 0.198917121, 0.033529643, 0.062098477, 0.0842575133, 0.149103925, 0.0862315744, 0.0904120356,
+	}
+	// Channel 1, the second plane.
+	assert.InDeltaSlice(t, want, logits.Data().([]float32)[64+16:64+32], 1e-6)
+	for _, f := range net.Buffers() {
+		if f.Value == nil {
+			assert.Equal(t, int64(3), f.Count, f.Name)
+		}
+	}
+}
+
+func TestTorchRefusesByName(t *testing.T) {
+	for file, want := range map[string]string{
+		"evil.pth":   `it asks for "posix.system", which is none of the names that a state_dict needs; nothing was run`,
+		"module.pth": `"torch.nn.modules.linear.Linear"`,
+		"legacy.pth": "before version 1.6",
+	} {
+		path := filepath.Join("testdata", file)
+		_, _, err := Load(path)
+		assert.ErrorContains(t, err, want, want)
+		assert.ErrorContains(t, err, path)
+	}
+	assert.NoFileExists(t, "hacked")
+	_, _, err := Load(t.TempDir())
+	assert.ErrorContains(t, err, "is a folder")
+}
+
+// entries are an archive's, in order.
+type entries [][2]string
+
+// archiveOf makes an uncompressed archive in the folder "archive".
+func archiveOf(t testing.TB, e entries) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zip.NewWriter(&out)
+	for _, nameAndText := range e {
+		f, err := w.CreateHeader(&zip.FileHeader{Name: "archive/" + nameAndText[0], Method: zip.Store})
+		require.NoError(t, err)
+		_, err = f.Write([]byte(nameAndText[1]))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+// Pieces of pickles.
+func pText(s string) string {
+	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
+}
+
+func pInt(n int64) string {
+	return "\x8a\x08" + string(binary.LittleEndian.AppendUint64(nil, uint64(n)))
+}
+
+func pInts(values ...int64) string {
+	s := "("
+	for _, v := range values {
+		s += pInt(v)
+	}
+	return s + "t"
+}
+
+func pStorage(class, key string, count int64) string {
+	return "(" + pText("storage") + "ctorch\n" + class + "\n" + pText(key) + pText("cpu") + pInt(count) + "tQ"
+}
+
+func pTensor(storage string, offset int64, shape, strides string) string {
+	return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + pInt(offset) + shape + strides + "\x89ccollections\nOrderedDict\n)RtR"
+}
+
+// pDict is a whole pickle of a dictionary with these keys and values.
+func pDict(keysAndValues ...string) string {
+	return "\x80\x02}(" + strings.Join(keysAndValues, "") + "u."
+}
+
+const sixFloats = "\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40\x00\x00\x80\x40\x00\x00\xa0\x40\x00\x00\xc0\x40" // 1 … 6
+
+func floats(offset int64, shape, strides string) string {
+	return pTensor(pStorage("FloatStorage", "0", 6), offset, shape, strides)
+}
+
+func decodeBytes(raw []byte) (map[string]*tensor.Dense, error) {
+	return decodeTorch(bytes.NewReader(raw), int64(len(raw)))
+}
+
+func TestTorchByHand(t *testing.T) {
+	good := pDict(pText("w"), floats(0, pInts(2, 3), pInts(3, 1)))
+	for name, c := range map[string]struct {
+		e    entries
+		want []float32
+	}{
+		"plain":         {entries{{"data.pkl", good}, {"data/0", sixFloats}}, []float32{1, 2, 3, 4, 5, 6}},
+		"little endian": {entries{{"data.pkl", good}, {"byteorder", "little"}, {"data/0", sixFloats}}, []float32{1, 2, 3, 4, 5, 6}},
+		"big endian": {entries{{"data.pkl", good}, {"byteorder", "big"}, {"data/0", strings.Join([]string{
+			"\x3f\x80\x00\x00", "\x40\x00\x00\x00", "\x40\x40\x00\x00", "\x40\x80\x00\x00", "\x40\xa0\x00\x00", "\x40\xc0\x00\x00"}, "")}},
+			[]float32{1, 2, 3, 4, 5, 6}},
+		"the last of equal keys": {entries{{"data.pkl", pDict(pText("w"), "K\x01", pText("w"), floats(0, pInts(6), pInts(1)))}, {"data/0", sixFloats}}, []float32{1, 2, 3, 4, 5, 6}},
+		"repeated by a stride of 0": {entries{{"data.pkl", pDict(pText("w"), floats(5, pInts(2, 2), pInts(0, 0)))}, {"data/0", sixFloats}},
+			[]float32{6, 6, 6, 6}},
+		"both wrappers": {entries{{"data.pkl", pDict(pText("module._orig_mod.w"), floats(4, pInts(2), pInts(1)))}, {"data/0", sixFloats}}, []float32{5, 6}},
+		"under a key": {entries{{"data.pkl", pDict(pText("epoch"), "K\x07", pText("net"), "}"+pText("w")+floats(4, pInts(2), pInts(1))+"s",
+			pText("model"), pText("unet"))}, {"data/0", sixFloats}}, []float32{5, 6}},
+	} {
+		got, err := decodeBytes(archiveOf(t, c.e))
+		require.NoError(t, err, name)
+		require.Contains(t, got, "w", name)
+		assert.Equal(t, c.want, got["w"].Data(), name)
+	}
+}
+
+func TestTorchRefusesHostileFiles(t *testing.T) {
+	const huge = 1 << 40
+	w := func(value string) entries {
+		return entries{{"data.pkl", pDict(pText("w"), value)}, {"data/0", sixFloats}}
+	}
+	raw := func(pickle string) entries { return entries{{"data.pkl", pickle}, {"data/0", sixFloats}} }
+	whole := floats(0, pInts(6), pInts(1))
+	var many []string
+	for i := range int64(9) { // 27 elements: 9 views of 3, all different
+		many = append(many, pText(fmt.Sprint(i)), floats(i%4, pInts(3), pInts(i/4)))
+	}
+	for want, e := range map[string]entries{
+		"storage has 24 bytes, want 4398046511104":    w(pTensor(pStorage("FloatStorage", "0", huge), 0, pInts(huge), pInts(1))),
+		"storage has 24 bytes, want 48":               w(pTensor(pStorage("LongStorage", "0", 6), 0, pInts(6), pInts(1))),
+		`storage "0" has -1 elements`:                 w(pTensor(pStorage("FloatStorage", "0", -1), 0, pInts(6), pInts(1))),
+		`storage "0" has 9223372036854775807`:         w(pTensor(pStorage("FloatStorage", "0", math.MaxInt64), 0, pInts(6), pInts(1))),
+		`has no entry "data/1"`:                       w(pTensor(pStorage("FloatStorage", "1", 6), 0, pInts(6), pInts(1))),
+		`has no entry "data/../data.pkl"`:             w(pTensor(pStorage("FloatStorage", "../data.pkl", 6), 0, pInts(6), pInts(1))),
+		"it reaches beyond its storage of 6":          w(floats(1, pInts(6), pInts(1))),
+		"strides [3 2]":                               w(floats(0, pInts(2, 3), pInts(3, 2))),
+		"shape [2 4611686018427387904]":               w(floats(0, pInts(2, 1<<62), pInts(1, 4))),
+		"strides [9223372036854775807]":               w(floats(0, pInts(3), pInts(math.MaxInt64))),
+		"repeats the elements":                        w(floats(0, pInts(huge), pInts(0))),
+		"repeats the elements of":                     w(floats(0, pInts(1<<32, 1<<32), pInts(0, 0))),
+		"hold more than 4 times":                      raw(pDict(many...)),
+		"shape [0 3] has no elements":                 w(floats(0, pInts(0, 3), pInts(3, 1))),
+		"strides: value 0 is an int":                  w(floats(0, pInts(6), pInts(-1))),
+		"shape [6] and strides [] differ":             w(floats(0, pInts(6), ")")),
+		"offset is an int outside":                    w(floats(7, pInts(1), pInts(1))),
+		"offset is an int":                            w(floats(-1, pInts(1), pInts(1))),
+		"shape: it is a list":                         w(floats(0, "]", pInts(1))),
+		"shape: it is a tuple":                        w(floats(0, "("+strings.Repeat("K\x01", 65)+"t", pInts(1))),
+		"the storage is None":                         w(pTensor("N", 0, pInts(1), pInts(1))),
+		`"posix.system"`:                              raw("\x80\x02cposix\nsystem\n" + pText("true") + "\x85R."),
+		`"builtins.eval"`:                             raw("\x80\x02cbuiltins\neval\n" + pText("1") + "\x85R."),
+		`"torch.nn.Module"`:                           raw("\x80\x02ctorch\nnn.Module\n)R."),
+		"calls torch.float32":                         raw("\x80\x02ctorch\nfloat32\n)R."),
+		"calls torch.FloatStorage":                    raw("\x80\x02ctorch\nFloatStorage\n)R."),
+		"calls a tuple":                               raw("\x80\x02))R."),
+		"opcode 0x81":                                 raw("\x80\x02ccollections\nOrderedDict\n)\x81."), // NEWOBJ
+		"opcode 0x69":                                 raw("\x80\x02(iposix\nsystem\n."),                // INST
+		"opcode 0x93":                                 raw("\x80\x02" + pText("os") + pText("system") + "\x93."),
+		"opcode 0x82":                                 raw("\x80\x02\x82\x01."), // EXT1
+		"protocol 4":                                  raw("\x80\x04N."),
+		"sets attributes of a list":                   raw("\x80\x02]}b."),
+		"appends to a dictionary":                     raw("\x80\x02}Na."),
+		"sets items of a list":                        raw("\x80\x02]NNs."),
+		"a key has no value":                          raw("\x80\x02}(Nu."),
+		"nothing to add to":                           raw("\x80\x02(Ne."),
+		"nothing to remember":                         raw("\x80\x02q\x00."),
+		"remembered as 4294967295":                    raw("\x80\x02j\xff\xff\xff\xff."),
+		"a mark is needed":                            raw("\x80\x02t."),
+		"2 values are needed, 1 are there":            raw("\x80\x02(N\x86."),
+		"a string of 4294967295 bytes":                raw("\x80\x02X\xff\xff\xff\xffabc"),
+		"ends early":                                  raw("\x80\x02"),
+		"a line has no end":                           raw("\x80\x02cposix"),
+		"0 values and 0 open marks":                   raw("\x80\x02."),
+		"1 bytes follow its end":                      raw("\x80\x02}.}"),
+		"it refers to None":                           raw("\x80\x02NQ."),
+		"storage: (None, a string, an int)":           raw("\x80\x02(" + pText("storage") + "N" + pText("0") + "NK\x01tQ."),
+		"it holds None":                               raw("\x80\x02N."),
+		"its keys are none":                           raw("\x80\x02}."),
+		`its keys are "epoch", an int`:                raw(pDict(pText("epoch"), "K\x01", "K\x02", "N")),
+		"more than one state_dict, under the keys mo": raw(pDict(pText("net"), "}"+pText("w")+whole+"s", pText("model"), "}"+pText("w")+whole+"s")),
+		`entry "b" of the state_dict is an int`:       raw(pDict(pText("w"), whole, pText("b"), "K\x01")),
+		"a name of the state_dict is an int":          raw(pDict("K\x01", whole)),
+		"without a data.pkl":                          {{"other", ""}},
+		"no entry \"data/0\"":                         {{"data.pkl", pDict(pText("w"), whole)}},
+		"is there twice":                              {{"data.pkl", pDict(pText("w"), whole)}, {"data/0", sixFloats}, {"data/0", sixFloats}},
+		"TorchScript":                                 {{"data.pkl", ""}, {"constants.pkl", ""}},
+		"the byte order is \"middle\"":                {{"data.pkl", pDict(pText("w"), whole)}, {"data/0", sixFloats}, {"byteorder", "middle"}},
+	} {
+		_, err := decodeBytes(archiveOf(t, e))
+		assert.ErrorContains(t, err, want, want)
+	}
+
+	// A value that contains itself must not be walked for ever.
+	_, err := decodeBytes(archiveOf(t, raw("\x80\x02]q\x00h\x00a.")))
+	assert.ErrorContains(t, err, "it holds a list")
+
+	// A compressed entry could be far larger than the file.
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	f, err := z.Create("archive/data.pkl")
+	require.NoError(t, err)
+	_, err = f.Write(make([]byte, 10<<20))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	_, err = decodeBytes(out.Bytes())
+	assert.ErrorContains(t, err, "it is compressed")
+}
+
+// TestTorchMemory requires that a file that speaks of terabytes costs no more
+// memory than it has bytes, but for a constant.
+func TestTorchMemory(t *testing.T) {
+	raw := archiveOf(t, entries{{"data.pkl", pDict(pText("w"), pTensor(pStorage("FloatStorage", "0", 1<<40), 0, pInts(1<<40), pInts(1)))}, {"data/0", sixFloats}})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := decodeBytes(raw)
+	runtime.ReadMemStats(&after)
+	require.Error(t, err)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+}
+
+// TestTorchDamage cuts a good file short at every length and flips a bit of
+// every byte. A flip is found or it changed nothing that is read.
+func TestTorchDamage(t *testing.T) {
+	good, err := os.ReadFile("testdata/types.pth")
+	require.NoError(t, err)
+	want, err := decodeBytes(good)
+	require.NoError(t, err)
+	for n := range good {
+		_, err := decodeBytes(good[:n])
+		require.Error(t, err, "%d bytes", n)
+	}
+	found := 0
+	for i := range good {
+		damaged := bytes.Clone(good)
+		damaged[i] ^= 0x10
+		got, err := decodeBytes(damaged)
+		if err != nil {
+			found++
+			continue
+		}
+		require.Len(t, got, len(want), "byte %d", i)
+		for name := range want {
+			if name != "special" { // its NaN is unequal to itself
+				require.Equal(t, want[name].Data(), got[name].Data(), "byte %d: %s", i, name)
+			}
+		}
+	}
+	assert.Greater(t, found, len(good)/4)
+}
+
+// FuzzTorch requires of any pickle, in an archive with one storage, and of any
+// archive that they are refused or give tensors that can be written.
+func FuzzTorch(f *testing.F) {
+	for _, name := range []string{"types.pth", "checkpoint.pth", "evil.pth", "module.pth", "legacy.pth"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", name))
+		require.NoError(f, err)
+		f.Add(raw)
+	}
+	f.Add([]byte(pDict(pText("w"), floats(0, pInts(2, 3), pInts(3, 1)))))
+	f.Add([]byte(pDict(pText("net"), "}"+pText("module.w")+floats(1, pInts(2, 2), pInts(0, 2))+"s")))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		for _, file := range [][]byte{raw, archiveOf(t, entries{{"data.pkl", string(raw)}, {"data/0", sixFloats}})} {
+			tensors, err := decodeBytes(file)
+			if err != nil {
+				continue
+			}
+			require.NotEmpty(t, tensors)
+			for name := range tensors {
+				if name == "__metadata__" {
+					return
+				}
+			}
+			require.NoError(t, encode(&bytes.Buffer{}, tensors, nil))
+		}
+	})
+}
