@@ -58,7 +58,7 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		want    []string
 	}{
 		{tinyPICAI(), "-size 32,32,24", []string{
-			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 24 slices cannot be halved a fourth time.",
+			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 32×32×24 voxels cannot be divided once more along Z.",
 			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbour.",
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
@@ -189,8 +189,8 @@ func TestADefaultSizeThatIsIllegalIsPadded(t *testing.T) {
 	p.Protocol.Size = [3]int{32, 32, 20}
 	code, out, errs := runProgram(p, "-model_dir", t.TempDir(), "-epochs", "1", "-steps", "1", "-max_cases", "1", "-label_area")
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which swells lesions (-label_area); "+
-		"then padded with zeros to a multiple of 16×16×16 for this network.")
+	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which swells lesions (-label_area).\n")
+	assert.Contains(t, out, "Volumes of 32×32×20 voxels are padded with zeros to 32×32×32: unet takes multiples of 16×16×16.\n")
 }
 
 func TestDamagedRecord(t *testing.T) {

@@ -146,25 +146,3 @@ func TestLossAll(t *testing.T) {
 	require.NoError(t, l.Set(" dice , afl"))
 	assert.Equal(t, "dice,afl", l.String())
 }
-
-func TestFlatLevels(t *testing.T) {
-	for _, c := range []struct {
-		model string
-		size  [3]int
-		want  bool
-	}{
-		{"unet", [3]int{160, 128, 24}, true},
-		{"attunet", [3]int{160, 128, 24}, true},
-		{"unet", [3]int{160, 128, 32}, false},
-		{"unet", [3]int{160, 128, 20}, false},
-		{"unet", [3]int{}, false},
-		{"vnet", [3]int{160, 128, 24}, false},
-	} {
-		l, ok := flatLevels(c.model, c.size)
-		assert.Equal(t, c.want, ok, "%v", c)
-		if ok {
-			assert.Equal(t, [3]int{2, 2, 1}, l.strides[3])
-			assert.Equal(t, [3]int{2, 2, 2}, l.strides[2])
-		}
-	}
-}

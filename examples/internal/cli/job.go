@@ -1,13 +1,11 @@
 package cli
 
 import (
-	"errors"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
@@ -102,11 +100,12 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
-	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed)
-	info := map[string]string{
-		"model": string(o.model), "in_channels": strconv.Itoa(channels),
-		"strides": stridesInWords(fit.config.Strides), "program": p.Name,
+	settings, err := json.Marshal(fit.config)
+	if err != nil {
+		return nil, err
 	}
+	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed)
+	info := map[string]string{"model": string(o.model), "network": string(settings), "program": p.Name}
 	if o.dataDir == "" {
 		// What is passed on alone says it too.
 		title += " (synthetic phantom)"
@@ -121,7 +120,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		Train:  trainCases, Valid: validCases,
 
 		Losses:      o.loss,
-		NewNetwork:  func() (nn.Network, error) { return models.New(string(o.model), backend, fit.config, o.seed) },
+		NewNetwork:  func() (nn.Network, error) { return models.New(fit.config, backend, o.seed) },
 		Backend:     backend,
 		WeightsInfo: info,
 
@@ -133,7 +132,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 
 // fitted is a network and a protocol whose sizes go together.
 type fitted struct {
-	config   models.Config // Strides are empty for the network's own
+	config   models.Config
 	protocol dataset.Protocol
 	facts    []string
 }
@@ -144,25 +143,28 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 	byHand := map[string]bool{}
 	flags.Visit(func(g *flag.Flag) { byHand[g.Name] = true })
 
-	f := &fitted{config: models.Config{InChannels: channels}, protocol: p.Protocol}
+	architecture, err := models.ByName(string(o.model))
+	if err != nil {
+		return nil, err
+	}
+	f := &fitted{config: models.Config{Architecture: architecture, InChannels: channels}, protocol: p.Protocol}
 	if p.resizes() {
 		f.protocol.Size, f.protocol.LabelArea = o.size, o.labelArea
 	}
 	if p.crops() {
 		f.protocol.Crop = o.crop
 	}
-	if levels, ok := flatLevels(string(o.model), f.protocol.Size); ok {
-		f.config.Channels, f.config.Strides = levels.channels, levels.strides
-		f.facts = append(f.facts, fmt.Sprintf("Network strides: %s; %d slices cannot be halved a fourth time.",
-			stridesInWords(levels.strides), f.protocol.Size[2]))
+	if p.resizes() {
+		fit := models.Fit(f.config, f.protocol.Size)
+		f.config, f.facts = fit.Config, fit.Notes
 	}
-	net, err := models.New(string(o.model), backend, f.config, o.seed)
+	net, err := models.New(f.config, backend, o.seed)
 	if err != nil {
 		return nil, usageErrorf("-model %s: %v", o.model, err)
 	}
 	f.facts = append([]string{fmt.Sprintf("Network: %s, %d parameters.", o.model, countParameters(net))}, f.facts...)
 
-	f.protocol.Multiple = multipleOf(net)
+	f.protocol.Multiple = f.config.Multiple()
 	for _, s := range []struct {
 		name string
 		size [3]int
@@ -175,61 +177,19 @@ func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channe
 			return nil, usageErrorf("-%s %s: %v", s.name, times(s.size), err)
 		}
 		if s.name == "size" {
-			f.facts = append(f.facts, sizeFact(f.protocol, err != nil))
+			f.facts = append(f.facts, sizeFact(f.protocol))
 		}
 	}
 	return f, nil
 }
 
 // sizeFact tells what is done to the size of every volume.
-func sizeFact(p dataset.Protocol, padded bool) string {
+func sizeFact(p dataset.Protocol) string {
 	label := "by nearest neighbour"
 	if p.LabelArea {
 		label = "by averaging, which swells lesions (-label_area)"
 	}
-	s := fmt.Sprintf("Size: images resized to %s voxels by averaging, labels %s", times(p.Size), label)
-	if padded {
-		s += fmt.Sprintf("; then padded with zeros to a multiple of %s for this network", times(p.Multiple))
-	}
-	return s + "."
-}
-
-// levels are widths and strides of a network.
-type levels struct {
-	channels []int
-	strides  [][3]int
-}
-
-// flatLevels returns levels whose last step leaves the slices alone, for a
-// network that would halve every axis four times and a size whose number of
-// slices allows three halvings only, such as PI-CAI's 24.
-func flatLevels(model string, size [3]int) (levels, bool) {
-	if (model != "unet" && model != "attunet") || size[2] == 0 || size[2]%16 == 0 || size[2]%8 != 0 {
-		return levels{}, false
-	}
-	return levels{
-		channels: []int{16, 32, 64, 128, 256},
-		strides:  [][3]int{{2, 2, 2}, {2, 2, 2}, {2, 2, 2}, {2, 2, 1}},
-	}, true
-}
-
-// stridesInWords writes strides as "(2,2,2), (2,2,1)".
-func stridesInWords(strides [][3]int) string {
-	words := make([]string, len(strides))
-	for i, s := range strides {
-		words[i] = fmt.Sprintf("(%d,%d,%d)", s[0], s[1], s[2])
-	}
-	return strings.Join(words, ", ")
-}
-
-// multipleOf returns what a network's sizes must be a multiple of, which the
-// error about a size that is none tells.
-func multipleOf(net nn.Network) [3]int {
-	var size *nn.SizeError
-	if errors.As(net.CheckSize([3]int{}), &size) {
-		return size.Multiple
-	}
-	return [3]int{1, 1, 1}
+	return fmt.Sprintf("Size: images resized to %s voxels by averaging, labels %s.", times(p.Size), label)
 }
 
 func countParameters(net nn.Network) int {

@@ -18,7 +18,7 @@ func BenchmarkTrainingStep(b *testing.B) {
 	shape := []int{1, 1, 48, 64, 48}
 	backend, err := portable.New(nn.Float32)
 	require.NoError(b, err)
-	net, err := models.New("unet", backend, models.Config{InChannels: 1}, 1)
+	net, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, backend, 1)
 	require.NoError(b, err)
 	host := func(name string, shape ...int) *tensor.Dense {
 		n := 1

@@ -28,7 +28,7 @@ func newBackend(t *testing.T, dtype nn.DType) nn.Backend {
 func TestUNetDefaults(t *testing.T) {
 	for in, want := range map[int]int{3: 4_810_645, 4: 4_811_509} {
 		b := newBackend(t, nn.Float32)
-		net, err := models.New("unet", b, models.Config{InChannels: in}, 1)
+		net, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: in}, b, 1)
 		require.NoError(t, err)
 		count := 0
 		for _, p := range net.Parameters() {
@@ -47,7 +47,7 @@ func TestUNetDefaults(t *testing.T) {
 
 func TestUNetSizeRule(t *testing.T) {
 	b := newBackend(t, nn.Float32)
-	net, err := models.New("unet", b, models.Config{InChannels: 1}, 1)
+	net, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, b, 1)
 	require.NoError(t, err)
 	assert.NoError(t, net.CheckSize([3]int{16, 32, 48}))
 	for _, size := range [][3]int{{16, 16, 24}, {0, 16, 16}, {8, 16, 16}, {16, -16, 16}} {
@@ -64,7 +64,7 @@ func TestUNetSizeRule(t *testing.T) {
 	var rule *nn.SizeError
 	assert.ErrorAs(t, err, &rule)
 
-	uneven, err := models.New("unet", b, models.Config{InChannels: 1, Channels: []int{4, 8, 16, 16}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}, {3, 1, 1}}}, 1)
+	uneven, err := models.New(small([]int{4, 8, 16, 16}, [3]int{2, 2, 2}, [3]int{2, 2, 1}, [3]int{3, 1, 1}), b, 1)
 	require.NoError(t, err)
 	assert.NoError(t, uneven.CheckSize([3]int{12, 4, 2}))
 	_, err = uneven.Forward(tape, nn.Var{})
@@ -72,33 +72,38 @@ func TestUNetSizeRule(t *testing.T) {
 	assert.Error(t, uneven.CheckSize([3]int{8, 4, 2}))
 }
 
+// small returns a UNet for one input channel.
+func small(channels []int, strides ...[3]int) models.Config {
+	u := models.UNet{Channels: channels, Strides: strides, Norm: models.BatchNorm}
+	return models.Config{Architecture: u, InChannels: 1}
+}
+
 func TestNewRefusesWrongSettings(t *testing.T) {
 	b := newBackend(t, nn.Float32)
-	two := [][3]int{{2, 2, 2}}
 	for want, c := range map[string]models.Config{
-		"InChannels is 0":       {},
-		"OutChannels is -1":     {InChannels: 1, OutChannels: -1},
-		"Channels has 1":        {InChannels: 1, Channels: []int{4}},
-		"Strides has 0":         {InChannels: 1, Channels: []int{4, 8}},
-		"Channels has 0":        {InChannels: 1, Strides: two},
-		"Channels[1] is 0":      {InChannels: 1, Channels: []int{4, 0}, Strides: two},
-		"Strides[0] is [2 0 2]": {InChannels: 1, Channels: []int{4, 8}, Strides: [][3]int{{2, 0, 2}}},
-		`Norm is "layer"`:       {InChannels: 1, Norm: "layer"},
+		"Architecture is nil":   {InChannels: 1},
+		"InChannels is 0":       {Architecture: models.NewUNet()},
+		"OutChannels is -1":     {Architecture: models.NewUNet(), InChannels: 1, OutChannels: -1},
+		"Channels has 1":        small([]int{4}),
+		"Strides has 0":         small([]int{4, 8}),
+		"Channels has 0":        small(nil, [3]int{2, 2, 2}),
+		"Channels[1] is 0":      small([]int{4, 0}, [3]int{2, 2, 2}),
+		"Strides[0] is [2 0 2]": small([]int{4, 8}, [3]int{2, 0, 2}),
+		`Norm is "layer"`:       {Architecture: models.UNet{Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 2}}, Norm: "layer"}, InChannels: 1},
 	} {
-		_, err := models.New("unet", b, c, 1)
+		_, err := models.New(c, b, 1)
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := models.New("unet", nil, models.Config{InChannels: 1}, 1)
+	_, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, nil, 1)
 	assert.ErrorContains(t, err, "backend is nil")
-	_, err = models.New("net", b, models.Config{InChannels: 1}, 1)
-	assert.ErrorContains(t, err, "there are: ")
-	assert.Contains(t, models.Names(), "unet")
+	_, err = models.ByName("net")
+	assert.ErrorContains(t, err, "there are: unet")
 }
 
 func TestStateIsCheckedWhole(t *testing.T) {
 	b := newBackend(t, nn.Float32)
-	cfg := models.Config{InChannels: 1, Channels: []int{2, 3}, Strides: [][3]int{{2, 2, 2}}}
-	net, err := models.New("unet", b, cfg, 1)
+	cfg := small([]int{2, 3}, [3]int{2, 2, 2})
+	net, err := models.New(cfg, b, 1)
 	require.NoError(t, err)
 	before, err := nn.StateDict(b, net)
 	require.NoError(t, err)
@@ -146,13 +151,13 @@ func trainSteps(t *testing.T, b nn.Backend, net nn.Network, sgd *nn.SGD, from, t
 // them into a new network on a new backend, and requires the bits of the run
 // that was not interrupted.
 func TestResume(t *testing.T) {
-	cfg := models.Config{InChannels: 1, Channels: []int{3, 5}, Strides: [][3]int{{2, 2, 2}}}
+	cfg := small([]int{3, 5}, [3]int{2, 2, 2})
 	sgd := func() *nn.SGD {
 		return &nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-4, Nesterov: true}
 	}
 	start := func(seed uint64) (nn.Backend, nn.Network) {
 		b := newBackend(t, nn.Float32)
-		net, err := models.New("unet", b, cfg, seed)
+		net, err := models.New(cfg, b, seed)
 		require.NoError(t, err)
 		return b, net
 	}
@@ -209,7 +214,7 @@ func bits(t *tensor.Dense) any {
 // what the first one did.
 func TestStepsReuseMemory(t *testing.T) {
 	b := newBackend(t, nn.Float32)
-	net, err := models.New("unet", b, models.Config{InChannels: 1, Channels: []int{8, 8}, Strides: [][3]int{{2, 2, 2}}}, 1)
+	net, err := models.New(small([]int{8, 8}, [3]int{2, 2, 2}), b, 1)
 	require.NoError(t, err)
 	x := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 1, 32, 32, 32))
 	g := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, 32, 32, 32))

@@ -63,9 +63,11 @@ const (
 // carries a gradient back through it.
 //
 // All floating-point arrays of one backend value have one DType. Arrays given
-// to an operation must come from the same backend value. What operations
-// allocate belongs to the current step and is recycled by EndStep; an array
-// used after its step ended is an error, never other numbers.
+// to an operation must come from the same backend value. An operation returns an
+// array of its own, never one of its arguments; a pullback may return its gradient
+// itself, and the same array for several inputs. What operations allocate belongs
+// to the current step and is recycled by Release or EndStep; an array used after
+// that is an error, never other numbers.
 //
 // Wrong shapes are errors that name the operation, the argument and what was
 // expected. A Backend serves one goroutine at a time; inside an operation it
@@ -83,6 +85,9 @@ type Backend interface {
 	// ToHost converts a to plain row-major order and stores it in dst, which
 	// must be contiguous, have the shape of a and hold float32 or float64.
 	ToHost(a Array, dst *tensor.Dense) error
+	// Release takes back a Step array that nobody will use again, so that the
+	// current step can use its memory for another. It leaves a Kept array alone.
+	Release(a Array)
 	// EndStep takes back everything the current step allocated. Step arrays and
 	// pullbacks that are still referenced become unusable.
 	EndStep()

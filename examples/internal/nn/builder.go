@@ -43,8 +43,14 @@ func constant(v float64) fill { return func() float64 { return v } }
 
 // symmetric draws uniformly from [−bound, bound).
 func (b *Builder) symmetric(name string, bound float64) fill {
-	u := uniform(b.seed, name)
-	return func() float64 { return (2*u() - 1) * bound }
+	u := stream(b.seed, name)
+	return func() float64 { return (2*u.Float64() - 1) * bound }
+}
+
+// gaussian draws from the normal distribution with mean 0.
+func (b *Builder) gaussian(name string, deviation float64) fill {
+	u := stream(b.seed, name)
+	return func() float64 { return u.NormFloat64() * deviation }
 }
 
 // param makes a parameter with the given initial values.
@@ -82,11 +88,20 @@ func (b *Builder) claim(name string) {
 	b.names[name] = true
 }
 
+// redraw replaces the initial values of a parameter.
+func (b *Builder) redraw(p *Param, next fill) {
+	p.Value = b.values(p.Name, next, p.Value.Shape())
+}
+
 func (b *Builder) array(name string, next fill, shape []int) Array {
 	b.claim(name)
 	if b.err != nil {
 		return nil
 	}
+	return b.values(name, next, shape)
+}
+
+func (b *Builder) values(name string, next fill, shape []int) Array {
 	n := 1
 	for _, d := range shape {
 		if d < 1 || n > math.MaxInt32/d {

@@ -39,6 +39,33 @@ func (b *Builder) conv(name string, d0, d1, out int, kernel [3]int, spec ConvSpe
 	return c
 }
 
+// Fan is a number of connections that He's initialisation goes by.
+type Fan uint8
+
+const (
+	// FanIn counts the inputs of one output, Cin·kx·ky·kz.
+	FanIn Fan = iota
+	// FanOut counts the outputs of one input, Cout·kx·ky·kz.
+	FanOut
+)
+
+// HeNormal draws the kernel of a convolution (not a transposed one) that b made
+// anew, from the normal distribution with mean 0 and standard deviation √(2/fan)
+// (He et al. 2015), and returns the layer. A bias keeps its values.
+func (b *Builder) HeNormal(c *Conv3D, fan Fan) *Conv3D {
+	if b.err != nil {
+		return c
+	}
+	shape := c.Weight.Value.Shape()
+	n := shape[1]
+	if fan == FanOut {
+		n = shape[0]
+	}
+	deviation := math.Sqrt(2 / float64(n*shape[2]*shape[3]*shape[4]))
+	b.redraw(c.Weight, b.gaussian(c.Weight.Name, deviation))
+	return c
+}
+
 // Forward records the convolution of x.
 func (c *Conv3D) Forward(t *Tape, x Var) (Var, error) {
 	op := t.backend.Conv3D

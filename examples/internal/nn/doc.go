@@ -31,7 +31,9 @@
 // # Memory
 //
 // What a step allocates belongs to the step; EndStep returns it to a pool, so
-// that the next step of the same size allocates next to nothing. What has to
+// that the next step of the same size allocates next to nothing. The tape already
+// releases values and gradients while it replays, as soon as nothing that is left
+// to do needs them. What has to
 // live longer (parameters, running statistics, momentum) is made with the
 // lifetime [Kept]. An array that is used after its step is refused, not read.
 //

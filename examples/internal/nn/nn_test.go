@@ -3,6 +3,7 @@ package nn_test
 import (
 	"errors"
 	"math"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -71,6 +72,74 @@ func TestTapeAddsUpGradients(t *testing.T) {
 	assert.Equal(t, []float64{1.25}, get(t, b, act.Slope.Value))
 	assert.Equal(t, []float64{0.25}, get(t, b, unused.Slope.Value))
 	assert.ErrorContains(t, sgd.Step(b, build.Parameters()), "no parameter has a gradient")
+}
+
+// counting counts the arrays of the current step that were not released.
+type counting struct {
+	nn.Backend
+	released map[nn.Array]bool
+}
+
+func (c counting) Release(a nn.Array) {
+	c.released[a] = true
+	c.Backend.Release(a)
+}
+
+// TestBackwardReleases checks that a value is released once it is done with and
+// not before, with values used twice, gradients shared by several inputs, and
+// arrays that belong to the caller.
+func TestBackwardReleases(t *testing.T) {
+	b := counting{open(t, nn.Float64), map[nn.Array]bool{}}
+	shape := []int{1, 1, 1, 1, 2}
+	tape := nn.NewTape(b, nn.Training, 0)
+	x := tape.InputWithGrad(put(t, b, []float64{-2, 3}, shape...))
+	unwanted := tape.Input(put(t, b, []float64{5, 5}, shape...))
+	var made []nn.Var
+	record := func(v nn.Var, err error) nn.Var {
+		require.NoError(t, err)
+		made = append(made, v)
+		return v
+	}
+	double := record(nn.Add(tape, x, x))
+	mean := record(nn.Mean(tape, double, double, unwanted)) // (4x + 5)/3
+	sum := record(nn.Add(tape, mean, double))               // (10x + 5)/3
+	relu := record(nn.ReLU.Forward(tape, sum))
+	last := record(nn.Add(tape, relu, mean))
+	assert.Empty(t, b.released)
+	gy := put(t, b, []float64{1, 10}, shape...)
+	require.NoError(t, tape.Backward(last, gy))
+	g, err := tape.Grad(x)
+	require.NoError(t, err)
+	assert.InDeltaSlice(t, []float64{4.0 / 3, 10 * 14.0 / 3}, get(t, b, g), 1e-12)
+	for i, v := range made {
+		assert.True(t, b.released[v.Array()], "value %d", i)
+	}
+	for _, a := range []nn.Array{gy, x.Array(), unwanted.Array(), g} {
+		assert.False(t, b.released[a])
+	}
+	assert.Equal(t, []float64{1, 10}, get(t, b, gy))
+}
+
+// TestBackwardNeedsLittleMemory runs a long chain of layers: its backward pass
+// may use a few arrays more than its forward pass.
+func TestBackwardNeedsLittleMemory(t *testing.T) {
+	const layers, size = 30, 1 << 15
+	b := open(t, nn.Float64)
+	tape := nn.NewTape(b, nn.Training, 0)
+	values := make([]float64, size)
+	x := tape.InputWithGrad(put(t, b, values, 1, 1, 1, 1, size))
+	g := put(t, b, values, 1, 1, 1, 1, size)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	y := x
+	var err error
+	for range layers {
+		y, err = nn.ReLU.Forward(tape, y)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tape.Backward(y, g))
+	runtime.ReadMemStats(&after)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8*size*(layers+4)))
 }
 
 func TestTapeRefusesMisuse(t *testing.T) {

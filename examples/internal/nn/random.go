@@ -13,13 +13,13 @@ func splitmix64(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// uniform returns a function that draws from [0, 1) for one named tensor. The
-// stream depends on the seed and the name only, so a network's initial weights
-// do not depend on the order in which its layers are made.
-func uniform(seed uint64, name string) func() float64 {
+// stream returns the random numbers of one named tensor. They depend on the seed
+// and the name only, so a network's initial weights do not depend on the order
+// in which its layers are made.
+func stream(seed uint64, name string) *rand.Rand {
 	h := fnv.New64a()
 	h.Write([]byte(name))
-	return rand.New(rand.NewPCG(seed, h.Sum64())).Float64
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
 // DropoutMask returns the factor of each of n channels for Dropout3D: 0 with

@@ -44,10 +44,12 @@ type Tape struct {
 	nodes    []node
 	params   map[*Param]Var
 	replayed bool
+	holders  map[Array]int // how many nodes hold an array as their gradient, in Backward
 }
 
 // node is one recorded value.
 type node struct {
+	value    Array // of a recorded operation
 	inputs   []int
 	pullback Pullback
 	needed   bool // whether a gradient has to reach this value
@@ -96,7 +98,7 @@ func (t *Tape) leaf(a Array, needed bool) Var {
 // absent one (such as the bias of a layer without) as the zero Var. Layers use
 // it; it is exported for operations that this package does not know.
 func (t *Tape) Record(out Array, pullback Pullback, inputs ...Var) (Var, error) {
-	n := node{shape: out.Shape()}
+	n := node{value: out, shape: out.Shape()}
 	for i, in := range inputs {
 		if in.tape == nil {
 			n.inputs = append(n.inputs, -1)
@@ -118,6 +120,10 @@ func (t *Tape) Record(out Array, pullback Pullback, inputs ...Var) (Var, error) 
 // Backward replays the tape from y, whose gradient is gy, and stores the
 // gradient of every parameter on the tape in its Grad. A parameter that y does
 // not depend on gets nil. It can be called once.
+//
+// On the way it releases the values and gradients that it has done with, so that
+// a step needs little more memory than its forward pass. Of the recorded values
+// only those of Input, InputWithGrad and Param can be used afterwards.
 func (t *Tape) Backward(y Var, gy Array) error {
 	switch {
 	case t.mode != Training:
@@ -132,7 +138,8 @@ func (t *Tape) Backward(y Var, gy Array) error {
 		return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
 	}
 	t.replayed = true
-	t.nodes[y.node].grad = gy
+	t.holders = map[Array]int{gy: 1} // the caller's; never released
+	t.hold(y.node, gy)
 	for i := y.node; i >= 0; i-- {
 		n := &t.nodes[i]
 		if n.grad == nil || n.pullback == nil {
@@ -148,6 +155,20 @@ func (t *Tape) Backward(y Var, gy Array) error {
 	return nil
 }
 
+// hold makes g the gradient of a node.
+func (t *Tape) hold(i int, g Array) {
+	t.holders[g]++
+	t.nodes[i].grad = g
+}
+
+// drop takes one holder from g and releases it after the last.
+func (t *Tape) drop(g Array) {
+	if t.holders[g]--; t.holders[g] == 0 {
+		delete(t.holders, g)
+		t.backend.Release(g)
+	}
+}
+
 func (t *Tape) replay(n *node) error {
 	need := make([]bool, len(n.inputs))
 	for j, in := range n.inputs {
@@ -160,25 +181,44 @@ func (t *Tape) replay(n *node) error {
 	if len(grads) != len(n.inputs) {
 		return fmt.Errorf("a pullback returned %d gradients for %d inputs", len(grads), len(n.inputs))
 	}
-	n.grad, n.pullback = nil, nil // both are done with; let what they hold go
-	for j, in := range n.inputs {
+	for j := range grads {
 		if !need[j] {
 			continue
 		}
 		if grads[j] == nil {
 			return fmt.Errorf("a pullback returned no gradient for input %d", j)
 		}
-		to := &t.nodes[in]
-		if to.grad == nil {
-			to.grad = grads[j]
+		t.holders[grads[j]]++ // until all inputs have theirs: two may share one
+	}
+	for j, in := range n.inputs {
+		if !need[j] {
 			continue
 		}
-		sum, _, err := t.backend.Add(to.grad, grads[j])
-		if err != nil {
+		if err := t.addGrad(in, grads[j]); err != nil {
 			return err
 		}
-		to.grad = sum
+		t.drop(grads[j])
 	}
+	// Whatever used this value was recorded later and has been replayed.
+	t.drop(n.grad)
+	t.backend.Release(n.value)
+	n.grad, n.pullback, n.value = nil, nil, nil
+	return nil
+}
+
+// addGrad adds g to the gradient of a node.
+func (t *Tape) addGrad(i int, g Array) error {
+	old := t.nodes[i].grad
+	if old == nil {
+		t.hold(i, g)
+		return nil
+	}
+	sum, _, err := t.backend.Add(old, g)
+	if err != nil {
+		return err
+	}
+	t.hold(i, sum)
+	t.drop(old)
 	return nil
 }
 

@@ -80,9 +80,8 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 		Train:  set.Train, Valid: set.Valid,
 		Losses: []string{"afl", "dice-ce"},
 		NewNetwork: func() (nn.Network, error) {
-			return models.New("unet", backend, models.Config{
-				InChannels: set.Channels, Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}},
-			}, 5)
+			net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, Norm: models.BatchNorm}
+			return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
 		},
 		Backend:     backend,
 		WeightsInfo: map[string]string{"model": "unet"},

@@ -20,7 +20,7 @@ func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, erro
 	case nn.Step:
 		a = b.newArray(shape...)
 	case nn.Kept:
-		a = &array[T]{owner: b, shape: shape, data: make([]T, count(shape))}
+		a = &array[T]{owner: b, shape: shape, data: make([]T, count(shape)), kept: true}
 	default:
 		return nil, fmt.Errorf("portable: FromHost: life is %d, want nn.Step or nn.Kept", life)
 	}

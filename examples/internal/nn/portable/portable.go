@@ -40,11 +40,13 @@ func (b *backend[T]) Name() string { return "portable" }
 // DType implements nn.Backend.
 func (b *backend[T]) DType() nn.DType { return b.dtype }
 
-// array is row-major memory. Its data is nil once its step has ended.
+// array is row-major memory. Its data is nil once it was released or its step has
+// ended.
 type array[T float] struct {
 	owner *backend[T]
 	shape []int
 	data  []T
+	kept  bool
 }
 
 // Shape implements nn.Array.
@@ -60,11 +62,21 @@ func (b *backend[T]) newArray(shape ...int) *array[T] {
 	return a
 }
 
+// Release implements nn.Backend.
+func (b *backend[T]) Release(x nn.Array) {
+	if a, err := b.arg("", x); err == nil && !a.kept {
+		b.pool.put(a.data)
+		a.data = nil
+	}
+}
+
 // EndStep implements nn.Backend.
 func (b *backend[T]) EndStep() {
 	for i, a := range b.step {
-		b.pool.put(a.data)
-		a.data = nil
+		if a.data != nil {
+			b.pool.put(a.data)
+			a.data = nil
+		}
 		b.step[i] = nil
 	}
 	b.step = b.step[:0]
@@ -80,7 +92,7 @@ func (b *backend[T]) arg(name string, x nn.Array) (*array[T], error) {
 	case !ok || a.owner != b:
 		return nil, fmt.Errorf("%s belongs to another backend", name)
 	case a.data == nil:
-		return nil, fmt.Errorf("%s is used after the end of the step it belongs to", name)
+		return nil, fmt.Errorf("%s is used after its release or the end of its step", name)
 	}
 	return a, nil
 }
@@ -125,7 +137,7 @@ func (b *backend[T]) pullback(op string, y *array[T], inputs int, saved []*array
 		}
 		for _, s := range saved {
 			if s != nil && s.data == nil {
-				return nil, fmt.Errorf("%s: the pullback is used after the end of its step", op)
+				return nil, fmt.Errorf("%s: the pullback is used after the release of what it needs or the end of its step", op)
 			}
 		}
 		return f(gy, need), nil

@@ -1,0 +1,142 @@
+package models
+
+import "github.com/x/afl/examples/internal/nn"
+
+// AttUNet is the attention U-Net of Oktay et al. (2018) as MONAI's class
+// AttentionUnet builds it.
+//
+// A block of two convolutions makes Channels[0] maps at full size. Level i, at
+// width c = Channels[i], applies another block, strided, to go down to
+// Channels[i+1]; what comes back from below goes up by a transposed convolution
+// and gates the level's skip (see attentionGate); the gated skip and the map
+// from below, joined in this order, are merged by a convolution, an instance norm
+// and PReLU. A 1×1×1 convolution makes the logits. Elsewhere the norm is the
+// batch norm and the activation ReLU; every convolution has a bias.
+//
+// Every axis of a volume must be a multiple of the product of its strides.
+type AttUNet struct {
+	// Channels are the widths of the levels, from the finest to the coarsest.
+	Channels []int `json:"channels"`
+	// Strides are the steps X, Y, Z between two levels; one fewer than Channels.
+	Strides [][3]int `json:"strides"`
+}
+
+// NewAttUNet returns widths 16, 32, 64, 128, 256 with stride 2 on every axis
+// between all of them.
+func NewAttUNet() AttUNet {
+	return AttUNet{Channels: []int{16, 32, 64, 128, 256}, Strides: halvings(4)}
+}
+
+// Name implements Architecture.
+func (AttUNet) Name() string { return "attunet" }
+
+// Multiple implements Architecture.
+func (a AttUNet) Multiple() [3]int { return product(a.Strides) }
+
+func (a AttUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
+	if err := checkLevels(a.Channels, a.Strides); err != nil {
+		return nil, err
+	}
+	if err := checkAtLeast("Channels[0]", a.Channels[0], 2); err != nil {
+		return nil, err // half of it is the width of the gate
+	}
+	return nn.Sequence{
+		attConvs(b, "model.0", in, a.Channels[0], cube(1)),
+		a.level(b, "model.1", 0),
+		conv(b, "model.2.conv", a.Channels[0], out, 1, cube(1), true),
+	}, nil
+}
+
+// attLevel is one level and all below it.
+type attLevel struct {
+	gate      *attentionGate
+	below, up nn.Layer
+	merge     nn.Layer
+}
+
+// Forward records the level and all below it.
+func (l *attLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	g, err := nn.Sequence{l.below, l.up}.Forward(t, x)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	gated, err := l.gate.forward(t, g, x)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	joined, err := nn.Concat(t, gated, g)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	return l.merge.Forward(t, joined)
+}
+
+// level makes level i, in state_dict order: gate, way up, merge, what is below.
+func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
+	c, wide, stride := a.Channels[i], a.Channels[i+1], a.Strides[i]
+	l := &attLevel{gate: newAttentionGate(b, name+".attention.", c, c/2)}
+	l.up = nn.Sequence{
+		upConv(b, name+".upconv.up.conv", wide, c, stride, true),
+		b.BatchNorm(name+".upconv.up.adn.N", c), nn.ReLU,
+	}
+	l.merge = nn.Sequence{
+		conv(b, name+".merge.conv", 2*c, c, 3, cube(1), true),
+		nn.InstanceNorm{}, b.PReLU(name+".merge.adn.A", 1),
+	}
+	if i+2 == len(a.Channels) {
+		l.below = attConvs(b, name+".submodule", c, wide, stride)
+		return l
+	}
+	down := attConvs(b, name+".submodule.0", c, wide, stride)
+	l.below = nn.Sequence{down, a.level(b, name+".submodule.1", i+1)}
+	return l
+}
+
+// attConvs makes two convolutions, the first strided, each with batch norm and
+// ReLU.
+func attConvs(b *nn.Builder, name string, in, out int, stride [3]int) nn.Layer {
+	return nn.Sequence{
+		conv(b, name+".conv.0.conv", in, out, 3, stride, true), b.BatchNorm(name+".conv.0.adn.N", out), nn.ReLU,
+		conv(b, name+".conv.1.conv", out, out, 3, cube(1), true), b.BatchNorm(name+".conv.1.adn.N", out), nn.ReLU,
+	}
+}
+
+// attentionGate multiplies a skip x by one map of weights between 0 and 1:
+//
+//	x · sigmoid(BN(Ψ · relu(BN(W_g·g) + BN(W_x·x))))
+//
+// where g comes from below and W_g, W_x and Ψ are 1×1×1 convolutions.
+type attentionGate struct{ g, x, psi nn.Layer }
+
+// newAttentionGate makes a gate for maps of the given width; inner is that of the
+// maps in between. prefix goes before the names of its layers.
+func newAttentionGate(b *nn.Builder, prefix string, width, inner int) *attentionGate {
+	project := func(name string, in, out int) nn.Sequence {
+		return nn.Sequence{
+			conv(b, prefix+name+".0.conv", in, out, 1, cube(1), true),
+			b.BatchNorm(prefix+name+".1", out),
+		}
+	}
+	g, x := project("W_g", width, inner), project("W_x", width, inner)
+	return &attentionGate{g: g, x: x, psi: append(project("psi", inner, 1), nn.Sigmoid)}
+}
+
+func (a *attentionGate) forward(t *nn.Tape, g, x nn.Var) (nn.Var, error) {
+	fromG, err := a.g.Forward(t, g)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	fromX, err := a.x.Forward(t, x)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	q, err := nn.Add(t, fromG, fromX)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	gate, err := nn.Sequence{nn.ReLU, a.psi}.Forward(t, q)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	return nn.Gate(t, x, gate)
+}

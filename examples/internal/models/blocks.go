@@ -1,0 +1,122 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// layerFunc is a block whose path is more than a sequence.
+type layerFunc func(t *nn.Tape, x nn.Var) (nn.Var, error)
+
+// Forward calls f.
+func (f layerFunc) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) { return f(t, x) }
+
+// cube is the same number for every axis.
+func cube(n int) [3]int { return [3]int{n, n, n} }
+
+// conv makes a convolution with a cubic kernel and the padding that keeps the
+// size at stride 1 where the kernel is odd.
+func conv(b *nn.Builder, name string, in, out, kernel int, stride [3]int, bias bool) *nn.Conv3D {
+	return b.Conv3D(name, in, out, cube(kernel), nn.ConvSpec{Stride: stride, Padding: cube((kernel - 1) / 2)}, bias)
+}
+
+// upConv makes a transposed convolution with kernel 3 that multiplies the size
+// by the stride.
+func upConv(b *nn.Builder, name string, in, out int, stride [3]int, bias bool) *nn.Conv3D {
+	spec := nn.ConvSpec{Stride: stride, Padding: cube(1)}
+	for axis, s := range stride {
+		spec.OutputPadding[axis] = s - 1
+	}
+	return b.ConvTranspose3D(name, in, out, cube(3), spec, bias)
+}
+
+// halve is max pooling with kernel and stride 2.
+var halve = nn.MaxPool3D{Spec: nn.PoolSpec{Kernel: cube(2)}}
+
+// residual adds a main path and a side path; a nil side is the input itself.
+type residual struct {
+	main nn.Sequence
+	side nn.Layer
+}
+
+// Forward records both paths and their sum.
+func (r residual) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	y, err := r.main.Forward(t, x)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	side := x
+	if r.side != nil {
+		if side, err = r.side.Forward(t, x); err != nil {
+			return nn.Var{}, err
+		}
+	}
+	return nn.Add(t, y, side)
+}
+
+// checkLevels checks the settings of a network made of levels.
+func checkLevels(channels []int, strides [][3]int) error {
+	if err := checkChannels(channels); err != nil {
+		return err
+	}
+	if len(strides) != len(channels)-1 {
+		return fmt.Errorf("setting Strides has %d entries, want %d, one fewer than Channels", len(strides), len(channels)-1)
+	}
+	return checkStrides(strides)
+}
+
+func checkChannels(channels []int) error {
+	if len(channels) < 2 {
+		return fmt.Errorf("setting Channels has %d entries, want at least 2 levels", len(channels))
+	}
+	for i, c := range channels {
+		if err := checkAtLeast(fmt.Sprintf("Channels[%d]", i), c, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkStrides(strides [][3]int) error {
+	for i, s := range strides {
+		if s[0] < 1 || s[1] < 1 || s[2] < 1 {
+			return fmt.Errorf("setting Strides[%d] is %v, want at least 1 on every axis", i, s)
+		}
+	}
+	return nil
+}
+
+func checkAtLeast(name string, value, least int) error {
+	if value < least {
+		return fmt.Errorf("setting %s is %d, want at least %d", name, value, least)
+	}
+	return nil
+}
+
+func checkProbability(name string, p float64) error {
+	if !(p >= 0 && p < 1) {
+		return fmt.Errorf("setting %s is %v, want a number in [0, 1)", name, p)
+	}
+	return nil
+}
+
+// product multiplies strides axis by axis.
+func product(strides [][3]int) [3]int {
+	p := cube(1)
+	for _, s := range strides {
+		for axis := range p {
+			p[axis] *= s[axis]
+		}
+	}
+	return p
+}
+
+// halvings returns n strides of 2.
+func halvings(n int) [][3]int {
+	strides := make([][3]int, n)
+	for i := range strides {
+		strides[i] = cube(2)
+	}
+	return strides
+}

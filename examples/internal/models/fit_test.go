@@ -1,0 +1,61 @@
+package models_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// TestFit checks, for every network, that fitted settings take the fitted size,
+// and what is chosen for the sizes of the paper's two data sets.
+func TestFit(t *testing.T) {
+	const flat = "Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 160×128×24 voxels cannot be divided once more along Z."
+	picai := map[string]string{
+		"unet": flat, "attunet": flat,
+		"unet_resnet50": "Network strides: (2,2,2), (4,2,1), (2,2,2), (2,2,1), (1,2,3), those of the paper's code for PI-CAI; its others do not divide 160×128×24 voxels.",
+		"regunet":       "", "segresnet": "", "mrrn": "",
+	}
+	for _, name := range models.Names() {
+		a, err := models.ByName(name)
+		require.NoError(t, err)
+		cfg := models.Config{Architecture: a, InChannels: 3}
+		for _, size := range [][3]int{{160, 128, 24}, {224, 224, 144}, {32, 40, 24}, {17, 1, 100}} {
+			fit := models.Fit(cfg, size)
+			assert.NoError(t, nn.CheckMultiple(name, fit.Size, fit.Config.Multiple()))
+			for axis := range 3 {
+				assert.GreaterOrEqual(t, fit.Size[axis], size[axis])
+				assert.Less(t, fit.Size[axis]-size[axis], fit.Config.Multiple()[axis])
+			}
+			unchanged := assert.ObjectsAreEqual(cfg, fit.Config) && fit.Size == size
+			assert.Equal(t, unchanged, len(fit.Notes) == 0, "%s, %v", name, size)
+			assert.Equal(t, 3, fit.Config.InChannels)
+		}
+		assert.Empty(t, models.Fit(cfg, [3]int{224, 224, 144}).Notes, "BraTS suits every network as it is")
+
+		want, ok := picai[name]
+		if !ok {
+			want = "Volumes of 160×128×24 voxels are padded with zeros to 160×128×32: " + name + " takes multiples of 16×16×16."
+		}
+		fit := models.Fit(cfg, [3]int{160, 128, 24})
+		if want == "" {
+			assert.Empty(t, fit.Notes, name)
+		} else {
+			assert.Equal(t, []string{want}, fit.Notes, name)
+		}
+		again, err := models.ByName(name)
+		require.NoError(t, err)
+		assert.Equal(t, cfg, models.Config{Architecture: again, InChannels: 3}, "the settings that came in stay as they are")
+	}
+
+	u := models.NewUNet()
+	fit := models.Fit(models.Config{Architecture: u, InChannels: 1}, [3]int{40, 24, 20})
+	assert.Equal(t, []string{
+		"Network strides: (2,2,2), (2,2,2), (2,2,2), (1,1,2); 40×24×20 voxels cannot be divided once more along X and Y.",
+		"Volumes of 40×24×20 voxels are padded with zeros to 40×24×32: unet takes multiples of 8×8×16.",
+	}, fit.Notes)
+	assert.Equal(t, [3]int{2, 2, 2}, u.Strides[3])
+}

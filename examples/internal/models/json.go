@@ -1,0 +1,63 @@
+package models
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// configJSON is the JSON form of a Config.
+type configJSON struct {
+	Network     string          `json:"network"`
+	InChannels  int             `json:"in_channels"`
+	OutChannels int             `json:"out_channels,omitempty"`
+	Options     json.RawMessage `json:"options,omitempty"`
+}
+
+// MarshalJSON writes the name of the network, its channels and all its options,
+// for example {"network":"unet","in_channels":3,"options":{…}}: what a reader of
+// weights needs to make the network again.
+func (c Config) MarshalJSON() ([]byte, error) {
+	if c.Architecture == nil {
+		return nil, errors.New("models: Architecture is nil")
+	}
+	options, err := json.Marshal(c.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(configJSON{c.Name(), c.InChannels, c.OutChannels, options})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. Options that are left out keep
+// their published settings; a name that is no option of the network is an error.
+func (c *Config) UnmarshalJSON(raw []byte) error {
+	var j configJSON
+	if err := decodeStrict(raw, &j); err != nil {
+		return fmt.Errorf("models: network settings: %w", err)
+	}
+	a, err := ByName(j.Network)
+	if err != nil {
+		return err
+	}
+	if len(j.Options) > 0 {
+		v := reflect.New(reflect.TypeOf(a))
+		v.Elem().Set(reflect.ValueOf(a))
+		if err := decodeStrict(j.Options, v.Interface()); err != nil {
+			return fmt.Errorf("models: options of %s: %w", j.Network, err)
+		}
+		a = v.Elem().Interface().(Architecture)
+		if a.Name() != j.Network {
+			return fmt.Errorf("models: options of %s are those of %s", j.Network, a.Name())
+		}
+	}
+	*c = Config{Architecture: a, InChannels: j.InChannels, OutChannels: j.OutChannels}
+	return nil
+}
+
+func decodeStrict(raw []byte, to any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	return d.Decode(to)
+}

@@ -1,0 +1,124 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// R2UNet is the recurrent residual U-Net of Alom et al. (2018), in 3-D: the
+// paper's RRUNet by its name. (For what its released code holds under that
+// heading see PlainUNet, whose steps up, pooling and head this one shares.)
+//
+// A recurrent layer computes
+//
+//	h₀ = f(W·x + b),   h_k = f(W·(x + h_{k−1}) + b)
+//
+// for k up to Steps, with f the ReLU of one batch norm that all steps share, and
+// returns the last h. A unit is p + RCL(RCL(p)), where p is a 1×1×1 convolution of
+// the unit's input.
+//
+// Every axis of a volume must be a multiple of 2^(levels−1).
+type R2UNet struct {
+	// Channels are the widths of the levels, from the finest to the coarsest.
+	Channels []int `json:"channels"`
+	// Steps is how often the recurrence is applied after h₀, t in the paper.
+	Steps int `json:"steps"`
+	// Untied gives the recurrence a kernel of its own, without a bias:
+	// h_k = f(W·x + b + R·h_{k−1}), which is the published formula to the letter.
+	// Tied kernels, W = R, keep the published number of parameters.
+	Untied bool `json:"untied"`
+}
+
+// NewR2UNet returns the published widths 64, 128, 256, 512, 1024 and two steps,
+// with tied kernels.
+func NewR2UNet() R2UNet { return R2UNet{Channels: []int{64, 128, 256, 512, 1024}, Steps: 2} }
+
+// NewR2UNetUntied is NewR2UNet with kernels of their own for the recurrence.
+func NewR2UNetUntied() R2UNet {
+	r := NewR2UNet()
+	r.Untied = true
+	return r
+}
+
+// Name implements Architecture: "r2unet", or "r2unet_untied".
+func (r R2UNet) Name() string {
+	if r.Untied {
+		return "r2unet_untied"
+	}
+	return "r2unet"
+}
+
+// Multiple implements Architecture.
+func (r R2UNet) Multiple() [3]int { return product(halvings(len(r.Channels) - 1)) }
+
+func (r R2UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
+	if err := checkChannels(r.Channels); err != nil {
+		return nil, err
+	}
+	if err := checkAtLeast("Steps", r.Steps, 0); err != nil {
+		return nil, err
+	}
+	n := &pooledUNet{}
+	for i, c := range r.Channels {
+		n.down = append(n.down, r.unit(b, fmt.Sprintf("enc.%d", i), in, c))
+		in = c
+	}
+	ups := len(r.Channels) - 1
+	for i := range ups {
+		name := fmt.Sprintf("up.%d", i)
+		n.enlarge = append(n.enlarge, enlargeTwice(b, name+".conv", name+".norm", r.Channels[ups-i], r.Channels[ups-i-1]))
+	}
+	for i := range ups {
+		c := r.Channels[ups-i-1]
+		n.up = append(n.up, r.unit(b, fmt.Sprintf("dec.%d", i), 2*c, c))
+	}
+	n.head = conv(b, "head", r.Channels[0], out, 1, cube(1), true)
+	return n, nil
+}
+
+// unit makes a projection and two recurrent layers beside it.
+func (r R2UNet) unit(b *nn.Builder, name string, in, out int) nn.Layer {
+	return nn.Sequence{
+		conv(b, name+".proj", in, out, 1, cube(1), true),
+		residual{main: nn.Sequence{r.recurrent(b, name+".rcl1", out), r.recurrent(b, name+".rcl2", out)}},
+	}
+}
+
+func (r R2UNet) recurrent(b *nn.Builder, name string, width int) nn.Layer {
+	forward := conv(b, name+".forward_conv", width, width, 3, cube(1), true)
+	var back nn.Layer
+	if r.Untied {
+		back = conv(b, name+".recurrent_conv", width, width, 3, cube(1), false)
+	}
+	f := nn.Sequence{b.BatchNorm(name+".norm", width), nn.ReLU}
+	return layerFunc(func(t *nn.Tape, x nn.Var) (nn.Var, error) {
+		fromInput, err := forward.Forward(t, x)
+		if err != nil {
+			return nn.Var{}, err
+		}
+		h, err := f.Forward(t, fromInput)
+		if err != nil {
+			return nn.Var{}, err
+		}
+		for range r.Steps {
+			var sum nn.Var
+			if r.Untied {
+				if sum, err = back.Forward(t, h); err == nil {
+					sum, err = nn.Add(t, fromInput, sum)
+				}
+			} else {
+				if sum, err = nn.Add(t, x, h); err == nil {
+					sum, err = forward.Forward(t, sum)
+				}
+			}
+			if err != nil {
+				return nn.Var{}, err
+			}
+			if h, err = f.Forward(t, sum); err != nil {
+				return nn.Var{}, err
+			}
+		}
+		return h, nil
+	})
+}

@@ -1,0 +1,170 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// ResNetUNet is a U-Net with the 3-D ResNet-50 as its encoder, after the paper's
+// released code (a 3-D port of segmentation_models_pytorch).
+//
+// The encoder is a strided convolution of kernel 7 with batch norm and ReLU (f1),
+// strided max pooling of kernel 3, and four stages of 3, 4, 6 and 3 bottlenecks
+// (f2 to f5), of which the last three begin with a stride. Five decoder blocks
+// undo the strides in reverse: nearest enlargement, the enlarged map (first)
+// joined with f4, f3, f2, f1 and nothing, and two convolutions with batch norm and
+// ReLU. A convolution of kernel 3 with a bias makes the logits.
+//
+// Every axis of a volume must be a multiple of the product of its strides.
+type ResNetUNet struct {
+	// Width is that of the first convolution; stage k ends at Width·4·2^k.
+	Width int `json:"width"`
+	// Strides are those of the first convolution, the pooling, and the second,
+	// third and fourth stage.
+	Strides [][3]int `json:"strides"`
+	// Decoder are the widths of the five decoder blocks, from the coarsest.
+	Decoder []int `json:"decoder"`
+}
+
+// NewResNetUNet returns the released widths (64; 256, 128, 64, 32, 16) with the
+// strides that the release has for BraTS: 2 on every axis four times, then 1.
+func NewResNetUNet() ResNetUNet {
+	return ResNetUNet{Width: 64, Strides: append(halvings(4), cube(1)), Decoder: []int{256, 128, 64, 32, 16}}
+}
+
+// picaiStrides are those of the release for the PI-CAI volumes of 160×128×24.
+func picaiStrides() [][3]int {
+	return [][3]int{{2, 2, 2}, {4, 2, 1}, {2, 2, 2}, {2, 2, 1}, {1, 2, 3}}
+}
+
+// Name implements Architecture.
+func (ResNetUNet) Name() string { return "unet_resnet50" }
+
+// Multiple implements Architecture.
+func (r ResNetUNet) Multiple() [3]int { return product(r.Strides) }
+
+func (r ResNetUNet) check() error {
+	if err := checkAtLeast("Width", r.Width, 1); err != nil {
+		return err
+	}
+	if len(r.Strides) != 5 {
+		return fmt.Errorf("setting Strides has %d entries, want 5", len(r.Strides))
+	}
+	if err := checkStrides(r.Strides); err != nil {
+		return err
+	}
+	if len(r.Decoder) != 5 {
+		return fmt.Errorf("setting Decoder has %d entries, want 5", len(r.Decoder))
+	}
+	for i, c := range r.Decoder {
+		if err := checkAtLeast(fmt.Sprintf("Decoder[%d]", i), c, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bottlenecks is how many each of ResNet-50's stages has.
+var bottlenecks = [4]int{3, 4, 6, 3}
+
+// expansion is the ratio of a bottleneck's outer to its inner width.
+const expansion = 4
+
+func (r ResNetUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	stem := conv(b, "encoder.conv1", in, r.Width, 7, r.Strides[0], false)
+	if in == 3 {
+		// The release makes a new first layer for any other number of channels,
+		// which keeps the framework's own initial values.
+		b.HeNormal(stem, nn.FanOut)
+	}
+	n := &resNetUNet{stages: []nn.Layer{nn.Sequence{stem, b.BatchNorm("encoder.bn1", r.Width), nn.ReLU}}}
+	pool := nn.MaxPool3D{Spec: nn.PoolSpec{Kernel: cube(3), Stride: r.Strides[1], Padding: cube(1)}}
+	widths := []int{r.Width} // of f1 to f5
+	for k, blocks := range bottlenecks {
+		inner, stride := r.Width<<k, cube(1)
+		var stage nn.Sequence
+		if k == 0 {
+			stage = append(stage, pool)
+		} else {
+			stride = r.Strides[k+1]
+		}
+		from := widths[k]
+		for i := range blocks {
+			stage = append(stage, bottleneck(b, fmt.Sprintf("encoder.layer%d.%d", k+1, i), from, inner, stride, i == 0), nn.ReLU)
+			from, stride = inner*expansion, cube(1)
+		}
+		n.stages, widths = append(n.stages, stage), append(widths, from)
+	}
+	from := widths[4]
+	for i, to := range r.Decoder {
+		skip := 0
+		if i < 4 {
+			skip = widths[3-i]
+		}
+		name := fmt.Sprintf("decoder.blocks.%d", i)
+		n.enlarge = append(n.enlarge, nn.Upsample{Factor: r.Strides[4-i], Mode: nn.Nearest})
+		n.decoder = append(n.decoder, nn.Sequence{
+			conv(b, name+".conv1.0", from+skip, to, 3, cube(1), false), b.BatchNorm(name+".conv1.1", to), nn.ReLU,
+			conv(b, name+".conv2.0", to, to, 3, cube(1), false), b.BatchNorm(name+".conv2.1", to), nn.ReLU,
+		})
+		from = to
+	}
+	n.head = conv(b, "segmentation_head.0", from, out, 3, cube(1), true)
+	return n, nil
+}
+
+// bottleneck makes a residual block of three convolutions, with the stride in the
+// middle one. project gives the side path a strided convolution of its own.
+func bottleneck(b *nn.Builder, name string, in, inner int, stride [3]int, project bool) nn.Layer {
+	he := func(name string, in, out, kernel int, stride [3]int) nn.Layer {
+		return b.HeNormal(conv(b, name, in, out, kernel, stride, false), nn.FanOut)
+	}
+	out := inner * expansion
+	r := residual{main: nn.Sequence{
+		he(name+".conv1", in, inner, 1, cube(1)), b.BatchNorm(name+".bn1", inner), nn.ReLU,
+		he(name+".conv2", inner, inner, 3, stride), b.BatchNorm(name+".bn2", inner), nn.ReLU,
+		he(name+".conv3", inner, out, 1, cube(1)), b.BatchNorm(name+".bn3", out),
+	}}
+	if project {
+		r.side = nn.Sequence{he(name+".downsample.0", in, out, 1, stride), b.BatchNorm(name+".downsample.1", out)}
+	}
+	return r
+}
+
+// resNetUNet holds the layers; those of the decoder begin at the bottom.
+type resNetUNet struct {
+	stages           []nn.Layer // f1 to f5
+	enlarge, decoder []nn.Layer
+	head             nn.Layer
+}
+
+// Forward implements nn.Layer.
+func (n *resNetUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	var features []nn.Var
+	for _, stage := range n.stages {
+		var err error
+		if x, err = stage.Forward(t, x); err != nil {
+			return nn.Var{}, err
+		}
+		features = append(features, x)
+	}
+	for i := range n.decoder {
+		var err error
+		if x, err = n.enlarge[i].Forward(t, x); err != nil {
+			return nn.Var{}, err
+		}
+		if skip := len(features) - 2 - i; skip >= 0 {
+			if x, err = nn.Concat(t, x, features[skip]); err != nil {
+				return nn.Var{}, err
+			}
+		}
+		if x, err = n.decoder[i].Forward(t, x); err != nil {
+			return nn.Var{}, err
+		}
+	}
+	return n.head.Forward(t, x)
+}

@@ -1,0 +1,211 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// VNet is the network of Milletari et al. (2016) with ELU, in two versions: that
+// of the paper's released code, and MONAI's, which the former rewrites and which
+// does not compute the same.
+//
+// The input transition adds the input's channels, repeated in turn, to a norm of
+// a convolution. Four transitions down halve the size by a strided convolution
+// (kernel 2), double the width and add 1, 2, 3 and 2 convolutions of kernel 5 to
+// their own input; the last two have dropout. Four transitions up double the size
+// by a transposed convolution, join it (first) with the skip after dropout, and
+// add 2, 2, 1 and 1 convolutions to the join. The versions differ in these points:
+//
+//	                                released            MONAI
+//	convolutions of the way up      with bias           without
+//	end of a transition up          sum                 ELU of the sum
+//	output transition               C5, BN, C1          C5, BN, ELU, C1
+//	down, with d' = dropout(d)      ops(d') + d'        ops(d') + d
+//	dropout of what goes up from
+//	the two deepest levels          no                  yes
+//
+// Both classes demand that the number of input channels divides 16, so that
+// neither takes the three of PI-CAI. Repeating them in turn, as done here, is the
+// same where it does and defined where it does not.
+//
+// Every axis of a volume must be a multiple of 16.
+type VNet struct {
+	// Width is that of the finest level.
+	Width int `json:"width"`
+	// MONAI selects MONAI's version.
+	MONAI bool `json:"monai"`
+	// Dropout is the probability with which channels are left out in training.
+	Dropout float64 `json:"dropout"`
+}
+
+// NewVNet returns the released version: width 16, dropout 0.5.
+func NewVNet() VNet { return VNet{Width: 16, Dropout: 0.5} }
+
+// NewVNetMONAI returns MONAI's version: width 16, dropout 0.5.
+func NewVNetMONAI() VNet { return VNet{Width: 16, Dropout: 0.5, MONAI: true} }
+
+// Name implements Architecture: "vnet_authors", or "vnet_monai".
+func (v VNet) Name() string {
+	if v.MONAI {
+		return "vnet_monai"
+	}
+	return "vnet_authors"
+}
+
+// Multiple implements Architecture.
+func (VNet) Multiple() [3]int { return cube(16) }
+
+func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
+	if err := checkAtLeast("Width", v.Width, 1); err != nil {
+		return nil, err
+	}
+	if v.Width < in {
+		return nil, fmt.Errorf("setting Width is %d, want at least the %d input channels", v.Width, in)
+	}
+	if err := checkProbability("Dropout", v.Dropout); err != nil {
+		return nil, err
+	}
+	w := v.Width
+	n := &vNet{
+		in: v.inputTransition(b, in),
+		down: []nn.Layer{
+			v.down(b, "down_tr32", w, 1, 0),
+			v.down(b, "down_tr64", 2*w, 2, 0),
+			v.down(b, "down_tr128", 4*w, 3, v.Dropout),
+			v.down(b, "down_tr256", 8*w, 2, v.Dropout),
+		},
+	}
+	// What goes up from the two deepest levels is dropped in MONAI's version only.
+	var dropout float64
+	if v.MONAI {
+		dropout = v.Dropout
+	}
+	n.up = []vNetUp{
+		v.up(b, "up_tr256", 16*w, 16*w, 2, dropout),
+		v.up(b, "up_tr128", 16*w, 8*w, 2, dropout),
+		v.up(b, "up_tr64", 8*w, 4*w, 1, 0),
+		v.up(b, "up_tr32", 4*w, 2*w, 1, 0),
+	}
+	head := nn.Sequence{
+		conv(b, "out_tr.conv_block.conv", 2*w, out, 5, cube(1), false),
+		b.BatchNorm("out_tr.conv_block.adn.N", out),
+	}
+	if v.MONAI {
+		head = append(head, nn.ELU)
+	}
+	n.out = append(head, conv(b, "out_tr.conv2", out, out, 1, cube(1), true))
+	return n, nil
+}
+
+// inputTransition makes ELU(BN(conv(x)) + x repeated).
+func (v VNet) inputTransition(b *nn.Builder, in int) nn.Layer {
+	repeat := func(t *nn.Tape, x nn.Var) (nn.Var, error) { return nn.RepeatChannels(t, x, v.Width) }
+	return nn.Sequence{
+		residual{
+			main: nn.Sequence{
+				conv(b, "in_tr.conv_block.conv", in, v.Width, 5, cube(1), false),
+				b.BatchNorm("in_tr.conv_block.adn.N", v.Width),
+			},
+			side: layerFunc(repeat),
+		},
+		nn.ELU,
+	}
+}
+
+// ops makes so many convolutions of kernel 5, each with batch norm and ELU.
+func (v VNet) ops(b *nn.Builder, name string, width, n int, bias bool) nn.Sequence {
+	var seq nn.Sequence
+	for k := range n {
+		op := fmt.Sprintf("%s.ops.%d", name, k)
+		if v.MONAI {
+			op += ".conv_block"
+		}
+		seq = append(seq, conv(b, op+".conv", width, width, 5, cube(1), bias), b.BatchNorm(op+".adn.N", width), nn.ELU)
+	}
+	return seq
+}
+
+// norm is the name of a transition's own batch norm.
+func (v VNet) norm() string {
+	if v.MONAI {
+		return ".bn1"
+	}
+	return ".bn"
+}
+
+// down makes a transition from in channels to twice as many.
+func (v VNet) down(b *nn.Builder, name string, in, n int, dropout float64) nn.Layer {
+	seq := nn.Sequence{
+		conv(b, name+".down_conv", in, 2*in, 2, cube(2), false), b.BatchNorm(name+v.norm(), 2*in), nn.ELU,
+	}
+	drop := nn.Dropout3D{Probability: dropout}
+	r := residual{main: v.ops(b, name, 2*in, n, false)}
+	if v.MONAI {
+		r.main = append(nn.Sequence{drop}, r.main...)
+	} else {
+		seq = append(seq, drop)
+	}
+	return append(seq, r, nn.ELU)
+}
+
+// vNetUp is a transition up.
+type vNetUp struct {
+	enlarge, skip, join nn.Layer
+}
+
+// up makes a transition from in channels to out, of which half come from the
+// skip.
+func (v VNet) up(b *nn.Builder, name string, in, out, n int, dropout float64) vNetUp {
+	u := vNetUp{skip: nn.Dropout3D{Probability: v.Dropout}}
+	u.enlarge = nn.Sequence{
+		nn.Dropout3D{Probability: dropout},
+		b.ConvTranspose3D(name+".up_conv", in, out/2, cube(2), nn.ConvSpec{Stride: cube(2)}, true),
+		b.BatchNorm(name+v.norm(), out/2), nn.ELU,
+	}
+	join := nn.Sequence{residual{main: v.ops(b, name, out, n, !v.MONAI)}}
+	if v.MONAI {
+		join = append(join, nn.ELU)
+	}
+	u.join = join
+	return u
+}
+
+// vNet holds the transitions; those up begin at the bottom.
+type vNet struct {
+	in, out nn.Layer
+	down    []nn.Layer
+	up      []vNetUp
+}
+
+// Forward implements nn.Layer.
+func (n *vNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
+	x, err := n.in.Forward(t, x)
+	if err != nil {
+		return nn.Var{}, err
+	}
+	var skips []nn.Var
+	for _, down := range n.down {
+		skips = append(skips, x)
+		if x, err = down.Forward(t, x); err != nil {
+			return nn.Var{}, err
+		}
+	}
+	for i, up := range n.up {
+		skip, err := up.skip.Forward(t, skips[len(skips)-1-i])
+		if err != nil {
+			return nn.Var{}, err
+		}
+		y, err := up.enlarge.Forward(t, x)
+		if err != nil {
+			return nn.Var{}, err
+		}
+		if y, err = nn.Concat(t, y, skip); err != nil {
+			return nn.Var{}, err
+		}
+		if x, err = up.join.Forward(t, y); err != nil {
+			return nn.Var{}, err
+		}
+	}
+	return n.out.Forward(t, x)
+}
