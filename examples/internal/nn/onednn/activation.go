@@ -73,11 +73,11 @@ func (o *op) same(a *array) *array {
 // activateNorm returns the activation of a norm as a formula, so that the norm
 // itself need not be stored. Its gradient is one as well.
 func (o *op) activateNorm(a *array, f *normed) (nn.Array, nn.Pullback, error) {
-	y := o.formula(a.shape, f)
+	y := o.formula(a.shape, f, f.n.data)
 	return o.finish(y, 1, []*array{f.n.x}, func(o *op, g *array, need []bool) []nn.Array {
 		return wanted(need, func(int) *array {
 			o.toChannels(o.force(g))
-			return o.formula(a.shape, &activated{f: f, g: g})
+			return o.formula(a.shape, &activated{f: f, g: g.data}, g.data, f.n.data)
 		})
 	})
 }
@@ -128,7 +128,7 @@ func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
 	var y *array
 	v, t, saved := a.view(), C.term{act: C.ACT_PRELU, slope: slopes}, a
 	if ok {
-		y = o.formula(a.shape, fused)
+		y = o.formula(a.shape, fused, fused.n.data)
 		v, t, saved = fused.n.view, fused.term(), fused.n.x
 	} else if y = o.volume(a.shape...); o.err == nil {
 		t.x = a.floats()
@@ -139,14 +139,14 @@ func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
 		o.toChannels(o.force(g))
 		var sums *C.double
 		if o.err == nil && (need[1] || ok) {
-			sums = o.sums(v, t, g)
+			sums = o.sums(a, v, t, g.data)
 		}
 		return wanted(need, func(i int) *array {
 			switch {
 			case o.err != nil:
 				return nil
 			case i == 0 && ok:
-				return o.formula(a.shape, &activated{f: fused, g: g, sums: sums})
+				return o.formula(a.shape, &activated{f: fused, g: g.data, sums: sums}, g.data, fused.n.data)
 			case i == 0:
 				gx := o.volume(a.shape...)
 				if o.err == nil {

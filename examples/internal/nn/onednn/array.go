@@ -26,12 +26,17 @@ type array struct {
 	owner *backend
 	shape []int
 	kept  bool
-	ended bool // its step is over
+	ended bool // it was released or its step is over
 
 	data    *buffer // nil while formula holds the value
 	order   order
 	layout  *C.layout // of a kernel
 	formula formula   // nil where data is there
+	holds   []*buffer // what the formula reads
+
+	// centred says that every channel sums to 0, as the gradient that a norm
+	// passes on does: a shift of its input changes nothing.
+	centred bool
 }
 
 // formula computes an array's numbers when they are asked for.
@@ -121,10 +126,14 @@ func (o *op) fill(a *array, as order, bytes int) *array {
 	return a
 }
 
-// formula returns an array of the step whose numbers are computed on demand.
-func (o *op) formula(shape []int, f formula) *array {
+// formula returns an array of the step whose numbers are computed on demand from
+// the given buffers.
+func (o *op) formula(shape []int, f formula, reads ...*buffer) *array {
 	a := o.array(shape)
-	a.order, a.formula = channels, f
+	a.order, a.formula, a.holds = channels, f, reads
+	for _, m := range reads {
+		m.users++
+	}
 	return a
 }
 
@@ -140,7 +149,7 @@ func (o *op) lazy(name string, x nn.Array) *array {
 		o.fail("%s belongs to another backend", name)
 		return nil
 	case a.ended:
-		o.fail("%s is used after the end of the step it belongs to", name)
+		o.fail("%s is used after its release or the end of its step", name)
 		return nil
 	}
 	return a
@@ -155,7 +164,7 @@ func (o *op) force(a *array) *array {
 	o.fill(a, channels, 4*count(a.shape))
 	if o.err == nil {
 		f.compute(o, a)
-		a.formula = nil
+		o.unhold(a)
 	}
 	return a
 }
@@ -252,7 +261,7 @@ func (o *op) toKernel(a *array, to *C.layout) *array {
 	if o.err != nil || a.order == kernel && C.layout_equal(a.layout, to) != 0 {
 		return a
 	}
-	from := o.kernelIn(a, to)
+	from, copied := o.kernelIn(a, to)
 	if o.err != nil {
 		return a
 	}
@@ -263,14 +272,15 @@ func (o *op) toKernel(a *array, to *C.layout) *array {
 		dst, n := a.floats(), C.int64_t(bytes/4)
 		o.do(a, func() { C.scale(n, 1, from, dst) })
 	}
+	o.res.pool.drop(copied)
 	return a
 }
 
 // kernelIn returns a convolution kernel in one of oneDNN's layouts: the array's
-// own numbers or, where it has another layout, a copy.
-func (o *op) kernelIn(a *array, to *C.layout) *C.float {
+// own numbers or, where it has another layout, a copy, to be dropped.
+func (o *op) kernelIn(a *array, to *C.layout) (*C.float, *buffer) {
 	if o.err != nil {
-		return nil
+		return nil, nil
 	}
 	if a.order == channels {
 		o.toPlain(a)
@@ -280,11 +290,15 @@ func (o *op) kernelIn(a *array, to *C.layout) *C.float {
 		layout = o.plainLayout(a.shape)
 	}
 	if o.err != nil || C.layout_equal(layout, to) != 0 {
-		return a.floats()
+		return a.floats(), nil
 	}
-	from, dst := a.floats(), o.floats(int(C.layout_bytes(to))/4)
+	copied := o.temporary(int(C.layout_bytes(to)))
+	if o.err != nil {
+		return nil, nil
+	}
+	from, dst := a.floats(), copied.floats()
 	o.run(a, func() error { return failure(C.layout_convert(layout, from, to, dst)) })
-	return dst
+	return dst, copied
 }
 
 // match brings b to the order of a, for operations on single elements. Volumes
@@ -304,13 +318,13 @@ func (o *op) match(a, b *array) {
 	}
 }
 
-// refill gives an array new memory; what it had goes back to the pool, behind
-// the work that reads it.
+// refill gives an array new memory. What it had stays until the end of the step,
+// for formulas and pullbacks that point to it.
 func (o *op) refill(a *array, as order, bytes int) {
 	old := a.data
 	o.fill(a, as, bytes)
 	a.layout = nil
-	if o.err == nil && !a.kept {
+	if o.err == nil {
 		o.work = append(o.work, old)
 	}
 }

@@ -75,18 +75,38 @@ func (b *backend) Name() string { return "onednn" }
 // DType implements nn.Backend.
 func (b *backend) DType() nn.DType { return nn.Float32 }
 
+// Release implements nn.Backend.
+func (b *backend) Release(x nn.Array) {
+	if a, ok := x.(*array); ok && a.owner == b && !a.kept && !a.ended {
+		b.release(a)
+	}
+}
+
+func (b *backend) release(a *array) {
+	b.res.pool.drop(a.data)
+	b.unhold(a)
+	a.data, a.ended = nil, true
+}
+
+// unhold drops an array's formula.
+func (b *backend) unhold(a *array) {
+	for _, m := range a.holds {
+		b.res.pool.drop(m)
+	}
+	a.formula, a.holds = nil, nil
+}
+
 // EndStep implements nn.Backend.
 func (b *backend) EndStep() {
 	for i, a := range b.step {
-		if a.data != nil {
-			b.res.pool.put(a.data.p, a.data.bytes)
+		if !a.ended {
+			b.release(a)
 		}
-		a.data, a.formula, a.ended = nil, nil, true
 		b.step[i] = nil
 	}
 	b.step = b.step[:0]
 	for i, m := range b.work {
-		b.res.pool.put(m.p, m.bytes)
+		b.res.pool.drop(m)
 		b.work[i] = nil
 	}
 	b.work = b.work[:0]
@@ -157,7 +177,7 @@ func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array
 		}
 		for _, s := range saved {
 			if s != nil && s.ended {
-				o.fail("the pullback is used after the end of its step")
+				o.fail("the pullback is used after the release of what it needs or the end of its step")
 			}
 		}
 		if o.err != nil {
@@ -185,15 +205,22 @@ func wanted(need []bool, grad func(i int) *array) []nn.Array {
 
 // scratch returns memory that belongs to the step.
 func (o *op) scratch(bytes int) *buffer {
+	m := o.temporary(bytes)
+	if m != nil {
+		o.work = append(o.work, m)
+	}
+	return m
+}
+
+// temporary returns memory to be dropped once all work on it is queued.
+func (o *op) temporary(bytes int) *buffer {
 	if o.err != nil {
 		return nil
 	}
 	m, err := o.res.pool.get(bytes)
 	if err != nil {
 		o.fail("%d bytes: %w", bytes, err)
-		return nil
 	}
-	o.work = append(o.work, m)
 	return m
 }
 

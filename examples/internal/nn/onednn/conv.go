@@ -176,7 +176,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 				gx = o.toFine(shape, w, g, size, false)
 			}
 			if need[1] {
-				gw, gb = o.weightGradient(shape, w.shape, need[2], a, g)
+				gw, gb = o.weightGradient(shape, w.shape, need[2] && !g.centred, a, g)
 			}
 		}
 		if need[2] && gb == nil {
@@ -261,14 +261,15 @@ func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array,
 		return
 	}
 	var weights, add *C.float
+	var copied *buffer
 	if home {
 		if o.toKernel(w, p.layout); o.err == nil {
 			weights = w.floats()
 		}
 	} else {
-		weights = o.part("kernel").kernelIn(w, p.layout)
+		weights, copied = o.part("kernel").kernelIn(w, p.layout)
 	}
-	scratch := o.scratch(p.scratch)
+	scratch := o.temporary(p.scratch)
 	if o.err != nil {
 		return
 	}
@@ -277,6 +278,8 @@ func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array,
 	}
 	f, c := fine.floats(), coarse.floats()
 	o.run(p, func() error { return failure(C.conv_run(p.c, f, weights, add, c, scratch.p)) })
+	o.res.pool.drop(scratch)
+	o.res.pool.drop(copied)
 }
 
 // weightGradient returns the gradient of the kernel and, with bias, that of a
@@ -293,7 +296,7 @@ func (o *op) weightGradient(shape C.conv_shape, kernelShape []int, bias bool, fi
 	if bias {
 		gb = o.vector(kernelShape[0])
 	}
-	scratch := o.scratch(p.scratch)
+	scratch := o.temporary(p.scratch)
 	if o.err != nil {
 		return nil, nil
 	}
@@ -302,13 +305,20 @@ func (o *op) weightGradient(shape C.conv_shape, kernelShape []int, bias bool, fi
 	}
 	f, k, c := fine.floats(), gw.floats(), coarse.floats()
 	o.part("weights").run(p, func() error { return failure(C.conv_run(p.c, f, k, add, c, scratch.p)) })
+	o.res.pool.drop(scratch)
 	return gw, gb
 }
 
-// biasGradient sums a gradient over batch and space.
+// biasGradient sums a gradient over batch and space. Where that is 0 by
+// construction, adding up would only find rounding errors.
 func (o *op) biasGradient(g *array) *array {
 	out := o.vector(g.shape[1])
-	if o.err == nil {
+	switch {
+	case o.err != nil:
+	case g.centred:
+		n, to := g.width(), out.floats()
+		o.part("bias").do(out, func() { C.zero(n, to) })
+	default:
 		rows, width, from, to := g.rows(), g.width(), g.floats(), out.floats()
 		o.part("bias").do(g, func() { C.channel_sum(rows, width, from, to) })
 	}

@@ -53,6 +53,9 @@ func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 			o.do(y, func() { C.add(n, p, q, to) })
 		}
 	}
+	if o.err == nil {
+		y.centred = a0.centred && a1.centred
+	}
 	// Gradients never change, so both inputs can share one.
 	return o.finish(y, 2, nil, func(o *op, g *array, need []bool) []nn.Array {
 		return wanted(need, func(int) *array { return g })
@@ -74,6 +77,7 @@ func (o *op) sum(a0, a1 *array) *array {
 		return nil
 	}
 	s := &sum{view: a0.view()}
+	var reads []*buffer
 	for _, side := range []struct {
 		a *array
 		f *normed
@@ -81,11 +85,16 @@ func (o *op) sum(a0, a1 *array) *array {
 	}{{a0, p, &s.p}, {a1, q, &s.q}} {
 		if side.f != nil {
 			s.view, *side.t = side.f.n.view, side.f.term()
+			reads = append(reads, side.f.n.data)
 		} else if o.toChannels(side.a); o.err == nil {
 			*side.t = C.term{x: side.a.floats(), act: C.ACT_NONE}
+			reads = append(reads, side.a.data)
 		}
 	}
-	return o.formula(a0.shape, s)
+	if o.err != nil {
+		return nil
+	}
+	return o.formula(a0.shape, s, reads...)
 }
 
 // summand returns a's formula if it can be part of a sum's, else it computes a.

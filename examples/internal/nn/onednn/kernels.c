@@ -354,6 +354,8 @@ void scale(int64_t count, float by, const float *x, float *y) {
 	CHUNKS(w, FLAT_CHUNK, { best->scale(n, by, x + from, y + from); })
 }
 
+void zero(int64_t count, float *y) { memset(y, 0, sizeof(float) * count); }
+
 void mean_of(int64_t count, int64_t k, const float *const *xs, float *y) {
 	view w = flat(count);
 	const float by = (float)(1.0 / (double)k);

@@ -83,6 +83,7 @@ void drop(view v, const float *x, const float *mask, float *y);
 void add(int64_t n, const float *a, const float *b, float *y);
 // mean_of stores the average of k arrays.
 void mean_of(int64_t n, int64_t k, const float *const *xs, float *y);
+void zero(int64_t n, float *y);
 void scale(int64_t n, float by, const float *x, float *y);
 
 // copy_channels copies count channels of every row, from channel at_from of

@@ -16,10 +16,13 @@ import (
 // alignment is that of every buffer: a cache line, and a vector.
 const alignment = 64
 
-// buffer is a piece of C memory.
+// buffer is a piece of C memory. Arrays and formulas that point to it count as
+// users; the last one to drop it gives it back to the pool.
 type buffer struct {
 	p     unsafe.Pointer
 	bytes int
+	users int
+	kept  bool // given back when nothing refers to it, whatever users says
 }
 
 // floats returns the buffer for C.
@@ -54,14 +57,24 @@ func (p *pool) get(bytes int) (*buffer, error) {
 	if list := p.free[size]; len(list) > 0 {
 		m := list[len(list)-1]
 		p.free[size] = list[:len(list)-1]
-		return &buffer{m, bytes}, nil
+		return &buffer{p: m, bytes: bytes, users: 1}, nil
 	}
 	m := C.aligned_alloc(alignment, C.size_t(size))
 	if m == nil {
 		return nil, errMemory
 	}
 	p.all = append(p.all, m)
-	return &buffer{m, bytes}, nil
+	return &buffer{p: m, bytes: bytes, users: 1}, nil
+}
+
+// drop gives up one use of a buffer.
+func (p *pool) drop(m *buffer) {
+	if m == nil || m.kept {
+		return
+	}
+	if m.users--; m.users == 0 {
+		p.put(m.p, m.bytes)
+	}
 }
 
 // put takes back the memory of a buffer.
@@ -79,6 +92,7 @@ func (p *pool) put(m unsafe.Pointer, bytes int) {
 func (p *pool) keep(bytes int) (*buffer, error) {
 	m, err := p.get(bytes)
 	if err == nil {
+		m.kept = true
 		at := m.p
 		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, bytes) }, at)
 	}

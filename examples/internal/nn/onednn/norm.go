@@ -6,12 +6,15 @@ package onednn
 import "C"
 
 import (
+	"fmt"
+
 	"github.com/x/afl/examples/internal/nn"
 )
 
 // norm is a norm of x whose coefficients are known.
 type norm struct {
 	x      *array
+	data   *buffer // that of x, which may be released before the last formula
 	view   C.view
 	groups C.int64_t
 	coef   C.coefficients
@@ -27,7 +30,7 @@ type normed struct {
 }
 
 func (f *normed) term() C.term {
-	return C.term{x: f.n.x.floats(), norm: f.n.coef, act: f.act, slope: f.slope}
+	return C.term{x: f.n.data.floats(), norm: f.n.coef, act: f.act, slope: f.slope}
 }
 
 func (f *normed) compute(o *op, y *array) {
@@ -46,7 +49,7 @@ func (b *backend) BatchNorm(x, weight, bias, runningMean, runningVar nn.Array, s
 	w, shift := o.inVector("weight", weight, c), o.inVector("bias", bias, c)
 	mean, variance := o.inVector("runningMean", runningMean, c), o.inVector("runningVar", runningVar, c)
 	o.checkEpsilon(spec.Epsilon)
-	n := &norm{x: a, view: a.view(), groups: a.width(), weight: w, fixed: !spec.Training}
+	n := &norm{x: a, data: a.data, view: a.view(), groups: a.width(), weight: w, fixed: !spec.Training}
 	if spec.Training && a.rows() < 2 {
 		o.fail("x has shape %v, want more than one value per channel in training", a.shape)
 	}
@@ -82,7 +85,7 @@ func (b *backend) GroupNorm(x, weight, bias nn.Array, groups int, epsilon float6
 	if (weight == nil) != (bias == nil) {
 		o.fail("one of weight and bias is nil, want both or neither")
 	}
-	n := &norm{x: a, view: a.samples(), groups: C.int64_t(groups)}
+	n := &norm{x: a, data: a.data, view: a.samples(), groups: C.int64_t(groups)}
 	if o.err == nil && count(a.shape[1:])/groups < 2 {
 		o.fail("x has shape %v, want more than one value per group of channels", a.shape)
 	}
@@ -119,7 +122,7 @@ func (o *op) coefficients(n *norm, values int) {
 
 // normed returns the norm as an operation's result.
 func (o *op) normed(n *norm) (nn.Array, nn.Pullback, error) {
-	y := o.formula(n.x.shape, &normed{n: n, act: C.ACT_NONE})
+	y := o.formula(n.x.shape, &normed{n: n, act: C.ACT_NONE}, n.data)
 	return o.finish(y, 3, []*array{n.x, n.weight}, func(o *op, g *array, need []bool) []nn.Array {
 		return o.normBackward(n, g, need)
 	})
@@ -129,7 +132,7 @@ func (o *op) normed(n *norm) (nn.Array, nn.Pullback, error) {
 // activation after it.
 type activated struct {
 	f    *normed
-	g    *array    // gradient of the activation
+	g    *buffer   // gradient of the activation
 	sums *C.double // see backward_sums; nil where they are not known yet
 }
 
@@ -139,23 +142,24 @@ func (d *activated) compute(o *op, y *array) {
 }
 
 // sums queues the sums that the gradients of a norm and of a slope are made of.
-func (o *op) sums(v C.view, t C.term, g *array) *C.double {
+func (o *op) sums(shape fmt.Stringer, v C.view, t C.term, g *buffer) *C.double {
 	m := o.scratch(3 * 8 * int(v.blocks*v.channels))
 	if o.err != nil {
 		return nil
 	}
 	sums, from := (*C.double)(m.p), g.floats()
-	o.part("sums").do(g, func() { C.backward_sums(v, t, from, sums) })
+	o.part("sums").do(shape, func() { C.backward_sums(v, t, from, sums) })
 	return sums
 }
 
 func (o *op) normBackward(n *norm, g *array, need []bool) []nn.Array {
 	d, ok := g.formula.(*activated)
 	if !ok || d.f.n != n {
-		d = &activated{f: &normed{n: n, act: C.ACT_NONE}, g: o.toChannels(o.force(g))}
+		o.toChannels(o.force(g))
+		d = &activated{f: &normed{n: n, act: C.ACT_NONE}, g: g.data}
 	}
 	if d.sums == nil && o.err == nil {
-		d.sums = o.sums(n.view, d.f.term(), d.g)
+		d.sums = o.sums(n.x, n.view, d.f.term(), d.g)
 	}
 	values := int(n.view.blocks * n.view.channels)
 	shift, slope := o.floats(values), o.floats(values)
@@ -184,6 +188,7 @@ func (o *op) normBackward(n *norm, g *array, need []bool) []nn.Array {
 	o.part("finish").do(n.x, func() { C.norm_finish(v, sums, groups, coef, pw, fixed, pgw, pgb, shift, slope) })
 	if need[0] {
 		if gx = o.volume(n.x.shape...); o.err == nil {
+			gx.centred = !n.fixed && n.groups == n.view.channels
 			t, from, to := d.f.term(), d.g.floats(), gx.floats()
 			o.part("apply").do(n.x, func() { C.backward_map(v, t, from, coef.scale, shift, slope, to) })
 		}
