@@ -64,11 +64,7 @@ func (l *attLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	if err != nil {
 		return nn.Var{}, err
 	}
-	joined, err := nn.Concat(t, gated, g)
-	if err != nil {
-		return nn.Var{}, err
-	}
-	return l.merge.Forward(t, joined)
+	return join(t, gated, g, l.merge)
 }
 
 // level makes level i, in state_dict order: gate, way up, merge, what is below.
@@ -134,9 +130,14 @@ func (a *attentionGate) forward(t *nn.Tape, g, x nn.Var) (nn.Var, error) {
 	if err != nil {
 		return nn.Var{}, err
 	}
+	t.Done(fromG)
+	t.Done(fromX)
 	gate, err := nn.Sequence{nn.ReLU, a.psi}.Forward(t, q)
 	if err != nil {
 		return nn.Var{}, err
 	}
-	return nn.Gate(t, x, gate)
+	t.Done(q)
+	y, err := nn.Gate(t, x, gate)
+	t.Done(gate)
+	return y, err
 }

@@ -52,7 +52,35 @@ func (r residual) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 			return nn.Var{}, err
 		}
 	}
-	return nn.Add(t, y, side)
+	sum, err := nn.Add(t, y, side)
+	t.Done(y, x)
+	t.Done(side, x, y)
+	return sum, err
+}
+
+// join records what a layer makes of a and b joined along the channels; nothing
+// else may use a or b afterwards.
+func join(t *nn.Tape, a, b nn.Var, layer nn.Layer) (nn.Var, error) {
+	joined, err := nn.Concat(t, a, b)
+	return applyToBoth(t, a, b, joined, err, layer)
+}
+
+// addAndApply records what a layer makes of the sum of a and b; nothing else may
+// use a or b afterwards.
+func addAndApply(t *nn.Tape, a, b nn.Var, layer nn.Layer) (nn.Var, error) {
+	sum, err := nn.Add(t, a, b)
+	return applyToBoth(t, a, b, sum, err, layer)
+}
+
+func applyToBoth(t *nn.Tape, a, b, both nn.Var, err error, layer nn.Layer) (nn.Var, error) {
+	if err != nil {
+		return nn.Var{}, err
+	}
+	t.Done(a)
+	t.Done(b)
+	y, err := layer.Forward(t, both)
+	t.Done(both, y)
+	return y, err
 }
 
 // checkLevels checks the settings of a network made of levels.

@@ -35,7 +35,12 @@ func TestGolden(t *testing.T) {
 		file, err := golden.Read(path)
 		require.NoError(t, err)
 		for _, v := range variants() {
-			t.Run(file.Metadata["case"]+"/"+v.name, func(t *testing.T) { checkCase(t, file, v) })
+			t.Run(file.Metadata["case"]+"/"+v.name, func(t *testing.T) {
+				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 20e6) {
+					t.Skipf("%s parameters take long", file.Metadata["parameter_count"])
+				}
+				checkCase(t, file, v)
+			})
 			cases++
 		}
 	}

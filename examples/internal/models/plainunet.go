@@ -86,20 +86,20 @@ func (n *pooledUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 				return nn.Var{}, err
 			}
 		}
-		if x, err = block.Forward(t, x); err != nil {
+		y, err := block.Forward(t, x)
+		if err != nil {
 			return nn.Var{}, err
 		}
+		t.Done(x, y)
+		x = y
 	}
 	for i := range n.up {
 		y, err := n.enlarge[i].Forward(t, x)
 		if err != nil {
 			return nn.Var{}, err
 		}
-		joined, err := nn.Concat(t, skips[len(skips)-1-i], y)
-		if err != nil {
-			return nn.Var{}, err
-		}
-		if x, err = n.up[i].Forward(t, joined); err != nil {
+		t.Done(x)
+		if x, err = join(t, skips[len(skips)-1-i], y, n.up[i]); err != nil {
 			return nn.Var{}, err
 		}
 	}

@@ -92,6 +92,25 @@ func (r R2UNet) recurrent(b *nn.Builder, name string, width int) nn.Layer {
 		back = conv(b, name+".recurrent_conv", width, width, 3, cube(1), false)
 	}
 	f := nn.Sequence{b.BatchNorm(name+".norm", width), nn.ReLU}
+	// step returns W·x + b plus the recurrence's part.
+	step := func(t *nn.Tape, x, fromInput, h nn.Var) (nn.Var, error) {
+		if r.Untied {
+			y, err := back.Forward(t, h)
+			if err != nil {
+				return nn.Var{}, err
+			}
+			sum, err := nn.Add(t, fromInput, y)
+			t.Done(y)
+			return sum, err
+		}
+		sum, err := nn.Add(t, x, h)
+		if err != nil {
+			return nn.Var{}, err
+		}
+		y, err := forward.Forward(t, sum)
+		t.Done(sum)
+		return y, err
+	}
 	return layerFunc(func(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		fromInput, err := forward.Forward(t, x)
 		if err != nil {
@@ -102,23 +121,17 @@ func (r R2UNet) recurrent(b *nn.Builder, name string, width int) nn.Layer {
 			return nn.Var{}, err
 		}
 		for range r.Steps {
-			var sum nn.Var
-			if r.Untied {
-				if sum, err = back.Forward(t, h); err == nil {
-					sum, err = nn.Add(t, fromInput, sum)
-				}
-			} else {
-				if sum, err = nn.Add(t, x, h); err == nil {
-					sum, err = forward.Forward(t, sum)
-				}
-			}
+			y, err := step(t, x, fromInput, h)
 			if err != nil {
 				return nn.Var{}, err
 			}
-			if h, err = f.Forward(t, sum); err != nil {
+			t.Done(h)
+			if h, err = f.Forward(t, y); err != nil {
 				return nn.Var{}, err
 			}
+			t.Done(y)
 		}
+		t.Done(fromInput)
 		return h, nil
 	})
 }

@@ -140,6 +140,9 @@ func (n *regUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		if maps[d], err = n.down[d].Forward(t, y); err != nil {
 			return nn.Var{}, err
 		}
+		if d > 0 {
+			t.Done(y)
+		}
 		if y, err = n.halve[d].Forward(t, maps[d]); err != nil {
 			return nn.Var{}, err
 		}
@@ -154,14 +157,11 @@ func (n *regUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 			return nn.Var{}, err
 		}
 		if n.concat {
-			y, err = nn.Concat(t, y, maps[d])
+			maps[d], err = join(t, y, maps[d], n.up[i])
 		} else {
-			y, err = nn.Add(t, y, maps[d])
+			maps[d], err = addAndApply(t, y, maps[d], n.up[i])
 		}
 		if err != nil {
-			return nn.Var{}, err
-		}
-		if maps[d], err = n.up[i].Forward(t, y); err != nil {
 			return nn.Var{}, err
 		}
 	}

@@ -153,16 +153,18 @@ func (n *resNetUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		features = append(features, x)
 	}
 	for i := range n.decoder {
-		var err error
-		if x, err = n.enlarge[i].Forward(t, x); err != nil {
+		y, err := n.enlarge[i].Forward(t, x)
+		if err != nil {
 			return nn.Var{}, err
 		}
+		t.Done(x)
 		if skip := len(features) - 2 - i; skip >= 0 {
-			if x, err = nn.Concat(t, x, features[skip]); err != nil {
-				return nn.Var{}, err
-			}
+			x, err = join(t, y, features[skip], n.decoder[i])
+		} else {
+			x, err = n.decoder[i].Forward(t, y)
+			t.Done(y)
 		}
-		if x, err = n.decoder[i].Forward(t, x); err != nil {
+		if err != nil {
 			return nn.Var{}, err
 		}
 	}

@@ -136,10 +136,8 @@ func (n *segResNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		if err != nil {
 			return nn.Var{}, err
 		}
-		if y, err = nn.Add(t, y, skips[len(skips)-2-i]); err != nil {
-			return nn.Var{}, err
-		}
-		if x, err = n.up[i].Forward(t, y); err != nil {
+		t.Done(x)
+		if x, err = addAndApply(t, y, skips[len(skips)-2-i], n.up[i]); err != nil {
 			return nn.Var{}, err
 		}
 	}

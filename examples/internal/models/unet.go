@@ -76,11 +76,7 @@ func (l *unetLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	if err != nil {
 		return nn.Var{}, err
 	}
-	joined, err := nn.Concat(t, skip, low)
-	if err != nil {
-		return nn.Var{}, err
-	}
-	return l.up.Forward(t, joined)
+	return join(t, skip, low, l.up)
 }
 
 // unetBuilder makes a UNet's layers in state_dict order.

@@ -200,10 +200,8 @@ func (n *vNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		if err != nil {
 			return nn.Var{}, err
 		}
-		if y, err = nn.Concat(t, y, skip); err != nil {
-			return nn.Var{}, err
-		}
-		if x, err = up.join.Forward(t, y); err != nil {
+		t.Done(x)
+		if x, err = join(t, y, skip, up.join); err != nil {
 			return nn.Var{}, err
 		}
 	}

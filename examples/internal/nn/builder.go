@@ -22,6 +22,13 @@ type Builder struct {
 	err     error
 }
 
+// Numberless is what a Backend also implements whose arrays have a shape and no
+// numbers, to count what a network needs. A Builder then draws no initial values.
+type Numberless interface {
+	// Empty returns a Kept array.
+	Empty(shape []int) Array
+}
+
 // NewBuilder returns a builder that draws initial values from the seed.
 func NewBuilder(b Backend, seed uint64) *Builder {
 	return &Builder{backend: b, seed: seed, names: map[string]bool{}}
@@ -109,6 +116,9 @@ func (b *Builder) values(name string, next fill, shape []int) Array {
 			return nil
 		}
 		n *= d
+	}
+	if e, ok := b.backend.(Numberless); ok {
+		return e.Empty(shape)
 	}
 	values := make([]float64, n)
 	for i := range values {

@@ -1,7 +1,7 @@
 package nn
 
 // Layer is anything that maps one value to another: a single operation or a
-// whole block.
+// whole block. What it returns is its input or a value of its own.
 type Layer interface {
 	Forward(t *Tape, x Var) (Var, error)
 }
@@ -11,13 +11,16 @@ type Sequence []Layer
 
 // Forward records every layer in turn.
 func (s Sequence) Forward(t *Tape, x Var) (Var, error) {
+	y := x
 	for _, layer := range s {
-		var err error
-		if x, err = layer.Forward(t, x); err != nil {
+		next, err := layer.Forward(t, y)
+		if err != nil {
 			return Var{}, err
 		}
+		t.Done(y, x, next)
+		y = next
 	}
-	return x, nil
+	return y, nil
 }
 
 // Dropout3D drops whole channels while training and does nothing otherwise.

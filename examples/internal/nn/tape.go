@@ -117,6 +117,24 @@ func (t *Tape) Record(out Array, pullback Pullback, inputs ...Var) (Var, error) 
 	return Var{tape: t, node: len(t.nodes) - 1, array: out}, nil
 }
 
+// Done tells that nothing will use v again. An inference tape releases it at once,
+// so that a prediction holds only what it still needs; a training tape keeps it for
+// the pullbacks. It does nothing where v is one of kept, which a layer that passes
+// its input on makes possible, nor for the values of Input and Param, which belong
+// to others.
+func (t *Tape) Done(v Var, kept ...Var) {
+	if t.mode == Training || v.tape != t || t.nodes[v.node].value == nil {
+		return
+	}
+	for _, k := range kept {
+		if k.tape == t && k.node == v.node {
+			return
+		}
+	}
+	t.backend.Release(v.array)
+	t.nodes[v.node].value = nil
+}
+
 // Backward replays the tape from y, whose gradient is gy, and stores the
 // gradient of every parameter on the tape in its Grad. A parameter that y does
 // not depend on gets nil. It can be called once.

@@ -3,10 +3,21 @@ package portable
 import "math/bits"
 
 // pool keeps slices for reuse, so that a training step allocates nothing of a
-// volume's size after the first.
+// volume's size after the first. A slice that no step wanted for a while goes
+// back to Go: volumes of other sizes would otherwise pile up.
 type pool[T float] struct {
-	free map[int][][]T // by capacity
+	free map[int][]idle[T] // by capacity; the last is the most recently used
+	step int
 }
+
+// idle is a slice that nobody uses, since the given step.
+type idle[T float] struct {
+	data  []T
+	since int
+}
+
+// patience is for how many steps an idle slice is kept.
+const patience = 2
 
 // capacity rounds a length up to one of eight sizes per power of two, so that
 // the slices of volumes that differ a little can stand in for each other.
@@ -23,7 +34,7 @@ func capacity(n int) int {
 func (p *pool[T]) get(n int) []T {
 	c := capacity(n)
 	if list := p.free[c]; len(list) > 0 {
-		s := list[len(list)-1]
+		s := list[len(list)-1].data
 		p.free[c] = list[:len(list)-1]
 		return s[:n]
 	}
@@ -33,7 +44,27 @@ func (p *pool[T]) get(n int) []T {
 // put takes back a slice that get returned.
 func (p *pool[T]) put(s []T) {
 	if p.free == nil {
-		p.free = map[int][][]T{}
+		p.free = map[int][]idle[T]{}
 	}
-	p.free[cap(s)] = append(p.free[cap(s)], s)
+	p.free[cap(s)] = append(p.free[cap(s)], idle[T]{s, p.step})
+}
+
+// endStep counts a step and lets go of what has been idle for too long.
+func (p *pool[T]) endStep() {
+	p.step++
+	for c, list := range p.free {
+		stale := 0
+		for stale < len(list) && list[stale].since < p.step-patience {
+			stale++
+		}
+		switch {
+		case stale == len(list):
+			delete(p.free, c)
+		case stale > 0:
+			// In place, so that the list's own memory does not grow either.
+			kept := copy(list, list[stale:])
+			clear(list[kept:])
+			p.free[c] = list[:kept]
+		}
+	}
 }

@@ -80,6 +80,7 @@ func (b *backend[T]) EndStep() {
 		b.step[i] = nil
 	}
 	b.step = b.step[:0]
+	b.pool.endStep()
 }
 
 // arg checks that an operation's argument is a live array of this backend.

@@ -1,0 +1,324 @@
+// Package cost counts what the passes of a network need, without computing
+// anything: it runs the network on a backend whose arrays have a shape and no
+// numbers. So the counts follow from the network's own code, and a new network
+// needs no formula.
+package cost
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// Cost is what a pass needs.
+type Cost struct {
+	// Parameters is the number of trainable values.
+	Parameters int64
+	// MultiplyAdds counts those of the convolutions in the forward pass. A training
+	// step takes about three times as many.
+	MultiplyAdds int64
+	// KeptBytes is the memory of what outlives the pass: parameters, running
+	// statistics, velocities.
+	KeptBytes int64
+	// PassBytes is the memory that the pass takes besides, on a backend that gives
+	// every released array to the next one of its size: the activations, in training
+	// also gradients, and working memory of the convolutions, a copy of what they
+	// read, once for each size. Backends that pad channels or keep more copies take
+	// more.
+	PassBytes int64
+}
+
+// Bytes is the memory of the pass and of what outlives it.
+func (c Cost) Bytes() int64 { return c.KeptBytes + c.PassBytes }
+
+// Counter counts the passes of one network.
+type Counter struct {
+	backend *backend
+	net     nn.Network
+}
+
+// New returns a counter for the network that make makes on the backend it is
+// given.
+func New(make func(nn.Backend) (nn.Network, error)) (*Counter, error) {
+	b := &backend{}
+	net, err := make(b)
+	if err != nil {
+		return nil, err
+	}
+	return &Counter{b, net}, nil
+}
+
+// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z:
+// forward, backward, and an update by SGD, with a velocity for each parameter if
+// momentum is set.
+func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
+	tape, y, err := c.forward(shape, nn.Training)
+	if err != nil {
+		return Cost{}, err
+	}
+	if err := tape.Backward(y, c.backend.step(y.Shape())); err != nil {
+		return Cost{}, fmt.Errorf("cost: %w", err)
+	}
+	cost := c.cost()
+	if momentum {
+		cost.KeptBytes += cost.Parameters * bytesPerValue
+	}
+	return cost, nil
+}
+
+// Inference returns the cost of a prediction on a batch of shape N×C×X×Y×Z.
+func (c *Counter) Inference(shape []int) (Cost, error) {
+	if _, _, err := c.forward(shape, nn.Inference); err != nil {
+		return Cost{}, err
+	}
+	return c.cost(), nil
+}
+
+func (c *Counter) forward(shape []int, mode nn.Mode) (*nn.Tape, nn.Var, error) {
+	c.backend.begin()
+	tape := nn.NewTape(c.backend, mode, 0)
+	y, err := c.net.Forward(tape, tape.Input(c.backend.step(shape)))
+	if err != nil {
+		return nil, nn.Var{}, fmt.Errorf("cost: %w", err)
+	}
+	return tape, y, nil
+}
+
+func (c *Counter) cost() Cost {
+	cost := Cost{MultiplyAdds: c.backend.multiplyAdds, PassBytes: c.backend.held * bytesPerValue}
+	for _, p := range c.net.Parameters() {
+		cost.Parameters += count(p.Value.Shape())
+	}
+	kept := cost.Parameters
+	for _, f := range c.net.Buffers() {
+		if f.Value != nil {
+			kept += count(f.Value.Shape())
+		}
+	}
+	cost.KeptBytes = kept * bytesPerValue
+	return cost
+}
+
+// bytesPerValue is that of the float32 that networks train in.
+const bytesPerValue = 4
+
+func count(shape []int) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= int64(d)
+	}
+	return n
+}
+
+// backend implements nn.Backend for shapes alone.
+type backend struct {
+	multiplyAdds int64
+	held         int64          // values of all memory that the pass had to get
+	free         map[int64]int  // released arrays, by the number of values
+	work         map[int64]bool // sizes of the working memory that the pass has got
+}
+
+// array has no numbers.
+type array struct {
+	shape    []int
+	kept     bool
+	released bool
+}
+
+// Shape implements nn.Array.
+func (a *array) Shape() []int { return a.shape }
+
+// DType implements nn.Array.
+func (a *array) DType() nn.DType { return nn.Float32 }
+
+// begin begins the count of a pass.
+func (b *backend) begin() { *b = backend{free: map[int64]int{}, work: map[int64]bool{}} }
+
+// step makes an array of the step: a released one where there is one of its size.
+func (b *backend) step(shape []int) *array {
+	if n := count(shape); b.free[n] > 0 {
+		b.free[n]--
+	} else {
+		b.held += n
+	}
+	return &array{shape: append([]int(nil), shape...)}
+}
+
+// borrow takes working memory for n values, which all that need as many share.
+func (b *backend) borrow(n int64) {
+	if !b.work[n] {
+		b.work[n] = true
+		b.held += n
+	}
+}
+
+// Name implements nn.Backend.
+func (b *backend) Name() string { return "cost" }
+
+// DType implements nn.Backend.
+func (b *backend) DType() nn.DType { return nn.Float32 }
+
+// FromHost implements nn.Backend.
+func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) {
+	if life == nn.Step {
+		return b.step(t.Shape()), nil
+	}
+	return b.Empty(t.Shape()), nil
+}
+
+// Empty implements nn.Numberless.
+func (b *backend) Empty(shape []int) nn.Array {
+	return &array{shape: append([]int(nil), shape...), kept: true}
+}
+
+// ToHost implements nn.Backend: there is nothing to copy.
+func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
+	return fmt.Errorf("cost: ToHost: arrays have no numbers")
+}
+
+// Release implements nn.Backend.
+func (b *backend) Release(x nn.Array) {
+	if a, ok := x.(*array); ok && !a.kept && !a.released {
+		a.released = true
+		b.free[count(a.shape)]++
+	}
+}
+
+// EndStep implements nn.Backend: a pass is one step.
+func (b *backend) EndStep() {}
+
+// made returns a new array and the pullback of an operation whose gradients have
+// the shapes of its inputs; nil inputs are absent.
+func (b *backend) made(shape []int, inputs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.step(shape), func(_ nn.Array, need []bool) ([]nn.Array, error) {
+		grads := make([]nn.Array, len(inputs))
+		for i, in := range inputs {
+			if need[i] {
+				grads[i] = b.step(in.Shape())
+			}
+		}
+		return grads, nil
+	}, nil
+}
+
+// Conv3D implements nn.Backend.
+func (b *backend) Conv3D(x, weight, bias nn.Array, spec nn.ConvSpec) (nn.Array, nn.Pullback, error) {
+	return b.conv(x, weight, bias, spec, weight.Shape()[0], nn.ConvSpec.OutputSize)
+}
+
+// ConvTranspose3D implements nn.Backend.
+func (b *backend) ConvTranspose3D(x, weight, bias nn.Array, spec nn.ConvSpec) (nn.Array, nn.Pullback, error) {
+	return b.conv(x, weight, bias, spec, weight.Shape()[1], nn.ConvSpec.TransposedSize)
+}
+
+func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size func(nn.ConvSpec, [3]int, [3]int) ([3]int, error)) (nn.Array, nn.Pullback, error) {
+	spec, err := spec.Normalised()
+	if err != nil {
+		return nil, nil, err
+	}
+	in, kernel := [3]int(x.Shape()[2:]), [3]int(weight.Shape()[2:])
+	to, err := size(spec, in, kernel)
+	if err != nil {
+		return nil, nil, err
+	}
+	shape := []int{x.Shape()[0], out, to[0], to[1], to[2]}
+	// Every voxel of the coarser side meets every tap of every channel pair.
+	coarse := min(count(in[:]), count(to[:]))
+	b.multiplyAdds += int64(shape[0]) * coarse * count(weight.Shape())
+	sample := func(x nn.Array) int64 { return count(x.Shape()[1:]) }
+	b.borrow(sample(x))
+	b.borrow(count(weight.Shape()))
+	y, pullback, err := b.made(shape, x, weight, bias)
+	return y, func(g nn.Array, need []bool) ([]nn.Array, error) {
+		b.borrow(sample(g))
+		return pullback(g, need)
+	}, err
+}
+
+// BatchNorm implements nn.Backend.
+func (b *backend) BatchNorm(x, weight, bias, _, _ nn.Array, _ nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x, weight, bias)
+}
+
+// GroupNorm implements nn.Backend.
+func (b *backend) GroupNorm(x, weight, bias nn.Array, _ int, _ float64) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x, weight, bias)
+}
+
+// PReLU implements nn.Backend.
+func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x, slope)
+}
+
+// Activate implements nn.Backend.
+func (b *backend) Activate(x nn.Array, _ nn.Activation) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x)
+}
+
+// MaxPool3D implements nn.Backend.
+func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
+	spec, err := spec.Normalised()
+	if err != nil {
+		return nil, nil, err
+	}
+	to, err := spec.OutputSize([3]int(x.Shape()[2:]))
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.made([]int{x.Shape()[0], x.Shape()[1], to[0], to[1], to[2]}, x)
+}
+
+// Resize implements nn.Backend.
+func (b *backend) Resize(x nn.Array, size [3]int, _ nn.ResizeMode) (nn.Array, nn.Pullback, error) {
+	return b.made([]int{x.Shape()[0], x.Shape()[1], size[0], size[1], size[2]}, x)
+}
+
+// Dropout3D implements nn.Backend.
+func (b *backend) Dropout3D(x nn.Array, _ float64, _ uint64) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x)
+}
+
+// Concat implements nn.Backend.
+func (b *backend) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	shape := append([]int(nil), xs[0].Shape()...)
+	for _, x := range xs[1:] {
+		shape[1] += x.Shape()[1]
+	}
+	return b.made(shape, xs...)
+}
+
+// RepeatChannels implements nn.Backend.
+func (b *backend) RepeatChannels(x nn.Array, channels int) (nn.Array, nn.Pullback, error) {
+	shape := append([]int(nil), x.Shape()...)
+	shape[1] = channels
+	return b.made(shape, x)
+}
+
+// Add implements nn.Backend.
+func (b *backend) Add(x0, _ nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.step(x0.Shape()), func(g nn.Array, _ []bool) ([]nn.Array, error) {
+		return []nn.Array{g, g}, nil
+	}, nil
+}
+
+// Mean implements nn.Backend.
+func (b *backend) Mean(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.step(xs[0].Shape()), func(g nn.Array, _ []bool) ([]nn.Array, error) {
+		share := b.step(g.Shape())
+		grads := make([]nn.Array, len(xs))
+		for i := range grads {
+			grads[i] = share
+		}
+		return grads, nil
+	}, nil
+}
+
+// Gate implements nn.Backend.
+func (b *backend) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
+	return b.made(x.Shape(), x, gate)
+}
+
+// SGDStep implements nn.Backend.
+func (b *backend) SGDStep(_, _, _ nn.Array, _ bool, _ nn.SGDSpec) error { return nil }

@@ -1,0 +1,60 @@
+package cost_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cost"
+)
+
+// chain is a network of a convolution and activations.
+type chain struct {
+	*nn.Builder
+	layers nn.Sequence
+}
+
+func (c chain) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) { return c.layers.Forward(t, x) }
+func (chain) CheckSize([3]int) error                         { return nil }
+
+// TestCountsByHand compares a small network with what a pencil finds.
+func TestCountsByHand(t *testing.T) {
+	const voxels = 4 * 5 * 6
+	counter, err := cost.New(func(b nn.Backend) (nn.Network, error) {
+		build := nn.NewBuilder(b, 1)
+		conv := build.Conv3D("c", 3, 2, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, true)
+		norm := build.BatchNorm("n", 2)
+		return chain{build, nn.Sequence{conv, norm, nn.ReLU, nn.ReLU, nn.ReLU}}, build.Err()
+	})
+	require.NoError(t, err)
+	const weights, all = 3*2*27 + 2 + 2 + 2, 3*2*27 + 2 + 2 + 2 + 4
+
+	got, err := counter.Inference([]int{2, 3, 4, 5, 6})
+	require.NoError(t, err)
+	assert.Equal(t, cost.Cost{
+		Parameters: weights, MultiplyAdds: 2 * voxels * 3 * 2 * 27, KeptBytes: 4 * all,
+		// The input, two results at a time, one sample and the kernel to work on.
+		PassBytes: 4 * (2*3*voxels + 2*2*2*voxels + 3*voxels + 3*2*27),
+	}, got)
+	assert.Equal(t, got.KeptBytes+got.PassBytes, got.Bytes())
+
+	step, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	require.NoError(t, err)
+	assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds)
+	assert.EqualValues(t, 4*(all+weights), step.KeptBytes)
+	// All five results, the gradient of the last and one more to alternate with;
+	// the gradients of the parameters; a sample of the convolution's result.
+	assert.EqualValues(t, 4*(2*3*voxels+(5+2)*2*2*voxels+3*voxels+3*2*27+weights+2*voxels), step.PassBytes)
+
+	again, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
+	require.NoError(t, err)
+	assert.Equal(t, step, again, "a pass leaves nothing behind")
+	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, false)
+	require.NoError(t, err)
+	assert.Equal(t, step.KeptBytes-4*weights, plain.KeptBytes)
+
+	_, err = counter.Inference([]int{1, 3, 0, 0, 0})
+	assert.ErrorContains(t, err, "cost: c.weight")
+}
