@@ -60,10 +60,11 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		{tinyPICAI(), "-size 32,32,24", []string{
 			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 32×32×24 voxels cannot be divided once more along Z.",
 			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbour.",
+			"Network: unet, 4810645 parameters. A training step on 32×32×24 voxels takes 1.0 GFLOP and about ",
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
-			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of 16×16×16 (case phantom_001: 32×32×32).",
-			"Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.",
+			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there. Validation: whole volumes.",
+			"Network: unet, 4811509 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 1.2 GFLOP and about 81 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 38 MiB.",
 			"Training steps per epoch: at most 2",
 		}},
 	} {
@@ -97,6 +98,33 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 		assert.Contains(t, errs, "holds a run already")
 		assert.Equal(t, files, filesOf(t, dir), "nothing is overwritten")
 	}
+}
+
+// TestSeveralNetworks trains three networks, which pad the volumes differently, and expects the paper's second table.
+func TestSeveralNetworks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	code, out, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-max_cases", "1",
+		"-model", "unet,mrrn,regunet", "-loss", "fl,afl", "-size", "16,16,20")
+	require.Equal(t, exitOK, code, errs)
+	for _, want := range []string{
+		"Network: unet, 4810645 parameters.", "Network: mrrn, 309634 parameters.", "Network: regunet, 2207696 parameters. A training step on 16×16×24 voxels",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet takes multiples of 16×16×16.",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet takes multiples of 8×8×8.",
+		"Network 3 of 3: regunet", "mrrn fl  epoch 1/1  loss ",
+		"# picai: unet, mrrn, regunet, epochs 1, seed 0 (synthetic phantom)",
+		"\n| Model   | Loss |", "\n| UNet    | FL   |", "\n| UNet    | A-FL |", "\n| RegUNet | A-FL |",
+	} {
+		assert.Contains(t, out, want)
+	}
+	files := filesOf(t, dir)
+	for _, name := range []string{"results.md", "epochs.csv", "cases.csv", "mrrn/dice.png", "mrrn/afl/best.safetensors", "regunet/fl/last.safetensors"} {
+		assert.NotEmpty(t, files[name], name)
+	}
+	assert.Contains(t, files["mrrn/afl/best.safetensors"], `\"network\":\"mrrn\",\"in_channels\":3`)
+
+	code, _, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-resume", "-model", "unet")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-model is unet, but the run in "+dir+" was started with unet,mrrn,regunet")
 }
 
 func TestStopAndResume(t *testing.T) {

@@ -21,7 +21,7 @@ type options struct {
 
 	epochs, steps, maxCases int
 	loss                    lossList
-	model                   modelName
+	model                   modelList
 	seed                    uint64
 
 	lr, momentum, weightDecay float64
@@ -41,7 +41,7 @@ var sessionFlags = []string{"model_dir", "resume", "cache"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{loss: lossList{"afl"}, model: "unet", phantomSize: triple(p.Phantom.Size)}
+	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Errors are told in one line by Run, the text of -h by usage.
 	f.SetOutput(io.Discard)
@@ -54,7 +54,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
 	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
-	f.Var(&o.model, "model", "`network`: "+inLines(models.Names()))
+	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+inLines(models.Names()))
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
@@ -146,38 +146,57 @@ type lossList []string
 func (l *lossList) String() string { return strings.Join(*l, ",") }
 
 func (l *lossList) Set(s string) error {
+	names, err := splitNames(s, afl.PaperNames(), func(name string) error {
+		if _, err := afl.ByName(name); err != nil {
+			return fmt.Errorf("no loss is called %q; there are %s, and all", name, strings.Join(afl.Names(), ", "))
+		}
+		return nil
+	})
+	if err == nil {
+		*l = names
+	}
+	return err
+}
+
+// modelList is the value of -model: names of networks.
+type modelList []string
+
+func (m *modelList) String() string { return strings.Join(*m, ",") }
+
+func (m *modelList) Set(s string) error {
+	names, err := splitNames(s, models.PaperNames(), func(name string) error {
+		if !slices.Contains(models.Names(), name) {
+			return fmt.Errorf("no network is called %q; there are %s, and all", name, strings.Join(models.Names(), ", "))
+		}
+		return nil
+	})
+	if err == nil {
+		*m = names
+	}
+	return err
+}
+
+// splitNames reads names that are separated by commas. The name all stands for the
+// names all; none may come twice.
+func splitNames(s string, all []string, check func(name string) error) ([]string, error) {
 	var names []string
 	for _, name := range strings.Split(s, ",") {
 		name = strings.TrimSpace(name)
 		if name == "all" {
-			names = append(names, afl.PaperNames()...)
+			names = append(names, all...)
 			continue
 		}
-		if _, err := afl.ByName(name); err != nil {
-			return fmt.Errorf("no loss is called %q; there are %s, and all", name, strings.Join(afl.Names(), ", "))
+		if err := check(name); err != nil {
+			return nil, err
 		}
 		names = append(names, name)
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("%s is named twice", name)
+			return nil, fmt.Errorf("%s is named twice", name)
 		}
 	}
-	*l = names
-	return nil
-}
-
-// modelName is the value of -model.
-type modelName string
-
-func (m *modelName) String() string { return string(*m) }
-
-func (m *modelName) Set(s string) error {
-	if !slices.Contains(models.Names(), s) {
-		return fmt.Errorf("no network is called %q; there are %s", s, strings.Join(models.Names(), ", "))
-	}
-	*m = modelName(s)
-	return nil
+	return names, nil
 }
 
 // triple is a size in voxels, written 160,128,24.

@@ -12,6 +12,9 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cost"
 	"github.com/x/afl/examples/internal/phantom"
 )
 
@@ -104,6 +107,8 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-loss afl,none", `no loss is called "none"`},
 		{"-loss afl,dice,afl", "afl is named twice"},
 		{"-model alexnet", `no network is called "alexnet"`},
+		{"-model unet,all", "unet is named twice"},
+		{"-model vnet_authors -size 160,128,24", "-size 160×128×24: vnet_authors: volume size 160×128×24: every axis must be a positive multiple of 16×16×16"},
 		{"-size 160,128", "expected three numbers"},
 		{"-size 160,128,x", `"x" is no number of voxels`},
 		{"-size 160,0,24", `"0" is no number of voxels`},
@@ -145,4 +150,33 @@ func TestLossAll(t *testing.T) {
 	assert.Equal(t, "afl", l[7], "the paper's own row is its last")
 	require.NoError(t, l.Set(" dice , afl"))
 	assert.Equal(t, "dice,afl", l.String())
+}
+
+func TestModelAll(t *testing.T) {
+	var m modelList
+	require.NoError(t, m.Set("all"))
+	assert.Equal(t, modelList(models.PaperNames()), m)
+	assert.Len(t, m, 8)
+	require.NoError(t, m.Set(" vnet_monai, unet"))
+	assert.Equal(t, "vnet_monai,unet", m.String())
+	require.NoError(t, m.Set("all,vnet_monai"))
+	assert.Len(t, m, 9)
+}
+
+// TestMemoryIsCheckedBeforeTheRun asks for volumes that no machine can train on.
+func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
+	f := fitted{config: models.Config{Architecture: models.NewR2UNet(), InChannels: 3}}
+	var err error
+	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
+	require.NoError(t, err)
+	huge := []int{1, 3, 1 << 14, 1 << 14, 1 << 14}
+	err = f.count(volumes{step: huge, prediction: huge}, true)
+	assert.ErrorContains(t, err, "-model r2unet: it needs about ")
+	assert.ErrorContains(t, err, "and this machine has ")
+	assert.ErrorContains(t, err, "a smaller -size takes less")
+	small := []int{1, 3, 16, 16, 16}
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, true))
+	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
+	assert.Equal(t, "1.5 GiB", gib(3<<29))
+	assert.Equal(t, "2 MiB", gib(1<<20+1))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
@@ -17,7 +18,7 @@ import (
 )
 
 // newJob makes the training from the flags: finds or generates the data, fits
-// sizes and network to each other, and writes the record of a new run. What a
+// sizes and networks to each other, and writes the record of a new run. What a
 // reader of the results has to know becomes facts, which are also printed.
 func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *report.Progress) (*train.Job, error) {
 	var facts []string
@@ -39,7 +40,8 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	if err != nil {
 		return nil, err
 	}
-	fit, err := o.fit(p, flags, backend, channels)
+	protocol := o.protocol(p)
+	fits, err := o.fit(flags, protocol, channels)
 	if err != nil {
 		return nil, err
 	}
@@ -81,18 +83,42 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		}
 	}
 
-	source := dataset.NewCache(fit.protocol, o.cacheMiB<<20)
-	for _, f := range fit.facts {
-		fact("%s", f)
+	cache := dataset.NewCache(protocol, o.cacheMiB<<20)
+	if p.resizes() {
+		fact("%s", sizeFact(protocol))
 	}
 	if p.crops() {
-		sample, err := source.Train(trainCases[0], o.seed)
+		fact("Training crop: %s voxels; a volume that is shorter along an axis stays whole there. Validation: whole volumes. Both are padded with zeros to a size that the network takes; losses and metrics leave the padding out.",
+			times(protocol.Crop))
+	}
+	var networks []train.Network
+	for i := range fits {
+		f := &fits[i]
+		source := cache.WithMultiple(f.config.Multiple())
+		volumes, err := f.volumes(source, trainCases, validCases, o.seed)
 		if err != nil {
 			return nil, err
 		}
-		fact("Training crop: %s voxels; a volume that is shorter along an axis stays whole there and is padded with zeros to a multiple of %s (case %s: %s).",
-			times(o.crop), times(fit.protocol.Multiple), sample.ID, times([3]int(sample.Image.Shape()[2:])))
-		fact("Validation: whole volumes, padded in the same way. Losses and metrics leave the padding out.")
+		if err := f.count(volumes, o.momentum > 0); err != nil {
+			return nil, err
+		}
+		for _, text := range f.facts {
+			fact("%s", text)
+		}
+		settings, err := json.Marshal(f.config)
+		if err != nil {
+			return nil, err
+		}
+		info := map[string]string{"model": f.config.Name(), "network": string(settings), "program": p.Name}
+		if o.dataDir == "" {
+			info["data"] = "synthetic phantom" // what is passed on alone says it too
+		}
+		networks = append(networks, train.Network{
+			Name: f.config.Name(), Title: f.title,
+			New:         func() (nn.Network, error) { return models.New(f.config, backend, o.seed) },
+			Source:      source,
+			WeightsInfo: info,
+		})
 	}
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases drawn anew for every epoch.", o.steps)
@@ -100,29 +126,20 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	fact("Training: SGD, learning rate %g, momentum %g (Nesterov), weight decay %g, batch 1, seed %d, backend %s.",
 		o.lr, o.momentum, o.weightDecay, o.seed, backend.Name())
 
-	settings, err := json.Marshal(fit.config)
-	if err != nil {
-		return nil, err
-	}
-	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, o.model, o.epochs, o.seed)
-	info := map[string]string{"model": string(o.model), "network": string(settings), "program": p.Name}
+	title := fmt.Sprintf("%s: %s, epochs %d, seed %d", p.Name, strings.Join(o.model, ", "), o.epochs, o.seed)
 	if o.dataDir == "" {
-		// What is passed on alone says it too.
 		title += " (synthetic phantom)"
-		info["data"] = "synthetic phantom"
 	}
 	return &train.Job{
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
 
-		Source: source,
-		Train:  trainCases, Valid: validCases,
+		Train: trainCases, Valid: validCases,
 
-		Losses:      o.loss,
-		NewNetwork:  func() (nn.Network, error) { return models.New(fit.config, backend, o.seed) },
-		Backend:     backend,
-		WeightsInfo: info,
+		Networks: networks,
+		Losses:   o.loss,
+		Backend:  backend,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
@@ -130,57 +147,16 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	}, nil
 }
 
-// fitted is a network and a protocol whose sizes go together.
-type fitted struct {
-	config   models.Config
-	protocol dataset.Protocol
-	facts    []string
-}
-
-// fit makes sizes and network go together. A size given by hand must be legal
-// for the network; other volumes are padded.
-func (o *options) fit(p Program, flags *flag.FlagSet, backend nn.Backend, channels int) (*fitted, error) {
-	byHand := map[string]bool{}
-	flags.Visit(func(g *flag.Flag) { byHand[g.Name] = true })
-
-	architecture, err := models.ByName(string(o.model))
-	if err != nil {
-		return nil, err
-	}
-	f := &fitted{config: models.Config{Architecture: architecture, InChannels: channels}, protocol: p.Protocol}
+// protocol is the program's with the sizes of the flags.
+func (o *options) protocol(p Program) dataset.Protocol {
+	protocol := p.Protocol
 	if p.resizes() {
-		f.protocol.Size, f.protocol.LabelArea = o.size, o.labelArea
+		protocol.Size, protocol.LabelArea = o.size, o.labelArea
 	}
 	if p.crops() {
-		f.protocol.Crop = o.crop
+		protocol.Crop = o.crop
 	}
-	if p.resizes() {
-		fit := models.Fit(f.config, f.protocol.Size)
-		f.config, f.facts = fit.Config, fit.Notes
-	}
-	net, err := models.New(f.config, backend, o.seed)
-	if err != nil {
-		return nil, usageErrorf("-model %s: %v", o.model, err)
-	}
-	f.facts = append([]string{fmt.Sprintf("Network: %s, %d parameters.", o.model, countParameters(net))}, f.facts...)
-
-	f.protocol.Multiple = f.config.Multiple()
-	for _, s := range []struct {
-		name string
-		size [3]int
-	}{{"size", f.protocol.Size}, {"crop", f.protocol.Crop}} {
-		if s.size == [3]int{} {
-			continue
-		}
-		err := net.CheckSize(s.size)
-		if err != nil && byHand[s.name] {
-			return nil, usageErrorf("-%s %s: %v", s.name, times(s.size), err)
-		}
-		if s.name == "size" {
-			f.facts = append(f.facts, sizeFact(f.protocol))
-		}
-	}
-	return f, nil
+	return protocol
 }
 
 // sizeFact tells what is done to the size of every volume.
@@ -190,18 +166,6 @@ func sizeFact(p dataset.Protocol) string {
 		label = "by averaging, which swells lesions (-label_area)"
 	}
 	return fmt.Sprintf("Size: images resized to %s voxels by averaging, labels %s.", times(p.Size), label)
-}
-
-func countParameters(net nn.Network) int {
-	n := 0
-	for _, p := range net.Parameters() {
-		size := 1
-		for _, d := range p.Value.Shape() {
-			size *= d
-		}
-		n += size
-	}
-	return n
 }
 
 func first(cases []dataset.Case, n int) []dataset.Case {

@@ -42,6 +42,37 @@ func (c *Cache) Valid(k Case) (*Sample, error) {
 	return c.protocol.valid(k.ID, prep), nil
 }
 
+// WithMultiple returns a Source of the same cases whose samples are padded to
+// another multiple (Protocol.Multiple). It shares what c keeps.
+func (c *Cache) WithMultiple(multiple [3]int) Source {
+	p := c.protocol
+	p.Multiple = multiple
+	return padded{c, p}
+}
+
+// padded is a Cache's Source with a protocol of its own for what follows the
+// prepared steps.
+type padded struct {
+	cache    *Cache
+	protocol Protocol
+}
+
+func (s padded) Train(k Case, seed uint64) (*Sample, error) {
+	prep, err := s.cache.get(k)
+	if err != nil {
+		return nil, err
+	}
+	return s.protocol.train(k.ID, prep, seed), nil
+}
+
+func (s padded) Valid(k Case) (*Sample, error) {
+	prep, err := s.cache.get(k)
+	if err != nil {
+		return nil, err
+	}
+	return s.protocol.valid(k.ID, prep), nil
+}
+
 // Used returns how many bytes are kept and of how many cases.
 func (c *Cache) Used() (bytes int64, cases int) {
 	c.mu.Lock()

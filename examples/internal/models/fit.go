@@ -23,7 +23,8 @@ type Fitted struct {
 // UNet and AttUNet leave an axis alone in their last step if it can be halved
 // three times but not a fourth, such as PI-CAI's 24 slices. ResNetUNet has the
 // released strides for PI-CAI's 160×128×24 voxels and takes them where they suit
-// the size and its own do not.
+// the size and its own do not. Of a VNet the notes tell where its input has a number
+// of channels that its published classes refuse.
 func Fit(cfg Config, size [3]int) Fitted {
 	f := Fitted{Config: cfg, Size: size}
 	switch a := cfg.Architecture.(type) {
@@ -40,6 +41,10 @@ func Fit(cfg Config, size [3]int) Fitted {
 			f.note("Network strides: %s, those of the paper's code for PI-CAI; its others do not divide %s voxels.",
 				stridesInWords(picai), times(size))
 		}
+	}
+	if a, ok := cfg.Architecture.(VNet); ok && cfg.InChannels > 0 && a.Width%cfg.InChannels != 0 {
+		f.note("Network input: %s repeats the %d channels in turn up to %d; the published classes refuse a number that does not divide %d.",
+			cfg.Name(), cfg.InChannels, a.Width, a.Width)
 	}
 	multiple := f.Config.Multiple()
 	f.Size = RoundUp(size, multiple)

@@ -22,7 +22,7 @@ func TestFit(t *testing.T) {
 	for _, name := range models.Names() {
 		a, err := models.ByName(name)
 		require.NoError(t, err)
-		cfg := models.Config{Architecture: a, InChannels: 3}
+		cfg := models.Config{Architecture: a, InChannels: 4}
 		for _, size := range [][3]int{{160, 128, 24}, {224, 224, 144}, {32, 40, 24}, {17, 1, 100}} {
 			fit := models.Fit(cfg, size)
 			assert.NoError(t, nn.CheckMultiple(name, fit.Size, fit.Config.Multiple()))
@@ -32,20 +32,24 @@ func TestFit(t *testing.T) {
 			}
 			unchanged := assert.ObjectsAreEqual(cfg, fit.Config) && fit.Size == size
 			assert.Equal(t, unchanged, len(fit.Notes) == 0, "%s, %v", name, size)
-			assert.Equal(t, 3, fit.Config.InChannels)
+			assert.Equal(t, cfg.InChannels, fit.Config.InChannels)
 		}
 		assert.Empty(t, models.Fit(cfg, [3]int{224, 224, 144}).Notes, "BraTS suits every network as it is")
+		cfg.InChannels = 3
 
 		want, ok := picai[name]
 		if !ok {
 			want = "Volumes of 160×128×24 voxels are padded with zeros to 160×128×32: " + name + " takes multiples of 16×16×16."
 		}
 		fit := models.Fit(cfg, [3]int{160, 128, 24})
-		if want == "" {
-			assert.Empty(t, fit.Notes, name)
-		} else {
-			assert.Equal(t, []string{want}, fit.Notes, name)
+		var notes []string
+		if _, ok := a.(models.VNet); ok {
+			notes = append(notes, "Network input: "+name+" repeats the 3 channels in turn up to 16; the published classes refuse a number that does not divide 16.")
 		}
+		if want != "" {
+			notes = append(notes, want)
+		}
+		assert.Equal(t, notes, fit.Notes, name)
 		again, err := models.ByName(name)
 		require.NoError(t, err)
 		assert.Equal(t, cfg, models.Config{Architecture: again, InChannels: 3}, "the settings that came in stay as they are")

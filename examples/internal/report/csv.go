@@ -6,12 +6,12 @@ import (
 	"strconv"
 )
 
-// WriteEpochsCSV writes one row per loss and epoch to path: the training loss,
+// WriteEpochsCSV writes one row per network, loss and epoch to path: the training loss,
 // the means of the overlap measures over the validation cases, and over how
 // many cases each hard one could be taken. Numbers carry every digit; an
 // undefined one is an empty cell.
-func WriteEpochsCSV(path string, losses []LossResult) error {
-	header := []string{"loss", "epoch", "train_loss", "cases"}
+func WriteEpochsCSV(path string, results []Result) error {
+	header := []string{"network", "loss", "epoch", "train_loss", "cases"}
 	for m := range Measure(overlapCount) {
 		header = append(header, m.String())
 		if m >= Dice {
@@ -19,9 +19,9 @@ func WriteEpochsCSV(path string, losses []LossResult) error {
 		}
 	}
 	rows := [][]string{header}
-	for _, l := range losses {
+	for _, l := range results {
 		for _, e := range l.Epochs {
-			row := []string{l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
+			row := []string{l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
 			for m := range Measure(overlapCount) {
 				row = append(row, e.Valid[m].Value.cell())
 				if m >= Dice {
@@ -34,18 +34,18 @@ func WriteEpochsCSV(path string, losses []LossResult) error {
 	return writeCSV(path, rows)
 }
 
-// WriteCasesCSV writes one row per loss and validation case to path: every
-// measure of the loss's best weights on that case. Numbers carry every digit;
+// WriteCasesCSV writes one row per network, loss and validation case to path: every
+// measure of the best weights on that case. Numbers carry every digit;
 // an undefined one is an empty cell, a distance to an empty mask is +Inf.
-func WriteCasesCSV(path string, losses []LossResult) error {
-	header := []string{"loss", "best_epoch", "case"}
+func WriteCasesCSV(path string, results []Result) error {
+	header := []string{"network", "loss", "best_epoch", "case"}
 	for m := range MeasureCount {
 		header = append(header, m.String())
 	}
 	rows := [][]string{header}
-	for _, l := range losses {
+	for _, l := range results {
 		for _, c := range l.Cases {
-			row := []string{l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
+			row := []string{l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
 			for m := range MeasureCount {
 				row = append(row, c.Values[m].cell())
 			}

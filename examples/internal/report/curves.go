@@ -33,13 +33,12 @@ type curve struct {
 	points plotter.XYs
 }
 
-// WriteLossPNG draws the training loss of a run, which its title names, against
-// the epoch, one curve a loss,
-// each divided by its own first value: the losses' sizes differ by orders of
-// magnitude and are not comparable.
-func WriteLossPNG(path, run string, losses []LossResult) error {
+// WriteLossPNG draws the training loss of one network against the epoch, one curve
+// a loss, each divided by its own first value: the losses' sizes differ by orders
+// of magnitude and are not comparable. run names the run.
+func WriteLossPNG(path, run string, results []Result) error {
 	var curves []curve
-	for i, l := range losses {
+	for i, l := range results {
 		c := curve{name: l.Title, colour: palette[i%len(palette)]}
 		for _, e := range l.Epochs {
 			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
@@ -49,13 +48,12 @@ func WriteLossPNG(path, run string, losses []LossResult) error {
 	return writeCurves(path, run+"\nTraining loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
 }
 
-// WriteDicePNG draws the validation Dice of a run, which its title names,
-// against the epoch, one colour a
-// loss: solid for the foreground Dice of hard masks, dashed for the soft Dice
-// with the background included.
-func WriteDicePNG(path, run string, losses []LossResult) error {
+// WriteDicePNG draws the validation Dice of one network against the epoch, one
+// colour a loss: solid for the foreground Dice of hard masks, dashed for the soft
+// Dice with the background included. run names the run.
+func WriteDicePNG(path, run string, results []Result) error {
 	var curves []curve
-	for i, l := range losses {
+	for i, l := range results {
 		hard := curve{name: l.Title + " foreground", colour: palette[i%len(palette)]}
 		soft := curve{name: l.Title + " soft", colour: palette[i%len(palette)], dashed: true}
 		for _, e := range l.Epochs {

@@ -188,7 +188,7 @@ type Epoch struct {
 	Valid     Means   `json:"valid"`
 }
 
-// Divergence tells where the training of a loss stopped because a number was
+// Divergence tells where a training stopped because a number was
 // no longer finite.
 type Divergence struct {
 	Epoch int    `json:"epoch"` // from 1
@@ -204,10 +204,14 @@ func (d *Divergence) String() string {
 	return fmt.Sprintf("diverged in epoch %d at step %d: %s", d.Epoch, d.Step, d.What)
 }
 
-// LossResult holds everything that was measured while training with one loss.
-type LossResult struct {
+// Result holds everything that was measured while training one network with one
+// loss.
+type Result struct {
+	Network      string // the name by which it is asked for
+	NetworkTitle string // the name that tables print
+
 	Loss      string      // the name by which it is asked for
-	Title     string      // the name that tables print
+	Title     string      // the name of the loss that tables print
 	Decision  string      // the rule that made the hard masks, in words
 	Epochs    []Epoch     // in order
 	BestEpoch int         // the epoch of the best weights; 0 where no epoch was completed
@@ -218,7 +222,25 @@ type LossResult struct {
 // Run holds what a whole run measured, and the facts that its report opens
 // with.
 type Run struct {
-	Title  string
-	Facts  []string // one line each: data, sizes, settings
-	Losses []LossResult
+	Title   string
+	Facts   []string // one line each: data, sizes, settings
+	Results []Result // by network, then by loss
+}
+
+// several tells whether the run has more than one network.
+func (r *Run) several() bool {
+	for _, l := range r.Results {
+		if l.Network != r.Results[0].Network {
+			return true
+		}
+	}
+	return false
+}
+
+// title names a result in a sentence.
+func (r *Run) title(l Result) string {
+	if r.several() {
+		return l.NetworkTitle + " with " + l.Title
+	}
+	return l.Title
 }

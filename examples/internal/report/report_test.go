@@ -76,11 +76,11 @@ func sample() *Run {
 	return &Run{
 		Title: "brats: unet, 2 epochs",
 		Facts: []string{"Data: 5 training and 3 validation cases."},
-		Losses: []LossResult{
-			{Loss: "afl", Title: "A-FL", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
-			{Loss: "ce", Title: "CE", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
+		Results: []Result{
+			{Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
+			{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
 				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
-			{Loss: "dice", Title: "Dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+			{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 		},
 	}
 }
@@ -96,6 +96,32 @@ func TestMarkdownGolden(t *testing.T) {
 	assert.Equal(t, string(want), got)
 	assert.NotContains(t, got, "NaN (")
 	assert.NotContains(t, strings.ToLower(strings.ReplaceAll(got, "loss is", "")), "| nan")
+}
+
+// several is a run of two networks, one of which diverged with one loss.
+func several() *Run {
+	run := sample()
+	run.Title = "brats: unet, attunet, 2 epochs"
+	run.Results = run.Results[:2]
+	for _, l := range run.Results {
+		l.Network, l.NetworkTitle = "attunet", "AttUNet"
+		run.Results = append(run.Results, l)
+	}
+	run.Results[1].Diverged = nil
+	return run
+}
+
+func TestMarkdownOfSeveralNetworks(t *testing.T) {
+	got := several().Markdown()
+	path := filepath.Join("testdata", "networks.md")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
+	assert.Contains(t, got, "Hard masks of A-FL: ")
+	assert.Contains(t, got, "AttUNet with CE diverged in epoch 3")
 }
 
 func TestTableAlignsAndEscapes(t *testing.T) {
@@ -126,19 +152,20 @@ func TestCSV(t *testing.T) {
 	dir := t.TempDir()
 	run := sample()
 
-	require.NoError(t, WriteEpochsCSV(filepath.Join(dir, "epochs.csv"), run.Losses))
+	require.NoError(t, WriteEpochsCSV(filepath.Join(dir, "epochs.csv"), run.Results))
 	col, rows := readCSV(t, filepath.Join(dir, "epochs.csv"))
 	require.Len(t, rows, 4)
 	assert.Equal(t, "afl", rows[0][col["loss"]])
+	assert.Equal(t, "unet", rows[0][col["network"]])
 	assert.Equal(t, "0.25", rows[1][col["train_loss"]])
 	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumour is not counted")
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
 	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "every digit is kept")
 
-	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Losses))
+	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
-	assert.Equal(t, []string{"afl", "1", "p2"}, rows[1][:3])
+	assert.Equal(t, []string{"unet", "afl", "1", "p2"}, rows[1][:4])
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
@@ -164,8 +191,8 @@ func TestCurvesDrawEachLossThatHasEpochs(t *testing.T) {
 	dir := t.TempDir()
 	run := sample()
 	loss, dice := filepath.Join(dir, "loss.png"), filepath.Join(dir, "dice.png")
-	require.NoError(t, WriteLossPNG(loss, run.Title, run.Losses))
-	require.NoError(t, WriteDicePNG(dice, run.Title, run.Losses))
+	require.NoError(t, WriteLossPNG(loss, run.Title, run.Results))
+	require.NoError(t, WriteDicePNG(dice, run.Title, run.Results))
 	for _, path := range []string{loss, dice} {
 		pixels := decodePNG(t, path)
 		// The legend's line alone has about 60 pixels, most blended with white.
@@ -197,10 +224,10 @@ func TestEpochTicks(t *testing.T) {
 func TestCurvesOfOneEpochAndOfNone(t *testing.T) {
 	dir := t.TempDir()
 	run := sample()
-	run.Losses[0].Epochs = run.Losses[0].Epochs[:1]
-	require.NoError(t, WriteDicePNG(filepath.Join(dir, "one.png"), run.Title, run.Losses[:1]))
+	run.Results[0].Epochs = run.Results[0].Epochs[:1]
+	require.NoError(t, WriteDicePNG(filepath.Join(dir, "one.png"), run.Title, run.Results[:1]))
 	assert.Greater(t, decodePNG(t, filepath.Join(dir, "one.png"))[palette[0]], 10)
-	require.NoError(t, WriteLossPNG(filepath.Join(dir, "none.png"), run.Title, run.Losses[2:]))
+	require.NoError(t, WriteLossPNG(filepath.Join(dir, "none.png"), run.Title, run.Results[2:]))
 	assert.NotEmpty(t, decodePNG(t, filepath.Join(dir, "none.png")))
 }
 

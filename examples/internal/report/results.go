@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -23,11 +24,16 @@ func (r *Run) Markdown() string {
 
 // tables returns, as Markdown, the paper's first table (one row a loss: IoU,
 // Dice, sensitivity, specificity) with the hard foreground figures beside it,
-// then distances and lesion counts, and notes. All figures belong to each
-// loss's best weights.
+// then distances and lesion counts, and notes. With several networks it is the
+// paper's second table (one row a network and loss). All figures belong to the best
+// weights of each row.
 func (r *Run) tables() string {
 	var b strings.Builder
-	b.WriteString("## Validation, best weights of each loss\n\n")
+	if r.several() {
+		b.WriteString("## Validation, best weights of each network and loss\n\n")
+	} else {
+		b.WriteString("## Validation, best weights of each loss\n\n")
+	}
 	b.WriteString(r.overlapTable().String())
 	b.WriteString(`
 - IoU, Dice: soft, as the paper's released training code takes them: a sigmoid
@@ -68,8 +74,7 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	t := Table{Header: []string{"Loss", "IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95 % interval", "best epoch"}}
-	for _, l := range r.Losses {
+	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95 % interval", "best epoch"}, func(l Result) []string {
 		means, n := MeanOf(l.Cases), len(l.Cases)
 		best := dash
 		if l.BestEpoch > 0 {
@@ -78,27 +83,39 @@ func (r *Run) overlapTable() Table {
 		if l.Diverged != nil {
 			best += " (diverged)"
 		}
-		t.Rows = append(t.Rows, []string{
-			l.Title,
+		return []string{
 			means[SoftIoU].Format(n, 3), means[SoftDice].Format(n, 3),
 			means[Sensitivity].Format(n, 3), means[Specificity].Format(n, 3),
 			means[IoU].Format(n, 3), means[Dice].Format(n, 3),
 			diceInterval(l.Cases), best,
-		})
-	}
-	return t
+		}
+	})
 }
 
 func (r *Run) lesionTable() Table {
-	t := Table{Header: []string{"Loss", "HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}}
-	for _, l := range r.Losses {
+	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result) []string {
 		means, n := MeanOf(l.Cases), len(l.Cases)
-		t.Rows = append(t.Rows, []string{
-			l.Title,
+		return []string{
 			means[Hausdorff95].Format(n, 2), means[SurfaceDistance].Format(n, 2),
 			means[LesionF1].Format(n, 3),
 			total(l.Cases, LesionTP), total(l.Cases, LesionFN), total(l.Cases, LesionFP),
-		})
+		}
+	})
+}
+
+// table makes a table with a row for each result: its loss, with several networks
+// also the network, and the cells that row returns.
+func (r *Run) table(header []string, row func(Result) []string) Table {
+	t := Table{Header: append([]string{"Loss"}, header...)}
+	if r.several() {
+		t.Header, t.MoreLabels = append([]string{"Model"}, t.Header...), 1
+	}
+	for _, l := range r.Results {
+		cells := append([]string{l.Title}, row(l)...)
+		if r.several() {
+			cells = append([]string{l.NetworkTitle}, cells...)
+		}
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }
@@ -109,19 +126,21 @@ func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
 	var rules []string
-	for _, l := range r.Losses {
+	for _, l := range r.Results {
 		if l.Decision == "" {
 			continue
 		}
 		if byRule[l.Decision] == nil {
 			rules = append(rules, l.Decision)
 		}
-		byRule[l.Decision] = append(byRule[l.Decision], l.Title)
+		if !slices.Contains(byRule[l.Decision], l.Title) {
+			byRule[l.Decision] = append(byRule[l.Decision], l.Title)
+		}
 	}
 	for _, rule := range rules {
 		notes = append(notes, fmt.Sprintf("Hard masks of %s: %s.", strings.Join(byRule[rule], ", "), rule))
 	}
-	for _, l := range r.Losses {
+	for _, l := range r.Results {
 		if l.Diverged == nil {
 			continue
 		}
@@ -129,7 +148,7 @@ func (r *Run) notes() []string {
 		if l.BestEpoch > 0 {
 			kept = fmt.Sprintf("the figures are those of epoch %d, the best before that", l.BestEpoch)
 		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", l.Title, l.Diverged, kept))
+		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, kept))
 	}
 	return notes
 }

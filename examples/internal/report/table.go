@@ -10,6 +10,9 @@ import (
 type Table struct {
 	Header []string
 	Rows   [][]string
+	// MoreLabels is the number of columns, after the first, that are set to the left
+	// too.
+	MoreLabels int
 }
 
 // String returns the table as Markdown, with a line break at its end. A row
@@ -27,17 +30,19 @@ func (t Table) String() string {
 	}
 	var b strings.Builder
 	line := func(cells []string) {
+		b.WriteByte('|')
 		for i, w := range width {
 			cell := ""
 			if i < len(cells) {
 				cell = escape(cells[i])
 			}
 			pad := strings.Repeat(" ", w-utf8.RuneCountInString(cell))
-			if i == 0 {
-				b.WriteString("| " + cell + pad + " |")
+			if i <= t.MoreLabels {
+				cell += pad
 			} else {
-				b.WriteString(" " + pad + cell + " |")
+				cell = pad + cell
 			}
+			b.WriteString(" " + cell + " |")
 		}
 		b.WriteByte('\n')
 	}
@@ -45,7 +50,7 @@ func (t Table) String() string {
 	rule := make([]string, len(width))
 	for i, w := range width {
 		rule[i] = strings.Repeat("-", w)
-		if i > 0 {
+		if i > t.MoreLabels {
 			rule[i] = strings.Repeat("-", w-1) + ":"
 		}
 	}

@@ -129,7 +129,7 @@ func (t *trainer) readState() (found bool, err error) {
 // restore makes the network and the optimiser, from the tensors of the
 // checkpoint where one was found.
 func (t *trainer) restore() (err error) {
-	if t.net, err = t.job.NewNetwork(); err != nil {
+	if t.net, err = t.network.New(); err != nil {
 		return err
 	}
 	t.sgd = &nn.SGD{
@@ -166,6 +166,6 @@ func (t *trainer) saveWeights(path string, epochs int) error {
 		return err
 	}
 	metadata := map[string]string{"loss": t.name, "epochs": strconv.Itoa(epochs)}
-	maps.Copy(metadata, t.job.WeightsInfo)
+	maps.Copy(metadata, t.network.WeightsInfo)
 	return weights.Save(path, network, metadata)
 }

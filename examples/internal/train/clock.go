@@ -10,6 +10,7 @@ import (
 // steps and validation cases that it has seen.
 type clock struct {
 	epochs, steps, cases, lossesLeft int
+	whole                            string // what the losses left belong to
 
 	stepTime, validTime   time.Duration
 	stepCount, validCount int
@@ -18,7 +19,7 @@ type clock struct {
 func (c *clock) step(d time.Duration)  { c.stepTime += d; c.stepCount++ }
 func (c *clock) valid(d time.Duration) { c.validTime += d; c.validCount++ }
 
-// left returns the time left for the epoch and for the run, in words, when so
+// left returns the time left for the epoch and for the whole, in words, when so
 // many steps and validation cases of the epoch are done.
 func (c *clock) left(epoch, steps, cases int) string {
 	var perStep, perCase time.Duration
@@ -46,5 +47,5 @@ func (c *clock) left(epoch, steps, cases int) string {
 	if epoch <= c.epochs {
 		run += ending
 	}
-	return "left: epoch " + report.Duration(inEpoch) + ", run " + report.Duration(inEpoch+run)
+	return "left: epoch " + report.Duration(inEpoch) + ", " + c.whole + " " + report.Duration(inEpoch+run)
 }

@@ -124,7 +124,7 @@ func TestNonFinite(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
-	c := clock{epochs: 3, steps: 10, cases: 4, lossesLeft: 1}
+	c := clock{epochs: 3, steps: 10, cases: 4, lossesLeft: 1, whole: "run"}
 	c.step(6 * time.Second)
 	// Unseen validation counts a third: 9 steps and 4 cases of 2 s.
 	assert.Equal(t, "left: epoch 1m02s, run 6m58s", c.left(1, 1, 0))

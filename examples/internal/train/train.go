@@ -1,8 +1,8 @@
-// Package train trains a segmentation network with one loss after the other,
-// validates it after every epoch, and keeps what is needed to stop anywhere
+// Package train trains segmentation networks, each with one loss after the other,
+// validates them after every epoch, and keeps what is needed to stop anywhere
 // and go on later.
 //
-// # One loss
+// # One training
 //
 // A network starts from weights drawn from the seed, the same for every loss.
 // A step takes one case (batch 1): forward, loss and its gradient at the
@@ -29,6 +29,9 @@
 //	<dir>/results.md                      tables
 //	<dir>/epochs.csv, <dir>/cases.csv     every figure, per epoch and per case
 //	<dir>/loss.png, <dir>/dice.png        curves
+//
+// A run of several networks has a folder <dir>/<network> for each, which holds the
+// folders of the losses and the curves.
 package train
 
 import (
@@ -49,8 +52,21 @@ import (
 // disk, and a Run of the same Job goes on from there.
 var ErrInterrupted = errors.New("train: interrupted")
 
-// Job says what to train. All fields but Facts, Steps and WeightsInfo are
-// required.
+// Network is one network of a Job. All fields but WeightsInfo are required.
+type Network struct {
+	// Name goes into file names and CSV files, Title into tables.
+	Name, Title string
+	// New returns the network with its initial weights, on the Job's Backend.
+	New func() (nn.Network, error)
+	// Source makes samples of sizes that the network takes.
+	Source dataset.Source
+	// WeightsInfo goes into the metadata of best.safetensors and
+	// last.safetensors, beside the loss and the number of epochs: what a reader
+	// needs to make the network again.
+	WeightsInfo map[string]string
+}
+
+// Job says what to train. All fields but Facts and Steps are required.
 type Job struct {
 	// Dir is the folder of the run; it must exist. State that lies there is
 	// continued, so it must come from an equal Job.
@@ -59,21 +75,16 @@ type Job struct {
 	Title string
 	Facts []string
 
-	// Source makes samples of the cases of Train and Valid.
-	Source       dataset.Source
+	// Train and Valid are the cases.
 	Train, Valid []dataset.Case
 
+	// Networks are trained in this order, each with every loss.
+	Networks []Network
 	// Losses are names of the afl registry, trained in this order.
-	Losses []string
-	// NewNetwork returns the network with its initial weights, on Backend.
-	NewNetwork func() (nn.Network, error)
-	Backend    nn.Backend
-	// WeightsInfo goes into the metadata of best.safetensors and
-	// last.safetensors, beside the loss and the number of epochs: what a reader
-	// needs to make the network again.
-	WeightsInfo map[string]string
+	Losses  []string
+	Backend nn.Backend
 
-	// Epochs per loss.
+	// Epochs per network and loss.
 	Epochs int
 	// Steps bounds the training steps of an epoch; 0 means one per case.
 	Steps int
@@ -87,27 +98,34 @@ type Job struct {
 	Progress *report.Progress
 }
 
-// Run trains every loss that has not come to its end in Dir yet, and writes
-// the results. It returns ErrInterrupted, after the running step and with the
-// state on disk, when ctx ends.
+// Run trains every network with every loss, where that has not come to its end in
+// Dir yet, and writes the results. It returns ErrInterrupted, after the running
+// step and with the state on disk, when ctx ends.
 func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
 	}
 	run := &report.Run{Title: j.Title, Facts: j.Facts}
-	for i, name := range j.Losses {
-		result, before, err := j.runLoss(ctx, i, name)
-		if err != nil {
-			return nil, err
+	for i := range j.Networks {
+		n := &j.Networks[i]
+		if len(j.Networks) > 1 {
+			j.Progress.Println(fmt.Sprintf("Network %d of %d: %s", i+1, len(j.Networks), n.Name))
 		}
-		run.Losses = append(run.Losses, *result)
-		// Written after every loss, so that a long run can be read while it
-		// goes on.
-		if before && i < len(j.Losses)-1 {
-			continue
-		}
-		if err := j.writeResults(run); err != nil {
-			return nil, err
+		first := len(run.Results)
+		for k, loss := range j.Losses {
+			result, before, err := j.train(ctx, n, k, loss)
+			if err != nil {
+				return nil, err
+			}
+			run.Results = append(run.Results, *result)
+			// Written after every loss, so that a long run can be read while it
+			// goes on.
+			if before && k < len(j.Losses)-1 {
+				continue
+			}
+			if err := j.writeResults(run, n, run.Results[first:]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return run, nil
@@ -115,6 +133,8 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 
 func (j *Job) check() error {
 	switch {
+	case len(j.Networks) == 0:
+		return errors.New("train: Job.Networks is empty")
 	case len(j.Losses) == 0:
 		return errors.New("train: Job.Losses is empty")
 	case len(j.Train) == 0 || len(j.Valid) == 0:
@@ -132,9 +152,17 @@ func (j *Job) check() error {
 	return nil
 }
 
-// runLoss trains one loss to its end, or reads the result of one that got
-// there before.
-func (j *Job) runLoss(ctx context.Context, index int, name string) (result *report.LossResult, before bool, err error) {
+// dir is the folder of a network.
+func (j *Job) dir(n *Network) string {
+	if len(j.Networks) == 1 {
+		return j.Dir
+	}
+	return filepath.Join(j.Dir, n.Name)
+}
+
+// train trains a network with a loss to its end, or reads the result of a training
+// that got there before.
+func (j *Job) train(ctx context.Context, n *Network, index int, name string) (result *report.Result, before bool, err error) {
 	loss, err := afl.ByName(name)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
@@ -143,7 +171,7 @@ func (j *Job) runLoss(ctx context.Context, index int, name string) (result *repo
 	if err != nil {
 		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
 	}
-	dir := filepath.Join(j.Dir, name)
+	dir := filepath.Join(j.dir(n), name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fmt.Errorf("train: %w", err)
 	}
@@ -151,13 +179,16 @@ func (j *Job) runLoss(ctx context.Context, index int, name string) (result *repo
 	if err != nil {
 		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}
-	t := &trainer{job: j, dir: dir, name: name, title: title, loss: loss, rule: rule, state: newState(name)}
+	t := &trainer{job: j, network: n, dir: dir, name: name, label: name, title: title, loss: loss, rule: rule, state: newState(name)}
+	if len(j.Networks) > 1 {
+		t.label = n.Name + " " + name
+	}
 	found, err := t.readState()
 	if err != nil {
 		return nil, false, err
 	}
 	if found && t.state.Finished {
-		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", name, t.checkpointPath()))
+		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", t.label, t.checkpointPath()))
 		return t.result(), true, nil
 	}
 	if err := t.restore(); err != nil {
@@ -168,23 +199,27 @@ func (j *Job) runLoss(ctx context.Context, index int, name string) (result *repo
 	if err := t.run(ctx, len(j.Losses)-index-1); err != nil {
 		return nil, false, err
 	}
-	j.Progress.Println(fmt.Sprintf("%s: done after %s", name, report.Duration(time.Since(begun))))
+	j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(begun))))
 	return t.result(), false, nil
 }
 
-// writeResults writes everything that stands beside the folders of the losses.
-func (j *Job) writeResults(run *report.Run) error {
+// writeResults writes the tables of the whole run and the curves of one network.
+func (j *Job) writeResults(run *report.Run, n *Network, own []report.Result) error {
+	title := run.Title
+	if len(j.Networks) > 1 {
+		title = fmt.Sprintf("%s: %s", n.Name, run.Title)
+	}
 	for _, f := range []struct {
-		name  string
+		path  string
 		write func(path string) error
 	}{
-		{"epochs.csv", func(p string) error { return report.WriteEpochsCSV(p, run.Losses) }},
-		{"cases.csv", func(p string) error { return report.WriteCasesCSV(p, run.Losses) }},
-		{"loss.png", func(p string) error { return report.WriteLossPNG(p, run.Title, run.Losses) }},
-		{"dice.png", func(p string) error { return report.WriteDicePNG(p, run.Title, run.Losses) }},
-		{"results.md", run.WriteMarkdown},
+		{filepath.Join(j.Dir, "epochs.csv"), func(p string) error { return report.WriteEpochsCSV(p, run.Results) }},
+		{filepath.Join(j.Dir, "cases.csv"), func(p string) error { return report.WriteCasesCSV(p, run.Results) }},
+		{filepath.Join(j.dir(n), "loss.png"), func(p string) error { return report.WriteLossPNG(p, title, own) }},
+		{filepath.Join(j.dir(n), "dice.png"), func(p string) error { return report.WriteDicePNG(p, title, own) }},
+		{filepath.Join(j.Dir, "results.md"), run.WriteMarkdown},
 	} {
-		if err := f.write(filepath.Join(j.Dir, f.name)); err != nil {
+		if err := f.write(f.path); err != nil {
 			return err
 		}
 	}

@@ -76,16 +76,19 @@ func tinyJob(t *testing.T, dir string, step func()) *Job {
 	}
 	return &Job{
 		Dir: dir, Title: "tiny", Facts: []string{"a fact"},
-		Source: dataset.NewCache(protocol, 1<<30),
-		Train:  set.Train, Valid: set.Valid,
-		Losses: []string{"afl", "dice-ce"},
-		NewNetwork: func() (nn.Network, error) {
-			net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, Norm: models.BatchNorm}
-			return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
-		},
-		Backend:     backend,
-		WeightsInfo: map[string]string{"model": "unet"},
-		Epochs:      2, Seed: 7, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5,
+		Train: set.Train, Valid: set.Valid,
+		Networks: []Network{{
+			Name: "unet", Title: "UNet",
+			New: func() (nn.Network, error) {
+				net := models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, Norm: models.BatchNorm}
+				return models.New(models.Config{Architecture: net, InChannels: set.Channels}, backend, 5)
+			},
+			Source:      dataset.NewCache(protocol, 1<<30),
+			WeightsInfo: map[string]string{"model": "unet"},
+		}},
+		Losses:  []string{"afl", "dice-ce"},
+		Backend: backend,
+		Epochs:  2, Seed: 7, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5,
 		Progress: report.NewProgress(&bytes.Buffer{}),
 	}
 }
@@ -139,8 +142,8 @@ func TestRunWritesEverything(t *testing.T) {
 		}
 	}
 
-	require.Len(t, run.Losses, 2)
-	for _, l := range run.Losses {
+	require.Len(t, run.Results, 2)
+	for _, l := range run.Results {
 		require.Len(t, l.Epochs, 2)
 		require.Len(t, l.Cases, 2)
 		best := l.Epochs[l.BestEpoch-1]
@@ -156,14 +159,14 @@ func TestRunWritesEverything(t *testing.T) {
 		assert.False(t, l.Cases[1].Values[report.Sensitivity].Defined())
 		assert.True(t, l.Cases[0].Values[report.Sensitivity].Defined())
 	}
-	assert.Less(t, run.Losses[0].Epochs[1].TrainLoss, run.Losses[0].Epochs[0].TrainLoss, "training lowers the loss")
+	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training lowers the loss")
 
 	first, metadata, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"loss": "afl", "epochs": "2", "model": "unet"}, metadata)
 	_, metadata, err = weights.Load(filepath.Join(dir, "afl", "best.safetensors"))
 	require.NoError(t, err)
-	assert.Equal(t, fmt.Sprint(run.Losses[0].BestEpoch), metadata["epochs"])
+	assert.Equal(t, fmt.Sprint(run.Results[0].BestEpoch), metadata["epochs"])
 	second, _, err := weights.Load(filepath.Join(dir, "dice-ce", "last.safetensors"))
 	require.NoError(t, err)
 	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())
@@ -210,6 +213,77 @@ func TestResumeIsBitForBit(t *testing.T) {
 	assertSameFiles(t, want, filesOf(t, dir), "stopped again and again")
 }
 
+// TestSeveralNetworks trains two networks with two losses, stops in the second one
+// and goes on.
+func TestSeveralNetworks(t *testing.T) {
+	job := func(dir string, step func()) *Job {
+		j := tinyJob(t, dir, step)
+		second := j.Networks[0]
+		second.Name, second.Title = "mrrn", "MRRN"
+		channels := 3
+		second.New = func() (nn.Network, error) {
+			return models.New(models.Config{Architecture: models.MRRN{Width: 2, Dropout: 0.5}, InChannels: channels}, j.Backend, 5)
+		}
+		second.WeightsInfo = map[string]string{"model": "mrrn"}
+		j.Networks, j.Epochs = append(j.Networks, second), 1
+		return j
+	}
+	whole := t.TempDir()
+	var out bytes.Buffer
+	j := job(whole, nil)
+	j.Progress = report.NewProgress(&out)
+	run, err := j.Run(context.Background())
+	require.NoError(t, err)
+	var rows []string
+	for _, r := range run.Results {
+		rows = append(rows, r.Network+" "+r.Loss)
+	}
+	assert.Equal(t, []string{"unet afl", "unet dice-ce", "mrrn afl", "mrrn dice-ce"}, rows)
+	for _, want := range []string{"Network 2 of 2: mrrn", "Loss 2 of 2: dice-ce", "mrrn afl: done", "mrrn dice-ce  epoch 1/1  loss"} {
+		assert.Contains(t, out.String(), want)
+	}
+	files := filesOf(t, whole)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	want := []string{"cases.csv", "epochs.csv"}
+	for _, network := range []string{"mrrn", "unet"} {
+		for _, name := range []string{
+			"afl/best.safetensors", "afl/checkpoint.safetensors", "afl/last.safetensors",
+			"dice-ce/best.safetensors", "dice-ce/checkpoint.safetensors", "dice-ce/last.safetensors", "dice.png", "loss.png",
+		} {
+			want = append(want, network+"/"+name)
+		}
+		if network == "mrrn" {
+			want = append(want, "results.md")
+		}
+	}
+	assert.Equal(t, want, names)
+	_, metadata, err := weights.Load(filepath.Join(whole, "mrrn", "afl", "last.safetensors"))
+	require.NoError(t, err)
+	assert.Equal(t, "mrrn", metadata["model"])
+	for _, network := range []string{"unet", "mrrn"} {
+		assert.Contains(t, string(files["epochs.csv"]), "\n"+network+",afl,1,")
+	}
+	assert.Contains(t, string(files["results.md"]), "| MRRN  | Dice CE |")
+
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	left := 2*(3+2+2) + 4 // both losses of the first network, and a little
+	_, err = job(dir, func() {
+		if left--; left == 0 {
+			cancel()
+		}
+	}).Run(ctx)
+	require.ErrorIs(t, err, ErrInterrupted)
+	_, err = job(dir, nil).Run(context.Background())
+	require.NoError(t, err)
+	assertSameFiles(t, files, filesOf(t, dir), "stopped in the second network")
+}
+
 func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -225,7 +299,7 @@ func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
 	require.ErrorIs(t, err, ErrInterrupted)
 	assert.Contains(t, out.String(), "Stopped afl in epoch 2 of 2 after step 2 of 3")
 
-	trainer := &trainer{job: job, dir: filepath.Join(dir, "afl"), name: "afl"}
+	trainer := &trainer{job: job, network: &job.Networks[0], dir: filepath.Join(dir, "afl"), name: "afl"}
 	found, err := trainer.readState()
 	require.NoError(t, err)
 	require.True(t, found)
@@ -259,8 +333,8 @@ func TestFinishedLossesAreNotRunAgain(t *testing.T) {
 	again, err := tinyJob(t, dir, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
 	assert.Equal(t, 2*(3+2)+2, steps, "only dice-ce is trained")
-	assert.Equal(t, "afl", again.Losses[0].Loss)
-	assert.Len(t, again.Losses[0].Cases, 2)
+	assert.Equal(t, "afl", again.Results[0].Loss)
+	assert.Len(t, again.Results[0].Cases, 2)
 
 	steps = 0
 	_, err = tinyJob(t, dir, func() { steps++ }).Run(context.Background())
@@ -285,8 +359,8 @@ func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
 	job.Progress = report.NewProgress(&out)
 	run, err := job.Run(context.Background())
 	require.NoError(t, err)
-	require.Len(t, run.Losses, 2)
-	for _, l := range run.Losses {
+	require.Len(t, run.Results, 2)
+	for _, l := range run.Results {
 		require.NotNil(t, l.Diverged, l.Loss)
 		assert.Equal(t, 1, l.Diverged.Epoch)
 		assert.Equal(t, 2, l.Diverged.Step, "the first update breaks the weights")
@@ -302,7 +376,7 @@ func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
 
 	again, err := tinyJob(t, dir, nil).Run(context.Background())
 	require.NoError(t, err)
-	assert.Equal(t, run.Losses[0].Diverged, again.Losses[0].Diverged, "it is remembered")
+	assert.Equal(t, run.Results[0].Diverged, again.Results[0].Diverged, "it is remembered")
 }
 
 func TestDamagedCheckpointsAreNamed(t *testing.T) {
@@ -382,6 +456,7 @@ func TestStateCheck(t *testing.T) {
 
 func TestJobCheck(t *testing.T) {
 	for want, change := range map[string]func(*Job){
+		"Networks is empty":    func(j *Job) { j.Networks = nil },
 		"Losses is empty":      func(j *Job) { j.Losses = nil },
 		"0 training":           func(j *Job) { j.Train = nil },
 		"0 validation":         func(j *Job) { j.Valid = nil },
@@ -438,7 +513,7 @@ func TestResumeAfterAnErrorIsBitForBit(t *testing.T) {
 		job := tinyJob(t, dir, nil)
 		left := &atomic.Int64{}
 		left.Store(n)
-		job.Source = failingSource{job.Source, left}
+		job.Networks[0].Source = failingSource{job.Networks[0].Source, left}
 		_, err := job.Run(context.Background())
 		require.ErrorIs(t, err, errSource, "sample %d", n)
 		_, err = tinyJob(t, dir, nil).Run(context.Background())

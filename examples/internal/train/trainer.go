@@ -20,12 +20,14 @@ import (
 
 // trainer trains one network with one loss.
 type trainer struct {
-	job   *Job
-	dir   string
-	name  string // of the loss, in the afl registry
-	title string // of the loss, in tables
-	loss  afl.Loss
-	rule  afl.PredictionRule
+	job     *Job
+	network *Network
+	dir     string
+	name    string // of the loss, in the afl registry
+	label   string // of the training, in the progress
+	title   string // of the loss, in tables
+	loss    afl.Loss
+	rule    afl.PredictionRule
 
 	net      nn.Network
 	sgd      *nn.SGD
@@ -55,7 +57,10 @@ func (t *trainer) steps() int {
 // come after this one; the time left is told for all.
 func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 	t.clock = clock{
-		epochs: t.job.Epochs, steps: t.steps(), cases: len(t.job.Valid), lossesLeft: lossesLeft,
+		epochs: t.job.Epochs, steps: t.steps(), cases: len(t.job.Valid), lossesLeft: lossesLeft, whole: "run",
+	}
+	if len(t.job.Networks) > 1 {
+		t.clock.whole = "network" // what the others take is not known
 	}
 	for t.state.Diverged == nil && t.state.Epoch <= t.job.Epochs {
 		err := t.epoch(ctx)
@@ -69,7 +74,7 @@ func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 				step = 0
 			}
 			t.state.Diverged = &report.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
-			t.job.Progress.Println(fmt.Sprintf("%s %s; going on without it", t.name, t.state.Diverged))
+			t.job.Progress.Println(fmt.Sprintf("%s %s; going on without it", t.label, t.state.Diverged))
 		case err != nil:
 			return t.stop(ctx, err)
 		}
@@ -92,7 +97,7 @@ func (t *trainer) stop(ctx context.Context, err error) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is in %s", t.name, t.position(), t.checkpointPath()))
+	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is in %s", t.label, t.position(), t.checkpointPath()))
 	return ErrInterrupted
 }
 
@@ -135,7 +140,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 	if len(t.state.Done) == t.steps() {
 		return nil
 	}
-	loader := dataset.Loader{Source: skipping{t.job.Source, setOf(t.state.Done)}}
+	loader := dataset.Loader{Source: skipping{t.network.Source, setOf(t.state.Done)}}
 	for sample, err := range loader.Train(ctx, t.job.Train, t.job.Seed, t.state.Epoch) {
 		if err != nil {
 			return err
@@ -152,7 +157,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		t.state.Done = append(t.state.Done, sample.ID)
 		t.clock.step(time.Since(begun))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.name, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
+			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
 			t.clock.left(t.state.Epoch, len(t.state.Done), 0), value))
 		if err := ctx.Err(); err != nil {
 			return err
@@ -214,7 +219,7 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 // validate predicts every validation case with the present weights.
 func (t *trainer) validate(ctx context.Context, measures measureSet, label string) ([]report.Case, error) {
 	var cases []report.Case
-	for sample, err := range (dataset.Loader{Source: t.job.Source}).Valid(ctx, t.job.Valid) {
+	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, t.job.Valid) {
 		if err != nil {
 			return nil, err
 		}
@@ -226,7 +231,7 @@ func (t *trainer) validate(ctx context.Context, measures measureSet, label strin
 		cases = append(cases, c)
 		t.clock.valid(time.Since(begun))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
-			t.name, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
+			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
 			t.clock.left(t.state.Epoch, t.steps(), len(cases))))
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -280,8 +285,9 @@ func (t *trainer) finish(ctx context.Context) error {
 	return nil
 }
 
-func (t *trainer) result() *report.LossResult {
-	return &report.LossResult{
+func (t *trainer) result() *report.Result {
+	return &report.Result{
+		Network: t.network.Name, NetworkTitle: t.network.Title,
 		Loss: t.name, Title: t.title, Decision: decisionInWords[t.rule],
 		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
 	}
@@ -306,7 +312,7 @@ func (t *trainer) epochLine(e report.Epoch) string {
 		best = "  best"
 	}
 	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | foreground Dice %s IoU %s sens %s spec %s%s",
-		t.name, e.Epoch, t.job.Epochs, e.TrainLoss,
+		t.label, e.Epoch, t.job.Epochs, e.TrainLoss,
 		show(report.SoftDice), show(report.SoftIoU), show(report.Dice), show(report.IoU),
 		show(report.Sensitivity), show(report.Specificity), best)
 }

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/memory"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cost"
+)
+
+// fitted is a network whose settings suit the volumes.
+type fitted struct {
+	config  models.Config
+	title   string
+	crop    bool // whether training sees crops, not the volumes of validation
+	counter *cost.Counter
+	facts   []string
+}
+
+// fit makes sizes and networks go together, by the networks' strides or by
+// padding. A size that was given by hand for one network alone must be legal for
+// it.
+func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels int) ([]fitted, error) {
+	byHand := map[string]bool{}
+	flags.Visit(func(g *flag.Flag) { byHand[g.Name] = true })
+	name, asked := "size", protocol.Size
+	if protocol.Crop != [3]int{} {
+		name, asked = "crop", protocol.Crop
+	}
+	var fits []fitted
+	for _, model := range o.model {
+		architecture, err := models.ByName(model)
+		if err != nil {
+			return nil, err
+		}
+		f := fitted{config: models.Config{Architecture: architecture, InChannels: channels}, crop: name == "crop"}
+		if f.title, err = models.Title(model); err != nil {
+			return nil, err
+		}
+		size := asked
+		if f.crop {
+			// Volumes of any size come along, so that the strides stay as they are.
+			size = models.RoundUp(size, architecture.Multiple())
+		}
+		fit := models.Fit(f.config, size)
+		f.config, f.facts = fit.Config, fit.Notes
+		if err := nn.CheckMultiple(model, asked, f.config.Multiple()); err != nil && byHand[name] && len(o.model) == 1 {
+			return nil, usageErrorf("-%s %s: %v", name, times(asked), err)
+		}
+		f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, o.seed) })
+		if err != nil {
+			return nil, usageErrorf("-model %s: %v", model, err)
+		}
+		fits = append(fits, f)
+	}
+	return fits, nil
+}
+
+// volumes are the shapes of a training step and of a prediction, and the cases
+// that have them.
+type volumes struct {
+	step, prediction         []int
+	stepCase, predictionCase string
+}
+
+// volumes looks at the first case of each kind.
+func (f *fitted) volumes(source dataset.Source, training, validation []dataset.Case, seed uint64) (v volumes, err error) {
+	sample, err := source.Train(training[0], seed)
+	if err != nil {
+		return v, err
+	}
+	v.step, v.stepCase = sample.Image.Shape(), sample.ID
+	if sample, err = source.Valid(validation[0]); err != nil {
+		return v, err
+	}
+	v.prediction, v.predictionCase = sample.Image.Shape(), sample.ID
+	return v, nil
+}
+
+// count adds what the network costs to its facts. It is an error if the machine
+// has less memory.
+func (f *fitted) count(v volumes, momentum bool) error {
+	step, err := f.counter.Training(v.step, momentum)
+	if err != nil {
+		return err
+	}
+	prediction, err := f.counter.Inference(v.prediction)
+	if err != nil {
+		return err
+	}
+	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
+	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
+		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), gib(step.Bytes()))
+	if f.crop {
+		text = fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels (case %s) takes %.1f GFLOP and about %s of memory, a prediction of %s voxels (case %s) %s.",
+			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), gib(step.Bytes()),
+			spatial(v.prediction), v.predictionCase, gib(prediction.Bytes()))
+	}
+	f.facts = append([]string{text}, f.facts...)
+	limit, ok := memory.Limit()
+	if need := max(step.Bytes(), prediction.Bytes()); ok && need > limit {
+		return fmt.Errorf("-model %s: it needs about %s of memory for volumes of this size, and this machine has %s; a smaller -%s takes less",
+			f.config.Name(), gib(need), gib(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
+	}
+	return nil
+}
+
+// gib writes a number of bytes.
+func gib(n int64) string {
+	if n < 1<<30 {
+		return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}
