@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -46,17 +47,11 @@ func main() {
 	}
 }
 
-// result is what one network gave; times are those of single steps.
+// result is what one network gave.
 type result struct {
 	workload
-	parameters   int
-	first        time.Duration // of the first step, which makes and allocates all
-	ours, peers  []float64
-	memory       int64 // bytes that a step allocates on Go's heap
-	peerSkipped  string
-	peerFirst    float64
-	losses       [2]float64 // first loss here and there
-	lossesAtLast [2]float64
+	parameters  int
+	ours, peers []float64 // seconds of each step
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -139,11 +134,10 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 		return nil, err
 	}
 	r := &result{workload: w, parameters: s.parameters}
-	start := time.Now()
-	if r.losses[0], err = s.step(); err != nil {
+	// The first step makes and allocates what the others reuse.
+	if _, err := s.step(); err != nil {
 		return nil, err
 	}
-	r.first = time.Since(start)
 	if p != nil {
 		n, err := p.network(w, runtime.GOMAXPROCS(0))
 		if err != nil {
@@ -152,11 +146,9 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 		if n != s.parameters {
 			return nil, fmt.Errorf("PyTorch's network has %d parameters, ours %d: they are not the same", n, s.parameters)
 		}
-		times, losses, err := p.step(0)
-		if err != nil {
+		if _, err := p.step(0); err != nil {
 			return nil, err
 		}
-		r.peerFirst, r.losses[1] = times[0], losses[0]
 	}
 	s.profile() // forget the first step
 	for range turns {
@@ -166,7 +158,7 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 				return nil, errors.New("interrupted; nothing was written")
 			}
 			start := time.Now()
-			if r.lossesAtLast[0], err = s.step(); err != nil {
+			if _, err = s.step(); err != nil {
 				return nil, err
 			}
 			took := time.Since(start)
@@ -176,14 +168,14 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 		if p == nil {
 			continue
 		}
-		times, losses, err := p.step(least.Seconds())
+		times, err := p.step(least.Seconds())
 		if err != nil {
 			return nil, err
 		}
-		r.peers, r.lossesAtLast[1] = append(r.peers, times...), losses[len(losses)-1]
+		r.peers = append(r.peers, times...)
 	}
 	if profiled {
-		printProfile(progress, s.profile(), len(r.ours))
+		fmt.Fprintf(progress, "\nA step:\n\n%s\n", onednn.Table(s.profile(), len(r.ours)))
 	}
 	return r, nil
 }

@@ -83,13 +83,13 @@ func (p *peer) network(w workload, threads int) (int, error) {
 }
 
 // step trains for at least the given seconds, at least once.
-func (p *peer) step(seconds float64) (times, losses []float64, err error) {
-	var a struct{ Seconds, Losses []float64 }
-	err = p.ask(map[string]any{"do": "step", "seconds": seconds}, &a)
+func (p *peer) step(seconds float64) ([]float64, error) {
+	var a struct{ Seconds []float64 }
+	err := p.ask(map[string]any{"do": "step", "seconds": seconds}, &a)
 	if err == nil && len(a.Seconds) == 0 {
 		err = errors.New("PyTorch's process took no step")
 	}
-	return a.Seconds, a.Losses, err
+	return a.Seconds, err
 }
 
 func (p *peer) close() {

@@ -6,9 +6,8 @@ of JSON on standard output:
   {"do": "describe"}                       -> {"python": …, "torch": …}
   {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T}
                                            -> {"parameters": …}; makes it
-  {"do": "step", "seconds": S}             -> {"seconds": […], "losses": […]}; S is
-                                              the least total time of the steps,
-                                              which are at least one
+  {"do": "step", "seconds": S}             -> {"seconds": […]}; S is the least total
+                                              time of the steps, at least one
 
 A request that fails is answered with {"error": TEXT}.
 """
@@ -357,17 +356,16 @@ class Peer:
         return {"parameters": sum(p.numel() for p in self.net.parameters())}
 
     def step(self, seconds):
-        times, losses = [], []
+        times = []
         while not times or sum(times) < seconds:
             start = time.perf_counter()
             self.sgd.zero_grad(set_to_none=True)
             loss = adaptive_focal(self.net(self.x), self.label)
             loss.backward()
             self.sgd.step()
-            losses.append(loss.item())
             del loss
             times.append(time.perf_counter() - start)
-        return {"seconds": times, "losses": losses}
+        return {"seconds": times}
 
 
 def main():

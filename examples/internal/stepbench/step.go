@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
 
 	"gorgonia.org/tensor"
 
@@ -159,27 +157,3 @@ func (s *stepper) step() (float64, error) {
 
 // profile returns the times since its last call; nil where none are taken.
 func (s *stepper) profile() []onednn.Entry { return onednn.Profile(s.backend) }
-
-// printProfile prints the time that a step spends on each operation, in all and
-// by shape.
-func printProfile(w io.Writer, entries []onednn.Entry, steps int) {
-	perStep := func(d time.Duration) float64 { return 1e3 * d.Seconds() / float64(steps) }
-	byOp := map[string]time.Duration{}
-	var ops []string
-	var all time.Duration
-	for _, e := range entries {
-		if byOp[e.Op] == 0 {
-			ops = append(ops, e.Op)
-		}
-		byOp[e.Op] += e.Time
-		all += e.Time
-	}
-	fmt.Fprintf(w, "\n%8.2f ms a step in operations\n", perStep(all))
-	for _, op := range ops {
-		fmt.Fprintf(w, "%8.2f ms %5.1f %%  %s\n", perStep(byOp[op]), 100*byOp[op].Seconds()/all.Seconds(), op)
-	}
-	fmt.Fprintln(w)
-	for _, e := range entries {
-		fmt.Fprintf(w, "%8.3f ms %3d×  %s  %s\n", perStep(e.Time), (e.Calls+steps/2)/steps, e.Op, e.Shape)
-	}
-}

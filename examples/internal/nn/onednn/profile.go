@@ -3,6 +3,7 @@ package onednn
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -77,4 +78,29 @@ func Profile(b nn.Backend) []Entry {
 		return nil
 	}
 	return p.profiled()
+}
+
+// Table lists entries for a reader: the time of each operation in all, then of
+// each operation and shape, both divided by the number of steps.
+func Table(entries []Entry, steps int) string {
+	perStep := func(d time.Duration) float64 { return 1e3 * d.Seconds() / float64(steps) }
+	byOp := map[string]time.Duration{}
+	var all time.Duration
+	for _, e := range entries {
+		byOp[e.Op] += e.Time
+		all += e.Time
+	}
+	ops := slices.SortedFunc(maps.Keys(byOp), func(a, b string) int {
+		return cmp.Or(cmp.Compare(byOp[b], byOp[a]), strings.Compare(a, b))
+	})
+	var b strings.Builder
+	fmt.Fprintf(&b, "%10.2f ms in operations\n", perStep(all))
+	for _, op := range ops {
+		fmt.Fprintf(&b, "%10.2f ms %5.1f %%  %s\n", perStep(byOp[op]), 100*byOp[op].Seconds()/all.Seconds(), op)
+	}
+	b.WriteByte('\n')
+	for _, e := range entries {
+		fmt.Fprintf(&b, "%10.3f ms %5d×  %s  %s\n", perStep(e.Time), (e.Calls+steps/2)/steps, e.Op, e.Shape)
+	}
+	return b.String()
 }
