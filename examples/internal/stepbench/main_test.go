@@ -19,9 +19,9 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out, progress bytes.Buffer
 	require.NoError(t, run(context.Background(), []string{
-		"-models", "unet,segresnet", "-size", "16,16,16", "-python", "none", "-turns", "2", "-turn", "1ns", "-out", dir,
+		"-models", "unet,segresnet", "-size", "32,32,16", "-python", "none", "-turns", "2", "-turn", "1ns", "-out", dir,
 	}, &out, &progress))
-	assert.Contains(t, out.String(), "| unet | 1×3×16×16×16 | 4810645 |")
+	assert.Contains(t, out.String(), "| unet | 1×3×32×32×16 | 4810645 |")
 	text, err := os.ReadFile(filepath.Join(dir, "steps.md"))
 	require.NoError(t, err)
 	assert.Equal(t, out.String(), string(text))
@@ -44,7 +44,7 @@ func TestWrongFlags(t *testing.T) {
 
 // TestStepsLower checks that what is measured is training: the loss falls.
 func TestStepsLower(t *testing.T) {
-	w, err := newWorkload("unet", "16,16,16")
+	w, err := newWorkload("unet", "32,32,16")
 	require.NoError(t, err)
 	s, err := newStepper(w, backends.Default(), false)
 	require.NoError(t, err)
