@@ -74,7 +74,12 @@ func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 	case channels:
 		n, c, voxels = a.shape[0], a.shape[1], count(a.shape[2:])
 	case kernel:
-		from = o.floats(count(a.shape))
+		copied := o.temporary(4 * count(a.shape))
+		if o.err != nil {
+			return o.end()
+		}
+		defer o.res.pool.drop(copied)
+		from = copied.floats()
 		o.copyPlain(a, from)
 	}
 	p, double := hostPointer(dst), dst.Dtype() == tensor.Float64

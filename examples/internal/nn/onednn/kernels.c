@@ -31,8 +31,7 @@ typedef struct {
 	void (*sgd)(int64_t n, float *w, const float *g, float *v, int first, float rate, float momentum, float decay, int nesterov);
 } spans;
 
-// Debian's and Go's default is -O2 without what lets loops with conditions be
-// vectorised.
+// cgo compiles with -O2, which vectorises little.
 #ifdef __clang__
 #define TARGET_BEGIN_(features) _Pragma(#features)
 #define AVX512_BEGIN TARGET_BEGIN_(clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function))
@@ -64,20 +63,48 @@ TARGET_END
 
 static const spans *best = &table_plain;
 
-const char *kernels_open(int threads) {
-	if (threads > 0 && threads < omp_get_max_threads()) omp_set_num_threads(threads);
+// tier is an instruction set that the loops were compiled for.
+typedef struct {
+	const char *name;
+	const spans *loops;
+} tier;
+
+static const tier tiers[] = { // the best first
+#ifdef __x86_64__
+	{"AVX-512", &table_avx512},
+	{"AVX2", &table_avx2},
+#endif
+	{"plain", &table_plain},
+};
+enum { TIERS = sizeof tiers / sizeof *tiers };
+
+static int has(const tier *t) {
 #ifdef __x86_64__
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-		best = &table_avx512;
-		return "AVX-512";
-	}
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-		best = &table_avx2;
-		return "AVX2";
-	}
+	const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+	if (t->loops == &table_avx2) return avx2;
+	if (t->loops == &table_avx512)
+		return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+			__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
-	return "portable";
+	return t->loops == &table_plain;
+}
+
+int kernels_use(const char *name) {
+	for (int i = 0; i < TIERS; i++)
+		if (!strcmp(tiers[i].name, name) && has(&tiers[i])) {
+			best = tiers[i].loops;
+			return 1;
+		}
+	return 0;
+}
+
+const char *kernels_open(int threads) {
+	if (threads > 0 && threads < omp_get_max_threads()) omp_set_num_threads(threads);
+	int i = 0;
+	while (!has(&tiers[i])) i++;
+	best = tiers[i].loops;
+	return tiers[i].name;
 }
 
 // Working memory. It is kept for the next call: all calls come from one thread.

@@ -38,6 +38,9 @@ typedef struct {
 // kernels_open picks the vector instructions and sets the number of threads, at
 // most OpenMP's own. It returns the name of the instruction set.
 const char *kernels_open(int threads);
+// kernels_use picks vector instructions by name, as kernels_open names them. It
+// returns 0 where the machine does not have them.
+int kernels_use(const char *name);
 // kernels_failed tells, once, whether working memory could not be had.
 int kernels_failed(void);
 

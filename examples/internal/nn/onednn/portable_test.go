@@ -48,7 +48,11 @@ func TestConvolutionsOfNetworks(t *testing.T) {
 					x := []int{batch, widths[0], 12, 16, 18}
 					want, got := convolve(t, exact, x, weight, spec, c.transposed), convolve(t, fast, x, weight, spec, c.transposed)
 					for i, what := range []string{"y", "gx", "gw", "gb"} {
-						assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
+						tolerance := 1e-5
+						if what == "gb" {
+							tolerance = 1e-4 // a plain sum of numbers of either sign
+						}
+						assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), tolerance, what)
 					}
 				})
 			}

@@ -2,6 +2,7 @@
 
 package onednn
 
+// #include <stdlib.h>
 // #cgo CFLAGS: -fopenmp
 // #cgo LDFLAGS: -ldnnl -fopenmp -lm
 // #include "kernels.h"
@@ -14,6 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // worker is the operating-system thread that all calls of C are made from.
@@ -53,6 +55,17 @@ var start = sync.OnceValues(func() (*worker, error) {
 	}
 	return w, nil
 })
+
+// use picks the kernels' vector instructions, for tests, and tells whether the
+// machine has them. The names are AVX-512, AVX2 and plain.
+func (w *worker) use(name string) (ok bool) {
+	w.wait(func() {
+		text := C.CString(name)
+		defer C.free(unsafe.Pointer(text))
+		ok = C.kernels_use(text) != 0
+	})
+	return ok
+}
 
 // wait runs f on the worker, after all that was queued before.
 func (w *worker) wait(f func()) {
