@@ -1,6 +1,7 @@
-// Command brats trains a network on BraTS, or on images laid out like it, with
-// one segmentation loss after the other, and prints the paper's first table
-// for them. Without -data_dir it runs on a synthetic phantom:
+// Command brats trains networks on BraTS, or on images laid out like it, with one
+// segmentation loss after the other, and prints the paper's tables for them: the
+// first for several losses, the second for several networks. Without -data_dir it
+// runs on a synthetic phantom:
 //
 //	go run ./examples/brats -epochs 3 -loss afl,fl,dice
 //
@@ -20,8 +21,8 @@ func main() { os.Exit(cli.Main(program, os.Args[1:])) }
 var program = cli.Program{
 	Name: "brats",
 	About: `
-Trains a 3-D network on brain tumours with one segmentation loss after the
-other and compares the losses on the validation cases. All labels other than 0
+Trains 3-D networks on brain tumours, each with one segmentation loss after the
+other, and compares them on the validation cases. All labels other than 0
 are tumour. The defaults are those of the A-FL paper (arXiv 2407.09828): SGD,
 batch 1, 200 epochs, random crops, volumes at 1 mm.
 

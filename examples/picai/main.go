@@ -1,6 +1,7 @@
-// Command picai trains a network on PI-CAI, or on images laid out like it,
-// with one segmentation loss after the other, and prints the paper's first
-// table for them. Without -data_dir it runs on a synthetic phantom:
+// Command picai trains networks on PI-CAI, or on images laid out like it, with one
+// segmentation loss after the other, and prints the paper's tables for them: the
+// first for several losses, the second for several networks. Without -data_dir it
+// runs on a synthetic phantom:
 //
 //	go run ./examples/picai -epochs 12 -loss afl,fl,dice -size 80,64,24
 //
@@ -20,8 +21,8 @@ func main() { os.Exit(cli.Main(program, os.Args[1:])) }
 var program = cli.Program{
 	Name: "picai",
 	About: `
-Trains a 3-D network on prostate cancer in MRI with one segmentation loss after
-the other and compares the losses on the validation cases. All labels other
+Trains 3-D networks on prostate cancer in MRI, each with one segmentation loss
+after the other, and compares them on the validation cases. All labels other
 than 0 are cancer. The defaults are those of the A-FL paper (arXiv 2407.09828):
 SGD, batch 1, 200 epochs, volumes resized to 160x128x24.
 

@@ -1,5 +1,5 @@
 // Package cli is what the two programs share: flags, the data or the phantom
-// in its place, the network and its legal sizes, and the way a run begins,
+// in its place, the networks and their legal sizes, and the way a run begins,
 // stops and goes on.
 package cli
 

@@ -7,7 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
 // TestConfigJSON writes and reads the settings of every network.
@@ -44,6 +48,133 @@ func TestConfigJSON(t *testing.T) {
 	}
 	_, err = json.Marshal(models.Config{})
 	assert.ErrorContains(t, err, "Architecture is nil")
+}
+
+func TestNewRefusesWrongSettings(t *testing.T) {
+	b := newBackend(t, nn.Float32)
+	one := func(a models.Architecture) models.Config { return models.Config{Architecture: a, InChannels: 1} }
+	five := models.NewResNetUNet().Strides
+	for want, c := range map[string]models.Config{
+		"Architecture is nil":   {InChannels: 1},
+		"InChannels is 0":       {Architecture: models.NewUNet()},
+		"OutChannels is -1":     {Architecture: models.NewUNet(), InChannels: 1, OutChannels: -1},
+		"Channels has 1":        small([]int{4}),
+		"Strides has 0":         small([]int{4, 8}),
+		"Channels has 0":        small(nil, [3]int{2, 2, 2}),
+		"Channels[1] is 0":      small([]int{4, 0}, [3]int{2, 2, 2}),
+		"Strides[0] is [2 0 2]": small([]int{4, 8}, [3]int{2, 0, 2}),
+		`Norm is "layer"`:       {Architecture: models.UNet{Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 2}}, Norm: "layer"}, InChannels: 1},
+
+		"attunet: setting Channels[0] is 1": one(models.AttUNet{Channels: []int{1, 2}, Strides: [][3]int{{2, 2, 2}}}),
+		"attunet: setting Strides has 0":    one(models.AttUNet{Channels: []int{4, 8}}),
+		"regunet: setting Width is 0":       one(models.RegUNet{Depth: 1, Levels: []int{0}}),
+		"regunet: setting Depth is 0":       one(models.RegUNet{Width: 1, Levels: []int{0}}),
+		"setting Levels is empty":           one(models.RegUNet{Width: 1, Depth: 2}),
+		"setting Levels is [0 3]":           one(models.RegUNet{Width: 1, Depth: 2, Levels: []int{0, 3}}),
+		"setting Levels is [1 1]":           one(models.RegUNet{Width: 1, Depth: 2, Levels: []int{1, 1}}),
+		"unet3d_plain: setting Width is -1": one(models.PlainUNet{Width: -1}),
+		"r2unet: setting Channels has 1":    one(models.R2UNet{Channels: []int{4}}),
+		"setting Steps is 0":                one(models.R2UNet{Channels: []int{4, 8}}),
+		"unet_resnet50: setting Width is 0": one(models.ResNetUNet{}),
+		"setting Strides has 1 entries":     one(models.ResNetUNet{Width: 4, Strides: [][3]int{{2, 2, 2}}}),
+		"setting Decoder has 2":             one(models.ResNetUNet{Width: 4, Strides: five, Decoder: []int{1, 2}}),
+		"setting Decoder[4] is 0":           one(models.ResNetUNet{Width: 4, Strides: five, Decoder: []int{1, 2, 3, 4, 0}}),
+		"segresnet: setting Width is 0":     one(models.SegResNet{}),
+		"setting BlocksDown has 0":          one(models.SegResNet{Width: 8, Groups: 8}),
+		"setting BlocksUp has 0":            one(models.SegResNet{Width: 8, Groups: 8, BlocksDown: []int{1, 1}}),
+		"setting BlocksUp[0] is 0":          one(models.SegResNet{Width: 8, Groups: 8, BlocksDown: []int{1, 1}, BlocksUp: []int{0}}),
+		"setting Groups is 3":               one(models.SegResNet{Width: 8, Groups: 3, BlocksDown: []int{1}}),
+		"setting Dropout is 1":              one(models.SegResNet{Width: 8, Groups: 8, BlocksDown: []int{1}, Dropout: 1}),
+		"vnet_authors: setting Width is 0":  one(models.VNet{}),
+		"at least the 3 input channels":     {Architecture: models.VNet{Width: 2}, InChannels: 3},
+		"vnet_monai: setting Dropout is -1": one(models.VNet{Width: 4, MONAI: true, Dropout: -1}),
+		"mrrn: setting Width is 0":          one(models.MRRN{}),
+		"mrrn: setting Dropout is 2":        one(models.MRRN{Width: 4, Dropout: 2}),
+	} {
+		_, err := models.New(c, b, 1)
+		assert.ErrorContains(t, err, want)
+	}
+	_, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, nil, 1)
+	assert.ErrorContains(t, err, "backend is nil")
+	_, err = models.ByName("net")
+	assert.ErrorContains(t, err, "there are: unet")
+}
+
+// narrow are all networks at widths for tests.
+var narrow = []models.Architecture{
+	models.UNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {2, 1, 2}}, Norm: models.BatchNorm},
+	models.AttUNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {1, 2, 2}}},
+	models.RegUNet{Width: 3, Depth: 2, Levels: []int{2, 0}},
+	models.RegUNet{Width: 3, Depth: 2, Levels: []int{1}, ConcatSkip: true, StridedDown: true},
+	models.PlainUNet{Width: 2},
+	models.R2UNet{Channels: []int{3, 4}, Steps: 1},
+	models.R2UNet{Channels: []int{3, 4}, Steps: 2, Untied: true},
+	models.ResNetUNet{Width: 2, Strides: [][3]int{{2, 1, 2}, {1, 2, 2}, {1, 1, 1}, {2, 1, 1}, {1, 3, 1}}, Decoder: []int{6, 5, 4, 3, 2}},
+	models.SegResNet{Width: 4, BlocksDown: []int{1, 2}, BlocksUp: []int{1}, Groups: 2},
+	models.VNet{Width: 3}, models.VNet{Width: 3, MONAI: true},
+	models.MRRN{Width: 3},
+}
+
+// TestEveryNetwork holds all networks to laws: the size of the logits, that samples
+// of a batch do not know of each other in inference, that illegal sizes are refused
+// by their rule, and that every parameter takes part.
+func TestEveryNetwork(t *testing.T) {
+	for _, a := range narrow {
+		name := a.Name()
+		b := newBackend(t, nn.Float64)
+		net, err := models.New(models.Config{Architecture: a, InChannels: 2, OutChannels: 3}, b, 1)
+		require.NoError(t, err, name)
+		size := a.Multiple()
+		for axis := range size {
+			size[axis] *= 1 + axis%2
+		}
+		voxels := size[0] * size[1] * size[2]
+		image := nntest.HashValues("x", 2*2*voxels, 1)
+		put := func(values []float64, n, c int, size [3]int) nn.Array {
+			x, err := b.FromHost(tensor.New(tensor.WithShape(n, c, size[0], size[1], size[2]), tensor.WithBacking(values)), nn.Step)
+			require.NoError(t, err)
+			return x
+		}
+		infer := func(values []float64, n int) []float64 {
+			tape := nn.NewTape(b, nn.Inference, 0)
+			y, err := net.Forward(tape, tape.Input(put(values, n, 2, size)))
+			require.NoError(t, err, name)
+			assert.Equal(t, []int{n, 3, size[0], size[1], size[2]}, y.Shape(), name)
+			d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(y.Shape()...))
+			require.NoError(t, b.ToHost(y.Array(), d))
+			return d.Data().([]float64)
+		}
+		both := infer(image, 2)
+		assert.InDeltaSlice(t, both, append(infer(image[:2*voxels], 1), infer(image[2*voxels:], 1)...), 1e-12, name)
+
+		tape := nn.NewTape(b, nn.Training, 0)
+		y, err := net.Forward(tape, tape.Input(put(image, 2, 2, size)))
+		require.NoError(t, err, name)
+		require.NoError(t, tape.Backward(y, put(nntest.HashValues("g", 2*3*voxels, 1), 2, 3, size)), name)
+		for _, p := range net.Parameters() {
+			assert.NotNil(t, p.Grad, "%s: %s", name, p.Name)
+		}
+
+		for axis, m := range a.Multiple() {
+			if m == 1 {
+				continue
+			}
+			wrong := size
+			wrong[axis]++
+			var rule *nn.SizeError
+			require.ErrorAs(t, net.CheckSize(wrong), &rule, name)
+			assert.Equal(t, name, rule.Network)
+			assert.Equal(t, a.Multiple(), rule.Multiple, name)
+			tape := nn.NewTape(b, nn.Inference, 0)
+			_, err := net.Forward(tape, tape.Input(put(make([]float64, 2*wrong[0]*wrong[1]*wrong[2]), 1, 2, wrong)))
+			assert.ErrorAs(t, err, &rule, name)
+		}
+		_, err = net.Forward(tape, nn.Var{})
+		assert.Error(t, err, name)
+		tape = nn.NewTape(b, nn.Inference, 0)
+		_, err = net.Forward(tape, tape.Input(put(make([]float64, 3*voxels), 1, 3, size)))
+		assert.Error(t, err, "%s: wrong number of channels", name)
+	}
 }
 
 func TestTitles(t *testing.T) {

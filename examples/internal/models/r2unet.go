@@ -56,7 +56,7 @@ func (r R2UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	if err := checkChannels(r.Channels); err != nil {
 		return nil, err
 	}
-	if err := checkAtLeast("Steps", r.Steps, 0); err != nil {
+	if err := checkAtLeast("Steps", r.Steps, 1); err != nil {
 		return nil, err
 	}
 	n := &pooledUNet{}

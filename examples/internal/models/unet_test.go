@@ -78,28 +78,6 @@ func small(channels []int, strides ...[3]int) models.Config {
 	return models.Config{Architecture: u, InChannels: 1}
 }
 
-func TestNewRefusesWrongSettings(t *testing.T) {
-	b := newBackend(t, nn.Float32)
-	for want, c := range map[string]models.Config{
-		"Architecture is nil":   {InChannels: 1},
-		"InChannels is 0":       {Architecture: models.NewUNet()},
-		"OutChannels is -1":     {Architecture: models.NewUNet(), InChannels: 1, OutChannels: -1},
-		"Channels has 1":        small([]int{4}),
-		"Strides has 0":         small([]int{4, 8}),
-		"Channels has 0":        small(nil, [3]int{2, 2, 2}),
-		"Channels[1] is 0":      small([]int{4, 0}, [3]int{2, 2, 2}),
-		"Strides[0] is [2 0 2]": small([]int{4, 8}, [3]int{2, 0, 2}),
-		`Norm is "layer"`:       {Architecture: models.UNet{Channels: []int{4, 8}, Strides: [][3]int{{2, 2, 2}}, Norm: "layer"}, InChannels: 1},
-	} {
-		_, err := models.New(c, b, 1)
-		assert.ErrorContains(t, err, want)
-	}
-	_, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, nil, 1)
-	assert.ErrorContains(t, err, "backend is nil")
-	_, err = models.ByName("net")
-	assert.ErrorContains(t, err, "there are: unet")
-}
-
 func TestStateIsCheckedWhole(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	cfg := small([]int{2, 3}, [3]int{2, 2, 2})

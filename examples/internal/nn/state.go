@@ -44,6 +44,9 @@ func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error
 		if !ok {
 			return fmt.Errorf("nn: the state has no %q", name)
 		}
+		if t == nil {
+			return fmt.Errorf("nn: %s: tensor is nil", name)
+		}
 		if old == nil {
 			n, ok := scalarInt64(t)
 			if !ok {

@@ -1,0 +1,121 @@
+package models
+
+import (
+	"fmt"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// encoderPrefix goes before the names that a ResNetUNet's encoder shares with a
+// 2-D ResNet-50.
+const encoderPrefix = "encoder."
+
+// LoadImageNet starts the encoder of a ResNetUNet from a 2-D ResNet-50, as the
+// paper's released code does with ImageNet weights. images is that network's state
+// by torchvision's names ("conv1.weight", "layer1.0.bn1.running_mean", …); its
+// classifier ("fc.…") is left out. The decoder keeps its values.
+//
+// A kernel w of kx×ky×… becomes w/kz, repeated kz times along Z, so that a volume
+// that does not change along Z gives what its slices give. Where the network has
+// another number of input channels than the images' three, channel j takes channel
+// j mod 3, and all are multiplied by 3 over their number. Norms and their running
+// statistics are taken over as they are. It changes nothing if it fails.
+func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense) error {
+	state, err := nn.StateDict(b, net)
+	if err != nil {
+		return err
+	}
+	used := 0
+	for name, to := range state {
+		from, ok := strings.CutPrefix(name, encoderPrefix)
+		if !ok {
+			continue
+		}
+		image, ok := images[from]
+		if strings.HasSuffix(from, ".num_batches_tracked") {
+			// A counter that older files lack.
+			if ok {
+				state[name] = image
+				used++
+			}
+			continue
+		}
+		if !ok {
+			return fmt.Errorf("models: LoadImageNet: the state has no %q", from)
+		}
+		if len(to.Shape()) == 5 {
+			image, err = inflate(image, to.Shape(), from == "conv1.weight")
+		} else if image == nil || !image.Shape().Eq(to.Shape()) {
+			err = fmt.Errorf("have %v, want shape %v", shapeOf(image), to.Shape())
+		}
+		if err != nil {
+			return fmt.Errorf("models: LoadImageNet: %s: %w", from, err)
+		}
+		state[name] = image
+		used++
+	}
+	if used == 0 {
+		return fmt.Errorf("models: LoadImageNet: the network has no encoder; want a %s", ResNetUNet{}.Name())
+	}
+	for name := range images {
+		if _, ok := state[encoderPrefix+name]; !ok && !strings.HasPrefix(name, "fc.") {
+			return fmt.Errorf("models: LoadImageNet: the state holds %q, which is no part of the encoder", name)
+		}
+	}
+	return nn.LoadStateDict(b, net, state)
+}
+
+// inflate makes a 3-D kernel of the given shape from a 2-D one. The first layer's
+// may have another number of input channels, three.
+func inflate(image *tensor.Dense, shape tensor.Shape, first bool) (*tensor.Dense, error) {
+	out, in, kx, ky, kz := shape[0], shape[1], shape[2], shape[3], shape[4]
+	if image == nil || len(image.Shape()) != 4 {
+		return nil, fmt.Errorf("have %v, want four axes", shapeOf(image))
+	}
+	from := image.Shape()[1]
+	if !image.Shape().Eq(tensor.Shape{out, from, kx, ky}) || from != in && !(first && from == 3) {
+		return nil, fmt.Errorf("have shape %v, want %d×%d×%d×%d", image.Shape(), out, in, kx, ky)
+	}
+	values, err := hostValues(image)
+	if err != nil {
+		return nil, err
+	}
+	factor := float64(from) / float64(in) / float64(kz)
+	inflated := make([]float64, out*in*kx*ky*kz)
+	for o := range out {
+		for i := range in {
+			plane := values[(o*from+i%from)*kx*ky:][:kx*ky]
+			for xy, v := range plane {
+				at := ((o*in+i)*kx*ky + xy) * kz
+				for z := range kz {
+					inflated[at+z] = v * factor
+				}
+			}
+		}
+	}
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(inflated)), nil
+}
+
+func hostValues(t *tensor.Dense) ([]float64, error) {
+	switch v := t.Data().(type) {
+	case []float64:
+		return v, nil
+	case []float32:
+		values := make([]float64, len(v))
+		for i, x := range v {
+			values[i] = float64(x)
+		}
+		return values, nil
+	}
+	return nil, fmt.Errorf("have element type %v, want float32 or float64", t.Dtype())
+}
+
+func shapeOf(t *tensor.Dense) string {
+	if t == nil {
+		return "nil"
+	}
+	return fmt.Sprintf("shape %v", t.Shape())
+}
