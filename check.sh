@@ -2,6 +2,7 @@
 # Runs every check of the project: formatting, vet, staticcheck, all tests, the
 # tests again without assembly, and the race detector where goroutines share
 # memory. Needs Go and, for the race detector, a C compiler; Go fetches the rest.
+# The oneDNN backend is tested where its header is installed.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -38,6 +39,14 @@ go test ./...
 
 step cases of the reference numbers
 go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' ./... | grep -E '\.go:[0-9]+: .*(cases|runs|layers|full set)|^(FAIL|--- FAIL|panic)'
+
+step oneDNN backend
+if echo '#include <oneapi/dnnl/dnnl.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
+	go vet -tags onednn ./examples/...
+	go test -tags onednn ./examples/internal/nn/... ./examples/internal/models/... ./examples/internal/cli ./examples/internal/stepbench
+else
+	echo 'left out: oneapi/dnnl/dnnl.h is not there (Debian: libdnnl-dev)'
+fi
 
 step tests without assembly
 go test -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models

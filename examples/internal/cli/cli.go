@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/train"
@@ -122,6 +123,9 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return err
 	}
 	result, err := job.Run(ctx)
+	if o.profile {
+		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
+	}
 	if errors.Is(err, train.ErrInterrupted) {
 		progress.Println(fmt.Sprintf("Resume with the flags: -model_dir %s -resume", o.modelDir))
 		return err

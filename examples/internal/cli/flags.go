@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/models"
 )
 
@@ -34,11 +35,14 @@ type options struct {
 	phantomSize                triple
 
 	cacheMiB int64
+
+	backend backendName
+	profile bool
 }
 
 // sessionFlags are the flags that do not decide the result; a resumed run may
 // be given others.
-var sessionFlags = []string{"model_dir", "resume", "cache"}
+var sessionFlags = []string{"model_dir", "resume", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -74,6 +78,9 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for prepared cases")
+	o.backend = backendName(backends.Default())
+	f.Var(&o.backend, "backend", "`backend` that computes: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and has to be built in (-tags onednn)")
+	f.BoolVar(&o.profile, "profile", false, "print at the end how long each operation took, by shape; onednn only")
 	return f, o
 }
 
@@ -204,6 +211,19 @@ func splitNames(s string, all []string, check func(name string) error) ([]string
 		}
 	}
 	return names, nil
+}
+
+// backendName is the value of -backend.
+type backendName string
+
+func (b *backendName) String() string { return string(*b) }
+
+func (b *backendName) Set(s string) error {
+	if !slices.Contains(backends.Names(), s) {
+		return fmt.Errorf("no backend is called %q; there are %s", s, strings.Join(backends.Names(), ", "))
+	}
+	*b = backendName(s)
+	return nil
 }
 
 // triple is a size in voxels, written 160,128,24.

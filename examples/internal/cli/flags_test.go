@@ -15,6 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/phantom"
 )
 
@@ -119,6 +120,8 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-cache -1", "-cache is -1"},
 		{"-crop 64,64,64", "flag provided but not defined: -crop"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
+		{"-backend abacus", `no backend is called "abacus"`},
+		{"-backend portable -profile", "-backend portable: "},
 		{"-unknown", "-unknown"},
 		{"-resume", "holds no run"},
 		{"stray", `"stray" is no flag`},
@@ -134,6 +137,18 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 	code, _, errs := runProgram(tinyBraTS(), "-model_dir", dir, "-crop", "64,64,40")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "-crop 64×64×40: unet")
+}
+
+// TestAskingForAMissingBackend checks that a program without oneDNN says how to
+// get it.
+func TestAskingForAMissingBackend(t *testing.T) {
+	if onednn.Available {
+		t.Skip("this program has the backend")
+	}
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", t.TempDir(), "-backend", "onednn")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "install libdnnl-dev and build with -tags onednn")
+	assert.Equal(t, 1, strings.Count(errs, "\n"))
 }
 
 func TestMissingDataIsAnErrorOfTheRun(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/settings"
@@ -35,9 +35,9 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		}
 		channels = set.Channels
 	}
-	backend, err := portable.New(nn.Float32)
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile})
 	if err != nil {
-		return nil, err
+		return nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
 	protocol := o.protocol(p)
 	fits, err := o.fit(flags, protocol, channels)

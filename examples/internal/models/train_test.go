@@ -27,17 +27,17 @@ func TestTrainingRuns(t *testing.T) {
 	for _, path := range paths {
 		file, err := golden.Read(path)
 		require.NoError(t, err)
-		for _, dtype := range []nn.DType{nn.Float64, nn.Float32} {
-			t.Run(file.Metadata["model"]+"/"+dtype.String(), func(t *testing.T) { checkRun(t, file, dtype) })
+		for _, v := range variants() {
+			t.Run(file.Metadata["model"]+"/"+v.name, func(t *testing.T) { checkRun(t, file, v) })
 			runs++
 		}
 	}
 	require.Positive(t, runs)
-	t.Logf("%d training runs (float64 and float32)", runs)
+	t.Logf("%d training runs (each on %d variants of backends)", runs, len(variants()))
 }
 
-func checkRun(t *testing.T, file *golden.File, dtype nn.DType) {
-	l := load(t, file, dtype)
+func checkRun(t *testing.T, file *golden.File, v variant) {
+	l, dtype := load(t, file, v), v.dtype
 	// The reference gives no hint for float32; ten steps keep its errors below
 	// a hundredth of a per cent.
 	tol := map[nn.DType]float64{nn.Float64: 1e-10, nn.Float32: 1e-4}[dtype]

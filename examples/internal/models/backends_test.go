@@ -1,0 +1,43 @@
+package models_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/examples/internal/nn/portable"
+)
+
+// variant is a backend in one precision.
+type variant struct {
+	name  string
+	dtype nn.DType
+	open  func(nn.DType) (nn.Backend, error)
+	// reordered says that sums are taken in an order that depends on the
+	// machine, so that what rounding decides may differ from the reference.
+	reordered bool
+}
+
+// variants returns every backend that this program was built with, in every
+// precision that it has.
+func variants() []variant {
+	all := []variant{
+		{name: "portable/float64", dtype: nn.Float64, open: portable.New},
+		{name: "portable/float32", dtype: nn.Float32, open: portable.New},
+	}
+	if onednn.Available {
+		all = append(all, variant{name: "onednn/float32", dtype: nn.Float32, reordered: true, open: func(dtype nn.DType) (nn.Backend, error) {
+			return onednn.New(dtype, onednn.Config{})
+		}})
+	}
+	return all
+}
+
+func (v variant) backend(t *testing.T) nn.Backend {
+	t.Helper()
+	b, err := v.open(v.dtype)
+	require.NoError(t, err)
+	return b
+}

@@ -1,0 +1,44 @@
+// Package onednn is the training engine's fast backend for CPUs: convolutions
+// by oneDNN, the library that PyTorch computes them with, and all else by
+// kernels of its own.
+//
+// It is built with the tag onednn and needs the library's development package
+// (libdnnl-dev on Debian, version 2.6 or 3), a C compiler and cgo:
+//
+//	go build -tags onednn ./...
+//
+// Without the tag New returns an error that says so, and nothing needs C.
+//
+// # Layout
+//
+// Volumes are stored channels last (batch, X, Y, Z, channel) from the input to
+// the logits; FromHost and ToHost convert. oneDNN's convolutions are as fast on
+// this layout as on its blocked ones, with which two channels take the memory of
+// sixteen, and it needs no padding, which blocked layouts have for every number
+// of channels but multiples of sixteen. Convolution kernels are kept in the
+// layout that the forward convolution wants and are updated there.
+//
+// # Fusion
+//
+// A norm, the activation after it and the sum of a residual are one pass over
+// memory: the first two return arrays that hold a formula, and whatever needs
+// the numbers computes them once. Their gradients fuse the same way. The norm's
+// result is usually never stored.
+//
+// # Threads
+//
+// OpenMP keeps a pool of threads for each thread that calls it. So all work of
+// all backends is queued for one operating-system thread, and operations return
+// before they are done; FromHost and ToHost wait. Memory comes from a pool, which
+// needs no more after the first step: since work is done in order, memory can be
+// given back before the last work that uses it is done.
+//
+// Results have the same bits in every run on one machine with the same number of
+// threads.
+package onednn
+
+// Config holds the settings of a backend. The zero value is the default.
+type Config struct {
+	// Profile measures the time that each operation takes, by kind and shape.
+	Profile bool
+}

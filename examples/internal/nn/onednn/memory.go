@@ -1,0 +1,110 @@
+//go:build onednn
+
+package onednn
+
+// #include <stdlib.h>
+import "C"
+
+import (
+	"errors"
+	"math/bits"
+	"runtime"
+	"sync"
+	"unsafe"
+)
+
+// alignment is that of every buffer: a cache line, and a vector.
+const alignment = 64
+
+// buffer is a piece of C memory. Arrays and formulas that point to it count as
+// users; the last one to drop it gives it back to the pool.
+type buffer struct {
+	p     unsafe.Pointer
+	bytes int
+	users int
+	kept  bool // given back when nothing refers to it, whatever users says
+}
+
+// floats returns the buffer for C.
+func (m *buffer) floats() *C.float { return (*C.float)(m.p) }
+
+// pool keeps buffers for reuse. One that is put back may still be used by work
+// that is queued already; whoever gets it next queues behind that.
+type pool struct {
+	mu   sync.Mutex
+	free map[int][]unsafe.Pointer // by size class
+	all  []unsafe.Pointer
+}
+
+var errMemory = errors.New("out of memory")
+
+// class rounds a number of bytes up to one of eight sizes per power of two, so
+// that the buffers of volumes that differ a little can stand in for each other.
+func class(bytes int) int {
+	const least = 1024
+	if bytes <= least {
+		return least
+	}
+	step := 1 << (bits.Len(uint(bytes-1)) - 4)
+	return (bytes + step - 1) / step * step
+}
+
+// get returns a buffer with arbitrary content.
+func (p *pool) get(bytes int) (*buffer, error) {
+	size := class(bytes)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if list := p.free[size]; len(list) > 0 {
+		m := list[len(list)-1]
+		p.free[size] = list[:len(list)-1]
+		return &buffer{p: m, bytes: bytes, users: 1}, nil
+	}
+	m := C.aligned_alloc(alignment, C.size_t(size))
+	if m == nil {
+		return nil, errMemory
+	}
+	p.all = append(p.all, m)
+	return &buffer{p: m, bytes: bytes, users: 1}, nil
+}
+
+// drop gives up one use of a buffer.
+func (p *pool) drop(m *buffer) {
+	if m == nil || m.kept {
+		return
+	}
+	if m.users--; m.users == 0 {
+		p.put(m.p, m.bytes)
+	}
+}
+
+// put takes back the memory of a buffer.
+func (p *pool) put(m unsafe.Pointer, bytes int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.free == nil {
+		p.free = map[int][]unsafe.Pointer{}
+	}
+	size := class(bytes)
+	p.free[size] = append(p.free[size], m)
+}
+
+// keep returns a buffer that goes back to the pool when nothing refers to it.
+func (p *pool) keep(bytes int) (*buffer, error) {
+	m, err := p.get(bytes)
+	if err == nil {
+		m.kept = true
+		at := m.p
+		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, bytes) }, at)
+	}
+	return m, err
+}
+
+// release frees all memory; nothing may use any of it.
+func (p *pool) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.all {
+		C.free(m)
+	}
+	p.all, p.free = nil, nil
+}

@@ -1,0 +1,82 @@
+//go:build onednn
+
+package onednn
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
+)
+
+// TestInstructionSets runs the suite on every version of the kernels that the
+// machine can execute.
+func TestInstructionSets(t *testing.T) {
+	w, err := start()
+	require.NoError(t, err)
+	defer w.use(w.isa)
+	for _, name := range []string{"AVX-512", "AVX2", "plain"} {
+		t.Run(name, func(t *testing.T) {
+			if !w.use(name) {
+				t.Skip("this machine does not have it")
+			}
+			nntest.Run(t, func(t *testing.T, dtype nn.DType) nn.Backend {
+				if dtype != nn.Float32 {
+					return nil
+				}
+				b, err := New(dtype, Config{})
+				require.NoError(t, err)
+				return b
+			})
+		})
+	}
+	assert.False(t, w.use("abacus"))
+}
+
+// TestStepsAllocateOnce checks that a training step finds all its memory in the
+// pool, once one step of its size was done.
+func TestStepsAllocateOnce(t *testing.T) {
+	opened, err := New(nn.Float32, Config{Profile: true})
+	require.NoError(t, err)
+	b := opened.(*backend)
+	builder := nn.NewBuilder(b, 1)
+	net := nn.Sequence{
+		builder.Conv3D("a", 3, 8, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, true),
+		builder.BatchNorm("b", 8), builder.PReLU("c", 1),
+		builder.ConvTranspose3D("d", 8, 2, [3]int{2, 2, 2}, nn.ConvSpec{Stride: [3]int{2, 2, 2}}, true),
+	}
+	require.NoError(t, builder.Err())
+	sgd := nn.SGD{LearningRate: 0.1, Momentum: 0.9}
+	step := func() {
+		host := func(shape ...int) nn.Array {
+			a, err := b.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...)), nn.Step)
+			require.NoError(t, err)
+			return a
+		}
+		tape := nn.NewTape(b, nn.Training, 1)
+		y, err := net.Forward(tape, tape.Input(host(1, 3, 9, 10, 11)))
+		require.NoError(t, err)
+		require.NoError(t, tape.Backward(y, host(1, 2, 18, 20, 22)))
+		require.NoError(t, sgd.Step(b, builder.Parameters()))
+		b.EndStep()
+	}
+	step()
+	step() // by now kernels lie as the convolutions want them
+	before := len(b.res.pool.all)
+	for range 5 {
+		step()
+	}
+	assert.Len(t, b.res.pool.all, before)
+
+	entries := Profile(b)
+	require.NotEmpty(t, entries)
+	for i, e := range entries[1:] {
+		assert.LessOrEqual(t, e.Time, entries[i].Time)
+	}
+	assert.Contains(t, Table(entries, 7), "Conv3D")
+	assert.Empty(t, Profile(b), "a profile starts anew")
+}

@@ -1,0 +1,98 @@
+//go:build onednn
+
+package onednn
+
+// #include <stdlib.h>
+// #cgo CFLAGS: -fopenmp
+// #cgo LDFLAGS: -ldnnl -fopenmp -lm
+// #include "kernels.h"
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// worker is the operating-system thread that all calls of C are made from.
+type worker struct {
+	queue chan command
+	isa   string // the kernels' vector instructions
+}
+
+// command is one piece of queued work. done is nil where nobody waits.
+type command struct {
+	run  func()
+	done chan<- struct{}
+}
+
+// queued is how far Go may run ahead of the work.
+const queued = 4096
+
+// start returns the process's only worker.
+var start = sync.OnceValues(func() (*worker, error) {
+	w := &worker{queue: make(chan command, queued)}
+	go func() {
+		runtime.LockOSThread()
+		for c := range w.queue {
+			c.run()
+			if c.done != nil {
+				c.done <- struct{}{}
+			}
+		}
+	}()
+	var err error
+	w.wait(func() {
+		w.isa = C.GoString(C.kernels_open(C.int(runtime.GOMAXPROCS(0))))
+		err = failure(C.runtime_open())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("onednn: %w", err)
+	}
+	return w, nil
+})
+
+// use picks the kernels' vector instructions, for tests, and tells whether the
+// machine has them. The names are AVX-512, AVX2 and plain.
+func (w *worker) use(name string) (ok bool) {
+	w.wait(func() {
+		text := C.CString(name)
+		defer C.free(unsafe.Pointer(text))
+		ok = C.kernels_use(text) != 0
+	})
+	return ok
+}
+
+// wait runs f on the worker, after all that was queued before.
+func (w *worker) wait(f func()) {
+	done := make(chan struct{}, 1)
+	w.queue <- command{f, done}
+	<-done
+}
+
+// later queues f.
+func (w *worker) later(f func()) { w.queue <- command{f, nil} }
+
+// failure turns what the shim returns into an error.
+func failure(text *C.char) error {
+	if text == nil {
+		return nil
+	}
+	return errors.New(C.GoString(text))
+}
+
+// firstError holds the first error of queued work.
+type firstError struct{ p atomic.Pointer[error] }
+
+func (e *firstError) set(err error) { e.p.CompareAndSwap(nil, &err) }
+
+func (e *firstError) get() error {
+	if p := e.p.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

@@ -1,0 +1,252 @@
+// The stepbench command measures a whole training step of the networks: forward
+// pass, adaptive focal loss, backward pass, update. It compares with the same
+// networks in PyTorch, which run in turns with it in a process of their own
+// (peer.py):
+//
+//	go run -tags onednn ./examples/internal/stepbench                 # all, some minutes
+//	go run -tags onednn ./examples/internal/stepbench -models unet -profile
+//	go run ./examples/internal/stepbench -backend portable -python none
+//
+// The comparison needs python3 with PyTorch (on Debian the package
+// python3-torch). The results go to standard output as a table, and with -out
+// to a folder as a table and as a CSV.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/nn/onednn"
+	"github.com/x/afl/internal/atomicfile"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "stepbench:", err)
+		os.Exit(1)
+	}
+}
+
+// result is what one network gave.
+type result struct {
+	workload
+	parameters  int
+	ours, peers []float64 // seconds of each step
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	flags := flag.NewFlagSet("stepbench", flag.ContinueOnError)
+	flags.SetOutput(progress)
+	names := flags.String("models", "all", "`list` of networks, or all: "+strings.Join(networks, ", "))
+	size := flags.String("size", "", "`X,Y,Z` voxels; empty: 160,128,24, and 64,64,32 for r2unet")
+	backendName := flags.String("backend", backends.Default(), "`backend`: "+strings.Join(backends.Names(), ", "))
+	turns := flags.Int("turns", 3, "`turns` of each network, here and in PyTorch")
+	least := flags.Duration("turn", time.Second, "least time of a turn; a longer step is a turn of its own")
+	python := flags.String("python", "/usr/bin/python3", "`interpreter` that has PyTorch; none to go without")
+	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
+	folder := flags.String("out", "", "`folder` of the results; empty: none is written")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
+	case *turns < 1:
+		return fmt.Errorf("-turns is %d, want at least 1", *turns)
+	}
+	list := networks
+	if *names != "all" {
+		list = strings.Split(*names, ",")
+	}
+	var work []workload
+	for _, name := range list {
+		w, err := newWorkload(name, *size)
+		if err != nil {
+			return err
+		}
+		work = append(work, w)
+	}
+	var p *peer
+	if *python != "none" {
+		var err error
+		if p, err = startPeer(ctx, *python); err != nil {
+			return err
+		}
+		defer p.close()
+	}
+	var results []*result
+	for _, w := range work {
+		fmt.Fprintf(progress, "%s …\n", w)
+		r, err := measure(ctx, w, p, *backendName, *turns, *least, *profiled, progress)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		results = append(results, r)
+	}
+	head := fmt.Sprintf("Made on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), cpu(), runtime.GOMAXPROCS(0))
+	if p != nil {
+		head += ", beside PyTorch " + p.version.Torch
+	}
+	text := markdown(head, *backendName, results)
+	fmt.Fprint(out, text)
+	if *folder == "" {
+		return nil
+	}
+	if err := os.MkdirAll(*folder, 0o755); err != nil {
+		return err
+	}
+	write := func(name string, content []byte) error {
+		return atomicfile.Write(filepath.Join(*folder, name), func(w io.Writer) error {
+			_, err := w.Write(content)
+			return err
+		})
+	}
+	if err := write("steps.md", []byte(text)); err != nil {
+		return err
+	}
+	return write("steps.csv", table(results))
+}
+
+// measure takes turns between the two.
+func measure(ctx context.Context, w workload, p *peer, backend string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
+	s, err := newStepper(w, backend, profiled)
+	if err != nil {
+		return nil, err
+	}
+	r := &result{workload: w, parameters: s.parameters}
+	// The first step makes and allocates what the others reuse.
+	if _, err := s.step(); err != nil {
+		return nil, err
+	}
+	if p != nil {
+		n, err := p.network(w, runtime.GOMAXPROCS(0))
+		if err != nil {
+			return nil, err
+		}
+		if n != s.parameters {
+			return nil, fmt.Errorf("PyTorch's network has %d parameters, ours %d: they are not the same", n, s.parameters)
+		}
+		if _, err := p.step(0); err != nil {
+			return nil, err
+		}
+	}
+	s.profile() // forget the first step
+	for range turns {
+		var spent time.Duration
+		for n := 0; n == 0 || spent < least; n++ {
+			if ctx.Err() != nil {
+				return nil, errors.New("interrupted; nothing was written")
+			}
+			start := time.Now()
+			if _, err = s.step(); err != nil {
+				return nil, err
+			}
+			took := time.Since(start)
+			r.ours = append(r.ours, took.Seconds())
+			spent += took
+		}
+		if p == nil {
+			continue
+		}
+		times, err := p.step(least.Seconds())
+		if err != nil {
+			return nil, err
+		}
+		r.peers = append(r.peers, times...)
+	}
+	if profiled {
+		fmt.Fprintf(progress, "\nA step:\n\n%s\n", onednn.Table(s.profile(), len(r.ours)))
+	}
+	return r, nil
+}
+
+func least(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	return slices.Min(v)
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// ratio is PyTorch's shortest step over ours.
+func (r *result) ratio() float64 { return least(r.peers) / least(r.ours) }
+
+func markdown(head, backend string, results []*result) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Training step\n\n%s.\n\n", head)
+	fmt.Fprintf(&b, "Forward pass, adaptive focal loss, backward pass and SGD with Nesterov momentum,\nfloat32; the shortest and the median step.\n\n")
+	fmt.Fprintf(&b, "| network | input | parameters | %s s | median | PyTorch s | median | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|\n", backend)
+	product := 1.0
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s | %s | %s |\n", r.name, r.input(), r.parameters,
+			number(least(r.ours)), number(median(r.ours)), number(least(r.peers)), number(median(r.peers)), number(r.ratio()))
+		product *= r.ratio()
+	}
+	if mean := math.Pow(product, 1/float64(len(results))); !math.IsNaN(mean) {
+		fmt.Fprintf(&b, "\nGeometric mean of the ratios (PyTorch's shortest step over ours): %s.\n", number(mean))
+	}
+	return b.String()
+}
+
+func number(v float64) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
+	return strconv.FormatFloat(v, 'g', 3, 64)
+}
+
+// table is the CSV with every step.
+func table(results []*result) []byte {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.Write([]string{"network", "input", "parameters", "who", "step", "seconds"})
+	for _, r := range results {
+		for who, times := range map[string][]float64{"afl": r.ours, "pytorch": r.peers} {
+			for i, t := range times {
+				w.Write([]string{r.name, r.input(), strconv.Itoa(r.parameters), who, strconv.Itoa(i), strconv.FormatFloat(t, 'g', -1, 64)})
+			}
+		}
+	}
+	w.Flush()
+	return b.Bytes()
+}
+
+// cpu names the processor.
+func cpu() string {
+	raw, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.Lines(string(raw)) {
+			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
+				return strings.TrimSpace(v)
+			}
+		}
+	}
+	return runtime.GOARCH
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/onednn"
+)
+
+// networks are those that peer.py has, too: the paper's eight.
+var networks = []string{"unet", "attunet", "regunet", "r2unet", "unet_resnet50", "segresnet", "vnet_authors", "mrrn"}
+
+// workload is one network at one size.
+type workload struct {
+	name string
+	cfg  models.Config
+	size [3]int
+}
+
+// inChannels is the number of channels of the volumes.
+const inChannels = 3
+
+func newWorkload(name, size string) (workload, error) {
+	known := false
+	for _, n := range networks {
+		known = known || n == name
+	}
+	if !known {
+		return workload{}, fmt.Errorf("no network is called %q; there are %s", name, strings.Join(networks, ", "))
+	}
+	arch, err := models.ByName(name)
+	if err != nil {
+		return workload{}, err
+	}
+	wanted := [3]int{160, 128, 24}
+	if name == "r2unet" {
+		wanted = [3]int{64, 64, 32} // three million multiplications a voxel
+	}
+	if size != "" {
+		parts := strings.Split(size, ",")
+		if len(parts) != 3 {
+			return workload{}, fmt.Errorf("-size is %q, want three numbers such as 160,128,24", size)
+		}
+		for i, p := range parts {
+			if wanted[i], err = strconv.Atoi(p); err != nil || wanted[i] < 1 {
+				return workload{}, fmt.Errorf("-size: %q is no number of voxels", p)
+			}
+		}
+	}
+	fitted := models.Fit(models.Config{Architecture: arch, InChannels: inChannels}, wanted)
+	return workload{name, fitted.Config, fitted.Size}, nil
+}
+
+func (w workload) input() string {
+	return fmt.Sprintf("1×%d×%d×%d×%d", inChannels, w.size[0], w.size[1], w.size[2])
+}
+
+func (w workload) String() string { return w.name + " at " + w.input() }
+
+// stepper trains one network on one volume.
+type stepper struct {
+	backend    nn.Backend
+	net        nn.Network
+	sgd        nn.SGD
+	loss       afl.Loss
+	x, label   *tensor.Dense
+	logits     *tensor.Dense
+	parameters int
+	steps      uint64
+}
+
+func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
+	b, err := backends.Open(backend, backends.Options{Profile: profiled})
+	if err != nil {
+		return nil, err
+	}
+	net, err := models.New(w.cfg, b, 1)
+	if err != nil {
+		return nil, err
+	}
+	voxels := w.size[0] * w.size[1] * w.size[2]
+	rng := rand.New(rand.NewPCG(1, 1))
+	values := make([]float32, inChannels*voxels)
+	for i := range values {
+		values[i] = float32(rng.NormFloat64())
+	}
+	label := make([]uint8, voxels)
+	for i := range label {
+		in := true
+		for axis, at := range []int{i / (w.size[1] * w.size[2]), i / w.size[2] % w.size[1], i % w.size[2]} {
+			in = in && at >= w.size[axis]/3 && at < w.size[axis]/2
+		}
+		if in {
+			label[i] = 1
+		}
+	}
+	s := &stepper{
+		backend: b, net: net, loss: afl.NewAdaptiveFocal(),
+		sgd:    nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
+		x:      tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
+		label:  tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
+		logits: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, w.size[0], w.size[1], w.size[2])),
+	}
+	for _, p := range net.Parameters() {
+		n := 1
+		for _, d := range p.Value.Shape() {
+			n *= d
+		}
+		s.parameters += n
+	}
+	return s, nil
+}
+
+// step trains once and returns the loss before.
+func (s *stepper) step() (float64, error) {
+	defer s.backend.EndStep()
+	s.steps++
+	x, err := s.backend.FromHost(s.x, nn.Step)
+	if err != nil {
+		return 0, err
+	}
+	tape := nn.NewTape(s.backend, nn.Training, s.steps)
+	y, err := s.net.Forward(tape, tape.Input(x))
+	if err != nil {
+		return 0, err
+	}
+	if err := s.backend.ToHost(y.Array(), s.logits); err != nil {
+		return 0, err
+	}
+	loss, grad, err := afl.Grad(s.loss, s.logits, s.label)
+	if err != nil {
+		return 0, err
+	}
+	g, err := s.backend.FromHost(grad, nn.Step)
+	if err != nil {
+		return 0, err
+	}
+	if err := tape.Backward(y, g); err != nil {
+		return 0, err
+	}
+	if err := s.sgd.Step(s.backend, s.net.Parameters()); err != nil {
+		return 0, err
+	}
+	// The work may still be queued; reading the last parameter waits for it.
+	all := s.net.Parameters()
+	last := all[len(all)-1].Value
+	return loss, s.backend.ToHost(last, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(last.Shape()...)))
+}
+
+// profile returns the times since its last call; nil where none are taken.
+func (s *stepper) profile() []onednn.Entry { return onednn.Profile(s.backend) }
