@@ -78,8 +78,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for prepared cases")
-	o.backend = backendName(backends.Default())
-	f.Var(&o.backend, "backend", "`backend` that computes: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and has to be built in (-tags onednn)")
+	o.backend.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print at the end how long each operation took, by shape; onednn only")
 	return f, o
 }
@@ -215,6 +214,12 @@ func splitNames(s string, all []string, check func(name string) error) ([]string
 
 // backendName is the value of -backend.
 type backendName string
+
+// addTo defines the flag in f.
+func (b *backendName) addTo(f *flag.FlagSet) {
+	*b = backendName(backends.Default())
+	f.Var(b, "backend", "`backend` that computes: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and has to be built in (-tags onednn)")
+}
 
 func (b *backendName) String() string { return string(*b) }
 

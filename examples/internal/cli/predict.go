@@ -15,12 +15,12 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
@@ -117,9 +117,9 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	channels := sample.Image.Shape()[1]
 	p.say("Case: %s, image channels: %d, %s voxels of %s mm.", sample.ID, channels, times(scan.Dims), millimetres(scan.Spacing()))
 
-	backend, err := portable.New(nn.Float32)
+	backend, err := backends.Open(string(p.options.backend), backends.Options{})
 	if err != nil {
-		return err
+		return usageErrorf("-backend %s: %v", p.options.backend, err)
 	}
 	if p.use.Config.InChannels == 0 {
 		p.use.Config.InChannels = channels

@@ -25,6 +25,7 @@ type predictOptions struct {
 	window  windowSize
 	overlap float64
 	blend   choice
+	backend backendName
 
 	model, protocol, decision choice
 	options                   string
@@ -51,6 +52,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`part` of a window that the next one covers too")
 	f.Var(&o.blend, "blend", "`average` of overlapping windows: constant, or gaussian, which trusts the middle of a window more")
 
+	o.backend.addTo(f)
 	f.Var(&o.model, "model", "`network`, where the weights do not say it or say it wrong, as with the flags below: "+inLines(models.Names()))
 	f.StringVar(&o.options, "options", "", "`JSON` object of options of the network that differ from its published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
 	f.Var(&o.protocol, "protocol", "`preparation` of the scans in training: picai or brats; empty: as the weights say")
