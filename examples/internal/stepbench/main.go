@@ -124,7 +124,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err := write("steps.md", []byte(text)); err != nil {
 		return err
 	}
-	return write("steps.csv", table(results))
+	if err := write("steps.csv", table(results)); err != nil {
+		return err
+	}
+	if p == nil {
+		return nil // there are no ratios to draw
+	}
+	return writeChart(filepath.Join(*folder, "steps.png"), results)
 }
 
 // measure takes turns between the two.
@@ -228,9 +234,12 @@ func table(results []*result) []byte {
 	w := csv.NewWriter(&b)
 	w.Write([]string{"network", "input", "parameters", "who", "step", "seconds"})
 	for _, r := range results {
-		for who, times := range map[string][]float64{"afl": r.ours, "pytorch": r.peers} {
-			for i, t := range times {
-				w.Write([]string{r.name, r.input(), strconv.Itoa(r.parameters), who, strconv.Itoa(i), strconv.FormatFloat(t, 'g', -1, 64)})
+		for _, side := range []struct {
+			who   string
+			times []float64
+		}{{"afl", r.ours}, {"pytorch", r.peers}} {
+			for i, t := range side.times {
+				w.Write([]string{r.name, r.input(), strconv.Itoa(r.parameters), side.who, strconv.Itoa(i), strconv.FormatFloat(t, 'g', -1, 64)})
 			}
 		}
 	}
