@@ -50,7 +50,7 @@ func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *t
 
 // GradInto returns the loss as a number and stores its gradient with respect to
 // the logits in grad, which may be nil and otherwise has the logits' shape, type
-// and engine.
+// and engine. After an error grad may hold anything.
 func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (float64, error) {
 	if l == nil {
 		return 0, plan.Refuse("loss", "nil", "a Loss")

@@ -81,7 +81,8 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 		f.variant.exponent = exponentOf(w, b.N, b.C)
 	}
 	// Keeping a number a voxel for the second pass costs a write and, of two
-	// channels by sigmoid, saves no read; in the cache that is cheap.
+	// channels by sigmoid, saves no read; in the cache that is cheap. The second
+	// pass finds it where the first had the same room.
 	f.variant.kept = f.grad != nil && p.Overlap != nil && !f.softmax &&
 		(f.variant.grad == out.Reduced) && (f.variant.pair || 4*len(f.grad) < streamFrom)
 	f.coef = make([]logisticCoef, b.N*b.C)

@@ -369,7 +369,8 @@ func (t tier) read(l labelBytes) labelBytes {
 // isValid is the mask of the lanes that have a class.
 func (t tier) isValid(l labelBytes) mask {
 	if !t.wide {
-		return t.isBelow(l.wide, litBits(noClass))
+		limit := t.load(litBits(noClass))
+		return t.eachMask(func(u int, k reg.Register) { VPCMPGTD(l.wide[u], limit[u], k) })
 	}
 	const notEqual = 4
 	return t.eachMask(func(u int, k reg.Register) { VPCMPB(U8(notEqual), l.at.Offset(16*u), l.none, k) })
@@ -397,16 +398,6 @@ func (t tier) isClass(labels vec, class word) mask {
 	}
 	want := t.load(class)
 	return t.eachMask(func(u int, k reg.Register) { VPCMPEQD(want[u], labels[u], k) })
-}
-
-// isBelow is the mask of the lanes below an integer.
-func (t tier) isBelow(labels vec, limit word) mask {
-	if t.wide {
-		const lessThan = 1
-		return t.eachMask(func(u int, k reg.Register) { VPCMPD_BCST(U8(lessThan), limit.mem, labels[u], k) })
-	}
-	most := t.load(limit)
-	return t.eachMask(func(u int, k reg.Register) { VPCMPGTD(labels[u], most[u], k) })
 }
 
 // without is a and not b, where b lies within a.
