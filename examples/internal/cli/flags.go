@@ -60,7 +60,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
 	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
 	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+inLines(models.Names()))
-	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth), for one network;\nempty: drawn from the seed")
+	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth), for one network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")

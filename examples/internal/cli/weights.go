@@ -47,6 +47,9 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Config.Name(), config.Name())
 	}
 	in := &initial{state: state, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
+	if in.images() {
+		in.fact = fmt.Sprintf("Initial weights of the encoder: %s, inflated from two axes to three; the decoder's are drawn from the seed.", o.weights)
+	}
 	if _, err := in.network(backend, config, o.seed); err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 	}
@@ -60,11 +63,21 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 }
 
 // network makes the network with its initial weights: drawn from the seed, or
-// those of -weights.
+// those of -weights, of which a 2-D ResNet-50's go to the encoder.
 func (in *initial) network(backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
 	net, err := models.New(config, backend, seed)
 	if err != nil || in == nil {
 		return net, err
 	}
+	if in.images() {
+		return net, models.LoadImageNet(backend, net, in.state)
+	}
 	return net, nn.LoadStateDict(backend, net, in.state)
+}
+
+// images reports whether the weights are those of a network for images, by the
+// kernel of its first convolution.
+func (in *initial) images() bool {
+	first, ok := in.state["conv1.weight"]
+	return ok && first != nil && first.Dims() == 4
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/portable"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -145,4 +147,50 @@ func TestUnsuitableWeights(t *testing.T) {
 		assert.Contains(t, errs, c.want)
 		assert.NoFileExists(t, filepath.Join(run, recordName), "no run was begun")
 	}
+}
+
+// TestEncoderBeginsWithImageWeights gives a 2-D ResNet-50's state, all twos, to a
+// network that has such an encoder.
+func TestEncoderBeginsWithImageWeights(t *testing.T) {
+	b, err := portable.New(nn.Float32)
+	require.NoError(t, err)
+	published := models.NewResNetUNet()
+	config := models.Config{Architecture: models.ResNetUNet{Width: 4, Strides: published.Strides, Decoder: []int{6, 5, 4, 3, 2}}, InChannels: 3}
+	plain, err := (*initial)(nil).network(b, config, 1)
+	require.NoError(t, err)
+	state, err := nn.StateDict(b, plain)
+	require.NoError(t, err)
+	images := map[string]*tensor.Dense{}
+	for name, d := range state {
+		name, ok := strings.CutPrefix(name, "encoder.")
+		if !ok || strings.HasSuffix(name, "num_batches_tracked") {
+			continue
+		}
+		shape := d.Shape().Clone()
+		if len(shape) == 5 {
+			shape = shape[:4]
+		}
+		twos := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
+		require.NoError(t, twos.Memset(float32(2)))
+		images[name] = twos
+	}
+	in := &initial{state: images}
+	assert.True(t, in.images())
+	assert.False(t, (&initial{state: state}).images())
+	net, err := in.network(b, config, 1)
+	require.NoError(t, err)
+	got, err := nn.StateDict(b, net)
+	require.NoError(t, err)
+	assert.Equal(t, float32(2), got["encoder.bn1.weight"].Data().([]float32)[0])
+	stem := got["encoder.conv1.weight"]
+	assert.InDelta(t, 2/float64(stem.Shape()[4]), stem.Data().([]float32)[0], 1e-6, "spread over the third axis")
+	for name, d := range state {
+		if !strings.HasPrefix(name, "encoder.") {
+			assert.Equal(t, d.Data(), got[name].Data(), "%s is drawn from the seed", name)
+		}
+	}
+
+	delete(images, "layer1.0.conv1.weight")
+	_, err = in.network(b, config, 1)
+	assert.ErrorContains(t, err, "layer1.0.conv1.weight")
 }
