@@ -44,7 +44,8 @@
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
-// the logits' type is stored as infinite). Arithmetic is float64, or float32 for
+// the logits' type is stored as infinite). What infinite logits give is
+// unspecified. Arithmetic is float64, or float32 for
 // the common calls with float32 logits, whose sums over the voxels are float64
 // all the same; exp and log are within one unit in the last place. Sums are made
 // in a fixed order, so a result has the same bits for any number of threads, and

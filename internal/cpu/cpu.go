@@ -6,8 +6,8 @@
 // number of channels up to what a byte can name. Kernels in assembly for AVX-512
 // and AVX2 and their plain Go twin give the same bits: they add up in the same
 // sixteen lanes, use the same polynomials for exp and log, and fuse the same
-// products and sums, which plain Go emulates exactly. A lane's sum is short; it is added to a float64 one after
-// every tile.
+// products and sums, which plain Go emulates exactly. A lane's sum is short; it
+// is added to a float64 one after every tile.
 //
 // Everything else is computed in float64 on tiles of a few hundred voxels,
 // widened into a worker's own buffers: float64 logits, maps as a target, voxel

@@ -248,7 +248,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	if s.buf == nil {
 		s.buf = alignedFloats(logisticBuffer)
 	}
-	stream := len(f.grad)*4 >= streamFrom
+	stream := (f.variant.grad || f.variant.kept) && 4*len(f.grad) >= streamFrom
 	if stream {
 		defer f.kernels.fence()
 	}
@@ -284,10 +284,15 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 				rest := whole - lo
 				copy(s.x0[:], tail(x0, rest))
 				copy(s.x1[:], tail(x1, rest))
-				copy(s.g1[:], tail(g1, rest)) // what the pass before kept there
+				// What the pass before kept there, and nothing that another call left.
+				clear(s.g1[copy(s.g1[:], tail(g1, rest)):])
 				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf, false)
-				copy(tail(g0, rest), s.g0[:])
-				copy(tail(g1, rest), s.g1[:])
+				if f.variant.grad {
+					copy(tail(g0, rest), s.g0[:])
+				}
+				if f.variant.grad || f.variant.kept {
+					copy(tail(g1, rest), s.g1[:])
+				}
 			}
 		}
 	}

@@ -22,8 +22,7 @@ const (
 	// [log ¾, log 1½]: below 0, where eʳ < 1 has a finer spacing, the sums then
 	// round finer too.
 	expBias = 0.0849625
-	// expLow and expHigh are just beyond where exp is 0 and infinite.
-	expLow, expHigh = -104, 89
+	expLow  = -104 // just beyond where exp is 0
 	// log1pSplit is where a logarithm's argument is halved; from ½ on e−1 is exact.
 	log1pSplit = 0.5
 )
@@ -83,12 +82,8 @@ func roundToOdd(s, a, b float64) float64 {
 	return math.Float64frombits(bits)
 }
 
-// exp32 returns eˣ, within 1 ulp over all float32.
-func exp32(x float32) float32 {
-	return expUpTo(min32(expHigh, x))
-}
-
-// expUpTo is exp32 for x below the point where it becomes infinite: with x = n·ln 2 + r,
+// expUpTo returns eˣ for x below the point where it becomes infinite, within
+// 1 ulp: with x = n·ln 2 + r,
 // eˣ = 2ⁿ·(1 + (r + r²·Q(r))).
 func expUpTo(x float32) float32 {
 	x = max32(expLow, x)
@@ -152,32 +147,19 @@ func log1p01(e float32) float32 {
 // logOnePlus returns log(1+x) for x ≥ 0, within a few ulp.
 func logOnePlus(x float32) float32 {
 	if x >= log1pSplit {
-		return logNormal(1+x, 0)
+		return logNormal(1 + x)
 	}
 	return logOfSum(x, 0) // NaN too
 }
 
-// logNormal returns log x + shift·ln 2 for a positive normal x, within 1 ulp.
-func logNormal(x, shift float32) float32 {
+// logNormal returns log x for a positive normal x, within 1 ulp.
+func logNormal(x float32) float32 { return logOfSum(split(x)) }
+
+// split returns f in [−¼, ½] and k with x = (1+f)·2ᵏ, for a positive normal x.
+func split(x float32) (f, k float32) {
 	const threeQuarters = 0x3f400000 // as float32 bits
 	bits := math.Float32bits(x)
 	// Subtracting the bits of ¾ leaves the exponent of x/¾ on top.
-	k := int32(bits-threeQuarters) >> 23
-	f := math.Float32frombits(bits-uint32(k<<23)) - 1
-	return logOfSum(f, float32(k)+shift)
-}
-
-// log32 returns log x, within 1 ulp over all float32.
-func log32(x float32) float32 {
-	switch {
-	case x == 0:
-		return float32(math.Inf(-1))
-	case !(x > 0):
-		return float32(math.NaN())
-	case x > math.MaxFloat32:
-		return x
-	case x < 0x1p-126:
-		return logNormal(float32(x*0x1p25), -25)
-	}
-	return logNormal(x, 0)
+	exponent := int32(bits-threeQuarters) >> 23
+	return math.Float32frombits(bits-uint32(exponent<<23)) - 1, float32(exponent)
 }

@@ -91,6 +91,28 @@ func TestFMA32(t *testing.T) {
 	assert.Positive(t, middles)
 }
 
+// exp32 is the kernels' exponential over all float32.
+func exp32(x float32) float32 {
+	const infinite = 89 // eˣ is from a little below
+	return expUpTo(min32(infinite, x))
+}
+
+// log32 is the kernels' logarithm over all float32.
+func log32(x float32) float32 {
+	switch {
+	case x == 0:
+		return float32(math.Inf(-1))
+	case !(x > 0):
+		return float32(math.NaN())
+	case x > math.MaxFloat32:
+		return x
+	case x < 0x1p-126:
+		f, k := split(x * 0x1p25)
+		return logOfSum(f, k-25)
+	}
+	return logNormal(x)
+}
+
 func TestExhaustive(t *testing.T) {
 	step := uint64(9973)
 	if *exhaustive {

@@ -74,7 +74,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 				normal := max32(smallest, miss)
 				power := float32(miss * miss)
 				if v.exponent == gammaAny {
-					power = expUpTo(float32(own.gamma * logNormal(normal, 0)))
+					power = expUpTo(float32(own.gamma * logNormal(normal)))
 				}
 				w = float32(w * power)
 				if v.grad {

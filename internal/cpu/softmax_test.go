@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// softmaxVariantsInUse are the logistic variants of one channel.
+// softmaxVariantsInUse are the logistic variants of one channel that keep nothing.
 func softmaxVariantsInUse() []variant {
 	var out []variant
 	for _, v := range logisticVariantsInUse() {
-		if !v.pair {
+		if !v.pair && !v.kept {
 			out = append(out, v)
 		}
 	}

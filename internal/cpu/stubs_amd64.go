@@ -294,46 +294,6 @@ func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uin
 //go:noescape
 func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
-// softmaxOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma0OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma0OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma2OverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma2OverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGammaOverlapSumsKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGammaOverlapSumsKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma0OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma0OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma2OverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma2OverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGammaOverlapGradKeptAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGammaOverlapGradKeptAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
 //go:noescape
 func expAVX512(dst *float32, src *float32, n int)
 
@@ -629,46 +589,6 @@ func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8
 //
 //go:noescape
 func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma0OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma0OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma2OverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma2OverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGammaOverlapSumsKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGammaOverlapSumsKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma0OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma0OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGamma2OverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGamma2OverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
-
-// softmaxGammaOverlapGradKeptAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
-//
-//go:noescape
-func softmaxGammaOverlapGradKeptAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 //go:noescape
 func expAVX2(dst *float32, src *float32, n int)

@@ -66,14 +66,6 @@ var softmaxAVX512 = [logisticVariants]softmaxRoutine{
 	13: softmaxGamma0OverlapGradAVX512,
 	14: softmaxGamma2OverlapGradAVX512,
 	15: softmaxGammaOverlapGradAVX512,
-	36: softmaxOverlapSumsKeptAVX512,
-	37: softmaxGamma0OverlapSumsKeptAVX512,
-	38: softmaxGamma2OverlapSumsKeptAVX512,
-	39: softmaxGammaOverlapSumsKeptAVX512,
-	44: softmaxOverlapGradKeptAVX512,
-	45: softmaxGamma0OverlapGradKeptAVX512,
-	46: softmaxGamma2OverlapGradKeptAVX512,
-	47: softmaxGammaOverlapGradKeptAVX512,
 }
 
 var logisticAVX2 = [logisticVariants]logisticRoutine{
@@ -138,12 +130,4 @@ var softmaxAVX2 = [logisticVariants]softmaxRoutine{
 	13: softmaxGamma0OverlapGradAVX2,
 	14: softmaxGamma2OverlapGradAVX2,
 	15: softmaxGammaOverlapGradAVX2,
-	36: softmaxOverlapSumsKeptAVX2,
-	37: softmaxGamma0OverlapSumsKeptAVX2,
-	38: softmaxGamma2OverlapSumsKeptAVX2,
-	39: softmaxGammaOverlapSumsKeptAVX2,
-	44: softmaxOverlapGradKeptAVX2,
-	45: softmaxGamma0OverlapGradKeptAVX2,
-	46: softmaxGamma2OverlapGradKeptAVX2,
-	47: softmaxGammaOverlapGradKeptAVX2,
 }

@@ -13,10 +13,10 @@ import (
 // counts are instructions by kind for 16 elements.
 type counts struct{ multiply, divide, scale, add, other, load, store float64 }
 
-// slots are the turns that the work takes on a core's multipliers: one a product
+// turns are how often the work occupies one of a core's multipliers: one a product
 // or fused product and sum, two a scaling by a power of two and three a division,
 // measured on Zen 5.
-func (c counts) slots() float64 { return c.multiply + 2*c.scale + 3*c.divide }
+func (c counts) turns() float64 { return c.multiply + 2*c.scale + 3*c.divide }
 
 var (
 	routineLine = regexp.MustCompile(`^TEXT ·(\w+AVX512)\(SB\)`)
@@ -27,7 +27,7 @@ var (
 )
 
 // printCounts writes a Markdown table of the instructions in the loops of every
-// AVX-512 routine of one logit (two for a pair). Where a loop has two ways, the
+// AVX-512 routine for the sigmoid (of a pair, for its difference). Where a loop has two ways, the
 // shorter counts: stores by the cache, and the power of a small γ.
 func printCounts(w io.Writer, assembly string) error {
 	f, err := os.Open(assembly)
@@ -48,7 +48,7 @@ func printCounts(w io.Writer, assembly string) error {
 	finish := func() {
 		if vectors {
 			fmt.Fprintf(w, "| %s | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g |\n", strings.TrimSuffix(name, "AVX512"),
-				total.multiply, total.divide, total.scale, total.add, total.other, total.load, total.store, total.slots())
+				total.multiply, total.divide, total.scale, total.add, total.other, total.load, total.store, total.turns())
 		}
 	}
 	lines := bufio.NewScanner(f)

@@ -16,7 +16,7 @@ import (
 
 var (
 	dir   = flag.String("dir", "..", "folder to write to")
-	count = flag.Bool("count", false, "write nothing; print the instructions of the AVX-512 kernels in that folder")
+	count = flag.Bool("count", false, "write nothing; print the instructions of the AVX-512 logistic kernels in that folder")
 )
 
 func main() {

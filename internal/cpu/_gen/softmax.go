@@ -24,11 +24,12 @@ func (v variant) softmaxName(t tier) string {
 	return "softmax" + v.name(t)[len("logistic"):]
 }
 
-// softmaxVariants are the variants of one channel: pair has no meaning here.
+// softmaxVariants are the variants of one channel that keep nothing: pair and kept
+// have no meaning here.
 func softmaxVariants() []variant {
 	var out []variant
 	for _, v := range variants() {
-		if !v.pair {
+		if !v.pair && !v.kept {
 			out = append(out, v)
 		}
 	}
