@@ -51,16 +51,17 @@ const (
 // exit code. The first SIGINT or SIGTERM lets the running step end and the
 // state be written; the second ends the process at once.
 func Main(p Program, args []string) int {
-	return interruptible(func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
+	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 
-// interruptible runs a program whose context the first SIGINT or SIGTERM ends.
-func interruptible(run func(ctx context.Context) int) int {
+// interruptible runs a program whose context the first SIGINT or SIGTERM ends,
+// after which the program finishes the running unit of its work.
+func interruptible(unit string, run func(ctx context.Context) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	told := context.AfterFunc(ctx, func() {
 		stop() // from here on a signal has its usual effect
-		fmt.Fprintln(os.Stderr, "\nStopping after the running step; once more to stop at once.")
+		fmt.Fprintln(os.Stderr, "\nStopping after the running "+unit+"; once more to stop at once.")
 	})
 	defer told()
 	return run(ctx)

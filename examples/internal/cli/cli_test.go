@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io/fs"
@@ -182,6 +183,31 @@ func TestStopAndResume(t *testing.T) {
 	code, _, errs = runProgram(other, "-model_dir", dir, "-resume")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "is one of picai")
+}
+
+// TestASignalNamesTheRunningUnit sends this process the signal of Ctrl-C.
+func TestASignalNamesTheRunningUnit(t *testing.T) {
+	self, err := os.FindProcess(os.Getpid())
+	require.NoError(t, err)
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer read.Close()
+	defer write.Close()
+	stderr := os.Stderr
+	os.Stderr = write
+	defer func() { os.Stderr = stderr }()
+	lines := bufio.NewScanner(read)
+	var told string
+	code := interruptible("window", func(ctx context.Context) int {
+		require.NoError(t, self.Signal(os.Interrupt))
+		<-ctx.Done()
+		for told == "" && lines.Scan() {
+			told = lines.Text()
+		}
+		return exitInterrupted
+	})
+	assert.Equal(t, exitInterrupted, code)
+	assert.Equal(t, "Stopping after the running window; once more to stop at once.", told)
 }
 
 func TestResumeNeedsTheSameCases(t *testing.T) {

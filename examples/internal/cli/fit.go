@@ -93,23 +93,23 @@ func (f *fitted) count(v volumes, momentum bool) error {
 	}
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
-		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), gib(step.Bytes()))
+		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), bytesInWords(step.Bytes()))
 	if f.crop {
 		text = fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels (case %s) takes %.1f GFLOP and about %s of memory, a prediction of %s voxels (case %s) %s.",
-			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), gib(step.Bytes()),
-			spatial(v.prediction), v.predictionCase, gib(prediction.Bytes()))
+			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), bytesInWords(step.Bytes()),
+			spatial(v.prediction), v.predictionCase, bytesInWords(prediction.Bytes()))
 	}
 	f.facts = append([]string{text}, f.facts...)
 	limit, ok := memory.Limit()
 	if need := max(step.Bytes(), prediction.Bytes()); ok && need > limit {
 		return fmt.Errorf("-model %s: it needs about %s of memory for volumes of this size, and this machine has %s; a smaller -%s takes less",
-			f.config.Name(), gib(need), gib(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
+			f.config.Name(), bytesInWords(need), bytesInWords(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
 	}
 	return nil
 }
 
-// gib writes a number of bytes.
-func gib(n int64) string {
+// bytesInWords writes a number of bytes, in MiB or GiB.
+func bytesInWords(n int64) string {
 	if n < 1<<30 {
 		return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
 	}

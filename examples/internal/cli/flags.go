@@ -58,8 +58,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+inLines(afl.Names()))
-	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+inLines(models.Names()))
+	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
+	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
 	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth), for one network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
@@ -257,6 +257,12 @@ func (t *triple) Set(s string) error {
 	}
 	*t = v
 	return nil
+}
+
+// paperFirst lists the paper's names, with which names begins, apart from the
+// others.
+func paperFirst(names, paper []string) string {
+	return inLines(paper) + ";\nthere are also:\n" + inLines(names[len(paper):])
 }
 
 // inLines joins names by commas, eight to a line.

@@ -84,6 +84,15 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 	_, out, _ := runProgram(tinyPICAI(), "-h")
 	assert.Contains(t, out, "-size X,Y,Z")
 	assert.Contains(t, out, "(default 160,128,24)")
+	for _, c := range []struct {
+		flag         string
+		paper, names []string
+	}{{"loss", afl.PaperNames(), afl.Names()}, {"model", models.PaperNames(), models.Names()}} {
+		_, text, _ := strings.Cut(out, "\n  -"+c.flag+" ")
+		text, _, _ = strings.Cut(text, " (default ")
+		text = strings.Join(strings.Fields(text), " ")
+		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; there are also: "+strings.Join(c.names[len(c.paper):], ", "))
+	}
 	assert.NotContains(t, out, "-crop")
 	_, out, _ = runProgram(tinyBraTS(), "-h")
 	assert.Contains(t, out, "(default 224,224,144)")
@@ -192,6 +201,6 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	small := []int{1, 3, 16, 16, 16}
 	require.NoError(t, f.count(volumes{step: small, prediction: small}, true))
 	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
-	assert.Equal(t, "1.5 GiB", gib(3<<29))
-	assert.Equal(t, "2 MiB", gib(1<<20+1))
+	assert.Equal(t, "1.5 GiB", bytesInWords(3<<29))
+	assert.Equal(t, "2 MiB", bytesInWords(1<<20+1))
 }

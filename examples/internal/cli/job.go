@@ -44,13 +44,18 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.modelDir, 0o755); err != nil {
-		return nil, err
-	}
-
 	begin, err := o.initialWeights(rec != nil, backend, fits[0].config)
 	if err != nil {
 		return nil, err
+	}
+
+	if err := os.MkdirAll(o.modelDir, 0o755); err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		if err := begin.keep(o.modelDir); err != nil {
+			return nil, err
+		}
 	}
 
 	from := o.dataDir

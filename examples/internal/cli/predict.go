@@ -23,7 +23,6 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/volume"
-	"github.com/x/afl/examples/internal/weights"
 )
 
 const predictName = "predict"
@@ -46,7 +45,7 @@ var errStopped = errors.New("stopped; nothing was written")
 // name, and returns the exit code. The first SIGINT or SIGTERM ends it after the
 // running window with nothing written, the second at once.
 func PredictMain(args []string) int {
-	return interruptible(func(ctx context.Context) int { return Predict(ctx, args, os.Stdout, os.Stderr) })
+	return interruptible("window", func(ctx context.Context) int { return Predict(ctx, args, os.Stdout, os.Stderr) })
 }
 
 // Predict is PredictMain with the signals and the output in the caller's hands.
@@ -80,9 +79,9 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := o.checkOut(c); err != nil {
 		return err
 	}
-	state, metadata, err := weights.Load(o.weights)
+	state, metadata, err := loadWeights(o.weights, "")
 	if err != nil {
-		return fmt.Errorf("-weights: %w", err)
+		return err
 	}
 	u, err := o.use(flags, metadata)
 	if err != nil {
@@ -139,7 +138,7 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if err != nil {
 		return err
 	}
-	p.say("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), countParameters(net), p.options.weights)
+	p.say("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), nn.CountParameters(net), p.options.weights)
 	p.say("Network's grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
 		times(size), millimetres(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
 	p.say("Mask: %s.", ruleInWords[p.use.rule])
@@ -160,14 +159,6 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 		return errStopped
 	}
 	return p.write(mask, result)
-}
-
-func countParameters(net nn.Network) int {
-	n := 0
-	for _, p := range net.Parameters() {
-		n += tensor.Shape(p.Value.Shape()).TotalSize()
-	}
-	return n
 }
 
 var ruleInWords = map[afl.PredictionRule]string{

@@ -188,11 +188,12 @@ func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error 
 	}
 	channels := u.Config.InChannels
 	if o.options != "" {
-		raw := fmt.Sprintf(`{"network":%q,"options":%s}`, name, o.options)
-		if err := json.Unmarshal([]byte(raw), &u.Config); err != nil {
+		config, err := configOf(name, o.options)
+		if err != nil {
 			return usageErrorf("-options: %v", err)
 		}
-		u.Config.InChannels = channels
+		config.InChannels = channels
+		u.Config = config
 		return nil
 	}
 	a, err := models.ByName(name)
@@ -204,6 +205,23 @@ func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error 
 		u.Config = models.Fit(u.Config, u.Protocol.Size).Config
 	}
 	return nil
+}
+
+// configOf returns the network of that name with its options in JSON.
+func configOf(name, options string) (c models.Config, err error) {
+	// Read alone first, so that nothing in it can end the object around it.
+	var alone json.RawMessage
+	if err := json.Unmarshal([]byte(options), &alone); err != nil {
+		return c, err
+	}
+	raw, err := json.Marshal(struct {
+		Network string          `json:"network"`
+		Options json.RawMessage `json:"options"`
+	}{name, alone})
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(raw, &c)
 }
 
 // choice is a flag whose value is one of a few.

@@ -311,13 +311,22 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	for want, metadata := range map[string]map[string]string{
 		"unknown field":      {"settings": `{"models":"unet"}`},
 		`decision is "coin"`: {"settings": stored, "decision": "coin"},
-		"-options: ":         known,
 	} {
 		flags, o := newPredictFlags()
-		if want == "-options: " {
-			require.NoError(t, flags.Parse([]string{"-options", `{"Width":3}`}))
-		}
 		_, err := o.use(flags, metadata)
 		assert.ErrorContains(t, err, want)
+	}
+	for options, want := range map[string]string{
+		`{"Width":3}`:                 "-options: models: options of unet: json: unknown field",
+		`{},"in_channels":3`:          "-options: invalid character ',' after top-level value",
+		`{},"network":"vnet_authors"`: "-options: invalid character ',' after top-level value",
+		`{}}`:                         "-options: invalid character '}' after top-level value",
+		`{"Channels":`:                "-options: unexpected end of JSON input",
+		`[4,8]`:                       "-options: models: options of unet: json: cannot unmarshal array",
+	} {
+		flags, o := newPredictFlags()
+		require.NoError(t, flags.Parse([]string{"-options", options}))
+		_, err := o.use(flags, known)
+		assert.ErrorContains(t, err, want, options)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/settings"
+	"github.com/x/afl/examples/internal/train"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -19,25 +20,37 @@ const initialName = "initial.safetensors"
 
 // initial is what -weights names.
 type initial struct {
-	state map[string]*tensor.Dense
-	fact  string
+	state    map[string]*tensor.Dense
+	metadata map[string]string
+	fact     string
 }
 
-// initialWeights reads the weights that training begins with and keeps a copy
-// of them in the folder of a new run; nil without -weights. They must fit the
-// network.
+// loadWeights reads the file of -weights; besides is what else the program
+// offers to those who name a checkpoint.
+func loadWeights(path, besides string) (map[string]*tensor.Dense, map[string]string, error) {
+	state, metadata, err := weights.Load(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-weights: %w", err)
+	}
+	if train.IsCheckpoint(metadata) {
+		return nil, nil, usageErrorf("-weights: %s is a checkpoint of a run; use best.safetensors or last.safetensors beside it%s", path, besides)
+	}
+	return state, metadata, nil
+}
+
+// initialWeights reads the weights that training begins with, for a resumed run
+// their copy in its folder; nil without -weights. They must fit the network.
 func (o *options) initialWeights(resumed bool, backend nn.Backend, config models.Config) (*initial, error) {
 	if o.weights == "" {
 		return nil, nil
 	}
-	copied := filepath.Join(o.modelDir, initialName)
 	from := o.weights
 	if resumed {
-		from = copied
+		from = filepath.Join(o.modelDir, initialName)
 	}
-	state, metadata, err := weights.Load(from)
+	state, metadata, err := loadWeights(from, ", or -resume")
 	if err != nil {
-		return nil, fmt.Errorf("-weights: %w", err)
+		return nil, err
 	}
 	trained, known, err := settings.Read(metadata)
 	if err != nil {
@@ -46,7 +59,7 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 	if known && trained.Config.Name() != config.Name() {
 		return nil, usageErrorf("-weights: %s holds weights of %s, but -model is %s", o.weights, trained.Config.Name(), config.Name())
 	}
-	in := &initial{state: state, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
+	in := &initial{state: state, metadata: metadata, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
 	if in.images() {
 		in.fact = fmt.Sprintf("Initial weights of the encoder: %s, inflated from two axes to three; the decoder's are drawn from the seed.", o.weights)
 	}
@@ -56,10 +69,15 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 	if known && !reflect.DeepEqual(trained.Config.Architecture, config.Architecture) {
 		in.fact += fmt.Sprintf(" They were trained with other options: %+v there, %+v here.", trained.Config.Architecture, config.Architecture)
 	}
-	if resumed {
-		return in, nil
+	return in, nil
+}
+
+// keep saves the copy in the folder of a new run.
+func (in *initial) keep(dir string) error {
+	if in == nil {
+		return nil
 	}
-	return in, weights.Save(copied, state, metadata)
+	return weights.Save(filepath.Join(dir, initialName), in.state, in.metadata)
 }
 
 // network makes the network with its initial weights: drawn from the seed, or

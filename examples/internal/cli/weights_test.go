@@ -136,7 +136,7 @@ func TestUnsuitableWeights(t *testing.T) {
 		want string
 	}{
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
-		text:                         {exitError, "-weights: weights: " + text},
+		text:                         {exitError, "-weights: weights: " + text + ": is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)"},
 		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
 		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
@@ -145,8 +145,29 @@ func TestUnsuitableWeights(t *testing.T) {
 		code, _, errs := runProgram(p, "-model_dir", run, "-size", "32,32,16", "-weights", path)
 		assert.Equal(t, c.code, code, path)
 		assert.Contains(t, errs, c.want)
-		assert.NoFileExists(t, filepath.Join(run, recordName), "no run was begun")
+		assert.NoDirExists(t, run, "no run was begun")
 	}
+}
+
+// TestACheckpointIsNotTakenForWeights names the state of a run where its weights
+// are wanted.
+func TestACheckpointIsNotTakenForWeights(t *testing.T) {
+	p := tinyPICAI()
+	dir := trained(t, p, "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
+	checkpoint := filepath.Join(dir, "dice", "checkpoint.safetensors")
+	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors beside it"
+
+	next := filepath.Join(t.TempDir(), "next")
+	code, _, errs := runProgram(p, "-model_dir", next, "-size", "32,32,16", "-weights", checkpoint)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, want+", or -resume (")
+	assert.NoDirExists(t, next)
+
+	work := t.TempDir()
+	code, _, errs = runPredict("-weights", checkpoint, "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"), "-out", filepath.Join(work, "m.nii"))
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, want+" (")
+	assert.Empty(t, names(t, work))
 }
 
 // TestEncoderBeginsWithImageWeights gives a 2-D ResNet-50's state, all twos, to a

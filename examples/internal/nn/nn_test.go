@@ -257,6 +257,24 @@ func TestInitialValues(t *testing.T) {
 		"n.running_mean", "n.running_var", "n.num_batches_tracked"}, names)
 }
 
+// built is a network by what a Builder made; nobody calls the rest.
+type built struct {
+	nn.Network
+	builder *nn.Builder
+}
+
+func (n built) Parameters() []*nn.Param { return n.builder.Parameters() }
+func (n built) Buffers() []*nn.Buffer   { return n.builder.Buffers() }
+
+func TestCountParameters(t *testing.T) {
+	build := nn.NewBuilder(open(t, nn.Float32), 1)
+	assert.Zero(t, nn.CountParameters(built{builder: build}))
+	build.Conv3D("c", 3, 5, [3]int{3, 1, 2}, nn.ConvSpec{}, true)
+	build.BatchNorm("n", 5)
+	require.NoError(t, build.Err())
+	assert.Equal(t, 3*5*3*1*2+5+5+5, nn.CountParameters(built{builder: build}), "running statistics are not trained")
+}
+
 func TestBuilderKeepsTheFirstError(t *testing.T) {
 	b := open(t, nn.Float32)
 	build := nn.NewBuilder(b, 1)

@@ -11,6 +11,20 @@ type Param struct {
 	Grad Array
 }
 
+// CountParameters returns the number of trainable values of a network: the sum of
+// its parameters' sizes, without buffers.
+func CountParameters(net Network) int {
+	total := 0
+	for _, p := range net.Parameters() {
+		n := 1
+		for _, d := range p.Value.Shape() {
+			n *= d
+		}
+		total += n
+	}
+	return total
+}
+
 // Buffer is a value that belongs to a network's state without being trained:
 // running statistics and counters.
 type Buffer struct {

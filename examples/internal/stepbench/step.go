@@ -102,21 +102,15 @@ func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
 			label[i] = 1
 		}
 	}
-	s := &stepper{
+	return &stepper{
 		backend: b, net: net, loss: afl.NewAdaptiveFocal(),
 		sgd:    nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
 		x:      tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
 		label:  tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
 		logits: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, w.size[0], w.size[1], w.size[2])),
-	}
-	for _, p := range net.Parameters() {
-		n := 1
-		for _, d := range p.Value.Shape() {
-			n *= d
-		}
-		s.parameters += n
-	}
-	return s, nil
+
+		parameters: nn.CountParameters(net),
+	}, nil
 }
 
 // step trains once and returns the loss before.

@@ -24,10 +24,17 @@ const (
 	// CheckpointName is the file name of a checkpoint, in the folder of its loss.
 	CheckpointName = "checkpoint.safetensors"
 
-	checkpointFormat = "afl training state 1"
+	checkpointKind   = "afl training state "
+	checkpointFormat = checkpointKind + "1"
 	networkPrefix    = "network."
 	velocityPrefix   = "velocity."
 )
+
+// IsCheckpoint reports whether a file of weights with this metadata is a
+// checkpoint, of this version or another.
+func IsCheckpoint(metadata map[string]string) bool {
+	return strings.HasPrefix(metadata["format"], checkpointKind)
+}
 
 // state is how far a training is, besides its tensors.
 type state struct {

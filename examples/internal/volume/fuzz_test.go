@@ -30,7 +30,7 @@ func checkDecoded(t *testing.T, file []byte, expansion int) {
 	require.NoError(t, checkAffine(v.Affine))
 
 	var buf bytes.Buffer
-	require.NoError(t, Encode(&buf, v, WriteOptions{Type: Float64, Version: 2, BigEndian: h.BigEndian}))
+	require.NoError(t, encode(&buf, v, WriteOptions{Type: Float64, Version: 2, BigEndian: h.BigEndian}))
 	again, err := Decode(&buf)
 	require.NoError(t, err)
 	assert.Equal(t, v.Dims, again.Dims)

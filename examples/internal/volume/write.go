@@ -61,15 +61,6 @@ func Write(path string, v *Volume, o WriteOptions) error {
 	return nil
 }
 
-// Encode writes v to w as [Write] does, not compressed. After an error w may
-// hold part of the file.
-func Encode(w io.Writer, v *Volume, o WriteOptions) error {
-	if err := encode(w, v, o); err != nil {
-		return fmt.Errorf("volume: %w", err)
-	}
-	return nil
-}
-
 // check refuses a volume that has no valid file.
 func (v *Volume) check() error {
 	if v == nil {
@@ -89,7 +80,8 @@ func (v *Volume) check() error {
 	return checkAffine(v.Affine)
 }
 
-// encode writes header, extension flag and voxels.
+// encode writes header, extension flag and voxels. After an error w may hold
+// part of the file.
 func encode(w io.Writer, v *Volume, o WriteOptions) error {
 	if err := v.check(); err != nil {
 		return err

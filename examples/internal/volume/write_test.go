@@ -22,7 +22,7 @@ var identity = [4][4]float64{{1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}}
 func encodeBytes(t testing.TB, v *Volume, o WriteOptions) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	require.NoError(t, Encode(&buf, v, o))
+	require.NoError(t, encode(&buf, v, o))
 	return buf.Bytes()
 }
 
@@ -183,7 +183,7 @@ func TestRoundingAndRange(t *testing.T) {
 		{Float64, -1e308, -1e308, false},
 	} {
 		var buf bytes.Buffer
-		err := Encode(&buf, one(c.in), WriteOptions{Type: c.typ})
+		err := encode(&buf, one(c.in), WriteOptions{Type: c.typ})
 		if c.overflows {
 			assert.ErrorContains(t, err, "does not fit in "+c.typ.String(), "%g", c.in)
 			continue
@@ -209,7 +209,7 @@ func TestWriteScaled(t *testing.T) {
 		assert.Equal(t, v.Data, got.Data)
 	}
 	v := filledVolume([3]int{1, 1, 1}, 1, identity, func(c, i, j, k int) float64 { return 1000 })
-	err := Encode(&bytes.Buffer{}, v, WriteOptions{Type: Uint8, Slope: 2})
+	err := encode(&bytes.Buffer{}, v, WriteOptions{Type: Uint8, Slope: 2})
 	assert.ErrorContains(t, err, "does not fit", "500 is stored")
 }
 
@@ -255,7 +255,7 @@ func TestWriteRefuses(t *testing.T) {
 			assert.Len(t, entries, 1)
 		})
 	}
-	assert.ErrorContains(t, Encode(&bytes.Buffer{}, nil, WriteOptions{}), "nil")
+	assert.ErrorContains(t, encode(&bytes.Buffer{}, nil, WriteOptions{}), "nil")
 	for _, name := range []string{"v", "v.gz", "v.mha", "v.nii.bz2"} {
 		assert.ErrorContains(t, Write(filepath.Join(t.TempDir(), name), good(), WriteOptions{}), ".nii.gz", name)
 	}
@@ -264,7 +264,7 @@ func TestWriteRefuses(t *testing.T) {
 
 func TestLongAxisNeedsVersion2(t *testing.T) {
 	v := filledVolume([3]int{1, 32768, 1}, 1, identity, func(c, i, j, k int) float64 { return float64(j) })
-	assert.ErrorContains(t, Encode(&bytes.Buffer{}, v, WriteOptions{}), "Version 2")
+	assert.ErrorContains(t, encode(&bytes.Buffer{}, v, WriteOptions{}), "Version 2")
 	got := decodeBytes(t, encodeBytes(t, v, WriteOptions{Version: 2, Type: Uint16}))
 	assert.Equal(t, v.Data, got.Data)
 }
@@ -312,9 +312,9 @@ func TestEncodePassesOnWriteErrors(t *testing.T) {
 	v := filledVolume([3]int{5, 5, 20}, 2, identity, func(c, i, j, k int) float64 { return 1 })
 	size := len(encodeBytes(t, v, WriteOptions{}))
 	for _, n := range []int{0, 351, 352, size / 2, size - 1} {
-		assert.ErrorIs(t, Encode(&failingWriter{n}, v, WriteOptions{}), errFull, "%d bytes", n)
+		assert.ErrorIs(t, encode(&failingWriter{n}, v, WriteOptions{}), errFull, "%d bytes", n)
 	}
-	assert.NoError(t, Encode(&failingWriter{size}, v, WriteOptions{}))
+	assert.NoError(t, encode(&failingWriter{size}, v, WriteOptions{}))
 }
 
 func TestReadNamesThePath(t *testing.T) {

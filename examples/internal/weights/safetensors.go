@@ -2,6 +2,7 @@ package weights
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,9 +27,32 @@ func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]s
 	return safetensors.SerializeToWriter(views, metadata, w)
 }
 
+const (
+	// headerAt is where the header, a JSON object, begins: after its length.
+	headerAt = 8
+	// maxHeader is the longest header that the format allows.
+	maxHeader = 100_000_000
+)
+
+// checkStart tells a safetensors file from others by its first bytes, zeros
+// where the file is shorter, and its size.
+func checkStart(start [headerAt + 1]byte, size int64) error {
+	length := binary.LittleEndian.Uint64(start[:])
+	if start[headerAt] != '{' || length > maxHeader {
+		return errors.New("is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)")
+	}
+	if headerAt+int64(length) > size {
+		return fmt.Errorf("the file ends early: %d bytes, the header alone takes %d", size, headerAt+length)
+	}
+	return nil
+}
+
 func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
 	_, header, err := safetensors.ReadMetadata(raw)
 	if err != nil {
+		if endsEarly(raw) {
+			return nil, nil, fmt.Errorf("the file ends early, after %d bytes", len(raw))
+		}
 		return nil, nil, err
 	}
 	file, err := safetensors.Deserialize(raw)
@@ -42,6 +66,28 @@ func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
 		}
 	}
 	return tensors, header.Metadata(), nil
+}
+
+// endsEarly reports whether the header speaks of more data than follow it, for
+// which the safetensors package has no error of its own.
+func endsEarly(raw []byte) bool {
+	if len(raw) < headerAt {
+		return false
+	}
+	length, rest := binary.LittleEndian.Uint64(raw), uint64(len(raw)-headerAt)
+	if length > rest {
+		return false
+	}
+	var header safetensors.Metadata
+	if json.Unmarshal(raw[headerAt:headerAt+length], &header) != nil {
+		return false
+	}
+	for _, t := range header.Tensors() {
+		if t.DataOffsets[1] > rest-length {
+			return true
+		}
+	}
+	return false
 }
 
 // safetensorsElements maps the format's element types to ours.

@@ -77,17 +77,21 @@ func load(path string) (map[string]*tensor.Dense, map[string]string, error) {
 	if info.IsDir() {
 		return nil, nil, errors.New("is a folder, want a file")
 	}
-	var start [4]byte
+	var start [headerAt + 1]byte
 	if _, err := f.ReadAt(start[:], 0); err != nil && err != io.EOF {
 		return nil, nil, err
 	}
 	switch {
-	case string(start[:]) == "PK\x03\x04":
+	case string(start[:4]) == "PK\x03\x04":
 		tensors, err := decodeTorch(f, info.Size())
 		return tensors, nil, err
 	case start[0] == opProto && start[1] == pickleProtocol && start[3] != 0:
 		// The length that opens a safetensors file has zeros there.
 		return nil, nil, errors.New("is a bare pickle, as PyTorch wrote before version 1.6; load it there and save it again, without _use_new_zipfile_serialization=False")
+	}
+	// Before the file, which may be any, is read whole.
+	if err := checkStart(start, info.Size()); err != nil {
+		return nil, nil, err
 	}
 	raw, err := io.ReadAll(f)
 	if err != nil {

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -92,19 +93,29 @@ func TestLoadRefusesDamage(t *testing.T) {
 	require.NoError(t, Save(path, sample(), nil))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	for name, damaged := range map[string][]byte{
-		"empty":     {},
-		"short":     raw[:7],
-		"truncated": raw[:len(raw)-1],
-		"longer":    append(bytes.Clone(raw), 0),
-		"dtype":     bytes.Replace(raw, []byte(`"F64"`), []byte(`"BF1"`), 1),
-		"bytes":     bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1),
-		"no voxels": []byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `),
+	const neither = "is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)"
+	for name, c := range map[string]struct {
+		damaged []byte
+		want    string
+	}{
+		"empty":            {nil, neither},
+		"short":            {raw[:7], neither},
+		"text":             {[]byte("# A title\n\nA text that is longer than a header's length.\n"), neither},
+		"text with brace":  {[]byte("function{ return }"), neither},
+		"no header":        {[]byte("\x02\x00\x00\x00\x00\x00\x00\x00[]"), neither},
+		"truncated header": {raw[:20], "the file ends early: 20 bytes, the header alone takes "},
+		"no data":          {raw[:bytes.LastIndexByte(raw, '}')+1], "the file ends early"},
+		"truncated":        {raw[:len(raw)-1], fmt.Sprintf("the file ends early, after %d bytes", len(raw)-1)},
+		"longer":           {append(bytes.Clone(raw), 0), "incomplete buffer"},
+		"dtype":            {bytes.Replace(raw, []byte(`"F64"`), []byte(`"BF1"`), 1), `invalid DType string value "BF1"`},
+		"bytes":            {bytes.Replace(raw, []byte(`"I64","shape":[3]`), []byte(`"U64","shape":[3]`), 1), "element type U64"},
+		"no voxels":        {[]byte("\x3b\x00\x00\x00\x00\x00\x00\x00" + `{"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}     `), "axis 0 is 0"},
 	} {
-		require.NotEqual(t, raw, damaged)
-		require.NoError(t, os.WriteFile(path, damaged, 0o644))
+		require.NotEqual(t, raw, c.damaged)
+		require.NoError(t, os.WriteFile(path, c.damaged, 0o644))
 		_, _, err := Load(path)
 		assert.ErrorContains(t, err, path, name)
+		assert.ErrorContains(t, err, c.want, name)
 	}
 	_, _, err = Load(filepath.Join(dir, "absent"))
 	assert.ErrorIs(t, err, os.ErrNotExist)

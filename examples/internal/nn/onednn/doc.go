@@ -33,6 +33,11 @@
 // needs no more after the first step: since work is done in order, memory can be
 // given back before the last work that uses it is done.
 //
+// OpenMP's threads spin while they wait for each other, so on a machine whose
+// cores are busy with other work a step takes many times longer.
+// OMP_WAIT_POLICY=passive in the environment, which libgomp reads when the
+// program starts, keeps that small.
+//
 // Results have the same bits in every run on one machine with the same number of
 // threads.
 package onednn
