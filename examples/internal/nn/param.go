@@ -16,11 +16,7 @@ type Param struct {
 func CountParameters(net Network) int {
 	total := 0
 	for _, p := range net.Parameters() {
-		n := 1
-		for _, d := range p.Value.Shape() {
-			n *= d
-		}
-		total += n
+		total += Elements(p.Value.Shape())
 	}
 	return total
 }

@@ -115,3 +115,12 @@ func CheckMultiple(network string, size, multiple [3]int) error {
 	}
 	return nil
 }
+
+// Elements is the number of values in an array of a shape, 1 for that of a scalar.
+func Elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}

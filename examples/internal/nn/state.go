@@ -128,7 +128,7 @@ func checkState(net Network, state map[string]*tensor.Dense) error {
 	float := func(old Array) func(*tensor.Dense) string {
 		return func(t *tensor.Dense) string {
 			isFloat := t.Dtype() == tensor.Float32 || t.Dtype() == tensor.Float64
-			if isFloat && equalShape(t.Shape(), old.Shape()) {
+			if isFloat && slices.Equal(t.Shape(), old.Shape()) {
 				return ""
 			}
 			return fmt.Sprintf("has %v of shape %v, want floats of shape %v", t.Dtype(), []int(t.Shape()), old.Shape())
@@ -191,7 +191,7 @@ func loadArray(b Backend, t *tensor.Dense, shape []int) (Array, error) {
 	if t == nil {
 		return nil, fmt.Errorf("tensor is nil, want shape %v", shape)
 	}
-	if !equalShape(t.Shape(), shape) {
+	if !slices.Equal(t.Shape(), shape) {
 		return nil, fmt.Errorf("tensor has shape %v, want %v", t.Shape(), shape)
 	}
 	return b.FromHost(t, Kept)

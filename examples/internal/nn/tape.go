@@ -3,6 +3,7 @@ package nn
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Mode says what a forward pass is for.
@@ -152,7 +153,7 @@ func (t *Tape) Backward(y Var, gy Array) error {
 		return errors.New("nn: Backward: y was recorded on another tape")
 	case gy == nil:
 		return errors.New("nn: Backward: gy is nil")
-	case !equalShape(gy.Shape(), y.Shape()):
+	case !slices.Equal(gy.Shape(), y.Shape()):
 		return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
 	}
 	t.replayed = true
@@ -258,16 +259,4 @@ func (t *Tape) Grad(v Var) (Array, error) {
 func (t *Tape) nextSeed() uint64 {
 	t.draws++
 	return splitmix64(t.seed + t.draws*0x9E3779B97F4A7C15)
-}
-
-func equalShape(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

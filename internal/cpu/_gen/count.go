@@ -27,8 +27,8 @@ var (
 )
 
 // printCounts writes a Markdown table of the instructions in the loops of every
-// AVX-512 routine for the sigmoid (of a pair, for its difference). Where a loop has two ways, the
-// shorter counts: stores by the cache, and the power of a small γ.
+// AVX-512 routine for the sigmoid (of a pair, for its difference). Where a loop has
+// two ways, the shorter counts: stores by the cache, and the power of a small γ.
 func printCounts(w io.Writer, assembly string) error {
 	f, err := os.Open(assembly)
 	if err != nil {

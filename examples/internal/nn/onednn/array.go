@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -75,26 +76,6 @@ func (a *array) samples() C.view {
 	return C.view{n, a.rows() / n * a.width(), a.width()}
 }
 
-func count(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	return n
-}
-
-func equal(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // array returns an array of the step without memory.
 func (o *op) array(shape []int) *array {
 	a := &array{owner: o.backend, shape: shape}
@@ -103,10 +84,12 @@ func (o *op) array(shape []int) *array {
 }
 
 // volume returns a new channels-last array of the step.
-func (o *op) volume(shape ...int) *array { return o.fill(o.array(shape), channels, 4*count(shape)) }
+func (o *op) volume(shape ...int) *array {
+	return o.fill(o.array(shape), channels, 4*nn.Elements(shape))
+}
 
 // vector returns a new plain array of the step.
-func (o *op) vector(shape ...int) *array { return o.fill(o.array(shape), plain, 4*count(shape)) }
+func (o *op) vector(shape ...int) *array { return o.fill(o.array(shape), plain, 4*nn.Elements(shape)) }
 
 // fill gives an array memory of its own.
 func (o *op) fill(a *array, as order, bytes int) *array {
@@ -161,7 +144,7 @@ func (o *op) force(a *array) *array {
 		return a
 	}
 	f := a.formula
-	o.fill(a, channels, 4*count(a.shape))
+	o.fill(a, channels, 4*nn.Elements(a.shape))
 	if o.err == nil {
 		f.compute(o, a)
 		o.unhold(a)
@@ -199,7 +182,7 @@ func (o *op) inVector(name string, x nn.Array, n int) *array {
 // like checks that an argument has the given shape.
 func (o *op) like(name string, x nn.Array, shape []int) *array {
 	a := o.lazy(name, x)
-	if o.err == nil && !equal(a.shape, shape) {
+	if o.err == nil && !slices.Equal(a.shape, shape) {
 		o.fail("%s has shape %v, want %v", name, a.shape, shape)
 	}
 	return a
@@ -215,7 +198,7 @@ func (o *op) toPlain(a *array) *array {
 		return a
 	}
 	from := *a
-	o.refill(a, plain, 4*count(a.shape))
+	o.refill(a, plain, 4*nn.Elements(a.shape))
 	if o.err == nil {
 		o.copyPlain(&from, a.floats())
 	}
@@ -227,13 +210,13 @@ func (o *op) copyPlain(a *array, to *C.float) {
 	from := a.floats()
 	switch a.order {
 	case channels:
-		n, c, voxels := C.int64_t(a.shape[0]), a.width(), C.int64_t(count(a.shape[2:]))
+		n, c, voxels := C.int64_t(a.shape[0]), a.width(), C.int64_t(nn.Elements(a.shape[2:]))
 		o.do(a, func() { C.volume_to_float(n, c, voxels, from, to) })
 	case kernel:
 		layout, rowMajor := a.layout, o.plainLayout(a.shape)
 		o.run(a, func() error { return failure(C.layout_convert(layout, from, rowMajor, to)) })
 	default:
-		n := C.int64_t(count(a.shape))
+		n := C.int64_t(nn.Elements(a.shape))
 		o.do(a, func() { C.scale(n, 1, from, to) })
 	}
 }
@@ -248,9 +231,9 @@ func (o *op) toChannels(a *array) *array {
 		return a
 	}
 	from := a.floats()
-	o.refill(a, channels, 4*count(a.shape))
+	o.refill(a, channels, 4*nn.Elements(a.shape))
 	if o.err == nil {
-		to, n, c, voxels := a.floats(), C.int64_t(a.shape[0]), a.width(), C.int64_t(count(a.shape[2:]))
+		to, n, c, voxels := a.floats(), C.int64_t(a.shape[0]), a.width(), C.int64_t(nn.Elements(a.shape[2:]))
 		o.do(a, func() { C.volume_from_float(n, c, voxels, from, to) })
 	}
 	return a

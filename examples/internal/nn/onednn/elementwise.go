@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/x/afl/examples/internal/nn"
@@ -156,7 +157,7 @@ func (b *backend) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 		if o.err != nil {
 			return nil, nil, o.end()
 		}
-		if first := parts[0]; i > 0 && (a.shape[0] != first.shape[0] || !equal(a.shape[2:], first.shape[2:])) {
+		if first := parts[0]; i > 0 && (a.shape[0] != first.shape[0] || !slices.Equal(a.shape[2:], first.shape[2:])) {
 			o.fail("array %d has shape %v, want the batch and spatial size of array 0, %v", i, a.shape, first.shape)
 			return nil, nil, o.end()
 		}
@@ -224,7 +225,7 @@ func (b *backend) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
 		return nil, nil, o.end()
 	}
 	by := o.inVolume("gate", gate)
-	if want := append([]int{a.shape[0], 1}, a.shape[2:]...); o.err == nil && !equal(by.shape, want) {
+	if want := append([]int{a.shape[0], 1}, a.shape[2:]...); o.err == nil && !slices.Equal(by.shape, want) {
 		o.fail("gate has shape %v, want %v", by.shape, want)
 	}
 	y := o.volume(a.shape...)

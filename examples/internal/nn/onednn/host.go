@@ -6,8 +6,8 @@ package onednn
 import "C"
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -18,7 +18,7 @@ import (
 // FromHost implements nn.Backend.
 func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) {
 	o := b.begin("onednn: FromHost")
-	if err := checkHost(t); err != nil {
+	if err := nn.CheckHost(t); err != nil {
 		o.fail("tensor %w", err)
 		return nil, o.end()
 	}
@@ -32,11 +32,11 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		o.fail("life is %d, want nn.Step or nn.Kept", life)
 	}
 	// What lives for a step is most likely a volume; what is kept, a kernel.
-	n, c, voxels, as := 1, 1, count(a.shape), plain
+	n, c, voxels, as := 1, 1, nn.Elements(a.shape), plain
 	if len(a.shape) == 5 && life == nn.Step {
-		n, c, voxels, as = a.shape[0], a.shape[1], count(a.shape[2:]), channels
+		n, c, voxels, as = a.shape[0], a.shape[1], nn.Elements(a.shape[2:]), channels
 	}
-	o.fill(a, as, 4*count(a.shape))
+	o.fill(a, as, 4*nn.Elements(a.shape))
 	if o.err == nil {
 		to, p, double := a.floats(), hostPointer(t), t.Dtype() == tensor.Float64
 		o.now(a, func() {
@@ -57,10 +57,10 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 	o := b.begin("onednn: ToHost")
 	a := o.arg("array", x)
-	if err := checkHost(dst); err != nil {
+	if err := nn.CheckHost(dst); err != nil {
 		o.fail("dst %w", err)
 	}
-	if o.err == nil && !equal(dst.Shape(), a.shape) {
+	if o.err == nil && !slices.Equal(dst.Shape(), a.shape) {
 		o.fail("dst has shape %v, want %v", dst.Shape(), a.shape)
 	}
 	if o.err == nil && dst.IsScalar() {
@@ -69,12 +69,12 @@ func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 	if o.err != nil {
 		return o.end()
 	}
-	n, c, voxels, from := 1, 1, count(a.shape), a.floats()
+	n, c, voxels, from := 1, 1, nn.Elements(a.shape), a.floats()
 	switch a.order {
 	case channels:
-		n, c, voxels = a.shape[0], a.shape[1], count(a.shape[2:])
+		n, c, voxels = a.shape[0], a.shape[1], nn.Elements(a.shape[2:])
 	case kernel:
-		copied := o.temporary(4 * count(a.shape))
+		copied := o.temporary(4 * nn.Elements(a.shape))
 		if o.err != nil {
 			return o.end()
 		}
@@ -114,22 +114,5 @@ func hostPointer(t *tensor.Dense) unsafe.Pointer {
 	case float64:
 		return unsafe.Pointer(&data)
 	}
-	return nil // checkHost lets no other type pass
-}
-
-// checkHost says what keeps t from being read or written as a plain slice.
-func checkHost(t *tensor.Dense) error {
-	switch {
-	case t == nil:
-		return errors.New("is nil")
-	case !t.IsNativelyAccessible():
-		return errors.New("lives in memory that Go cannot reach")
-	case t.RequiresIterator() || !t.DataOrder().IsRowMajor():
-		return errors.New("is not contiguous in row-major order")
-	case t.Dtype() != tensor.Float32 && t.Dtype() != tensor.Float64:
-		return fmt.Errorf("has element type %v, want float32 or float64", t.Dtype())
-	case count(t.Shape()) == 0:
-		return fmt.Errorf("has shape %v, want no axis of length 0", t.Shape())
-	}
-	return nil
+	return nil // nn.CheckHost lets no other type pass
 }

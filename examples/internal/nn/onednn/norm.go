@@ -86,7 +86,7 @@ func (b *backend) GroupNorm(x, weight, bias nn.Array, groups int, epsilon float6
 		o.fail("one of weight and bias is nil, want both or neither")
 	}
 	n := &norm{x: a, data: a.data, view: a.samples(), groups: C.int64_t(groups)}
-	if o.err == nil && count(a.shape[1:])/groups < 2 {
+	if o.err == nil && nn.Elements(a.shape[1:])/groups < 2 {
 		o.fail("x has shape %v, want more than one value per group of channels", a.shape)
 	}
 	var pw, pb *C.float

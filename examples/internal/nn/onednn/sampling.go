@@ -35,7 +35,7 @@ func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback
 		s.kernel[i], s.stride[i], s.pad[i] = C.int64_t(spec.Kernel[i]), C.int64_t(spec.Stride[i]), C.int64_t(spec.Padding[i])
 	}
 	y := o.volume(a.shape[0], a.shape[1], out[0], out[1], out[2])
-	taps := o.scratch(4 * count(y.shape))
+	taps := o.scratch(4 * nn.Elements(y.shape))
 	if o.err == nil {
 		from, to := a.floats(), y.floats()
 		o.do(a, func() { C.max_pool(&s, from, to, (*C.int32_t)(taps.p)) })

@@ -61,7 +61,7 @@ func (b *backend[T]) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed
 	}
 	kernel, size := [3]int(w.shape[2:]), [3]int(a.shape[2:])
 	c := &convolution[T]{
-		backend: b, spec: spec, kernel: kernel, taps: count(kernel[:]), batch: a.shape[0],
+		backend: b, spec: spec, kernel: kernel, taps: nn.Elements(kernel[:]), batch: a.shape[0],
 		rows: w.shape[0], cols: w.shape[1], weight: w,
 	}
 	in, out, axis := c.cols, c.rows, 1

@@ -3,6 +3,7 @@ package portable
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -172,7 +173,7 @@ func (b *backend[T]) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("Concat: %w", err)
 		}
-		if first := xs[0].Shape(); a.shape[0] != first[0] || !equal(a.shape[2:], first[2:]) {
+		if first := xs[0].Shape(); a.shape[0] != first[0] || !slices.Equal(a.shape[2:], first[2:]) {
 			return nil, nil, fmt.Errorf("Concat: array %d has shape %v, want the batch and spatial size of array 0, %v", i, a.shape, first)
 		}
 		parts[i] = a

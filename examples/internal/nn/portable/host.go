@@ -3,6 +3,7 @@ package portable
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -11,7 +12,7 @@ import (
 
 // FromHost implements nn.Backend.
 func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) {
-	if err := checkHost(t); err != nil {
+	if err := nn.CheckHost(t); err != nil {
 		return nil, fmt.Errorf("portable: FromHost: tensor %w", err)
 	}
 	shape := append([]int(nil), t.Shape()...)
@@ -20,7 +21,7 @@ func (b *backend[T]) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, erro
 	case nn.Step:
 		a = b.newArray(shape...)
 	case nn.Kept:
-		a = &array[T]{owner: b, shape: shape, data: make([]T, count(shape)), kept: true}
+		a = &array[T]{owner: b, shape: shape, data: make([]T, nn.Elements(shape)), kept: true}
 	default:
 		return nil, fmt.Errorf("portable: FromHost: life is %d, want nn.Step or nn.Kept", life)
 	}
@@ -43,10 +44,10 @@ func (b *backend[T]) ToHost(x nn.Array, dst *tensor.Dense) error {
 	if err != nil {
 		return fmt.Errorf("portable: ToHost: %w", err)
 	}
-	if err := checkHost(dst); err != nil {
+	if err := nn.CheckHost(dst); err != nil {
 		return fmt.Errorf("portable: ToHost: dst %w", err)
 	}
-	if !equal(dst.Shape(), a.shape) {
+	if !slices.Equal(dst.Shape(), a.shape) {
 		return fmt.Errorf("portable: ToHost: dst has shape %v, want %v", dst.Shape(), a.shape)
 	}
 	switch to := dst.Data().(type) {
@@ -56,23 +57,6 @@ func (b *backend[T]) ToHost(x nn.Array, dst *tensor.Dense) error {
 		convert(to, a.data)
 	default:
 		return errors.New("portable: ToHost: dst is a scalar, want a tensor with axes")
-	}
-	return nil
-}
-
-// checkHost says what keeps t from being read or written as a plain slice.
-func checkHost(t *tensor.Dense) error {
-	switch {
-	case t == nil:
-		return errors.New("is nil")
-	case !t.IsNativelyAccessible():
-		return errors.New("lives in memory that Go cannot reach")
-	case t.RequiresIterator() || !t.DataOrder().IsRowMajor():
-		return errors.New("is not contiguous in row-major order")
-	case t.Dtype() != tensor.Float32 && t.Dtype() != tensor.Float64:
-		return fmt.Errorf("has element type %v, want float32 or float64", t.Dtype())
-	case count(t.Shape()) == 0:
-		return fmt.Errorf("has shape %v, want no axis of length 0", t.Shape())
 	}
 	return nil
 }

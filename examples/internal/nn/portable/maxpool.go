@@ -28,7 +28,7 @@ func (b *backend[T]) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullb
 	}
 	y := b.newArray(a.shape[0], a.shape[1], m.out[0], m.out[1], m.out[2])
 	planes := a.shape[0] * a.shape[1]
-	from, to := count(m.in[:]), count(m.out[:])
+	from, to := nn.Elements(m.in[:]), nn.Elements(m.out[:])
 	slab := m.out[1] * m.out[2]
 	parallel(planes*m.out[0], func(i, _ int) {
 		p, ox := i/m.out[0], i%m.out[0]

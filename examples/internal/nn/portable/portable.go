@@ -9,6 +9,7 @@ package portable
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -57,7 +58,7 @@ func (a *array[T]) DType() nn.DType { return a.owner.dtype }
 
 // newArray returns an array of the current step with arbitrary content.
 func (b *backend[T]) newArray(shape ...int) *array[T] {
-	a := &array[T]{owner: b, shape: shape, data: b.pool.get(count(shape))}
+	a := &array[T]{owner: b, shape: shape, data: b.pool.get(nn.Elements(shape))}
 	b.step = append(b.step, a)
 	return a
 }
@@ -119,7 +120,7 @@ func (b *backend[T]) vector(name string, x nn.Array, n int) (*array[T], error) {
 // like checks that an argument has the given shape.
 func (b *backend[T]) like(name string, x nn.Array, shape []int) (*array[T], error) {
 	a, err := b.arg(name, x)
-	if err == nil && !equal(a.shape, shape) {
+	if err == nil && !slices.Equal(a.shape, shape) {
 		err = fmt.Errorf("%s has shape %v, want %v", name, a.shape, shape)
 	}
 	return a, err
@@ -143,24 +144,4 @@ func (b *backend[T]) pullback(op string, y *array[T], inputs int, saved []*array
 		}
 		return f(gy, need), nil
 	}
-}
-
-func count(shape []int) int {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	return n
-}
-
-func equal(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -27,7 +27,7 @@ func (b *backend[T]) Resize(x nn.Array, size [3]int, mode nn.ResizeMode) (nn.Arr
 	}
 	y := b.newArray(a.shape[0], a.shape[1], size[0], size[1], size[2])
 	planes := a.shape[0] * a.shape[1]
-	from, to := count(r.in[:]), count(r.out[:])
+	from, to := nn.Elements(r.in[:]), nn.Elements(r.out[:])
 	slab := r.out[1] * r.out[2]
 	n := planes * r.out[0]
 	rows := make([]T, workers(n)*r.in[2])

@@ -1,5 +1,7 @@
 package portable
 
+import "github.com/x/afl/examples/internal/nn"
+
 // chunkElements bounds the elements of both volumes that a piece of the weight
 // gradient's sum reads, so that they stay in the cache while all pairs of
 // channels are worked through.
@@ -18,7 +20,7 @@ func (c *convolution[T]) weightGradient(gw, coarse, fine *array[T]) {
 	sample := c.weightByDots
 	// With few positions a dot product spends its time on adding up its lanes;
 	// sorting the fine volume by columns costs less then, the more rows share it.
-	if count(c.coarse[:]) <= 16*c.rows {
+	if nn.Elements(c.coarse[:]) <= 16*c.rows {
 		sample = c.weightByTiles
 	}
 	gridData := c.pool.get(g.len())
@@ -73,7 +75,7 @@ func (c *convolution[T]) weightByDots(gw, coarse []T, g *grid, gridData []T, col
 // weightByTiles adds one sample to gw: outer products, position by position, of
 // the rows of coarse with columns gathered from the grid.
 func (c *convolution[T]) weightByTiles(gw, coarse []T, g *grid, gridData []T, columns offsets) {
-	n := count(c.coarse[:])
+	n := nn.Elements(c.coarse[:])
 	at := make([]int, 0, n) // where a position lies in the grid
 	var in offsets          // where it lies in a panel of gathered columns
 	for x := range c.coarse[0] {

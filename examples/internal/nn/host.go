@@ -1,0 +1,27 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+
+	"gorgonia.org/tensor"
+)
+
+// CheckHost says what keeps t, a tensor that a backend is to copy from or to, from
+// being read or written as a plain slice of float32 or float64. The error completes
+// a sentence that begins with the name of the tensor.
+func CheckHost(t *tensor.Dense) error {
+	switch {
+	case t == nil:
+		return errors.New("is nil")
+	case !t.IsNativelyAccessible():
+		return errors.New("lives in memory that Go cannot reach")
+	case t.RequiresIterator() || !t.DataOrder().IsRowMajor():
+		return errors.New("is not contiguous in row-major order")
+	case t.Dtype() != tensor.Float32 && t.Dtype() != tensor.Float64:
+		return fmt.Errorf("has element type %v, want float32 or float64", t.Dtype())
+	case Elements(t.Shape()) == 0:
+		return fmt.Errorf("has shape %v, want no axis of length 0", t.Shape())
+	}
+	return nil
+}
