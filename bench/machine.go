@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
+
+	host "github.com/x/afl/internal/machine"
 )
 
 // machine describes where results come from.
@@ -21,35 +21,13 @@ type machine struct {
 }
 
 func thisMachine() machine {
-	m := machine{cpu: procField("/proc/cpuinfo", "model name"), cores: runtime.NumCPU(),
+	m := machine{cpu: host.CPU(), memory: host.Memory(), cores: runtime.NumCPU(),
 		system: runtime.GOOS + "/" + runtime.GOARCH, goes: runtime.Version()}
-	if m.cpu == "" {
-		m.cpu = runtime.GOARCH // no such file on this system
-	}
-	if kib, err := strconv.ParseInt(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 10, 64); err == nil {
-		m.memory = kib << 10
-	}
 	// A program that `go run` built does not know its commit.
 	if commit, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		m.build = strings.TrimSpace(string(commit))
 	}
 	return m
-}
-
-// procField returns the first value of a key in a file of "key : value" lines,
-// or "" where there is none.
-func procField(path, key string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if k, v, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(k) == key {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
 }
 
 // load is the system's load average over one minute, or "unknown". Others at

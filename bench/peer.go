@@ -1,35 +1,31 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/x/afl/internal/pytorch"
 
 	"gorgonia.org/tensor"
 )
 
 //go:embed peer.py
-var peerScript []byte
+var peerScript string
 
 // errNoPeer says that no Python with PyTorch and SciPy was found.
 var errNoPeer = errors.New("no python3 with PyTorch and SciPy found: on Debian `apt-get install python3-torch python3-scipy`, or name one that has them with -python")
 
 // peer is peer.py in a process of its own, whose protocol is written there.
 type peer struct {
-	version  peerVersion
-	cmd      *exec.Cmd
-	requests io.WriteCloser
-	answers  *bufio.Scanner
-	folder   string // of the script and the inputs
+	version peerVersion
+	process *pytorch.Process
+	folder  string // of the inputs
 }
 
 type peerVersion struct {
@@ -74,61 +70,20 @@ func startPeer(ctx context.Context, python string) (_ *peer, err error) {
 			p.close()
 		}
 	}()
-	script := filepath.Join(p.folder, "peer.py")
-	if err := os.WriteFile(script, peerScript, 0o600); err != nil {
-		return nil, err
-	}
-	p.cmd = exec.CommandContext(ctx, python, script)
-	p.cmd.Stderr = os.Stderr
-	if p.requests, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	p.answers = bufio.NewScanner(out)
-	p.answers.Buffer(nil, 16<<20) // one line holds all seconds of a request
-	if err := p.cmd.Start(); err != nil {
+	if p.process, err = pytorch.Start(ctx, python, peerScript); err != nil {
 		return nil, err
 	}
 	p.version.Interpreter = python
-	return p, p.ask(map[string]any{"do": "describe"}, &p.version)
+	return p, p.process.Ask(map[string]any{"do": "describe"}, &p.version)
 }
 
 // close ends the process and removes its folder.
 func (p *peer) close() error {
 	var err error
-	if p.cmd != nil && p.cmd.Process != nil {
-		p.requests.Close() // the script ends with its input
-		err = p.cmd.Wait()
+	if p.process != nil {
+		err = p.process.Close()
 	}
 	return errors.Join(err, os.RemoveAll(p.folder))
-}
-
-// ask sends a request and reads the answer into answer, where it is not nil.
-func (p *peer) ask(request map[string]any, answer any) error {
-	line, err := json.Marshal(request)
-	if err != nil {
-		return err
-	}
-	if _, err := p.requests.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("ask PyTorch: %w", err)
-	}
-	if !p.answers.Scan() {
-		return fmt.Errorf("PyTorch's process ended without an answer to %s: %w", line, errors.Join(p.answers.Err(), io.ErrUnexpectedEOF))
-	}
-	var failed struct{ Error string }
-	if err := json.Unmarshal(p.answers.Bytes(), &failed); err != nil {
-		return fmt.Errorf("PyTorch's process answered %q: %w", p.answers.Text(), err)
-	}
-	if failed.Error != "" {
-		return fmt.Errorf("PyTorch's process, asked %s: %s", line, strings.TrimSpace(failed.Error))
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(p.answers.Bytes(), answer)
 }
 
 // give writes tensors to files and sends a request that names them.
@@ -140,7 +95,7 @@ func (p *peer) give(request map[string]any, tensors map[string]*tensor.Dense) er
 		}
 		request[name] = path
 	}
-	return p.ask(request, nil)
+	return p.process.Ask(request, nil)
 }
 
 func (p *peer) giveBatch(b *batch) error {
@@ -160,11 +115,11 @@ type measured struct {
 }
 
 func (p *peer) loss(name string, gradient bool, threads int, least time.Duration) (m measured, err error) {
-	err = p.ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": least.Seconds()}, &m)
+	err = p.process.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": least.Seconds()}, &m)
 	return m, err
 }
 
 func (p *peer) surface(spacing [3]float64, least time.Duration) (m measured, err error) {
-	err = p.ask(map[string]any{"do": "surface", "spacing": spacing, "tolerance": surfaceTolerance, "seconds": least.Seconds()}, &m)
+	err = p.process.Ask(map[string]any{"do": "surface", "spacing": spacing, "tolerance": surfaceTolerance, "seconds": least.Seconds()}, &m)
 	return m, err
 }

@@ -30,6 +30,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/internal/machine"
+
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/internal/atomicfile"
@@ -92,7 +94,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		if p, err = startPeer(ctx, *python); err != nil {
 			return err
 		}
-		defer p.close()
+		defer p.process.Close()
 	}
 	var results []*result
 	for _, w := range work {
@@ -103,7 +105,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		results = append(results, r)
 	}
-	head := fmt.Sprintf("Made on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), cpu(), runtime.GOMAXPROCS(0))
+	head := fmt.Sprintf("Made on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), machine.CPU(), runtime.GOMAXPROCS(0))
 	if p != nil {
 		head += ", beside PyTorch " + p.version.Torch
 	}
@@ -245,17 +247,4 @@ func table(results []*result) []byte {
 	}
 	w.Flush()
 	return b.Bytes()
-}
-
-// cpu names the processor.
-func cpu() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.Lines(string(raw)) {
-			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
-				return strings.TrimSpace(v)
-			}
-		}
-	}
-	return runtime.GOARCH
 }

@@ -1,0 +1,75 @@
+// Package pytorch runs a Python script that answers requests, one JSON object a
+// line: how the benchmarks ask PyTorch to do the same work.
+package pytorch
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// Process is a running script. It serves one goroutine.
+type Process struct {
+	cmd      *exec.Cmd
+	requests io.WriteCloser
+	answers  *bufio.Scanner
+}
+
+// Start runs the text of a script with an interpreter; its standard error is this
+// program's. The context's end ends it.
+func Start(ctx context.Context, python, script string) (*Process, error) {
+	p := &Process{cmd: exec.CommandContext(ctx, python, "-c", script)}
+	p.cmd.Stderr = os.Stderr
+	var err error
+	if p.requests, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p.answers = bufio.NewScanner(out)
+	p.answers.Buffer(nil, 16<<20) // one line holds all seconds of a request
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Ask sends a request and reads the answer into answer, where it is not nil. An
+// answer with an "error" is returned as one.
+func (p *Process) Ask(request map[string]any, answer any) error {
+	line, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	if _, err := p.requests.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("ask PyTorch: %w", err)
+	}
+	if !p.answers.Scan() {
+		return fmt.Errorf("PyTorch's process ended without an answer to %s: %w", line, errors.Join(p.answers.Err(), io.ErrUnexpectedEOF))
+	}
+	var failed struct{ Error string }
+	if err := json.Unmarshal(p.answers.Bytes(), &failed); err != nil {
+		return fmt.Errorf("PyTorch's process answered %q: %w", p.answers.Text(), err)
+	}
+	if failed.Error != "" {
+		return fmt.Errorf("PyTorch's process, asked %s: %s", line, strings.TrimSpace(failed.Error))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(p.answers.Bytes(), answer)
+}
+
+// Close ends the script, which stops where its input does, and waits for it.
+func (p *Process) Close() error {
+	p.requests.Close()
+	return p.cmd.Wait()
+}
