@@ -164,7 +164,33 @@ func (l AdaptiveFocal) Parameters(logits, target *tensor.Dense) ([]AdaptiveParam
 	if err != nil {
 		return nil, err
 	}
-	return l.parameters(in)
+	if err := l.check(in.batch.C); err != nil {
+		return nil, err
+	}
+	a := l.adaptive()
+	st, err := in.backend.Stats(&in.batch, a.Request())
+	if err != nil {
+		return nil, err
+	}
+	params := make([]AdaptiveParameters, in.batch.N)
+	for n := range params {
+		params[n] = AdaptiveParameters(a.Factors(st, n, in.batch.C))
+	}
+	return params, nil
+}
+
+// adaptive describes the parameters of a loss that has been checked.
+func (l AdaptiveFocal) adaptive() *plan.Adaptive {
+	a := &plan.Adaptive{Stats: plan.StatsMode(l.Stats), Smoothness: plan.Smoothness(l.Smoothness)}
+	switch {
+	case l.Form == FormMulticlass:
+		a.Form = plan.Multiclass
+	case l.Form == FormPaper && l.AlphaMode == AlphaScalar:
+		a.Form = plan.Scalar
+	case l.Form == FormPaper:
+		a.Form = plan.Balanced
+	}
+	return a
 }
 
 func (l AdaptiveFocal) check(channels int) error {
@@ -189,121 +215,22 @@ func (l AdaptiveFocal) check(channels int) error {
 	return nil
 }
 
-func (l AdaptiveFocal) parameters(in *input) ([]AdaptiveParameters, error) {
-	n, c := in.batch.N, in.batch.C
-	if err := l.check(c); err != nil {
-		return nil, err
-	}
-	st, err := in.stats(plan.StatsRequest{Smoothness: true, PerClass: l.Form == FormMulticlass})
-	if err != nil {
-		return nil, err
-	}
-	params := make([]AdaptiveParameters, n)
-	for i := range params {
-		p := AdaptiveParameters{
-			Gamma: make([]float64, c), Positive: make([]float64, c), Negative: make([]float64, c),
-		}
-		p.GammaVa = l.share(st, i, func(n int) float64 { return st.Foreground[n] })
-		p.GammaMSa = l.smoothness(st, i, 0)
-		p.AlphaVa = 1 - p.GammaVa
-		for ch := range c {
-			p.Gamma[ch] = p.GammaVa + p.GammaMSa
-			foreground := ch > 0 || c == 1
-			switch {
-			case l.Form == FormReleased:
-				w := p.AlphaVa
-				if foreground {
-					w = p.GammaVa
-				}
-				p.Positive[ch], p.Negative[ch] = w, w
-			case l.Form == FormPaper && l.AlphaMode == AlphaScalar:
-				p.Positive[ch], p.Negative[ch] = p.AlphaVa, p.AlphaVa
-			default:
-				alpha := p.AlphaVa
-				if l.Form == FormMulticlass && c > 1 && foreground {
-					r := l.share(st, i, func(n int) float64 { return st.Count[n*c+ch] })
-					p.Gamma[ch] = r + l.smoothness(st, i, ch)
-					alpha = 1 - r
-				}
-				if !foreground {
-					alpha = p.GammaVa // the background's positives are the others' negatives
-				}
-				p.Positive[ch], p.Negative[ch] = alpha, 1-alpha
-			}
-		}
-		params[i] = p
-	}
-	return params, nil
-}
-
-// share returns a class's share of the voxels that are not ignored, as seen by
-// sample i; 0 where all are ignored.
-func (l AdaptiveFocal) share(st *plan.Stats, i int, count func(n int) float64) float64 {
-	lo, hi := i, i+1
-	if l.Stats != StatsPerSample {
-		lo, hi = 0, len(st.Valid)
-	}
-	var class, all float64
-	for n := lo; n < hi; n++ {
-		class += count(n)
-		all += st.Valid[n]
-	}
-	if all == 0 {
-		return 0
-	}
-	return class / all
-}
-
-// smoothness returns the mean gradient magnitude of mask k as seen by sample i.
-func (l AdaptiveFocal) smoothness(st *plan.Stats, i, k int) float64 {
-	one := func(n int) float64 {
-		over := st.Valid[n]
-		if l.Smoothness == SmoothnessBoundary {
-			over = st.Boundary[n*st.K+k]
-		}
-		if over == 0 {
-			return 0
-		}
-		return st.Magnitude[n*st.K+k] / over
-	}
-	switch l.Stats {
-	case StatsReleased:
-		return one(0)
-	case StatsPooled:
-		total := 0.0
-		for n := range st.Valid {
-			total += one(n)
-		}
-		return total / float64(len(st.Valid))
-	default:
-		return one(i)
-	}
-}
-
-func (l AdaptiveFocal) plan(in *input) (*plan.Plan, error) {
+func (l AdaptiveFocal) plan(in *input) (*plan.Loss, error) {
 	c := in.batch.C
 	first := l.first(c)
 	w, err := perChannel("Weight", l.Weight, c-first)
 	if err != nil {
 		return nil, err
 	}
-	params, err := l.parameters(in)
-	if err != nil {
+	if err := l.check(c); err != nil {
 		return nil, err
 	}
 	activation := plan.Sigmoid
 	if l.Activation == Softmax {
 		activation = plan.Softmax
 	}
-	p := in.newPointwise(activation, w)
-	for n, q := range params {
-		for ch := first; ch < c; ch++ {
-			k := n*c + ch
-			p.Gamma[k] = q.Gamma[ch]
-			p.Pos[k] *= q.Positive[ch]
-			p.Neg[k] *= q.Negative[ch]
-		}
-	}
-	p.Scale, err = in.pointwiseScale(l.Reduction, c-first)
-	return &plan.Plan{Pointwise: p}, err
+	p := in.newFocal(activation, w)
+	p.Adaptive = l.adaptive()
+	p.Scale, p.Denominator = in.scale(l.Reduction, c-first)
+	return &plan.Loss{Focal: p}, nil
 }

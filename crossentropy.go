@@ -1,8 +1,6 @@
 package afl
 
 import (
-	"math"
-
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/plan"
@@ -52,7 +50,7 @@ func (l CrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l CrossEntropy) plan(in *input) (*plan.Plan, error) {
+func (l CrossEntropy) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
 	kept := in.batch.C - first
 	w, err := perChannel("Weight", l.Weight, kept)
@@ -67,14 +65,14 @@ func (l CrossEntropy) plan(in *input) (*plan.Plan, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := in.newPointwise(plan.Sigmoid, w)
+		p := in.newFocal(plan.Sigmoid, w)
 		copy(p.CE[first:], pos)
 		r := l.Reduction
 		if r == ReduceSpatialMeanSum {
 			r = ReduceSum
 		}
-		p.Scale, err = in.pointwiseScale(r, kept)
-		return &plan.Plan{Pointwise: p}, err
+		p.Scale, p.Denominator = in.scale(r, kept)
+		return &plan.Loss{Focal: p}, nil
 	}
 	if l.Activation != Softmax {
 		return nil, plan.Refuse("Activation", l.Activation, "softmax or sigmoid")
@@ -85,46 +83,32 @@ func (l CrossEntropy) plan(in *input) (*plan.Plan, error) {
 	if err := checkNumber("LabelSmoothing", l.LabelSmoothing, 1); err != nil {
 		return nil, err
 	}
-	p := in.newPointwise(plan.Softmax, w)
+	p := in.newFocal(plan.Softmax, w)
 	p.Smoothing = l.LabelSmoothing
 	p.PerVoxel = true
 	switch l.Reduction {
 	case ReduceMean:
-		p.Scale, err = l.meanScale(in, w, first)
+		l.setMean(in, p)
 	case ReduceVoxelMean:
-		p.Scale, err = in.pointwiseScale(ReduceVoxelMean, kept)
+		p.Denominator = plan.Valid
 	}
-	return &plan.Plan{Pointwise: p}, err
+	return &plan.Loss{Focal: p}, nil
 }
 
-// meanScale is 1 over the denominator of PyTorch's mean.
-func (l CrossEntropy) meanScale(in *input, w []float64, first int) (float64, error) {
-	if in.batch.Target.Dense {
-		return in.pointwiseScale(ReduceVoxelMean, 0)
-	}
-	if len(l.Weight) == 0 && first == 0 {
-		voxels, err := in.validVoxels()
-		return 1 / voxels, err
-	}
-	st, err := in.stats(plan.StatsRequest{})
-	if err != nil {
-		return 0, err
-	}
-	var total, voxels float64
-	for n := range in.batch.N {
-		voxels += st.Valid[n]
-		for k, wk := range w {
-			total += wk * st.Count[n*in.batch.C+first+k]
+// setMean fills in PyTorch's mean.
+func (l CrossEntropy) setMean(in *input, p *plan.Focal) {
+	switch {
+	case in.batch.Target.Dense:
+		p.Denominator = plan.Valid
+	case len(l.Weight) == 0 && p.First == 0:
+		p.Denominator = plan.ValidOrNaN
+	case in.batch.C > 1:
+		p.Denominator = plan.LabelWeight
+	default:
+		// The only class of a softmax over one channel weighs every label.
+		p.Denominator = plan.ValidOrNaN
+		if p.Scale = 0; p.Pos[0] > 0 {
+			p.Scale = 1 / p.Pos[0]
 		}
 	}
-	if in.batch.C == 1 {
-		total = w[0] * voxels // the only class of a softmax over one channel
-	}
-	switch {
-	case voxels == 0:
-		return math.Inf(1), nil // the mean of nothing: NaN, as in PyTorch
-	case total == 0:
-		return 0, nil // every label has weight 0
-	}
-	return 1 / total, nil
 }

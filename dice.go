@@ -45,14 +45,14 @@ func (l Dice) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l Dice) plan(in *input) (*plan.Plan, error) {
+func (l Dice) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
 	w, err := perChannel("Weight", l.Weight, in.batch.C-first)
 	if err != nil {
 		return nil, err
 	}
 	o, err := l.overlap(in, first, w)
-	return &plan.Plan{Overlap: o}, err
+	return &plan.Loss{Overlap: o}, err
 }
 
 // overlap describes the Dice term over the channels from first on, with a weight
@@ -142,7 +142,7 @@ func (l GeneralizedDice) Eval(logits, target, grad *tensor.Dense, opts ...EvalOp
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l GeneralizedDice) plan(in *input) (*plan.Plan, error) {
+func (l GeneralizedDice) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
 	w, err := perChannel("Weight", l.Weight, in.batch.C-first)
 	if err != nil {
@@ -152,7 +152,7 @@ func (l GeneralizedDice) plan(in *input) (*plan.Plan, error) {
 		return nil, plan.Refuse("Weighting", l.Weighting, "square, simple or uniform")
 	}
 	o := &plan.Overlap{Kind: plan.GeneralizedDice, First: first, Weighting: plan.ClassWeighting(l.Weighting), Weight: w}
-	return &plan.Plan{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
+	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }
 
 // DiceCE is LambdaDice·Dice + LambdaCE·cross-entropy, each under the embedded
@@ -181,7 +181,7 @@ func (l DiceCE) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*t
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l DiceCE) plan(in *input) (*plan.Plan, error) {
+func (l DiceCE) plan(in *input) (*plan.Loss, error) {
 	if l.Reduction == ReduceNone {
 		return nil, plan.Refuse("Reduction", l.Reduction, "mean or sum: the elements of the two terms do not match")
 	}
@@ -236,7 +236,7 @@ func (l DiceFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) 
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l DiceFocal) plan(in *input) (*plan.Plan, error) {
+func (l DiceFocal) plan(in *input) (*plan.Loss, error) {
 	d, err := l.Dice.plan(in)
 	if err != nil {
 		return nil, err
@@ -249,8 +249,8 @@ func (l DiceFocal) plan(in *input) (*plan.Plan, error) {
 	return combine(p, d.Overlap, l.LambdaDice, "LambdaDice", l.LambdaFocal, "LambdaFocal")
 }
 
-// combine adds an overlap term to a plan that has a pointwise term.
-func combine(p *plan.Plan, o *plan.Overlap, lambdaOverlap float64, nameOverlap string, lambdaPoint float64, namePoint string) (*plan.Plan, error) {
+// combine adds an overlap term to a loss that has a pointwise term.
+func combine(p *plan.Loss, o *plan.Overlap, lambdaOverlap float64, nameOverlap string, lambdaPoint float64, namePoint string) (*plan.Loss, error) {
 	if err := checkNumber(nameOverlap, lambdaOverlap, math.Inf(1)); err != nil {
 		return nil, err
 	}
@@ -261,8 +261,8 @@ func combine(p *plan.Plan, o *plan.Overlap, lambdaOverlap float64, nameOverlap s
 		return nil, plan.Refuse(nameOverlap+" and "+namePoint, "0 and 0", "at least one above 0")
 	}
 	o.Scale *= lambdaOverlap
-	if p.Pointwise.Scale *= lambdaPoint; lambdaPoint == 0 {
-		p.Pointwise.Scale = 0 // also where it was infinite, see plan.Pointwise
+	if p.Focal.Scale *= lambdaPoint; lambdaPoint == 0 {
+		p.Focal.Denominator = plan.One // 0 also where it would be infinite
 	}
 	p.Overlap = o
 	return p, nil

@@ -25,7 +25,8 @@
 // # Shapes
 //
 // logits is N×C×H×W or N×C×X×Y×Z (samples, channels, space), float32 or
-// float64, contiguous and row-major. target is one of
+// float64 (on a GPU float16 or bfloat16 too), contiguous and row-major. target is
+// one of
 //
 //   - class indices, N×space or N×1×space, of any integer type, bool, or a float
 //     type that holds whole numbers. With C = 1 the index is 0 or 1;
@@ -45,10 +46,10 @@
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
 // the logits' type is stored as infinite). What infinite logits give is
-// unspecified. Arithmetic is float64, or float32 for
-// the common calls with float32 logits, whose sums over the voxels are float64
-// all the same; exp and log are within one unit in the last place. Sums are made
-// in a fixed order, so a result has the same bits for any number of threads, and
+// unspecified. Arithmetic is float64, or float32 for the common calls with float32
+// (or half precision) logits, whose sums over the voxels are float64 all the same; on
+// the CPU exp and log are within one unit in the last place. Sums are made in a
+// fixed order, so a result has the same bits for any number of threads, and
 // with or without vector instructions.
 //
 // # Metrics
@@ -71,6 +72,12 @@
 // # Where the work runs
 //
 // The engine of the logits decides. The standard engines of
-// gorgonia.org/tensor, which hold Go memory, run on the CPU; other engines are
-// refused. All tensors of a call live on one engine.
+// gorgonia.org/tensor, which hold Go memory, run on the CPU; an engine of
+// package github.com/x/afl/cuda runs on its NVIDIA GPU; other engines are
+// refused. All tensors of a call live on one engine. The metrics, but for
+// [SoftDice] and [SoftIoU], read Go memory.
+//
+// On a GPU [Loss.Eval] only enqueues the work. What it returns lives there too,
+// and a bad label is found there: [Value], [Grad] and [GradInto], which wait for
+// the number, return that error, as does the engine's Synchronize.
 package afl

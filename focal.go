@@ -52,7 +52,7 @@ func (l Focal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*te
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l Focal) plan(in *input) (*plan.Plan, error) {
+func (l Focal) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
 	kept := in.batch.C - first
 	w, err := perChannel("Weight", l.Weight, kept)
@@ -62,12 +62,12 @@ func (l Focal) plan(in *input) (*plan.Plan, error) {
 	if err := checkNumber("Gamma", l.Gamma, math.Inf(1)); err != nil {
 		return nil, err
 	}
-	var p *plan.Pointwise
+	var p *plan.Focal
 	switch l.Activation {
 	case Sigmoid:
-		p = in.newPointwise(plan.Sigmoid, w)
+		p = in.newFocal(plan.Sigmoid, w)
 	case Softmax:
-		p = in.newPointwise(plan.Softmax, w)
+		p = in.newFocal(plan.Softmax, w)
 		if l.SoftmaxAfterDrop {
 			p.SoftmaxFrom = first
 		}
@@ -77,15 +77,13 @@ func (l Focal) plan(in *input) (*plan.Plan, error) {
 	if err := l.applyAlpha(in, p, first); err != nil {
 		return nil, err
 	}
-	for i := range p.Gamma {
-		p.Gamma[i] = l.Gamma
-	}
-	p.Scale, err = in.pointwiseScale(l.Reduction, kept)
-	return &plan.Plan{Pointwise: p}, err
+	p.Gamma = l.Gamma
+	p.Scale, p.Denominator = in.scale(l.Reduction, kept)
+	return &plan.Loss{Focal: p}, nil
 }
 
 // applyAlpha multiplies the factors of positives and negatives by α and 1−α.
-func (l Focal) applyAlpha(in *input, p *plan.Pointwise, first int) error {
+func (l Focal) applyAlpha(in *input, p *plan.Focal, first int) error {
 	if len(l.Alpha) == 0 {
 		return nil
 	}
@@ -100,23 +98,17 @@ func (l Focal) applyAlpha(in *input, p *plan.Pointwise, first int) error {
 		}
 	}
 	single := len(l.Alpha) == 1
-	for i := range p.Pos {
-		ch := i % c
-		if ch < first {
-			continue
-		}
+	for ch := first; ch < c; ch++ {
 		a := alpha[ch-first]
-		if l.Activation == Sigmoid {
-			p.Pos[i] *= a
-			p.Neg[i] *= 1 - a
-			continue
-		}
 		switch {
+		case l.Activation == Sigmoid:
+			p.Pos[ch] *= a
+			p.Neg[ch] *= 1 - a
 		case single && first > 0:
 		case single && ch == 0 && c > 1:
-			p.Pos[i] *= 1 - a
+			p.Pos[ch] *= 1 - a
 		default:
-			p.Pos[i] *= a
+			p.Pos[ch] *= a
 		}
 	}
 	return nil

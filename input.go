@@ -15,7 +15,6 @@ type input struct {
 	batch   plan.Batch
 	spatial []int
 	backend plan.Backend
-	counted *plan.Stats // label statistics that were asked for already
 }
 
 // newInput checks the tensors of a call.
@@ -87,7 +86,7 @@ func checkLogits(logits *tensor.Dense) (plan.Backend, error) {
 	if slices.Contains(logits.Shape(), 0) {
 		return nil, plan.Refuse("shape of logits", logits.Shape(), "no axis of size 0")
 	}
-	if err := checkLayout("logits", logits, tensor.Float32, tensor.Float64); err != nil {
+	if err := checkLayout("logits", logits, backend.LogitsTypes()...); err != nil {
 		return nil, err
 	}
 	if d := logits.Dims(); d != 4 && d != 5 {
@@ -99,16 +98,24 @@ func checkLogits(logits *tensor.Dense) (plan.Backend, error) {
 // backendOf finds the backend of a tensor's engine.
 func backendOf(name string, t *tensor.Dense) (plan.Backend, error) {
 	switch e := t.Engine().(type) {
-	case plan.Backend:
-		return e, nil
+	case plan.Provider:
+		return e.Backend(), nil
 	case tensor.StdEng, tensor.Float32Engine, tensor.Float64Engine:
 		if !t.IsNativelyAccessible() {
 			return nil, plan.Refuse("memory of "+name, "not accessible from Go", "Go memory, or an engine with a backend")
 		}
 		return cpu.Backend{}, nil
 	default:
-		return nil, plan.Refuse("engine of "+name, fmt.Sprintf("%T", e), "an engine with a backend: gorgonia.org/tensor's standard engines")
+		return nil, plan.Refuse("engine of "+name, engineName(e), "an engine with a backend: gorgonia.org/tensor's standard engines, or one of package cuda")
 	}
+}
+
+// engineName tells engines of one type apart where they have a name.
+func engineName(e tensor.Engine) string {
+	if s, ok := e.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", e)
 }
 
 // checkLayout refuses tensors that are not contiguous and row-major, and types
@@ -116,6 +123,9 @@ func backendOf(name string, t *tensor.Dense) (plan.Backend, error) {
 func checkLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if !slices.Contains(types, t.Dtype()) {
 		return plan.Refuse("type of "+name, t.Dtype(), "one of %v", types)
+	}
+	if t.Shape().TotalSize() > 0 && t.MemSize() == 0 {
+		return plan.Refuse(name, "a tensor without memory (released already?)", "one with memory")
 	}
 	if t.IsMasked() && t.Shape().TotalSize() > 0 {
 		return plan.Refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
@@ -143,7 +153,11 @@ func (in *input) checkTensor(name string, t *tensor.Dense, types ...tensor.Dtype
 		return err
 	}
 	if backend != in.backend {
-		return plan.Refuse("engine of "+name, fmt.Sprintf("%T", t.Engine()), "that of the logits, %T", in.batch.Logits.Engine())
+		got, want := engineName(t.Engine()), engineName(in.batch.Logits.Engine())
+		if got == want { // two engines on one device
+			got = "another engine on " + got
+		}
+		return plan.Refuse("engine of "+name, got, "that of the logits, %s", want)
 	}
 	return checkLayout(name, t, types...)
 }
@@ -212,71 +226,35 @@ func (in *input) checkUpstream(upstream *tensor.Dense, dt tensor.Dtype, shape []
 	return nil
 }
 
-// stats returns statistics of the label; those without smoothness are read once.
-func (in *input) stats(want plan.StatsRequest) (*plan.Stats, error) {
-	if in.counted != nil && !want.Smoothness {
-		return in.counted, nil
-	}
-	st, err := in.backend.Stats(&in.batch, want)
-	in.counted = st
-	return st, err
-}
-
-// validVoxels is the number of voxels of the batch that are not ignored.
-func (in *input) validVoxels() (float64, error) {
-	if !in.batch.Target.HasIgnore {
-		return float64(in.batch.N * in.batch.V), nil
-	}
-	st, err := in.stats(plan.StatsRequest{})
-	if err != nil {
-		return 0, err
-	}
-	total := 0.0
-	for _, v := range st.Valid {
-		total += v
-	}
-	return total, nil
-}
-
-// pointwiseScale is the factor of a pointwise term's elements under a reduction.
-func (in *input) pointwiseScale(r Reduction, kept int) (float64, error) {
+// scale is what a pointwise term of the given number of channels is multiplied
+// by under a reduction.
+func (in *input) scale(r Reduction, kept int) (float64, plan.Denominator) {
 	switch r {
 	case ReduceSum, ReduceNone:
-		return 1, nil
+		return 1, plan.One
 	case ReduceSpatialMeanSum:
-		return 1 / float64(in.batch.V), nil
+		return 1 / float64(in.batch.V), plan.One
+	case ReduceVoxelMean:
+		return 1, plan.Valid
 	}
-	voxels, err := in.validVoxels()
-	if err != nil {
-		return 0, err
-	}
-	if voxels == 0 {
-		return 0, nil
-	}
-	if r == ReduceVoxelMean {
-		return 1 / voxels, nil
-	}
-	return 1 / (voxels * float64(kept)), nil
+	return 1 / float64(kept), plan.Valid
 }
 
-// newPointwise returns a pointwise term whose factors are the given class
-// weights (one for each kept channel) and whose gamma is 0.
-func (in *input) newPointwise(activation plan.Activation, weight []float64) *plan.Pointwise {
-	n, c := in.batch.N, in.batch.C
+// newFocal returns a pointwise term whose factors are the given class weights
+// (one for each kept channel) and whose gamma is 0.
+func (in *input) newFocal(activation plan.Activation, weight []float64) *plan.Focal {
+	c := in.batch.C
 	first := c - len(weight)
-	p := &plan.Pointwise{
+	w := &plan.Focal{
 		Activation: activation,
 		First:      first,
-		Gamma:      make([]float64, n*c), Pos: make([]float64, n*c), Neg: make([]float64, n*c),
-		CE: make([]float64, c), Scale: 1,
+		Pos:        make([]float64, c), Neg: make([]float64, c), CE: make([]float64, c),
+		Scale: 1,
 	}
-	for i := range n * c {
-		if k := i%c - first; k >= 0 {
-			p.Pos[i], p.Neg[i] = weight[k], weight[k]
-		}
-	}
+	copy(w.Pos[first:], weight)
+	copy(w.Neg[first:], weight)
 	for i := range c {
-		p.CE[i] = 1
+		w.CE[i] = 1
 	}
-	return p
+	return w
 }

@@ -1,6 +1,7 @@
 package afl
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -16,7 +17,8 @@ type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
 	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
 	// the logits' shape, type and engine and shares no memory with the other
-	// arguments.
+	// arguments. The result lies on the logits' engine; on a GPU it is the caller's
+	// to release.
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
 
@@ -42,10 +44,13 @@ func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *t
 		return 0, nil, err
 	}
 	value, err := GradInto(l, logits, target, grad, opts...)
-	if err != nil {
-		return 0, nil, err
+	if err == nil {
+		return value, grad, nil
 	}
-	return value, grad, nil
+	if r, ok := backend.(plan.Remote); ok {
+		err = errors.Join(err, r.Release(grad))
+	}
+	return 0, nil, err
 }
 
 // GradInto returns the loss as a number and stores its gradient with respect to
@@ -59,8 +64,22 @@ func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (f
 	if err != nil {
 		return 0, err
 	}
+	if v == nil {
+		return 0, plan.Refuse("loss value", "nil", "a scalar")
+	}
+	var remote plan.Remote
+	if e, ok := v.Engine().(plan.Provider); ok {
+		remote, _ = e.Backend().(plan.Remote)
+	}
 	if !v.Shape().IsScalar() {
-		return 0, plan.Refuse("Reduction", fmt.Sprintf("one that leaves shape %v", v.Shape()), "one that leaves a scalar")
+		err := plan.Refuse("Reduction", fmt.Sprintf("one that leaves shape %v", v.Shape()), "one that leaves a scalar")
+		if remote != nil {
+			err = errors.Join(err, remote.Release(v))
+		}
+		return 0, err
+	}
+	if remote != nil {
+		return remote.Number(v)
 	}
 	switch x := v.ScalarValue().(type) {
 	case float64:
@@ -241,7 +260,7 @@ func checkNumber(name string, v, most float64) error {
 type planner interface {
 	options() Options
 	// plan describes the loss on a batch.
-	plan(in *input) (*plan.Plan, error)
+	plan(in *input) (*plan.Loss, error)
 }
 
 func (o Options) options() Options { return o }
@@ -249,15 +268,24 @@ func (o Options) options() Options { return o }
 // binariser is a planner that may read class indices above 1 as 1.
 type binariser interface{ binarise() bool }
 
-// groupShape is the shape of an overlap term's values without reduction.
-func groupShape(o *plan.Overlap, g *plan.Groups, spatial int) []int {
+// elementShape is the shape of a pointwise term without reduction.
+func (in *input) elementShape(w *plan.Focal) []int {
+	if w.PerVoxel {
+		return in.perVoxelShape()
+	}
+	return append([]int{in.batch.N, in.batch.C - w.First}, in.spatial...)
+}
+
+// groupShape is the shape of an overlap term without reduction.
+func (in *input) groupShape(o *plan.Overlap) []int {
+	samples, channels := o.Grid(in.batch.N, in.batch.C)
 	var shape []int
 	if !o.Batch {
-		shape = append(shape, g.Samples)
+		shape = append(shape, samples)
 	}
-	shape = append(shape, g.Channels)
+	shape = append(shape, channels)
 	if o.Kind != plan.Tversky {
-		for range spatial {
+		for range in.spatial {
 			shape = append(shape, 1)
 		}
 	}
@@ -291,123 +319,21 @@ func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*te
 	if err != nil {
 		return nil, err
 	}
-	if options.Reduction != ReduceNone {
+	call := &plan.Call{Upstream: cfg.upstream, Grad: grad}
+	switch {
+	case options.Reduction != ReduceNone:
 		if cfg.upstream != nil {
 			return nil, plan.Refuse("upstream", "given with Reduction "+options.Reduction.String(), "Reduction none")
 		}
-		return in.evalReduced(p, grad)
+	case p.Focal != nil:
+		call.Shape = in.elementShape(p.Focal)
+		err = in.checkUpstream(cfg.upstream, logits.Dtype(), call.Shape)
+	default:
+		call.Shape = in.groupShape(p.Overlap)
+		err = in.checkUpstream(cfg.upstream, tensor.Float64, call.Shape)
 	}
-	if p.Pointwise != nil {
-		return in.evalElements(p, grad, cfg.upstream)
-	}
-	return in.evalGroups(p, grad, cfg.upstream)
-}
-
-// evalReduced returns the scalar loss.
-func (in *input) evalReduced(p *plan.Plan, grad *tensor.Dense) (*tensor.Dense, error) {
-	if p.Overlap == nil && grad != nil {
-		// Nothing has to be known before the gradient: one pass.
-		sums, err := in.backend.Gradient(&in.batch, p, &plan.Output{Grad: grad})
-		if err != nil {
-			return nil, err
-		}
-		return scalar(p.Pointwise.Scale * sums.Pointwise), nil
-	}
-	sums, err := in.backend.Reduce(&in.batch, p, nil, grad)
 	if err != nil {
 		return nil, err
 	}
-	value := 0.0
-	if p.Pointwise != nil {
-		value = p.Pointwise.Scale * sums.Pointwise
-	}
-	if p.Overlap == nil {
-		return scalar(value), nil
-	}
-	groups := p.Overlap.Groups(sums, in.batch.N, in.batch.C)
-	value += p.Overlap.Total(groups)
-	if grad != nil {
-		out := &plan.Output{Grad: grad, Reduced: true}
-		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, nil, in.batch.N, in.batch.C)
-		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
-			return nil, err
-		}
-	}
-	return scalar(value), nil
+	return in.backend.Eval(&in.batch, p, call)
 }
-
-// evalElements returns the un-reduced pointwise loss, to each element of which
-// the overlap term's group is added where there is one.
-func (in *input) evalElements(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor.Dense, error) {
-	n, c := in.batch.N, in.batch.C
-	shape := append([]int{n}, in.spatial...)
-	if !p.Pointwise.PerVoxel {
-		shape = append([]int{n, c - p.Pointwise.First}, in.spatial...)
-	}
-	if err := in.checkUpstream(upstream, in.batch.Logits.Dtype(), shape); err != nil {
-		return nil, err
-	}
-	elements, err := in.backend.NewTensor(in.batch.Logits, shape...)
-	if err != nil {
-		return nil, err
-	}
-	out := &plan.Output{Grad: grad, Elements: elements, Upstream: upstream}
-	if p.Overlap != nil {
-		sums, err := in.backend.Reduce(&in.batch, p, upstream, nil)
-		if err != nil {
-			return nil, err
-		}
-		groups := p.Overlap.Groups(sums, n, c)
-		perGroup := make([]float64, len(groups.Value))
-		out.Offset = make([]float64, n*c)
-		for i := range n * c {
-			k := i%c - p.Overlap.First
-			if k < 0 {
-				continue
-			}
-			group := i/c*groups.Channels + k
-			if p.Overlap.Batch {
-				group = k
-			}
-			perGroup[group] += sums.Upstream[i]
-			out.Offset[i] = p.Overlap.Scale * groups.Value[group]
-		}
-		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, perGroup, n, c)
-	}
-	if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
-		return nil, err
-	}
-	return elements, nil
-}
-
-// evalGroups returns the un-reduced overlap loss.
-func (in *input) evalGroups(p *plan.Plan, grad, upstream *tensor.Dense) (*tensor.Dense, error) {
-	n, c := in.batch.N, in.batch.C
-	sums, err := in.backend.Reduce(&in.batch, p, nil, grad)
-	if err != nil {
-		return nil, err
-	}
-	groups := p.Overlap.Groups(sums, n, c)
-	shape := groupShape(p.Overlap, groups, len(in.spatial))
-	if err := in.checkUpstream(upstream, tensor.Float64, shape); err != nil {
-		return nil, err
-	}
-	if grad != nil {
-		var up []float64
-		if upstream != nil {
-			up = upstream.Data().([]float64)
-		}
-		out := &plan.Output{Grad: grad, Reduced: true}
-		out.CoefT, out.CoefP = p.Overlap.Coefficients(groups, up, n, c)
-		if _, err := in.backend.Gradient(&in.batch, p, out); err != nil {
-			return nil, err
-		}
-	}
-	value := make([]float64, len(groups.Value))
-	for i, v := range groups.Value {
-		value[i] = p.Overlap.Scale * v
-	}
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(value)), nil
-}
-
-func scalar(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }

@@ -54,12 +54,15 @@ func StatsOf(label *tensor.Dense) (LabelStats, error) {
 	return s, nil
 }
 
-// GradientMagnitude returns |∇ mask| of one label image, H×W or X×Y×Z, as a
-// float64 tensor of the same shape; see [LabelStats].
+// GradientMagnitude returns |∇ mask| of one label image in Go memory, H×W or
+// X×Y×Z, as a float64 tensor of the same shape; see [LabelStats].
 func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
 	mask, err := labelInput(label)
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := mask.backend.(plan.Remote); ok {
+		return nil, plan.Refuse("engine of label", engineName(label.Engine()), "one of gorgonia.org/tensor's standard engines")
 	}
 	out := make([]float64, mask.batch.V)
 	if err := cpu.Magnitude(&mask.batch, out); err != nil {

@@ -40,7 +40,7 @@ func (l Tversky) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l Tversky) plan(in *input) (*plan.Plan, error) {
+func (l Tversky) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
 	w, err := perChannel("Weight", l.Weight, in.batch.C-first)
 	if err != nil {
@@ -56,7 +56,7 @@ func (l Tversky) plan(in *input) (*plan.Plan, error) {
 		return nil, plan.Refuse("Alpha and Beta", "0 and 0", "at least one above 0: the loss would not depend on the errors")
 	}
 	o := &plan.Overlap{Kind: plan.Tversky, First: first, Alpha: l.Alpha, Beta: l.Beta, Weight: w}
-	return &plan.Plan{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
+	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }
 
 // FocalTversky is the Tversky loss of each group raised to the power Gamma,
@@ -82,7 +82,7 @@ func (l FocalTversky) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l FocalTversky) plan(in *input) (*plan.Plan, error) {
+func (l FocalTversky) plan(in *input) (*plan.Loss, error) {
 	if !(l.Gamma >= 1) || math.IsInf(l.Gamma, 0) {
 		// Below 1 the gradient is infinite at a perfect prediction.
 		return nil, plan.Refuse("Gamma", l.Gamma, "a finite number of at least 1")

@@ -38,9 +38,20 @@ import (
 // Backend is the CPU backend. Its zero value is ready for use.
 type Backend struct{}
 
-var _ plan.Backend = Backend{}
+var (
+	_ plan.Backend = Backend{}
+	_ plan.Kernels = Backend{}
+)
 
-// NewTensor implements [plan.Backend].
+// LogitsTypes implements [plan.Backend].
+func (Backend) LogitsTypes() []tensor.Dtype { return []tensor.Dtype{tensor.Float32, tensor.Float64} }
+
+// Eval implements [plan.Backend].
+func (k Backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense, error) {
+	return plan.Evaluate(k, b, l, c)
+}
+
+// NewTensor implements [plan.Backend] and [plan.Kernels].
 func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
 	return tensor.New(tensor.Of(like.Dtype()), tensor.WithShape(shape...), tensor.WithEngine(like.Engine())), nil
 }

@@ -6,12 +6,12 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Reduce implements [plan.Backend].
+// Reduce implements [plan.Kernels].
 func (Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream, room *tensor.Dense) (*plan.Sums, error) {
 	return pass(b, p, &plan.Output{Grad: room, Upstream: upstream}, true)
 }
 
-// Gradient implements [plan.Backend].
+// Gradient implements [plan.Kernels].
 func (Backend) Gradient(b *plan.Batch, p *plan.Plan, out *plan.Output) (*plan.Sums, error) {
 	return pass(b, p, out, false)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Stats implements [plan.Backend].
+// Stats implements [plan.Backend] and [plan.Kernels].
 func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
 	b := open(in)
 	st := &plan.Stats{

@@ -50,13 +50,25 @@ type Overlap struct {
 
 // Groups are the values of an overlap term.
 type Groups struct {
-	Value []float64 // by group, weighted, without scale
-	// Samples is 1 where the batch is one group, else N; Channels is 1 for
-	// generalized Dice, else C'.
-	Samples, Channels int
+	Value             []float64 // by group, weighted, without scale
+	Samples, Channels int       // see Grid
 
 	dI, dP []float64 // ∂Value/∂I and ∂Value/∂P, Samples×C'
 	kept   int
+}
+
+// Grid returns how many groups of samples and of channels there are in a batch
+// of n samples and c channels: one where the batch is one group, else n; one for
+// generalized Dice, else as many as take part.
+func (o *Overlap) Grid(n, c int) (samples, channels int) {
+	samples, channels = n, c-o.First
+	if o.Batch {
+		samples = 1
+	}
+	if o.Kind == GeneralizedDice {
+		channels = 1
+	}
+	return samples, channels
 }
 
 // Groups computes the term's values from the sums of a batch of n samples and c
@@ -64,16 +76,10 @@ type Groups struct {
 func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 	first := o.First
 	kept := c - first
-	samples := n
-	if o.Batch {
-		samples = 1
-	}
-	g := &Groups{Samples: samples, Channels: kept, kept: kept,
-		dI: make([]float64, samples*kept), dP: make([]float64, samples*kept)}
-	if o.Kind == GeneralizedDice {
-		g.Channels = 1
-	}
-	g.Value = make([]float64, samples*g.Channels)
+	samples, channels := o.Grid(n, c)
+	g := &Groups{Samples: samples, Channels: channels, kept: kept,
+		Value: make([]float64, samples*channels),
+		dI:    make([]float64, samples*kept), dP: make([]float64, samples*kept)}
 	I, P, G := make([]float64, kept), make([]float64, kept), make([]float64, kept)
 	for m := range samples {
 		lo, hi := m, m+1

@@ -3,9 +3,14 @@
 //
 // A loss is the sum of at most two terms: a pointwise term (cross-entropy,
 // focal and adaptive focal) and an overlap term (Dice, generalized Dice, IoU,
-// Tversky). Package afl turns a loss value into a [Plan]; a [Backend] evaluates
+// Tversky). Package afl turns a loss value into a [Loss]; a [Backend] evaluates
 // it in one pass over the logits where there is only a pointwise term, and in
 // two where an overlap term needs its sums before its gradient is known.
+//
+// Some of a loss depends on the label: the parameters of A-FL, and what a mean
+// is divided by. A [Loss] only says how. Where the host sees the label's
+// statistics it turns the loss into a [Plan] of numbers ([Evaluate]); a backend
+// for which waiting for them would be dear does the same where they are.
 //
 // Axes: N samples, C channels, V voxels a sample. Logits lie as N×C×V. Small
 // per-channel arrays of a plan are N×C, indexed n*C+c.
@@ -52,7 +57,7 @@ type Target struct {
 	Binarise bool
 }
 
-// Plan is one loss on one batch, ready to be evaluated.
+// Plan is one loss on one batch, with the label's statistics worked in.
 type Plan struct {
 	Pointwise *Pointwise
 	Overlap   *Overlap
@@ -140,19 +145,45 @@ type Stats struct {
 	K                   int
 }
 
-// Backend evaluates plans where the logits live. Implementations are safe for
-// concurrent use.
+// Call says what an evaluation is to return.
+type Call struct {
+	// Shape is nil for the reduced loss, or that of the un-reduced one.
+	Shape []int
+	// Upstream is nil (all ones) or the gradient of the caller's objective with
+	// respect to the un-reduced loss, shaped like it.
+	Upstream *tensor.Dense
+	// Grad is nil or receives the gradient with respect to the logits.
+	Grad *tensor.Dense
+}
+
+// Backend evaluates losses where the logits live. Implementations are
+// comparable and safe for concurrent use.
 type Backend interface {
-	// Stats reads the label once.
-	Stats(b *Batch, want StatsRequest) (*Stats, error)
-	// Reduce reads logits and label once. upstream is nil or shaped like the
-	// elements. room is nil or the tensor that Gradient is going to write; Reduce
-	// may leave there what spares Gradient work.
-	Reduce(b *Batch, p *Plan, upstream, room *tensor.Dense) (*Sums, error)
-	// Gradient reads logits and label once, writes what out asks for, and
-	// returns the pointwise sum of a plan that has no overlap term (with one,
-	// Reduce has).
-	Gradient(b *Batch, p *Plan, out *Output) (*Sums, error)
+	// LogitsTypes are the types of logits that it takes.
+	LogitsTypes() []tensor.Dtype
 	// NewTensor returns a new tensor of like's type on like's engine.
 	NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error)
+	// Eval returns the reduced loss, a float64 scalar, or the un-reduced one: of
+	// the logits' type where there is a pointwise term, else float64.
+	Eval(b *Batch, l *Loss, c *Call) (*tensor.Dense, error)
+	// Stats returns statistics of the label.
+	Stats(b *Batch, want StatsRequest) (*Stats, error)
+}
+
+// Remote is a [Backend] with memory of its own, which Go neither reads nor
+// collects.
+type Remote interface {
+	Backend
+	// Number waits for the scalar that Eval has returned, gives back its memory
+	// and returns it.
+	Number(scalar *tensor.Dense) (float64, error)
+	// Release gives back the memory of a tensor.
+	Release(t *tensor.Dense) error
+}
+
+// Provider is a tensor.Engine that has a backend.
+type Provider interface {
+	// Backend returns the backend of the engine's tensors. Two calls on one
+	// engine return values that are equal.
+	Backend() Backend
 }
