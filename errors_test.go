@@ -10,27 +10,23 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/internal/losstest"
 )
 
 // foreignEngine is an engine that no backend knows.
 type foreignEngine struct{ tensor.StdEng }
 
 // TestRefusals: bad input gives an error that names the argument, what it was
-// and what was expected.
+// and what was expected. What tensors must not hold is tested by losstest.
 func TestRefusals(t *testing.T) {
 	shape := []int{2, 3, 4, 5}
-	logits, target := randomLogits(tensor.Float32, shape, 1), randomLabels(shape, 3, 1)
-	with := func(i int, v uint8) *tensor.Dense {
-		bad := target.Clone().(*tensor.Dense)
-		bad.Data().([]uint8)[i] = v
-		return bad
-	}
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 3, 1)
 	transposed := func(d *tensor.Dense) *tensor.Dense {
 		c := d.Clone().(*tensor.Dense)
 		require.NoError(t, c.T())
 		return c
 	}
-	sliced, err := randomLogits(tensor.Float32, []int{2, 3, 4, 10}, 1).Slice(nil, nil, nil, tensor.S(0, 5))
+	sliced, err := losstest.RandomLogits(tensor.Float32, []int{2, 3, 4, 10}, 1).Slice(nil, nil, nil, tensor.S(0, 5))
 	require.NoError(t, err)
 	colMajor := tensor.New(tensor.WithShape(shape...), tensor.AsFortran(make([]float32, 120)))
 	masked := tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32), tensor.WithBacking(make([]float32, 120), make([]bool, 120)))
@@ -39,12 +35,7 @@ func TestRefusals(t *testing.T) {
 		return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
 	}
 	shared := f32(shape...)
-	head := tensor.New(tensor.WithShape(perVoxel(shape)...), tensor.WithBacking(shared.Data().([]float32)[:40]))
-	halfLabel := floats(tensor.Float32, perVoxel(shape), func(int) float64 { return 0.5 })
-	soft := func(v float64) *tensor.Dense { return floats(tensor.Float32, shape, func(int) float64 { return v }) }
-	weight := func(v float64) afl.EvalOption {
-		return afl.WithVoxelWeight(floats(tensor.Float64, perVoxel(shape), func(int) float64 { return v }))
-	}
+	head := tensor.New(tensor.WithShape(losstest.PerVoxel(shape)...), tensor.WithBacking(shared.Data().([]float32)[:40]))
 	focal := func(set func(*afl.Focal)) afl.Loss { l := afl.NewFocal(); set(&l); return l }
 	dice := func(set func(*afl.Dice)) afl.Loss { l := afl.NewDice(); set(&l); return l }
 	adaptive := func(set func(*afl.AdaptiveFocal)) afl.Loss { l := afl.NewAdaptiveFocal(); set(&l); return l }
@@ -61,24 +52,18 @@ func TestRefusals(t *testing.T) {
 		"nil target":             {logits: logits, target: nil, argument: "target", got: "nil", want: "a tensor"},
 		"integer logits":         {logits: tensor.New(tensor.Of(tensor.Int), tensor.WithShape(shape...)), target: target, argument: "type of logits", got: "int", want: "float32"},
 		"three axes":             {logits: f32(3, 4, 5), target: target, argument: "shape of logits", got: "(3, 4, 5)", want: "N×C×H×W"},
-		"target of other space":  {logits: logits, target: randomLabels([]int{2, 3, 4, 6}, 3, 1), argument: "shape of target", got: "(2, 4, 6)", want: "[2 4 5]"},
-		"target of other batch":  {logits: logits, target: randomLabels([]int{1, 3, 4, 5}, 3, 1), argument: "shape of target", got: "(1, 4, 5)"},
+		"target of other space":  {logits: logits, target: losstest.RandomLabels([]int{2, 3, 4, 6}, 3, 1), argument: "shape of target", got: "(2, 4, 6)", want: "[2 4 5]"},
+		"target of other batch":  {logits: logits, target: losstest.RandomLabels([]int{1, 3, 4, 5}, 3, 1), argument: "shape of target", got: "(1, 4, 5)"},
 		"complex target":         {logits: logits, target: tensor.New(tensor.Of(tensor.Complex64), tensor.WithShape(2, 4, 5)), argument: "type of target", got: "complex64"},
-		"label out of range":     {logits: logits, target: with(27, 3), argument: "target at sample 1, voxel 7", got: "3", want: "a class index from 0 to 2"},
-		"negative label":         {logits: logits, target: tensor.New(tensor.WithShape(2, 4, 5), tensor.WithBacking(append(make([]int8, 39), -1))), argument: "target at sample 1, voxel 19", got: "-1"},
-		"label between classes":  {logits: logits, target: halfLabel, argument: "target at sample 0, voxel 0", got: "0.5"},
-		"soft map above 1":       {logits: logits, target: soft(1.5), argument: "target at sample 0, channel 0, voxel 0", got: "1.5", want: "[0,1]"},
-		"soft map NaN":           {logits: logits, target: soft(math.NaN()), argument: "target at sample 0, channel 0, voxel 0", got: "NaN"},
-		"ignore index with maps": {loss: focal(func(l *afl.Focal) { l.IgnoreIndex = afl.Ignore(255) }), logits: logits, target: soft(1), argument: "IgnoreIndex", got: "255"},
-		"ignored is not class":   {loss: focal(func(l *afl.Focal) { l.IgnoreIndex = afl.Ignore(255) }), logits: logits, target: with(0, 254), argument: "target at sample 0, voxel 0", got: "254", want: "or the ignored 255"},
-		"transposed logits":      {logits: transposed(randomLogits(tensor.Float32, []int{5, 4, 3, 2}, 1)), target: target, argument: "layout of logits"},
+		"ignore index with maps": {loss: focal(func(l *afl.Focal) { l.IgnoreIndex = afl.Ignore(255) }), logits: logits, target: losstest.Floats(tensor.Float32, shape, func(int) float64 { return 1 }), argument: "IgnoreIndex", got: "255"},
+		"transposed logits":      {logits: transposed(losstest.RandomLogits(tensor.Float32, []int{5, 4, 3, 2}, 1)), target: target, argument: "layout of logits"},
 		"view of logits":         {logits: sliced.(*tensor.Dense), target: target, argument: "layout of logits", want: "contiguous"},
 		"column-major logits":    {logits: colMajor, target: target, argument: "layout of logits"},
 		"masked logits":          {logits: masked, target: target, argument: "logits", got: "a masked tensor"},
 		"foreign engine":         {logits: foreign, target: target, argument: "engine of logits", got: "foreignEngine"},
 		"foreign grad":           {logits: logits, target: target, grad: foreign, argument: "engine of grad", got: "foreignEngine"},
 		"grad of other shape":    {logits: logits, target: target, grad: f32(2, 3, 5, 4), argument: "shape of grad", got: "(2, 3, 5, 4)", want: "(2, 3, 4, 5)"},
-		"grad of other type":     {logits: logits, target: target, grad: randomLogits(tensor.Float64, shape, 1), argument: "type of grad", got: "float64"},
+		"grad of other type":     {logits: logits, target: target, grad: losstest.RandomLogits(tensor.Float64, shape, 1), argument: "type of grad", got: "float64"},
 		"grad is logits":         {logits: logits, target: target, grad: logits, argument: "grad", got: "in the memory of logits"},
 		"grad is upstream": {loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone }), logits: logits, target: target, grad: shared,
 			opts: []afl.EvalOption{afl.WithUpstream(shared)}, argument: "grad", got: "in the memory of upstream"},
@@ -89,8 +74,6 @@ func TestRefusals(t *testing.T) {
 		"no samples": {logits: tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(0, 3, 4, 5)), target: target,
 			argument: "shape of logits", got: "(0, 3, 4, 5)", want: "no axis of size 0"},
 		"voxel weight shape":     {logits: logits, target: target, opts: []afl.EvalOption{afl.WithVoxelWeight(f32(2, 5, 4))}, argument: "shape of voxel weight", got: "(2, 5, 4)"},
-		"voxel weight negative":  {logits: logits, target: target, opts: []afl.EvalOption{weight(-1)}, argument: "voxel weight at sample 0, voxel 0", got: "-1"},
-		"voxel weight NaN":       {logits: logits, target: target, opts: []afl.EvalOption{weight(math.NaN())}, argument: "voxel weight at sample 0, voxel 0", got: "NaN"},
 		"upstream with mean":     {logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(f32(2, 3, 4, 5))}, argument: "upstream", want: "Reduction none"},
 		"upstream shape":         {loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone }), logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(f32(2, 1, 4, 5))}, argument: "shape of upstream", got: "(2, 1, 4, 5)"},
 		"negative gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = -1 }), logits: logits, target: target, argument: "Gamma", got: "-1", want: "at least 0"},
@@ -139,7 +122,7 @@ func TestRefusals(t *testing.T) {
 
 func TestRefusalsOfHelpers(t *testing.T) {
 	shape := []int{1, 2, 3, 4}
-	logits, target := randomLogits(tensor.Float32, shape, 1), randomLabels(shape, 2, 1)
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
 	_, err := afl.Value(nil, logits, target)
 	assert.ErrorContains(t, err, "loss is nil")
 	none := afl.NewFocal()
@@ -148,6 +131,8 @@ func TestRefusalsOfHelpers(t *testing.T) {
 	assert.ErrorContains(t, err, "Reduction is one that leaves shape")
 	_, _, err = afl.Grad(none, nil, target)
 	assert.ErrorContains(t, err, "logits is nil")
+	_, _, err = afl.Grad(afl.NewFocal(), logits, losstest.Bytes([]int{1, 3, 4}, func(int) uint8 { return 2 }))
+	assert.ErrorContains(t, err, "target at sample 0, voxel 0 is 2")
 	_, err = afl.StatsOf(nil)
 	assert.ErrorContains(t, err, "label is nil")
 	_, err = afl.StatsOf(logits)

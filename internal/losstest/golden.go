@@ -1,9 +1,8 @@
-package afl_test
+package losstest
 
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,13 +17,52 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// goldenCase is one entry of the index of the golden losses.
-type goldenCase struct {
+// Tolerances of reference numbers for float32 logits.
+var goldenFloat32 = Accuracy{
+	Value:    Tolerance{Relative: 2e-5, Absolute: 1e-6},
+	Gradient: Tolerance{Relative: 2e-5, Absolute: 1e-320, Largest: 2e-6},
+}
+
+// briefLogits is the size of the largest logits of a brief run.
+const briefLogits = 40000
+
+// Golden compares a backend with the reference numbers: of every loss, value and
+// gradient in float64 and float32, and of A-FL and the labels, the statistics.
+func Golden(t *testing.T, r Runner) {
+	s := suite{Runner: r, Traits: r.Traits()}
+	cases := GoldenCases(t)
+	counts := map[string]int{}
+	for _, c := range cases {
+		l := c.loss(t)
+		if l == nil {
+			continue
+		}
+		f := c.Read(t)
+		if s.Traits.Brief && len(f.Tensors["logits"].Data) > briefLogits {
+			t.Logf("left out %s/%s: too large for a brief run", c.Kind, c.Name)
+			continue
+		}
+		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
+			t.Run(fmt.Sprintf("%s/%s/%s", c.Kind, c.Name, dt), func(t *testing.T) {
+				counts[c.Kind]++
+				s.goldenLoss(t, l, c, f, dt)
+			})
+		}
+	}
+	LogCounts(t, "loss cases (each in float64 and float32)", counts)
+	t.Run("Smoothness", func(t *testing.T) { s.goldenSmoothness(t, cases) })
+	t.Run("AdaptiveParameters", func(t *testing.T) { s.goldenParameters(t, cases) })
+}
+
+// GoldenCase is one entry of the index of the golden losses.
+type GoldenCase struct {
 	Name     string          `json:"name"`
 	File     string          `json:"file"`
 	Kind     string          `json:"kind"`
 	Options  goldenOptions   `json:"options"`
 	Expected json.RawMessage `json:"expected"`
+
+	dir string
 }
 
 type goldenOptions struct {
@@ -71,26 +109,39 @@ func (l *numberList) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]float64)(l))
 }
 
-func goldenIndex(t testing.TB) (dir string, cases []goldenCase) {
+// GoldenCases lists the reference numbers of the losses and of what goes with them.
+func GoldenCases(t testing.TB) []GoldenCase {
 	t.Helper()
 	dir, full, err := golden.Dir("losses")
 	require.NoError(t, err)
 	raw, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	require.NoError(t, err)
 	var index struct {
-		Cases []goldenCase `json:"cases"`
+		Cases []GoldenCase `json:"cases"`
 	}
 	require.NoError(t, json.Unmarshal(raw, &index))
 	if !full {
 		t.Log("the full golden set is not beside the repository: running the committed subset")
 	}
-	return dir, index.Cases
+	for i := range index.Cases {
+		index.Cases[i].dir = dir
+	}
+	return index.Cases
+}
+
+// Read reads the case's tensors.
+func (c GoldenCase) Read(t testing.TB) *golden.File {
+	t.Helper()
+	f, err := golden.Read(filepath.Join(c.dir, c.File))
+	require.NoError(t, err)
+	return f
 }
 
 var activations = map[string]afl.Activation{"sigmoid": afl.Sigmoid, "softmax": afl.Softmax, "none": afl.Identity}
 
-// lossOf builds the loss that a golden case describes.
-func lossOf(t testing.TB, c goldenCase) afl.Loss {
+// loss builds the loss that a case describes, or returns nil where it is about
+// something else.
+func (c GoldenCase) loss(t testing.TB) afl.Loss {
 	t.Helper()
 	o := c.Options
 	activation := func(name string) afl.Activation {
@@ -166,8 +217,8 @@ func lossOf(t testing.TB, c goldenCase) afl.Loss {
 	return nil
 }
 
-// dense makes a tensor of a golden tensor in the given type.
-func dense(t testing.TB, g golden.Tensor, dt tensor.Dtype) *tensor.Dense {
+// Dense makes a tensor of a golden tensor in the given type.
+func Dense(t testing.TB, g golden.Tensor, dt tensor.Dtype) *tensor.Dense {
 	t.Helper()
 	if len(g.Shape) == 0 {
 		return tensor.New(tensor.FromScalar(g.Data[0]))
@@ -186,68 +237,9 @@ func dense(t testing.TB, g golden.Tensor, dt tensor.Dtype) *tensor.Dense {
 	return tensor.New(tensor.WithShape(g.Shape...), tensor.WithBacking(backing))
 }
 
-// numbers returns the entries of a float tensor as float64.
-func numbers(t testing.TB, d *tensor.Dense) []float64 {
-	t.Helper()
-	switch x := d.Data().(type) {
-	case []float64:
-		return x
-	case []float32:
-		out := make([]float64, len(x))
-		for i, v := range x {
-			out[i] = float64(v)
-		}
-		return out
-	case float64:
-		return []float64{x}
-	}
-	require.Fail(t, "not a float tensor", "%v", d.Dtype())
-	return nil
-}
-
-// near checks |got−want| ≤ rel·|want| + abs + perMax·max|want| elementwise; NaN
-// equals NaN.
-func near(t *testing.T, what string, want, got []float64, rel, abs, perMax float64) {
-	t.Helper()
-	if !assert.Len(t, got, len(want), what) {
-		return
-	}
-	largest := 0.0
-	for _, v := range want {
-		largest = max(largest, math.Abs(v))
-	}
-	for i, w := range want {
-		if math.IsNaN(w) && math.IsNaN(got[i]) {
-			continue
-		}
-		if !(math.Abs(got[i]-w) <= rel*math.Abs(w)+abs+perMax*largest) {
-			assert.Fail(t, what, "entry %d is %v, want %v", i, got[i], w)
-			return
-		}
-	}
-}
-
-func TestGoldenLosses(t *testing.T) {
-	dir, cases := goldenIndex(t)
-	counts := map[string]int{}
-	for _, c := range cases {
-		l := lossOf(t, c)
-		if l == nil {
-			continue
-		}
-		f, err := golden.Read(filepath.Join(dir, c.File))
-		require.NoError(t, err)
-		for _, dt := range []tensor.Dtype{tensor.Float64, tensor.Float32} {
-			t.Run(fmt.Sprintf("%s/%s/%s", c.Kind, c.Name, dt), func(t *testing.T) {
-				counts[c.Kind]++
-				goldenLoss(t, l, c, f, dt)
-			})
-		}
-	}
-	logCounts(t, "loss cases (each in float64 and float32)", counts)
-}
-
-func logCounts(t *testing.T, what string, counts map[string]int) {
+// LogCounts logs how many cases of each kind a test had, of which there must be
+// some.
+func LogCounts(t *testing.T, what string, counts map[string]int) {
 	t.Helper()
 	var parts []string
 	total := 0
@@ -260,33 +252,34 @@ func logCounts(t *testing.T, what string, counts map[string]int) {
 	t.Logf("%d %s: %s", total, what, strings.Join(parts, ", "))
 }
 
-func goldenLoss(t *testing.T, l afl.Loss, c goldenCase, f *golden.File, dt tensor.Dtype) {
-	logits := dense(t, f.Tensors["logits"], dt)
-	target := dense(t, f.Tensors["target"], tensor.Uint8)
+// goldenLoss compares value and gradient with a case's numbers.
+func (s suite) goldenLoss(t *testing.T, l afl.Loss, c GoldenCase, f *golden.File, dt tensor.Dtype) {
+	call := Call{Logits: Dense(t, f.Tensors["logits"], dt), Target: Dense(t, f.Tensors["target"], tensor.Uint8)}
 	if c.Options.TargetFormat == "dense" {
-		target = dense(t, f.Tensors["target"], tensor.Float32)
+		call.Target = Dense(t, f.Tensors["target"], tensor.Float32)
 	}
-	var opts []afl.EvalOption
+	alone, none, err := s.Eval(t, l, call)
+	require.NoError(t, err)
+	require.Nil(t, none)
 	if u, ok := f.Tensors["upstream"]; ok {
 		ut := dt
 		switch c.Kind {
 		case "dice", "iou", "generalized_dice", "tversky", "focal_tversky":
 			ut = tensor.Float64
 		}
-		opts = append(opts, afl.WithUpstream(dense(t, u, ut)))
+		call.Upstream = Dense(t, u, ut)
 	}
-	grad := tensor.New(tensor.Of(dt), tensor.WithShape(logits.Shape()...))
-	require.NoError(t, grad.Memset(map[tensor.Dtype]any{tensor.Float32: float32(math.NaN()), tensor.Float64: math.NaN()}[dt]))
-
-	alone, err := l.Eval(logits, target, nil)
-	require.NoError(t, err)
-	value, err := l.Eval(logits, target, grad, opts...)
+	call.WantGrad = true
+	value, grad, err := s.Eval(t, l, call)
 	require.NoError(t, err)
 	want := f.Tensors["value"]
 	assert.Equal(t, want.Shape, slices.Clone([]int(value.Shape())), "shape of the value")
-	rel, abs, gradRel, gradMax := 1e-12, 1e-14, 1e-11, 1e-13
+	tol := Accuracy{
+		Value:    Tolerance{Relative: 1e-12, Absolute: 1e-14},
+		Gradient: Tolerance{Relative: 1e-11, Absolute: 1e-320, Largest: 1e-13},
+	}
 	if dt == tensor.Float32 {
-		rel, abs, gradRel, gradMax = 2e-5, 1e-6, 2e-5, 2e-6
+		tol = goldenFloat32
 	}
 	var expected struct {
 		GradSource string `json:"grad_source"`
@@ -295,9 +288,12 @@ func goldenLoss(t *testing.T, l afl.Loss, c goldenCase, f *golden.File, dt tenso
 	if expected.GradSource == "mpmath" && dt == tensor.Float64 {
 		// Known to every digit, element by element: nothing may hide behind the
 		// largest entry. Subnormal numbers have fewer digits.
-		rel, abs, gradMax = 1e-11, 1e-320, 0
+		tol = Accuracy{
+			Value:    Tolerance{Relative: 1e-11, Absolute: 1e-320},
+			Gradient: Tolerance{Relative: 1e-11, Absolute: 1e-320},
+		}
 	}
-	near(t, "value", want.Data, numbers(t, value), rel, abs, 0)
-	near(t, "value without gradient", want.Data, numbers(t, alone), rel, abs, 0)
-	near(t, "gradient", f.Tensors["grad"].Data, numbers(t, grad), gradRel, min(abs, 1e-320), gradMax)
+	Near(t, "value", want.Data, Numbers(t, value), tol.Value)
+	Near(t, "value without gradient", want.Data, Numbers(t, alone), tol.Value)
+	Near(t, "gradient", f.Tensors["grad"].Data, Numbers(t, grad), tol.Gradient)
 }

@@ -1,9 +1,8 @@
-package afl_test
+package losstest
 
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,9 +11,9 @@ import (
 	"github.com/x/afl"
 )
 
-// reference is a batch spread out for the slow reference: x and t by sample,
+// definition is a batch spread out to evaluate losses by definition: x and t by sample,
 // channel and voxel, m the voxel's weight, valid false where it is ignored.
-type reference struct {
+type definition struct {
 	n, c, v int
 	space   []int
 	dense   bool
@@ -24,22 +23,22 @@ type reference struct {
 	valid   [][]bool
 }
 
-func newReference(logits, target, weight *tensor.Dense) *reference {
-	shape := logits.Shape()
-	r := &reference{n: shape[0], c: shape[1], space: shape[2:], v: len(logits.Data().([]float64)) / shape[0] / shape[1]}
-	x := logits.Data().([]float64)
-	soft, isSoft := target.Data().([]float64)
+func newDefinition(call Call) *definition {
+	shape := call.Logits.Shape()
+	x := call.Logits.Data().([]float64)
+	r := &definition{n: shape[0], c: shape[1], space: shape[2:], v: len(x) / shape[0] / shape[1]}
+	soft, isSoft := call.Target.Data().([]float64)
 	r.dense = isSoft
 	for n := range r.n {
 		xs, ts := make([][]float64, r.c), make([][]float64, r.c)
 		class, m, valid := make([]int, r.v), make([]float64, r.v), make([]bool, r.v)
 		for i := range r.v {
 			m[i], valid[i] = 1, true
-			if weight != nil {
-				m[i] = float64(weight.Data().([]float32)[n*r.v+i])
+			if call.VoxelWeight != nil {
+				m[i] = float64(call.VoxelWeight.Data().([]float32)[n*r.v+i])
 			}
 			if !isSoft {
-				class[i] = int(target.Data().([]uint8)[n*r.v+i])
+				class[i] = int(call.Target.Data().([]uint8)[n*r.v+i])
 				valid[i] = class[i] != 255
 			}
 		}
@@ -63,7 +62,7 @@ func newReference(logits, target, weight *tensor.Dense) *reference {
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // softmax of the channels from the first on, of one voxel.
-func (r *reference) softmax(n, from, i int) []float64 {
+func (r *definition) softmax(n, from, i int) []float64 {
 	p, z := make([]float64, r.c), 0.0
 	for c := from; c < r.c; c++ {
 		p[c] = math.Exp(r.x[n][c][i])
@@ -86,7 +85,7 @@ func weightOf(list []float64, k int) float64 {
 }
 
 // elements calls add with every pointwise element that counts.
-func (r *reference) elements(first int, of func(n, c, i int) float64, add func(n, c, i int, e float64)) {
+func (r *definition) elements(first int, of func(n, c, i int) float64, add func(n, c, i int, e float64)) {
 	for n := range r.n {
 		for c := first; c < r.c; c++ {
 			for i := range r.v {
@@ -98,7 +97,7 @@ func (r *reference) elements(first int, of func(n, c, i int) float64, add func(n
 	}
 }
 
-func (r *reference) validVoxels() float64 {
+func (r *definition) validVoxels() float64 {
 	total := 0.0
 	for n := range r.n {
 		for i := range r.v {
@@ -111,7 +110,7 @@ func (r *reference) validVoxels() float64 {
 }
 
 // reduce applies a reduction of the focal family to the sum of the elements.
-func (r *reference) reduce(sum float64, how afl.Reduction, kept int) float64 {
+func (r *definition) reduce(sum float64, how afl.Reduction, kept int) float64 {
 	switch how {
 	case afl.ReduceMean:
 		return sum / (r.validVoxels() * float64(kept))
@@ -123,7 +122,7 @@ func (r *reference) reduce(sum float64, how afl.Reduction, kept int) float64 {
 	return sum
 }
 
-func (r *reference) first(o afl.Options) int {
+func (r *definition) first(o afl.Options) int {
 	if o.IncludeBackground || r.c == 1 {
 		return 0
 	}
@@ -132,7 +131,7 @@ func (r *reference) first(o afl.Options) int {
 
 // focalElement is the focal loss's element with a gamma and factors of positives
 // and negatives.
-func (r *reference) focalElement(a afl.Activation, from int, n, c, i int, gamma, pos, neg float64) float64 {
+func (r *definition) focalElement(a afl.Activation, from int, n, c, i int, gamma, pos, neg float64) float64 {
 	t := r.t[n][c][i]
 	if a == afl.Softmax {
 		p := r.softmax(n, from, i)[c]
@@ -146,7 +145,7 @@ func (r *reference) focalElement(a afl.Activation, from int, n, c, i int, gamma,
 	return (pos*t + neg*(1-t)) * ce * math.Pow(sigmoid(-(2*t-1)*r.x[n][c][i]), gamma)
 }
 
-func (r *reference) focal(l afl.Focal) float64 {
+func (r *definition) focal(l afl.Focal) float64 {
 	first := r.first(l.Options)
 	from := 0
 	if l.SoftmaxAfterDrop {
@@ -173,7 +172,7 @@ func (r *reference) focal(l afl.Focal) float64 {
 	return r.reduce(sum, l.Reduction, r.c-first)
 }
 
-func (r *reference) crossEntropy(l afl.CrossEntropy) float64 {
+func (r *definition) crossEntropy(l afl.CrossEntropy) float64 {
 	first := r.first(l.Options)
 	sum := 0.0
 	if l.Activation == afl.Sigmoid {
@@ -208,11 +207,11 @@ func (r *reference) crossEntropy(l afl.CrossEntropy) float64 {
 }
 
 // adaptive evaluates A-FL with statistics of its own making.
-func (r *reference) adaptive(l afl.AdaptiveFocal) float64 {
+func (r *definition) adaptive(l afl.AdaptiveFocal) float64 {
 	type mask struct{ count, valid, magnitude, boundary float64 }
 	stats := func(n int, f []float64) mask {
 		var s mask
-		g := gradientMagnitude(f, r.space)
+		g := GradientMagnitude(f, r.space)
 		for i := range r.v {
 			if !r.valid[n][i] {
 				continue
@@ -302,7 +301,7 @@ func (r *reference) adaptive(l afl.AdaptiveFocal) float64 {
 }
 
 // overlap sums p·t, p and t (or squares) by group.
-func (r *reference) overlap(o afl.Options, a afl.Activation, squared, batch bool) (I, P, G [][]float64) {
+func (r *definition) overlap(o afl.Options, a afl.Activation, squared, batch bool) (I, P, G [][]float64) {
 	first := r.first(o)
 	groups := r.n
 	if batch {
@@ -344,7 +343,7 @@ func total(values []float64, how afl.Reduction) float64 {
 	return sum
 }
 
-func (r *reference) dice(l afl.Dice) float64 {
+func (r *definition) dice(l afl.Dice) float64 {
 	I, P, G := r.overlap(l.Options, l.Activation, l.SquaredPred, l.Batch)
 	var values []float64
 	for g := range I {
@@ -363,7 +362,7 @@ func (r *reference) dice(l afl.Dice) float64 {
 	return total(values, l.Reduction)
 }
 
-func (r *reference) generalizedDice(l afl.GeneralizedDice) float64 {
+func (r *definition) generalizedDice(l afl.GeneralizedDice) float64 {
 	I, P, G := r.overlap(l.Options, l.Activation, false, l.Batch)
 	var values []float64
 	for g := range I {
@@ -379,7 +378,7 @@ func (r *reference) generalizedDice(l afl.GeneralizedDice) float64 {
 	return total(values, l.Reduction)
 }
 
-func (r *reference) tversky(l afl.Tversky, gamma float64) float64 {
+func (r *definition) tversky(l afl.Tversky, gamma float64) float64 {
 	I, P, G := r.overlap(l.Options, l.Activation, false, l.Batch)
 	var values []float64
 	for g := range I {
@@ -394,7 +393,7 @@ func (r *reference) tversky(l afl.Tversky, gamma float64) float64 {
 
 // value is the loss by the formulas of its doc comment, one voxel after the
 // other, from probabilities.
-func (r *reference) value(l afl.Loss) float64 {
+func (r *definition) value(l afl.Loss) float64 {
 	switch l := l.(type) {
 	case afl.CrossEntropy:
 		return r.crossEntropy(l)
@@ -428,27 +427,27 @@ func (r *reference) value(l afl.Loss) float64 {
 	panic(fmt.Sprintf("no reference for %T", l))
 }
 
-// TestReference compares every loss under every option with the slow reference,
-// on images of several tiles.
-func TestReference(t *testing.T) {
-	checks := 0
-	for _, v := range variants() {
+// reference compares every loss under every option with the slow reference, on
+// images of several of the CPU's tiles.
+func (s suite) reference(t *testing.T) {
+	checks, cover := 0, s.cover()
+	for i, v := range variants() {
 		for _, c := range v.channels {
-			for _, shape := range [][]int{{2, c, 23, 29}, {2, c, 7, 11, 5}} {
-				for _, o := range sharedOptions(v, c) {
-					l := setOptions(v.loss, o.set)
-					logits := randomLogits(tensor.Float64, shape, 15)
-					if takesProbabilities(l) || c == 1 {
-						r := rand.New(rand.NewPCG(16, 16))
-						logits = floats(tensor.Float64, shape, func(int) float64 { return 0.05 + 0.9*r.Float64() })
+			for d, shape := range [][]int{{2, c, 23, 29}, {2, c, 7, 11, 5}} {
+				for _, o := range sharedOptions(v, c, i) {
+					if !cover.needs(v.name, v.kind()+o.name, fmt.Sprint(v.kind(), c), fmt.Sprint(o.name, d)) {
+						continue
 					}
-					target, opts, weight := o.arguments(shape)
+					l := setOptions(v.loss, o.set)
+					call := o.call(shape)
+					call.Logits = RandomLogits(tensor.Float64, shape, 15)
+					if takesProbabilities(l) || c == 1 {
+						call.Logits = probabilities(tensor.Float64, shape, 16)
+					}
 					checks++
-					want := newReference(logits, target, weight).value(l)
-					got, err := afl.Value(l, logits, target, opts...)
+					want := newDefinition(call).value(l)
 					name := fmt.Sprintf("%s/C=%d/%v/%s", v.name, c, shape[2:], o.name)
-					require.NoError(t, err, name)
-					require.InDelta(t, want, got, 1e-11*math.Max(1, math.Abs(want)), name)
+					require.InDelta(t, want, s.value(t, name, l, call), 1e-11*math.Max(1, math.Abs(want)), name)
 				}
 			}
 		}
