@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs every check of the project: formatting, vet, staticcheck, all tests, the
 # tests again without assembly, and the race detector where goroutines share
-# memory. Needs Go and, for the race detector, a C compiler; Go fetches the rest.
-# The oneDNN backend is tested where its header is installed.
+# memory. Needs Go and, for the race detector and the GPU's kernels, a C and a C++
+# compiler; Go fetches the rest. The oneDNN backend is tested where its header is
+# installed, and the PTX is made anew where clang 19 is.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -31,6 +32,18 @@ for file in "$generated"/*; do
 	diff "internal/cpu/$(basename "$file")" "$file"
 done
 
+step PTX is that of the kernels
+clang=${CLANG:-clang-19}
+if "$clang" --version 2>/dev/null | grep -q 'version 19\.1\.7'; then
+	mkdir "$generated/ptx"
+	CLANG=$clang cuda/kernels/generate.sh "$generated/ptx"
+	for file in "$generated"/ptx/*; do
+		cmp "cuda/kernels/$(basename "$file")" "$file"
+	done
+else
+	echo 'left out: clang 19.1.7 is not there'
+fi
+
 step staticcheck
 go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
@@ -52,6 +65,6 @@ step tests without assembly
 go test -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models
 
 step race detector
-go test -race -short . ./internal/... ./examples/internal/...
+go test -race -short . ./internal/... ./cuda/... ./examples/internal/...
 
 printf '\nall checks passed\n'

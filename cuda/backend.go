@@ -1,0 +1,496 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+// #include "kernels/arguments.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
+)
+
+// Backend is for package afl, which finds it by the engine of the logits. What
+// it computes, and how, is said at [github.com/x/afl/internal/plan.Backend].
+func (e *Engine) Backend() plan.Backend { return backend{e} }
+
+// backend enqueues the kernels of an evaluation on the engine's stream. Nothing
+// that one kernel finds comes to the host before the next is enqueued: label
+// statistics, the parameters of A-FL, the sums and derivatives of an overlap
+// term stay in device memory.
+type backend struct{ *Engine }
+
+var _ plan.Remote = backend{}
+
+// LogitsTypes implements [plan.Backend].
+func (backend) LogitsTypes() []tensor.Dtype {
+	return []tensor.Dtype{tensor.Float32, tensor.Float64, Float16, BFloat16}
+}
+
+// NewTensor implements [plan.Backend].
+func (k backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
+	return k.Engine.NewTensor(like.Dtype(), shape...)
+}
+
+// Release implements [plan.Remote].
+func (k backend) Release(t *tensor.Dense) error { return k.Engine.Release(t) }
+
+// newResult returns the scalar of a [result], whose block it shares with the
+// verdict: both are of the pool's least size.
+func (k backend) newResult() (*tensor.Dense, error) {
+	address, err := k.alloc(int64(unsafe.Sizeof(result{})))
+	if err != nil {
+		return nil, err
+	}
+	k.pool.markResult(address)
+	return tensor.NewDense(tensor.Float64, nil, tensor.WithEngine(k.Engine), tensor.FromMemory(address, 8)), nil
+}
+
+// Number implements [plan.Remote].
+func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
+	address, err := k.address("loss value", scalar)
+	switch {
+	case err != nil:
+		return 0, err
+	case k.pool.isResult(address):
+		value, err = k.readResult(address)
+	default: // of a loss that is not this module's
+		var host *tensor.Dense
+		if host, err = k.Download(scalar); err == nil {
+			switch x := host.ScalarValue().(type) {
+			case float64:
+				value = x
+			case float32:
+				value = float64(x)
+			default:
+				err = plan.Refuse("type of loss value", scalar.Dtype(), "float64 or float32")
+			}
+			err = errors.Join(err, k.refusal("target"))
+		}
+	}
+	return value, errors.Join(err, k.Engine.Release(scalar))
+}
+
+// Eval implements [plan.Backend]. It returns before the GPU has begun.
+func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense, error) {
+	fast := fastKernel(b, l, c)
+	v, err := k.begin(b, fast == "")
+	if err != nil {
+		return nil, err
+	}
+	defer v.end()
+
+	if err := v.setLoss(l); err != nil {
+		return nil, err
+	}
+	var value *tensor.Dense
+	switch {
+	case c.Shape == nil:
+		value, err = k.newResult()
+	case l.Focal != nil:
+		value, err = k.Engine.NewTensor(b.Logits.Dtype(), c.Shape...)
+	default:
+		value, err = k.Engine.NewTensor(tensor.Float64, c.Shape...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = v.setOutputs(l, c, value)
+	if err == nil {
+		err = v.alone(func() error { return v.run(l, fast) })
+	}
+	if err != nil {
+		return nil, errors.Join(err, k.Engine.Release(value))
+	}
+	return value, nil
+}
+
+// Stats implements [plan.Backend]. It waits for the numbers.
+func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
+	v, err := k.begin(b, true)
+	if err != nil {
+		return nil, err
+	}
+	defer v.end()
+	st := &plan.Stats{}
+	if want.Smoothness {
+		st.K = 1
+		if want.PerClass {
+			st.K = b.C
+		}
+	}
+	v.args.masks = C.int32_t(st.K)
+	width := int(C.afl_stats_doubles(C.int64_t(b.C), C.int64_t(st.K)))
+	found := make([]float64, b.N*width)
+	at, err := v.reserve(8*int64(len(found)) + statusBytes)
+	if err != nil {
+		return nil, err
+	}
+	point(&v.args.stats, at)
+	point(&v.args.verdict, at+uintptr(8*len(found)))
+	if err := v.alone(func() error { return v.statistics(true) }); err != nil {
+		return nil, err
+	}
+	if err := k.readFloat64s(at, found, b.Target.Argument); err != nil {
+		return nil, err
+	}
+	for n := range b.N {
+		row := found[n*width:][:width]
+		st.Valid = append(st.Valid, row[0])
+		st.Foreground = append(st.Foreground, row[1])
+		st.Count = append(st.Count, row[2:2+b.C]...)
+		for m := range st.K {
+			st.Magnitude = append(st.Magnitude, row[2+b.C+2*m])
+			st.Boundary = append(st.Boundary, row[2+b.C+2*m+1])
+		}
+	}
+	return st, nil
+}
+
+// evaluation is one call's arguments and device memory.
+type evaluation struct {
+	backend
+	b    *plan.Batch
+	args *C.AflArguments
+	held []uintptr
+}
+
+const (
+	tileVoxels = 2048 // AflArguments.chunk is a multiple of it
+	// Blocks a sample at most: enough to fill the largest GPU, few enough for one
+	// block to add up what they found.
+	maxChunks = 1024
+	// The float64 kernels have scratch memory for every block.
+	maxGeneralChunks = 256
+	// Class bytes hold the classes below this.
+	maxByteClasses = 254
+	maxBlocks      = math.MaxInt32
+)
+
+// begin fills in the batch.
+func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
+	v := &evaluation{backend: k, b: b, args: k.newArguments()}
+	a := v.args
+	if b.N > math.MaxInt32 || b.C > math.MaxInt32 {
+		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d channels", b.N, b.C), "at most %d of each", math.MaxInt32)
+	}
+	a.samples, a.channels, a.voxels = C.int32_t(b.N), C.int32_t(b.C), C.int64_t(b.V)
+	for i, s := range b.Space {
+		if s > math.MaxInt32 {
+			return nil, plan.Refuse("spatial shape", b.Space, "axes of at most %d", math.MaxInt32)
+		}
+		a.space[i] = C.int32_t(s)
+	}
+	err := errors.Join(
+		address(v, &a.logits, "logits", b.Logits),
+		address(v, &a.target, b.Target.Argument, b.Target.Tensor),
+		address(v, &a.voxel_weight, "voxel weight", b.VoxelWeight))
+	if err != nil {
+		return nil, err
+	}
+	if b.Logits != nil {
+		a.logits_type = elementTypes[b.Logits.Dtype()]
+	}
+	a.target_type = elementTypes[b.Target.Tensor.Dtype()]
+	if a.target_type == C.AFL_BOOL {
+		a.target_type = C.AFL_UINT8 // bytes of 0 and 1
+	}
+	a.dense, a.has_ignore, a.binarise = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarise)
+	a.ignore = C.int64_t(b.Target.Ignore)
+	a.limit = a.channels
+	if b.C == 1 {
+		a.limit = 2 // a single channel takes a 0/1 mask
+	}
+	if b.VoxelWeight != nil {
+		a.voxel_weight_type = elementTypes[b.VoxelWeight.Dtype()]
+	}
+
+	most := maxChunks
+	if general {
+		most = maxGeneralChunks
+	}
+	tiles := (b.V + tileVoxels - 1) / tileVoxels
+	chunk := (tiles + most - 1) / most * tileVoxels
+	chunks := (b.V + chunk - 1) / chunk
+	if chunk > math.MaxInt32 || b.N > maxBlocks/chunks {
+		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "at most %d blocks of work", maxBlocks)
+	}
+	a.chunk, a.chunks = C.int32_t(chunk), C.int32_t(chunks)
+	return v, nil
+}
+
+// end gives the evaluation's memory back; the stream's order lets it be used
+// again at once. That fails only where the engine is closed or lost, and all of its
+// memory with it.
+func (v *evaluation) end() {
+	for _, at := range v.held {
+		v.free(at)
+	}
+}
+
+// reserve returns device memory until the end of the evaluation.
+func (v *evaluation) reserve(bytes int64) (uintptr, error) {
+	at, err := v.alloc(bytes)
+	if err == nil {
+		v.held = append(v.held, at)
+	}
+	return at, err
+}
+
+// setLoss fills in the loss.
+func (v *evaluation) setLoss(l *plan.Loss) error {
+	a := v.args
+	channels := make([]C.AflChannel, v.b.C)
+	a.scale = 1
+	if w := l.Focal; w != nil {
+		a.pointwise = 1
+		a.activation = C.AFL_SIGMOID
+		if w.Activation == plan.Softmax {
+			a.activation = C.AFL_SOFTMAX
+		}
+		a.first, a.softmax_from, a.per_voxel = C.int32_t(w.First), C.int32_t(w.SoftmaxFrom), truth(w.PerVoxel)
+		a.gamma, a.smoothing, a.scale = C.double(w.Gamma), C.double(w.Smoothing), C.double(w.Scale)
+		a.denominator = map[plan.Denominator]C.int32_t{
+			plan.One: C.AFL_DIVIDE_BY_ONE, plan.Valid: C.AFL_DIVIDE_BY_VALID,
+			plan.ValidOrNaN: C.AFL_DIVIDE_BY_VALID_NAN, plan.LabelWeight: C.AFL_DIVIDE_BY_LABEL_WEIGHT,
+		}[w.Denominator]
+		if w.Denominator != plan.LabelWeight && w.Denominator != plan.One && !v.b.Target.HasIgnore {
+			a.scale /= C.double(v.b.N * v.b.V) // every voxel is valid
+			a.denominator = C.AFL_DIVIDE_BY_ONE
+		}
+		for c := range channels {
+			channels[c].pos, channels[c].neg, channels[c].ce = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c])
+		}
+		if f := w.Adaptive; f != nil {
+			a.form = map[plan.Form]C.int32_t{
+				plan.Released: C.AFL_FORM_RELEASED, plan.Scalar: C.AFL_FORM_SCALAR,
+				plan.Balanced: C.AFL_FORM_BALANCED, plan.Multiclass: C.AFL_FORM_MULTICLASS,
+			}[f.Form]
+			a.stats_mode, a.smoothness = C.int32_t(f.Stats), C.int32_t(f.Smoothness)
+		}
+	}
+	if o := l.Overlap; o != nil {
+		a.overlap = map[plan.OverlapKind]C.int32_t{
+			plan.Dice: C.AFL_OVERLAP_DICE, plan.GeneralizedDice: C.AFL_OVERLAP_GENERALIZED_DICE, plan.Tversky: C.AFL_OVERLAP_TVERSKY,
+		}[o.Kind]
+		a.overlap_activation = map[plan.Activation]C.int32_t{
+			plan.None: C.AFL_IDENTITY, plan.Sigmoid: C.AFL_SIGMOID, plan.Softmax: C.AFL_SOFTMAX,
+		}[o.Activation]
+		a.overlap_first = C.int32_t(o.First)
+		a.squared, a.jaccard, a.batch, a.mean = truth(o.Squared), truth(o.Jaccard), truth(o.Batch), truth(o.Mean)
+		a.weighting = C.int32_t(o.Weighting)
+		a.alpha, a.beta, a.exponent = C.double(o.Alpha), C.double(o.Beta), C.double(o.Exponent)
+		a.nr, a.dr, a.overlap_scale = C.double(o.Nr), C.double(o.Dr), C.double(o.Scale)
+		for c, weight := range o.Weight {
+			channels[o.First+c].overlap = C.double(weight)
+		}
+	}
+	if len(channels) <= C.AFL_INLINE_CHANNELS {
+		copy(a.channel[:], channels)
+		return nil
+	}
+	// A kernel writes them, as many at a time as its argument holds: unlike a copy
+	// from the host that can be captured into a graph.
+	at, err := v.reserve(int64(len(channels)) * int64(unsafe.Sizeof(channels[0])))
+	if err != nil {
+		return err
+	}
+	point(&a.far, at)
+	for from := 0; from < len(channels); from += C.AFL_INLINE_CHANNELS {
+		a.far_from = C.int32_t(from)
+		a.far_count = C.int32_t(copy(a.channel[:], channels[from:]))
+		if err := v.launch("afl_channels", 1, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setOutputs fills in what is wanted.
+func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense) error {
+	a := v.args
+	err := address(v, &a.grad, "grad", c.Grad)
+	switch {
+	case c.Shape == nil:
+		point(&a.verdict, value.Uintptr()+unsafe.Offsetof(result{}.verdict))
+		return errors.Join(err, address(v, &a.value, "value", value))
+	case l.Focal != nil:
+		return errors.Join(err, address(v, &a.elements, "value", value), address(v, &a.upstream, "upstream", c.Upstream))
+	}
+	return errors.Join(err, address(v, &a.groups, "value", value), address(v, &a.groups_upstream, "upstream", c.Upstream))
+}
+
+// run enqueues the passes of a loss.
+func (v *evaluation) run(l *plan.Loss, fast string) error {
+	a, n, c := v.args, int64(v.b.N), int64(v.b.C)
+	if want, needed := l.Request(v.b); needed {
+		if want.Smoothness {
+			a.masks = 1
+			if want.PerClass {
+				a.masks = a.channels
+			}
+		}
+		at, err := v.reserve(8 * (1 + 3*n*c))
+		if err != nil {
+			return err
+		}
+		point(&a.factors, at)
+		if err := v.statistics(false); err != nil {
+			return err
+		}
+	} else if err := v.reservePartials(); err != nil {
+		return err
+	}
+	if fast != "" {
+		if err := v.classBytes(); err != nil {
+			return err
+		}
+	} else {
+		at, err := v.reserve(8 * int64(v.blocks()) * int64(C.afl_scratch_doubles(C.int64_t(c))))
+		if err != nil {
+			return err
+		}
+		point(&a.scratch, at)
+	}
+	writes := a.grad != nil || a.elements != nil
+	if l.Overlap != nil && writes {
+		at, err := v.reserve(8 * 3 * n * c)
+		if err != nil {
+			return err
+		}
+		point(&a.coefficients, at)
+	}
+	suffix := fast
+	if fast == "" {
+		suffix = "general"
+	}
+	a.last = 1
+	if l.Overlap != nil || !writes {
+		if err := v.launch("afl_reduce_"+suffix, v.blocks(), a); err != nil {
+			return err
+		}
+		a.status = nil // told by then
+	}
+	if writes {
+		return v.launch("afl_gradient_"+suffix, v.blocks(), a)
+	}
+	return nil
+}
+
+// alone enqueues the evaluation's kernels with no other's between them.
+func (v *evaluation) alone(kernels func() error) error {
+	v.evaluating.Lock()
+	defer v.evaluating.Unlock()
+	err := kernels()
+	if err != nil {
+		// What ran did not come to the end, where the status is cleaned.
+		clean := v.do(func(s session) error { return s.fill(v.Engine.status, make([]byte, 4), statusBytes/4) })
+		err = errors.Join(err, clean)
+	}
+	return err
+}
+
+func (v *evaluation) blocks() int { return int(v.args.samples) * int(v.args.chunks) }
+
+func (v *evaluation) reservePartials() error {
+	width := int64(C.afl_partials_width(C.int64_t(v.b.C), C.int64_t(v.args.masks)))
+	at, err := v.reserve(8 * int64(v.blocks()) * width)
+	point(&v.args.partials, at)
+	return err
+}
+
+// statistics enqueues the statistics of the label. last says that nothing else is
+// evaluated.
+func (v *evaluation) statistics(last bool) error {
+	if err := v.reservePartials(); err != nil {
+		return err
+	}
+	kernel := "afl_stats_general"
+	if !v.b.Target.Dense && v.b.C <= maxByteClasses {
+		kernel = "afl_stats_classes"
+		if err := v.classBytes(); err != nil {
+			return err
+		}
+	}
+	v.args.last = truth(last)
+	return v.launch(kernel, v.blocks(), v.args)
+}
+
+// classBytes makes bytes of the class indices where they are none.
+func (v *evaluation) classBytes() error {
+	a := v.args
+	if a.target_type == C.AFL_UINT8 || a.classes != nil {
+		return nil
+	}
+	at, err := v.reserve(int64(v.b.N) * int64(v.b.V))
+	if err != nil {
+		return err
+	}
+	point(&a.classes, at)
+	return v.launch("afl_classes", v.blocks(), a)
+}
+
+// fastKernel names the float32 kernels that serve a call, after afl_reduce_ and
+// afl_gradient_; it is empty where the float64 ones serve. Which of the two it
+// is depends on the call alone.
+func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
+	suffix, ok := map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}[b.Logits.Dtype()]
+	if !ok || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
+		return ""
+	}
+	activation := plan.None
+	if o := l.Overlap; o != nil {
+		activation = o.Activation
+	}
+	if w := l.Focal; w != nil {
+		if l.Overlap != nil && activation != w.Activation || w.Smoothing != 0 || w.SoftmaxFrom != 0 {
+			return ""
+		}
+		activation = w.Activation
+	}
+	switch {
+	case activation == plan.Sigmoid:
+		return "sigmoid" + suffix
+	case activation == plan.Softmax && b.C >= 2 && b.C <= 4:
+		return fmt.Sprintf("softmax%d%s", b.C, suffix)
+	case activation == plan.Softmax && b.C > 4:
+		return "softmax" + suffix
+	}
+	return ""
+}
+
+// elementTypes are the kernels' names of the types that tensors may have.
+var elementTypes = map[tensor.Dtype]C.int32_t{
+	tensor.Float32: C.AFL_FLOAT32, tensor.Float64: C.AFL_FLOAT64, Float16: C.AFL_FLOAT16, BFloat16: C.AFL_BFLOAT16,
+	tensor.Uint8: C.AFL_UINT8, tensor.Int8: C.AFL_INT8, tensor.Uint16: C.AFL_UINT16, tensor.Int16: C.AFL_INT16,
+	tensor.Uint32: C.AFL_UINT32, tensor.Int32: C.AFL_INT32, tensor.Uint64: C.AFL_UINT64, tensor.Int64: C.AFL_INT64,
+	tensor.Uint: C.AFL_UINT64, tensor.Int: C.AFL_INT64, tensor.Bool: C.AFL_BOOL,
+}
+
+func truth(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// point stores a device address in a pointer field of the arguments.
+func point[P any](field *P, at uintptr) { *(*uintptr)(unsafe.Pointer(field)) = at }
+
+// address stores the device address of a tensor's memory, null for no tensor.
+func address[P any](v *evaluation, field *P, name string, t *tensor.Dense) error {
+	if t == nil {
+		return nil
+	}
+	at, err := v.address(name, t)
+	if err == nil {
+		point(field, at)
+	}
+	return err
+}

@@ -1,0 +1,69 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/x/afl/cuda/kernels"
+)
+
+// code is the kernels as far as they are loaded. The driver takes seconds to
+// compile all of them for a GPU that it has not seen: a module is loaded when the
+// first of its kernels is launched.
+type code struct {
+	session session
+	device  Device
+
+	functions sync.Map // handle by kernel's name
+
+	loading sync.Mutex // of a module that is not there yet
+	modules map[*kernels.Module]handle
+}
+
+func newCode(s session, device Device) *code {
+	return &code{session: s, device: device, modules: map[*kernels.Module]handle{}}
+}
+
+// function returns a kernel. It may be called while a graph is captured: loading a
+// module is no work on the stream.
+func (c *code) function(kernel string) (handle, error) {
+	if f, found := c.functions.Load(kernel); found {
+		return f.(handle), nil
+	}
+	c.loading.Lock()
+	defer c.loading.Unlock()
+	if f, found := c.functions.Load(kernel); found {
+		return f.(handle), nil
+	}
+	m, err := kernels.ModuleOf(kernel)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: %w", err)
+	}
+	module, loaded := c.modules[m]
+	if !loaded {
+		var log string
+		if module, log, err = c.session.load(m.PTX); err != nil {
+			return nil, fmt.Errorf("cuda: the driver (for CUDA %s) refuses the kernels %s for %v: %w\n%s",
+				versionName(c.device.DriverVersion), m.Name, c.device, err, log)
+		}
+		c.modules[m] = module
+	}
+	f, err := c.session.function(module, kernel)
+	if err != nil {
+		return nil, fmt.Errorf("cuda: kernel %s: %w", kernel, err)
+	}
+	c.functions.Store(kernel, f)
+	return f, nil
+}
+
+// close unloads all modules and returns what went wrong with any.
+func (c *code) close() error {
+	var errs []error
+	for _, module := range c.modules {
+		errs = append(errs, c.session.unload(module))
+	}
+	clear(c.modules)
+	c.functions.Clear()
+	return errors.Join(errs...)
+}

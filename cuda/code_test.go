@@ -1,0 +1,62 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/cuda/kernels"
+)
+
+// A module is loaded with the first of its kernels, once, whoever asks.
+func TestModulesAreLoadedWhenUsed(t *testing.T) {
+	e, l := openEmulated(t)
+	for i, m := range []string{"labels", "general", "float32", "float16", "bfloat16"} {
+		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "float32": "afl_gradient_sigmoid_f32",
+			"float16": "afl_gradient_softmax4_f16", "bfloat16": "afl_reduce_softmax_bf16"}[m]
+		found := make([]handle, 8)
+		var group sync.WaitGroup
+		for g := range found {
+			group.Go(func() {
+				var err error
+				found[g], err = e.code.function(first)
+				assert.NoError(t, err)
+			})
+		}
+		group.Wait()
+		assert.EqualValues(t, i+1, l.Count("modules"), m)
+		for _, f := range found {
+			assert.Equal(t, found[0], f)
+		}
+	}
+	for _, m := range kernels.Modules() {
+		for _, kernel := range m.Kernels {
+			_, err := e.code.function(kernel)
+			assert.NoError(t, err)
+		}
+	}
+	assert.EqualValues(t, 5, l.Count("modules"))
+}
+
+// What the driver says against a module comes with the first use of it, and the
+// next use tries again.
+func TestModuleIsRefused(t *testing.T) {
+	e, l := openEmulated(t)
+	l.Set(t, "refuse_ptx", 1)
+	_, err := e.code.function("afl_reduce_general")
+	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) refuses the kernels general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
+		"cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'")
+	l.Set(t, "refuse_ptx", 0)
+	l.Fail("cuModuleGetFunction", 1, 500)
+	_, err = e.code.function("afl_reduce_general")
+	assert.ErrorContains(t, err, "cuda: kernel afl_reduce_general: cuda: cuModuleGetFunction failed: CUDA_ERROR_NOT_FOUND (500)")
+	_, err = e.code.function("afl_reduce_general")
+	require.NoError(t, err)
+	assert.EqualValues(t, 2, l.Count("modules"))
+	_, err = e.code.function("afl_nothing")
+	assert.EqualError(t, err, `cuda: there is no kernel "afl_nothing"`)
+}

@@ -1,0 +1,35 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cudatest
+
+import (
+	"testing"
+
+	"github.com/x/afl/cuda"
+	"github.com/x/afl/cuda/internal/emulator"
+	"github.com/x/afl/cuda/internal/library"
+)
+
+// OpenEmulated returns an engine on an emulated GPU, which is closed when the test
+// ends. The test fails where no C++ compiler is found, and where something that
+// was made in the engine's context is still there when the context goes.
+func OpenEmulated(t testing.TB) *cuda.Engine {
+	t.Helper()
+	l := emulator.Load(t)
+	restore := library.Replace(l.Path)
+	e, err := cuda.Open(0)
+	restore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaked := l.Count("leaked")
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := l.Count("leaked") - leaked; n != 0 {
+			t.Errorf("%d objects of the driver were not freed", n)
+		}
+	})
+	return e
+}

@@ -1,0 +1,52 @@
+package cuda
+
+import "fmt"
+
+// Device describes a GPU.
+type Device struct {
+	// Ordinal is the driver's number of the device, from 0. The environment
+	// variable CUDA_VISIBLE_DEVICES chooses and orders the devices that the
+	// driver shows.
+	Ordinal int
+	Name    string
+	// ComputeMajor and ComputeMinor are the compute capability, 8 and 6 for 8.6.
+	ComputeMajor, ComputeMinor int
+	Memory                     int64 // bytes
+	Multiprocessors            int
+	L2                         int64 // bytes of its second-level cache
+	// DriverVersion is the newest CUDA version that the driver supports, 12040
+	// for 12.4.
+	DriverVersion int
+}
+
+func (d Device) String() string {
+	return fmt.Sprintf("%s (CUDA device %d, compute capability %d.%d, %s)", d.Name, d.Ordinal, d.ComputeMajor, d.ComputeMinor, megabytes(d.Memory))
+}
+
+// The compute capability that the kernels are made for: Turing, 2018.
+const oldestMajor, oldestMinor = 7, 5
+
+// Devices lists the machine's GPUs, those too that [Open] refuses for their
+// compute capability. A machine without any, or without a driver, is an error.
+func Devices() ([]Device, error) {
+	d, err := openDriver()
+	if err != nil {
+		return nil, err
+	}
+	n, err := d.deviceCount()
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, errNoDevice
+	}
+	devices := make([]Device, n)
+	for i := range devices {
+		if devices[i], err = d.device(i); err != nil {
+			return nil, err
+		}
+	}
+	return devices, nil
+}
+
+var errNoDevice = fmt.Errorf("cuda: the driver shows no device (is CUDA_VISIBLE_DEVICES empty, or a container run without its GPU?)")

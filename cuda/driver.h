@@ -1,0 +1,191 @@
+// The CUDA driver API as far as package cuda needs it: our own declarations of
+// its types and functions, so that a program builds without NVIDIA's headers,
+// and a table of functions that is filled from libcuda.so.1 at run time.
+#ifndef AFL_DRIVER_H
+#define AFL_DRIVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/arguments.h"
+
+typedef int CUresult; // 0 is success
+typedef int CUdevice;
+typedef unsigned long long CUdeviceptr;
+typedef struct CUctx_st *CUcontext;
+typedef struct CUmod_st *CUmodule;
+typedef struct CUfunc_st *CUfunction;
+typedef struct CUstream_st *CUstream;
+typedef struct CUevent_st *CUevent;
+typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphExec_st *CUgraphExec;
+
+// Numbers of the driver's enumerations.
+enum {
+	CUDA_SUCCESS = 0,
+	CUDA_ERROR_INVALID_VALUE = 1,
+	CUDA_ERROR_OUT_OF_MEMORY = 2,
+	CUDA_ERROR_NO_DEVICE = 100,
+	CUDA_ERROR_INVALID_DEVICE = 101,
+	CUDA_ERROR_INVALID_CONTEXT = 201,
+	CUDA_ERROR_INVALID_PTX = 218,
+	CUDA_ERROR_INVALID_HANDLE = 400,
+	CUDA_ERROR_NOT_FOUND = 500,
+	CUDA_ERROR_NOT_READY = 600,
+	CUDA_ERROR_LAUNCH_FAILED = 719,
+	CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900,
+
+	CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
+	CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38,
+	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
+	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+
+	CU_STREAM_NON_BLOCKING = 1,
+	CU_STREAM_CAPTURE_MODE_RELAXED = 2,
+	CU_MEMHOSTALLOC_PORTABLE = 1,
+	CU_JIT_ERROR_LOG_BUFFER = 5,
+	CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6
+};
+
+// Every function that is used: X(symbol in the library, parameters).
+#define AFL_DRIVER_FUNCTIONS(X) \
+	X(cuInit, (unsigned flags)) \
+	X(cuDriverGetVersion, (int *version)) \
+	X(cuGetErrorName, (CUresult code, const char **name)) \
+	X(cuGetErrorString, (CUresult code, const char **text)) \
+	X(cuDeviceGetCount, (int *count)) \
+	X(cuDeviceGet, (CUdevice *device, int ordinal)) \
+	X(cuDeviceGetName, (char *name, int length, CUdevice device)) \
+	X(cuDeviceGetAttribute, (int *value, int attribute, CUdevice device)) \
+	X(cuDeviceTotalMem_v2, (size_t *bytes, CUdevice device)) \
+	X(cuDevicePrimaryCtxRetain, (CUcontext *context, CUdevice device)) \
+	X(cuDevicePrimaryCtxRelease_v2, (CUdevice device)) \
+	X(cuCtxPushCurrent_v2, (CUcontext context)) \
+	X(cuCtxPopCurrent_v2, (CUcontext *context)) \
+	X(cuMemGetInfo_v2, (size_t *free, size_t *total)) \
+	X(cuMemAlloc_v2, (CUdeviceptr *address, size_t bytes)) \
+	X(cuMemFree_v2, (CUdeviceptr address)) \
+	X(cuMemHostAlloc, (void **address, size_t bytes, unsigned flags)) \
+	X(cuMemFreeHost, (void *address)) \
+	X(cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream stream)) \
+	X(cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream stream)) \
+	X(cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream)) \
+	X(cuMemsetD8Async, (CUdeviceptr to, unsigned char value, size_t count, CUstream stream)) \
+	X(cuMemsetD16Async, (CUdeviceptr to, unsigned short value, size_t count, CUstream stream)) \
+	X(cuMemsetD32Async, (CUdeviceptr to, unsigned value, size_t count, CUstream stream)) \
+	X(cuStreamCreate, (CUstream *stream, unsigned flags)) \
+	X(cuStreamDestroy_v2, (CUstream stream)) \
+	X(cuStreamSynchronize, (CUstream stream)) \
+	X(cuStreamBeginCapture_v2, (CUstream stream, int mode)) \
+	X(cuStreamEndCapture, (CUstream stream, CUgraph *graph)) \
+	X(cuEventCreate, (CUevent *event, unsigned flags)) \
+	X(cuEventDestroy_v2, (CUevent event)) \
+	X(cuEventRecord, (CUevent event, CUstream stream)) \
+	X(cuEventSynchronize, (CUevent event)) \
+	X(cuEventElapsedTime, (float *milliseconds, CUevent from, CUevent to)) \
+	X(cuModuleLoadDataEx, (CUmodule *module, const void *image, unsigned options, int *option, void **value)) \
+	X(cuModuleUnload, (CUmodule module)) \
+	X(cuModuleGetFunction, (CUfunction *function, CUmodule module, const char *name)) \
+	X(cuLaunchKernel, (CUfunction function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, \
+		unsigned blockY, unsigned blockZ, unsigned shared, CUstream stream, void **parameters, void **extra)) \
+	X(cuGraphInstantiateWithFlags, (CUgraphExec *executable, CUgraph graph, unsigned long long flags)) \
+	X(cuGraphLaunch, (CUgraphExec executable, CUstream stream)) \
+	X(cuGraphExecDestroy, (CUgraphExec executable)) \
+	X(cuGraphDestroy, (CUgraph graph))
+
+// AflDriver is an opened library.
+typedef struct AflDriver {
+#define AFL_MEMBER(name, parameters) CUresult(*name) parameters;
+	AFL_DRIVER_FUNCTIONS(AFL_MEMBER)
+#undef AFL_MEMBER
+} AflDriver;
+
+// AflSession is a device's primary context and the one stream of an engine in
+// it. Functions that take one make its context current on their thread, do their
+// work and put back what was current: a goroutine changes threads between calls,
+// and within one it does not.
+typedef struct AflSession {
+	const AflDriver *driver;
+	CUdevice device;
+	CUcontext context;
+	CUstream stream;
+} AflSession;
+
+typedef struct AflDeviceInfo {
+	char name[256];
+	int major, minor, multiprocessors, l2;
+	size_t memory;
+} AflDeviceInfo;
+
+// A result code, and the handle or address that was made.
+typedef struct AflHandle {
+	CUresult code;
+	void *handle;
+} AflHandle;
+
+typedef struct AflAddress {
+	CUresult code;
+	CUdeviceptr address;
+} AflAddress;
+
+typedef struct AflMemoryInfo {
+	CUresult code;
+	size_t free, total;
+} AflMemoryInfo;
+
+typedef struct AflElapsed {
+	CUresult code;
+	float milliseconds;
+} AflElapsed;
+
+// afl_driver_open opens a library into an empty table. It returns null, or the
+// loader's message (to free) where the library cannot be opened; *missing is then
+// null, or the first function that the library lacks, where it can.
+char *afl_driver_open(AflDriver *driver, const char *path, const char **missing);
+
+CUresult afl_init(const AflDriver *driver);
+CUresult afl_version(const AflDriver *driver, int *version);
+CUresult afl_device_count(const AflDriver *driver, int *count);
+CUresult afl_device(const AflDriver *driver, int ordinal, AflDeviceInfo *info);
+const char *afl_error_name(const AflDriver *driver, CUresult code);
+const char *afl_error_text(const AflDriver *driver, CUresult code);
+
+// afl_session_open retains the context and makes the stream. On failure it leaves
+// nothing behind.
+CUresult afl_session_open(AflSession *s, const AflDriver *driver, int ordinal);
+// afl_session_close gives back stream and context, whatever fails on the
+// way, and returns the first failure.
+CUresult afl_session_close(AflSession *s);
+// afl_load makes a module of PTX and writes the compiler's words to log.
+AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length);
+CUresult afl_unload(const AflSession *s, CUmodule module);
+AflHandle afl_function(const AflSession *s, CUmodule module, const char *name);
+CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const AflArguments *a);
+
+AflMemoryInfo afl_memory_info(const AflSession *s);
+AflAddress afl_alloc(const AflSession *s, size_t bytes);
+CUresult afl_free(const AflSession *s, CUdeviceptr address);
+AflHandle afl_alloc_host(const AflSession *s, size_t bytes);
+CUresult afl_free_host(const AflSession *s, void *address);
+// The copies wait for the stream where wait is not 0.
+CUresult afl_copy_to_device(const AflSession *s, CUdeviceptr to, const void *from, size_t bytes, int wait);
+CUresult afl_copy_to_host(const AflSession *s, void *to, CUdeviceptr from, size_t bytes, int wait);
+CUresult afl_copy_device(const AflSession *s, CUdeviceptr to, CUdeviceptr from, size_t bytes);
+// afl_fill writes count elements, each a copy of the element's 1, 2, 4, 8 or 16 bytes.
+CUresult afl_fill(const AflSession *s, CUdeviceptr to, const void *element, size_t bytes, size_t count);
+CUresult afl_synchronize(const AflSession *s);
+
+AflHandle afl_event_new(const AflSession *s);
+CUresult afl_event_record(const AflSession *s, CUevent event);
+CUresult afl_event_synchronize(const AflSession *s, CUevent event);
+AflElapsed afl_event_elapsed(const AflSession *s, CUevent from, CUevent to);
+CUresult afl_event_free(const AflSession *s, CUevent event);
+
+CUresult afl_capture_begin(const AflSession *s);
+// afl_capture_end ends the capture and returns an executable graph, or null where
+// keep is 0.
+AflHandle afl_capture_end(const AflSession *s, int keep);
+CUresult afl_graph_launch(const AflSession *s, CUgraphExec executable);
+CUresult afl_graph_free(const AflSession *s, CUgraphExec executable);
+
+#endif

@@ -1,0 +1,104 @@
+package cuda
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/x/afl/internal/plan"
+)
+
+// Event marks a place in the engine's stream: to wait for what was enqueued before
+// it, or to measure the device's time between two of them.
+type Event struct {
+	owned    owned
+	handle   handle
+	recorded atomic.Bool
+}
+
+var (
+	errNotRecorded   = errors.New("cuda: the event was not recorded")
+	errRecordCapture = errors.New("cuda: an event is recorded before or after a graph is launched, not while it is captured")
+)
+
+// NewEvent returns an event that is not recorded yet.
+func (e *Engine) NewEvent() (*Event, error) {
+	ev := new(Event)
+	ev.owned.kind = "event"
+	ev.owned.free = func(s session) error { return s.freeEvent(ev.handle) }
+	err := e.own(&ev.owned, func(s session) (err error) {
+		ev.handle, err = s.newEvent()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ev, nil
+}
+
+// Record enqueues the event behind what is enqueued already. An event that is
+// recorded again forgets its former place.
+func (ev *Event) Record() error {
+	return ev.owned.with(func(s session) error {
+		if ev.owned.engine.isCapturing() {
+			return errRecordCapture
+		}
+		if err := s.recordEvent(ev.handle); err != nil {
+			return err
+		}
+		ev.recorded.Store(true)
+		return nil
+	})
+}
+
+// Synchronize waits until the device has reached the event. Unlike
+// [Engine.Synchronize] it does not tell what kernels have refused.
+func (ev *Event) Synchronize() error {
+	return ev.owned.with(func(s session) error {
+		if ev.owned.engine.isCapturing() {
+			return errCapturing
+		}
+		if !ev.recorded.Load() {
+			return errNotRecorded
+		}
+		return s.waitEvent(ev.handle)
+	})
+}
+
+// Elapsed waits for both events and returns the device's time from start to end,
+// to about half a microsecond. They belong to one engine and are recorded.
+func Elapsed(start, end *Event) (time.Duration, error) {
+	switch {
+	case start == nil:
+		return 0, plan.Refuse("start", "nil", "an event")
+	case end == nil:
+		return 0, plan.Refuse("end", "nil", "an event")
+	case start.owned.engine != end.owned.engine:
+		return 0, plan.Refuse("end", "an event of another engine", "one of start's")
+	}
+	if err := errors.Join(start.Synchronize(), end.Synchronize()); err != nil {
+		return 0, err
+	}
+	var milliseconds float32
+	// In one order everywhere, or two that wait for each other's would wait for ever.
+	first, second := &start.owned, &end.owned
+	if uintptr(unsafe.Pointer(first)) > uintptr(unsafe.Pointer(second)) {
+		first, second = second, first
+	}
+	err := first.with(func(s session) (err error) {
+		if first != second {
+			second.use.RLock()
+			defer second.use.RUnlock()
+		}
+		if second.closed {
+			return errors.New("cuda: the event is closed")
+		}
+		milliseconds, err = s.elapsed(start.handle, end.handle)
+		return err
+	})
+	return time.Duration(float64(milliseconds) * float64(time.Millisecond)), err
+}
+
+// Close frees the event. Closing again does nothing.
+func (ev *Event) Close() error { return ev.owned.close() }

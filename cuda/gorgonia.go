@@ -1,0 +1,171 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+)
+
+// memory is a piece of device memory.
+type memory struct {
+	address uintptr
+	bytes   int64
+}
+
+func (m memory) Uintptr() uintptr { return m.address }
+func (m memory) MemSize() uintptr { return uintptr(m.bytes) }
+
+// NonStdAlloc tells gorgonia.org/tensor that Go does not manage the memory.
+func (e *Engine) NonStdAlloc() {}
+
+// AllocAccessible is false: Go code cannot touch the memory.
+func (e *Engine) AllocAccessible() bool { return false }
+
+// Alloc returns zeroed device memory, since [tensor.New] promises zeros. It
+// makes tensor.New(tensor.WithEngine(e), tensor.WithShape(…), tensor.Of(…)) work;
+// that function panics where Alloc returns an error, [Engine.NewTensor] returns it.
+func (e *Engine) Alloc(size int64) (tensor.Memory, error) {
+	address, err := e.alloc(size)
+	if err != nil {
+		return nil, err
+	}
+	m := memory{address, size}
+	if err := e.set(m, make([]byte, 1)); err != nil {
+		return nil, errors.Join(err, e.free(address))
+	}
+	return m, nil
+}
+
+// Free gives memory of [Engine.Alloc] back; [Engine.Release] does it for tensors.
+func (e *Engine) Free(mem tensor.Memory, _ int64) error {
+	if mem == nil {
+		return fmt.Errorf("cuda: cannot free nil")
+	}
+	return e.free(mem.Uintptr())
+}
+
+// Memset enqueues that every element of a tensor or other memory of this engine
+// becomes val, a number or bool of the elements' type.
+func (e *Engine) Memset(mem tensor.Memory, val any) error {
+	v := reflect.ValueOf(val)
+	if !v.IsValid() {
+		return fmt.Errorf("cuda: cannot fill memory with nil")
+	}
+	if t, ok := mem.(*tensor.Dense); ok && t != nil && t.Dtype().Type != v.Type() {
+		return fmt.Errorf("cuda: cannot fill a tensor of %v with a %T", t.Dtype(), val)
+	}
+	if err := checkType("value", tensor.Dtype{Type: v.Type()}); err != nil {
+		return err
+	}
+	size := int(v.Type().Size())
+	cell := reflect.New(v.Type())
+	cell.Elem().Set(v)
+	return e.set(mem, unsafe.Slice((*byte)(cell.UnsafePointer()), size))
+}
+
+// Memclr enqueues that all bytes of a tensor or other memory of this engine become
+// 0. It has no result to return an error with; [Engine.Synchronize] does.
+func (e *Engine) Memclr(mem tensor.Memory) {
+	if err := e.set(mem, make([]byte, 1)); err != nil && e != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.deferred == nil {
+			e.deferred = err
+		}
+	}
+}
+
+// set fills memory with copies of an element.
+func (e *Engine) set(mem tensor.Memory, element []byte) error {
+	to, bytes, err := extent("memory", mem)
+	if err != nil {
+		return err
+	}
+	if bytes%int64(len(element)) != 0 {
+		return fmt.Errorf("cuda: cannot fill %d bytes with elements of %d", bytes, len(element))
+	}
+	return e.do(func(s session) error {
+		if err := e.pool.check(to, bytes); err != nil {
+			return fmt.Errorf("cuda: cannot fill %d bytes at %#x: they are %w", bytes, to, err)
+		}
+		return s.fill(to, element, bytes/int64(len(element)))
+	})
+}
+
+// extent returns address and size of memory; a tensor without any has no address.
+func extent(name string, m tensor.Memory) (uintptr, int64, error) {
+	if t, ok := m.(*tensor.Dense); ok && (t == nil || len(t.Raw) == 0) || m == nil || m.MemSize() == 0 {
+		return 0, 0, fmt.Errorf("cuda: %s is empty (a released tensor?)", name)
+	}
+	return m.Uintptr(), int64(m.MemSize()), nil
+}
+
+// Memcpy copies memory of the same size from the device to itself, to the host or
+// from the host, as the two lie; it waits where one is the host's. gorgonia's Copy,
+// Clone and Materialize of contiguous tensors come here.
+func (e *Engine) Memcpy(dst, src tensor.Memory) error {
+	to, bytes, err := extent("destination", dst)
+	if err != nil {
+		return err
+	}
+	from, have, err := extent("source", src)
+	if err != nil {
+		return err
+	}
+	if bytes != have {
+		return fmt.Errorf("cuda: cannot copy %d bytes to %d", have, bytes)
+	}
+	if err := e.enter(); err != nil {
+		return err
+	}
+	toDevice, fromDevice := e.pool.check(to, bytes) == nil, e.pool.check(from, bytes) == nil
+	e.leave()
+	switch {
+	case toDevice && fromDevice:
+		return e.do(func(s session) error { return s.copyDevice(to, from, bytes) })
+	case toDevice:
+		b, err := hostBytes("source", src)
+		if err != nil {
+			return err
+		}
+		return e.toDevice(to, b)
+	case fromDevice:
+		b, err := hostBytes("destination", dst)
+		if err != nil {
+			return err
+		}
+		return e.toHost(b, from)
+	}
+	return fmt.Errorf("cuda: neither source nor destination is this engine's memory")
+}
+
+// hostBytes returns the bytes of gorgonia's tensors and arrays in host memory.
+func hostBytes(name string, m tensor.Memory) ([]byte, error) {
+	switch m := m.(type) {
+	case *tensor.Dense:
+		if m.IsNativelyAccessible() {
+			return m.Raw, nil
+		}
+	case memory:
+	case interface{ Data() any }: // gorgonia's own arrays
+		v := reflect.ValueOf(m.Data())
+		if v.Kind() == reflect.Slice {
+			return unsafe.Slice((*byte)(v.UnsafePointer()), m.(tensor.Memory).MemSize()), nil
+		}
+	}
+	return nil, fmt.Errorf("cuda: %s, a %T, is neither this engine's memory nor Go's", name, m)
+}
+
+// Accessible returns an error: Go code cannot touch device memory.
+func (e *Engine) Accessible(tensor.Memory) (tensor.Memory, error) {
+	return nil, fmt.Errorf("cuda: device memory is not accessible from Go: Download copies it")
+}
+
+// WorksWith reports whether kernels take tensors of a data order: contiguous,
+// row-major ones.
+func (e *Engine) WorksWith(order tensor.DataOrder) bool {
+	return order.IsRowMajor() && order.IsContiguous()
+}

@@ -1,0 +1,34 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+)
+
+// A kernel that writes behind its memory does not go unnoticed on the emulator,
+// which stops the process; so another process does it.
+func TestEmulatorGuardsMemory(t *testing.T) {
+	const variable = "AFL_TEST_WRITE_OUTSIDE"
+	if os.Getenv(variable) == "" {
+		command := exec.Command(os.Args[0], "-test.run=^TestEmulatorGuardsMemory$")
+		command.Env = append(os.Environ(), variable+"=1")
+		out, err := command.CombinedOutput()
+		require.Error(t, err)
+		assert.Contains(t, string(out), "emulated CUDA device: a kernel or copy wrote outside its memory")
+		return
+	}
+	e, _ := openEmulated(t)
+	c := newClassesCall(t, e, hostTensor(tensor.Bool, 1, 700), 2)
+	small, err := e.NewTensor(tensor.Uint8, 512)
+	require.NoError(t, err)
+	c.classes = small
+	require.NoError(t, c.launch(e))
+	require.NoError(t, e.Close())
+}

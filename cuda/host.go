@@ -1,0 +1,94 @@
+package cuda
+
+import (
+	"slices"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
+)
+
+// HostBuffer is pinned host memory: copies between it and the device run beside
+// everything else, and at full speed. Pinning takes time and physical memory, so
+// a buffer is made once and used again.
+type HostBuffer struct {
+	owned  owned
+	memory []byte
+}
+
+// NewHostBuffer returns pinned memory with arbitrary content.
+func (e *Engine) NewHostBuffer(bytes int64) (*HostBuffer, error) {
+	if bytes < 1 || bytes > mostBlock {
+		return nil, plan.Refuse("bytes", bytes, "from 1 to 2⁴⁶")
+	}
+	b := new(HostBuffer)
+	b.owned.kind = "host buffer"
+	b.owned.free = func(s session) error {
+		e.mu.Lock()
+		delete(e.buffers, b)
+		e.mu.Unlock()
+		return s.freeHost(unsafe.Pointer(unsafe.SliceData(b.memory)))
+	}
+	err := e.own(&b.owned, func(s session) error {
+		memory, err := s.allocHost(bytes)
+		if err != nil {
+			return err
+		}
+		b.memory = unsafe.Slice((*byte)(memory), bytes)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.buffers[b] = struct{}{}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Bytes returns the memory, which is valid until the buffer or its engine is
+// closed; nil afterwards.
+func (b *HostBuffer) Bytes() []byte {
+	var memory []byte
+	if b.owned.with(func(session) error { memory = b.memory; return nil }) != nil {
+		return nil
+	}
+	return memory
+}
+
+// Tensor returns a host tensor of a type and shape on the buffer's memory, from
+// its beginning. It is valid as long as [HostBuffer.Bytes] is.
+func (b *HostBuffer) Tensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
+	bytes, err := tensorBytes(dt, shape)
+	if err != nil {
+		return nil, err
+	}
+	if bytes > int64(len(b.memory)) {
+		return nil, plan.Refuse("shape", shape, "at most the %d bytes of the buffer", len(b.memory))
+	}
+	if err := b.owned.with(func(session) error { return nil }); err != nil {
+		return nil, err
+	}
+	return tensor.NewDense(dt, slices.Clone(shape), tensor.FromMemory(addressOf(b.memory), uintptr(bytes))), nil
+}
+
+// Close waits for the device and frees the memory, which nobody may touch any
+// more. Closing again does nothing.
+func (b *HostBuffer) Close() error { return b.owned.close() }
+
+// pinned says whether memory lies in one of the engine's host buffers.
+func (e *Engine) pinned(memory []byte) bool {
+	if e == nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at := addressOf(memory)
+	for b := range e.buffers {
+		if from := addressOf(b.memory); at >= from && at+uintptr(len(memory)) <= from+uintptr(len(b.memory)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,109 @@
+//go:build cgo && linux
+
+package emulator
+
+// #cgo linux LDFLAGS: -ldl
+// #include <dlfcn.h>
+// #include <stdint.h>
+// #include <stdlib.h>
+//
+// static void reset(void *f) { ((void (*)(void))f)(); }
+// static int set(void *f, const char *name, int64_t value) { return ((int (*)(const char *, int64_t))f)(name, value); }
+// static void fail(void *f, const char *name, int64_t nth, int code) { ((void (*)(const char *, int64_t, int))f)(name, nth, code); }
+// static int64_t count(void *f, const char *name) { return ((int64_t (*)(const char *))f)(name); }
+import "C"
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"unsafe"
+)
+
+// Library is the emulator, loaded into this process. There is one: its settings and
+// counts are the process's.
+type Library struct {
+	Path                    string
+	reset, set, fail, count unsafe.Pointer
+}
+
+var load = sync.OnceValues(func() (*Library, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	path, err := Build(filepath.Join(cache, "afl-cuda-emulator"))
+	if err != nil {
+		return nil, err
+	}
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	library := C.dlopen(name, C.RTLD_NOW|C.RTLD_LOCAL)
+	if library == nil {
+		return nil, fmt.Errorf("emulator: %s", C.GoString(C.dlerror()))
+	}
+	l := &Library{Path: path}
+	for symbol, f := range map[string]*unsafe.Pointer{
+		"emulator_reset": &l.reset, "emulator_set": &l.set, "emulator_fail": &l.fail, "emulator_count": &l.count,
+	} {
+		s := C.CString(symbol)
+		*f = C.dlsym(library, s)
+		C.free(unsafe.Pointer(s))
+		if *f == nil {
+			return nil, fmt.Errorf("emulator: %s lacks %s", path, symbol)
+		}
+	}
+	return l, nil
+})
+
+// Load builds and loads the library; a test that cannot fails. Settings and faults
+// go back to what they were when the test ends.
+func Load(t testing.TB) *Library {
+	t.Helper()
+	l, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Reset)
+	return l
+}
+
+// Reset puts back all settings and forgets faults.
+func (l *Library) Reset() { C.reset(l.reset) }
+
+// Set changes a setting of the imaginary machine: "version" of the driver, number
+// of "devices", their "major" and "minor" compute capability, "memory" in bytes,
+// "multiprocessors", "l2"; or refuses the kernels where "refuse_ptx" is 1.
+func (l *Library) Set(t testing.TB, name string, value int64) {
+	t.Helper()
+	s := C.CString(name)
+	defer C.free(unsafe.Pointer(s))
+	if C.set(l.set, s, C.int64_t(value)) != 0 {
+		t.Fatalf("emulator: no setting %q", name)
+	}
+}
+
+// Fail makes the nth call from now of a driver function, such as cuMemAlloc_v2,
+// return a code. After codes such as 700 and 719 the device is lost.
+func (l *Library) Fail(function string, nth, code int) {
+	s := C.CString(function)
+	defer C.free(unsafe.Pointer(s))
+	C.fail(l.fail, s, C.int64_t(nth), C.int(code))
+}
+
+// Count returns how many there are of "contexts", "streams", "modules", "events",
+// "graphs", "graph_executables", "allocations", "bytes" of device memory, "host"
+// buffers and "pushed" contexts, or how often there was one of "launches",
+// "graph_launches" and "allocated" memory, or how many objects were "leaked".
+func (l *Library) Count(name string) int64 {
+	s := C.CString(name)
+	defer C.free(unsafe.Pointer(s))
+	return int64(C.count(l.count, s))
+}
+
+// Live are the counts of what somebody has to free.
+func Live() []string {
+	return []string{"contexts", "streams", "modules", "events", "graphs", "graph_executables", "allocations", "bytes", "host", "pushed"}
+}

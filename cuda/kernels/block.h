@@ -1,0 +1,123 @@
+// Sums over a block's threads and over the blocks, with the same bits every run.
+#ifndef AFL_BLOCK_H
+#define AFL_BLOCK_H
+
+#include "device.h"
+
+namespace afl {
+
+enum { WARPS = AFL_THREADS / 32 };
+
+// The sum over the lanes of a warp, in every lane: a tree by distance.
+template <typename T> AFL_DEVICE T warp_sum(T x) {
+	for (int mask = 16; mask > 0; mask /= 2)
+		x += shuffle_xor(x, mask);
+	return x;
+}
+
+// The sum over the block's threads, in every thread.
+AFL_DEVICE double block_sum(double x) {
+	AFL_SHARED double part[WARPS];
+	x = warp_sum(x);
+	if (thread_index() % 32 == 0)
+		part[thread_index() / 32] = x;
+	barrier();
+	x = 0;
+	for (int i = 0; i < WARPS; i++)
+		x += part[i];
+	barrier(); // before the next call writes part
+	return x;
+}
+
+// Whether this is the last of the launch's blocks to come here; all its threads
+// come, after they wrote what the last block is to read with load_fresh.
+AFL_DEVICE bool last_block(const AflArguments &a) {
+	AFL_SHARED uint32_t last;
+	fence();
+	barrier();
+	if (thread_index() == 0)
+		last = atomic_increment(a.counter, block_count() - 1) == block_count() - 1;
+	barrier();
+	fence();
+	return last;
+}
+
+// The voxels [begin, end) of a sample that a block does.
+struct Range {
+	int32_t sample;
+	int64_t begin, end;
+};
+
+AFL_DEVICE Range range_of_block(const AflArguments &a) {
+	const int32_t n = (int32_t)(block_index() / a.chunks);
+	const int64_t begin = (int64_t)(block_index() % a.chunks) * a.chunk, end = begin + a.chunk;
+	return Range{n, begin < a.voxels ? begin : a.voxels, end < a.voxels ? end : a.voxels};
+}
+
+// A copy of the arguments that functions can be given the address of; the
+// parameter itself would first be copied for every thread.
+AFL_DEVICE const AflArguments &shared_arguments(const AflArguments &a) {
+	AFL_SHARED AflArguments copy;
+	static_assert(sizeof(AflArguments) % 8 == 0, "copied by 8 bytes");
+	for (uint32_t i = thread_index(); i < sizeof(AflArguments) / 8; i += AFL_THREADS)
+		((uint64_t *)&copy)[i] = ((const uint64_t *)&a)[i];
+	barrier();
+	return copy;
+}
+
+// sum_partials adds up the blocks' partial sums, a.partials[block·width + k] for
+// k < columns, over the blocks of each of `groups` equal ranges of blocks. It
+// leaves the sums of range g where its first block's were, see total_of. All
+// threads of the last block call it.
+//
+// Threads side by side take sums side by side, so that reads are coalesced. Where
+// there are fewer sums than threads, 2, 4, 8… threads share one: thread r of T
+// takes the blocks r, r+T, …, and a tree adds up the T. T follows from the shape.
+AFL_DEVICE void sum_partials(const AflArguments &a, int64_t width, int64_t columns, int32_t groups) {
+	AFL_SHARED double part[AFL_THREADS];
+	const uint32_t thread = thread_index();
+	const int64_t rows = block_count() / groups, items = columns * groups;
+	uint32_t team = 1; // T
+	while (team < AFL_THREADS && team < rows && items * team * 2 <= AFL_THREADS)
+		team *= 2;
+	const uint32_t side = AFL_THREADS / team; // sums at a time
+	const uint32_t rank = thread / side;
+	for (int64_t begin = 0; begin < items; begin += side) {
+		const int64_t item = begin + thread % side;
+		const int64_t group = item / columns, column = item % columns;
+		double sum = 0;
+		if (item < items) {
+			const double *p = a.partials + group * rows * width + column;
+			int64_t row = rank;
+			enum { AHEAD = 8 }; // loads on their way at a time
+			for (; row + (AHEAD - 1) * team < rows; row += AHEAD * team) {
+				double x[AHEAD];
+				for (int i = 0; i < AHEAD; i++)
+					x[i] = load_fresh(p + (row + i * team) * width);
+				for (int i = 0; i < AHEAD; i++)
+					sum += x[i];
+			}
+			for (; row < rows; row += team)
+				sum += load_fresh(p + row * width);
+		}
+		for (uint32_t half = team / 2; half > 0; half /= 2) {
+			part[thread] = sum;
+			barrier();
+			if (rank < half)
+				sum += part[thread + half * side];
+			barrier();
+		}
+		if (rank == 0 && item < items)
+			a.partials[group * rows * width + column] = sum;
+	}
+	barrier();
+}
+
+// Sum k of range g of groups, after sum_partials.
+AFL_DEVICE double total_of(const AflArguments &a, int64_t width, int32_t groups, int64_t g, int64_t k) {
+	return load_fresh(a.partials + g * (block_count() / groups) * width + k);
+}
+
+} // namespace afl
+
+#endif

@@ -1,0 +1,123 @@
+// The words that the kernels are written in: a small freestanding part of CUDA
+// C++. clang compiles them for the GPU without NVIDIA's headers; any other
+// compiler takes emulator.h, which runs a block's threads on the CPU. All that the
+// kernels are made of is in namespace afl, which hides the C library's names.
+#ifndef AFL_DEVICE_H
+#define AFL_DEVICE_H
+
+#include "arguments.h"
+
+#if defined(__CUDA__) && defined(__NVPTX__) || defined(__CUDA__) && !defined(__CUDA_ARCH__)
+
+// AFL_KERNEL(name, blocks) { ... } defines a kernel, whose one parameter is named
+// a. A multiprocessor is to have room for that many blocks, which limits the
+// registers of a thread to 65536/256/blocks.
+#define AFL_KERNEL(name, blocks) \
+	extern "C" __attribute__((global)) __attribute__((launch_bounds(AFL_THREADS, blocks))) void name(const AflArguments a)
+// All one function: the address of a kernel's parameter, or of a register, cannot
+// be handed on without a copy in slow memory.
+#define AFL_DEVICE __attribute__((device, always_inline)) inline
+// A function that stays one, for what is long and seldom runs.
+#define AFL_OUT_OF_LINE static __attribute__((device, noinline, unused))
+#define AFL_MEMBER __attribute__((device)) inline // of a struct
+#define AFL_SHARED __attribute__((shared))
+
+namespace afl {
+
+AFL_DEVICE uint32_t thread_index() { return __nvvm_read_ptx_sreg_tid_x(); }
+AFL_DEVICE uint32_t block_index() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+AFL_DEVICE uint32_t block_count() { return __nvvm_read_ptx_sreg_nctaid_x(); }
+
+// All threads of the block reach it before any goes on.
+AFL_DEVICE void barrier() { __syncthreads(); }
+
+// The value of x of the lane whose index differs by mask, of all 32 lanes.
+AFL_DEVICE int32_t shuffle_xor(int32_t x, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, x, mask, 31); }
+AFL_DEVICE float shuffle_xor(float x, int mask) { return __nvvm_shfl_sync_bfly_f32(0xffffffff, x, mask, 31); }
+AFL_DEVICE double shuffle_xor(double x, int mask) {
+	int64_t bits = __builtin_bit_cast(int64_t, x);
+	uint32_t low = (uint32_t)shuffle_xor((int32_t)bits, mask), high = (uint32_t)shuffle_xor((int32_t)(bits >> 32), mask);
+	return __builtin_bit_cast(double, (int64_t)((uint64_t)high << 32 | low));
+}
+
+// What this thread wrote before is seen by every block before what it writes after.
+AFL_DEVICE void fence() { __nvvm_membar_gl(); }
+// Adds 1 to *p, or sets it to 0 where it is last, and returns what it was.
+AFL_DEVICE uint32_t atomic_increment(uint32_t *p, uint32_t last) { return __nvvm_atom_inc_gen_ui(p, last); }
+AFL_DEVICE void atomic_maximum(uint64_t *p, uint64_t x) { __atomic_fetch_max(p, x, __ATOMIC_RELAXED); }
+// Reads past the caches that are private to a multiprocessor: what other blocks
+// wrote in this launch.
+AFL_DEVICE double load_fresh(const double *p) { return *(const volatile double *)p; }
+AFL_DEVICE uint64_t load_fresh(const uint64_t *p) { return *(const volatile uint64_t *)p; }
+// Reads what no kernel writes while this one runs.
+AFL_DEVICE double load_constant(const double *p) { return __nvvm_ldg_d(p); }
+
+// The special function unit: 2ˣ within 2 ulp, 1/x within 1 ulp; denormals are 0.
+AFL_DEVICE float exp2_fast(float x) { return __nvvm_ex2_approx_ftz_f(x); }
+AFL_DEVICE float reciprocal_fast(float x) { return __nvvm_rcp_approx_ftz_f(x); }
+AFL_DEVICE float log2_fast(float x) { return __nvvm_lg2_approx_ftz_f(x); }
+
+} // namespace afl
+
+#else
+#include "emulator.h"
+#endif
+
+namespace afl {
+
+// Correctly rounded on both.
+AFL_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+AFL_DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
+AFL_DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
+AFL_DEVICE double square_root(double x) { return __builtin_sqrt(x); }
+
+// Words that are read and written at once. p is aligned to all of them.
+typedef uint32_t Word4 __attribute__((vector_size(16), may_alias));
+typedef uint32_t Word2 __attribute__((vector_size(8), may_alias));
+
+#ifdef __NVPTX__
+// Reads of what nobody writes while the kernel runs, so that they may be moved
+// past writes, and writes of what no pass soon reads, which should not push
+// anything out of the caches.
+AFL_DEVICE Word4 load16(const void *p) {
+	uint32_t x, y, z, w;
+	asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x), "=r"(y), "=r"(z), "=r"(w) : "l"(p));
+	return Word4{x, y, z, w};
+}
+AFL_DEVICE Word2 load8(const void *p) {
+	uint32_t x, y;
+	asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x), "=r"(y) : "l"(p));
+	return Word2{x, y};
+}
+AFL_DEVICE uint32_t load4(const void *p) {
+	uint32_t x;
+	asm("ld.global.nc.u32 %0, [%1];" : "=r"(x) : "l"(p));
+	return x;
+}
+AFL_DEVICE void store16(void *p, Word4 x) {
+	asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3]) : "memory");
+}
+AFL_DEVICE void store8(void *p, Word2 x) {
+	asm volatile("st.global.cs.v2.u32 [%0], {%1, %2};" ::"l"(p), "r"(x[0]), "r"(x[1]) : "memory");
+}
+#else
+AFL_DEVICE Word4 load16(const void *p) { return *(const Word4 *)p; }
+AFL_DEVICE Word2 load8(const void *p) { return *(const Word2 *)p; }
+AFL_DEVICE uint32_t load4(const void *p) { return *(const uint32_t *)p; }
+AFL_DEVICE void store16(void *p, Word4 x) { *(Word4 *)p = x; }
+AFL_DEVICE void store8(void *p, Word2 x) { *(Word2 *)p = x; }
+#endif
+
+// UNROLL before a loop of a constant number of rounds keeps the arrays that it
+// indexes in registers; ROLL keeps the code of a loop small.
+#ifdef __clang__
+#define AFL_UNROLL _Pragma("unroll")
+#define AFL_ROLL _Pragma("nounroll")
+#else
+#define AFL_UNROLL
+#define AFL_ROLL
+#endif
+
+} // namespace afl
+
+#endif

@@ -1,0 +1,208 @@
+// The end of a pass: its last block adds up the sums of all blocks and makes of
+// them the loss and, for an overlap term, what the gradient multiplies by. So a
+// loss needs no kernel between its passes and no word from the host.
+#ifndef AFL_FINISH_H
+#define AFL_FINISH_H
+
+#include "block.h"
+#include "factors.h"
+#include "refuse.h"
+
+namespace afl {
+
+// A group's ratio and its derivatives with respect to the sums I and P.
+struct Ratio {
+	double f, dI, dP;
+};
+
+// quotient returns 1 − num/den. 0/0, which is left when the smoothing is 0 and
+// both masks are empty, is perfect agreement. Where both masks are all but empty
+// a derivative could overflow and is 0; den is negative where logits are no
+// probabilities.
+AFL_DEVICE Ratio quotient(double num, double den, double num_I, double den_I, double den_P) {
+	if (den == 0)
+		return Ratio{0, 0, 0};
+	double r = num / den;
+	if (absolute(den) < 1e-290)
+		return Ratio{1 - r, 0, 0};
+	return Ratio{1 - r, (r * den_I - num_I) / den, r * den_P / den};
+}
+
+// Dice, Jaccard and Tversky: f and f^exponent of one group.
+AFL_DEVICE Ratio ratio_of(const AflArguments &a, double I, double P, double G) {
+	Ratio r;
+	if (a.overlap == AFL_OVERLAP_TVERSKY)
+		r = quotient(I + a.nr, I + a.alpha * (P - I) + a.beta * (G - I) + a.dr, 1, 1 - a.alpha - a.beta, a.alpha);
+	else if (a.jaccard)
+		r = quotient(2 * I + a.nr, 2 * (G + P - I) + a.dr, 2, -2, 2);
+	else
+		r = quotient(2 * I + a.nr, G + P + a.dr, 2, 0, 1);
+	if (a.exponent != 1) {
+		// The derivative of f^e at f = 0 is 0 for e > 1; rounding may leave f a
+		// hair below 0.
+		double f = is_nan(r.f) ? r.f : maximum(r.f, 0);
+		double slope = f > 0 ? a.exponent * pow(f, a.exponent - 1) : 0.0;
+		r = Ratio{pow(f, a.exponent), slope * r.dI, slope * r.dP};
+	}
+	return r;
+}
+
+// Where the sums of channel c lie among afl_sums_width.
+AFL_DEVICE int64_t at_I(int c) { return 1 + c; }
+AFL_DEVICE int64_t at_P(const AflArguments &a, int c) { return 1 + a.channels + c; }
+AFL_DEVICE int64_t at_G(const AflArguments &a, int c) { return 1 + 2 * (int64_t)a.channels + c; }
+AFL_DEVICE int64_t at_upstream(const AflArguments &a, int c) { return 1 + 3 * (int64_t)a.channels + c; }
+
+// Ranges of blocks that are summed together: samples, or the whole batch.
+AFL_DEVICE int32_t sum_groups(const AflArguments &a) { return a.overlap && a.batch ? 1 : a.samples; }
+
+// Sum k of range m, after sum_partials.
+AFL_DEVICE double sum_of_group(const AflArguments &a, int64_t m, int64_t k) {
+	return total_of(a, afl_sums_width(a.channels), sum_groups(a), m, k);
+}
+
+// put writes the coefficients of channel c for the samples of range m.
+AFL_DEVICE void put(const AflArguments &a, int64_t m, int32_t c, double coef_T, double coef_P, double offset) {
+	if (!a.coefficients)
+		return;
+	const int64_t all = (int64_t)a.samples * a.channels;
+	const int64_t begin = a.batch ? 0 : m, end = a.batch ? a.samples : m + 1;
+	for (int64_t n = begin; n < end; n++) {
+		double *p = a.coefficients + n * a.channels + c;
+		p[0] = coef_T;
+		p[all] = coef_P;
+		p[2 * all] = offset;
+	}
+}
+
+// Generalized Dice: group m, by one warp, a lane for every 32nd channel. Returns
+// its value.
+//
+//	f = 1 − (2Σ w·I + nr) / (Σ w·(G+P) + dr)
+AFL_DEVICE double generalized_group(const AflArguments &a, int64_t m, double factor) {
+	const int32_t first = a.overlap_first + thread_index() % 32;
+	// 1/G² or 1/G; an empty class gets the largest of the others' weights.
+	auto weight = [&](int32_t c) {
+		double G = sum_of_group(a, m, at_G(a, c));
+		return a.weighting == AFL_WEIGHT_SQUARE ? 1 / (G * G) : a.weighting == AFL_WEIGHT_SIMPLE ? 1 / G : 1.0;
+	};
+	double largest = 0;
+	for (int32_t c = first; c < a.channels; c += 32) {
+		double w = weight(c);
+		if (absolute(w) < infinity())
+			largest = maximum(largest, w);
+	}
+	for (int mask = 16; mask > 0; mask /= 2)
+		largest = maximum(largest, shuffle_xor(largest, mask));
+	auto weighted = [&](int32_t c) {
+		double w = weight(c);
+		return (absolute(w) == infinity() ? largest : w) * channel_of(a, c).overlap;
+	};
+	double num = 0, den = 0;
+	for (int32_t c = first; c < a.channels; c += 32) {
+		double w = weighted(c);
+		num += 2 * w * sum_of_group(a, m, at_I(c));
+		den += w * (sum_of_group(a, m, at_G(a, c)) + sum_of_group(a, m, at_P(a, c)));
+	}
+	num = a.nr + warp_sum(num);
+	den = a.dr + warp_sum(den);
+	double u = a.groups_upstream ? factor * a.groups_upstream[m] : factor;
+	for (int32_t c = first; c < a.channels; c += 32) {
+		double w = weighted(c);
+		Ratio r = quotient(num, den, 2 * w, 0, w);
+		put(a, m, c, u * r.dI, u * r.dP, 0);
+	}
+	return quotient(num, den, 0, 0, 0).f;
+}
+
+// finish_overlap returns the reduced value of the overlap term, in every thread,
+// and writes its groups and coefficients.
+AFL_DEVICE double finish_overlap(const AflArguments &a) {
+	const uint32_t thread = thread_index();
+	const int64_t samples = a.batch ? 1 : a.samples;
+	const int32_t kept = a.channels - a.overlap_first;
+	const bool generalized = a.overlap == AFL_OVERLAP_GENERALIZED_DICE;
+	const int64_t count = generalized ? samples : samples * kept;
+	const double factor = a.mean ? a.overlap_scale / (double)count : a.overlap_scale;
+
+	for (int64_t i = thread; i < samples * a.overlap_first; i += AFL_THREADS)
+		put(a, i / a.overlap_first, (int32_t)(i % a.overlap_first), 0, 0, 0);
+	double total = 0;
+	if (generalized) {
+		for (int64_t m = thread / 32; m < samples; m += WARPS) {
+			double f = generalized_group(a, m, factor);
+			if (thread % 32 != 0)
+				continue;
+			total += f;
+			if (a.groups)
+				a.groups[m] = a.overlap_scale * f;
+		}
+		return block_sum(total) * factor;
+	}
+	for (int64_t i = thread; i < count; i += AFL_THREADS) {
+		const int64_t m = i / kept;
+		const int32_t c = a.overlap_first + (int32_t)(i % kept);
+		Ratio r = ratio_of(a, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
+		const double w = channel_of(a, c).overlap, v = w * r.f;
+		total += v;
+		if (a.groups)
+			a.groups[i] = a.overlap_scale * v;
+		double u = factor, offset = 0;
+		if (a.elements) {
+			// The group is added to each of its elements.
+			u *= sum_of_group(a, m, at_upstream(a, c));
+			offset = a.overlap_scale * v;
+		} else if (a.groups_upstream) {
+			u *= a.groups_upstream[i];
+		}
+		put(a, m, c, u * (w * r.dI), u * (w * r.dP), offset);
+	}
+	return block_sum(total) * factor;
+}
+
+// finish_sums is the work of the last block. a lies in shared memory.
+AFL_OUT_OF_LINE void finish_sums(const AflArguments &a) {
+	AFL_SHARED int refused;
+	if (thread_index() == 0)
+		refused = finish_refusals(a);
+	barrier();
+	if (!a.value && !a.overlap)
+		return;
+	const int64_t width = afl_sums_width(a.channels);
+	int64_t columns = 1; // those that are needed
+	if (a.overlap)
+		columns = a.elements ? width : at_upstream(a, 0);
+	sum_partials(a, width, columns, sum_groups(a));
+	double value = 0;
+	if (a.pointwise && a.value) {
+		double sum = 0;
+		for (int32_t g = thread_index(); g < sum_groups(a); g += AFL_THREADS)
+			sum += sum_of_group(a, g, 0);
+		value = scale_of(a) * block_sum(sum);
+	}
+	if (a.overlap)
+		value += finish_overlap(a);
+	if (a.value && thread_index() == 0)
+		*a.value = refused ? not_a_number() : value;
+}
+
+// finish_reduce ends a reduce pass: all threads of every block call it after
+// they wrote the block's sums to a.partials[block·afl_sums_width(C) + k]. The sum
+// of the elements' upstream gradient may be left out where a.elements is null,
+// and all but the pointwise sum where there is no overlap term.
+AFL_DEVICE void finish_reduce(const AflArguments &a) {
+	if (last_block(a))
+		finish_sums(shared_arguments(a));
+}
+
+// finish_gradient ends a gradient pass in the same way. With an overlap term all
+// that there is to finish was done by the reduce pass; without one the pointwise
+// sum is wanted where a.value is not null.
+AFL_DEVICE void finish_gradient(const AflArguments &a) {
+	if (!a.overlap && last_block(a))
+		finish_sums(shared_arguments(a));
+}
+
+} // namespace afl
+
+#endif

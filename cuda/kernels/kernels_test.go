@@ -1,0 +1,82 @@
+package kernels
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sources are the files that a module is made from, in order of their names.
+func sources(t *testing.T, m *Module) []string {
+	t.Helper()
+	names, err := filepath.Glob("*.h")
+	require.NoError(t, err)
+	require.NotEmpty(t, names)
+	names = append(slices.DeleteFunc(names, func(name string) bool { return name == "emulator.h" }), m.Name+".cu")
+	slices.Sort(names)
+	return names
+}
+
+func TestPTXIsThatOfTheSources(t *testing.T) {
+	for _, m := range Modules() {
+		h := sha256.New()
+		for _, name := range sources(t, m) {
+			f, err := os.Open(name)
+			require.NoError(t, err)
+			_, err = io.Copy(h, f)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		}
+		first, _, _ := bytes.Cut(m.PTX, []byte("\n"))
+		assert.Equal(t, "// SHA-256 of the sources: "+hex.EncodeToString(h.Sum(nil)), string(first),
+			"%s.ptx is out of date: run go generate in cuda/kernels", m.Name)
+	}
+}
+
+func TestEveryKernelIsInOneModule(t *testing.T) {
+	want := map[string][]string{
+		"labels":  {"afl_channels", "afl_classes", "afl_stats_classes", "afl_stats_general"},
+		"general": {"afl_reduce_general", "afl_gradient_general"},
+	}
+	for module, suffix := range map[string]string{"float32": "f32", "float16": "f16", "bfloat16": "bf16"} {
+		for _, pass := range []string{"reduce", "gradient"} {
+			for _, activation := range []string{"sigmoid", "softmax2", "softmax3", "softmax4", "softmax"} {
+				want[module] = append(want[module], "afl_"+pass+"_"+activation+"_"+suffix)
+			}
+		}
+	}
+	assert.Len(t, Modules(), len(want))
+	for _, m := range Modules() {
+		assert.Contains(t, string(m.PTX), "\n.version 7.0\n")
+		assert.Contains(t, string(m.PTX), "\n.target sm_75\n")
+		assert.ElementsMatch(t, want[m.Name], m.Kernels, m.Name)
+		assert.Equal(t, len(m.Kernels), bytes.Count(m.PTX, []byte(".entry ")), m.Name)
+		for _, kernel := range m.Kernels {
+			found, err := ModuleOf(kernel)
+			require.NoError(t, err)
+			assert.Same(t, m, found)
+		}
+	}
+	_, err := ModuleOf("afl_nothing")
+	assert.EqualError(t, err, `there is no kernel "afl_nothing"`)
+}
+
+// The sums' bits must not depend on the order in which blocks run.
+func TestPTXHasNoFloatingPointAtomics(t *testing.T) {
+	for _, m := range Modules() {
+		found := regexp.MustCompile(`(?m)^.*\b(?:atom|red)\.\S+`).FindAll(m.PTX, -1)
+		assert.NotEmpty(t, found, "the last block is found by one")
+		for _, line := range found {
+			assert.NotRegexp(t, `\.f(16|32|64)`, string(line))
+		}
+	}
+}

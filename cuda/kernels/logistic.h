@@ -1,0 +1,246 @@
+// The float32 passes over logits x whose probability is p = σ(x): every channel
+// by sigmoid, and two channels by softmax, of which the second has
+// p = σ(x₁−x₀) and the first 1−p.
+//
+// With z = −x for voxels of the channel's class and x for the others, so that
+// σ(z) is 1−p_t, w the factor of such voxels, and e = exp(−|x|):
+//
+//	−log p_t  = softplus(z) = max(0,z) + log(1+e)
+//	element   w·(1−p_t)^γ·(−log p_t)
+//	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·(−log p_t)) + p·(1−p)·∂overlap/∂p
+//
+// Half the difference of two finite logits is finite where the difference is
+// not: a pair is computed with x/2. `unit` is what x is to be multiplied by, and
+// so is every logarithm.
+#ifndef AFL_LOGISTIC_H
+#define AFL_LOGISTIC_H
+
+#include "pass.h"
+
+namespace afl {
+
+// LogisticChannel are the constants of a channel, or of channel 1 of a pair, of
+// which the negative voxels are the positive ones of channel 0.
+struct LogisticChannel {
+	uint32_t positive;                // class
+	float pos, neg;                   // factors of positive and negative voxels, weighed
+	float gradient;                   // gradient_unit
+	float pos_gamma, neg_gamma;       // times unit; a channel of its own has one gamma
+	float pos_exponent, neg_exponent; // gamma times unit, for a power of 2
+	bool squared;                     // the overlap term sums p²
+	OverlapSlope<float> overlap;      // with respect to p, both channels of a pair
+};
+
+template <bool pair> AFL_DEVICE LogisticChannel logistic_channel(const AflArguments &a, int n, int c, bool gradient) {
+	constexpr int unit = pair ? 2 : 1;
+	LogisticChannel k = {};
+	k.positive = a.channels == 1 ? 1 : (uint32_t)c;
+	k.squared = a.squared;
+	if (a.pointwise && c >= a.first) {
+		double pos = pos_of(a, n, c), neg = 0;
+		double gamma = bounded_gamma(a, n, c), neg_gamma = gamma;
+		if (!pair) {
+			pos *= channel_of(a, c).ce;
+			neg = neg_of(a, n, c);
+		} else if (a.first == 0) {
+			neg = pos_of(a, n, 0);
+			neg_gamma = bounded_gamma(a, n, 0);
+		}
+		k.pos = (float)(pos * unit / element_unit);
+		k.neg = (float)(neg * unit / element_unit);
+		k.pos_gamma = (float)(gamma * unit);
+		k.neg_gamma = (float)(neg_gamma * unit);
+		k.pos_exponent = (float)(gamma * unit * log2e);
+		k.neg_exponent = (float)(neg_gamma * unit * log2e);
+		k.gradient = gradient_unit(a, unit);
+	}
+	if (gradient && a.overlap) {
+		OverlapSlope<double> d = overlap_slope(a, n, c);
+		if (pair) { // p₀ = 1−p
+			OverlapSlope<double> d0 = overlap_slope(a, n, 0);
+			d = OverlapSlope<double>{d.positive - d0.negative, d.negative - d0.positive, d.slope + d0.slope};
+		}
+		k.overlap = OverlapSlope<float>{(float)d.positive, (float)d.negative, (float)d.slope};
+	}
+	return k;
+}
+
+// A thread's sums over a tile. Channel 0 is that of a pair.
+struct LogisticSums {
+	float elements;    // weighed
+	float I, P, I0, P0; // of an overlap term
+};
+
+// logistic4 does four voxels from voxel `from` on of those of a thread, with the
+// terms that there are. x is their logits of channel c or 1, x0 those of channel 0
+// of a pair, and y their classes. It replaces the logits by the gradient, or adds
+// to the sums.
+//
+// A voxel that takes no part has a logit far below 0 and is none of the class: all
+// is 0 for it but 1−p, which only channel 0 of a pair has a sum of.
+template <class T, bool pair, bool gradient, bool overlap, bool pointwise, int words>
+AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32_t y, uint32_t (&x)[words], uint32_t (&x0)[words],
+	LogisticSums &sums) {
+	constexpr int unit = pair ? 2 : 1;
+	float value[4], value0[4], z[4], distance[4], e[4], large[4], small[4], slope[4];
+	bool positive[4];
+	widen4<T>(x, from, value);
+	if (pair)
+		widen4<T>(x0, from, value0);
+	const uint32_t others = bytes_other_than(y, k.positive);
+	AFL_UNROLL for (int i = 0; i < 4; i++) {
+		positive[i] = (others & 0x80u << 8 * i) == 0;
+		if (pair)
+			value[i] = fma(-0.5f, value0[i], 0.5f * value[i]);
+		z[i] = positive[i] ? -value[i] : value[i];
+		distance[i] = at_least(-absolute(value[i])); // from the other class
+		e[i] = exp_of<unit>(distance[i]);
+		large[i] = reciprocal_fast(1 + e[i]);
+		small[i] = e[i] * large[i];
+		slope[i] = 0; // of the loss with respect to the logit
+	}
+	if (overlap && !gradient) {
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			const float p = value[i] < 0 ? small[i] : large[i];
+			sums.I += positive[i] ? p : 0;
+			sums.P = fma(p, k.squared ? p : 1, sums.P);
+			if (pair) {
+				const bool ignored = (y >> 8 * i & 0xff) == NO_CLASS;
+				const float q = ignored ? 0 : value[i] < 0 ? large[i] : small[i];
+				sums.I0 += positive[i] ? 0 : q;
+				sums.P0 = fma(q, k.squared ? q : 1, sums.P0);
+			}
+		}
+	}
+	if (overlap && gradient) {
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			const float miss = z[i] < 0 ? small[i] : large[i];
+			const float d = fma(miss, positive[i] ? -k.overlap.slope : k.overlap.slope, positive[i] ? k.overlap.positive : k.overlap.negative);
+			slope[i] = d * (small[i] * large[i]);
+		}
+	}
+	if (pointwise) {
+		constexpr bool elements = !(gradient && overlap); // the reduce pass has added them up
+		float l[4], nll[4], factor[4], bracket[4];        // element factor·nll, slope ∓factor·bracket
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			factor[i] = positive[i] ? k.pos : k.neg;
+			bracket[i] = z[i] < 0 ? small[i] : large[i];
+			l[i] = nll[i] = 0;
+		}
+		if (elements || focal) {
+			AFL_UNROLL for (int i = 0; i < 4; i++) {
+				l[i] = log1p_upto1<unit>(e[i]);
+				nll[i] = z[i] < 0 ? l[i] : z[i] + l[i]; // NaN where z is
+			}
+		}
+		if (focal) {
+			AFL_UNROLL for (int i = 0; i < 4; i++) {
+				const float log_miss = (z[i] < 0 ? distance[i] : 0) - l[i];
+				factor[i] *= exp2_product(pair && !positive[i] ? k.neg_exponent : k.pos_exponent, log_miss);
+				if (gradient) {
+					const float hit = z[i] < 0 ? large[i] : small[i];
+					bracket[i] = fma(hit * (pair && !positive[i] ? k.neg_gamma : k.pos_gamma), nll[i], bracket[i]);
+				}
+			}
+		}
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			if (elements)
+				sums.elements = fma(factor[i], nll[i], sums.elements);
+			if (gradient)
+				slope[i] = fma(factor[i] * bracket[i], positive[i] ? -k.gradient : k.gradient, slope[i]);
+		}
+	}
+	if (gradient) {
+		round4<T>(x, from, slope);
+		if (pair)
+			negate4<T>(x0, from, x);
+	}
+}
+
+// logistic_terms does the block's chunk, channel after channel, for a loss of the
+// given terms, and returns a thread's sum of elements.
+template <class T, bool pair, bool gradient, bool overlap, bool pointwise>
+AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double *row) {
+	typedef Voxels<T, 8> V;
+	const V v = voxels_of<V>(a, ch.labels, ch.size);
+	const ClassBytes bytes = class_bytes(a);
+	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
+	const bool focal = is_focal(a);
+	const int32_t last = a.channels - 1, channels = pair ? 1 : a.channels - first_channel(a);
+	double elements = 0;
+	for (int32_t r = 0; r < channels; r++) {
+		const int32_t c = pair ? 1 : ch.backwards ? last - r : last + 1 - channels + r;
+		AFL_SHARED LogisticChannel constants; // not of each thread, float64 is slow on many GPUs
+		barrier();
+		if (thread_index() == 0)
+			constants = logistic_channel<pair>(a, ch.n, c, gradient);
+		barrier();
+		const LogisticChannel k = constants;
+
+		const typename T::Bits *logits = logits_row<T>(a, ch, c), *logits0 = logits_row<T>(a, ch, 0);
+		typename T::Bits *grad = grad_row<T>(a, ch, c), *grad0 = grad_row<T>(a, ch, 0);
+		double I = 0, P = 0, I0 = 0, P0 = 0;
+		uint32_t G = 0, G0 = 0;
+		for (int32_t i = 0; i < tiles; i++) {
+			const Tile tile = tile_of(ch, v, i);
+			typename V::Words x, x0 = {};
+			typename V::Labels y;
+			load_logits(logits, v, tile, x);
+			if (pair)
+				load_logits(logits0, v, tile, x0);
+			if (load_classes(a, bytes, ch.n, ch.begin, ch.labels, v, tile, y)) {
+				set_ignored<T>(x, y, T::far_below);
+				set_ignored<T>(x0, y, 0);
+			}
+			LogisticSums sums = {};
+			AFL_UNROLL for (int round = 0; round < V::rounds; round++) {
+				logistic4<T, pair, gradient, overlap, pointwise>(k, focal, 4 * round, y[round], x, x0, sums);
+				if (overlap && !gradient) {
+					G += 4 - count_tops(bytes_other_than(y[round], k.positive));
+					if (pair)
+						G0 += 4 - count_tops(bytes_other_than(y[round], 0));
+				}
+			}
+			elements += sums.elements;
+			if (gradient) {
+				store(grad, v, tile, x);
+				if (pair)
+					store(grad0, v, tile, x0);
+			}
+			I += sums.I;
+			P += sums.P;
+			I0 += sums.I0;
+			P0 += sums.P0;
+		}
+		if (overlap && !gradient) {
+			const double channel[3] = {I, P, (double)G}, channel0[3] = {I0, P0, (double)G0};
+			if (c >= a.overlap_first)
+				block_sums(channel, row + 1 + c, a.channels);
+			if (pair && a.overlap_first == 0)
+				block_sums(channel0, row + 1, a.channels);
+		}
+	}
+	return elements;
+}
+
+template <class T, bool pair, bool gradient> AFL_DEVICE void logistic_pass(const AflArguments &a) {
+	const Chunk ch = chunk_of(a, gradient);
+	double *row = block_row(a, ch);
+	if (!gradient && a.overlap)
+		clear_row(a, row);
+	double elements = 0;
+	if (!a.overlap)
+		elements = logistic_terms<T, pair, gradient, false, true>(a, ch, row);
+	else if (!a.pointwise)
+		logistic_terms<T, pair, gradient, true, false>(a, ch, row);
+	else
+		elements = logistic_terms<T, pair, gradient, true, true>(a, ch, row);
+	if (gradient && !pair)
+		for (int32_t c = 0; c < first_channel(a); c++)
+			clear_grad<T, Voxels<T, 8>>(a, ch, c);
+	end_pass<gradient>(a, row, elements);
+}
+
+} // namespace afl
+
+#endif

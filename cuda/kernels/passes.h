@@ -1,0 +1,38 @@
+// The kernels of the float32 passes, for one type of logits.
+//
+// afl_gradient_*: a focal, cross-entropy or A-FL loss of N×C×V logits and its
+// gradient in one pass. Activation, log-likelihood, focal factor, class weights,
+// the sum and the derivative are fused; probabilities, a one-hot label, the
+// un-reduced loss and the normaliser of a voxel are never in memory. With an
+// overlap term (Dice, IoU, Tversky), afl_reduce_* comes first and adds up I, P and
+// G by channel together with the pointwise term; the gradient then goes backwards
+// through what that pass left in the L2 cache.
+//
+// *_sigmoid_*: any number of channels, one after another. A voxel moves 9 bytes a
+// channel in float32 (logit and gradient 4, label 1) and 5 in half precision, in
+// the reduce pass 5 and 3; a further channel's labels come out of a cache.
+//
+// *_softmax2_*, 3, 4: the channels of a voxel are held in registers. It moves 8C+1
+// bytes in float32 and 4C+1 in half precision, in the reduce pass 4C+1 and 2C+1.
+//
+// *_softmax_*: more channels are read three times, 4 KiB a channel and block at a
+// time, so that memory serves one of the reads and the caches two.
+#ifndef AFL_PASSES_H
+#define AFL_PASSES_H
+
+#include "logistic.h"
+#include "softmax.h"
+
+#define AFL_PASSES(type, suffix) \
+	AFL_KERNEL(afl_reduce_sigmoid_##suffix, 4) { afl::logistic_pass<afl::type, false, false>(a); } \
+	AFL_KERNEL(afl_gradient_sigmoid_##suffix, 4) { afl::logistic_pass<afl::type, false, true>(a); } \
+	AFL_KERNEL(afl_reduce_softmax2_##suffix, 3) { afl::logistic_pass<afl::type, true, false>(a); } \
+	AFL_KERNEL(afl_gradient_softmax2_##suffix, 3) { afl::logistic_pass<afl::type, true, true>(a); } \
+	AFL_KERNEL(afl_reduce_softmax3_##suffix, 3) { afl::softmax_registers<afl::type, 3, false>(a); } \
+	AFL_KERNEL(afl_gradient_softmax3_##suffix, 3) { afl::softmax_registers<afl::type, 3, true>(a); } \
+	AFL_KERNEL(afl_reduce_softmax4_##suffix, 3) { afl::softmax_registers<afl::type, 4, false>(a); } \
+	AFL_KERNEL(afl_gradient_softmax4_##suffix, 3) { afl::softmax_registers<afl::type, 4, true>(a); } \
+	AFL_KERNEL(afl_reduce_softmax_##suffix, 3) { afl::softmax_memory<afl::type, false>(a); } \
+	AFL_KERNEL(afl_gradient_softmax_##suffix, 3) { afl::softmax_memory<afl::type, true>(a); }
+
+#endif

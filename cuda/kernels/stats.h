@@ -1,0 +1,573 @@
+// afl_stats_classes, afl_stats_general: statistics of the label by sample, and
+// what A-FL and the means make of them. The gradient magnitude of a mask is a
+// central difference along each axis inside and a one-sided one at the faces, in
+// voxels; nothing of it is stored. Their last block writes the sums to a.stats
+// and the numbers that the passes multiply by to a.factors, so that the passes
+// follow without a word from the host.
+#ifndef AFL_STATS_H
+#define AFL_STATS_H
+
+#include "block.h"
+#include "factors.h"
+#include "refuse.h"
+
+namespace afl {
+
+// Columns of a block's sums, see afl_stats_doubles.
+enum { VALID, FOREGROUND, COUNT };
+AFL_DEVICE int64_t at_magnitude(const AflArguments &a, int k) { return COUNT + a.channels + 2 * (int64_t)k; }
+AFL_DEVICE int64_t at_boundary(const AflArguments &a, int k) { return at_magnitude(a, k) + 1; }
+
+// Whether anything depends on the classes' own counts.
+AFL_DEVICE bool counts_wanted(const AflArguments &a) {
+	return a.stats || a.form == AFL_FORM_MULTICLASS || a.denominator == AFL_DIVIDE_BY_LABEL_WEIGHT;
+}
+
+AFL_DEVICE double stat(const AflArguments &a, int64_t n, int64_t k) {
+	return total_of(a, afl_stats_doubles(a.channels, a.masks), a.samples, n, k);
+}
+
+// Column k's share of the voxels that are not ignored, as seen by sample n; 0
+// where all are ignored.
+AFL_DEVICE double share(const AflArguments &a, int n, int64_t k) {
+	const bool own = a.stats_mode == AFL_STATS_PER_SAMPLE;
+	double part = 0, all = 0;
+	for (int i = own ? n : 0; i < (own ? n + 1 : a.samples); i++) {
+		part += stat(a, i, k);
+		all += stat(a, i, VALID);
+	}
+	return all == 0 ? 0 : part / all;
+}
+
+AFL_DEVICE double smoothness_of_sample(const AflArguments &a, int n, int k) {
+	double over = stat(a, n, a.smoothness == AFL_SMOOTHNESS_BOUNDARY ? at_boundary(a, k) : (int64_t)VALID);
+	return over == 0 ? 0 : stat(a, n, at_magnitude(a, k)) / over;
+}
+
+// The mean gradient magnitude of mask k as seen by sample n.
+AFL_DEVICE double smoothness(const AflArguments &a, int n, int k) {
+	if (a.stats_mode != AFL_STATS_POOLED)
+		return smoothness_of_sample(a, a.stats_mode == AFL_STATS_RELEASED ? 0 : n, k);
+	double total = 0;
+	for (int i = 0; i < a.samples; i++)
+		total += smoothness_of_sample(a, i, k);
+	return total / a.samples;
+}
+
+// What A-FL derives from the label of a sample for a channel: the focusing
+// parameter and the factors of positive and negative voxels.
+struct Adaptive {
+	double gamma, pos, neg;
+};
+
+AFL_DEVICE Adaptive adaptive(const AflArguments &a, int n, int c) {
+	if (a.form == AFL_FORM_NONE)
+		return Adaptive{a.gamma, 1, 1};
+	const double gamma_va = share(a, n, FOREGROUND), alpha_va = 1 - gamma_va;
+	const bool foreground = c > 0 || a.channels == 1;
+	double gamma = gamma_va + smoothness(a, n, 0);
+	if (a.form == AFL_FORM_RELEASED) {
+		double w = foreground ? gamma_va : alpha_va;
+		return Adaptive{gamma, w, w};
+	}
+	if (a.form == AFL_FORM_SCALAR)
+		return Adaptive{gamma, alpha_va, alpha_va};
+	double alpha = alpha_va;
+	if (a.form == AFL_FORM_MULTICLASS && a.channels > 1 && foreground) {
+		double r = share(a, n, COUNT + c);
+		gamma = r + smoothness(a, n, c);
+		alpha = 1 - r;
+	}
+	if (!foreground)
+		alpha = gamma_va; // the background's positives are the others' negatives
+	return Adaptive{gamma, alpha, 1 - alpha};
+}
+
+// The factor of the pointwise sum over its denominator. All threads call it.
+AFL_DEVICE double scale_from_stats(const AflArguments &a) {
+	double valid = 0, weight = 0;
+	for (int n = (int)thread_index(); n < a.samples; n += AFL_THREADS)
+		valid += stat(a, n, VALID);
+	valid = block_sum(valid);
+	if (a.denominator == AFL_DIVIDE_BY_LABEL_WEIGHT) {
+		for (int64_t i = thread_index(); i < (int64_t)a.samples * a.channels; i += AFL_THREADS) {
+			const int64_t n = i / a.channels, c = i % a.channels;
+			// The only class of a softmax over one channel is every voxel's.
+			weight += channel_of(a, (int)c).pos * stat(a, n, a.channels == 1 ? (int64_t)VALID : COUNT + c);
+		}
+		weight = block_sum(weight);
+	}
+	if (a.scale == 0)
+		return 0; // also over nothing
+	switch (a.denominator) {
+	case AFL_DIVIDE_BY_VALID: return valid == 0 ? 0 : a.scale / valid;
+	case AFL_DIVIDE_BY_VALID_NAN: return a.scale / valid;
+	case AFL_DIVIDE_BY_LABEL_WEIGHT: return valid == 0 ? infinity() : weight == 0 ? 0 : a.scale / weight;
+	default: return a.scale;
+	}
+}
+
+// finish_stats is the work of the last block. a lies in shared memory.
+AFL_OUT_OF_LINE void finish_stats(const AflArguments &a) {
+	const uint32_t thread = thread_index();
+	if (thread == 0)
+		finish_refusals(a);
+	const int64_t width = afl_stats_doubles(a.channels, a.masks);
+	sum_partials(a, width, width, a.samples);
+	if (a.stats)
+		for (int64_t i = thread; i < a.samples * width; i += AFL_THREADS)
+			a.stats[i] = stat(a, i / width, i % width);
+	if (!a.factors)
+		return;
+	const double scale = scale_from_stats(a);
+	if (thread == 0)
+		a.factors[0] = scale;
+	const int64_t all = (int64_t)a.samples * a.channels;
+	for (int64_t i = thread; i < all; i += AFL_THREADS) {
+		const int n = (int)(i / a.channels), c = (int)(i % a.channels);
+		const Adaptive q = adaptive(a, n, c);
+		const AflChannel k = channel_of(a, c);
+		a.factors[1 + i] = q.gamma;
+		a.factors[1 + all + i] = k.pos * q.pos;
+		a.factors[1 + 2 * all + i] = k.neg * q.neg;
+	}
+}
+
+// Class bytes, four voxels to a word and sixteen to a load. In a 0/1 mask a
+// difference of neighbours is 0 or ±1, so 4|∇mask|² is a whole number, its level:
+// 1 for each axis along which the central differences do not vanish, 4 for one
+// with a one-sided difference, at a face. Four levels at once are three
+// exclusive ors and two sums; words that are 0, as most are, cost no more.
+// Voxels are counted by level, so the sums are exact whatever their order.
+
+// Bit 7 of every byte that is not 0; the other bits are anything.
+AFL_DEVICE uint32_t nonzero_top(uint32_t w) { return ((w & 0x7f7f7f7f) + 0x7f7f7f7f) | w; }
+// The top bits of four bytes as 0x01.
+AFL_DEVICE uint32_t ones_of(uint32_t top) { return top >> 7 & 0x01010101; }
+
+// 0x80 for every byte that is at least the given limit, 1 to 255.
+AFL_DEVICE uint32_t bytes_from(uint32_t w, uint32_t limit) {
+	uint32_t low = (w & 0x7f7f7f7f) + ((limit <= 128 ? 128 : 256) - limit) * 0x01010101;
+	return (limit <= 128 ? low | w : low & w) & 0x80808080;
+}
+
+// Which labels are in a mask.
+struct Mask {
+	uint32_t class4, invert, ignore4, has_ignore;
+
+	// Bit 7 of every byte of labels that is in the mask; the other bits are anything.
+	AFL_MEMBER uint32_t top(uint32_t labels) const {
+		uint32_t m = nonzero_top(labels ^ class4) ^ invert;
+		return has_ignore ? m & nonzero_top(labels ^ ignore4) : m;
+	}
+	// 0x01 for every byte of labels that is in the mask.
+	AFL_MEMBER uint32_t of(uint32_t labels) const { return ones_of(top(labels)); }
+};
+
+// Mask 0 is the foreground, mask k the class k.
+AFL_DEVICE Mask mask_of(const ByteRules &r, int32_t k) {
+	Mask m{0, 0, r.ignore * 0x01010101, r.ignore < 256};
+	if (k > 0 && r.most > 1) { // binarised labels have one class above 0, the foreground
+		m.class4 = (uint32_t)k * 0x01010101;
+		m.invert = ~0u;
+	}
+	return m;
+}
+
+// Four bytes from index i on of an array of the given size; those outside it are
+// 0 and are not read.
+AFL_DEVICE uint32_t four_bytes(const uint8_t *array, int64_t size, int64_t i) {
+	uint32_t w = 0;
+	for (int b = 0; b < 4; b++)
+		if (i + b >= 0 && i + b < size)
+			w |= (uint32_t)array[i + b] << (8 * b);
+	return w;
+}
+
+AFL_OUT_OF_LINE Word4 sixteen_bytes_at_end(const uint8_t *array, int64_t size, int64_t i) {
+	return Word4{four_bytes(array, size, i), four_bytes(array, size, i + 4), four_bytes(array, size, i + 8), four_bytes(array, size, i + 12)};
+}
+
+// The word that begins `odd` bytes into the first of two.
+AFL_DEVICE uint32_t between(uint32_t low, uint32_t high, uint32_t odd) {
+	return odd ? low >> (8 * odd) | high << (32 - 8 * odd) : low;
+}
+
+// The sixteen bytes from index i on of an array of the given size. Bytes outside
+// the array are 0 and are not read; unaligned ones are cut from whole words.
+AFL_DEVICE Word4 sixteen_bytes(const uint8_t *array, int64_t size, int64_t i) {
+	const uint8_t *p = array + i;
+	if (((uint64_t)p & 15) == 0 && i >= 0 && i + 16 <= size)
+		return load16(p);
+	if (i < 4 || i + 20 > size)
+		return sixteen_bytes_at_end(array, size, i);
+	const uint32_t odd = (uint32_t)((uint64_t)p & 3);
+	p -= odd;
+	const uint32_t w0 = load4(p), w1 = load4(p + 4), w2 = load4(p + 8), w3 = load4(p + 12), w4 = load4(p + 16);
+	return Word4{between(w0, w1, odd), between(w1, w2, odd), between(w2, w3, odd), between(w3, w4, odd)};
+}
+
+// The levels that three axes of 0, 1 or 4 can make.
+enum { LEVELS = 9 };
+AFL_DEVICE uint32_t level(int i) {
+	return i == 0 ? 1 : i == 1 ? 2 : i == 2 ? 3 : i == 3 ? 4 : i == 4 ? 5 : i == 5 ? 6 : i == 6 ? 8 : i == 7 ? 9 : 12;
+}
+
+// A thread's counts: voxels that are not ignored, in the mask, and by level.
+enum { COUNTS = 2 + LEVELS };
+struct Counts {
+	uint32_t valid, inside, by_level[LEVELS];
+};
+
+// Adds a word of four levels.
+AFL_DEVICE void count_levels(Counts &n, uint32_t w) {
+	const uint32_t ones = 0x01010101;
+	uint32_t b0 = w & ones, b1 = w >> 1 & ones;
+	if ((w & 0xfcfcfcfc) == 0) { // no face
+		n.by_level[0] += (uint32_t)__builtin_popcount(b0 & ~b1);
+		n.by_level[1] += (uint32_t)__builtin_popcount(b1 & ~b0);
+		n.by_level[2] += (uint32_t)__builtin_popcount(b0 & b1);
+		return;
+	}
+	uint32_t b2 = w >> 2 & ones, b3 = w >> 3 & ones;
+	for (int i = 0; i < LEVELS; i++) {
+		const uint32_t l = level(i);
+		uint32_t same = (l & 1 ? b0 : ~b0) & (l & 2 ? b1 : ~b1) & (l & 4 ? b2 : ~b2) & (l & 8 ? b3 : ~b3) & ones;
+		n.by_level[i] += (uint32_t)__builtin_popcount(same);
+	}
+}
+
+// A sample's axes, and its rows cut into segments of sixteen voxels.
+struct Segments {
+	int32_t planes, rows, length; // an axis of size 1 has no component and is moved away from the rows
+	int32_t per_row;
+};
+
+AFL_DEVICE Segments segments_of(const AflArguments &a) {
+	Segments s{a.space[0], a.space[1], a.space[2], 0};
+	if (s.length == 1) {
+		s.length = s.rows;
+		s.rows = 1;
+	}
+	if (s.length == 1) {
+		s.length = s.planes;
+		s.planes = 1;
+	}
+	s.per_row = (s.length + 15) / 16;
+	return s;
+}
+
+// The sum of the bytes of four words of bytes of 0 and 1.
+AFL_DEVICE uint32_t sum_of_ones(Word4 w) { return (w[0] + w[1] + w[2] + w[3]) * 0x01010101 >> 24; }
+
+// 0 where every byte of w is that of byte4.
+AFL_DEVICE uint32_t differing(Word4 w, uint32_t byte4) {
+	return (w[0] ^ byte4) | (w[1] ^ byte4) | (w[2] ^ byte4) | (w[3] ^ byte4);
+}
+
+// count_segment adds the voxels of a segment, the k-th of row y of plane x of
+// sample n, which begins at voxel i. The gradient is computed where GRADIENT says
+// so, and labels that are no class are refused where `check` says so.
+//
+// PLAIN says that the sixteen voxels all take part, and lie aligned as all their
+// neighbours do. Around most of them there is one label, so no boundary.
+template <bool GRADIENT, bool PLAIN>
+AFL_DEVICE void count_segment(const AflArguments &a, const Segments &s, const ByteRules &rules, Mask mask, bool check,
+	int n, int32_t x, int32_t y, int32_t k, int64_t i, Counts &counts) {
+	const int64_t size = a.samples * a.voxels;
+	const uint8_t *labels = label_bytes(a), *own_labels = labels + (n * a.voxels + i);
+	auto read = [&](int64_t from) { // from voxel i on
+		return PLAIN ? load16(own_labels + from) : sixteen_bytes(labels, size, n * a.voxels + i + from);
+	};
+	const int32_t left_in_row = PLAIN ? 16 : s.length - 16 * k, voxels = left_in_row < 16 ? left_in_row : 16;
+	if (PLAIN)
+		mask.has_ignore = 0;
+
+	// At a face the voxel itself stands in for the missing neighbour.
+	const int64_t plane = (int64_t)s.rows * s.length;
+	const bool first = k == 0, last = k == s.per_row - 1;
+	const Word4 raw = read(0);
+	Word4 before_x = raw, after_x = raw, before_y = raw, after_y = raw;
+	uint32_t before_z = raw[0] & 0xff, after_z = raw[3] >> 24;
+	if (GRADIENT) {
+		if (s.planes > 1) {
+			before_x = read(x > 0 ? -plane : 0);
+			after_x = read(x < s.planes - 1 ? plane : 0);
+		}
+		if (s.rows > 1) {
+			before_y = read(y > 0 ? -(int64_t)s.length : 0);
+			after_y = read(y < s.rows - 1 ? s.length : 0);
+		}
+		if (!first)
+			before_z = own_labels[-1];
+		if (!last)
+			after_z = own_labels[16];
+	}
+	if (PLAIN && GRADIENT) {
+		const uint32_t label = raw[0] & 0xff, label4 = label * 0x01010101;
+		const uint32_t other = differing(raw, label4) | differing(before_x, label4) | differing(after_x, label4) |
+			differing(before_y, label4) | differing(after_y, label4) | (before_z ^ label) | (after_z ^ label);
+		if (other == 0 && !(check && label >= rules.limit)) {
+			counts.valid += 16;
+			counts.inside += (mask.of(label4) & 1) * 16;
+			return;
+		}
+	}
+
+	Word4 own, valid;
+	uint32_t bad = 0;
+	for (int j = 0; j < 4; j++) {
+		const int32_t bytes = voxels - 4 * j; // of this word
+		valid[j] = bytes >= 4 ? 0x01010101 : bytes <= 0 ? 0 : 0x01010101u >> (32 - 8 * bytes);
+		if (mask.has_ignore)
+			valid[j] &= ones_of(nonzero_top(raw[j] ^ mask.ignore4));
+		own[j] = mask.of(raw[j]);
+		bad |= bytes_from(raw[j], rules.limit) >> 7 & valid[j];
+	}
+	counts.valid += sum_of_ones(valid);
+	counts.inside += sum_of_ones(own & valid);
+	if (check && bad != 0)
+		for (int32_t b = 0; b < voxels; b++)
+			if (own_labels[b] >= rules.limit && own_labels[b] != rules.ignore)
+				refuse_class(a, n, i + b);
+	if (!GRADIENT)
+		return;
+
+	// Differences along x and y, the level at a face is 4, 1 << 2; and along z,
+	// where the neighbours are the bytes beside each other. The row's last voxel is
+	// byte `end` of its last segment.
+	const int32_t shift_x = x == 0 || x == s.planes - 1 ? 2 : 0, shift_y = y == 0 || y == s.rows - 1 ? 2 : 0;
+	const int32_t end = PLAIN ? 15 : left_in_row - 1;
+	const uint32_t previous = mask.of(before_z) & 1, next = last ? 0 : mask.of(after_z) & 1;
+	Word4 levels;
+	uint32_t any = 0;
+	for (int j = 0; j < 4; j++) {
+		const uint32_t dx = ones_of(mask.top(before_x[j]) ^ mask.top(after_x[j])) << shift_x;
+		const uint32_t dy = ones_of(mask.top(before_y[j]) ^ mask.top(after_y[j])) << shift_y;
+		uint32_t before = own[j] << 8 | (j == 0 ? previous : own[j == 0 ? 0 : j - 1] >> 24);
+		uint32_t after = own[j] >> 8 | (j == 3 ? next : own[j == 3 ? 3 : j + 1]) << 24;
+		uint32_t faces = j == 0 && first ? 1 : 0;
+		if (last && end / 4 == j) {
+			const uint32_t byte = 0xffu << (8 * (end % 4));
+			after = (after & ~byte) | (own[j] & byte);
+			faces |= byte & 0x01010101;
+		}
+		const uint32_t dz = before ^ after;
+		levels[j] = (dx + dy + dz + 3 * (dz & faces)) & 255 * valid[j];
+		any |= levels[j];
+	}
+	AFL_ROLL
+	while (any != 0) {
+		count_levels(counts, levels[0]);
+		levels = Word4{levels[1], levels[2], levels[3], 0};
+		any = levels[0] | levels[1] | levels[2];
+	}
+}
+
+// The block's share of the segments of its sample: those of mask k.
+template <bool GRADIENT, bool PLAIN>
+AFL_DEVICE Counts count_mask(const AflArguments &a, const Segments &s, int32_t k) {
+	const ByteRules rules = byte_rules(a);
+	const Mask mask = mask_of(rules, k);
+	const bool check = k == 0 && !a.classes && !a.binarise;
+	const int32_t n = (int32_t)(block_index() / a.chunks);
+	const int64_t j = block_index() % a.chunks, all = (int64_t)s.planes * s.rows * s.per_row;
+	const int64_t begin = all / a.chunks * j + all % a.chunks * j / a.chunks;
+	const int64_t end = all / a.chunks * (j + 1) + all % a.chunks * (j + 1) / a.chunks;
+	Counts counts = {};
+	int64_t i = begin + thread_index();
+	int32_t column = (int32_t)(i % s.per_row);
+	int64_t row = i / s.per_row;
+	int32_t y = (int32_t)(row % s.rows), x = (int32_t)(row / s.rows);
+	// A step of 256 segments, without a division.
+	const int32_t step_column = AFL_THREADS % s.per_row, step_row = AFL_THREADS / s.per_row;
+	const int32_t step_y = step_row % s.rows, step_x = step_row / s.rows;
+	for (; i < end; i += AFL_THREADS) {
+		const int64_t at = PLAIN ? 16 * i : ((int64_t)x * s.rows + y) * s.length + 16 * (int64_t)column;
+		count_segment<GRADIENT, PLAIN>(a, s, rules, mask, check, n, x, y, column, at, counts);
+		column += step_column;
+		y += step_y;
+		x += step_x;
+		if (column >= s.per_row) {
+			column -= s.per_row;
+			y++;
+		}
+		if (y >= s.rows) {
+			y -= s.rows;
+			x++;
+		}
+	}
+	return counts;
+}
+
+// Whether all segments are plain, see count_segment.
+AFL_DEVICE bool all_plain(const AflArguments &a, const Segments &s) {
+	const bool aligned = (uint64_t)label_bytes(a) % 16 == 0 && s.length % 16 == 0;
+	return aligned && byte_rules(a).ignore > 255;
+}
+
+// block_counts returns the block's sums in thread 0.
+AFL_DEVICE Counts block_counts(const Counts &own) {
+	AFL_SHARED uint32_t part[WARPS][COUNTS];
+	const uint32_t warp = thread_index() / 32, lane = thread_index() % 32;
+	uint32_t any = 0;
+	for (int i = 0; i < LEVELS; i++)
+		any |= own.by_level[i];
+	const bool boundary = warp_sum(any != 0 ? 1 : 0) != 0;
+	for (int i = 0; i < COUNTS; i++) {
+		uint32_t x = i == 0 ? own.valid : i == 1 ? own.inside : own.by_level[i < 2 ? 0 : i - 2];
+		if (i < 2 || boundary)
+			x = (uint32_t)warp_sum((int32_t)x);
+		if (lane == 0)
+			part[warp][i] = x;
+	}
+	barrier();
+	Counts sum = {};
+	if (thread_index() == 0)
+		for (int w = 0; w < WARPS; w++) {
+			sum.valid += part[w][0];
+			sum.inside += part[w][1];
+			for (int i = 0; i < LEVELS; i++)
+				sum.by_level[i] += part[w][2 + i];
+		}
+	barrier(); // before the next mask's counts
+	return sum;
+}
+
+// Statistics of a target of class bytes: uint8 labels as they are, with the
+// target's rules applied in passing, or canonical classes. The label is read once
+// for each mask and, beyond 2 channels where their counts are wanted, class;
+// neighbouring rows, and the label again, come from the caches: 1 byte a voxel of
+// memory traffic.
+AFL_KERNEL(afl_stats_classes, 3) {
+	const Segments s = segments_of(a);
+	const bool plain = all_plain(a, s);
+	double *partial = a.partials + block_index() * afl_stats_doubles(a.channels, a.masks);
+	int32_t passes = a.masks > 1 ? a.masks : 1;
+	if (a.channels > 2 && counts_wanted(a))
+		passes = a.channels;
+	if (thread_index() == 0)
+		for (int c = 0; c < a.channels; c++)
+			partial[COUNT + c] = 0;
+	for (int32_t k = 0; k < passes; k++) {
+		const Counts own = k >= a.masks ? count_mask<false, false>(a, s, k) :
+			plain ? count_mask<true, true>(a, s, k) : count_mask<true, false>(a, s, k);
+		const Counts sum = block_counts(own);
+		if (thread_index() != 0)
+			continue;
+		if (k == 0) {
+			partial[VALID] = sum.valid;
+			partial[FOREGROUND] = sum.inside;
+			partial[COUNT] = sum.valid - sum.inside;
+			if (a.channels == 2)
+				partial[COUNT + 1] = sum.inside;
+		} else {
+			partial[COUNT + k] = sum.inside;
+		}
+		if (k < a.masks) {
+			double magnitude = 0, boundary = 0;
+			for (int i = 0; i < LEVELS; i++) {
+				magnitude += 0.5 * square_root((double)level(i)) * sum.by_level[i];
+				boundary += sum.by_level[i];
+			}
+			partial[at_magnitude(a, k)] = magnitude;
+			partial[at_boundary(a, k)] = boundary;
+		}
+	}
+	if (last_block(a))
+		finish_stats(shared_arguments(a));
+}
+
+// The value of mask k at voxel i of sample n; what is refused is 0.
+AFL_OUT_OF_LINE double mask_at(const AflArguments &a, int n, int k, int64_t i) {
+	if (!a.dense) {
+		int32_t y = class_at(a, n * a.voxels + i);
+		return k == 0 ? y > 0 : y == k;
+	}
+	const int64_t base = (int64_t)n * a.channels;
+	if (k > 0)
+		return maximum(0, map_at(a, (base + k) * a.voxels + i));
+	const int first = a.channels > 1 ? 1 : 0;
+	double y = 0;
+	for (int c = first; c < a.channels; c++)
+		y = maximum(y, map_at(a, (base + c) * a.voxels + i));
+	return y;
+}
+
+// The difference of mask k along an axis: voxel i has index `at` of `size`, its
+// neighbours lie `stride` away.
+AFL_DEVICE double difference(const AflArguments &a, int n, int k, int64_t i, int64_t at, int64_t size, int64_t stride) {
+	if (size == 1)
+		return 0;
+	double before = mask_at(a, n, k, at > 0 ? i - stride : i), after = mask_at(a, n, k, at < size - 1 ? i + stride : i);
+	return at > 0 && at < size - 1 ? 0.5 * (after - before) : after - before;
+}
+
+// Statistics of any target, maps too, in float64: a thread a voxel. Counts of maps
+// are sums. The target is read once a channel and once a mask, with neighbours
+// from the caches.
+AFL_DEVICE void stats_general(const AflArguments &a) {
+	const Range r = range_of_block(a);
+	const int n = r.sample;
+	double *partial = a.partials + block_index() * afl_stats_doubles(a.channels, a.masks);
+	const int64_t length = a.space[2], rows = a.space[1];
+
+	double valid = 0, foreground = 0;
+	for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
+		int32_t y = a.dense ? 0 : class_at(a, n * a.voxels + i);
+		if (y == REFUSED)
+			refuse_class(a, n, i);
+		valid += y >= 0;
+		foreground += mask_at(a, n, 0, i);
+	}
+	valid = block_sum(valid);
+	foreground = block_sum(foreground);
+	if (thread_index() == 0) {
+		partial[VALID] = valid;
+		partial[FOREGROUND] = foreground;
+	}
+	for (int c = 0; c < a.channels; c++) {
+		double count = 0;
+		for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
+			if (!a.dense) {
+				count += class_at(a, n * a.voxels + i) == c;
+				continue;
+			}
+			double y = map_at(a, ((int64_t)n * a.channels + c) * a.voxels + i);
+			count += maximum(0, y);
+			if (y == REFUSED)
+				refuse_map(a, n, c, i);
+		}
+		count = block_sum(count);
+		if (thread_index() == 0)
+			partial[COUNT + c] = count;
+	}
+	for (int k = 0; k < a.masks; k++) {
+		double magnitude = 0, boundary = 0;
+		for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
+			if (!a.dense && class_at(a, n * a.voxels + i) < 0)
+				continue;
+			const int64_t row = i / length;
+			double dz = difference(a, n, k, i, i - row * length, length, 1);
+			double dy = difference(a, n, k, i, row % rows, rows, length);
+			double dx = difference(a, n, k, i, row / rows, a.space[0], rows * length);
+			double m = square_root(dx * dx + dy * dy + dz * dz);
+			magnitude += m;
+			boundary += m != 0;
+		}
+		magnitude = block_sum(magnitude);
+		boundary = block_sum(boundary);
+		if (thread_index() == 0) {
+			partial[at_magnitude(a, k)] = magnitude;
+			partial[at_boundary(a, k)] = boundary;
+		}
+	}
+	if (last_block(a))
+		finish_stats(a);
+}
+
+AFL_KERNEL(afl_stats_general, 2) { stats_general(shared_arguments(a)); }
+
+} // namespace afl
+
+#endif

@@ -1,0 +1,187 @@
+// The types of logits, and which voxels of its chunk a thread does: sixteen
+// bytes at a time where the shape and the memory allow it.
+#ifndef AFL_VOXELS_H
+#define AFL_VOXELS_H
+
+#include "label.h"
+
+namespace afl {
+
+// Types of logits. A 32-bit word holds per_word of them, the first one lowest.
+// far_below is a logit whose probability is 0 in float32.
+struct Float32 {
+	static constexpr uint32_t far_below = 0xf1800000; // −2¹⁰⁰
+	typedef uint32_t Bits;
+	static constexpr int per_word = 1;
+};
+struct Float16 {
+	static constexpr uint32_t far_below = 0xfbff; // −65504
+	typedef uint16_t Bits;
+	static constexpr int per_word = 2;
+};
+struct BFloat16 {
+	static constexpr uint32_t far_below = 0xf180; // −2¹⁰⁰
+	typedef uint16_t Bits;
+	static constexpr int per_word = 2;
+};
+
+AFL_DEVICE float widen(Float32, uint32_t bits) { return __builtin_bit_cast(float, bits); }
+AFL_DEVICE float widen(Float16, uint32_t bits) { return float_of_half((uint16_t)bits); }
+AFL_DEVICE float widen(BFloat16, uint32_t bits) { return float_of_bfloat((uint16_t)bits); }
+
+// The bits of the nearest, ties to even.
+AFL_DEVICE uint32_t rounded(Float32, float x) { return __builtin_bit_cast(uint32_t, x); }
+AFL_DEVICE uint32_t rounded(Float16, float x) {
+#if defined(__CUDA_ARCH__)
+	return __builtin_bit_cast(uint16_t, (_Float16)x);
+#else
+	return half_of(x);
+#endif
+}
+AFL_DEVICE uint32_t rounded(BFloat16, float x) {
+	uint32_t bits = __builtin_bit_cast(uint32_t, x);
+	return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0; // a NaN must not become infinite
+}
+
+// Voxels says where a thread's `count` voxels of a tile lie in its chunk. A tile is
+// what the block does at a time.
+//
+// Where V is a multiple of `width`, thread t has the t-th `width` voxels, and those
+// a block's width further; elsewhere it has every 256th voxel, so that a warp's
+// reads still lie side by side. That depends on the shape alone, and with it the
+// order of a sum; memory that is not aligned, and a chunk's last tile, are read one
+// by one.
+//
+// A thread computes four voxels at a time, the first four of those it has read,
+// and rotates the rest to the front; after all rounds the order is the first one.
+// So the code is that of four voxels, and the memory in flight that of eight.
+template <class T, int count_> struct Voxels {
+	static constexpr int count = count_;
+	static constexpr int width = count < 4 * T::per_word ? count : 4 * T::per_word; // read at once: 16 bytes, or 8
+	static constexpr int words = count / T::per_word; // that hold them
+	static constexpr int rounds = count / 4;          // of four voxels
+	static constexpr int four = 4 / T::per_word;      // words of four voxels
+	static constexpr int tile = AFL_THREADS * count;
+	typedef uint32_t Words[words];
+	typedef uint32_t Labels[rounds];
+	typedef typename T::Bits Bits;
+
+	int32_t size;          // of the chunk
+	int32_t first, within; // of a thread's voxels in a tile, and from one to the next in a group
+	bool aligned;
+};
+
+template <class V> AFL_DEVICE V voxels_of(const AflArguments &a, const uint8_t *labels, int32_t size) {
+	bool whole = a.voxels % V::width == 0;
+	uint64_t misaligned = (uint64_t)a.logits % 16 | (uint64_t)a.grad % 16 | (uint64_t)labels % 4;
+	int32_t t = (int32_t)thread_index();
+	return V{size, whole ? V::width * t : t, whole ? 1 : AFL_THREADS, whole && misaligned == 0};
+}
+
+// The place in the chunk of voxel i of this thread in the tile that begins at at.
+template <class V> AFL_DEVICE int32_t place(const V &v, int32_t at, int32_t i) {
+	return at + v.first + (i / V::width) * (AFL_THREADS * V::width) + (i % V::width) * v.within;
+}
+
+// Tile is where a tile begins in the chunk, and whether it can be read and written
+// sixteen bytes at a time.
+struct Tile {
+	int32_t at;
+	bool wide;
+};
+
+template <class V> AFL_DEVICE Tile tile_at(const V &v, int32_t at) { return Tile{at, v.aligned && at + V::tile <= v.size}; }
+
+// Moves the first `by` words to the end.
+template <int by, int words> AFL_DEVICE void rotate(uint32_t (&x)[words]) {
+	uint32_t y[words];
+	AFL_UNROLL for (int i = 0; i < words; i++)
+		y[i] = x[(i + by) % words];
+	AFL_UNROLL for (int i = 0; i < words; i++)
+		x[i] = y[i];
+}
+
+// Reads a thread's logits of a tile; row is the chunk's first. Beyond the chunk
+// they are 0.
+template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
+	const int32_t at = tile.at;
+	if (tile.wide) {
+		if constexpr (V::words == 2) {
+			Word2 two = load8(row + place(v, at, 0));
+			x[0] = two[0], x[1] = two[1];
+		} else {
+			AFL_UNROLL for (int w = 0; w < V::words; w += 4) {
+				Word4 four = load16(row + place(v, at, w / 4 * V::width));
+				x[w] = four[0], x[w + 1] = four[1], x[w + 2] = four[2], x[w + 3] = four[3];
+			}
+		}
+		return;
+	}
+	AFL_UNROLL for (int w = 0; w < V::words; w++)
+		x[w] = 0;
+	AFL_ROLL for (int r = 0; r < V::rounds; r++) {
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			int32_t p = place(v, at, 4 * r + i);
+			if (p < v.size)
+				x[i * V::four / 4] |= (uint32_t)row[p] << (i * V::four % 4 * 8);
+		}
+		rotate<V::four>(x);
+	}
+}
+
+// Writes a thread's numbers of a tile.
+template <class V> AFL_DEVICE void store(typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
+	const int32_t at = tile.at;
+	if (tile.wide) {
+		if constexpr (V::words == 2) {
+			store8(row + place(v, at, 0), Word2{x[0], x[1]});
+		} else {
+			AFL_UNROLL for (int w = 0; w < V::words; w += 4)
+				store16(row + place(v, at, w / 4 * V::width), Word4{x[w], x[w + 1], x[w + 2], x[w + 3]});
+		}
+		return;
+	}
+	AFL_ROLL for (int r = 0; r < V::rounds; r++) {
+		AFL_UNROLL for (int i = 0; i < 4; i++) {
+			int32_t p = place(v, at, 4 * r + i);
+			if (p < v.size)
+				row[p] = (typename V::Bits)(x[i * V::four / 4] >> (i * V::four % 4 * 8));
+		}
+		rotate<V::four>(x);
+	}
+}
+
+// Four of the numbers of x, from number `from` on, and x with those set.
+template <class T, int words> AFL_DEVICE void widen4(const uint32_t (&x)[words], int from, float (&y)[4]) {
+	AFL_UNROLL for (int i = 0; i < 4; i++)
+		y[i] = widen(T{}, x[(from + i) / T::per_word] >> (i % T::per_word * 16));
+}
+template <class T, int words> AFL_DEVICE void round4(uint32_t (&x)[words], int from, const float (&y)[4]) {
+	AFL_UNROLL for (int i = 0; i < 4; i += T::per_word) {
+		uint32_t &word = x[(from + i) / T::per_word];
+		word = rounded(T{}, y[i]);
+		if (T::per_word == 2)
+			word |= rounded(T{}, y[i + 1]) << 16;
+	}
+}
+
+// Sets those of y to those of x with the other sign.
+template <class T, int words> AFL_DEVICE void negate4(uint32_t (&y)[words], int from, const uint32_t (&x)[words]) {
+	AFL_UNROLL for (int i = 0; i < 4; i += T::per_word)
+		y[(from + i) / T::per_word] = x[(from + i) / T::per_word] ^ (T::per_word == 2 ? 0x80008000 : 0x80000000);
+}
+
+// Sets the numbers of voxels that take no part. y are the classes.
+template <class T, int words, int rounds> AFL_DEVICE void set_ignored(uint32_t (&x)[words], const uint32_t (&y)[rounds], uint32_t bits) {
+	AFL_UNROLL for (int i = 0; i < 4 * rounds; i++) {
+		if ((y[i / 4] >> i % 4 * 8 & 0xff) != NO_CLASS)
+			continue;
+		const int shift = i % T::per_word * 16;
+		uint32_t &word = x[i / T::per_word];
+		word = T::per_word == 1 ? bits : (word & ~(0xffffu << shift)) | bits << shift;
+	}
+}
+
+} // namespace afl
+
+#endif

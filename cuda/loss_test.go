@@ -1,0 +1,482 @@
+package cuda_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/cuda"
+	"github.com/x/afl/cuda/cudatest"
+	"github.com/x/afl/internal/losstest"
+)
+
+var (
+	onGPU    = flag.Bool("gpu", false, "test the losses on the first GPU in place of the emulated one, with all of their suite")
+	thorough = flag.Bool("thorough", false, "all of the losses' suite on the emulated GPU, some minutes in place of seconds")
+)
+
+// open returns the engine that the tests run on.
+func open(t testing.TB) *cuda.Engine {
+	t.Helper()
+	if !*onGPU {
+		return cudatest.OpenEmulated(t)
+	}
+	e, err := cuda.Open(0)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+// runner evaluates losses on an engine.
+type runner struct{ *cuda.Engine }
+
+func (r runner) Name() string { return r.Device().Name }
+
+func (r runner) Traits() losstest.Traits {
+	t := losstest.Traits{
+		Brief:   testing.Short() || !*onGPU && !*thorough,
+		Half:    []losstest.Half{losstest.Float16, losstest.BFloat16},
+		Repeats: 3,
+		Float32: losstest.Accuracy{
+			Value:    losstest.Tolerance{Relative: 2e-6, Absolute: 1e-7},
+			Gradient: losstest.Tolerance{Relative: 5e-6, Largest: 1e-6},
+		},
+	}
+	if *onGPU && !testing.Short() {
+		t.Repeats = 100 // the benchmark has 1,000
+	}
+	return t
+}
+
+// Eval implements [losstest.Runner].
+func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *tensor.Dense, err error) {
+	t.Helper()
+	var held []*tensor.Dense
+	defer func() {
+		for _, d := range held {
+			require.NoError(t, r.Release(d))
+		}
+	}()
+	// upload copies a host tensor; those of the logits' type are of the half
+	// precision type where the call asks for one.
+	upload := func(h *tensor.Dense, half losstest.Half) *tensor.Dense {
+		if h == nil {
+			return nil
+		}
+		d, err := r.Upload(toHalf(h, half))
+		require.NoError(t, err)
+		held = append(held, d)
+		return d
+	}
+	upstream := c.Half
+	if c.Upstream != nil && c.Upstream.Dtype() == tensor.Float64 {
+		upstream = losstest.None // of groups
+	}
+	logits := upload(c.Logits, c.Half)
+	d := losstest.Call{
+		Logits: logits, Target: upload(c.Target, losstest.None),
+		VoxelWeight: upload(c.VoxelWeight, losstest.None), Upstream: upload(c.Upstream, upstream),
+	}
+	var g *tensor.Dense
+	if c.WantGrad {
+		g = upload(losstest.NaNs(c.Logits.Dtype(), c.Logits.Shape()...), c.Half)
+	}
+	v, err := l.Eval(d.Logits, d.Target, g, d.Options()...)
+	if err == nil {
+		held = append(held, v)
+	}
+	// What a kernel has refused is known now.
+	if err = errors.Join(err, r.Synchronize()); err != nil {
+		var refused *afl.ArgumentError
+		if errors.As(err, &refused) {
+			err = refused
+		}
+		return nil, nil, err
+	}
+	download := func(d *tensor.Dense) *tensor.Dense {
+		h, err := r.Download(d)
+		require.NoError(t, err)
+		return fromHalf(h)
+	}
+	if g != nil {
+		grad = download(g)
+	}
+	return download(v), grad, nil
+}
+
+// Parameters implements [losstest.Runner].
+func (r runner) Parameters(t testing.TB, l afl.AdaptiveFocal, logits, target *tensor.Dense) ([]afl.AdaptiveParameters, error) {
+	x, err := r.Upload(logits)
+	require.NoError(t, err)
+	y, err := r.Upload(target)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, errors.Join(r.Release(x), r.Release(y))) }()
+	return l.Parameters(x, y)
+}
+
+// StatsOf implements [losstest.Runner].
+func (r runner) StatsOf(t testing.TB, label *tensor.Dense) (afl.LabelStats, error) {
+	y, err := r.Upload(label)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, r.Release(y)) }()
+	return afl.StatsOf(y)
+}
+
+// toHalf rounds a float32 tensor to a half precision type.
+func toHalf(t *tensor.Dense, half losstest.Half) *tensor.Dense {
+	if half == losstest.None {
+		return t
+	}
+	x := t.Data().([]float32)
+	var backing any
+	switch half {
+	case losstest.Float16:
+		h := make([]cuda.F16, len(x))
+		for i, v := range x {
+			h[i] = cuda.NewF16(v)
+		}
+		backing = h
+	case losstest.BFloat16:
+		h := make([]cuda.BF16, len(x))
+		for i, v := range x {
+			h[i] = cuda.NewBF16(v)
+		}
+		backing = h
+	default:
+		panic(fmt.Sprintf("no type for %v", half))
+	}
+	return tensor.New(tensor.WithShape(t.Shape()...), tensor.WithBacking(backing))
+}
+
+// fromHalf widens a tensor of a half precision type to float32.
+func fromHalf(t *tensor.Dense) *tensor.Dense {
+	if t.Shape().IsScalar() {
+		return t
+	}
+	var x []float32
+	switch h := t.Data().(type) {
+	case []cuda.F16:
+		for _, v := range h {
+			x = append(x, v.Float32())
+		}
+	case []cuda.BF16:
+		for _, v := range h {
+			x = append(x, v.Float32())
+		}
+	default:
+		return t
+	}
+	return tensor.New(tensor.WithShape(t.Shape()...), tensor.WithBacking(x))
+}
+
+func TestLosses(t *testing.T) { losstest.Run(t, runner{open(t)}) }
+
+func TestGoldenLosses(t *testing.T) { losstest.Golden(t, runner{open(t)}) }
+
+// TestCPU compares with the CPU.
+func TestCPU(t *testing.T) { losstest.Compare(t, losstest.CPU{}, runner{open(t)}) }
+
+func FuzzLosses(f *testing.F) { losstest.Fuzz(f, runner{open(f)}) }
+
+// TestGrad goes the way that a program goes, and leaves no memory behind.
+func TestGrad(t *testing.T) {
+	e := open(t)
+	shape := []int{2, 2, 9, 11, 7}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	into, err := e.NewTensor(tensor.Float32, shape...)
+	require.NoError(t, err)
+	before := e.Memory().InUse
+	for _, name := range afl.Names() {
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		want, wantGrad, err := afl.Grad(l, hostLogits, hostTarget)
+		require.NoError(t, err)
+
+		value, err := afl.Value(l, logits, target)
+		require.NoError(t, err)
+		assert.InEpsilon(t, want, value, 2e-6, name)
+		value, grad, err := afl.Grad(l, logits, target)
+		require.NoError(t, err)
+		assert.InEpsilon(t, want, value, 2e-6, name)
+		assert.Same(t, e, grad.Engine())
+		again, err := afl.GradInto(l, logits, target, into)
+		require.NoError(t, err)
+		assert.Equal(t, value, again, name)
+		got := download(t, e, grad)
+		assert.Equal(t, got.Data(), download(t, e, into).Data(), name)
+		losstest.Near(t, name, losstest.Numbers(t, wantGrad), losstest.Numbers(t, got),
+			losstest.Tolerance{Relative: 5e-6, Largest: 1e-6})
+		require.NoError(t, e.Release(grad))
+		assert.Equal(t, before, e.Memory().InUse, name)
+	}
+
+	t.Run("refused", func(t *testing.T) {
+		bad := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i / 400) }))
+		before := e.Memory().InUse
+		_, _, wanted := afl.Grad(afl.NewFocal(), hostLogits, download(t, e, bad))
+		var want *afl.ArgumentError
+		require.ErrorAs(t, wanted, &want)
+		value, grad, err := afl.Grad(afl.NewFocal(), logits, bad)
+		assert.EqualError(t, err, want.Error())
+		assert.Zero(t, value)
+		assert.True(t, grad == nil)
+		assert.Equal(t, before, e.Memory().InUse)
+		_, err = afl.Value(afl.NewFocal(), logits, target)
+		assert.NoError(t, err, "the next call is none the worse")
+		require.NoError(t, e.Release(bad))
+	})
+	t.Run("one sample of a batch", func(t *testing.T) {
+		// A slice along the first axis is contiguous, at 16 bytes or not.
+		x, err := logits.Slice(tensor.S(1))
+		require.NoError(t, err)
+		y, err := target.Slice(tensor.S(1))
+		require.NoError(t, err)
+		require.NoError(t, x.(*tensor.Dense).Reshape(1, 2, 9, 11, 7))
+		require.NoError(t, y.(*tensor.Dense).Reshape(1, 9, 11, 7))
+		hx, err := hostLogits.Slice(tensor.S(1))
+		require.NoError(t, err)
+		hy, err := hostTarget.Slice(tensor.S(1))
+		require.NoError(t, err)
+		hx, hy = hx.Materialize().(tensor.View), hy.Materialize().(tensor.View)
+		require.NoError(t, hx.(*tensor.Dense).Reshape(1, 2, 9, 11, 7))
+		require.NoError(t, hy.(*tensor.Dense).Reshape(1, 9, 11, 7))
+		want, wantGrad, err := afl.Grad(afl.NewAdaptiveFocal(), hx.(*tensor.Dense), hy.(*tensor.Dense))
+		require.NoError(t, err)
+		got, grad, err := afl.Grad(afl.NewAdaptiveFocal(), x.(*tensor.Dense), y.(*tensor.Dense))
+		require.NoError(t, err)
+		assert.InEpsilon(t, want, got, 2e-6)
+		losstest.Near(t, "gradient", losstest.Numbers(t, wantGrad), losstest.Numbers(t, download(t, e, grad)),
+			losstest.Tolerance{Relative: 5e-6, Largest: 1e-6})
+		require.NoError(t, e.Release(grad))
+	})
+	t.Run("released", func(t *testing.T) {
+		gone := upload(t, e, hostLogits)
+		copied := gone.ShallowClone()
+		require.NoError(t, e.Release(gone))
+		_, err := afl.Value(afl.NewFocal(), gone, target)
+		assert.EqualError(t, err, "afl: logits is a tensor without memory (released already?), want one with memory")
+		_, err = afl.Value(afl.NewDice(), copied, target)
+		assert.ErrorContains(t, err, "afl: memory of logits is ")
+		_, err = afl.GradInto(afl.NewDice(), logits, target, copied)
+		assert.ErrorContains(t, err, "afl: memory of grad is ")
+	})
+	t.Run("memories of two", func(t *testing.T) {
+		_, err := afl.Value(afl.NewFocal(), logits, hostTarget)
+		assert.ErrorContains(t, err, "afl: engine of target is tensor.StdEng, want that of the logits, "+e.String())
+		_, err = afl.GradientMagnitude(target)
+		assert.ErrorContains(t, err, "afl: ")
+		_, err = afl.CountLogits(afl.Argmax, logits, target)
+		assert.ErrorContains(t, err, "copy the tensor from the device")
+	})
+}
+
+// TestStatisticsOfWholeRows: rows of a multiple of sixteen voxels are counted
+// sixteen at a time, most of which have one label around them.
+func TestStatisticsOfWholeRows(t *testing.T) {
+	e := open(t)
+	labels := map[string]func(x, y, z int) uint8{
+		"background": func(x, y, z int) uint8 { return 0 },
+		"foreground": func(x, y, z int) uint8 { return 1 },
+		"ball":       func(x, y, z int) uint8 { return uint8(min(2, 150/(1+(x-4)*(x-4)+(y-4)*(y-4)+(z-20)*(z-20)/4))) },
+		"voxel":      func(x, y, z int) uint8 { return uint8(max(0, 1-x-y-z)) },
+		"last voxel": func(x, y, z int) uint8 { return uint8(1 - min(1, 9-x+11-y+47-z)) },
+		"columns":    func(x, y, z int) uint8 { return uint8(z / 16 % 3) },
+	}
+	for name, label := range labels {
+		for _, space := range [][]int{{10, 12, 48}, {10, 12, 47}, {5, 12, 16}, {1, 12, 32}, {10, 1, 32}, {10, 48}, {64, 1}} {
+			shape := append([]int{2, 3}, space...)
+			v := tensor.Shape(space).TotalSize()
+			rows, length := 1, space[len(space)-1]
+			if len(space) == 3 {
+				rows = space[1]
+			}
+			target := losstest.Bytes(append([]int{2}, space...), func(i int) uint8 {
+				i %= v
+				return label(i/length/rows, i/length%rows, i%length)
+			})
+			logits := losstest.RandomLogits(tensor.Float32, shape, 1)
+			l := afl.NewAdaptiveFocalMulticlass()
+			want, err := l.Parameters(logits, target)
+			require.NoError(t, err)
+			got, err := runner{e}.Parameters(t, l, logits, target)
+			require.NoError(t, err)
+			for i := range want {
+				assert.InDeltaSlice(t, want[i].Gamma, got[i].Gamma, 1e-12, "%s %v", name, space)
+				assert.InDeltaSlice(t, want[i].Positive, got[i].Positive, 1e-12, "%s %v", name, space)
+			}
+		}
+	}
+	t.Run("refused", func(t *testing.T) {
+		bad := losstest.Bytes([]int{1, 8, 8, 32}, func(int) uint8 { return 9 })
+		logits := losstest.RandomLogits(tensor.Float32, []int{1, 2, 8, 8, 32}, 1)
+		_, want := afl.NewAdaptiveFocalMulticlass().Parameters(logits, bad)
+		require.Error(t, want)
+		_, err := runner{e}.Parameters(t, afl.NewAdaptiveFocalMulticlass(), logits, bad)
+		assert.EqualError(t, err, want.Error())
+	})
+}
+
+// TestCapture: every loss can be captured into a graph, which shows that nothing
+// in it waits for the host, and the graph computes anew from what its tensors
+// hold when it is launched.
+func TestCapture(t *testing.T) {
+	e := open(t)
+	for _, channels := range []int{2, 20} { // 20: more than a kernel's argument holds
+		shape := []int{2, channels, 9, 11, 7}
+		for _, name := range afl.Names() {
+			l, err := afl.ByName(name)
+			require.NoError(t, err)
+			first, second := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLogits(tensor.Float32, shape, 2)
+			logits := upload(t, e, first)
+			target := upload(t, e, losstest.RandomLabels(shape, channels, 1))
+			grad, err := e.NewTensor(tensor.Float32, shape...)
+			require.NoError(t, err)
+			if _, err := afl.Value(l, logits, target); err != nil {
+				require.ErrorContains(t, err, "channels of logits is 20")
+				continue
+			}
+			var value *tensor.Dense
+			g, err := e.Capture(func() (err error) {
+				value, err = l.Eval(logits, target, grad)
+				return err
+			})
+			require.NoError(t, err, name)
+			// Others come and go in the meantime; the graph's memory is its own.
+			for _, x := range []*tensor.Dense{second, first, second} {
+				require.NoError(t, e.CopyToDevice(logits, x))
+				require.NoError(t, g.Launch())
+				got, gotGrad := download(t, e, value).ScalarValue(), download(t, e, grad).Data()
+				want, wantGrad, err := afl.Grad(l, logits, target)
+				require.NoError(t, err)
+				assert.Equal(t, want, got, name)
+				assert.Equal(t, download(t, e, wantGrad).Data(), gotGrad, name)
+				require.NoError(t, e.Release(wantGrad))
+			}
+			require.NoError(t, g.Close())
+			for _, d := range []*tensor.Dense{logits, target, grad, value} {
+				require.NoError(t, e.Release(d))
+			}
+		}
+	}
+}
+
+// TestCaptureOfFirstUse: kernels that no call has used are loaded meanwhile.
+func TestCaptureOfFirstUse(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 9, 11, 7}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	var value *tensor.Dense
+	g, err := e.Capture(func() (err error) {
+		value, err = afl.NewAdaptiveFocal().Eval(logits, target, nil)
+		return err
+	})
+	require.NoError(t, err)
+	require.NoError(t, g.Launch())
+	want, err := afl.Value(afl.NewAdaptiveFocal(), hostLogits, hostTarget)
+	require.NoError(t, err)
+	assert.InEpsilon(t, want, download(t, e, value).ScalarValue(), 2e-6)
+	require.NoError(t, g.Close())
+}
+
+// TestConcurrentLosses: goroutines share an engine, each with tensors of its own.
+func TestConcurrentLosses(t *testing.T) {
+	e := open(t)
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			shape := []int{1, 2, 13, 17, 5 + i}
+			hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, uint64(i)), losstest.RandomLabels(shape, 2, uint64(i))
+			logits, err := e.Upload(hostLogits)
+			assert.NoError(t, err)
+			target, err := e.Upload(hostTarget)
+			assert.NoError(t, err)
+			for _, name := range afl.Names() {
+				l, err := afl.ByName(name)
+				assert.NoError(t, err)
+				want, err := afl.Value(l, hostLogits, hostTarget)
+				assert.NoError(t, err)
+				got, grad, err := afl.Grad(l, logits, target)
+				assert.NoError(t, err)
+				assert.InEpsilon(t, want, got, 2e-6, name)
+				assert.NoError(t, e.Release(grad))
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestRefusalsStayApart: what is wrong with one call's label is told to that call,
+// and to no other, whoever else uses the engine.
+func TestRefusalsStayApart(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 13, 17, 5}
+	logits := upload(t, e, losstest.RandomLogits(tensor.Float32, shape, 1))
+	good := upload(t, e, losstest.RandomLabels(shape, 2, 1))
+	bad := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i / 1000 * 7) }))
+	const told = "afl: target at sample 0, voxel 1000 is 7, want a class index from 0 to 1"
+
+	t.Run("one after the other", func(t *testing.T) {
+		for _, name := range []string{"fl", "ce", "dice", "dice-focal"} {
+			l, err := afl.ByName(name)
+			require.NoError(t, err)
+			first, err := l.Eval(logits, bad, nil)
+			require.NoError(t, err, "nothing waits for it")
+			value, err := afl.Value(l, logits, good)
+			assert.NoError(t, err, name)
+			assert.False(t, math.IsNaN(value), name)
+			assert.EqualError(t, e.Synchronize(), told, "that nobody has read yet")
+			assert.NoError(t, e.Synchronize(), "it is said once")
+			assert.True(t, math.IsNaN(download(t, e, first).ScalarValue().(float64)))
+			require.NoError(t, e.Release(first))
+
+			_, err = afl.Value(l, logits, bad)
+			assert.EqualError(t, err, told, name)
+			assert.NoError(t, e.Synchronize(), "it is said once")
+		}
+	})
+	t.Run("at once", func(t *testing.T) {
+		var group sync.WaitGroup
+		for i := range 4 {
+			group.Go(func() {
+				for k := range 40 {
+					l, err := afl.ByName(afl.PaperNames()[k%7]) // A-FL, the eighth, reads 7 as 1
+					assert.NoError(t, err)
+					if i%2 == 0 {
+						value, err := afl.Value(l, logits, good)
+						assert.NoError(t, err)
+						assert.False(t, math.IsNaN(value))
+						continue
+					}
+					_, grad, err := afl.Grad(l, logits, bad)
+					assert.EqualError(t, err, told)
+					assert.True(t, grad == nil, l) // printing it would read device memory
+				}
+			})
+		}
+		group.Wait()
+	})
+}
+
+func upload(t testing.TB, e *cuda.Engine, host *tensor.Dense) *tensor.Dense {
+	t.Helper()
+	d, err := e.Upload(host)
+	require.NoError(t, err)
+	return d
+}
+
+func download(t testing.TB, e *cuda.Engine, d *tensor.Dense) *tensor.Dense {
+	t.Helper()
+	host, err := e.Download(d)
+	require.NoError(t, err)
+	return host
+}

@@ -1,0 +1,67 @@
+package cuda
+
+import (
+	"errors"
+	"sync"
+)
+
+// owned is an object of the driver that belongs to an engine and is freed by its
+// own Close or the engine's, whichever comes first.
+type owned struct {
+	engine *Engine
+	kind   string
+	free   func(session) error
+
+	use    sync.RWMutex // held for writing while it is freed
+	closed bool
+}
+
+// own makes an object and puts it on the engine's list.
+func (e *Engine) own(o *owned, make func(session) error) error {
+	return e.do(func(s session) error {
+		if err := make(s); err != nil {
+			return err
+		}
+		o.engine = e
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.owned[o] = struct{}{}
+		return nil
+	})
+}
+
+// with makes a call that uses the object.
+func (o *owned) with(call func(session) error) error {
+	return o.engine.do(func(s session) error {
+		o.use.RLock()
+		defer o.use.RUnlock()
+		if o.closed {
+			return errors.New("cuda: the " + o.kind + " is closed")
+		}
+		return call(s)
+	})
+}
+
+// close waits for the device and frees the object, once.
+func (o *owned) close() error {
+	e := o.engine
+	err := e.doWaiting(func(s session) error {
+		o.use.Lock()
+		defer o.use.Unlock()
+		if o.closed {
+			return nil
+		}
+		if err := s.synchronize(); err != nil {
+			return err
+		}
+		o.closed = true
+		e.mu.Lock()
+		delete(e.owned, o)
+		e.mu.Unlock()
+		return o.free(s)
+	})
+	if errors.Is(err, ErrClosed) {
+		return nil // which had freed it
+	}
+	return err
+}

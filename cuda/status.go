@@ -1,0 +1,161 @@
+package cuda
+
+import (
+	"math"
+	"strconv"
+	"sync"
+	"unsafe"
+
+	"github.com/x/afl/internal/plan"
+)
+
+// status is AflStatus: the first element that a kernel had to refuse.
+type status struct {
+	found                      uint64 // 2⁶⁴−1 less its index
+	kind                       int32
+	hasIgnore, channels, limit int32
+	voxels, ignore             int64
+	got                        float64
+	elementType, unused        int32
+	bits                       uint64
+}
+
+const statusBytes = int64(unsafe.Sizeof(status{}))
+
+// Kinds of refusals.
+const (
+	goodStatus = iota
+	badClass
+	badMap
+	badWeight
+)
+
+// staged is pinned memory for the small things that come back.
+type staged struct {
+	reported status
+	result   result
+}
+
+// result is a loss's value and what was refused on the way to it, as they lie in
+// device memory.
+type result struct {
+	value   float64
+	verdict status
+}
+
+var _ = [leastBlock]struct{}{}[unsafe.Sizeof(result{})] // it fits
+
+// stage guards the staged memory.
+type stage struct {
+	sync.Mutex
+	memory unsafe.Pointer
+}
+
+func (s *stage) staged() *staged { return (*staged)(s.memory) }
+
+// refusal waits, and returns what was refused first and is not told yet, or nil.
+// argument is the label's name in the API.
+func (e *Engine) refusal(argument string) error {
+	return e.tell(argument, func(s session, staged *staged) (status, error) {
+		err := s.synchronize()
+		return staged.reported, err
+	})
+}
+
+// readResult waits, and returns the value of a [result].
+func (e *Engine) readResult(address uintptr) (value float64, err error) {
+	err = e.tell("target", func(s session, staged *staged) (status, error) {
+		err := s.copyToHost(unsafe.Pointer(&staged.result), address, int64(unsafe.Sizeof(staged.result)), true)
+		value = staged.result.value
+		return staged.result.verdict, err
+	})
+	return value, err
+}
+
+// readFloat64s waits, and fills x with the numbers at an address in device
+// memory, behind which the verdict lies.
+func (e *Engine) readFloat64s(address uintptr, x []float64, argument string) error {
+	return e.tell(argument, func(s session, _ *staged) (verdict status, err error) {
+		bytes := int64(8 * len(x))
+		err = s.copyToHost(unsafe.Pointer(unsafe.SliceData(x)), address, bytes, true)
+		if err == nil {
+			err = s.copyToHost(unsafe.Pointer(&verdict), address+uintptr(bytes), statusBytes, true)
+		}
+		return verdict, err
+	})
+}
+
+// tell returns as an error the verdict that read gets, which waits, and forgets
+// that it was to be told.
+func (e *Engine) tell(argument string, read func(session, *staged) (status, error)) error {
+	var verdict status
+	err := e.doWaiting(func(s session) (err error) {
+		e.staging.Lock()
+		defer e.staging.Unlock()
+		staged := e.staging.staged()
+		if err := s.copyToHost(unsafe.Pointer(&staged.reported), e.reported, statusBytes, false); err != nil {
+			return err
+		}
+		if verdict, err = read(s, staged); err != nil || verdict.kind == goodStatus || !verdict.is(&staged.reported) {
+			return err
+		}
+		return s.fill(e.reported, make([]byte, 4), statusBytes/4)
+	})
+	if err != nil {
+		return err
+	}
+	return verdict.refusal(argument)
+}
+
+// is reports whether two refusals are of the same element.
+func (s *status) is(t *status) bool {
+	return s.kind == t.kind && s.found == t.found && s.voxels == t.voxels && s.channels == t.channels && s.bits == t.bits
+}
+
+// refusal words the status as the CPU backend words its errors.
+func (s *status) refusal(argument string) error {
+	if s.kind == goodStatus {
+		return nil
+	}
+	index := math.MaxUint64 - s.found
+	voxels, channels := uint64(max(s.voxels, 1)), uint64(max(s.channels, 1))
+	sample, voxel := index/voxels, index%voxels
+	at := func(what string) string {
+		return what + " at sample " + strconv.FormatUint(sample, 10) + ", voxel " + strconv.FormatUint(voxel, 10)
+	}
+	switch s.kind {
+	case badMap:
+		channel := sample % channels
+		sample /= channels
+		return plan.Refuse(argument+" at sample "+strconv.FormatUint(sample, 10)+", channel "+strconv.FormatUint(channel, 10)+
+			", voxel "+strconv.FormatUint(voxel, 10), s.got, "a value in [0,1]")
+	case badWeight:
+		return plan.Refuse(at("voxel weight"), s.got, "a finite number of at least 0")
+	}
+	want := "a class index from 0 to " + strconv.FormatInt(int64(s.limit)-1, 10)
+	if s.hasIgnore != 0 {
+		want += ", or the ignored " + strconv.FormatInt(s.ignore, 10)
+	}
+	return plan.Refuse(at(argument), s.element(), "%s", want)
+}
+
+// Types of elements that print differently; the integers between are signed and
+// unsigned by turns.
+const (
+	typeFloat32 = 0
+	typeUint8   = 4
+	typeInt64   = 11
+)
+
+// element is a refused class index, which prints as it does in its own type.
+func (s *status) element() any {
+	switch t := s.elementType; {
+	case t == typeFloat32:
+		return float32(s.got)
+	case t >= typeUint8 && t <= typeInt64 && t%2 != typeUint8%2:
+		return int64(s.bits)
+	case t >= typeUint8 && t <= typeInt64:
+		return s.bits
+	}
+	return s.got
+}
