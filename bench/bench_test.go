@@ -11,14 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 // benchmarkSizes are those of the two programs; with -short a small one.
-func benchmarkSizes() []size {
+func benchmarkSizes() []workload.Size {
 	if testing.Short() {
-		return []size{quickSize}
+		return []workload.Size{workload.Quick}
 	}
-	return knownSizes
+	return []workload.Size{workload.PICAI, workload.BraTS}
 }
 
 // BenchmarkLoss times every loss, forward and with its gradient, on one core and
@@ -27,7 +29,7 @@ func benchmarkSizes() []size {
 // loss=afl/pass=forward/size=brats/cores=1, as benchstat reads them.
 func BenchmarkLoss(b *testing.B) {
 	for _, s := range benchmarkSizes() {
-		input := newBatch(s)
+		input := workload.NewBatch(s)
 		for _, cores := range coreCounts() {
 			lim := &limits{evaluationRates: &evaluationRates{}}
 			for _, name := range afl.Names() {
@@ -48,7 +50,7 @@ func BenchmarkLoss(b *testing.B) {
 // the surface Dice of two masks together.
 func BenchmarkSurface(b *testing.B) {
 	for _, s := range benchmarkSizes() {
-		for _, m := range newMaskPairs(s) {
+		for _, m := range workload.NewMaskPairs(s) {
 			for _, cores := range coreCounts() {
 				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
 				b.Run(r.testName("masks"), func(b *testing.B) { r.time(b, nil) })
@@ -58,16 +60,16 @@ func BenchmarkSurface(b *testing.B) {
 }
 
 func (r *row) testName(kind string) string {
-	return fmt.Sprintf("%s=%s/pass=%s/size=%s/cores=%d", kind, r.name, r.pass, r.size.name, r.cores)
+	return fmt.Sprintf("%s=%s/pass=%s/size=%s/cores=%d", kind, r.name, r.pass, r.size.Name, r.cores)
 }
 
 // time is the body of a Go benchmark. The limits are measured once for all rows
 // that share them, by the first that runs.
-func (r *row) time(b *testing.B, input *batch) {
+func (r *row) time(b *testing.B, input *workload.Batch) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.cores))
 	if r.work != nil && len(r.limits.exp) == 0 {
 		for range 5 {
-			r.limits.measure(input.logits.Data().([]float32), input.grad.Data().([]float32), 20*time.Millisecond)
+			r.limits.measure(input.Logits.Data().([]float32), input.Grad.Data().([]float32), 20*time.Millisecond)
 		}
 	}
 	b.ReportAllocs()
@@ -76,7 +78,7 @@ func (r *row) time(b *testing.B, input *batch) {
 			b.Fatal(err)
 		}
 	}
-	r.ours = samples{b.Elapsed().Seconds() / float64(b.N)}
+	r.ours = timing.Samples{b.Elapsed().Seconds() / float64(b.N)}
 	b.ReportMetric(r.nsPerVoxel(), "ns/voxel")
 	if r.work != nil {
 		share, _ := r.share()
@@ -91,17 +93,17 @@ func TestBenchmarks(t *testing.T) {
 	defer benchtime.Value.Set(benchtime.Value.String())
 	require.NoError(t, benchtime.Value.Set("2x"))
 
-	input := newBatch(quickSize)
+	input := workload.NewBatch(workload.Quick)
 	list, err := lossBenchmarks("afl", input)
 	require.NoError(t, err)
-	rows := []*row{{benchmark: surfaceBenchmark(quickSize, newMaskPairs(quickSize)[0]), size: quickSize, cores: 1}}
+	rows := []*row{{benchmark: surfaceBenchmark(workload.Quick, workload.NewMaskPairs(workload.Quick)[0]), size: workload.Quick, cores: 1}}
 	for _, bm := range list {
-		rows = append(rows, &row{benchmark: bm, size: quickSize, cores: 1, limits: &limits{evaluationRates: &evaluationRates{}}})
+		rows = append(rows, &row{benchmark: bm, size: workload.Quick, cores: 1, limits: &limits{evaluationRates: &evaluationRates{}}})
 	}
 	for _, r := range rows {
 		result := testing.Benchmark(func(b *testing.B) { r.time(b, input) })
 		assert.Equal(t, 2, result.N, r.name)
-		assert.InDelta(t, float64(result.NsPerOp())/float64(quickSize.voxels()), result.Extra["ns/voxel"], 0.01, r.name)
+		assert.InDelta(t, float64(result.NsPerOp())/float64(workload.Quick.Voxels()), result.Extra["ns/voxel"], 0.01, r.name)
 		if r.work == nil {
 			assert.NotContains(t, result.Extra, "%limit")
 			continue

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 // benchmark is one thing to time, here and in the peer, with the values that
 // both must agree on.
 type benchmark struct {
 	name, title string
-	pass        string // what is computed
-	work        *work  // nil where there is no count
+	pass        string         // what is computed
+	work        *workload.Work // nil where there is no count
 	run         func() ([]float64, error)
 	// runPeer times the peer doing the same on so many threads.
 	runPeer func(p *peer, threads int, least time.Duration) (measured, error)
@@ -31,7 +32,7 @@ const surfaceTolerance = 1.0
 
 // lossBenchmarks returns the forward pass and the forward pass with gradient of
 // a loss on a batch. The gradient goes to the batch's own tensor.
-func lossBenchmarks(name string, b *batch) ([]*benchmark, error) {
+func lossBenchmarks(name string, b *workload.Batch) ([]*benchmark, error) {
 	l, err := afl.ByName(name)
 	if err != nil {
 		return nil, err
@@ -43,18 +44,18 @@ func lossBenchmarks(name string, b *batch) ([]*benchmark, error) {
 	var list []*benchmark
 	for _, pass := range []string{passForward, passGradient} {
 		gradient := pass == passGradient
-		w, err := countWork(l, b.size, gradient)
+		w, err := workload.Count(l, b.Size, workload.Float32Uint8, gradient)
 		if err != nil {
 			return nil, fmt.Errorf("loss %s: %w", name, err)
 		}
-		grad := b.grad
+		grad := b.Grad
 		if !gradient {
 			grad = nil
 		}
 		list = append(list, &benchmark{
 			name: name, title: title, pass: pass, work: &w,
 			run: func() ([]float64, error) {
-				v, err := afl.GradInto(l, b.logits, b.labels, grad)
+				v, err := afl.GradInto(l, b.Logits, b.Labels, grad)
 				return []float64{v}, err
 			},
 			runPeer: func(p *peer, threads int, least time.Duration) (measured, error) {
@@ -68,11 +69,11 @@ func lossBenchmarks(name string, b *batch) ([]*benchmark, error) {
 // surfaceBenchmark measures the Hausdorff distance, the average surface distance
 // and the surface Dice of two masks. SciPy's transform runs on one core whatever
 // the threads.
-func surfaceBenchmark(s size, m maskPair) *benchmark {
+func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 	return &benchmark{
-		name: "surface-" + m.name, title: "Surfaces of " + m.name, pass: passSurface,
+		name: "surface-" + m.Name, title: "Surfaces of " + m.Name, pass: passSurface,
 		run: func() ([]float64, error) {
-			d, err := afl.NewSurfaceDistances(m.prediction, m.reference, s.spacing[:])
+			d, err := afl.NewSurfaceDistances(m.Prediction, m.Reference, s.Spacing[:])
 			if err != nil {
 				return nil, err
 			}
@@ -80,7 +81,7 @@ func surfaceBenchmark(s size, m maskPair) *benchmark {
 			return []float64{d.Hausdorff(), d.Average(), dice}, err
 		},
 		runPeer: func(p *peer, _ int, least time.Duration) (measured, error) {
-			return p.surface(s.spacing, least)
+			return p.surface(s.Spacing, least)
 		},
 	}
 }

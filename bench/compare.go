@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"time"
+
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 // config says what to compare.
 type config struct {
-	sizes   []size
+	sizes   []workload.Size
 	losses  []string
 	surface bool
 	repeats int
@@ -19,37 +24,45 @@ type config struct {
 // row is the outcome of one benchmark at one size on some cores.
 type row struct {
 	*benchmark
-	size        size
+	size        workload.Size
 	cores       int
-	limits      *limits // shared by the rows of a size and number of cores
-	ours, peers samples // seconds a call; peers is empty without a peer
+	limits      *limits        // shared by the rows of a size and number of cores
+	ours, peers timing.Samples // seconds a call; peers is empty without a peer
 	values      []float64
 	peerValues  []float64
 }
 
 // nsPerVoxel is the least time by voxel of the image.
-func (r *row) nsPerVoxel() float64 { return r.ours.min() * 1e9 / float64(r.size.voxels()) }
+func (r *row) nsPerVoxel() float64 { return r.ours.Min() * 1e9 / float64(r.voxels()) }
+
+// voxels gone through: surface distances are those of one image.
+func (r *row) voxels() int {
+	if r.work == nil {
+		return r.size.ImageVoxels()
+	}
+	return r.size.Voxels()
+}
 
 // gigabytes is the rate, a second, at which the bytes that must move did; NaN
 // without a count.
 func (r *row) gigabytes() float64 {
 	if r.work == nil {
-		return nan
+		return math.NaN()
 	}
-	return float64(r.work.bytes) / r.ours.min() / 1e9
+	return float64(r.work.Bytes) / r.ours.Min() / 1e9
 }
 
 // share of the limit that was reached, 1 being all of it; NaN without a count.
 func (r *row) share() (share float64, by string) {
 	if r.work == nil {
-		return nan, ""
+		return math.NaN(), ""
 	}
 	s, by := r.limits.seconds(*r.work)
-	return s / r.ours.min(), by
+	return s / r.ours.Min(), by
 }
 
 // ratio is the peer's least time over ours; NaN without a peer.
-func (r *row) ratio() float64 { return r.peers.min() / r.ours.min() }
+func (r *row) ratio() float64 { return r.peers.Min() / r.ours.Min() }
 
 // coreCounts are one core and all of them.
 func coreCounts() []int {
@@ -65,7 +78,7 @@ func coreCounts() []int {
 func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*row, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, s := range cfg.sizes {
-		progress.expect(len(coreCounts()) * s.voxels() * (2*len(cfg.losses) + surfaceCount(cfg)))
+		progress.expect(len(coreCounts()) * (s.Voxels()*2*len(cfg.losses) + s.ImageVoxels()*surfaceCount(cfg)))
 	}
 	rates := map[int]*evaluationRates{}
 	for _, cores := range coreCounts() {
@@ -81,7 +94,7 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 		if !cfg.surface {
 			continue
 		}
-		for _, m := range newMaskPairs(s) {
+		for _, m := range workload.NewMaskPairs(s) {
 			if p != nil {
 				if err := p.giveMasks(s, m); err != nil {
 					return nil, err
@@ -106,17 +119,17 @@ func surfaceCount(cfg config) int {
 	return 0
 }
 
-func (cfg config) compareLosses(ctx context.Context, s size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
+func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
 	if len(cfg.losses) == 0 {
 		return nil, nil
 	}
-	b := newBatch(s)
+	b := workload.NewBatch(s)
 	if p != nil {
 		if err := p.giveBatch(b); err != nil {
 			return nil, err
 		}
 	}
-	logits, grad := b.logits.Data().([]float32), b.grad.Data().([]float32)
+	logits, grad := b.Logits.Data().([]float32), b.Grad.Data().([]float32)
 	limitsOf := map[int]*limits{}
 	for cores, r := range rates {
 		limitsOf[cores] = &limits{evaluationRates: r}
@@ -147,7 +160,7 @@ func (cfg config) compareLosses(ctx context.Context, s size, rates map[int]*eval
 // call each that is not timed and whose values are compared.
 func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
 	fail := func(err error) error {
-		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, plural(r.cores, "core"), err)
+		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, report.Plural(r.cores, "core"), err)
 	}
 	runtime.GOMAXPROCS(r.cores)
 	var err error
@@ -169,7 +182,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits fu
 			return err
 		}
 		measureLimits()
-		took, err := timed(cfg.least, func() error { _, err := r.run(); return err })
+		took, err := timing.Calls(cfg.least, func() error { _, err := r.run(); return err })
 		if err != nil {
 			return fail(err)
 		}

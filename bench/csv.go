@@ -3,10 +3,9 @@ package main
 import (
 	"encoding/csv"
 	"io"
-	"math"
 	"strconv"
-	"strings"
 
+	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -21,7 +20,7 @@ var csvHeader = []string{
 
 // writeCSV writes one line a row with every number; one that does not exist is
 // an empty cell.
-func (r *report) writeCSV(path string) error {
+func (r *results) writeCSV(path string) error {
 	lines := [][]string{csvHeader}
 	for _, row := range r.rows {
 		lines = append(lines, row.record())
@@ -33,8 +32,8 @@ func (r *report) writeCSV(path string) error {
 
 func (r *row) record() []string {
 	line := []string{
-		r.name, r.pass, r.size.name, r.size.String(), strconv.Itoa(r.size.voxels()), strconv.Itoa(r.cores),
-		cell(r.ours.min()), cell(r.ours.median()), strconv.Itoa(len(r.ours)), cell(r.nsPerVoxel()),
+		r.name, r.pass, r.size.Name, r.size.String(), strconv.Itoa(r.voxels()), strconv.Itoa(r.cores),
+		report.Cell(r.ours.Min()), report.Cell(r.ours.Median()), strconv.Itoa(len(r.ours)), report.Cell(r.nsPerVoxel()),
 	}
 	if r.work == nil {
 		line = append(line, make([]string, 11)...)
@@ -42,30 +41,15 @@ func (r *row) record() []string {
 		limit, by := r.limits.seconds(*r.work)
 		share, _ := r.share()
 		line = append(line,
-			strconv.Itoa(r.work.passes), strconv.FormatInt(r.work.bytes, 10), cell(r.gigabytes()),
-			strconv.FormatInt(r.work.exp, 10), strconv.FormatInt(r.work.log, 10),
-			cell(r.limits.bandwidth.max()), cell(r.limits.exp.max()), cell(r.limits.log.max()),
-			cell(limit), by, cell(share))
+			strconv.Itoa(r.work.Passes), strconv.FormatInt(r.work.Bytes, 10), report.Cell(r.gigabytes()),
+			strconv.FormatInt(r.work.Exp, 10), strconv.FormatInt(r.work.Log, 10),
+			report.Cell(r.limits.bandwidth.Max()), report.Cell(r.limits.exp.Max()), report.Cell(r.limits.log.Max()),
+			report.Cell(limit), by, report.Cell(share))
 	}
 	peer := ""
 	if len(r.peers) > 0 {
 		peer = r.peerName()
 	}
-	return append(line, peer, cell(r.peers.min()), cell(r.peers.median()), strconv.Itoa(len(r.peers)), cell(r.ratio()),
-		cells(r.values), cells(r.peerValues))
-}
-
-func cell(v float64) string {
-	if math.IsNaN(v) {
-		return ""
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
-}
-
-func cells(values []float64) string {
-	var words []string
-	for _, v := range values {
-		words = append(words, cell(v))
-	}
-	return strings.Join(words, " ")
+	return append(line, peer, report.Cell(r.peers.Min()), report.Cell(r.peers.Median()), strconv.Itoa(len(r.peers)), report.Cell(r.ratio()),
+		report.Cells(r.values), report.Cells(r.peerValues))
 }

@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/parallel"
 )
 
@@ -11,19 +13,19 @@ import (
 // cores and arrays of some size. The highest sample counts, as the shortest time does
 // of a benchmark: both are what others' work on the machine disturbs least.
 type limits struct {
-	bandwidth samples // bytes read and written a second, copying arrays of the batch's size
+	bandwidth timing.Samples // bytes read and written a second, copying arrays of the batch's workload.Size
 	*evaluationRates
 }
 
 // evaluationRates are the evaluations a second of measuredEvaluator with some
 // number of cores, whatever the size.
-type evaluationRates struct{ exp, log samples }
+type evaluationRates struct{ exp, log timing.Samples }
 
 // seconds is the least time for some work: that of moving its bytes or that of
 // its evaluations, whichever is longer, and which it is.
-func (l *limits) seconds(w work) (s float64, by string) {
-	memory := float64(w.bytes) / l.bandwidth.max()
-	evaluate := float64(w.exp)/l.exp.max() + float64(w.log)/l.log.max()
+func (l *limits) seconds(w workload.Work) (s float64, by string) {
+	memory := float64(w.Bytes) / l.bandwidth.Max()
+	evaluate := float64(w.Exp)/l.exp.Max() + float64(w.Log)/l.log.Max()
 	if evaluate > memory {
 		return evaluate, "exp/log"
 	}

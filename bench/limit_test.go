@@ -10,15 +10,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/cpu"
 )
 
 func TestLimitIsTheLongerOne(t *testing.T) {
-	l := &limits{samples{50, 100, 70}, &evaluationRates{exp: samples{10, 5}, log: samples{20}}}
-	s, by := l.seconds(work{bytes: 400, exp: 10, log: 20})
+	l := &limits{timing.Samples{50, 100, 70}, &evaluationRates{exp: timing.Samples{10, 5}, log: timing.Samples{20}}}
+	s, by := l.seconds(workload.Work{Bytes: 400, Exp: 10, Log: 20})
 	assert.Equal(t, 4.0, s)
 	assert.Equal(t, "memory", by)
-	s, by = l.seconds(work{bytes: 400, exp: 30, log: 40})
+	s, by = l.seconds(workload.Work{Bytes: 400, Exp: 30, Log: 40})
 	assert.Equal(t, 5.0, s)
 	assert.Equal(t, "exp/log", by)
 }
@@ -79,29 +81,4 @@ func TestEvaluator(t *testing.T) {
 		distinct[x] = true
 	}
 	assert.Len(t, distinct, n)
-}
-
-func TestSamples(t *testing.T) {
-	s := samples{3, 1, 2, 10}
-	assert.Equal(t, 2.5, s.median())
-	assert.Equal(t, 1.0, s.min())
-	assert.Equal(t, 10.0, s.max())
-	assert.Equal(t, samples{3, 1, 2, 10}, s, "in order")
-	assert.Equal(t, 2.0, samples{9, 2, 1}.median())
-	for _, f := range []func() float64{samples(nil).median, samples(nil).min, samples(nil).max} {
-		assert.True(t, math.IsNaN(f()))
-	}
-}
-
-func TestTimed(t *testing.T) {
-	calls := 0
-	s, err := timed(10*time.Millisecond, func() error { calls++; time.Sleep(3 * time.Millisecond); return nil })
-	require.NoError(t, err)
-	assert.Len(t, s, calls)
-	assert.True(t, calls >= 1 && calls <= 4, "%d calls", calls)
-	for _, v := range s {
-		assert.GreaterOrEqual(t, v, 0.003)
-	}
-	_, err = timed(time.Hour, func() error { return assert.AnError })
-	assert.ErrorIs(t, err, assert.AnError)
 }

@@ -29,11 +29,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/x/afl"
+	benchpeer "github.com/x/afl/bench/internal/peer"
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 func main() {
@@ -57,14 +59,14 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	}()
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(w)
-	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), or X×Y×Z such as 96x96x96")
+	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
 	losses := flags.String("losses", "all", "`list` of losses, or all, or none: "+strings.Join(afl.Names(), ", "))
 	surface := flags.Bool("surface", true, "measure the surface distances too")
 	repeats := flags.Int("repeats", 5, "`turns` of each benchmark, here and in PyTorch")
 	least := flags.Duration("turn", 100*time.Millisecond, "least time of a turn; a longer call is a turn of its own")
 	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
 	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
-	quick := flags.Bool("quick", false, "a trial run: one short turn on "+quickSize.name+", in place of -sizes, -repeats and -turn")
+	quick := flags.Bool("quick", false, "a trial run: one short turn on "+workload.Quick.Name+", in place of -sizes, -repeats and -turn")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -78,29 +80,26 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 		return fmt.Errorf("-turn is %v, want at least 0", *least)
 	}
 	cfg := config{surface: *surface, repeats: *repeats, least: *least}
-	if cfg.sizes, err = parseSizes(*sizes); err != nil {
+	if cfg.sizes, err = workload.ParseSizes(*sizes); err != nil {
 		return err
 	}
-	for i, s := range cfg.sizes {
-		if slices.Contains(cfg.sizes[:i], s) {
-			return fmt.Errorf("-sizes names %s twice", s.name)
+	if *losses != "none" {
+		if cfg.losses, err = workload.ParseLosses(*losses); err != nil {
+			return err
 		}
-	}
-	if cfg.losses, err = parseLosses(*losses); err != nil {
-		return err
 	}
 	if len(cfg.losses) == 0 && !cfg.surface {
 		return errors.New("nothing to measure: -losses none and -surface=false")
 	}
 	if *quick {
-		cfg.sizes, cfg.repeats, cfg.least = []size{quickSize}, 1, 0
+		cfg.sizes, cfg.repeats, cfg.least = []workload.Size{workload.Quick}, 1, 0
 	}
 
-	r := &report{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),
-		machine: thisMachine(), loadBefore: load(), evaluations: measuredEvaluator.name, repeats: cfg.repeats}
+	r := &results{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),
+		machine: report.ThisMachine(), loadBefore: report.Load(), evaluations: measuredEvaluator.name, repeats: cfg.repeats}
 	folder := *out
 	if folder == "" {
-		folder = filepath.Join("bench", "results", r.date.Format(time.DateOnly)+"-"+r.machine.slug())
+		folder = filepath.Join("bench", "results", r.date.Format(time.DateOnly)+"-"+report.Slug(fmt.Sprint(r.machine.CPU, " ", r.machine.Cores)))
 		if *quick {
 			folder += "-quick"
 		}
@@ -114,7 +113,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 		return err
 	}
 	if p != nil {
-		defer p.close() // its work is done or lost by then
+		defer p.Close() // its work is done or lost by then
 		r.peer = &p.version
 		fmt.Fprintf(w, "comparing with PyTorch %s and SciPy %s (%s)\n", p.version.Torch, p.version.SciPy, p.version.Interpreter)
 	}
@@ -122,7 +121,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if r.rows, err = compare(ctx, cfg, p, newProgress(w)); err != nil {
 		return err
 	}
-	r.loadAfter = load()
+	r.loadAfter = report.Load()
 	written, err := r.write(folder)
 	if err != nil {
 		return err
@@ -138,33 +137,12 @@ func openPeer(ctx context.Context, python string, w io.Writer) (*peer, error) {
 		return nil, nil
 	}
 	interpreter, err := findPython(ctx, python)
-	if errors.Is(err, errNoPeer) {
-		fmt.Fprintf(w, "without comparison: %v\n", err)
+	if errors.Is(err, benchpeer.ErrNone) {
+		fmt.Fprintf(w, "without comparison: %v; on Debian `apt-get install python3-torch python3-scipy`, or name one with -python\n", err)
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	return startPeer(ctx, interpreter)
-}
-
-func parseLosses(list string) ([]string, error) {
-	switch list {
-	case "all":
-		return afl.Names(), nil
-	case "none":
-		return nil, nil
-	}
-	var names []string
-	for _, name := range strings.Split(list, ",") {
-		name = strings.TrimSpace(name)
-		if _, err := afl.ByName(name); err != nil {
-			return nil, fmt.Errorf("-losses: %w", err)
-		}
-		if slices.Contains(names, name) {
-			return nil, fmt.Errorf("-losses names %s twice", name)
-		}
-		names = append(names, name)
-	}
-	return names, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,11 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
+	benchpeer "github.com/x/afl/bench/internal/peer"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 func needPython(t *testing.T) string {
 	python, err := findPython(t.Context(), "")
-	if errors.Is(err, errNoPeer) {
+	if errors.Is(err, benchpeer.ErrNone) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
@@ -43,9 +46,8 @@ func TestPeerAgrees(t *testing.T) {
 func TestPeerErrors(t *testing.T) {
 	p, err := startPeer(t.Context(), needPython(t))
 	require.NoError(t, err)
-	folder := p.folder
 	assert.NotEmpty(t, p.version.Torch)
-	b := newBatch(quickSize)
+	b := workload.NewBatch(workload.Quick)
 	require.NoError(t, p.giveBatch(b))
 
 	_, err = p.loss("dise", false, 1, 0)
@@ -58,19 +60,17 @@ func TestPeerErrors(t *testing.T) {
 		v, err := list[0].run()
 		return []float64{v[0] * 1.0001}, err
 	}
-	r := &row{benchmark: &wrong, size: quickSize, cores: 1}
+	r := &row{benchmark: &wrong, size: workload.Quick, cores: 1}
 	err = config{repeats: 1}.inTurns(t.Context(), r, p, func() {}, newProgress(&bytes.Buffer{}))
 	assert.ErrorContains(t, err, "not the same computation")
 	assert.ErrorContains(t, err, "dice, forward")
 
-	require.NoError(t, p.close())
-	_, err = os.Stat(folder)
-	assert.ErrorIs(t, err, os.ErrNotExist, "the inputs are removed")
+	require.NoError(t, p.Close())
 }
 
 func TestAgree(t *testing.T) {
 	assert.NoError(t, agree([]float64{1, 2}, []float64{1.00001, 2}))
 	assert.Error(t, agree([]float64{1, 2}, []float64{1, 2.0001}))
 	assert.Error(t, agree([]float64{1}, []float64{1, 2}))
-	assert.Error(t, agree([]float64{nan}, []float64{nan}))
+	assert.Error(t, agree([]float64{math.NaN()}, []float64{math.NaN()}))
 }

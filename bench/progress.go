@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/x/afl/bench/internal/report"
 )
 
 // progress prints a line for every row with the time that is left, taking time
@@ -20,12 +22,12 @@ func newProgress(w io.Writer) *progress { return &progress{w: w, start: time.Now
 func (p *progress) expect(voxels int) { p.total += voxels }
 
 func (p *progress) done(r *row) {
-	p.past += r.size.voxels()
+	p.past += r.voxels()
 	left := time.Duration(float64(time.Since(p.start)) * float64(p.total-p.past) / float64(p.past))
 	line := fmt.Sprintf("%3d %%  %s left  %-17s %-19s %s  %s  %.3g ms", 100*p.past/p.total,
-		left.Round(time.Second), r.name, r.pass, r.size.name, plural(r.cores, "core"), 1e3*r.ours.min())
+		left.Round(time.Second), r.name, r.pass, r.size.Name, report.Plural(r.cores, "core"), 1e3*r.ours.Min())
 	if len(r.peers) > 0 {
-		line += fmt.Sprintf(", %s %.3g ms", r.peerName(), 1e3*r.peers.min())
+		line += fmt.Sprintf(", %s %.3g ms", r.peerName(), 1e3*r.peers.Min())
 	}
 	fmt.Fprintln(p.w, line)
 }
@@ -36,11 +38,4 @@ func (r *row) peerName() string {
 		return "SciPy"
 	}
 	return "PyTorch"
-}
-
-func plural(n int, thing string) string {
-	if n == 1 {
-		return fmt.Sprintf("%d %s", n, thing)
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

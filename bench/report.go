@@ -3,13 +3,15 @@ package main
 import (
 	"path/filepath"
 	"time"
+
+	"github.com/x/afl/bench/internal/report"
 )
 
-// report is everything that a run leaves behind.
-type report struct {
+// results are everything that a run leaves behind.
+type results struct {
 	command     string
 	date        time.Time
-	machine     machine
+	machine     report.Machine
 	loadBefore  string
 	loadAfter   string
 	peer        *peerVersion // nil without one
@@ -20,7 +22,7 @@ type report struct {
 
 // write writes the table, the numbers and, where there is something to compare
 // with, the chart to a folder, and returns the files' names.
-func (r *report) write(folder string) ([]string, error) {
+func (r *results) write(folder string) ([]string, error) {
 	files := []struct {
 		name  string
 		write func(path string) error

@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"image"
 	_ "image/png"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,26 +12,30 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
 )
 
 // sampleReport has round numbers: 1000 voxels, 4 µs least.
-func sampleReport() *report {
-	s := newSize([3]int{10, 10, 10})
-	lim := &limits{samples{9e9}, &evaluationRates{exp: samples{2e9}, log: samples{1e9}}}
-	lossRow := func(name, pass string, ours, peers float64, w work) *row {
+func sampleReport() *results {
+	s := workload.NewSize([3]int{10, 10, 10})
+	lim := &limits{timing.Samples{9e9}, &evaluationRates{exp: timing.Samples{2e9}, log: timing.Samples{1e9}}}
+	lossRow := func(name, pass string, ours, peers float64, w workload.Work) *row {
 		return &row{benchmark: &benchmark{name: name, title: strings.ToUpper(name), pass: pass, work: &w}, size: s, cores: 2, limits: lim,
-			ours: samples{ours * 3, ours}, peers: samples{peers}, values: []float64{0.5}, peerValues: []float64{0.25}}
+			ours: timing.Samples{ours * 3, ours}, peers: timing.Samples{peers}, values: []float64{0.5}, peerValues: []float64{0.25}}
 	}
-	return &report{
+	return &results{
 		command: "go run ./bench -some flags", date: time.Date(2024, 5, 6, 7, 8, 0, 0, time.UTC),
-		machine:    machine{cpu: "Abacus 3000", cores: 2, memory: 3 << 30, system: "linux/amd64", goes: "go1.99"},
+		machine:    report.Machine{CPU: "Abacus 3000", Cores: 2, Memory: 3 << 30, System: "linux/amd64", Go: "go1.99"},
 		loadBefore: "0.25", loadAfter: "1.50", peer: &peerVersion{Torch: "1.2.3", SciPy: "4.5.6", Python: "3.0"},
 		evaluations: "two stones", repeats: 2,
 		rows: []*row{
-			lossRow("dice", passForward, 4e-6, 8e-6, work{passes: 1, bytes: 9000, exp: 2000}),
-			lossRow("dice", passGradient, 16e-6, 128e-6, work{passes: 2, bytes: 72000, exp: 2000, log: 1000}),
+			lossRow("dice", passForward, 4e-6, 8e-6, workload.Work{Passes: 1, Bytes: 9000, Exp: 2000}),
+			lossRow("dice", passGradient, 16e-6, 128e-6, workload.Work{Passes: 2, Bytes: 72000, Exp: 2000, Log: 1000}),
 			{benchmark: &benchmark{name: "surface-lesion", title: "Surfaces of lesion", pass: passSurface}, size: s, cores: 1,
-				ours: samples{1e-3}, peers: samples{5e-3}, values: []float64{3, 2, 1}, peerValues: []float64{3, 2, 1}},
+				ours: timing.Samples{1e-3}, peers: timing.Samples{5e-3}, values: []float64{3, 2, 1}, peerValues: []float64{3, 2, 1}},
 		},
 	}
 }
@@ -121,7 +124,7 @@ func TestChart(t *testing.T) {
 	folder := t.TempDir()
 	height := func(peers float64) int {
 		r := sampleReport()
-		r.rows[1].peers = samples{peers}
+		r.rows[1].peers = timing.Samples{peers}
 		path := filepath.Join(folder, "c.png")
 		require.NoError(t, r.writeChart(path))
 		f, err := os.Open(path)
@@ -133,7 +136,7 @@ func TestChart(t *testing.T) {
 		for x := range img.Bounds().Dx() * 3 / 4 { // the legend has the colour too
 			column := 0
 			for y := range img.Bounds().Dy() {
-				if img.At(x, y) == palette[0] {
+				if img.At(x, y) == report.Palette[0] {
 					column++
 				}
 			}
@@ -147,13 +150,4 @@ func TestChart(t *testing.T) {
 	assert.InDelta(t, 2, float64(two)/float64(one), 0.1)
 	assert.Positive(t, height(4e-6), "below 1")
 	assert.InDelta(t, 0, height(16e-6), 3, "as fast")
-}
-
-func TestRatioTicks(t *testing.T) {
-	var labels []string
-	for _, tick := range (ratioTicks{}).Ticks(-2.5, 3) {
-		labels = append(labels, tick.Label)
-		assert.Equal(t, math.Trunc(tick.Value), tick.Value)
-	}
-	assert.Equal(t, []string{"1/4", "1/2", "1", "2", "4", "8"}, labels)
 }

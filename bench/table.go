@@ -6,18 +6,20 @@ import (
 	"math"
 	"strings"
 
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/atomicfile"
 )
 
 // writeTable writes the report as Markdown.
-func (r *report) writeTable(path string) error {
+func (r *results) writeTable(path string) error {
 	return atomicfile.Write(path, func(w io.Writer) error {
 		_, err := io.WriteString(w, r.markdown())
 		return err
 	})
 }
 
-func (r *report) markdown() string {
+func (r *results) markdown() string {
 	var b strings.Builder
 	r.describe(&b)
 	for _, group := range r.groups() {
@@ -30,19 +32,11 @@ func (r *report) markdown() string {
 	return b.String()
 }
 
-func (r *report) describe(b *strings.Builder) {
-	m := r.machine
+func (r *results) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "# Speed of the losses and surface distances\n\n")
 	fmt.Fprintf(b, "Made on %s by\n\n```sh\n%s\n```\n\n", r.date.Format("2006-01-02 15:04 MST"), r.command)
 	fmt.Fprintf(b, "| | |\n|---|---|\n")
-	fmt.Fprintf(b, "| CPU | %s, %s |\n", m.cpu, plural(m.cores, "core"))
-	if m.memory > 0 {
-		fmt.Fprintf(b, "| Memory | %.1f GiB |\n", float64(m.memory)/(1<<30))
-	}
-	fmt.Fprintf(b, "| System | %s |\n| Go | %s |\n", m.system, m.goes)
-	if m.build != "" {
-		fmt.Fprintf(b, "| Commit | %s |\n", m.build)
-	}
+	r.machine.Rows(b)
 	if r.peer != nil {
 		fmt.Fprintf(b, "| Compared with | PyTorch %s, SciPy %s, Python %s |\n", r.peer.Torch, r.peer.SciPy, r.peer.Python)
 	} else {
@@ -60,7 +54,7 @@ arrays of that size, or evaluating its exponentials and logarithms at the rate
 measured in the first-level cache, whichever is longer, with the same number of
 cores in the same run. GB/s counts each logit and label read once a pass and each
 gradient written once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
-`, plural(r.repeats, "turn"))
+`, report.Plural(r.repeats, "turn"))
 	if r.peer != nil {
 		fmt.Fprintf(b, "Every value was found equal to PyTorch's or SciPy's to 2e-5.\n")
 	}
@@ -72,33 +66,32 @@ gradient written once. "Ratio" is PyTorch's time over afl's: above 1 afl is fast
 	fmt.Fprintf(b, ".\nWhere that is far above 1 others were at work on the machine.\n")
 }
 
-// geometricMean of the ratios of a pass; NaN without a peer.
-func geometricMean(rows []*row, pass string) float64 {
-	sum, n := 0.0, 0
+// meanRatio is the geometric mean of a pass's ratios; NaN without a peer.
+func meanRatio(rows []*row, pass string) float64 {
+	var ratios []float64
 	for _, r := range rows {
 		if r.pass == pass {
-			sum += math.Log(r.ratio())
-			n++
+			ratios = append(ratios, r.ratio())
 		}
 	}
-	return math.Exp(sum / float64(n))
+	return report.GeometricMean(ratios)
 }
 
 // unrest is how many times the shortest call the median one took, for the middle
 // one of the rows, here and in the peer.
-func (r *report) unrest() (ours, peers float64) {
-	var a, b samples
+func (r *results) unrest() (ours, peers float64) {
+	var a, b timing.Samples
 	for _, row := range r.rows {
-		a = append(a, row.ours.median()/row.ours.min())
+		a = append(a, row.ours.Median()/row.ours.Min())
 		if len(row.peers) > 0 {
-			b = append(b, row.peers.median()/row.peers.min())
+			b = append(b, row.peers.Median()/row.peers.Min())
 		}
 	}
-	return a.median(), b.median()
+	return a.Median(), b.Median()
 }
 
 // groups splits the rows into tables: by size, losses or surfaces, and cores.
-func (r *report) groups() [][]*row {
+func (r *results) groups() [][]*row {
 	type key struct {
 		size    string
 		surface bool
@@ -107,7 +100,7 @@ func (r *report) groups() [][]*row {
 	var order []key
 	byKey := map[key][]*row{}
 	for _, row := range r.rows {
-		k := key{row.size.name, row.work == nil, row.cores}
+		k := key{row.size.Name, row.work == nil, row.cores}
 		if k.surface {
 			k.cores = 0 // one table for all numbers of cores
 		}
@@ -126,9 +119,9 @@ func (r *report) groups() [][]*row {
 // lossTable has one line a loss, the forward pass on the left.
 func lossTable(b *strings.Builder, rows []*row) {
 	first := rows[0]
-	fmt.Fprintf(b, "\n## Losses, %s, %s\n\n", first.size, plural(first.cores, "core"))
+	fmt.Fprintf(b, "\n## Losses, %s, %s\n\n", first.size, report.Plural(first.cores, "core"))
 	fmt.Fprintf(b, "Limits: copy %.1f GB/s, exp %.3g million/s, log %.3g million/s.\n\n",
-		first.limits.bandwidth.max()/1e9, first.limits.exp.max()/1e6, first.limits.log.max()/1e6)
+		first.limits.bandwidth.Max()/1e9, first.limits.exp.Max()/1e6, first.limits.log.Max()/1e6)
 	const columns = " ns/voxel | GB/s | of limit | limited by | afl ms | PyTorch ms | ratio |"
 	fmt.Fprintf(b, "| | forward:%s + gradient:%s\n|---|%s%s\n", columns, columns,
 		strings.Repeat("--:|", 7), strings.Repeat("--:|", 7))
@@ -137,44 +130,24 @@ func lossTable(b *strings.Builder, rows []*row) {
 			fmt.Fprintf(b, "| %s |", r.title)
 		}
 		share, by := r.share()
-		fmt.Fprintf(b, " %s | %s | %s | %s | %s | %s | %s |", number(r.nsPerVoxel()), number(r.gigabytes()),
-			percent(share), by, number(1e3*r.ours.min()), number(1e3*r.peers.min()), number(r.ratio()))
+		fmt.Fprintf(b, " %s | %s | %s | %s | %s | %s | %s |", report.Number(r.nsPerVoxel()), report.Number(r.gigabytes()),
+			report.Percent(share), by, report.Number(1e3*r.ours.Min()), report.Number(1e3*r.peers.Min()), report.Number(r.ratio()))
 		if r.pass == passGradient {
 			fmt.Fprintln(b)
 		}
 	}
-	forward, gradient := geometricMean(rows, passForward), geometricMean(rows, passGradient)
+	forward, gradient := meanRatio(rows, passForward), meanRatio(rows, passGradient)
 	if !math.IsNaN(forward) {
-		fmt.Fprintf(b, "\nGeometric mean of the ratios: forward %s, with gradient %s.\n", number(forward), number(gradient))
+		fmt.Fprintf(b, "\nGeometric mean of the ratios: forward %s, with gradient %s.\n", report.Number(forward), report.Number(gradient))
 	}
 }
 
 func surfaceTable(b *strings.Builder, rows []*row) {
-	fmt.Fprintf(b, "\n## Hausdorff distance, average surface distance and surface Dice, %s\n\n", strings.TrimPrefix(rows[0].size.String(), "1×2×"))
+	fmt.Fprintf(b, "\n## Hausdorff distance, average surface distance and surface Dice, %s\n\n", strings.Trim(strings.ReplaceAll(fmt.Sprint(rows[0].size.Space), " ", "×"), "[]"))
 	fmt.Fprintf(b, "SciPy's distance transform runs on one core.\n\n")
 	fmt.Fprintf(b, "| | cores | ns/voxel | afl ms | SciPy ms | ratio |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, r := range rows {
-		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s |\n", r.title, r.cores, number(r.nsPerVoxel()),
-			number(1e3*r.ours.min()), number(1e3*r.peers.min()), number(r.ratio()))
+		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s |\n", r.title, r.cores, report.Number(r.nsPerVoxel()),
+			report.Number(1e3*r.ours.Min()), report.Number(1e3*r.peers.Min()), report.Number(r.ratio()))
 	}
-}
-
-// number prints three digits, or a dash for what does not exist.
-func number(v float64) string {
-	switch {
-	case math.IsNaN(v):
-		return "–"
-	case math.Abs(v) >= 100:
-		return fmt.Sprintf("%.0f", v)
-	case math.Abs(v) >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
-}
-
-func percent(v float64) string {
-	if math.IsNaN(v) {
-		return "–"
-	}
-	return fmt.Sprintf("%.0f %%", 100*v)
 }

@@ -1,4 +1,4 @@
-package main
+package workload
 
 import (
 	"bytes"
@@ -10,48 +10,53 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// batch is what a loss is timed on.
-type batch struct {
-	size                 size
-	logits, labels, grad *tensor.Dense
+// Batch is what a loss is timed on.
+type Batch struct {
+	Size                 Size
+	Logits, Labels, Grad *tensor.Dense
 }
 
-// newBatch makes float32 logits, uint8 labels with a small ragged lesion, and
-// room for the gradient, the same for the same size. The logits are those of a
-// network that is mostly right and never sure: about ±2 with noise.
-func newBatch(s size) *batch {
-	labels := lesion(s.space, 0)
-	rng := rand.New(rand.NewPCG(1, uint64(s.voxels())))
-	v := s.voxels()
-	logits := make([]float32, channels*v)
-	for i, y := range labels {
-		x := 4*float64(y) - 2
-		logits[i] = float32(-x + 1.5*rng.NormFloat64())
-		logits[v+i] = float32(x + 1.5*rng.NormFloat64())
+// NewBatch makes float32 logits, uint8 labels with a small ragged lesion in each
+// sample, and room for the gradient, the same for the same size. The logits are
+// those of a network that is mostly right and never sure: about ±2 with noise.
+func NewBatch(s Size) *Batch {
+	rng := rand.New(rand.NewPCG(1, uint64(s.Voxels())))
+	v := s.ImageVoxels()
+	labels := make([]uint8, 0, s.Voxels())
+	logits := make([]float32, s.Samples*Channels*v)
+	for n := range s.Samples {
+		image := lesion(s.Space, 2*float64(n)) // elsewhere in each sample
+		labels = append(labels, image...)
+		background, foreground := logits[2*n*v:(2*n+1)*v], logits[(2*n+1)*v:(2*n+2)*v]
+		for i, y := range image {
+			x := 4*float64(y) - 2
+			background[i] = float32(-x + 1.5*rng.NormFloat64())
+			foreground[i] = float32(x + 1.5*rng.NormFloat64())
+		}
 	}
-	return &batch{
-		size:   s,
-		logits: tensor.New(tensor.WithShape(s.shape()...), tensor.WithBacking(logits)),
-		labels: tensor.New(tensor.WithShape(append([]int{1}, s.space[:]...)...), tensor.WithBacking(labels)),
-		grad:   tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(s.shape()...)),
+	return &Batch{
+		Size:   s,
+		Logits: tensor.New(tensor.WithShape(s.Shape()...), tensor.WithBacking(logits)),
+		Labels: tensor.New(tensor.WithShape(append([]int{s.Samples}, s.Space[:]...)...), tensor.WithBacking(labels)),
+		Grad:   tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(s.Shape()...)),
 	}
 }
 
-// maskPair is what surface distances are timed on.
-type maskPair struct {
-	name                  string
-	prediction, reference *tensor.Dense
+// MaskPair is what surface distances are timed on.
+type MaskPair struct {
+	Name                  string
+	Prediction, Reference *tensor.Dense
 }
 
-// newMaskPairs returns a small lesion and an organ, each with a prediction that
+// NewMaskPairs returns a small lesion and an organ, each with a prediction that
 // is off by a voxel or two.
-func newMaskPairs(s size) []maskPair {
+func NewMaskPairs(s Size) []MaskPair {
 	mask := func(voxels []uint8) *tensor.Dense {
-		return tensor.New(tensor.WithShape(s.space[:]...), tensor.WithBacking(voxels))
+		return tensor.New(tensor.WithShape(s.Space[:]...), tensor.WithBacking(voxels))
 	}
-	return []maskPair{
-		{"lesion", mask(lesion(s.space, 1.5)), mask(lesion(s.space, 0))},
-		{"organ", mask(organ(s.space, 1.5)), mask(organ(s.space, 0))},
+	return []MaskPair{
+		{"lesion", mask(lesion(s.Space, 1.5)), mask(lesion(s.Space, 0))},
+		{"organ", mask(organ(s.Space, 1.5)), mask(organ(s.Space, 0))},
 	}
 }
 
@@ -100,8 +105,8 @@ func ragged(space [3]int, shift float64, parts []ellipsoid) []uint8 {
 	return mask
 }
 
-// writeRaw writes a tensor's numbers to a file, little-endian.
-func writeRaw(path string, t *tensor.Dense) error {
+// WriteRaw writes a tensor's numbers to a file, little-endian.
+func WriteRaw(path string, t *tensor.Dense) error {
 	var b bytes.Buffer
 	b.Grow(int(t.MemSize()))
 	if err := binary.Write(&b, binary.LittleEndian, t.Data()); err != nil {

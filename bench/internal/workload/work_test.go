@@ -1,4 +1,4 @@
-package main
+package workload
 
 import (
 	"testing"
@@ -39,20 +39,33 @@ func TestWork(t *testing.T) {
 		"dice-ce":          two(1, 1, 1, 1),
 		"dice-focal":       two(2, 2, 2, 4),
 	}
-	s := newSize([3]int{8, 9, 10})
-	v := int64(s.voxels())
+	s := NewSize([3]int{8, 9, 10})
+	v := int64(s.Voxels())
 	for _, name := range afl.Names() {
 		require.Contains(t, want, name)
 		l, err := afl.ByName(name)
 		require.NoError(t, err)
 		for i, gradient := range []bool{false, true} {
-			w, err := countWork(l, s, gradient)
+			w, err := Count(l, s, Float32Uint8, gradient)
 			require.NoError(t, err)
-			got := counts{int64(w.passes), w.bytes / v, w.exp / v, w.log / v}
+			got := counts{int64(w.Passes), w.Bytes / v, w.Exp / v, w.Log / v}
 			assert.Equal(t, want[name][i], got, "%s, gradient %v", name, gradient)
-			assert.Zero(t, w.bytes%v+w.exp%v+w.log%v)
+			assert.Zero(t, w.Bytes%v+w.Exp%v+w.Log%v)
 		}
 	}
+}
+
+// TestWorkElements counts other types and samples by hand: two passes read 4 bytes
+// of bfloat16 logits and 8 of an int64 label each, the gradient writes 4.
+func TestWorkElements(t *testing.T) {
+	s := NewSize([3]int{8, 9, 10})
+	s.Samples = 3
+	w, err := Count(afl.NewDice(), s, Elements{Logit: 2, Label: 8}, true)
+	require.NoError(t, err)
+	assert.Equal(t, int64(28*3*720), w.Bytes)
+	w, err = Count(afl.NewAdaptiveFocal(), s, Elements{Logit: 4, Label: 8}, false)
+	require.NoError(t, err)
+	assert.Equal(t, int64((8+2*8)*3*720), w.Bytes, "the label twice")
 }
 
 // TestTermsOptions: what the constructors' defaults do not show.

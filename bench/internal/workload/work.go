@@ -1,4 +1,4 @@
-package main
+package workload
 
 import (
 	"fmt"
@@ -7,12 +7,18 @@ import (
 	"github.com/x/afl"
 )
 
-// work is the least that evaluating a loss takes, whatever the program.
-type work struct {
-	passes   int   // over the logits
-	bytes    int64 // that are read or written, each once a pass
-	exp, log int64 // evaluations
+// Work is the least that evaluating a loss takes, whatever the program.
+type Work struct {
+	Passes   int   // over the logits
+	Bytes    int64 // that are read or written, each once a pass
+	Exp, Log int64 // evaluations
 }
+
+// Elements are the bytes of one logit, which a gradient has too, and of one label.
+type Elements struct{ Logit, Label int }
+
+// Float32Uint8 is a batch of float32 logits and uint8 labels.
+var Float32Uint8 = Elements{Logit: 4, Label: 1}
 
 // evaluations of exp and log for one voxel, all channels together.
 type evaluations struct{ exp, log int }
@@ -146,29 +152,28 @@ func compound(d afl.Dice, a afl.Activation, gamma float64, c int) (terms, error)
 	return t, err
 }
 
-// countWork counts what a loss of float32 logits and uint8 class indices takes
-// at a size, with its gradient or without.
-func countWork(l afl.Loss, s size, gradient bool) (work, error) {
-	t, err := termsOf(l, channels)
+// Count counts what a loss of class indices takes at a size, with its gradient or
+// without.
+func Count(l afl.Loss, s Size, e Elements, gradient bool) (Work, error) {
+	t, err := termsOf(l, Channels)
 	if err != nil {
-		return work{}, err
+		return Work{}, err
 	}
-	const logit, label = 4, 1
 	each := t.probability.plus(t.value) // the first pass always leaves the value
-	w := work{passes: 1}
+	w := Work{Passes: 1}
 	bytes := 0
 	if gradient {
-		bytes += channels * logit // written
+		bytes += Channels * e.Logit // written
 		if t.overlap {
-			w.passes = 2
+			w.Passes = 2
 			each = each.plus(t.gradient)
 		}
 	}
-	bytes += w.passes * (channels*logit + label)
+	bytes += w.Passes * (Channels*e.Logit + e.Label)
 	if t.label {
-		bytes += label
+		bytes += e.Label
 	}
-	v := int64(s.voxels())
-	w.bytes, w.exp, w.log = int64(bytes)*v, int64(each.exp)*v, int64(each.log)*v
+	v := int64(s.Voxels())
+	w.Bytes, w.Exp, w.Log = int64(bytes)*v, int64(each.exp)*v, int64(each.log)*v
 	return w, nil
 }

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/gpu"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
+)
+
+// config says what to measure.
+type config struct {
+	sizes    []workload.Size
+	compiled []workload.Size // sizes at which PyTorch compiles, too
+	losses   []string
+	turns    int
+	least    time.Duration // of a turn
+	until    time.Time     // no row is begun after it; zero for no end
+}
+
+// plannedTypes are what a size is measured with: float32 logits and uint8 labels
+// with every loss, and others with some.
+var plannedTypes = []struct {
+	types  types
+	losses []string // nil for all
+}{
+	{types{float32s, uint8s}, nil},
+	{types{float32s, int64s}, []string{"afl"}}, // PyTorch's users have such labels
+	{types{bfloat16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
+	{types{float16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
+}
+
+// comparison measures rows on a device, in turns with PyTorch where there is a peer.
+type comparison struct {
+	config
+	g    *gpu.GPU
+	peer *peer // or nil
+	log  io.Writer
+	rows []*row
+	left []string // rows that the time did not suffice for
+}
+
+// run measures all rows. After an error the rows that were done are still there.
+func (c *comparison) run(ctx context.Context) error {
+	for _, s := range c.sizes {
+		var host *workload.Batch
+		for _, p := range plannedTypes {
+			rows, err := c.plan(s, p.types, p.losses)
+			if err != nil {
+				return err
+			}
+			if len(rows) == 0 {
+				continue
+			}
+			if c.late() {
+				c.leave(rows)
+				continue
+			}
+			if host == nil {
+				host = workload.NewBatch(s)
+			}
+			if err := c.batch(ctx, host, p.types, rows); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// late says whether nothing is to be begun any more.
+func (c config) late() bool { return !c.until.IsZero() && time.Now().After(c.until) }
+
+// leave notes rows that are not measured.
+func (c *comparison) leave(rows []*row) {
+	for _, r := range rows {
+		c.left = append(c.left, r.String())
+	}
+}
+
+func (c *comparison) plan(s workload.Size, t types, only []string) ([]*row, error) {
+	var rows []*row
+	for _, name := range c.losses {
+		if only != nil && !slices.Contains(only, name) {
+			continue
+		}
+		for _, gradient := range []bool{false, true} {
+			r, err := newRow(name, gradient, s, t)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// batch measures the rows of one batch.
+func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, rows []*row) (err error) {
+	in, err := newInput(host, t)
+	if err != nil {
+		return err
+	}
+	least, most := int64(math.MaxInt64), int64(0)
+	for _, r := range rows {
+		least, most = min(least, r.work.Bytes), max(most, r.work.Bytes)
+	}
+	b, err := c.g.NewBatch(in.logits, in.labels)
+	if err != nil {
+		return fmt.Errorf("%s, %s: %w", in.size, t, err)
+	}
+	defer func() { err = errors.Join(err, b.Release()) }()
+	copies, err := c.g.NewCopies(least, most)
+	if err != nil {
+		return fmt.Errorf("%s, %s: %w", in.size, t, err)
+	}
+	defer func() { err = errors.Join(err, copies.Release()) }()
+	if c.peer != nil {
+		if err := c.peer.giveBatch(in, b.Sets()); err != nil {
+			return fmt.Errorf("%s, %s: %w", in.size, t, err)
+		}
+	}
+	for i, r := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if c.late() {
+			c.leave(rows[i:])
+			return nil
+		}
+		if err := c.measure(ctx, r, in, b, copies, host.Grad); err != nil {
+			return fmt.Errorf("%s: %w", r, err)
+		}
+		c.rows = append(c.rows, r)
+		fmt.Fprintln(c.log, r.line())
+	}
+	return nil
+}
+
+// manners are the ways in which PyTorch takes part in a row.
+func (c *comparison) manners(r *row) []manner {
+	if c.peer == nil {
+		return nil
+	}
+	list := []manner{eager}
+	if slices.Contains(c.compiled, r.size) && r.types.logits == float32s {
+		list = append(list, compiled)
+	}
+	if r.loss == "afl" && r.gradient && r.types.logits == float32s {
+		list = append(list, released)
+	}
+	return list
+}
+
+// measure fills a row: its value and gradient are compared, then it is timed in
+// turns. hostGrad is room for the CPU's gradient.
+func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batch, copies *gpu.Copies, hostGrad *tensor.Dense) error {
+	l, err := afl.ByName(r.loss)
+	if err != nil {
+		return err
+	}
+	r.sets = b.Sets()
+	value, deviceGrad, err := b.Evaluate(l, r.gradient)
+	if err != nil {
+		return err
+	}
+	var grad []float32
+	if r.gradient {
+		if grad, err = widen(deviceGrad); err != nil {
+			return err
+		}
+	}
+	r.value = value
+	if !r.gradient {
+		hostGrad = nil
+	}
+	cpu, err := onCPU(r.loss, in, hostGrad)
+	if err != nil {
+		return err
+	}
+	if err := cpu.agrees(value, grad, r.types); err != nil {
+		return err
+	}
+
+	var peers []manner
+	for _, how := range c.manners(r) {
+		values, took, err := c.peer.prepare(r.loss, r.gradient, how)
+		if err != nil {
+			if err := c.failed(ctx, r, how, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := agreesWithPeer(value, grad, values, r.types); err != nil {
+			return fmt.Errorf("PyTorch (%s): %w", how, err)
+		}
+		r.peerValues[how] = values[0]
+		if how == compiled {
+			r.compiling = took
+		}
+		peers = append(peers, how)
+	}
+
+	rounds := b.Sets()
+	graph, err := c.g.Capture(func() error {
+		for i := range rounds {
+			if err := b.Enqueue(l, i, r.gradient); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	defer graph.Close()
+	copyGraph, err := c.g.Capture(func() error {
+		for i := range copies.Pairs() {
+			if err := copies.Enqueue(i, r.work.Bytes); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	defer copyGraph.Close()
+
+	watches := []struct {
+		watch *gpu.Stopwatch
+		into  *timing.Samples
+	}{
+		{&gpu.Stopwatch{Call: func(i int) error { return b.Enqueue(l, i, r.gradient) }, Per: 1}, &r.calls},
+		{&gpu.Stopwatch{Call: func(i int) error { return copies.Enqueue(i, r.work.Bytes) }, Per: 1}, &r.copies},
+		{&gpu.Stopwatch{Call: func(int) error { return graph.Launch() }, Per: rounds}, &r.graph},
+		{&gpu.Stopwatch{Call: func(int) error { return copyGraph.Launch() }, Per: copies.Pairs()}, &r.copyGraph},
+	}
+	for _, w := range watches { // warm-up
+		if _, err := w.watch.Turn(c.g, c.least); err != nil {
+			return err
+		}
+	}
+	for range c.turns {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, w := range watches {
+			seconds, err := w.watch.Turn(c.g, c.least)
+			if err != nil {
+				return err
+			}
+			*w.into = append(*w.into, seconds)
+		}
+		for _, how := range peers {
+			if r.failed[how] != "" {
+				continue
+			}
+			seconds, err := c.peer.time(r.loss, r.gradient, how, c.least)
+			if err != nil {
+				if err := c.failed(ctx, r, how, err); err != nil {
+					return err
+				}
+				continue
+			}
+			r.peers[how] = append(r.peers[how], seconds)
+		}
+	}
+	return c.g.Synchronize()
+}
+
+// failed notes that PyTorch could not evaluate a loss: it may be unable to compile
+// it, or lack the memory. That is an outcome, and no reason to lose the others,
+// unless the run is to end.
+func (c *comparison) failed(ctx context.Context, r *row, how manner, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	r.failed[how] = err.Error()
+	delete(r.peers, how)
+	fmt.Fprintf(c.log, "%s: PyTorch (%s): %v\n", r, how, err)
+	return nil
+}
+
+// line tells of a row while the others are measured.
+func (r *row) line() string {
+	s := fmt.Sprintf("%s: %s µs, %.2f of a copy", r, micro(r.calls), r.share())
+	for _, how := range manners {
+		if len(r.peers[how]) > 0 {
+			s += fmt.Sprintf(", %s %.1f×", how, r.ratio(how))
+		}
+	}
+	return s
+}

@@ -1,0 +1,296 @@
+// The cuda command checks and measures the losses on a GPU in one run. It runs the
+// tests of package cuda on the device, and again under NVIDIA's compute-sanitizer;
+// evaluates every loss a thousand times and compares the bits; then times every
+// loss, forward and with its gradient, beside a copy on the device that moves as
+// many bytes, beside PyTorch spelling out the same loss, with and without
+// torch.compile, in a process of its own (peer.py), and A-FL beside a step as its
+// authors' code takes it.
+//
+//	go run ./bench/cuda                        # all of it
+//	go run ./bench/cuda -quick                 # a trial run on a small input
+//	go run ./bench/cuda -checks=false -sizes brats -losses afl,dice
+//
+// A machine with a GPU often has no Go. What the command needs is packed elsewhere
+// into a folder that runs where there is a driver, and PyTorch for the comparison:
+//
+//	go run ./bench/cuda -pack DIR              # on Linux, amd64, with a C compiler
+//	DIR/run -out FOLDER                        # there; takes the same flags
+//
+// The results go to a folder: a table with the checks, the goals and the device, a
+// CSV with every number, a chart of the ratios and the logs of the checks. What
+// went wrong ends the run; the results so far are written and say so. The settings
+// of the device are only read.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/gpu"
+	benchpeer "github.com/x/afl/bench/internal/peer"
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/workload"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "bench/cuda:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the command's flags.
+type options struct {
+	config
+	device          int
+	checks, measure bool
+	repeats         int
+	repeated        workload.Size // what the repeats are of
+	out, python     string
+	pack, packed    string
+	budget          time.Duration
+	quick           bool
+}
+
+func parse(args []string, w io.Writer) (*options, error) {
+	o := &options{repeated: workload.PICAI}
+	flags := flag.NewFlagSet("bench/cuda", flag.ContinueOnError)
+	flags.SetOutput(w)
+	sizes := flags.String("sizes", "brats,picai,brats8", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
+	compiled := flags.String("compile", "brats,picai", "`list` of those sizes at which PyTorch compiles the losses too, which takes some seconds a loss; or none")
+	losses := flags.String("losses", "all", "`list` of losses, or all: "+strings.Join(afl.Names(), ", "))
+	flags.IntVar(&o.turns, "turns", 5, "`turns` of each measurement")
+	flags.DurationVar(&o.least, "turn", 20*time.Millisecond, "least time of a turn")
+	flags.IntVar(&o.device, "device", 0, "`number` of the device, as CUDA counts them")
+	flags.BoolVar(&o.checks, "checks", true, "run the tests on the device, and under compute-sanitizer where it is there")
+	flags.IntVar(&o.repeats, "repeats", 1000, "evaluations of each loss whose bits are compared; 0 for none")
+	flags.BoolVar(&o.measure, "measure", true, "measure the times")
+	flags.DurationVar(&o.budget, "budget", 0, "time after which nothing is begun any more, and what runs has a minute left; what was left out is named (default no limit)")
+	flags.StringVar(&o.out, "out", "", "`folder` of the results (default bench/results/<date>-<GPU>)")
+	flags.StringVar(&o.python, "python", "", "`interpreter` that has PyTorch and NumPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
+	flags.StringVar(&o.pack, "pack", "", "build all that a machine without Go needs into a `folder`, and do nothing else")
+	flags.StringVar(&o.packed, "packed", "", "`folder` of the test binaries that -pack made (default: they are built)")
+	flags.BoolVar(&o.quick, "quick", false, "a trial run: one short turn on "+workload.Quick.Name+" without compiling, and few repeats, in place of -sizes, -compile, -turns, -turn and -repeats")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
+	case o.turns < 1:
+		return nil, fmt.Errorf("-turns is %d, want at least 1", o.turns)
+	case o.least <= 0:
+		return nil, fmt.Errorf("-turn is %v, want more than 0", o.least)
+	case o.repeats < 0 || o.repeats == 1:
+		return nil, fmt.Errorf("-repeats is %d, want 0 or at least 2", o.repeats)
+	case o.budget < 0:
+		return nil, fmt.Errorf("-budget is %v, want at least 0", o.budget)
+	case !o.checks && !o.measure && o.repeats == 0:
+		return nil, errors.New("nothing to do: -checks=false, -measure=false and -repeats 0")
+	}
+	var err error
+	if o.sizes, err = workload.ParseSizes(*sizes); err != nil {
+		return nil, err
+	}
+	if *compiled != "none" {
+		if o.compiled, err = workload.ParseSizes(*compiled); err != nil {
+			return nil, fmt.Errorf("-compile: %w", err)
+		}
+	}
+	if o.losses, err = workload.ParseLosses(*losses); err != nil {
+		return nil, err
+	}
+	if o.quick {
+		o.repeated = workload.Quick
+		o.sizes, o.compiled, o.turns, o.least, o.repeats = []workload.Size{workload.Quick}, nil, 1, time.Millisecond, min(o.repeats, 20)
+	}
+	return o, nil
+}
+
+// run is the command; it prints what it does to w.
+func run(ctx context.Context, args []string, w io.Writer) error {
+	o, err := parse(args, w)
+	if err != nil {
+		return err
+	}
+	if o.pack != "" {
+		return pack(ctx, o.pack, w)
+	}
+	g, err := gpu.Open(o.device)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return runOn(ctx, args, o, g, w)
+}
+
+// runOn runs the command on an open device.
+func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writer) (err error) {
+	fmt.Fprintln(w, g.Device())
+	r := &results{command: commandLine(args, o), date: time.Now(), machine: report.ThisMachine(), device: describe(g.Device()), turns: o.turns}
+	if commit != "" {
+		r.machine.Commit = commit
+	}
+	if o.budget > 0 {
+		o.until = r.date.Add(o.budget)
+		var stop context.CancelFunc
+		ctx, stop = context.WithDeadlineCause(ctx, o.until.Add(time.Minute), errors.New("the time (-budget) was over by more than a minute"))
+		defer stop()
+	}
+	folder := o.out
+	if folder == "" {
+		folder = filepath.Join("bench", "results", r.date.Format(time.DateOnly)+"-"+report.Slug(g.Device().Name))
+		if o.quick {
+			folder += "-quick"
+		}
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	// A folder that cannot be made is better known before the minutes of work.
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return err
+	}
+	r.stopped = r.fill(ctx, o, g, folder, w)
+	if ctx.Err() != nil { // what failed, failed for that
+		r.stopped = context.Cause(ctx)
+	}
+	written, err := r.write(folder)
+	if len(written) > 0 {
+		fmt.Fprintf(w, "wrote %s\n", strings.Join(written, ", "))
+	}
+	return errors.Join(r.stopped, err)
+}
+
+// commandLine is what was typed.
+func commandLine(args []string, o *options) string {
+	if o.packed == "" {
+		return strings.Join(append([]string{"go run ./bench/cuda"}, args...), " ")
+	}
+	words := []string{"run"}
+	for i, a := range args { // run itself names the pack
+		if a != "-packed" && (i == 0 || args[i-1] != "-packed") {
+			words = append(words, a)
+		}
+	}
+	return strings.Join(words, " ") + "   # of a pack of go run ./bench/cuda -pack"
+}
+
+// fill does the checks and the measurements. After an error the results so far are
+// there.
+func (r *results) fill(ctx context.Context, o *options, g *gpu.GPU, folder string, w io.Writer) (err error) {
+	if r.before, err = smi(ctx); err != nil {
+		fmt.Fprintln(w, err)
+		r.left = append(r.left, "The state of the device: "+err.Error())
+	}
+	if o.repeats > 0 {
+		fmt.Fprintf(w, "repeats: %d of each loss\n", o.repeats)
+		c, err := checkRepeats(ctx, g, o.repeated, o.losses, o.repeats)
+		if err != nil {
+			return fmt.Errorf("repeats: %w", err)
+		}
+		r.checks = append(r.checks, c)
+	}
+	if o.checks {
+		if err := r.runChecks(ctx, o, folder, w); err != nil {
+			return err
+		}
+	}
+	if !o.measure {
+		return nil
+	}
+	c := &comparison{config: o.config, g: g, log: w}
+	if c.peer, err = openPeer(ctx, o, w); err != nil {
+		return err
+	}
+	if c.peer != nil {
+		defer c.peer.Close() // its work is done or lost by then
+		r.peer = &c.peer.version
+	} else {
+		r.left = append(r.left, "The comparison with PyTorch.")
+	}
+	err = c.run(ctx)
+	r.rows = c.rows
+	for _, row := range c.left {
+		r.left = append(r.left, row+o.over())
+	}
+	if err != nil {
+		return err
+	}
+	if len(r.before) > 0 {
+		r.after, err = smi(ctx)
+	}
+	return err
+}
+
+// over ends the line of what was left out.
+func (o *options) over() string { return ": the time (-budget " + o.budget.String() + ") was over." }
+
+// runChecks runs the tests on the device.
+func (r *results) runChecks(ctx context.Context, o *options, folder string, w io.Writer) error {
+	binaries := o.packed
+	if binaries == "" {
+		var err error
+		if binaries, err = os.MkdirTemp("", "afl-bench-cuda-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(binaries)
+		if err := buildTests(ctx, binaries, w); err != nil {
+			return err
+		}
+	}
+	binaries, err := filepath.Abs(binaries) // the tests run in a folder of their own
+	if err != nil {
+		return err
+	}
+	for _, c := range checks {
+		if o.late() {
+			r.left = append(r.left, "The check "+c.name+o.over())
+			continue
+		}
+		done, err := c.run(ctx, binaries, folder, w)
+		if err != nil {
+			return err
+		}
+		r.checks = append(r.checks, done)
+	}
+	return nil
+}
+
+// openPeer starts PyTorch on the device; where there is none it says so and
+// returns nil.
+func openPeer(ctx context.Context, o *options, w io.Writer) (*peer, error) {
+	if o.python == "none" {
+		fmt.Fprintln(w, "without comparison, as asked for by -python none")
+		return nil, nil
+	}
+	interpreter, err := benchpeer.Find(ctx, o.python, "numpy", "torch")
+	if errors.Is(err, benchpeer.ErrNone) {
+		fmt.Fprintf(w, "without comparison: %v\n", err)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := startPeer(ctx, interpreter, fmt.Sprintf("cuda:%d", o.device))
+	if err != nil {
+		return nil, fmt.Errorf("%w (-python none goes without the comparison)", err)
+	}
+	fmt.Fprintf(w, "comparing with PyTorch %s on %s\n", p.version.Torch, p.version.Device)
+	return p, nil
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/gpu"
+	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/cuda"
+)
+
+// checkRepeats evaluates every loss with its gradient so many times on one batch
+// and returns an error where the bits of a value or of a gradient are not those of
+// the first time.
+func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []string, times int) (_ checked, err error) {
+	start := time.Now()
+	in, err := newInput(workload.NewBatch(s), types{float32s, uint8s})
+	if err != nil {
+		return checked{}, err
+	}
+	var mine []*tensor.Dense
+	defer func() {
+		for _, t := range mine {
+			if released := g.Release(t); err == nil {
+				err = released
+			}
+		}
+	}()
+	device := func(t *tensor.Dense) (*tensor.Dense, error) {
+		d, err := g.Upload(t)
+		if err == nil {
+			mine = append(mine, d)
+		}
+		return d, err
+	}
+	logits, err := device(in.logits)
+	if err != nil {
+		return checked{}, err
+	}
+	labels, err := device(in.labels)
+	if err != nil {
+		return checked{}, err
+	}
+	// Its numbers do not matter: every evaluation is to write them all.
+	grad, err := device(in.logits)
+	if err != nil {
+		return checked{}, err
+	}
+	host, err := newLanding(g.Engine, grad)
+	if err != nil {
+		return checked{}, err
+	}
+	defer host.Close()
+	for _, name := range losses {
+		l, err := afl.ByName(name)
+		if err != nil {
+			return checked{}, err
+		}
+		var first []byte
+		for i := range times {
+			if err := ctx.Err(); err != nil {
+				return checked{}, err
+			}
+			if err := g.Memset(grad, float32(math.NaN())); err != nil {
+				return checked{}, err
+			}
+			value, err := afl.GradInto(l, logits, labels, grad)
+			if err != nil {
+				return checked{}, fmt.Errorf("%s: %w", name, err)
+			}
+			now, err := host.copy(grad)
+			if err != nil {
+				return checked{}, fmt.Errorf("%s: %w", name, err)
+			}
+			if i == 0 {
+				first = append(binary.LittleEndian.AppendUint64(nil, math.Float64bits(value)), now...)
+				continue
+			}
+			if binary.LittleEndian.Uint64(first) != math.Float64bits(value) {
+				return checked{}, fmt.Errorf("%s: evaluation %d gave another value than the first, %v", name, i+1, value)
+			}
+			if !bytes.Equal(first[8:], now) {
+				return checked{}, fmt.Errorf("%s: evaluation %d gave another gradient than the first", name, i+1)
+			}
+		}
+	}
+	return checked{
+		name: "repeats", what: fmt.Sprintf("%d evaluations of each of %d losses with its gradient, %s", times, len(losses), s),
+		outcome: "equal bits", took: time.Since(start),
+	}, nil
+}
+
+// landing is pinned host memory that a device tensor is copied to.
+type landing struct {
+	*cuda.HostBuffer
+	g    *cuda.Engine
+	host *tensor.Dense
+}
+
+func newLanding(g *cuda.Engine, t *tensor.Dense) (*landing, error) {
+	b, err := g.NewHostBuffer(int64(t.MemSize()))
+	if err != nil {
+		return nil, err
+	}
+	host, err := b.Tensor(t.Dtype(), t.Shape()...)
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return &landing{b, g, host}, nil
+}
+
+// copy returns the bytes of a device tensor, valid until the next copy.
+func (l *landing) copy(t *tensor.Dense) ([]byte, error) {
+	if err := l.g.CopyToHost(l.host, t); err != nil {
+		return nil, err
+	}
+	if err := l.g.Synchronize(); err != nil {
+		return nil, err
+	}
+	return l.Bytes()[:t.MemSize()], nil
+}

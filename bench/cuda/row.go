@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
+)
+
+// element is the type of a tensor's numbers.
+type element struct {
+	name  string // as NumPy and PyTorch know it
+	bytes int
+}
+
+var (
+	float32s  = element{"float32", 4}
+	float16s  = element{"float16", 2}
+	bfloat16s = element{"bfloat16", 2}
+	uint8s    = element{"uint8", 1}
+	int64s    = element{"int64", 8}
+)
+
+// types are those of a batch's logits and labels.
+type types struct{ logits, labels element }
+
+func (t types) String() string { return t.logits.name + " logits, " + t.labels.name + " labels" }
+
+// The passes of a loss.
+const (
+	passForward  = "forward"
+	passGradient = "forward+gradient"
+)
+
+// row is one loss, forward or with its gradient, on one batch.
+type row struct {
+	loss, title string
+	gradient    bool
+	size        workload.Size
+	types       types
+	work        workload.Work
+	sets        int // of buffers, which the calls went through by turns
+
+	// Seconds of a call, one sample a turn: calls one by one, from a captured
+	// graph, and copies on the device that move the same bytes, both ways.
+	calls, graph, copies, copyGraph timing.Samples
+	peers                           map[manner]timing.Samples
+
+	value      float64
+	peerValues map[manner]float64
+	compiling  float64           // seconds that PyTorch's compiler took
+	failed     map[manner]string // why PyTorch has no times
+}
+
+func newRow(loss string, gradient bool, s workload.Size, t types) (*row, error) {
+	l, err := afl.ByName(loss)
+	if err != nil {
+		return nil, err
+	}
+	title, err := afl.Title(loss)
+	if err != nil {
+		return nil, err
+	}
+	work, err := workload.Count(l, s, workload.Elements{Logit: t.logits.bytes, Label: t.labels.bytes}, gradient)
+	return &row{
+		loss: loss, title: title, gradient: gradient, size: s, types: t, work: work,
+		peers: map[manner]timing.Samples{}, peerValues: map[manner]float64{}, failed: map[manner]string{},
+	}, err
+}
+
+func (r *row) pass() string {
+	if r.gradient {
+		return passGradient
+	}
+	return passForward
+}
+
+func (r *row) String() string {
+	return fmt.Sprintf("%s, %s, %s, %s", r.loss, r.pass(), r.size, r.types)
+}
+
+// rate is the bytes a second at which the bytes that must move did.
+func (r *row) rate(s timing.Samples) float64 { return float64(r.work.Bytes) / s.Median() }
+
+// share is how much of the copies' rate the calls reached, graphShare those of a
+// graph.
+func (r *row) share() float64      { return r.copies.Median() / r.calls.Median() }
+func (r *row) graphShare() float64 { return r.copyGraph.Median() / r.graph.Median() }
+
+// ratio is PyTorch's time over that of the calls; NaN without one.
+func (r *row) ratio(how manner) float64 { return r.peers[how].Median() / r.calls.Median() }
+
+// goal is what a number of every row of a kind is to reach.
+type goal struct {
+	text  string
+	least float64
+	of    func(*row) float64 // NaN for a row of another kind
+}
+
+var goals = []goal{
+	{"share of the copies' rate, from the BraTS size up", 0.85, func(r *row) float64 {
+		if r.size.Voxels() < workload.BraTS.Voxels() {
+			return math.NaN()
+		}
+		return r.share()
+	}},
+	{"times as fast as PyTorch", 5, func(r *row) float64 { return r.ratio(eager) }},
+	{"times as fast as PyTorch with torch.compile", 1.5, func(r *row) float64 { return r.ratio(compiled) }},
+	{"A-FL's step: times as fast as one whose statistics are the CPU's", 100, func(r *row) float64 { return r.ratio(released) }},
+}
+
+// outcome is how the rows stand to a goal.
+type outcome struct {
+	goal
+	values []float64
+	met    int
+	worst  *row // nil without rows
+}
+
+func (g goal) judge(rows []*row) outcome {
+	o := outcome{goal: g}
+	for _, r := range rows {
+		v := g.of(r)
+		if math.IsNaN(v) {
+			continue
+		}
+		o.values = append(o.values, v)
+		if v >= g.least {
+			o.met++
+		}
+		if o.worst == nil || v < g.of(o.worst) {
+			o.worst = r
+		}
+	}
+	return o
+}

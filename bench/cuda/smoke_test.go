@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/gpu"
+	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/cuda/cudatest"
+)
+
+// emulated is an emulated GPU whose cache a small batch exceeds.
+func emulated(t *testing.T) *gpu.GPU {
+	g, err := gpu.New(cudatest.OpenEmulated(t))
+	require.NoError(t, err)
+	g.L2 = 100 << 10
+	return g
+}
+
+// tiny has odd edges and is all that the emulator can do in a short time.
+var tiny = workload.NewSize([3]int{17, 13, 11})
+
+func readRecords(t *testing.T, path string) []map[string]string {
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	var records []map[string]string
+	for _, line := range lines[1:] {
+		m := map[string]string{}
+		for i, column := range lines[0] {
+			m[column] = line[i]
+		}
+		records = append(records, m)
+	}
+	return records
+}
+
+// TestCommandEmulated: a whole run on an emulated GPU measures every loss both
+// ways, with every type, and leaves nothing in the device's memory.
+func TestCommandEmulated(t *testing.T) {
+	g := emulated(t)
+	before := g.Memory().InUse
+	o, err := parse([]string{"-checks=false", "-python", "none", "-turns", "1", "-turn", "1us", "-repeats", "3", "-out", filepath.Join(t.TempDir(), "a", "b")}, &bytes.Buffer{})
+	require.NoError(t, err)
+	o.sizes, o.repeated = []workload.Size{tiny}, tiny
+	var log bytes.Buffer
+	require.NoError(t, runOn(t.Context(), nil, o, g, &log), log.String())
+	assert.Equal(t, before, g.Memory().InUse, "nothing stays on the device")
+
+	records := readRecords(t, filepath.Join(o.out, "results.csv"))
+	assert.Len(t, records, 2*(len(afl.Names())+1+4+4))
+	for _, r := range records {
+		for _, column := range []string{"calls_median_s", "graph_median_s", "copies_median_s", "copy_graph_median_s", "share_of_copy", "value"} {
+			assert.NotEmpty(t, r[column], "%s of %s", column, r["loss"])
+		}
+		assert.NotEqual(t, "1", r["sets"], "buffers go round")
+		assert.Empty(t, r["eager_median_s"])
+	}
+	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "Emulated GPU 0")
+	assert.Contains(t, string(text), "| repeats | 3 evaluations of each of 14 losses with its gradient, 1×2×17×13×11 | equal bits |")
+	assert.NotContains(t, string(text), "NaN")
+	assert.Contains(t, log.String(), "afl, forward+gradient, 1×2×17×13×11, float32 logits, int64 labels: ")
+}
+
+// TestComparisonEmulated: PyTorch takes part in turns, and what is not the same
+// computation stops the run.
+func TestComparisonEmulated(t *testing.T) {
+	p := cpuPeer(t)
+	g := emulated(t)
+	c := &comparison{g: g, peer: p, log: &bytes.Buffer{},
+		config: config{sizes: []workload.Size{tiny}, losses: []string{"afl", "dice"}, turns: 2, least: time.Microsecond}}
+	require.NoError(t, c.run(t.Context()))
+	require.Len(t, c.rows, 4+2+4+4)
+	for _, r := range c.rows {
+		assert.Len(t, r.peers[eager], 2, r)
+		assert.Positive(t, r.ratio(eager), r)
+		assert.InEpsilon(t, r.value, r.peerValues[eager], 1e-5, r)
+		step := r.loss == "afl" && r.gradient && r.types.logits == float32s
+		assert.Equal(t, step, len(r.peers[released]) == 2, r)
+		assert.Empty(t, r.failed)
+	}
+
+	// Another batch than the one that PyTorch has.
+	in := testInput(t, 1, types{float32s, uint8s})
+	b, err := g.NewBatch(in.logits, in.labels)
+	require.NoError(t, err)
+	copies, err := g.NewCopies(1<<16, 1<<20)
+	require.NoError(t, err)
+	r, err := newRow("ce", false, in.size, in.types)
+	require.NoError(t, err)
+	assert.ErrorContains(t, c.measure(t.Context(), r, in, b, copies, nil), "not the same computation")
+	require.NoError(t, b.Release())
+	require.NoError(t, copies.Release())
+}
+
+// TestCompiled: PyTorch compiles where it can; before 2.0 it cannot, which is told
+// and does not end the run.
+func TestCompiled(t *testing.T) {
+	p := cpuPeer(t)
+	c := &comparison{g: emulated(t), peer: p, log: &bytes.Buffer{},
+		config: config{sizes: []workload.Size{tiny}, compiled: []workload.Size{tiny}, losses: []string{"bce"}, turns: 1, least: time.Microsecond}}
+	require.NoError(t, c.run(t.Context()))
+	require.Len(t, c.rows, 2)
+	for _, r := range c.rows {
+		assert.Len(t, r.peers[eager], 1)
+		if strings.HasPrefix(p.version.Torch, "1.") {
+			assert.Contains(t, r.failed[compiled], "no attribute 'compile'")
+			assert.Empty(t, r.peers[compiled])
+			continue
+		}
+		assert.Empty(t, r.failed)
+		assert.Len(t, r.peers[compiled], 1)
+		assert.Positive(t, r.compiling)
+	}
+}
+
+// TestBudget: what the time does not suffice for is named.
+func TestBudget(t *testing.T) {
+	c := &comparison{g: emulated(t), log: &bytes.Buffer{},
+		config: config{sizes: []workload.Size{tiny}, losses: []string{"ce"}, turns: 1, least: time.Microsecond, until: time.Now().Add(-time.Second)}}
+	require.NoError(t, c.run(t.Context()))
+	assert.Empty(t, c.rows)
+	assert.Contains(t, c.left, "ce, forward, 1×2×17×13×11, float32 logits, uint8 labels")
+}
+
+// TestOverdue: what runs when the time is long over ends, and that is said.
+func TestOverdue(t *testing.T) {
+	g := emulated(t)
+	o, err := parse([]string{"-python", "none", "-checks=false", "-budget", "1ns", "-out", t.TempDir()}, &bytes.Buffer{})
+	require.NoError(t, err)
+	o.repeated = tiny
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("no more time"))
+	assert.EqualError(t, runOn(ctx, nil, o, g, &bytes.Buffer{}), "no more time")
+
+	o.repeats = 0
+	require.NoError(t, runOn(t.Context(), nil, o, g, &bytes.Buffer{}))
+	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "- afl, forward+gradient, 1×2×224×224×144, float32 logits, uint8 labels: the time (-budget 1ns) was over.")
+	assert.NoFileExists(t, filepath.Join(o.out, "results.csv"))
+}
+
+// TestStopped: a run that fails writes what it has, says why and is an error.
+func TestStopped(t *testing.T) {
+	g := emulated(t)
+	o, err := parse([]string{"-python", "/nowhere/python3", "-repeats", "0", "-checks=false", "-out", t.TempDir()}, &bytes.Buffer{})
+	require.NoError(t, err)
+	assert.ErrorContains(t, runOn(t.Context(), nil, o, g, &bytes.Buffer{}), "/nowhere/python3")
+	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "**The run stopped before its end:** -python /nowhere/python3")
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/timing"
+	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/atomicfile"
+)
+
+// writeTable writes the report as Markdown.
+func (r *results) writeTable(path string) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, r.markdown())
+		return err
+	})
+}
+
+func (r *results) markdown() string {
+	var b strings.Builder
+	r.describe(&b)
+	if len(r.checks) > 0 {
+		r.checkTable(&b)
+	}
+	if len(r.rows) > 0 {
+		r.explain(&b)
+		r.goalTable(&b)
+		for _, group := range groups(r.rows) {
+			lossTable(&b, group)
+		}
+		r.releasedTable(&b)
+	}
+	if len(r.left) > 0 {
+		fmt.Fprintf(&b, "\n## Left out\n\n")
+		for _, line := range r.left {
+			fmt.Fprintf(&b, "- %s\n", line)
+		}
+	}
+	return b.String()
+}
+
+func (r *results) describe(b *strings.Builder) {
+	fmt.Fprintf(b, "# The losses on a GPU\n\n")
+	if r.stopped != nil {
+		fmt.Fprintf(b, "**The run stopped before its end:** %s\n\n", oneLine(r.stopped.Error()))
+	}
+	fmt.Fprintf(b, "Made on %s by\n\n```sh\n%s\n```\n\n", r.date.Format("2006-01-02 15:04 MST"), r.command)
+	fmt.Fprintf(b, "| | |\n|---|---|\n")
+	for _, f := range r.device {
+		fmt.Fprintf(b, "| %s | %s |\n", f.name, f.value)
+	}
+	r.machine.Rows(b)
+	if p := r.peer; p != nil {
+		fmt.Fprintf(b, "| Compared with | PyTorch %s (CUDA %s, Triton %s, NumPy %s, Python %s) on %s |\n", p.Torch, p.CUDA, p.Triton, p.NumPy, p.Python, p.Device)
+	} else {
+		fmt.Fprintf(b, "| Compared with | nothing |\n")
+	}
+	if len(r.before)+len(r.after) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\nThe settings of the device were left as they were found. nvidia-smi:\n\n| | before | after |\n|---|---|---|\n")
+	after := map[string]string{}
+	for _, f := range r.after {
+		after[f.name] = f.value
+	}
+	for _, f := range r.before {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", f.name, f.value, after[f.name])
+	}
+}
+
+func (r *results) checkTable(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## Checks\n\n| | what | outcome | s |\n|---|---|---|--:|\n")
+	for _, c := range r.checks {
+		fmt.Fprintf(b, "| %s | %s | %s | %.1f |\n", c.name, c.what, c.outcome, c.took.Seconds())
+	}
+}
+
+func (r *results) explain(b *strings.Builder) {
+	withPeer := ""
+	if r.peer != nil {
+		withPeer = ", and\nthe value and the sums of the gradient equal to PyTorch's"
+	}
+	fmt.Fprintf(b, `
+## Measurements
+
+Times are medians of %s, each the mean of as many calls as fill it, between two
+events of the device, behind a quarter as many that bring it to its clock;
+results.csv has the shortest and longest turns too. The turns of afl, of copies and
+of PyTorch follow one another. Calls go through several sets of buffers, so that
+what one reads is no longer in the second-level cache. "Calls" are made one by one
+without waiting, "graph" replays them captured in a graph. GB/s counts each logit
+and label read once a pass and each gradient written once; A-FL reads the label once
+more, for its statistics, and an overlap loss with its gradient takes two passes.
+"Of copy" is the share of the rate of a copy from device to device that moves the
+same number of bytes, read and written ones counted, measured in the same way. The
+last columns are PyTorch's times on the same device and how many times the calls are
+as fast; PyTorch's gradient is made by autograd, and half-precision logits go to
+float32 first. Before a loss was timed, its value and gradient were found equal to
+the CPU's%s.
+`, report.Plural(r.turns, "turn"), withPeer)
+}
+
+func (r *results) goalTable(b *strings.Builder) {
+	fmt.Fprintf(b, "\n### Goals\n\n| | goal | met by | geometric mean | least | where |\n|---|--:|--:|--:|--:|---|\n")
+	for _, g := range goals {
+		o := g.judge(r.rows)
+		if o.worst == nil {
+			fmt.Fprintf(b, "| %s | ≥ %v | not measured | – | – | |\n", g.text, g.least)
+			continue
+		}
+		fmt.Fprintf(b, "| %s | ≥ %v | %d of %d | %s | %s | %s |\n", g.text, g.least, o.met, len(o.values),
+			report.Number(report.GeometricMean(o.values)), report.Number(g.of(o.worst)), o.worst)
+	}
+}
+
+// groups splits the rows into tables: by size, types and pass.
+func groups(rows []*row) [][]*row {
+	type key struct {
+		size     workload.Size
+		types    types
+		gradient bool
+	}
+	var order []key
+	byKey := map[key][]*row{}
+	for _, r := range rows {
+		k := key{r.size, r.types, r.gradient}
+		if byKey[k] == nil {
+			order = append(order, k)
+		}
+		byKey[k] = append(byKey[k], r)
+	}
+	var list [][]*row
+	for _, k := range order {
+		list = append(list, byKey[k])
+	}
+	return list
+}
+
+// lossTable has one line a loss.
+func lossTable(b *strings.Builder, rows []*row) {
+	first := rows[0]
+	fmt.Fprintf(b, "\n### %s, %s, %s\n\n", first.pass(), first.size, first.types)
+	fmt.Fprintf(b, "| | calls µs | GB/s | of copy | graph µs | GB/s | of copy | PyTorch µs | times | compiled µs | times |\n|---|%s\n", strings.Repeat("--:|", 10))
+	for _, r := range rows {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", r.title,
+			micro(r.calls), giga(r.rate(r.calls)), report.Percent(r.share()),
+			micro(r.graph), giga(r.rate(r.graph)), report.Percent(r.graphShare()),
+			r.peerCell(eager), report.Number(r.ratio(eager)), r.peerCell(compiled), report.Number(r.ratio(compiled)))
+	}
+	var eagers, compileds []float64
+	for _, r := range rows {
+		if v := r.ratio(eager); !math.IsNaN(v) {
+			eagers = append(eagers, v)
+		}
+		if v := r.ratio(compiled); !math.IsNaN(v) {
+			compileds = append(compileds, v)
+		}
+	}
+	fmt.Fprintf(b, "\nA copy of the first line's bytes ran at %s GB/s, and at %s in a graph.", giga(first.rate(first.copies)), giga(first.rate(first.copyGraph)))
+	if len(eagers) > 0 {
+		fmt.Fprintf(b, " Geometric means of the times as fast: %s", report.Number(report.GeometricMean(eagers)))
+		if len(compileds) > 0 {
+			fmt.Fprintf(b, ", compiled %s", report.Number(report.GeometricMean(compileds)))
+		}
+		fmt.Fprint(b, ".")
+	}
+	fmt.Fprintln(b)
+	for _, r := range rows {
+		for _, how := range manners {
+			if why := r.failed[how]; why != "" {
+				fmt.Fprintf(b, "\n%s, PyTorch (%s) failed: %s\n", r.title, how, oneLine(why))
+			}
+		}
+	}
+}
+
+// releasedTable compares A-FL with the step of the released code.
+func (r *results) releasedTable(b *strings.Builder) {
+	var rows []*row
+	for _, row := range r.rows {
+		if len(row.peers[released]) > 0 {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(b, `
+### A-FL's step as released
+
+The authors' released code takes the label's statistics on the CPU with NumPy at
+every step, and the loss and its gradient on the GPU.
+
+| | calls µs | as released µs | times |
+|---|--:|--:|--:|
+`)
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s, %s | %s | %s | %s |\n", row.size, row.types, micro(row.calls), micro(row.peers[released]), report.Number(row.ratio(released)))
+	}
+}
+
+func (r *row) peerCell(how manner) string {
+	if r.failed[how] != "" {
+		return "failed"
+	}
+	return micro(r.peers[how])
+}
+
+func micro(s timing.Samples) string { return report.Number(1e6 * s.Median()) }
+
+func giga(rate float64) string { return report.Number(rate / 1e9) }
+
+// oneLine puts a message on one line of Markdown.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

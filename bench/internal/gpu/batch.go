@@ -1,0 +1,175 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+	"github.com/x/afl/cuda"
+)
+
+// memory is what is given back together.
+type memory struct {
+	g    *GPU
+	mine []*tensor.Dense
+}
+
+func (m *memory) keep(t *tensor.Dense, err error) (*tensor.Dense, error) {
+	if err == nil {
+		m.mine = append(m.mine, t)
+	}
+	return t, err
+}
+
+// Release gives the memory back.
+func (m *memory) Release() error {
+	var errs []error
+	for _, t := range m.mine {
+		errs = append(errs, m.g.Release(t))
+	}
+	m.mine = nil
+	return errors.Join(errs...)
+}
+
+// Batch is logits, labels and room for a gradient in the device's memory, several
+// times over.
+type Batch struct {
+	memory
+	sets []set
+}
+
+type set struct{ logits, labels, grad *tensor.Dense }
+
+// NewBatch puts a batch on the device, as often as [SetsFor] says.
+func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
+	b := &Batch{memory: memory{g: g}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Release())
+		}
+	}()
+	for range SetsFor(int64(logits.MemSize()+labels.MemSize()), g.L2) {
+		var s set
+		if s.logits, err = b.keep(g.Upload(logits)); err != nil {
+			return nil, err
+		}
+		if s.labels, err = b.keep(g.Upload(labels)); err != nil {
+			return nil, err
+		}
+		if s.grad, err = b.keep(g.NewTensor(logits.Dtype(), logits.Shape()...)); err != nil {
+			return nil, err
+		}
+		b.sets = append(b.sets, s)
+	}
+	return b, nil
+}
+
+// Sets is how often the batch is there.
+func (b *Batch) Sets() int { return len(b.sets) }
+
+// Enqueue begins to evaluate a loss on the i-th set, counted round, and does not
+// wait for its value.
+func (b *Batch) Enqueue(l afl.Loss, i int, gradient bool) error {
+	s := b.sets[i%len(b.sets)]
+	grad := s.grad
+	if !gradient {
+		grad = nil
+	}
+	value, err := l.Eval(s.logits, s.labels, grad)
+	if err != nil {
+		return err
+	}
+	return b.g.Release(value)
+}
+
+// Evaluate returns a loss's value and its gradient in host memory (nil without
+// one) on the first set, whose gradient held NaNs before.
+func (b *Batch) Evaluate(l afl.Loss, gradient bool) (float64, *tensor.Dense, error) {
+	s := b.sets[0]
+	if !gradient {
+		value, err := afl.Value(l, s.logits, s.labels)
+		return value, nil, err
+	}
+	nan, err := notANumber(s.grad.Dtype())
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := b.g.Memset(s.grad, nan); err != nil {
+		return 0, nil, err
+	}
+	value, err := afl.GradInto(l, s.logits, s.labels, s.grad)
+	if err != nil {
+		return 0, nil, err
+	}
+	grad, err := b.g.Download(s.grad)
+	return value, grad, err
+}
+
+func notANumber(t tensor.Dtype) (any, error) {
+	nan := float32(math.NaN())
+	switch t {
+	case tensor.Float32:
+		return nan, nil
+	case cuda.Float16:
+		return cuda.NewF16(nan), nil
+	case cuda.BFloat16:
+		return cuda.NewBF16(nan), nil
+	}
+	return nil, fmt.Errorf("no gradient of type %v", t)
+}
+
+// Copies are buffers in the device's memory to copy from one to the other.
+type Copies struct {
+	memory
+	pairs [][2]*tensor.Dense // to and from
+}
+
+// NewCopies makes buffers for copies that move, read and written bytes counted,
+// from least to most bytes: as many pairs as [SetsFor] says for the least. They
+// hold noise.
+func (g *GPU) NewCopies(least, most int64) (_ *Copies, err error) {
+	c := &Copies{memory: memory{g: g}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Release())
+		}
+	}()
+	noise := make([]byte, (most+1)/2)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	host := tensor.New(tensor.WithShape(len(noise)), tensor.WithBacking(noise))
+	for range SetsFor(least, g.L2) {
+		from, err := c.keep(g.Upload(host))
+		if err != nil {
+			return nil, err
+		}
+		to, err := c.keep(g.NewTensor(tensor.Byte, len(noise)))
+		if err != nil {
+			return nil, err
+		}
+		c.pairs = append(c.pairs, [2]*tensor.Dense{to, from})
+	}
+	return c, nil
+}
+
+// Pairs is how many buffers there are.
+func (c *Copies) Pairs() int { return len(c.pairs) }
+
+// Enqueue begins to copy with the i-th pair, counted round, so that so many bytes
+// are moved, half of them read and half written.
+func (c *Copies) Enqueue(i int, bytes int64) error {
+	p := c.pairs[i%len(c.pairs)]
+	return c.g.Memcpy(part{p[0], bytes / 2}, part{p[1], bytes / 2})
+}
+
+// part is the first bytes of a tensor's memory.
+type part struct {
+	of    *tensor.Dense
+	bytes int64
+}
+
+func (p part) Uintptr() uintptr { return p.of.Uintptr() }
+func (p part) MemSize() uintptr { return uintptr(p.bytes) }

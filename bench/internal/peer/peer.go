@@ -1,0 +1,99 @@
+// Package peer asks PyTorch, in a process of its own, to do the same work as a
+// benchmark. The scripts of the benchmarks share the losses of losses.py and the loop of
+// serve.py.
+package peer
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/pytorch"
+)
+
+//go:embed losses.py serve.py
+var modules embed.FS
+
+// ErrNone says that no Python has the modules.
+var ErrNone = errors.New("no python3 found that has them")
+
+// Find returns an interpreter that has some modules: the named one, or where none
+// is named the first python3 on the path or the system's own, which is the one
+// that a distribution's packages are for.
+func Find(ctx context.Context, named string, modules ...string) (string, error) {
+	has := `import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))`
+	candidates := []string{"python3", "python", "/usr/bin/python3"}
+	if named != "" {
+		candidates = []string{named}
+	}
+	for _, c := range candidates {
+		err := exec.CommandContext(ctx, c, append([]string{"-c", has}, modules...)...).Run()
+		if err == nil {
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if named != "" {
+			return "", fmt.Errorf("-python %s does not run or lacks one of %s: %w", named, strings.Join(modules, ", "), err)
+		}
+	}
+	return "", fmt.Errorf("%s: %w", strings.Join(modules, ", "), ErrNone)
+}
+
+// Peer is a script in a process of its own, whose protocol is written there, and
+// a folder for its inputs.
+type Peer struct {
+	*pytorch.Process
+	folder string // removed by Close
+}
+
+// Start answers requests with the class Peer of a script, which finds losses.py
+// as the module losses. The context's end ends it.
+func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
+	p := &Peer{}
+	if p.folder, err = os.MkdirTemp("", "afl-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			os.RemoveAll(p.folder)
+		}
+	}()
+	// Files rather than a text on the command line: what compiles Python's
+	// functions may want to read their source.
+	if err := os.CopyFS(p.folder, modules); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(p.folder, "peer.py"), []byte(script), 0o600); err != nil {
+		return nil, err
+	}
+	start := "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %q); import peer, serve; serve.serve(peer.Peer())"
+	p.Process, err = pytorch.Start(ctx, python, fmt.Sprintf(start, p.folder))
+	return p, err
+}
+
+// Give writes tensors to files and sends a request that names them.
+func (p *Peer) Give(request map[string]any, tensors map[string]*tensor.Dense) error {
+	for name, t := range tensors {
+		path := filepath.Join(p.folder, name)
+		if err := workload.WriteRaw(path, t); err != nil {
+			return err
+		}
+		request[name] = path
+	}
+	return p.Ask(request, nil)
+}
+
+// Close ends the process and removes its folder.
+func (p *Peer) Close() error {
+	return errors.Join(p.Process.Close(), os.RemoveAll(p.folder))
+}

@@ -1,0 +1,66 @@
+// Package report holds what the benchmarks' reports share: numbers in tables and
+// CSV files, a chart of ratios and the description of the machine.
+package report
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Number prints three digits, or a dash for what does not exist.
+func Number(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case math.Abs(v) >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case math.Abs(v) >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// Percent prints a share of 1 in percent, or a dash for what does not exist.
+func Percent(v float64) string {
+	if math.IsNaN(v) {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f %%", 100*v)
+}
+
+// Plural prints a number of things.
+func Plural(n int, thing string) string {
+	if n == 1 {
+		return fmt.Sprintf("%d %s", n, thing)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// Cell prints all digits of a number for a CSV file, nothing for one that does
+// not exist.
+func Cell(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// Cells prints several numbers as one cell.
+func Cells(values []float64) string {
+	var words []string
+	for _, v := range values {
+		words = append(words, Cell(v))
+	}
+	return strings.Join(words, " ")
+}
+
+// GeometricMean of positive numbers; NaN without any.
+func GeometricMean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += math.Log(v)
+	}
+	return math.Exp(sum / float64(len(values)))
+}

@@ -1,0 +1,29 @@
+package workload
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/x/afl"
+)
+
+// ParseLosses reads the value of a flag -losses: a list of names that [afl.ByName]
+// knows, none of them twice, or all.
+func ParseLosses(list string) ([]string, error) {
+	if list == "all" {
+		return afl.Names(), nil
+	}
+	var names []string
+	for _, name := range strings.Split(list, ",") {
+		name = strings.TrimSpace(name)
+		if _, err := afl.ByName(name); err != nil {
+			return nil, fmt.Errorf("-losses: %w", err)
+		}
+		if slices.Contains(names, name) {
+			return nil, fmt.Errorf("-losses names %s twice", name)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
