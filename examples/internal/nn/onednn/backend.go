@@ -26,7 +26,7 @@ func New(dtype nn.DType, cfg Config) (nn.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &backend{worker: w, res: newResources(), failed: &firstError{}}
+	b := &backend{worker: w, res: newResources(w), failed: &firstError{}}
 	if cfg.Profile {
 		b.profile = &profile{}
 	}
@@ -52,8 +52,8 @@ type resources struct {
 	taps    map[tapsKey]*tapTable
 }
 
-func newResources() *resources {
-	return &resources{convs: map[convKey]*convolution{}, layouts: map[[5]int]*C.layout{}, taps: map[tapsKey]*tapTable{}}
+func newResources(w *worker) *resources {
+	return &resources{pool: pool{later: w.later}, convs: map[convKey]*convolution{}, layouts: map[[5]int]*C.layout{}, taps: map[tapsKey]*tapTable{}}
 }
 
 func (r *resources) release() {

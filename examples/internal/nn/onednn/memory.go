@@ -30,11 +30,22 @@ func (m *buffer) floats() *C.float { return (*C.float)(m.p) }
 
 // pool keeps buffers for reuse. One that is put back may still be used by work
 // that is queued already; whoever gets it next queues behind that.
+//
+// Networks and volumes of other shapes want buffers of other sizes. What lies
+// unused is at most as much as was ever in use at once: beyond that it is freed,
+// behind the queued work.
 type pool struct {
+	later func(func()) // queues
+
 	mu   sync.Mutex
 	free map[int][]unsafe.Pointer // by size class
-	all  []unsafe.Pointer
+	all  map[unsafe.Pointer]struct{}
+
+	held, unused, peak int // bytes; peak is the most in use at once
 }
+
+// spare is how much may lie unused in any case.
+const spare = 256 << 20
 
 var errMemory = errors.New("out of memory")
 
@@ -57,14 +68,43 @@ func (p *pool) get(bytes int) (*buffer, error) {
 	if list := p.free[size]; len(list) > 0 {
 		m := list[len(list)-1]
 		p.free[size] = list[:len(list)-1]
+		p.unused -= size
+		p.peak = max(p.peak, p.held-p.unused)
 		return &buffer{p: m, bytes: bytes, users: 1}, nil
+	}
+	if p.unused > max(p.peak, spare) {
+		p.trim()
 	}
 	m := C.aligned_alloc(alignment, C.size_t(size))
 	if m == nil {
 		return nil, errMemory
 	}
-	p.all = append(p.all, m)
+	if p.all == nil {
+		p.all = map[unsafe.Pointer]struct{}{}
+	}
+	p.all[m] = struct{}{}
+	p.held += size
+	p.peak = max(p.peak, p.held-p.unused)
 	return &buffer{p: m, bytes: bytes, users: 1}, nil
+}
+
+// trim frees what is unused.
+func (p *pool) trim() {
+	unused := p.free
+	for _, list := range unused {
+		for _, m := range list {
+			delete(p.all, m)
+		}
+	}
+	p.later(func() {
+		for _, list := range unused {
+			for _, m := range list {
+				C.free(m)
+			}
+		}
+	})
+	p.held -= p.unused
+	p.free, p.unused = nil, 0
 }
 
 // drop gives up one use of a buffer.
@@ -86,6 +126,7 @@ func (p *pool) put(m unsafe.Pointer, bytes int) {
 	}
 	size := class(bytes)
 	p.free[size] = append(p.free[size], m)
+	p.unused += size
 }
 
 // keep returns a buffer that goes back to the pool when nothing refers to it.
@@ -103,8 +144,9 @@ func (p *pool) keep(bytes int) (*buffer, error) {
 func (p *pool) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, m := range p.all {
+	for m := range p.all {
 		C.free(m)
 	}
 	p.all, p.free = nil, nil
+	p.held, p.unused = 0, 0
 }

@@ -80,3 +80,34 @@ func TestStepsAllocateOnce(t *testing.T) {
 	assert.Contains(t, Table(entries, 7), "Conv3D")
 	assert.Empty(t, Profile(b), "a profile starts anew")
 }
+
+// TestUnusedMemoryIsBounded: buffers of sizes that are not asked for any more do
+// not pile up.
+func TestUnusedMemoryIsBounded(t *testing.T) {
+	w, err := start()
+	require.NoError(t, err)
+	p := pool{later: w.later}
+	const most = spare + spare/4 // in use at once
+	for size := spare / 4; size < spare; size += spare / 16 {
+		var used []*buffer
+		for in := 0; in+class(size) <= most; in += class(size) {
+			m, err := p.get(size)
+			require.NoError(t, err)
+			used = append(used, m)
+		}
+		for _, m := range used {
+			p.drop(m)
+		}
+		assert.LessOrEqual(t, p.held, 2*most+class(size))
+		held := 0
+		for size, list := range p.free {
+			held += size * len(list)
+		}
+		assert.Equal(t, p.held, held)
+		assert.Equal(t, p.unused, held, "nothing is in use")
+	}
+	w.wait(func() {})
+	assert.NotZero(t, p.peak)
+	p.release()
+	assert.Zero(t, p.held)
+}
