@@ -81,14 +81,7 @@ func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (f
 	if remote != nil {
 		return remote.Number(v)
 	}
-	switch x := v.ScalarValue().(type) {
-	case float64:
-		return x, nil
-	case float32:
-		return float64(x), nil
-	default:
-		return 0, plan.Refuse("loss value", fmt.Sprintf("a %T", x), "a float")
-	}
+	return plan.Number(v)
 }
 
 // EvalOption is an optional argument of [Loss.Eval].

@@ -63,14 +63,7 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 	default: // of a loss that is not this module's
 		var host *tensor.Dense
 		if host, err = k.Download(scalar); err == nil {
-			switch x := host.ScalarValue().(type) {
-			case float64:
-				value = x
-			case float32:
-				value = float64(x)
-			default:
-				err = plan.Refuse("type of loss value", scalar.Dtype(), "float64 or float32")
-			}
+			value, err = plan.Number(host)
 			err = errors.Join(err, k.refusal("target"))
 		}
 	}
@@ -118,13 +111,7 @@ func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, erro
 		return nil, err
 	}
 	defer v.end()
-	st := &plan.Stats{}
-	if want.Smoothness {
-		st.K = 1
-		if want.PerClass {
-			st.K = b.C
-		}
-	}
+	st := &plan.Stats{K: want.Masks(b.C)}
 	v.args.masks = C.int32_t(st.K)
 	width := int(C.afl_stats_doubles(C.int64_t(b.C), C.int64_t(st.K)))
 	found := make([]float64, b.N*width)
@@ -203,10 +190,7 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	}
 	a.dense, a.has_ignore, a.binarise = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarise)
 	a.ignore = C.int64_t(b.Target.Ignore)
-	a.limit = a.channels
-	if b.C == 1 {
-		a.limit = 2 // a single channel takes a 0/1 mask
-	}
+	a.limit = C.int32_t(b.Classes())
 	if b.VoxelWeight != nil {
 		a.voxel_weight_type = elementTypes[b.VoxelWeight.Dtype()]
 	}
@@ -250,16 +234,10 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 	a.scale = 1
 	if w := l.Focal; w != nil {
 		a.pointwise = 1
-		a.activation = C.AFL_SIGMOID
-		if w.Activation == plan.Softmax {
-			a.activation = C.AFL_SOFTMAX
-		}
+		a.activation = C.int32_t(w.Activation)
 		a.first, a.softmax_from, a.per_voxel = C.int32_t(w.First), C.int32_t(w.SoftmaxFrom), truth(w.PerVoxel)
 		a.gamma, a.smoothing, a.scale = C.double(w.Gamma), C.double(w.Smoothing), C.double(w.Scale)
-		a.denominator = map[plan.Denominator]C.int32_t{
-			plan.One: C.AFL_DIVIDE_BY_ONE, plan.Valid: C.AFL_DIVIDE_BY_VALID,
-			plan.ValidOrNaN: C.AFL_DIVIDE_BY_VALID_NAN, plan.LabelWeight: C.AFL_DIVIDE_BY_LABEL_WEIGHT,
-		}[w.Denominator]
+		a.denominator = C.int32_t(w.Denominator)
 		if w.Denominator != plan.LabelWeight && w.Denominator != plan.One && !v.b.Target.HasIgnore {
 			a.scale /= C.double(v.b.N * v.b.V) // every voxel is valid
 			a.denominator = C.AFL_DIVIDE_BY_ONE
@@ -268,20 +246,13 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 			channels[c].pos, channels[c].neg, channels[c].ce = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c])
 		}
 		if f := w.Adaptive; f != nil {
-			a.form = map[plan.Form]C.int32_t{
-				plan.Released: C.AFL_FORM_RELEASED, plan.Scalar: C.AFL_FORM_SCALAR,
-				plan.Balanced: C.AFL_FORM_BALANCED, plan.Multiclass: C.AFL_FORM_MULTICLASS,
-			}[f.Form]
+			a.form = C.AFL_FORM_RELEASED + C.int32_t(f.Form)
 			a.stats_mode, a.smoothness = C.int32_t(f.Stats), C.int32_t(f.Smoothness)
 		}
 	}
 	if o := l.Overlap; o != nil {
-		a.overlap = map[plan.OverlapKind]C.int32_t{
-			plan.Dice: C.AFL_OVERLAP_DICE, plan.GeneralizedDice: C.AFL_OVERLAP_GENERALIZED_DICE, plan.Tversky: C.AFL_OVERLAP_TVERSKY,
-		}[o.Kind]
-		a.overlap_activation = map[plan.Activation]C.int32_t{
-			plan.None: C.AFL_IDENTITY, plan.Sigmoid: C.AFL_SIGMOID, plan.Softmax: C.AFL_SOFTMAX,
-		}[o.Activation]
+		a.overlap = C.AFL_OVERLAP_DICE + C.int32_t(o.Kind)
+		a.overlap_activation = C.int32_t(o.Activation)
 		a.overlap_first = C.int32_t(o.First)
 		a.squared, a.jaccard, a.batch, a.mean = truth(o.Squared), truth(o.Jaccard), truth(o.Batch), truth(o.Mean)
 		a.weighting = C.int32_t(o.Weighting)
@@ -330,12 +301,7 @@ func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense)
 func (v *evaluation) run(l *plan.Loss, fast string) error {
 	a, n, c := v.args, int64(v.b.N), int64(v.b.C)
 	if want, needed := l.Request(v.b); needed {
-		if want.Smoothness {
-			a.masks = 1
-			if want.PerClass {
-				a.masks = a.channels
-			}
-		}
+		a.masks = C.int32_t(want.Masks(v.b.C))
 		at, err := v.reserve(8 * (1 + 3*n*c))
 		if err != nil {
 			return err
@@ -390,8 +356,7 @@ func (v *evaluation) alone(kernels func() error) error {
 	err := kernels()
 	if err != nil {
 		// What ran did not come to the end, where the status is cleaned.
-		clean := v.do(func(s session) error { return s.fill(v.Engine.status, make([]byte, 4), statusBytes/4) })
-		err = errors.Join(err, clean)
+		err = errors.Join(err, v.do(func(s session) error { return zero(s, v.Engine.status, statusBytes) }))
 	}
 	return err
 }
@@ -436,11 +401,14 @@ func (v *evaluation) classBytes() error {
 	return v.launch("afl_classes", v.blocks(), a)
 }
 
+// fastTypes are the endings of their names.
+var fastTypes = map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}
+
 // fastKernel names the float32 kernels that serve a call, after afl_reduce_ and
 // afl_gradient_; it is empty where the float64 ones serve. Which of the two it
 // is depends on the call alone.
 func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
-	suffix, ok := map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}[b.Logits.Dtype()]
+	suffix, ok := fastTypes[b.Logits.Dtype()]
 	if !ok || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
 		return ""
 	}
@@ -472,6 +440,33 @@ var elementTypes = map[tensor.Dtype]C.int32_t{
 	tensor.Uint32: C.AFL_UINT32, tensor.Int32: C.AFL_INT32, tensor.Uint64: C.AFL_UINT64, tensor.Int64: C.AFL_INT64,
 	tensor.Uint: C.AFL_UINT64, tensor.Int: C.AFL_INT64, tensor.Bool: C.AFL_BOOL,
 }
+
+// The plan's constants are C's, or follow each other as C's do: an index other than
+// 0 does not compile.
+var (
+	_ = [1]struct{}{}[plan.None-C.AFL_IDENTITY]
+	_ = [1]struct{}{}[plan.Sigmoid-C.AFL_SIGMOID]
+	_ = [1]struct{}{}[plan.Softmax-C.AFL_SOFTMAX]
+	_ = [1]struct{}{}[plan.One-C.AFL_DIVIDE_BY_ONE]
+	_ = [1]struct{}{}[plan.Valid-C.AFL_DIVIDE_BY_VALID]
+	_ = [1]struct{}{}[plan.ValidOrNaN-C.AFL_DIVIDE_BY_VALID_NAN]
+	_ = [1]struct{}{}[plan.LabelWeight-C.AFL_DIVIDE_BY_LABEL_WEIGHT]
+	_ = [1]struct{}{}[C.AFL_FORM_RELEASED+plan.Released-C.AFL_FORM_RELEASED]
+	_ = [1]struct{}{}[C.AFL_FORM_RELEASED+plan.Scalar-C.AFL_FORM_SCALAR]
+	_ = [1]struct{}{}[C.AFL_FORM_RELEASED+plan.Balanced-C.AFL_FORM_BALANCED]
+	_ = [1]struct{}{}[C.AFL_FORM_RELEASED+plan.Multiclass-C.AFL_FORM_MULTICLASS]
+	_ = [1]struct{}{}[plan.StatsReleased-C.AFL_STATS_RELEASED]
+	_ = [1]struct{}{}[plan.StatsPooled-C.AFL_STATS_POOLED]
+	_ = [1]struct{}{}[plan.StatsPerSample-C.AFL_STATS_PER_SAMPLE]
+	_ = [1]struct{}{}[plan.WholeImage-C.AFL_SMOOTHNESS_WHOLE_IMAGE]
+	_ = [1]struct{}{}[plan.Boundary-C.AFL_SMOOTHNESS_BOUNDARY]
+	_ = [1]struct{}{}[C.AFL_OVERLAP_DICE+plan.Dice-C.AFL_OVERLAP_DICE]
+	_ = [1]struct{}{}[C.AFL_OVERLAP_DICE+plan.GeneralizedDice-C.AFL_OVERLAP_GENERALIZED_DICE]
+	_ = [1]struct{}{}[C.AFL_OVERLAP_DICE+plan.Tversky-C.AFL_OVERLAP_TVERSKY]
+	_ = [1]struct{}{}[plan.WeightSquare-C.AFL_WEIGHT_SQUARE]
+	_ = [1]struct{}{}[plan.WeightSimple-C.AFL_WEIGHT_SIMPLE]
+	_ = [1]struct{}{}[plan.WeightUniform-C.AFL_WEIGHT_UNIFORM]
+)
 
 func truth(b bool) C.int32_t {
 	if b {

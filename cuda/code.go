@@ -45,7 +45,7 @@ func (c *code) function(kernel string) (handle, error) {
 		var log string
 		if module, log, err = c.session.load(m.PTX); err != nil {
 			return nil, fmt.Errorf("cuda: the driver (for CUDA %s) refuses the kernels %s for %v: %w\n%s",
-				versionName(c.device.DriverVersion), m.Name, c.device, err, log)
+				c.device.CUDA(), m.Name, c.device, err, log)
 		}
 		c.modules[m] = module
 	}

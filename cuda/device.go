@@ -23,6 +23,9 @@ func (d Device) String() string {
 	return fmt.Sprintf("%s (CUDA device %d, compute capability %d.%d, %s)", d.Name, d.Ordinal, d.ComputeMajor, d.ComputeMinor, megabytes(d.Memory))
 }
 
+// CUDA returns the newest version of CUDA that the driver supports, such as 12.4.
+func (d Device) CUDA() string { return versionName(d.DriverVersion) }
+
 // The compute capability that the kernels are made for: Turing, 2018.
 const oldestMajor, oldestMinor = 7, 5
 

@@ -102,7 +102,7 @@ func (e *Engine) prepare() error {
 		if *p, err = e.pool.alloc(leastBlock); err != nil {
 			return err
 		}
-		if err := e.session.fill(*p, make([]byte, 4), leastBlock/4); err != nil {
+		if err := zero(e.session, *p, leastBlock); err != nil {
 			return err
 		}
 	}

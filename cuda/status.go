@@ -99,12 +99,17 @@ func (e *Engine) tell(argument string, read func(session, *staged) (status, erro
 		if verdict, err = read(s, staged); err != nil || verdict.kind == goodStatus || !verdict.is(&staged.reported) {
 			return err
 		}
-		return s.fill(e.reported, make([]byte, 4), statusBytes/4)
+		return zero(s, e.reported, statusBytes)
 	})
 	if err != nil {
 		return err
 	}
 	return verdict.refusal(argument)
+}
+
+// zero enqueues zeros, as many bytes as a multiple of 4.
+func zero(s session, address uintptr, bytes int64) error {
+	return s.fill(address, make([]byte, 4), bytes/4)
 }
 
 // is reports whether two refusals are of the same element.

@@ -1,45 +1,23 @@
+//go:build linux && (amd64 || arm64)
+
 package kernels
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/cuda/internal/emulator"
 )
-
-// compilers are the C++ compilers to try, the user's choice alone if there is one.
-func compilers() []string {
-	if cxx := os.Getenv("CXX"); cxx != "" {
-		return []string{cxx}
-	}
-	return []string{"c++", "g++", "clang++"}
-}
-
-func findCompiler(t *testing.T) string {
-	t.Helper()
-	if runtime.GOOS != "linux" || !slices.Contains([]string{"amd64", "arm64"}, runtime.GOARCH) {
-		t.Skip("the emulator runs on Linux, amd64 or arm64")
-	}
-	for _, name := range compilers() {
-		path, err := exec.LookPath(name)
-		if err == nil {
-			return path
-		}
-		require.ErrorIs(t, err, exec.ErrNotFound)
-	}
-	t.Skipf("there is none of the C++ compilers %v (CXX names another)", compilers())
-	return ""
-}
 
 // TestSources compiles and runs the programs of testdata, which test parts of the
 // kernels on the CPU.
 func TestSources(t *testing.T) {
-	compiler := findCompiler(t)
+	compiler, err := emulator.FindCompiler()
+	require.NoError(t, err)
 	programs, err := filepath.Glob("testdata/*.cpp")
 	require.NoError(t, err)
 	require.NotEmpty(t, programs)

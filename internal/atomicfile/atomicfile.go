@@ -14,6 +14,14 @@ import (
 	"path/filepath"
 )
 
+// WriteString writes a file of the given text, as [Write] does.
+func WriteString(path, text string) error {
+	return Write(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
+}
+
 // Write writes a file through write, so that path holds either its old content
 // or all of the new: the bytes go to a temporary file in the same folder, which
 // is flushed to the disk and renamed when it is complete. After an error the

@@ -36,10 +36,7 @@ type integer interface {
 // classes reads the class indices of voxels [lo,hi) of sample n into dst,
 // ignored ones as [ignored]. Indices at or above limit are refused.
 func classes(b *batch, n, lo, hi int, dst []int32) error {
-	limit := int64(b.C)
-	if b.C == 1 {
-		limit = 2 // a single channel takes a 0/1 mask
-	}
+	limit := int64(b.Classes())
 	at := n*b.V + lo
 	bad := -1
 	switch y := b.target.(type) {

@@ -15,10 +15,7 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 		Foreground: make([]float64, b.N),
 	}
 	if want.Smoothness {
-		st.K = 1
-		if want.PerClass {
-			st.K = b.C
-		}
+		st.K = want.Masks(b.C)
 		st.Magnitude = make([]float64, b.N*st.K)
 		st.Boundary = make([]float64, b.N*st.K)
 	}

@@ -1,6 +1,10 @@
 package plan
 
-import "gorgonia.org/tensor"
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+)
 
 // Kernels are the three passes of a backend whose sums come back to the host,
 // which decides between them. [Evaluate] makes an evaluation of them.
@@ -132,3 +136,15 @@ func groups(k Kernels, b *Batch, p *Plan, c *Call) (*tensor.Dense, error) {
 }
 
 func scalar(v float64) *tensor.Dense { return tensor.New(tensor.FromScalar(v)) }
+
+// Number returns a loss's value, a float scalar in Go memory.
+func Number(scalar *tensor.Dense) (float64, error) {
+	switch x := scalar.ScalarValue().(type) {
+	case float64:
+		return x, nil
+	case float32:
+		return float64(x), nil
+	default:
+		return 0, Refuse("loss value", fmt.Sprintf("a %T", x), "a float")
+	}
+}

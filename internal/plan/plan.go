@@ -57,6 +57,10 @@ type Target struct {
 	Binarise bool
 }
 
+// Classes is the number of class indices that a label may have: one a channel,
+// and two where a single channel takes a 0/1 mask.
+func (b *Batch) Classes() int { return max(b.C, 2) }
+
 // Plan is one loss on one batch, with the label's statistics worked in.
 type Plan struct {
 	Pointwise *Pointwise
@@ -129,6 +133,18 @@ type StatsRequest struct {
 	Smoothness bool
 	// PerClass asks for the gradient magnitude of every class's own mask too.
 	PerClass bool
+}
+
+// Masks is the number of masks whose gradient magnitude is wanted of a label of c
+// channels, K of [Stats].
+func (r StatsRequest) Masks(c int) int {
+	switch {
+	case !r.Smoothness:
+		return 0
+	case r.PerClass:
+		return c
+	}
+	return 1
 }
 
 // Stats are statistics of the label, by sample. For soft maps counts are sums.

@@ -1,4 +1,4 @@
-//go:build cgo && linux
+//go:build linux
 
 package emulator
 
@@ -20,7 +20,7 @@ var compilerFlags = []string{"-std=c++20", "-O2", "-ffp-contract=off", "-shared"
 // Build compiles the library into dir, unless it is there already from the same
 // sources and compiler, and returns its path. The compiler is $CXX, c++, g++ or clang++.
 func Build(dir string) (path string, err error) {
-	compiler, err := findCompiler()
+	compiler, err := FindCompiler()
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,9 @@ func Build(dir string) (path string, err error) {
 	return path, nil
 }
 
-func findCompiler() (string, error) {
+// FindCompiler returns the C++ compiler to use: $CXX, or the first of c++, g++ and
+// clang++ that there is.
+func FindCompiler() (string, error) {
 	names := []string{"c++", "g++", "clang++"}
 	if cxx := os.Getenv("CXX"); cxx != "" {
 		names = []string{cxx}
