@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,24 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/benchtest"
 )
-
-func readRecords(t *testing.T, path string) []map[string]string {
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
-	require.NoError(t, err)
-	var records []map[string]string
-	for _, line := range lines[1:] {
-		m := map[string]string{}
-		for i, column := range lines[0] {
-			m[column] = line[i]
-		}
-		records = append(records, m)
-	}
-	return records
-}
 
 // TestCommand: a trial run without a peer measures every loss both ways, and the
 // surfaces, on every number of cores.
@@ -38,7 +21,7 @@ func TestCommand(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "a", "b")
 	var log bytes.Buffer
 	require.NoError(t, run(context.Background(), []string{"-quick", "-python", "none", "-out", out}, &log))
-	records := readRecords(t, filepath.Join(out, "results.csv"))
+	records := benchtest.ReadCSV(t, filepath.Join(out, "results.csv"))
 	assert.Len(t, records, len(coreCounts())*(2*len(afl.Names())+2))
 	for _, r := range records {
 		assert.NotEmpty(t, r["ns_per_voxel"], r["benchmark"])

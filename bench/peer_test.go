@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/benchtest"
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/workload"
 )
@@ -32,7 +33,7 @@ func TestPeerAgrees(t *testing.T) {
 	python := needPython(t)
 	out := t.TempDir()
 	require.NoError(t, run(context.Background(), []string{"-quick", "-python", python, "-out", out}, &bytes.Buffer{}))
-	records := readRecords(t, filepath.Join(out, "results.csv"))
+	records := benchtest.ReadCSV(t, filepath.Join(out, "results.csv"))
 	assert.Len(t, records, len(coreCounts())*(2*len(afl.Names())+2))
 	for _, r := range records {
 		assert.NotEmpty(t, r["peer_value"], r["benchmark"])

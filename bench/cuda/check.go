@@ -97,7 +97,7 @@ func (c check) run(ctx context.Context, pack, folder string, w io.Writer) (check
 	failed := cmd.Run()
 	done.took = time.Since(start)
 	log, text := filepath.Join(folder, c.name+".log"), out.Bytes()
-	if err := atomicfile.Write(log, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+	if err := atomicfile.WriteString(log, string(text)); err != nil {
 		return done, err
 	}
 	passed := map[string]bool{}

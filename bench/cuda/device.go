@@ -12,6 +12,6 @@ func describe(d cuda.Device) []field {
 		{"GPU", fmt.Sprintf("%s, compute capability %d.%d", d.Name, d.ComputeMajor, d.ComputeMinor)},
 		{"Memory of the GPU", fmt.Sprintf("%.1f GiB", float64(d.Memory)/(1<<30))},
 		{"Multiprocessors, second-level cache", fmt.Sprintf("%d, %.1f MiB", d.Multiprocessors, float64(d.L2)/(1<<20))},
-		{"CUDA of the driver", fmt.Sprintf("%d.%d", d.DriverVersion/1000, d.DriverVersion%1000/10)},
+		{"CUDA of the driver", d.CUDA()},
 	}
 }

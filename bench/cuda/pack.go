@@ -45,7 +45,7 @@ func pack(ctx context.Context, folder string, w io.Writer) error {
 		return err
 	}
 	script := filepath.Join(folder, "run")
-	err := atomicfile.Write(script, func(w io.Writer) error { _, err := io.WriteString(w, runScript); return err })
+	err := atomicfile.WriteString(script, runScript)
 	if err == nil {
 		err = os.Chmod(script, 0o755)
 	}

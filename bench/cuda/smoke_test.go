@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/benchtest"
 	"github.com/x/afl/bench/internal/gpu"
 	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda/cudatest"
@@ -31,23 +31,6 @@ func emulated(t *testing.T) *gpu.GPU {
 // tiny has odd edges and is all that the emulator can do in a short time.
 var tiny = workload.NewSize([3]int{17, 13, 11})
 
-func readRecords(t *testing.T, path string) []map[string]string {
-	f, err := os.Open(path)
-	require.NoError(t, err)
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
-	require.NoError(t, err)
-	var records []map[string]string
-	for _, line := range lines[1:] {
-		m := map[string]string{}
-		for i, column := range lines[0] {
-			m[column] = line[i]
-		}
-		records = append(records, m)
-	}
-	return records
-}
-
 // TestCommandEmulated: a whole run on an emulated GPU measures every loss both
 // ways, with every type, and leaves nothing in the device's memory.
 func TestCommandEmulated(t *testing.T) {
@@ -60,7 +43,7 @@ func TestCommandEmulated(t *testing.T) {
 	require.NoError(t, runOn(t.Context(), nil, o, g, &log), log.String())
 	assert.Equal(t, before, g.Memory().InUse, "nothing stays on the device")
 
-	records := readRecords(t, filepath.Join(o.out, "results.csv"))
+	records := benchtest.ReadCSV(t, filepath.Join(o.out, "results.csv"))
 	assert.Len(t, records, 2*(len(afl.Names())+1+4+4))
 	for _, r := range records {
 		for _, column := range []string{"calls_median_s", "graph_median_s", "copies_median_s", "copy_graph_median_s", "share_of_copy", "value"} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"strings"
 
@@ -14,10 +13,7 @@ import (
 
 // writeTable writes the report as Markdown.
 func (r *results) writeTable(path string) error {
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := io.WriteString(w, r.markdown())
-		return err
-	})
+	return atomicfile.WriteString(path, r.markdown())
 }
 
 func (r *results) markdown() string {

@@ -1,0 +1,29 @@
+// Package benchtest reads what the benchmarks write, for their tests.
+package benchtest
+
+import (
+	"encoding/csv"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// ReadCSV returns the records of a CSV file by the names of its first line.
+func ReadCSV(t testing.TB, path string) []map[string]string {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	var records []map[string]string
+	for _, line := range lines[1:] {
+		m := map[string]string{}
+		for i, column := range lines[0] {
+			m[column] = line[i]
+		}
+		records = append(records, m)
+	}
+	return records
+}
