@@ -12,7 +12,7 @@ import (
 
 // convCase is one convolution on purpose unlike what networks use: odd sizes,
 // different settings on every axis, sizes that the stride does not divide,
-// paddings larger than the kernel.
+// paddings larger than the kernel; among them widths that fill vectors.
 type convCase struct {
 	batch, in, out int
 	size, kernel   [3]int
@@ -36,6 +36,9 @@ func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 		{2, 4, 2, [3]int{6, 5, 4}, [3]int{2, 3, 2}, nn.ConvSpec{Dilation: [3]int{3, 2, 1}, Stride: [3]int{2, 3, 2}, Padding: [3]int{1, 2, 0}}},
 		{1, 20, 40, [3]int{3, 4, 3}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
 		{1, 3, 8, [3]int{7, 18, 22}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
+		{1, 16, 16, [3]int{1, 1, 1}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
+		{2, 16, 32, [3]int{5, 4, 3}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{0, 1, 2}}},
+		{1, 48, 16, [3]int{6, 9, 14}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{3, 0, 1}}},
 	}
 	for len(cases) < n {
 		c := convCase{batch: 1 + rng.IntN(2), in: 1 + rng.IntN(5), out: 1 + rng.IntN(9)}

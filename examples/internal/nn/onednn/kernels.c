@@ -1,6 +1,7 @@
 //go:build onednn
 
 #include "kernels.h"
+#include "targets.h"
 
 #include <math.h>
 #include <omp.h>
@@ -31,19 +32,6 @@ typedef struct {
 	void (*sgd)(int64_t n, float *w, const float *g, float *v, int first, float rate, float momentum, float decay, int nesterov);
 } spans;
 
-// cgo compiles with -O2, which vectorises little.
-#ifdef __clang__
-#define TARGET_BEGIN_(features) _Pragma(#features)
-#define AVX512_BEGIN TARGET_BEGIN_(clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function))
-#define AVX2_BEGIN TARGET_BEGIN_(clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function))
-#define TARGET_END _Pragma("clang attribute pop")
-#else
-#pragma GCC optimize("O3", "no-trapping-math", "no-math-errno")
-#define AVX512_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512\")")
-#define AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
-#define TARGET_END _Pragma("GCC pop_options")
-#endif
-
 #define SUFFIX _plain
 #include "spans.h"
 #undef SUFFIX
@@ -61,22 +49,24 @@ AVX512_BEGIN
 TARGET_END
 #endif
 
-static const spans *best = &table_plain;
-
 // tier is an instruction set that the loops were compiled for.
 typedef struct {
 	const char *name;
 	const spans *loops;
+	int lanes;
 } tier;
 
 static const tier tiers[] = { // the best first
 #ifdef __x86_64__
-	{"AVX-512", &table_avx512},
-	{"AVX2", &table_avx2},
+	{"AVX-512", &table_avx512, 16},
+	{"AVX2", &table_avx2, 8},
 #endif
-	{"plain", &table_plain},
+	{"plain", &table_plain, 0},
 };
 enum { TIERS = sizeof tiers / sizeof *tiers };
+
+static const spans *best = &table_plain;
+static int lanes;
 
 static int has(const tier *t) {
 #ifdef __x86_64__
@@ -94,6 +84,7 @@ int kernels_use(const char *name) {
 	for (int i = 0; i < TIERS; i++)
 		if (!strcmp(tiers[i].name, name) && has(&tiers[i])) {
 			best = tiers[i].loops;
+			lanes = tiers[i].lanes;
 			return 1;
 		}
 	return 0;
@@ -104,8 +95,17 @@ const char *kernels_open(int threads) {
 	int i = 0;
 	while (!has(&tiers[i])) i++;
 	best = tiers[i].loops;
+	lanes = tiers[i].lanes;
 	return tiers[i].name;
 }
+
+int kernels_threads(int n) {
+	const int was = omp_get_max_threads();
+	omp_set_num_threads(n);
+	return was;
+}
+
+int kernels_lanes(void) { return lanes; }
 
 // Working memory. It is kept for the next call: all calls come from one thread.
 

@@ -41,6 +41,10 @@ const char *kernels_open(int threads);
 // kernels_use picks vector instructions by name, as kernels_open names them. It
 // returns 0 where the machine does not have them.
 int kernels_use(const char *name);
+// kernels_threads sets the number of threads and returns what it was, for tests.
+int kernels_threads(int n);
+// kernels_lanes returns the floats of a vector, 0 where the compiler picks them.
+int kernels_lanes(void);
 // kernels_failed tells, once, whether working memory could not be had.
 int kernels_failed(void);
 

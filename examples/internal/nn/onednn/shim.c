@@ -1,7 +1,10 @@
 //go:build onednn
 
 #include "shim.h"
+#include "kernels.h"
+#include "winograd.h"
 
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_version.h>
 #include <stdlib.h>
@@ -28,6 +31,9 @@ struct conv {
 	size_t scratch;
 	char implementation[64];
 	dnnl_memory_t fine, coarse, kernel, vector, work;
+	// Without a primitive the convolution is ours.
+	winograd_shape winograd;
+	int threads;
 };
 
 static dnnl_engine_t engine;
@@ -161,6 +167,65 @@ void conv_free(conv *c) {
 	free(c);
 }
 
+// md_kernel describes a kernel in the order of winograd.h, with its first axis
+// (rows) or its second (cols) last in memory.
+static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
+	const int64_t rows = s->rows, cols = s->cols, kernels = rows * cols;
+	dnnl_dims_t dims = {rows, cols, s->kernel[0], s->kernel[1], s->kernel[2]};
+	dnnl_dims_t strides = {rows_last ? 1 : cols, rows_last ? rows : 1, kernels * s->kernel[1] * s->kernel[2], kernels * s->kernel[2], kernels};
+#if DNNL_VERSION_MAJOR >= 3
+	return dnnl_memory_desc_create_with_strides(out, 5, dims, dnnl_f32, strides);
+#else
+	return dnnl_memory_desc_init_by_strides(out, 5, dims, dnnl_f32, strides);
+#endif
+}
+
+// winograd_open makes c one of our convolutions where there is code for its shape
+// that is faster than oneDNN's.
+static dnnl_status_t winograd_open(conv *c, const conv_shape *s, int *opened) {
+	*opened = 0;
+	const int64_t lanes = winograd_lanes();
+	if (!lanes || s->rows % lanes || s->cols % lanes) return dnnl_success;
+	winograd_shape w = {s->batch, s->cols, s->rows};
+	for (int i = 0; i < 3; i++) {
+		if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
+		w.from[i] = s->fine[i];
+		w.to[i] = s->coarse[i];
+		w.pad[i] = s->pad[i];
+	}
+	if (c->kind == CONV_TO_FINE) {
+		w.in = s->rows;
+		w.out = s->cols;
+		for (int i = 0; i < 3; i++) {
+			w.from[i] = s->coarse[i];
+			w.to[i] = s->fine[i];
+			w.pad[i] = 2 - s->pad[i];
+		}
+	}
+	if (!winograd_pays(&w, c->kind == CONV_WEIGHT)) return dnnl_success;
+	*opened = 1;
+	c->winograd = w;
+	c->threads = omp_get_max_threads();
+	c->scratch = winograd_scratch(&w, c->kind == CONV_WEIGHT, c->threads);
+	strcpy(c->implementation, lanes == 16 ? "winograd:AVX-512" : "winograd:AVX2");
+	return md_kernel(&c->weights.desc, s, c->kind != CONV_TO_FINE);
+}
+
+static void winograd_execute(const conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
+	const winograd_shape *w = &c->winograd;
+	switch (c->kind) {
+	case CONV_TO_COARSE:
+		winograd_run(w, 0, c->threads, fine, weights, c->bias ? bias : NULL, coarse, scratch);
+		break;
+	case CONV_TO_FINE:
+		winograd_run(w, 1, c->threads, coarse, weights, NULL, fine, scratch);
+		break;
+	default:
+		winograd_gradient(w, c->threads, fine, coarse, weights, scratch);
+		if (c->bias) channel_sum(w->batch * w->to[0] * w->to[1] * w->to[2], w->out, coarse, bias);
+	}
+}
+
 const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	const char *error = NULL;
 	layout fine = {0}, coarse = {0}, kernel = {0}, vector = {0}, work = {0};
@@ -170,6 +235,9 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	if (!c) return "out of memory";
 	c->kind = kind;
 	c->bias = bias;
+	int winograd;
+	TRY(winograd_open(c, s, &winograd));
+	if (winograd) goto done;
 	int64_t fine_dims[] = {s->batch, s->cols, s->fine[0], s->fine[1], s->fine[2]};
 	int64_t coarse_dims[] = {s->batch, s->rows, s->coarse[0], s->coarse[1], s->coarse[2]};
 	int64_t kernel_dims[] = {s->rows, s->cols, s->kernel[0], s->kernel[1], s->kernel[2]};
@@ -219,6 +287,10 @@ const char *conv_implementation(const conv *c) { return c->implementation; }
 
 const char *conv_run(conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
 	const char *error = NULL;
+	if (!c->primitive) {
+		winograd_execute(c, fine, weights, bias, coarse, scratch);
+		return NULL;
+	}
 	TRY(dnnl_memory_set_data_handle(c->fine, fine));
 	TRY(dnnl_memory_set_data_handle(c->coarse, coarse));
 	TRY(dnnl_memory_set_data_handle(c->kernel, weights));

@@ -7,11 +7,6 @@
 // length. With them a loop over elements does not ask for the channel, and two
 // channels fill vectors as well as sixty-four do.
 
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define FN(name) CAT(name, SUFFIX)
-#define INLINE static inline __attribute__((always_inline))
-
 // expm1_ returns eˣ − 1 and stores eˣ: 2ⁿ·(1 + p) with x = n·ln 2 + r and
 // p ≈ eʳ − 1. Error below 2 ulp of eˣ.
 INLINE float FN(expm1_)(float x, float *e) {
@@ -256,7 +251,3 @@ static const spans FN(table) = {
 };
 
 #undef EACH
-#undef INLINE
-#undef FN
-#undef CAT
-#undef CAT_

@@ -24,17 +24,26 @@ func TestInstructionSets(t *testing.T) {
 			if !w.use(name) {
 				t.Skip("this machine does not have it")
 			}
-			nntest.Run(t, func(t *testing.T, dtype nn.DType) nn.Backend {
-				if dtype != nn.Float32 {
-					return nil
-				}
-				b, err := New(dtype, Config{})
-				require.NoError(t, err)
-				return b
-			})
+			nntest.Run(t, float32Backend)
+			if name != "plain" {
+				t.Run("Winograd always", func(t *testing.T) {
+					w.winogradAlways(true)
+					defer w.winogradAlways(false)
+					nntest.Run(t, float32Backend)
+				})
+			}
 		})
 	}
 	assert.False(t, w.use("abacus"))
+}
+
+func float32Backend(t *testing.T, dtype nn.DType) nn.Backend {
+	if dtype != nn.Float32 {
+		return nil
+	}
+	b, err := New(dtype, Config{})
+	require.NoError(t, err)
+	return b
 }
 
 // TestStepsAllocateOnce checks that a training step finds all its memory in the

@@ -7,6 +7,7 @@ package onednn
 // #cgo LDFLAGS: -ldnnl -fopenmp -lm
 // #include "kernels.h"
 // #include "shim.h"
+// #include "winograd.h"
 import "C"
 
 import (
@@ -65,6 +66,24 @@ func (w *worker) use(name string) (ok bool) {
 		ok = C.kernels_use(text) != 0
 	})
 	return ok
+}
+
+// threads sets the number of OpenMP's threads and returns what it was, for tests.
+func (w *worker) threads(n int) (was int) {
+	w.wait(func() { was = int(C.kernels_threads(C.int(n))) })
+	return was
+}
+
+// winogradAlways makes convolutions that are compiled from now on Winograd's
+// wherever there is code for them, for tests.
+func (w *worker) winogradAlways(on bool) {
+	w.wait(func() {
+		always := C.int(0)
+		if on {
+			always = 1
+		}
+		C.winograd_always(always)
+	})
 }
 
 // wait runs f on the worker, after all that was queued before.

@@ -1,0 +1,47 @@
+// winograd.h declares convolutions with kernels of 3×3×3 taps by the minimal
+// filtering of Winograd (1980), F(2×2×2, 3×3×3) in the terms of Lavin and Gray
+// (2016): 64 products for eight voxels of the result where the sum takes 216.
+// oneDNN has it in two dimensions only.
+//
+// Volumes are channels-last, and kernels have the tap first, then the channel
+// that is summed over, then the one that is made. Like kernels.h's, results do
+// not depend on the number of threads. What is infinite or not a number spreads
+// over the 2×2×2 voxels that are computed together.
+
+#ifndef AFL_ONEDNN_WINOGRAD_H
+#define AFL_ONEDNN_WINOGRAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// winograd_shape is a convolution with steps of one voxel: voxel p of the result
+// sums the products of the taps k with voxels p+k−pad of the input, and voxels
+// outside are zero.
+typedef struct {
+	int64_t batch, in, out; // channels
+	int64_t from[3], to[3]; // sizes of the input and the result
+	int64_t pad[3];
+} winograd_shape;
+
+// winograd_lanes tells for which channel counts there is code: their multiples
+// of it, none where it is 0.
+int64_t winograd_lanes(void);
+// winograd_pays tells whether the convolution, or with gradient that of its
+// kernel, takes less work than the sum over taps, with what it costs to go there
+// and back, by a margin.
+int winograd_pays(const winograd_shape *s, int gradient);
+// winograd_always makes winograd_pays say yes to every shape, for tests.
+void winograd_always(int on);
+
+// winograd_scratch returns the bytes of working memory for winograd_run, or with
+// gradient for winograd_gradient, on at most so many threads.
+size_t winograd_scratch(const winograd_shape *s, int gradient, int threads);
+// winograd_run stores the convolution of x, plus bias if that is not NULL. With
+// flip the taps are taken in the opposite order.
+void winograd_run(const winograd_shape *s, int flip, int threads, const float *x, const float *kernel, const float *bias,
+	float *y, void *scratch);
+// winograd_gradient stores the gradient of the kernel, from the input and from
+// the gradient g of the result.
+void winograd_gradient(const winograd_shape *s, int threads, const float *x, const float *g, float *kernel, void *scratch);
+
+#endif

@@ -1,0 +1,157 @@
+//go:build onednn
+
+package onednn
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
+	"github.com/x/afl/examples/internal/nn/portable"
+)
+
+// eachWinograd runs f for every instruction set that has code for it.
+func eachWinograd(t *testing.T, f func(t *testing.T, w *worker)) {
+	w, err := start()
+	require.NoError(t, err)
+	defer w.use(w.isa)
+	for _, name := range []string{"AVX-512", "AVX2"} {
+		t.Run(name, func(t *testing.T) {
+			if !w.use(name) {
+				t.Skip("this machine does not have it")
+			}
+			f(t, w)
+		})
+	}
+}
+
+// TestWinogradEqualsSum compares convolutions that are computed that way with the
+// portable backend in float64: results and gradients, on sizes that leave parts
+// of tiles, blocks of tiles and vectors.
+func TestWinogradEqualsSum(t *testing.T) {
+	eachWinograd(t, func(t *testing.T, _ *worker) {
+		for _, c := range []struct {
+			batch, in, out int
+			size, pad      [3]int
+		}{
+			{1, 32, 32, [3]int{24, 20, 18}, [3]int{1, 1, 1}},
+			{2, 32, 48, [3]int{17, 12, 15}, [3]int{1, 1, 1}},
+			{1, 80, 32, [3]int{16, 13, 20}, [3]int{0, 1, 2}},
+			{1, 64, 112, [3]int{14, 16, 12}, [3]int{2, 2, 0}},
+			{3, 128, 64, [3]int{8, 10, 9}, [3]int{1, 1, 1}},
+		} {
+			t.Run(fmt.Sprint(c), func(t *testing.T) {
+				fast, err := New(nn.Float32, Config{Profile: true})
+				require.NoError(t, err)
+				exact, err := portable.New(nn.Float64)
+				require.NoError(t, err)
+				spec := nn.ConvSpec{Padding: c.pad}
+				x := []int{c.batch, c.in, c.size[0], c.size[1], c.size[2]}
+				weight := []int{c.out, c.in, 3, 3, 3}
+				want, got := differentiate(t, exact, x, weight, spec, nil), differentiate(t, fast, x, weight, spec, nil)
+				for i, what := range []string{"y", "gx", "gw", "gb"} {
+					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 3e-6, what)
+				}
+				ours := 0
+				for _, e := range Profile(fast) {
+					if strings.Contains(e.Shape, "winograd") {
+						ours++
+					}
+				}
+				assert.Equal(t, 3, ours, "the convolution and two gradients are not the sum over taps")
+			})
+		}
+	})
+}
+
+// TestWinogradOnAnyNumberOfThreads requires the same bits whatever the number of
+// threads, for many channels on few tiles and the reverse.
+func TestWinogradOnAnyNumberOfThreads(t *testing.T) {
+	eachWinograd(t, func(t *testing.T, w *worker) {
+		w.winogradAlways(true)
+		defer w.winogradAlways(false)
+		was := w.threads(1)
+		defer w.threads(was)
+		for _, shape := range [][]int{{1, 96, 5, 6, 7}, {2, 16, 21, 9, 14}} {
+			var want [][]float64
+			for _, threads := range []int{1, 2, 3, 7, 16} {
+				w.threads(threads)
+				b, err := New(nn.Float32, Config{})
+				require.NoError(t, err)
+				got := differentiate(t, b, shape, []int{160, shape[1], 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, nil)
+				if want == nil {
+					want = got
+				}
+				require.Equal(t, want, got, "%d threads", threads)
+			}
+		}
+	})
+}
+
+// TestWinogradSpreadsOverATile: a voxel that is infinite or not a number reaches
+// all that the sum over taps would reach, and no farther than one voxel more.
+func TestWinogradSpreadsOverATile(t *testing.T) {
+	eachWinograd(t, func(t *testing.T, w *worker) {
+		w.winogradAlways(true)
+		defer w.winogradAlways(false)
+		b, err := New(nn.Float32, Config{})
+		require.NoError(t, err)
+		size := []int{9, 8, 7}
+		for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+			at := []int{4, 3, 2}
+			all := differentiate(t, b, []int{1, 16, 9, 8, 7}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}},
+				func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
+			for i, y := range all[0] {
+				p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
+				far := 0
+				for axis := range p {
+					far = max(far, max(p[axis]-at[axis], at[axis]-p[axis]))
+				}
+				switch finite := !math.IsNaN(y) && !math.IsInf(y, 0); {
+				case far <= 1:
+					require.False(t, finite, "voxel %v", p)
+				case far > 2:
+					require.True(t, finite, "voxel %v", p)
+				}
+			}
+		}
+	})
+}
+
+// differentiate returns a convolution of random numbers and its three gradients.
+// change may alter the input.
+func differentiate(t *testing.T, b nn.Backend, x, weight []int, spec nn.ConvSpec, change func([]float32)) (all [][]float64) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	put := func(change func([]float32), shape ...int) nn.Array {
+		values := make([]float32, nn.Elements(shape))
+		for i := range values {
+			values[i] = float32(rng.NormFloat64())
+		}
+		if change != nil {
+			change(values)
+		}
+		a, err := b.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), nn.Step)
+		require.NoError(t, err)
+		return a
+	}
+	y, pullback, err := b.Conv3D(put(change, x...), put(nil, weight...), put(nil, weight[0]), spec)
+	require.NoError(t, err)
+	grads, err := pullback(put(nil, y.Shape()...), []bool{true, true, true})
+	require.NoError(t, err)
+	for _, a := range slices.Insert(grads, 0, y) {
+		d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
+		require.NoError(t, b.ToHost(a, d))
+		all = append(all, d.Data().([]float64))
+	}
+	b.EndStep()
+	return all
+}
