@@ -84,10 +84,11 @@ void winograd_always(int on) { always = on; }
 int winograd_pays(const winograd_shape *s, int gradient) {
 	const double in = s->in, out = s->out, tiles = grid_of(s).count;
 	const double voxels = (double)s->batch * s->to[0] * s->to[1] * s->to[2];
-	// In products, as measured: a point of a tile's channel costs 16 there and back,
-	// in the gradient 24; a point of a kernel, which goes through main memory, 100.
-	const double ours = POINTS * (tiles * (in * out + (gradient ? 24 : 16) * (in + out)) + 100 * in * out);
-	return always || 1.25 * ours < voxels * TAPS * in * out;
+	// In products at full speed, as measured: a point of a tile's channel costs 26
+	// there and back, in the gradient 40; a point of a kernel, which goes through
+	// main memory, 100. The sum over taps runs at three quarters of full speed.
+	const double ours = POINTS * (tiles * (in * out + (gradient ? 40 : 26) * (in + out)) + 100 * in * out);
+	return always || ours < voxels * TAPS * in * out / 0.75;
 }
 
 // corner returns the first voxel of a tile and its sample.

@@ -27,8 +27,8 @@ typedef struct {
 // of it, none where it is 0.
 int64_t winograd_lanes(void);
 // winograd_pays tells whether the convolution, or with gradient that of its
-// kernel, takes less work than the sum over taps, with what it costs to go there
-// and back, by a margin.
+// kernel, takes less time than the sum over taps, with what it costs to go there
+// and back.
 int winograd_pays(const winograd_shape *s, int gradient);
 // winograd_always makes winograd_pays say yes to every shape, for tests.
 void winograd_always(int on);
