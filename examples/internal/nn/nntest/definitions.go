@@ -38,6 +38,7 @@ func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 		{1, 3, 8, [3]int{7, 18, 22}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
 		{1, 16, 16, [3]int{1, 1, 1}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}},
 		{2, 16, 32, [3]int{5, 4, 3}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{0, 1, 2}}},
+		{1, 16, 16, [3]int{6, 3, 5}, [3]int{5, 5, 5}, nn.ConvSpec{Padding: [3]int{2, 3, 1}}},
 		{1, 48, 16, [3]int{6, 9, 14}, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{3, 0, 1}}},
 	}
 	for len(cases) < n {

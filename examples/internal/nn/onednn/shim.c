@@ -7,6 +7,7 @@
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_version.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -184,11 +185,9 @@ static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 // that is faster than oneDNN's.
 static dnnl_status_t winograd_open(conv *c, const conv_shape *s, int *opened) {
 	*opened = 0;
-	const int64_t lanes = winograd_lanes();
-	if (!lanes || s->rows % lanes || s->cols % lanes) return dnnl_success;
-	winograd_shape w = {s->batch, s->cols, s->rows};
+	winograd_shape w = {s->batch, s->cols, s->rows, .taps = s->kernel[0]};
 	for (int i = 0; i < 3; i++) {
-		if (s->kernel[i] != 3 || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
+		if (s->kernel[i] != w.taps || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
 		w.from[i] = s->fine[i];
 		w.to[i] = s->coarse[i];
 		w.pad[i] = s->pad[i];
@@ -199,15 +198,15 @@ static dnnl_status_t winograd_open(conv *c, const conv_shape *s, int *opened) {
 		for (int i = 0; i < 3; i++) {
 			w.from[i] = s->coarse[i];
 			w.to[i] = s->fine[i];
-			w.pad[i] = 2 - s->pad[i];
+			w.pad[i] = w.taps - 1 - s->pad[i];
 		}
 	}
-	if (!winograd_pays(&w, c->kind == CONV_WEIGHT)) return dnnl_success;
+	if (!winograd_choose(&w, c->kind == CONV_WEIGHT)) return dnnl_success;
 	*opened = 1;
 	c->winograd = w;
 	c->threads = omp_get_max_threads();
 	c->scratch = winograd_scratch(&w, c->kind == CONV_WEIGHT, c->threads);
-	strcpy(c->implementation, lanes == 16 ? "winograd:AVX-512" : "winograd:AVX2");
+	snprintf(c->implementation, sizeof c->implementation, "winograd:tile %d", w.tile);
 	return md_kernel(&c->weights.desc, s, c->kind != CONV_TO_FINE);
 }
 

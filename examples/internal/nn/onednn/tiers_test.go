@@ -3,6 +3,7 @@
 package onednn
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,10 +26,13 @@ func TestInstructionSets(t *testing.T) {
 				t.Skip("this machine does not have it")
 			}
 			nntest.Run(t, float32Backend)
-			if name != "plain" {
-				t.Run("Winograd always", func(t *testing.T) {
-					w.winogradAlways(true)
-					defer w.winogradAlways(false)
+			if name == "plain" {
+				return
+			}
+			for _, tile := range []int{2, 4} {
+				t.Run(fmt.Sprintf("Winograd always, tile %d", tile), func(t *testing.T) {
+					w.winogradAlways(tile)
+					defer w.winogradAlways(0)
 					nntest.Run(t, float32Backend)
 				})
 			}

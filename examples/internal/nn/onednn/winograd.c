@@ -7,102 +7,126 @@
 #include <omp.h>
 #include <string.h>
 
-// loops are the inner loops for one instruction set.
+// products are matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
-	void (*tile_in)(int px, int64_t channels, const float *const *voxels, float *to, int64_t step);
+	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
+	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_step, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
+} products;
+
+// tiles are the transforms of one size; see winograd_tiles.h and winograd_sizes.h.
+typedef struct {
+	int side, made, taps;
+	double moves[2];
+	void (*tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step);
 	void (*tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels);
-	void (*tile_gradient)(int px, int64_t channels, const float *const *voxels, float *to, int64_t step);
 	void (*kernel_in)(const float *taps, int64_t tap_step, float *to, int64_t step);
+	// NULL where the gradient is not computed this way.
+	void (*tile_gradient)(int64_t channels, const float *const *voxels, float *to, int64_t step);
 	void (*kernel_gradient)(const float *from, int64_t step, float *taps, int64_t tap_step);
-	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, const float *b, int64_t b_step, float *c, int64_t c_row);
-	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_step, const float *b, int64_t b_step, float *c, int64_t c_row);
-} loops;
+} tiles;
+
+#define UNROLL _Pragma("GCC unroll 16")
+#define AT(p) (*(FN(memory) *)(p))
+#define OF(p) ((FN(vec))*(const FN(memory) *)(p))
 
 #ifdef __x86_64__
 AVX2_BEGIN
 #define SUFFIX _avx2
 #define LANES 8
 #define ROWS 4
-#include "winograd_loops.h"
-#undef SUFFIX
-#undef LANES
-#undef ROWS
+#include "winograd_sizes.h"
 TARGET_END
 AVX512_BEGIN
 #define SUFFIX _avx512
 #define LANES 16
 #define ROWS 8
-#include "winograd_loops.h"
-#undef SUFFIX
-#undef LANES
-#undef ROWS
+#include "winograd_sizes.h"
 TARGET_END
 #endif
 
-static const loops *best(void) {
+enum { SIZES = 3 };
+
+// code is what the machine runs.
+typedef struct {
+	const products *p;
+	const tiles *sizes[SIZES];
+} code;
+
+static code best(void) {
 #ifdef __x86_64__
 	switch (kernels_lanes()) {
-	case 16: return &loops_avx512;
-	case 8: return &loops_avx2;
+	case 16: return (code){&products_avx512, {&tiles_2_3_avx512, &tiles_4_3_avx512, &tiles_2_5_avx512}};
+	case 8: return (code){&products_avx2, {&tiles_2_3_avx2, &tiles_4_3_avx2, &tiles_2_5_avx2}};
 	}
 #endif
+	return (code){0};
+}
+
+static const tiles *size_of(const winograd_shape *s) {
+	const code c = best();
+	for (int i = 0; i < SIZES; i++)
+		if (c.sizes[i]->made == s->tile && c.sizes[i]->taps == s->taps) return c.sizes[i];
 	return NULL;
 }
 
-int64_t winograd_lanes(void) { return best() ? best()->lanes : 0; }
-
-enum { POINTS = 64, PLANE = 16, TAPS = 27 };
-
-// A thread works on so many tiles at a time: enough to make up for reading the
-// kernels' points, few enough for those of the tiles to stay in its cache.
-enum { BLOCK = 48 };
-
-// Steps between points are a line longer than a power of two: 64 streams at
-// distances of a page would share few lines of the cache.
-enum { LINE = 16 };
+int64_t winograd_lanes(void) { return best().p ? best().p->lanes : 0; }
 
 static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t cubed(int64_t a) { return a * a * a; }
 
-// grid is the tiles of 2×2×2 voxels of the result.
+// grid is the tiles of the result.
 typedef struct {
-	int64_t size[3], count;
+	int64_t side, size[3], count;
 } grid;
 
-static grid grid_of(const winograd_shape *s) {
-	grid g = {.count = s->batch};
-	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(s->to[i], 2);
+static grid grid_of(const winograd_shape *s, int side) {
+	grid g = {.side = side, .count = s->batch};
+	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(s->to[i], side);
 	return g;
 }
 
 static int always;
 
-void winograd_always(int on) { always = on; }
+void winograd_always(int tile) { always = tile; }
 
-int winograd_pays(const winograd_shape *s, int gradient) {
-	const double in = s->in, out = s->out, tiles = grid_of(s).count;
-	const double voxels = (double)s->batch * s->to[0] * s->to[1] * s->to[2];
-	// In products at full speed, as measured: a point of a tile's channel costs 26
-	// there and back, in the gradient 40; a point of a kernel, which goes through
-	// main memory, 100. The sum over taps runs at three quarters of full speed.
-	const double ours = POINTS * (tiles * (in * out + (gradient ? 40 : 26) * (in + out)) + 100 * in * out);
-	return always || ours < voxels * TAPS * in * out / 0.75;
+int winograd_choose(winograd_shape *s, int gradient) {
+	const code c = best();
+	if (!c.p || s->in % c.p->lanes || s->out % c.p->lanes) return 0;
+	const double in = s->in, out = s->out, voxels = (double)s->batch * s->to[0] * s->to[1] * s->to[2];
+	// Times in products at full speed, as measured. The sum over taps runs at three
+	// quarters of that. A point of a kernel, which goes through main memory, costs 200.
+	double least = voxels * cubed(s->taps) * in * out / 0.75;
+	s->tile = 0;
+	for (int i = 0; i < SIZES; i++) {
+		const tiles *t = c.sizes[i];
+		if (t->taps != s->taps || (gradient && !t->tile_gradient)) continue;
+		const double count = grid_of(s, t->made).count, there = t->moves[gradient] * (in + out);
+		const double time = cubed(t->side) * (count * (in * out + there) + 200 * in * out);
+		if (always ? t->made == always || t->taps == 5 : time < least) {
+			least = time;
+			s->tile = t->made;
+		}
+	}
+	return s->tile;
 }
 
 // corner returns the first voxel of a tile and its sample.
 static int64_t corner(const grid *g, int64_t tile, int64_t at[3]) {
 	for (int i = 2; i >= 0; i--) {
-		at[i] = tile % g->size[i] * 2;
+		at[i] = tile % g->size[i] * g->side;
 		tile /= g->size[i];
 	}
 	return tile;
 }
 
+enum { MOST = 216 }; // points
+
 // voxels_at points to the width³ voxels of a volume from voxel at on, to outside
 // where there are none.
-INLINE void voxels_at(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
+static void voxels_at(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
 	const float *outside, const float **voxels) {
 	const int whole = at[2] >= 0 && at[2] + width <= size[2];
 	for (int x = 0; x < width; x++)
@@ -122,140 +146,121 @@ static void voxels_in(const winograd_shape *s, const grid *g, const float *x, in
 	int64_t at[3];
 	x += corner(g, tile, at) * s->from[0] * s->from[1] * s->from[2] * s->in;
 	for (int i = 0; i < 3; i++) at[i] -= s->pad[i];
-	voxels_at(4, s->from, s->in, x, at, outside, voxels);
+	voxels_at(s->tile + s->taps - 1, s->from, s->in, x, at, outside, voxels);
 }
 
 static void voxels_out(const winograd_shape *s, const grid *g, const float *y, int64_t tile, const float *outside, const float **voxels) {
 	int64_t at[3];
 	y += corner(g, tile, at) * s->to[0] * s->to[1] * s->to[2] * s->out;
-	voxels_at(2, s->to, s->out, y, at, outside, voxels);
+	voxels_at(s->tile, s->to, s->out, y, at, outside, voxels);
 }
 
-// plan is how the work is cut up. Units are blocks of tiles (forward) or planes
-// of points (gradient), times parts of the channels that are made.
+// Steps between points are a line longer than a power of two: streams at
+// distances of pages would share few lines of the cache.
+enum { LINE = 16 };
+
+// plan is how the work is cut up: blocks of tiles, for the convolution times
+// parts of the channels that are made.
 typedef struct {
-	int64_t tiles;   // at a time
-	int64_t columns; // of a unit
-	int64_t units, parts;
-	int64_t in_step, out_step; // between points
-	int64_t own;               // floats of a thread's working memory
+	int64_t points, tiles; // of a block
+	int64_t columns, parts;
+	int64_t kernel_step, in_step, out_step; // between points
+	int64_t zeros;                          // floats of a row of them
 } plan;
 
-// parts_of cuts channels so that units times parts are at least want.
-static int64_t parts_of(const winograd_shape *s, int64_t units, int64_t want, int64_t *columns) {
-	const int64_t pair = 2 * best()->lanes, most = ceiling(s->out, pair);
-	const int64_t parts = smaller(most, larger(1, ceiling(want, units)));
-	*columns = ceiling(most, parts) * pair;
-	return ceiling(s->out, *columns);
-}
-
-static plan forward_plan(const winograd_shape *s, int threads) {
-	const int64_t rows = best()->rows, count = grid_of(s).count;
-	plan p;
-	p.tiles = ceiling(smaller(BLOCK, count), rows) * rows;
-	const int64_t blocks = ceiling(count, p.tiles);
-	p.parts = parts_of(s, blocks, blocks < 3 * threads ? 2 * threads : 1, &p.columns);
-	p.units = blocks * p.parts;
+static plan plan_of(const winograd_shape *s, int gradient, int threads) {
+	const code c = best();
+	const int64_t count = grid_of(s, s->tile).count, pair = 2 * c.p->lanes;
+	plan p = {.points = cubed(s->tile + s->taps - 1), .columns = s->out, .parts = 1, .zeros = ceiling(larger(s->in, s->out), LINE) * LINE};
+	if (gradient) {
+		// Many enough for the threads to wait for each other seldom.
+		p.tiles = smaller(larger(16384 / (s->in + s->out), 64), 512);
+	} else {
+		// Enough to make up for reading the kernels' points, few enough for those of
+		// the tiles to stay in the cache.
+		p.tiles = 48;
+		const int64_t blocks = ceiling(count, p.tiles), most = ceiling(s->out, pair);
+		if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
+		p.columns = ceiling(most, p.parts) * pair;
+		p.parts = ceiling(s->out, p.columns);
+	}
+	p.tiles = ceiling(smaller(p.tiles, count), c.p->rows) * c.p->rows;
+	p.kernel_step = s->in * s->out + LINE;
 	p.in_step = p.tiles * s->in + LINE;
-	p.out_step = p.tiles * p.columns + LINE;
-	p.own = POINTS * (p.in_step + p.out_step);
+	p.out_step = p.tiles * smaller(p.columns, s->out) + LINE;
 	return p;
 }
-
-static plan gradient_plan(const winograd_shape *s, int threads) {
-	plan p = {.tiles = BLOCK};
-	p.parts = parts_of(s, 4, threads > 2 ? 2 * threads : 1, &p.columns);
-	p.units = 4 * p.parts;
-	p.in_step = p.tiles * s->in + LINE;
-	p.out_step = p.tiles * p.columns + LINE;
-	p.own = PLANE * (p.in_step + p.out_step);
-	return p;
-}
-
-static int64_t kernel_step(const winograd_shape *s) { return s->in * s->out + LINE; }
 
 size_t winograd_scratch(const winograd_shape *s, int gradient, int threads) {
-	const plan p = gradient ? gradient_plan(s, threads) : forward_plan(s, threads);
-	return sizeof(float) * (larger(s->in, s->out) + LINE + POINTS * kernel_step(s) + threads * p.own);
-}
-
-// divide splits the scratch memory into a row of zeros, which it clears, the
-// kernels' points, and the threads' own.
-static float *divide(const winograd_shape *s, void *scratch, const float **zeros, float **points) {
-	float *p = scratch;
-	const int64_t row = ceiling(larger(s->in, s->out), LINE) * LINE;
-	memset(p, 0, sizeof(float) * row);
-	*zeros = p;
-	*points = p + row;
-	return p + row + POINTS * kernel_step(s);
+	const plan p = plan_of(s, gradient, threads);
+	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + (gradient ? 1 : threads) * (p.in_step + p.out_step)));
 }
 
 void winograd_run(const winograd_shape *s, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
-	const loops *l = best();
-	const grid g = grid_of(s);
-	const plan p = forward_plan(s, threads);
-	const float *zeros;
-	float *points;
-	float *own = divide(s, scratch, &zeros, &points);
-	const int64_t kernels = s->in * s->out, step = kernel_step(s);
+	const products *l = best().p;
+	const tiles *size = size_of(s);
+	const grid g = grid_of(s, s->tile);
+	const plan p = plan_of(s, 0, threads);
+	float *zeros = scratch, *points = zeros + p.zeros, *own = points + p.points * p.kernel_step;
+	memset(zeros, 0, sizeof(float) * p.zeros);
+	const int64_t kernels = s->in * s->out, units = ceiling(g.count, p.tiles) * p.parts;
 	_Pragma("omp parallel for num_threads(threads) schedule(static)")
 	for (int64_t k = 0; k < kernels; k += l->lanes)
-		l->kernel_in(kernel + k + (flip ? (TAPS - 1) * kernels : 0), flip ? -kernels : kernels, points + k, step);
+		size->kernel_in(kernel + k + (flip ? (cubed(s->taps) - 1) * kernels : 0), flip ? -kernels : kernels, points + k, p.kernel_step);
 
 	_Pragma("omp parallel for num_threads(threads) schedule(dynamic)")
-	for (int64_t u = 0; u < p.units; u++) {
+	for (int64_t u = 0; u < units; u++) {
 		const int64_t first = u / p.parts * p.tiles, count = smaller(p.tiles, g.count - first);
 		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, s->out - from);
-		float *in = own + omp_get_thread_num() * p.own, *out = in + POINTS * p.in_step;
-		const float *voxels[POINTS];
+		float *in = own + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
+		const float *voxels[MOST];
 		for (int64_t t = 0; t < count; t++) {
 			voxels_in(s, &g, x, first + t, zeros, voxels);
-			for (int px = 0; px < 4; px++) l->tile_in(px, s->in, voxels, in + px * PLANE * p.in_step + t * s->in, p.in_step);
+			size->tile_in(s->in, voxels, in + t * s->in, p.in_step);
 		}
 		// Rows beyond the last tile are computed and not looked at.
 		const int64_t rows = ceiling(count, l->rows) * l->rows;
-		for (int64_t i = 0; i < POINTS; i++) {
+		for (int64_t i = 0; i < p.points; i++) {
 			memset(in + i * p.in_step + count * s->in, 0, sizeof(float) * (rows - count) * s->in);
-			l->product(rows, columns, s->in, in + i * p.in_step, s->in, points + i * step + from, s->out, out + i * p.out_step, columns);
+			l->product(rows, columns, s->in, in + i * p.in_step, s->in, points + i * p.kernel_step + from, s->out, out + i * p.out_step, columns, p.in_step, p.kernel_step);
 		}
 		for (int64_t t = 0; t < count; t++) {
 			voxels_out(s, &g, y + from, first + t, NULL, voxels);
-			l->tile_out(columns, out + t * columns, p.out_step, bias ? bias + from : NULL, (float *const *)voxels);
+			size->tile_out(columns, out + t * columns, p.out_step, bias ? bias + from : NULL, (float *const *)voxels);
 		}
 	}
 }
 
 void winograd_gradient(const winograd_shape *s, int threads, const float *x, const float *g, float *kernel, void *scratch) {
-	const loops *l = best();
-	const grid tiles = grid_of(s);
-	const plan p = gradient_plan(s, threads);
-	const float *zeros;
-	float *points;
-	float *own = divide(s, scratch, &zeros, &points);
-	const int64_t kernels = s->in * s->out, step = kernel_step(s);
-	// A unit adds up all tiles, in order, for a part of the points.
-	_Pragma("omp parallel for num_threads(threads) schedule(dynamic)")
-	for (int64_t u = 0; u < p.units; u++) {
-		const int px = u / p.parts;
-		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, s->out - from);
-		float *in = own + omp_get_thread_num() * p.own, *out = in + PLANE * p.in_step;
-		float *sum = points + px * PLANE * step + from;
-		for (int64_t i = 0; i < PLANE; i++)
-			for (int64_t c = 0; c < s->in; c++) memset(sum + i * step + c * s->out, 0, sizeof(float) * columns);
-		const float *voxels[POINTS];
-		for (int64_t first = 0; first < tiles.count; first += p.tiles) {
-			const int64_t count = smaller(p.tiles, tiles.count - first);
+	const products *l = best().p;
+	const tiles *size = size_of(s);
+	const grid all = grid_of(s, s->tile);
+	const plan p = plan_of(s, 1, threads);
+	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.kernel_step, *out = in + p.points * p.in_step;
+	memset(zeros, 0, sizeof(float) * p.zeros);
+	const int64_t kernels = s->in * s->out;
+	_Pragma("omp parallel num_threads(threads)")
+	{
+		const float *voxels[MOST];
+		for (int64_t first = 0; first < all.count; first += p.tiles) {
+			const int64_t count = smaller(p.tiles, all.count - first);
+			_Pragma("omp for schedule(static)")
 			for (int64_t t = 0; t < count; t++) {
-				voxels_in(s, &tiles, x, first + t, zeros, voxels);
-				l->tile_in(px, s->in, voxels, in + t * s->in, p.in_step);
-				voxels_out(s, &tiles, g + from, first + t, zeros, voxels);
-				l->tile_gradient(px, columns, voxels, out + t * columns, p.out_step);
+				voxels_in(s, &all, x, first + t, zeros, voxels);
+				size->tile_in(s->in, voxels, in + t * s->in, p.in_step);
+				voxels_out(s, &all, g, first + t, zeros, voxels);
+				size->tile_gradient(s->out, voxels, out + t * s->out, p.out_step);
 			}
-			for (int64_t i = 0; i < PLANE; i++)
-				l->product_add(s->in, columns, count, in + i * p.in_step, s->in, out + i * p.out_step, columns, sum + i * step, s->out);
+			// Every point adds up the blocks in order.
+			_Pragma("omp for schedule(static)")
+			for (int64_t i = 0; i < p.points; i++) {
+				float *sum = points + i * p.kernel_step;
+				if (first == 0) memset(sum, 0, sizeof(float) * kernels);
+				l->product_add(s->in, s->out, count, in + i * p.in_step, s->in, out + i * p.out_step, s->out, sum, s->out, p.in_step, p.out_step);
+			}
 		}
+		_Pragma("omp for schedule(static)")
+		for (int64_t k = 0; k < kernels; k += l->lanes) size->kernel_gradient(points + k, p.kernel_step, kernel + k, kernels);
 	}
-	_Pragma("omp parallel for num_threads(threads) schedule(static)")
-	for (int64_t k = 0; k < kernels; k += l->lanes) l->kernel_gradient(points + k, step, kernel + k, kernels);
 }

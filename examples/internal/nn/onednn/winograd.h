@@ -1,12 +1,12 @@
-// winograd.h declares convolutions with kernels of 3×3×3 taps by the minimal
-// filtering of Winograd (1980), F(2×2×2, 3×3×3) in the terms of Lavin and Gray
-// (2016): 64 products for eight voxels of the result where the sum takes 216.
-// oneDNN has it in two dimensions only.
+// winograd.h declares convolutions with kernels of 3×3×3 or 5×5×5 taps by the
+// minimal filtering of Winograd (1980) as Lavin and Gray (2016) use it: 216
+// products for a tile of 4×4×4 voxels of the result where the sum over 3×3×3 taps
+// takes 1728. oneDNN has it in two dimensions only.
 //
 // Volumes are channels-last, and kernels have the tap first, then the channel
 // that is summed over, then the one that is made. Like kernels.h's, results do
 // not depend on the number of threads. What is infinite or not a number spreads
-// over the 2×2×2 voxels that are computed together.
+// over its tile.
 
 #ifndef AFL_ONEDNN_WINOGRAD_H
 #define AFL_ONEDNN_WINOGRAD_H
@@ -21,17 +21,19 @@ typedef struct {
 	int64_t batch, in, out; // channels
 	int64_t from[3], to[3]; // sizes of the input and the result
 	int64_t pad[3];
+	int taps, tile; // of an axis: 3 taps with tiles of 2 or 4 voxels, 5 with tiles of 2
 } winograd_shape;
 
 // winograd_lanes tells for which channel counts there is code: their multiples
 // of it, none where it is 0.
 int64_t winograd_lanes(void);
-// winograd_pays tells whether the convolution, or with gradient that of its
-// kernel, takes less time than the sum over taps, with what it costs to go there
-// and back.
-int winograd_pays(const winograd_shape *s, int gradient);
-// winograd_always makes winograd_pays say yes to every shape, for tests.
-void winograd_always(int on);
+// winograd_choose sets the tile with which the convolution, or with gradient that
+// of its kernel, takes the least time. It returns 0 where the sum over taps takes
+// less, or there is no code.
+int winograd_choose(winograd_shape *s, int gradient);
+// winograd_always makes winograd_choose take this tile for every shape that there
+// is code for; 0 ends that. For tests.
+void winograd_always(int tile);
 
 // winograd_scratch returns the bytes of working memory for winograd_run, or with
 // gradient for winograd_gradient, on at most so many threads.

@@ -38,50 +38,92 @@ func eachWinograd(t *testing.T, f func(t *testing.T, w *worker)) {
 // portable backend in float64: results and gradients, on sizes that leave parts
 // of tiles, blocks of tiles and vectors.
 func TestWinogradEqualsSum(t *testing.T) {
-	eachWinograd(t, func(t *testing.T, _ *worker) {
+	eachWinograd(t, func(t *testing.T, w *worker) {
+		defer w.winogradAlways(0)
 		for _, c := range []struct {
 			batch, in, out int
+			taps           int
 			size, pad      [3]int
+			tile           int
 		}{
-			{1, 32, 32, [3]int{24, 20, 18}, [3]int{1, 1, 1}},
-			{2, 32, 48, [3]int{17, 12, 15}, [3]int{1, 1, 1}},
-			{1, 80, 32, [3]int{16, 13, 20}, [3]int{0, 1, 2}},
-			{1, 64, 112, [3]int{14, 16, 12}, [3]int{2, 2, 0}},
-			{3, 128, 64, [3]int{8, 10, 9}, [3]int{1, 1, 1}},
+			{1, 32, 32, 3, [3]int{24, 20, 18}, [3]int{1, 1, 1}, 4},
+			{2, 32, 48, 3, [3]int{17, 12, 15}, [3]int{1, 1, 1}, 4},
+			{1, 80, 32, 3, [3]int{13, 10, 9}, [3]int{0, 1, 2}, 4},
+			{1, 64, 112, 3, [3]int{6, 7, 5}, [3]int{2, 2, 1}, 2},
+			{1, 256, 224, 3, [3]int{5, 10, 7}, [3]int{1, 1, 1}, 2},
+			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, 2},
+			{2, 48, 80, 5, [3]int{9, 14, 11}, [3]int{1, 2, 4}, 2},
 		} {
 			t.Run(fmt.Sprint(c), func(t *testing.T) {
+				w.winogradAlways(c.tile)
 				fast, err := New(nn.Float32, Config{Profile: true})
 				require.NoError(t, err)
 				exact, err := portable.New(nn.Float64)
 				require.NoError(t, err)
 				spec := nn.ConvSpec{Padding: c.pad}
 				x := []int{c.batch, c.in, c.size[0], c.size[1], c.size[2]}
-				weight := []int{c.out, c.in, 3, 3, 3}
+				weight := []int{c.out, c.in, c.taps, c.taps, c.taps}
 				want, got := differentiate(t, exact, x, weight, spec, nil), differentiate(t, fast, x, weight, spec, nil)
 				for i, what := range []string{"y", "gx", "gw", "gb"} {
-					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 3e-6, what)
+					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
 				}
-				ours := 0
-				for _, e := range Profile(fast) {
-					if strings.Contains(e.Shape, "winograd") {
-						ours++
-					}
+				passes := 3
+				if c.taps == 5 {
+					passes = 2 // not the gradient of the kernel
 				}
-				assert.Equal(t, 3, ours, "the convolution and two gradients are not the sum over taps")
+				assert.Equal(t, passes, passesOf(fast, fmt.Sprint("winograd:tile ", c.tile)))
 			})
 		}
 	})
+}
+
+// TestWinogradIsChosen checks where it is used and where the sum over taps is.
+func TestWinogradIsChosen(t *testing.T) {
+	eachWinograd(t, func(t *testing.T, _ *worker) {
+		for _, c := range []struct {
+			in, out, taps, size, stride int
+			want                        string
+			passes                      int
+		}{
+			{64, 64, 3, 32, 1, "winograd:tile 4", 3},
+			{256, 128, 3, 10, 1, "winograd:tile 2", 3},
+			{64, 64, 5, 32, 1, "winograd:tile 2", 2},
+			{8, 8, 3, 32, 1, "winograd", 0},
+			{3, 32, 3, 32, 1, "winograd", 0},
+			{512, 512, 3, 4, 1, "winograd", 0},
+			{64, 64, 3, 32, 2, "winograd", 0},
+			{64, 64, 1, 32, 1, "winograd", 0},
+		} {
+			b, err := New(nn.Float32, Config{Profile: true})
+			require.NoError(t, err)
+			pad, stride := c.taps/2, c.stride
+			differentiate(t, b, []int{1, c.in, c.size, c.size, c.size}, []int{c.out, c.in, c.taps, c.taps, c.taps},
+				nn.ConvSpec{Padding: [3]int{pad, pad, pad}, Stride: [3]int{stride, stride, stride}}, nil)
+			assert.Equal(t, c.passes, passesOf(b, c.want), "%v", c)
+		}
+	})
+}
+
+// passesOf counts the convolutions and gradients that a backend computed by this
+// implementation.
+func passesOf(b nn.Backend, implementation string) (n int) {
+	for _, e := range Profile(b) {
+		if strings.Contains(e.Shape, implementation) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestWinogradOnAnyNumberOfThreads requires the same bits whatever the number of
 // threads, for many channels on few tiles and the reverse.
 func TestWinogradOnAnyNumberOfThreads(t *testing.T) {
 	eachWinograd(t, func(t *testing.T, w *worker) {
-		w.winogradAlways(true)
-		defer w.winogradAlways(false)
+		defer w.winogradAlways(0)
 		was := w.threads(1)
 		defer w.threads(was)
-		for _, shape := range [][]int{{1, 96, 5, 6, 7}, {2, 16, 21, 9, 14}} {
+		for i, shape := range [][]int{{1, 96, 5, 6, 7}, {2, 16, 21, 9, 14}} {
+			w.winogradAlways(2 + 2*i)
 			var want [][]float64
 			for _, threads := range []int{1, 2, 3, 7, 16} {
 				w.threads(threads)
@@ -98,29 +140,31 @@ func TestWinogradOnAnyNumberOfThreads(t *testing.T) {
 }
 
 // TestWinogradSpreadsOverATile: a voxel that is infinite or not a number reaches
-// all that the sum over taps would reach, and no farther than one voxel more.
+// all that the sum over taps would reach, and no farther than the tiles of that.
 func TestWinogradSpreadsOverATile(t *testing.T) {
 	eachWinograd(t, func(t *testing.T, w *worker) {
-		w.winogradAlways(true)
-		defer w.winogradAlways(false)
-		b, err := New(nn.Float32, Config{})
-		require.NoError(t, err)
-		size := []int{9, 8, 7}
-		for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
-			at := []int{4, 3, 2}
-			all := differentiate(t, b, []int{1, 16, 9, 8, 7}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}},
-				func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
-			for i, y := range all[0] {
-				p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
-				far := 0
-				for axis := range p {
-					far = max(far, max(p[axis]-at[axis], at[axis]-p[axis]))
-				}
-				switch finite := !math.IsNaN(y) && !math.IsInf(y, 0); {
-				case far <= 1:
-					require.False(t, finite, "voxel %v", p)
-				case far > 2:
-					require.True(t, finite, "voxel %v", p)
+		defer w.winogradAlways(0)
+		size := []int{13, 12, 11}
+		at := []int{6, 5, 4}
+		for _, tile := range []int{2, 4} {
+			w.winogradAlways(tile)
+			b, err := New(nn.Float32, Config{})
+			require.NoError(t, err)
+			for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+				all := differentiate(t, b, []int{1, 16, size[0], size[1], size[2]}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}},
+					func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
+				for i, y := range all[0] {
+					p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
+					far := 0
+					for axis := range p {
+						far = max(far, max(p[axis]-at[axis], at[axis]-p[axis]))
+					}
+					switch finite := !math.IsNaN(y) && !math.IsInf(y, 0); {
+					case far <= 1:
+						require.False(t, finite, "voxel %v", p)
+					case far > tile:
+						require.True(t, finite, "voxel %v", p)
+					}
 				}
 			}
 		}

@@ -74,16 +74,10 @@ func (w *worker) threads(n int) (was int) {
 	return was
 }
 
-// winogradAlways makes convolutions that are compiled from now on Winograd's
-// wherever there is code for them, for tests.
-func (w *worker) winogradAlways(on bool) {
-	w.wait(func() {
-		always := C.int(0)
-		if on {
-			always = 1
-		}
-		C.winograd_always(always)
-	})
+// winogradAlways makes convolutions that are compiled from now on Winograd's with
+// tiles of so many voxels, wherever there is code for them; 0 ends that. For tests.
+func (w *worker) winogradAlways(tile int) {
+	w.wait(func() { C.winograd_always(C.int(tile)) })
 }
 
 // wait runs f on the worker, after all that was queued before.

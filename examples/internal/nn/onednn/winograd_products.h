@@ -1,0 +1,59 @@
+// winograd_products.h holds the matrix products of winograd.c. It is included
+// once per instruction set, with another SUFFIX, vectors of LANES floats and
+// ROWS rows of sums in registers. What winograd_tiles.h shares with it is here.
+
+typedef float FN(vec) __attribute__((vector_size(4 * LANES)));
+typedef float FN(memory) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+// sums stores, or adds, ROWS×(columns·LANES) floats of the product of a and b over n.
+INLINE void FN(sums)(int columns, int add, int64_t n, const float *restrict a, int64_t a_row, int64_t a_step,
+	const float *restrict b, int64_t b_step, float *restrict c, int64_t c_row) {
+	FN(vec) s[ROWS][2];
+	UNROLL for (int r = 0; r < ROWS; r++)
+		UNROLL for (int j = 0; j < columns; j++) s[r][j] = add ? OF(c + r * c_row + j * LANES) : (FN(vec)){0};
+	for (int64_t k = 0; k < n; k++) {
+		FN(vec) v[2];
+		UNROLL for (int j = 0; j < columns; j++) v[j] = OF(b + k * b_step + j * LANES);
+		UNROLL for (int r = 0; r < ROWS; r++)
+			UNROLL for (int j = 0; j < columns; j++) s[r][j] += a[r * a_row + k * a_step] * v[j];
+	}
+	UNROLL for (int r = 0; r < ROWS; r++)
+		UNROLL for (int j = 0; j < columns; j++) AT(c + r * c_row + j * LANES) = s[r][j];
+}
+
+// fetch brings part of a matrix that comes next nearer.
+INLINE void FN(fetch)(const float *p, int64_t floats, int64_t part, int64_t parts) {
+	const int64_t from = floats * part / parts, to = floats * (part + 1) / parts;
+	for (int64_t i = from; i < to; i += 16) __builtin_prefetch(p + i, 0, 2);
+}
+
+// product stores c = a·b: rows×n by n×columns, rows being a multiple of ROWS and
+// columns one of LANES.
+static void FN(product)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row,
+	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
+	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));
+	int64_t part = 0;
+	for (int64_t j = 0; j < columns; j += 2 * LANES)
+		for (int64_t r = 0; r < rows; r += ROWS, part++) {
+			FN(fetch)(a + a_next, rows * a_row, part, parts);
+			FN(fetch)(b + b_next, n * b_step, part, parts);
+			if (j + LANES < columns) FN(sums)(2, 0, n, a + r * a_row, a_row, 1, b + j, b_step, c + r * c_row + j, c_row);
+			else FN(sums)(1, 0, n, a + r * a_row, a_row, 1, b + j, b_step, c + r * c_row + j, c_row);
+		}
+}
+
+// product_add adds aᵀ·b to c: a is n×rows, b is n×columns.
+static void FN(product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_step,
+	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
+	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));
+	int64_t part = 0;
+	for (int64_t j = 0; j < columns; j += 2 * LANES)
+		for (int64_t r = 0; r < rows; r += ROWS, part++) {
+			FN(fetch)(a + a_next, n * a_step, part, parts);
+			FN(fetch)(b + b_next, n * b_step, part, parts);
+			if (j + LANES < columns) FN(sums)(2, 1, n, a + r, 1, a_step, b + j, b_step, c + r * c_row + j, c_row);
+			else FN(sums)(1, 1, n, a + r, 1, a_step, b + j, b_step, c + r * c_row + j, c_row);
+		}
+}
+
+static const products FN(products) = {LANES, ROWS, FN(product), FN(product_add)};
