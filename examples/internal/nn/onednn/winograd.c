@@ -70,8 +70,6 @@ static const tiles *size_of(const winograd_shape *s) {
 	return NULL;
 }
 
-int64_t winograd_lanes(void) { return best().p ? best().p->lanes : 0; }
-
 static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

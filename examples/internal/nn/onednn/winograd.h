@@ -24,9 +24,6 @@ typedef struct {
 	int taps, tile; // of an axis: 3 taps with tiles of 2 or 4 voxels, 5 with tiles of 2
 } winograd_shape;
 
-// winograd_lanes tells for which channel counts there is code: their multiples
-// of it, none where it is 0.
-int64_t winograd_lanes(void);
 // winograd_choose sets the tile with which the convolution, or with gradient that
 // of its kernel, takes the least time. It returns 0 where the sum over taps takes
 // less, or there is no code.
