@@ -41,7 +41,7 @@ type convolution struct {
 
 func (c *convolution) release() { C.conv_free(c.c) }
 
-// String describes it together with the implementation that oneDNN chose.
+// String describes it together with the implementation that was chosen.
 func (c *convolution) String() string {
 	return c.key.String() + ", " + C.GoString(C.conv_implementation(c.c))
 }

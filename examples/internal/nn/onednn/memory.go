@@ -20,7 +20,8 @@ const alignment = 64
 // users; the last one to drop it gives it back to the pool.
 type buffer struct {
 	p     unsafe.Pointer
-	bytes int
+	bytes int // asked for
+	size  int // of the memory, a class
 	users int
 	kept  bool // given back when nothing refers to it, whatever users says
 }
@@ -31,9 +32,9 @@ func (m *buffer) floats() *C.float { return (*C.float)(m.p) }
 // pool keeps buffers for reuse. One that is put back may still be used by work
 // that is queued already; whoever gets it next queues behind that.
 //
-// Networks and volumes of other shapes want buffers of other sizes. What lies
-// unused is at most as much as was ever in use at once: beyond that it is freed,
-// behind the queued work.
+// Networks and volumes of other shapes want buffers of other sizes. They share
+// those that are up to twice as large, and what lies unused is at most as much as
+// was ever in use at once: beyond that it is freed, behind the queued work.
 type pool struct {
 	later func(func()) // queues
 
@@ -61,16 +62,20 @@ func class(bytes int) int {
 }
 
 // get returns a buffer with arbitrary content.
-func (p *pool) get(bytes int) (*buffer, error) {
+func (p *pool) get(bytes int) (*buffer, error) { return p.take(bytes, 2) }
+
+// take returns a buffer whose memory is at most so many times as large as needed.
+func (p *pool) take(bytes, times int) (*buffer, error) {
 	size := class(bytes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if list := p.free[size]; len(list) > 0 {
+	if has := p.fits(size, times); has != 0 {
+		list := p.free[has]
 		m := list[len(list)-1]
-		p.free[size] = list[:len(list)-1]
-		p.unused -= size
+		p.free[has] = list[:len(list)-1]
+		p.unused -= has
 		p.peak = max(p.peak, p.held-p.unused)
-		return &buffer{p: m, bytes: bytes, users: 1}, nil
+		return &buffer{p: m, bytes: bytes, size: has, users: 1}, nil
 	}
 	if p.unused > max(p.peak, spare) {
 		p.trim()
@@ -85,7 +90,21 @@ func (p *pool) get(bytes int) (*buffer, error) {
 	p.all[m] = struct{}{}
 	p.held += size
 	p.peak = max(p.peak, p.held-p.unused)
-	return &buffer{p: m, bytes: bytes, users: 1}, nil
+	return &buffer{p: m, bytes: bytes, size: size, users: 1}, nil
+}
+
+// fits returns the smallest class of a free buffer, of those from size to so many
+// times that; 0 if there is none.
+func (p *pool) fits(size, times int) (best int) {
+	if len(p.free[size]) > 0 {
+		return size
+	}
+	for has, list := range p.free {
+		if len(list) > 0 && has > size && has <= times*size && (best == 0 || has < best) {
+			best = has
+		}
+	}
+	return best
 }
 
 // trim frees what is unused.
@@ -113,29 +132,29 @@ func (p *pool) drop(m *buffer) {
 		return
 	}
 	if m.users--; m.users == 0 {
-		p.put(m.p, m.bytes)
+		p.put(m.p, m.size)
 	}
 }
 
 // put takes back the memory of a buffer.
-func (p *pool) put(m unsafe.Pointer, bytes int) {
+func (p *pool) put(m unsafe.Pointer, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.free == nil {
 		p.free = map[int][]unsafe.Pointer{}
 	}
-	size := class(bytes)
 	p.free[size] = append(p.free[size], m)
 	p.unused += size
 }
 
-// keep returns a buffer that goes back to the pool when nothing refers to it.
+// keep returns a buffer that goes back to the pool when nothing refers to it. It
+// takes no larger one: that would be missing as long as this is kept.
 func (p *pool) keep(bytes int) (*buffer, error) {
-	m, err := p.get(bytes)
+	m, err := p.take(bytes, 1)
 	if err == nil {
 		m.kept = true
-		at := m.p
-		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, bytes) }, at)
+		at, size := m.p, m.size
+		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, size) }, at)
 	}
 	return m, err
 }

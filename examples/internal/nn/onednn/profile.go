@@ -15,7 +15,7 @@ import (
 type Entry struct {
 	// Op is the operation, with what it did where it does several things.
 	Op string
-	// Shape is what it worked on; for a convolution with the code that oneDNN chose.
+	// Shape is what it worked on; for a convolution with the code that was chosen.
 	Shape string
 	// Calls is how often it ran, Time for how long altogether.
 	Calls int

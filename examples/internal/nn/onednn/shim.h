@@ -1,6 +1,7 @@
 // shim.h is all that Go sees of oneDNN: three-dimensional convolutions on
 // channels-last volumes and the weight layouts they ask for. The C API of
-// oneDNN 2 and 3 differs; shim.c hides that.
+// oneDNN 2 and 3 differs; shim.c hides that, and which convolutions winograd.h's
+// are faster at.
 
 #ifndef AFL_ONEDNN_SHIM_H
 #define AFL_ONEDNN_SHIM_H
@@ -41,7 +42,7 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias);
 const layout *conv_weights(const conv *c);
 // conv_scratch returns the bytes of working memory that conv_run needs.
 size_t conv_scratch(const conv *c);
-// conv_implementation names the code that oneDNN chose.
+// conv_implementation names the code that was chosen.
 const char *conv_implementation(const conv *c);
 void conv_free(conv *c);
 // conv_run computes. bias is ignored where the convolution was compiled

@@ -4,6 +4,8 @@ package onednn
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -92,6 +94,44 @@ func TestStepsAllocateOnce(t *testing.T) {
 	}
 	assert.Contains(t, Table(entries, 7), "Conv3D")
 	assert.Empty(t, Profile(b), "a profile starts anew")
+}
+
+// TestVolumesShareMemory: steps on volumes of sizes that vary by a factor of three
+// need little more memory than those on the largest one.
+func TestVolumesShareMemory(t *testing.T) {
+	w, err := start()
+	require.NoError(t, err)
+	p := pool{later: w.later}
+	rng := rand.New(rand.NewPCG(7, 8))
+	largest, held := 0, 0 // most at once: in use, and with what is unused
+	for range 40 {
+		voxels := (2 + rng.IntN(5)) * (2 + rng.IntN(5)) * (2 + rng.IntN(5)) << 13
+		var kept []*buffer
+		used := 0
+		get := func(bytes int) *buffer {
+			m, err := p.get(bytes)
+			require.NoError(t, err)
+			return m
+		}
+		for level := range 4 { // eight activations each, and their gradients
+			for range 8 {
+				bytes := 64 * voxels >> (2 * level)
+				kept = append(kept, get(bytes))
+				used += class(bytes)
+			}
+		}
+		for _, m := range slices.Backward(kept) {
+			gradient := get(m.bytes)
+			held = max(held, p.held)
+			p.drop(m)
+			p.drop(gradient)
+		}
+		largest = max(largest, used)
+	}
+	assert.Greater(t, largest, 2*spare)
+	t.Logf("%.2f", float64(held)/float64(largest))
+	assert.Less(t, float64(held), 1.5*float64(largest))
+	p.release()
 }
 
 // TestUnusedMemoryIsBounded: buffers of sizes that are not asked for any more do
