@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -103,8 +104,15 @@ func (t *trainer) save() error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return weights.Save(t.checkpointPath(), tensors, map[string]string{"format": checkpointFormat, "state": string(raw)})
+	err = weights.Save(t.checkpointPath(), tensors, map[string]string{"format": checkpointFormat, "state": string(raw)})
+	freeNow()
+	return err
 }
+
+// freeNow gives memory that a checkpoint took back to the system. The training
+// itself allocates next to nothing in Go, so that the next collection may be hours
+// away, and this may be gigabytes.
+func freeNow() { debug.FreeOSMemory() }
 
 // readState reads the checkpoint of the loss; found is false where there is
 // none.
@@ -164,6 +172,7 @@ func (t *trainer) restore() (err error) {
 	if err := t.sgd.LoadStateDict(t.job.Backend, t.net.Parameters(), velocity); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
+	freeNow()
 	return nil
 }
 

@@ -113,18 +113,26 @@ func dense(v safetensors.TensorView) (*tensor.Dense, error) {
 	return e.tensor(v.Data(), binary.LittleEndian, shape), nil
 }
 
-// hostView presents a tensor to the writer. It exists because the safetensors
-// package's own view refuses scalars.
+// hostView presents a tensor to the writer, which asks for the bytes of one after
+// the other. It exists because the safetensors package's own view refuses scalars.
 type hostView struct {
 	dtype safetensors.DType
 	shape []uint64
-	raw   []byte
+	size  int // of an element
+	bytes func() []byte
 }
 
 func (v hostView) DType() safetensors.DType { return v.dtype }
 func (v hostView) Shape() []uint64          { return v.shape }
-func (v hostView) Data() []byte             { return v.raw }
-func (v hostView) DataLen() uint64          { return uint64(len(v.raw)) }
+func (v hostView) Data() []byte             { return v.bytes() }
+
+func (v hostView) DataLen() uint64 {
+	n := uint64(v.size)
+	for _, d := range v.shape {
+		n *= d
+	}
+	return n
+}
 
 func view(t *tensor.Dense) (hostView, error) {
 	if t == nil {
@@ -139,43 +147,28 @@ func view(t *tensor.Dense) (hostView, error) {
 	}
 	switch values := t.Data().(type) {
 	case float32:
-		v.dtype, v.raw = safetensors.F32, float32Bytes([]float32{values})
+		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian([]float32{values})
 	case []float32:
-		v.dtype, v.raw = safetensors.F32, float32Bytes(values)
+		v.dtype, v.size, v.bytes = safetensors.F32, 4, littleEndian(values)
 	case float64:
-		v.dtype, v.raw = safetensors.F64, float64Bytes([]float64{values})
+		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian([]float64{values})
 	case []float64:
-		v.dtype, v.raw = safetensors.F64, float64Bytes(values)
+		v.dtype, v.size, v.bytes = safetensors.F64, 8, littleEndian(values)
 	case int64:
-		v.dtype, v.raw = safetensors.I64, int64Bytes([]int64{values})
+		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian([]int64{values})
 	case []int64:
-		v.dtype, v.raw = safetensors.I64, int64Bytes(values)
+		v.dtype, v.size, v.bytes = safetensors.I64, 8, littleEndian(values)
 	default:
 		return v, fmt.Errorf("has element type %v, want float32, float64 or int64", t.Dtype())
 	}
 	return v, nil
 }
 
-func float32Bytes(values []float32) []byte {
-	raw := make([]byte, 0, 4*len(values))
-	for _, x := range values {
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
+// littleEndian returns a function that encodes the values.
+func littleEndian[T float32 | float64 | int64](values []T) func() []byte {
+	return func() []byte {
+		// Values of these types have a size, the only error that there could be.
+		raw, _ := binary.Append(make([]byte, 0, binary.Size(values)), binary.LittleEndian, values)
+		return raw
 	}
-	return raw
-}
-
-func float64Bytes(values []float64) []byte {
-	raw := make([]byte, 0, 8*len(values))
-	for _, x := range values {
-		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(x))
-	}
-	return raw
-}
-
-func int64Bytes(values []int64) []byte {
-	raw := make([]byte, 0, 8*len(values))
-	for _, x := range values {
-		raw = binary.LittleEndian.AppendUint64(raw, uint64(x))
-	}
-	return raw
 }

@@ -93,8 +93,8 @@ func load(path string) (map[string]*tensor.Dense, map[string]string, error) {
 	if err := checkStart(start, info.Size()); err != nil {
 		return nil, nil, err
 	}
-	raw, err := io.ReadAll(f)
-	if err != nil {
+	raw := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, raw); err != nil {
 		return nil, nil, err
 	}
 	return decode(raw)
