@@ -93,23 +93,13 @@ func (r *results) groups() [][]*row {
 		surface bool
 		cores   int
 	}
-	var order []key
-	byKey := map[key][]*row{}
-	for _, row := range r.rows {
+	return report.GroupBy(r.rows, func(row *row) key {
 		k := key{row.size.Name, row.work == nil, row.cores}
 		if k.surface {
 			k.cores = 0 // one table for all numbers of cores
 		}
-		if byKey[k] == nil {
-			order = append(order, k)
-		}
-		byKey[k] = append(byKey[k], row)
-	}
-	var groups [][]*row
-	for _, k := range order {
-		groups = append(groups, byKey[k])
-	}
-	return groups
+		return k
+	})
 }
 
 // lossTable has one line a loss, the forward pass on the left.

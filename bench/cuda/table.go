@@ -120,20 +120,7 @@ func groups(rows []*row) [][]*row {
 		types    types
 		gradient bool
 	}
-	var order []key
-	byKey := map[key][]*row{}
-	for _, r := range rows {
-		k := key{r.size, r.types, r.gradient}
-		if byKey[k] == nil {
-			order = append(order, k)
-		}
-		byKey[k] = append(byKey[k], r)
-	}
-	var list [][]*row
-	for _, k := range order {
-		list = append(list, byKey[k])
-	}
-	return list
+	return report.GroupBy(rows, func(r *row) key { return key{r.size, r.types, r.gradient} })
 }
 
 // lossTable has one line a loss.

@@ -64,3 +64,19 @@ func GeometricMean(values []float64) float64 {
 	}
 	return math.Exp(sum / float64(len(values)))
 }
+
+// GroupBy splits rows into those of equal keys, in the order in which the keys
+// first come.
+func GroupBy[R any, K comparable](rows []R, key func(R) K) (groups [][]R) {
+	at := map[K]int{}
+	for _, r := range rows {
+		k := key(r)
+		i, ok := at[k]
+		if !ok {
+			i = len(groups)
+			at[k], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], r)
+	}
+	return groups
+}

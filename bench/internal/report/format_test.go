@@ -20,3 +20,9 @@ func TestNumbers(t *testing.T) {
 	assert.InDelta(t, 4, GeometricMean([]float64{2, 8}), 1e-12)
 	assert.True(t, math.IsNaN(GeometricMean(nil)))
 }
+
+func TestGroupBy(t *testing.T) {
+	got := GroupBy([]int{5, 2, 3, 4, 7}, func(n int) bool { return n%2 == 0 })
+	assert.Equal(t, [][]int{{5, 3, 7}, {2, 4}}, got)
+	assert.Empty(t, GroupBy(nil, func(n int) int { return n }))
+}

@@ -66,7 +66,6 @@ static const tier tiers[] = { // the best first
 enum { TIERS = sizeof tiers / sizeof *tiers };
 
 static const spans *best = &table_plain;
-static int lanes;
 
 static int has(const tier *t) {
 #ifdef __x86_64__
@@ -84,7 +83,6 @@ int kernels_use(const char *name) {
 	for (int i = 0; i < TIERS; i++)
 		if (!strcmp(tiers[i].name, name) && has(&tiers[i])) {
 			best = tiers[i].loops;
-			lanes = tiers[i].lanes;
 			return 1;
 		}
 	return 0;
@@ -95,7 +93,6 @@ const char *kernels_open(int threads) {
 	int i = 0;
 	while (!has(&tiers[i])) i++;
 	best = tiers[i].loops;
-	lanes = tiers[i].lanes;
 	return tiers[i].name;
 }
 
@@ -105,7 +102,11 @@ int kernels_threads(int n) {
 	return was;
 }
 
-int kernels_lanes(void) { return lanes; }
+int kernels_lanes(void) {
+	int i = 0;
+	while (tiers[i].loops != best) i++;
+	return tiers[i].lanes;
+}
 
 // Working memory. It is kept for the next call: all calls come from one thread.
 

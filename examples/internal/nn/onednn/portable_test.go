@@ -1,6 +1,6 @@
 //go:build onednn
 
-package onednn_test
+package onednn
 
 import (
 	"fmt"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/nntest"
-	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
@@ -41,12 +40,12 @@ func TestConvolutionsOfNetworks(t *testing.T) {
 					if c.transposed {
 						weight[0], weight[1] = weight[1], weight[0]
 					}
-					fast, err := onednn.New(nn.Float32, onednn.Config{})
+					fast, err := New(nn.Float32, Config{})
 					require.NoError(t, err)
 					exact, err := portable.New(nn.Float64)
 					require.NoError(t, err)
 					x := []int{batch, widths[0], 12, 16, 18}
-					want, got := convolve(t, exact, x, weight, spec, c.transposed), convolve(t, fast, x, weight, spec, c.transposed)
+					want, got := convolve(t, exact, x, weight, spec, c.transposed, nil), convolve(t, fast, x, weight, spec, c.transposed, nil)
 					for i, what := range []string{"y", "gx", "gw", "gb"} {
 						tolerance := 1e-5
 						if what == "gb" {
@@ -61,16 +60,16 @@ func TestConvolutionsOfNetworks(t *testing.T) {
 }
 
 // convolve returns a convolution of random numbers and its three gradients.
-func convolve(t *testing.T, b nn.Backend, x, weight []int, spec nn.ConvSpec, transposed bool) (all [][]float64) {
+// change, if not nil, may alter the input.
+func convolve(t testing.TB, b nn.Backend, x, weight []int, spec nn.ConvSpec, transposed bool, change func([]float32)) (all [][]float64) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	put := func(shape ...int) nn.Array {
-		n := 1
-		for _, d := range shape {
-			n *= d
-		}
-		values := make([]float32, n)
+	put := func(change func([]float32), shape ...int) nn.Array {
+		values := make([]float32, nn.Elements(shape))
 		for i := range values {
 			values[i] = float32(rng.NormFloat64())
+		}
+		if change != nil {
+			change(values)
 		}
 		a, err := b.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), nn.Step)
 		require.NoError(t, err)
@@ -80,9 +79,9 @@ func convolve(t *testing.T, b nn.Backend, x, weight []int, spec nn.ConvSpec, tra
 	if transposed {
 		op, out = b.ConvTranspose3D, weight[1]
 	}
-	y, pullback, err := op(put(x...), put(weight...), put(out), spec)
+	y, pullback, err := op(put(change, x...), put(nil, weight...), put(nil, out), spec)
 	require.NoError(t, err)
-	grads, err := pullback(put(y.Shape()...), []bool{true, true, true})
+	grads, err := pullback(put(nil, y.Shape()...), []bool{true, true, true})
 	require.NoError(t, err)
 	for _, a := range append([]nn.Array{y}, grads...) {
 		d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))

@@ -16,30 +16,37 @@ import (
 	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
-// TestInstructionSets runs the suite on every version of the kernels that the
-// machine can execute.
-func TestInstructionSets(t *testing.T) {
+// eachInstructionSet runs f with the kernels for each set of vector instructions
+// that the machine has.
+func eachInstructionSet(t *testing.T, names []string, f func(t *testing.T, w *worker)) {
 	w, err := start()
 	require.NoError(t, err)
 	defer w.use(w.isa)
-	for _, name := range []string{"AVX-512", "AVX2", "plain"} {
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			if !w.use(name) {
-				t.Skip("this machine does not have it")
+				t.Skip("this machine's processor does not have " + name)
 			}
-			nntest.Run(t, float32Backend)
-			if name == "plain" {
-				return
-			}
-			for _, tile := range []int{2, 4} {
-				t.Run(fmt.Sprintf("Winograd always, tile %d", tile), func(t *testing.T) {
-					w.winogradAlways(tile)
-					defer w.winogradAlways(0)
-					nntest.Run(t, float32Backend)
-				})
-			}
+			f(t, w)
 		})
 	}
+}
+
+// TestInstructionSets runs the suite on every version of the kernels that the
+// machine can execute.
+func TestInstructionSets(t *testing.T) {
+	eachInstructionSet(t, []string{"AVX-512", "AVX2", "plain"}, func(t *testing.T, _ *worker) { nntest.Run(t, float32Backend) })
+	eachWinograd(t, func(t *testing.T, w *worker) {
+		defer w.winogradAlways(0)
+		for _, tile := range []int{2, 4} {
+			t.Run(fmt.Sprintf("Winograd always, tile %d", tile), func(t *testing.T) {
+				w.winogradAlways(tile)
+				nntest.Run(t, float32Backend)
+			})
+		}
+	})
+	w, err := start()
+	require.NoError(t, err)
 	assert.False(t, w.use("abacus"))
 }
 

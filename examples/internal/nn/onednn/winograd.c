@@ -10,8 +10,8 @@
 // products are matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
-	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
-	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_step, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
+	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
+	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 } products;
 
 // tiles are the transforms of one size; see winograd_tiles.h and winograd_sizes.h.
@@ -103,7 +103,7 @@ int winograd_choose(winograd_shape *s, int gradient) {
 		if (t->taps != s->taps || (gradient && !t->tile_gradient)) continue;
 		const double count = grid_of(s, t->made).count, there = t->moves[gradient] * (in + out);
 		const double time = cubed(t->side) * (count * (in * out + there) + 200 * in * out);
-		if (always ? t->made == always || t->taps == 5 : time < least) {
+		if (always ? t->made == always || (always > 0 && t->taps == 5) : time < least) {
 			least = time;
 			s->tile = t->made;
 		}
@@ -221,7 +221,7 @@ void winograd_run(const winograd_shape *s, int flip, int threads, const float *x
 		const int64_t rows = ceiling(count, l->rows) * l->rows;
 		for (int64_t i = 0; i < p.points; i++) {
 			memset(in + i * p.in_step + count * s->in, 0, sizeof(float) * (rows - count) * s->in);
-			l->product(rows, columns, s->in, in + i * p.in_step, s->in, points + i * p.kernel_step + from, s->out, out + i * p.out_step, columns, p.in_step, p.kernel_step);
+			l->product(rows, columns, s->in, in + i * p.in_step, points + i * p.kernel_step + from, s->out, out + i * p.out_step, columns, p.in_step, p.kernel_step);
 		}
 		for (int64_t t = 0; t < count; t++) {
 			voxels_out(s, &g, y + from, first + t, NULL, voxels);
@@ -255,7 +255,7 @@ void winograd_gradient(const winograd_shape *s, int threads, const float *x, con
 			for (int64_t i = 0; i < p.points; i++) {
 				float *sum = points + i * p.kernel_step;
 				if (first == 0) memset(sum, 0, sizeof(float) * kernels);
-				l->product_add(s->in, s->out, count, in + i * p.in_step, s->in, out + i * p.out_step, s->out, sum, s->out, p.in_step, p.out_step);
+				l->product_add(s->in, s->out, count, in + i * p.in_step, out + i * p.out_step, s->out, sum, s->out, p.in_step, p.out_step);
 			}
 		}
 		_Pragma("omp for schedule(static)")

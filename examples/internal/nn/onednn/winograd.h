@@ -29,7 +29,7 @@ typedef struct {
 // less, or there is no code.
 int winograd_choose(winograd_shape *s, int gradient);
 // winograd_always makes winograd_choose take this tile for every shape that there
-// is code for; 0 ends that. For tests.
+// is code for, and with -1 none; 0 ends that. For tests.
 void winograd_always(int tile);
 
 // winograd_scratch returns the bytes of working memory for winograd_run, or with

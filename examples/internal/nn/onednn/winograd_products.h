@@ -27,33 +27,31 @@ INLINE void FN(fetch)(const float *p, int64_t floats, int64_t part, int64_t part
 	for (int64_t i = from; i < to; i += 16) __builtin_prefetch(p + i, 0, 2);
 }
 
-// product stores c = a·b: rows×n by n×columns, rows being a multiple of ROWS and
-// columns one of LANES.
-static void FN(product)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row,
+// multiply runs sums over a matrix c of rows×columns, rows being a multiple of ROWS
+// and columns one of LANES, while it fetches the a and the b that come next.
+INLINE void FN(multiply)(int add, int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, int64_t a_step,
 	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
 	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));
 	int64_t part = 0;
 	for (int64_t j = 0; j < columns; j += 2 * LANES)
 		for (int64_t r = 0; r < rows; r += ROWS, part++) {
-			FN(fetch)(a + a_next, rows * a_row, part, parts);
+			FN(fetch)(a + a_next, rows * n, part, parts);
 			FN(fetch)(b + b_next, n * b_step, part, parts);
-			if (j + LANES < columns) FN(sums)(2, 0, n, a + r * a_row, a_row, 1, b + j, b_step, c + r * c_row + j, c_row);
-			else FN(sums)(1, 0, n, a + r * a_row, a_row, 1, b + j, b_step, c + r * c_row + j, c_row);
+			if (j + LANES < columns) FN(sums)(2, add, n, a + r * a_row, a_row, a_step, b + j, b_step, c + r * c_row + j, c_row);
+			else FN(sums)(1, add, n, a + r * a_row, a_row, a_step, b + j, b_step, c + r * c_row + j, c_row);
 		}
 }
 
+// product stores c = a·b: rows×n by n×columns.
+static void FN(product)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step,
+	float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
+	FN(multiply)(0, rows, columns, n, a, n, 1, b, b_step, c, c_row, a_next, b_next);
+}
+
 // product_add adds aᵀ·b to c: a is n×rows, b is n×columns.
-static void FN(product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_step,
-	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
-	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));
-	int64_t part = 0;
-	for (int64_t j = 0; j < columns; j += 2 * LANES)
-		for (int64_t r = 0; r < rows; r += ROWS, part++) {
-			FN(fetch)(a + a_next, n * a_step, part, parts);
-			FN(fetch)(b + b_next, n * b_step, part, parts);
-			if (j + LANES < columns) FN(sums)(2, 1, n, a + r, 1, a_step, b + j, b_step, c + r * c_row + j, c_row);
-			else FN(sums)(1, 1, n, a + r, 1, a_step, b + j, b_step, c + r * c_row + j, c_row);
-		}
+static void FN(product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step,
+	float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
+	FN(multiply)(1, rows, columns, n, a, 1, rows, b, b_step, c, c_row, a_next, b_next);
 }
 
 static const products FN(products) = {LANES, ROWS, FN(product), FN(product_add)};

@@ -5,33 +5,20 @@ package onednn
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// eachWinograd runs f for every instruction set that has code for it.
+// eachWinograd runs f on every instruction set that has code for it.
 func eachWinograd(t *testing.T, f func(t *testing.T, w *worker)) {
-	w, err := start()
-	require.NoError(t, err)
-	defer w.use(w.isa)
-	for _, name := range []string{"AVX-512", "AVX2"} {
-		t.Run(name, func(t *testing.T) {
-			if !w.use(name) {
-				t.Skip("this machine does not have it")
-			}
-			f(t, w)
-		})
-	}
+	eachInstructionSet(t, []string{"AVX-512", "AVX2"}, f)
 }
 
 // TestWinogradEqualsSum compares convolutions that are computed that way with the
@@ -63,7 +50,7 @@ func TestWinogradEqualsSum(t *testing.T) {
 				spec := nn.ConvSpec{Padding: c.pad}
 				x := []int{c.batch, c.in, c.size[0], c.size[1], c.size[2]}
 				weight := []int{c.out, c.in, c.taps, c.taps, c.taps}
-				want, got := differentiate(t, exact, x, weight, spec, nil), differentiate(t, fast, x, weight, spec, nil)
+				want, got := convolve(t, exact, x, weight, spec, false, nil), convolve(t, fast, x, weight, spec, false, nil)
 				for i, what := range []string{"y", "gx", "gw", "gb"} {
 					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
 				}
@@ -97,8 +84,8 @@ func TestWinogradIsChosen(t *testing.T) {
 			b, err := New(nn.Float32, Config{Profile: true})
 			require.NoError(t, err)
 			pad, stride := c.taps/2, c.stride
-			differentiate(t, b, []int{1, c.in, c.size, c.size, c.size}, []int{c.out, c.in, c.taps, c.taps, c.taps},
-				nn.ConvSpec{Padding: [3]int{pad, pad, pad}, Stride: [3]int{stride, stride, stride}}, nil)
+			convolve(t, b, []int{1, c.in, c.size, c.size, c.size}, []int{c.out, c.in, c.taps, c.taps, c.taps},
+				nn.ConvSpec{Padding: [3]int{pad, pad, pad}, Stride: [3]int{stride, stride, stride}}, false, nil)
 			assert.Equal(t, c.passes, passesOf(b, c.want), "%v", c)
 		}
 	})
@@ -129,7 +116,7 @@ func TestWinogradOnAnyNumberOfThreads(t *testing.T) {
 				w.threads(threads)
 				b, err := New(nn.Float32, Config{})
 				require.NoError(t, err)
-				got := differentiate(t, b, shape, []int{160, shape[1], 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, nil)
+				got := convolve(t, b, shape, []int{160, shape[1], 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, false, nil)
 				if want == nil {
 					want = got
 				}
@@ -151,7 +138,7 @@ func TestWinogradSpreadsOverATile(t *testing.T) {
 			b, err := New(nn.Float32, Config{})
 			require.NoError(t, err)
 			for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
-				all := differentiate(t, b, []int{1, 16, size[0], size[1], size[2]}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}},
+				all := convolve(t, b, []int{1, 16, size[0], size[1], size[2]}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, false,
 					func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
 				for i, y := range all[0] {
 					p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
@@ -171,31 +158,44 @@ func TestWinogradSpreadsOverATile(t *testing.T) {
 	})
 }
 
-// differentiate returns a convolution of random numbers and its three gradients.
-// change may alter the input.
-func differentiate(t *testing.T, b nn.Backend, x, weight []int, spec nn.ConvSpec, change func([]float32)) (all [][]float64) {
-	rng := rand.New(rand.NewPCG(5, 6))
-	put := func(change func([]float32), shape ...int) nn.Array {
-		values := make([]float32, nn.Elements(shape))
-		for i := range values {
-			values[i] = float32(rng.NormFloat64())
+// BenchmarkConvolution measures convolutions and their gradients by minimal
+// filtering and by oneDNN's sum over taps, in both as the rate of the sum's
+// products. Its limit is that of the sum, times what filtering saves: at most 8 for
+// 3×3×3 taps and 4.6 for 5×5×5.
+func BenchmarkConvolution(b *testing.B) {
+	w, err := start()
+	require.NoError(b, err)
+	defer w.winogradAlways(0)
+	for _, c := range []struct {
+		channels, taps int
+		size           [3]int
+	}{
+		{32, 3, [3]int{80, 64, 24}}, {64, 3, [3]int{48, 64, 48}}, {128, 3, [3]int{24, 32, 24}}, {256, 3, [3]int{12, 16, 12}},
+		{32, 5, [3]int{80, 64, 24}}, {64, 5, [3]int{40, 32, 24}},
+	} {
+		for _, way := range []struct {
+			name string
+			tile int
+		}{{"sum", -1}, {"filtering", 0}} {
+			b.Run(fmt.Sprintf("%d-%d,%dx%dx%d,taps=%d/%s", c.channels, c.channels, c.size[0], c.size[1], c.size[2], c.taps, way.name), func(b *testing.B) {
+				w.winogradAlways(way.tile)
+				backend, err := New(nn.Float32, Config{Profile: true})
+				require.NoError(b, err)
+				x := []int{1, c.channels, c.size[0], c.size[1], c.size[2]}
+				weight := []int{c.channels, c.channels, c.taps, c.taps, c.taps}
+				spec := nn.ConvSpec{Padding: [3]int{c.taps / 2, c.taps / 2, c.taps / 2}}
+				convolve(b, backend, x, weight, spec, false, nil)
+				Profile(backend)
+				for b.Loop() {
+					convolve(b, backend, x, weight, spec, false, nil)
+				}
+				flops := 2 * float64(nn.Elements(c.size[:])*nn.Elements(weight))
+				for _, e := range Profile(backend) {
+					if unit := map[string]string{"Conv3D": "forward", "Conv3D backward": "input", "Conv3D backward weights": "kernel"}[e.Op]; unit != "" && strings.Contains(e.Shape, "fine") {
+						b.ReportMetric(flops*float64(e.Calls)/e.Time.Seconds()/1e9, unit+"-GFLOP/s")
+					}
+				}
+			})
 		}
-		if change != nil {
-			change(values)
-		}
-		a, err := b.FromHost(tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values)), nn.Step)
-		require.NoError(t, err)
-		return a
 	}
-	y, pullback, err := b.Conv3D(put(change, x...), put(nil, weight...), put(nil, weight[0]), spec)
-	require.NoError(t, err)
-	grads, err := pullback(put(nil, y.Shape()...), []bool{true, true, true})
-	require.NoError(t, err)
-	for _, a := range slices.Insert(grads, 0, y) {
-		d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
-		require.NoError(t, b.ToHost(a, d))
-		all = append(all, d.Data().([]float64))
-	}
-	b.EndStep()
-	return all
 }

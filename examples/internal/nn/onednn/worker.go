@@ -75,7 +75,8 @@ func (w *worker) threads(n int) (was int) {
 }
 
 // winogradAlways makes convolutions that are compiled from now on Winograd's with
-// tiles of so many voxels, wherever there is code for them; 0 ends that. For tests.
+// tiles of so many voxels, wherever there is code for them, or with -1 never; 0
+// ends that. For tests.
 func (w *worker) winogradAlways(tile int) {
 	w.wait(func() { C.winograd_always(C.int(tile)) })
 }
