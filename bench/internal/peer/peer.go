@@ -23,7 +23,7 @@ import (
 var modules embed.FS
 
 // ErrNone says that no Python has the modules.
-var ErrNone = errors.New("no python3 found that has them")
+var ErrNone = errors.New("no python3 found that has them; Debian has python3-numpy, python3-scipy and python3-torch")
 
 // Find returns an interpreter that has some modules: the named one, or where none
 // is named the first python3 on the path or the system's own, which is the one
