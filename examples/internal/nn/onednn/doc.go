@@ -24,8 +24,8 @@
 // multiples of sixteen, are computed by Winograd's minimal filtering, which oneDNN
 // has for images only: 3.4 products a voxel and pair of channels instead of 27, or
 // 27 instead of 125. With the way there and back that takes a quarter to two thirds
-// of the time (BenchmarkConvolution). It holds for the convolution and for its gradients, but that of 5×5×5
-// taps, on processors with AVX2 or AVX-512, and where there are voxels and
+// of the time (BenchmarkConvolution). It holds for the convolution and for its
+// gradients, on processors with AVX2 or AVX-512, and where there are voxels and
 // channels enough to pay; elsewhere oneDNN sums over the taps. The largest error
 // is below 1e-5 of the largest value. A voxel that is infinite or not a number
 // spreads over tiles of two or four voxels.

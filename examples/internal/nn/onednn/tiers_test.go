@@ -38,7 +38,7 @@ func TestInstructionSets(t *testing.T) {
 	eachInstructionSet(t, []string{"AVX-512", "AVX2", "plain"}, func(t *testing.T, _ *worker) { nntest.Run(t, float32Backend) })
 	eachWinograd(t, func(t *testing.T, w *worker) {
 		defer w.winogradAlways(0)
-		for _, tile := range []int{2, 4} {
+		for _, tile := range []int{2, 3, 4} {
 			t.Run(fmt.Sprintf("Winograd always, tile %d", tile), func(t *testing.T) {
 				w.winogradAlways(tile)
 				nntest.Run(t, float32Backend)

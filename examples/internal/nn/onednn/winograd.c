@@ -15,15 +15,19 @@ typedef struct {
 } products;
 
 // tiles are the transforms of one size; see winograd_tiles.h and winograd_sizes.h.
+// With two groups of taps on an axis, the second one meets the next tile of the
+// input: a group has as many taps as a tile of the result has voxels. A tap that the
+// second has too many is zero, and so is then what belongs to its last point.
 typedef struct {
-	int side, made, taps;
+	int side, made, taps, groups;
 	double moves[2];
 	void (*tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step);
+	// NULL where the convolution is not computed this way.
 	void (*tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels);
 	void (*kernel_in)(const float *taps, int64_t tap_step, float *to, int64_t step);
 	// NULL where the gradient is not computed this way.
 	void (*tile_gradient)(int64_t channels, const float *const *voxels, float *to, int64_t step);
-	void (*kernel_gradient)(const float *from, int64_t step, float *taps, int64_t tap_step);
+	void (*kernel_gradient)(const float *from, int64_t step, float *const *taps);
 } tiles;
 
 #define UNROLL _Pragma("GCC unroll 16")
@@ -45,7 +49,7 @@ AVX512_BEGIN
 TARGET_END
 #endif
 
-enum { SIZES = 3 };
+enum { SIZES = 4 };
 
 // code is what the machine runs.
 typedef struct {
@@ -56,8 +60,8 @@ typedef struct {
 static code best(void) {
 #ifdef __x86_64__
 	switch (kernels_lanes()) {
-	case 16: return (code){&products_avx512, {&tiles_2_3_avx512, &tiles_4_3_avx512, &tiles_2_5_avx512}};
-	case 8: return (code){&products_avx2, {&tiles_2_3_avx2, &tiles_4_3_avx2, &tiles_2_5_avx2}};
+	case 16: return (code){&products_avx512, {&tiles_2_3_avx512, &tiles_4_3_avx512, &tiles_2_5_avx512, &tiles_3_5_avx512}};
+	case 8: return (code){&products_avx2, {&tiles_2_3_avx2, &tiles_4_3_avx2, &tiles_2_5_avx2, &tiles_3_5_avx2}};
 	}
 #endif
 	return (code){0};
@@ -75,14 +79,15 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t cubed(int64_t a) { return a * a * a; }
 
-// grid is the tiles of the result.
+// grid is the tiles of the input: those of the result, and with two groups of taps
+// one more on each axis.
 typedef struct {
-	int64_t side, size[3], count;
+	int64_t side, more, size[3], count;
 } grid;
 
-static grid grid_of(const winograd_shape *s, int side) {
-	grid g = {.side = side, .count = s->batch};
-	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(s->to[i], side);
+static grid grid_of(const winograd_shape *s, const tiles *t) {
+	grid g = {.side = t->made, .more = t->groups - 1, .count = s->batch};
+	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(s->to[i], t->made) + g.more;
 	return g;
 }
 
@@ -100,10 +105,11 @@ int winograd_choose(winograd_shape *s, int gradient) {
 	s->tile = 0;
 	for (int i = 0; i < SIZES; i++) {
 		const tiles *t = c.sizes[i];
-		if (t->taps != s->taps || (gradient && !t->tile_gradient)) continue;
-		const double count = grid_of(s, t->made).count, there = t->moves[gradient] * (in + out);
-		const double time = cubed(t->side) * (count * (in * out + there) + 200 * in * out);
-		if (always ? t->made == always || (always > 0 && t->taps == 5) : time < least) {
+		if (t->taps != s->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
+		// The second group of an axis has nothing to do at the last point.
+		const double count = grid_of(s, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
+		const double time = count * (products * in * out + cubed(t->side) * t->moves[gradient] * (in + out)) + 200 * products * in * out;
+		if (always ? t->made == always : time < least) {
 			least = time;
 			s->tile = t->made;
 		}
@@ -140,11 +146,11 @@ static void voxels_at(int width, const int64_t size[3], int64_t channels, const 
 		}
 }
 
-static void voxels_in(const winograd_shape *s, const grid *g, const float *x, int64_t tile, const float *outside, const float **voxels) {
+static void voxels_in(const winograd_shape *s, int width, const grid *g, const float *x, int64_t tile, const float *outside, const float **voxels) {
 	int64_t at[3];
 	x += corner(g, tile, at) * s->from[0] * s->from[1] * s->from[2] * s->in;
 	for (int i = 0; i < 3; i++) at[i] -= s->pad[i];
-	voxels_at(s->tile + s->taps - 1, s->from, s->in, x, at, outside, voxels);
+	voxels_at(width, s->from, s->in, x, at, outside, voxels);
 }
 
 static void voxels_out(const winograd_shape *s, const grid *g, const float *y, int64_t tile, const float *outside, const float **voxels) {
@@ -157,8 +163,8 @@ static void voxels_out(const winograd_shape *s, const grid *g, const float *y, i
 // distances of pages would share few lines of the cache.
 enum { LINE = 16 };
 
-// plan is how the work is cut up: blocks of tiles, for the convolution times
-// parts of the channels that are made.
+// plan is how the work of a convolution is cut up: blocks of tiles, times parts of
+// the channels that are made.
 typedef struct {
 	int64_t points, tiles; // of a block
 	int64_t columns, parts;
@@ -166,40 +172,31 @@ typedef struct {
 	int64_t zeros;                          // floats of a row of them
 } plan;
 
-static plan plan_of(const winograd_shape *s, int gradient, int threads) {
-	const code c = best();
-	const int64_t count = grid_of(s, s->tile).count, pair = 2 * c.p->lanes;
-	plan p = {.points = cubed(s->tile + s->taps - 1), .columns = s->out, .parts = 1, .zeros = ceiling(larger(s->in, s->out), LINE) * LINE};
-	if (gradient) {
-		// Many enough for the threads to wait for each other seldom.
-		p.tiles = smaller(larger(16384 / (s->in + s->out), 64), 512);
-	} else {
-		// Enough to make up for reading the kernels' points, few enough for those of
-		// the tiles to stay in the cache.
-		p.tiles = 48;
-		const int64_t blocks = ceiling(count, p.tiles), most = ceiling(s->out, pair);
-		if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
-		p.columns = ceiling(most, p.parts) * pair;
-		p.parts = ceiling(s->out, p.columns);
-	}
-	p.tiles = ceiling(smaller(p.tiles, count), c.p->rows) * c.p->rows;
+static int64_t zeros_of(const winograd_shape *s) { return ceiling(larger(s->in, s->out), LINE) * LINE; }
+
+static plan plan_of(const winograd_shape *s, int threads) {
+	const products *l = best().p;
+	const tiles *t = size_of(s);
+	// Enough tiles to make up for reading the kernels' points, few enough for theirs
+	// to stay in the cache.
+	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(s)};
+	const int64_t count = grid_of(s, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(s->out, pair);
+	if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
+	p.columns = ceiling(most, p.parts) * pair;
+	p.parts = ceiling(s->out, p.columns);
+	p.tiles = ceiling(smaller(p.tiles, count), l->rows) * l->rows;
 	p.kernel_step = s->in * s->out + LINE;
 	p.in_step = p.tiles * s->in + LINE;
 	p.out_step = p.tiles * smaller(p.columns, s->out) + LINE;
 	return p;
 }
 
-size_t winograd_scratch(const winograd_shape *s, int gradient, int threads) {
-	const plan p = plan_of(s, gradient, threads);
-	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + (gradient ? 1 : threads) * (p.in_step + p.out_step)));
-}
-
 void winograd_run(const winograd_shape *s, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
 	const products *l = best().p;
 	const tiles *size = size_of(s);
-	const grid g = grid_of(s, s->tile);
-	const plan p = plan_of(s, 0, threads);
+	const grid g = grid_of(s, size);
+	const plan p = plan_of(s, threads);
 	float *zeros = scratch, *points = zeros + p.zeros, *own = points + p.points * p.kernel_step;
 	memset(zeros, 0, sizeof(float) * p.zeros);
 	const int64_t kernels = s->in * s->out, units = ceiling(g.count, p.tiles) * p.parts;
@@ -214,7 +211,7 @@ void winograd_run(const winograd_shape *s, int flip, int threads, const float *x
 		float *in = own + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
 		const float *voxels[MOST];
 		for (int64_t t = 0; t < count; t++) {
-			voxels_in(s, &g, x, first + t, zeros, voxels);
+			voxels_in(s, size->side, &g, x, first + t, zeros, voxels);
 			size->tile_in(s->in, voxels, in + t * s->in, p.in_step);
 		}
 		// Rows beyond the last tile are computed and not looked at.
@@ -230,35 +227,140 @@ void winograd_run(const winograd_shape *s, int flip, int threads, const float *x
 	}
 }
 
+// cut is how the work of a gradient is cut up: blocks of at most so many tiles of the
+// result on each axis.
+typedef struct {
+	int64_t points, groups, tiles[3], blocks[3], count;
+	int64_t kernel_step, in_step, out_step; // between points
+	int64_t zeros;                          // floats of a row of them
+} cut;
+
+// block is tiles of the result, and those of the input that they meet, as rows along
+// z, y and x. Where the input has a tile more, the result has a row of zeros.
+typedef struct {
+	int64_t first, size[3];    // of the result
+	int64_t line, layer, rows; // of the input: those along z, for each x and in all
+} block;
+
+// even returns the size of equal parts of n that is at most most.
+static int64_t even(int64_t n, int64_t most) { return ceiling(n, ceiling(n, larger(most, 1))); }
+
+static block sized(const grid *g, block b) {
+	b.line = b.size[2] + g->more;
+	b.layer = b.line * (b.size[1] + g->more);
+	b.rows = b.layer * (b.size[0] + g->more);
+	return b;
+}
+
+static block block_at(const grid *g, const cut *c, int64_t number) {
+	block b;
+	int64_t at[3];
+	for (int i = 2; i >= 0; i--) {
+		at[i] = number % c->blocks[i] * c->tiles[i];
+		number /= c->blocks[i];
+		b.size[i] = smaller(c->tiles[i], g->size[i] - g->more - at[i]);
+	}
+	b.first = ((number * g->size[0] + at[0]) * g->size[1] + at[1]) * g->size[2] + at[2];
+	return sized(g, b);
+}
+
+// moved returns how many rows there are from a tile of the result to that of the
+// input which a group of taps meets.
+static int64_t moved(const block *b, int64_t group) {
+	return group / 4 * b->layer + group / 2 % 2 * b->line + group % 2;
+}
+
+// vanishes tells whether what belongs to a group at a point is zero.
+static int vanishes(int64_t side, int64_t group, int64_t point) {
+	return (group / 4 && point / (side * side) == side - 1) || (group / 2 % 2 && point / side % side == side - 1) ||
+		(group % 2 && point % side == side - 1);
+}
+
+static cut cut_of(const winograd_shape *s) {
+	const tiles *t = size_of(s);
+	const grid g = grid_of(s, t);
+	cut c = {.points = cubed(t->side), .groups = cubed(t->groups), .count = s->batch, .zeros = zeros_of(s)};
+	// Many enough for the threads to wait for each other seldom, and to make up for
+	// reading the sums, of which two groups have more.
+	int64_t most = smaller(larger(16384 / (s->in + s->out), g.more ? 256 : 64), 512);
+	for (int i = 2; i >= 0; i--) {
+		const int64_t all = g.size[i] - g.more;
+		c.tiles[i] = even(all, smaller(most, i == 2 ? 16 : most));
+		c.count *= c.blocks[i] = ceiling(all, c.tiles[i]);
+		most /= c.tiles[i];
+	}
+	const block b = sized(&g, (block){.size = {c.tiles[0], c.tiles[1], c.tiles[2]}});
+	c.kernel_step = s->in * s->out + LINE;
+	c.in_step = b.rows * s->in + LINE;
+	c.out_step = b.rows * s->out + LINE;
+	return c;
+}
+
+// taps_of points to a group's taps of the kernels from kernel on, to NULL where there
+// are none.
+static void taps_of(const winograd_shape *s, const tiles *t, int64_t group, float *kernel, float **taps) {
+	const int64_t width = t->side - t->made + 1, at[] = {group / 4 * width, group / 2 % 2 * width, group % 2 * width};
+	for (int64_t i = 0; i < cubed(width); i++) {
+		const int64_t x = at[0] + i / width / width, y = at[1] + i / width % width, z = at[2] + i % width;
+		const int there = x < s->taps && y < s->taps && z < s->taps;
+		taps[i] = there ? kernel + ((x * s->taps + y) * s->taps + z) * s->in * s->out : NULL;
+	}
+}
+
+size_t winograd_scratch(const winograd_shape *s, int gradient, int threads) {
+	if (gradient) {
+		const cut c = cut_of(s);
+		return sizeof(float) * (c.zeros + c.points * (c.groups * c.kernel_step + c.in_step + c.out_step));
+	}
+	const plan p = plan_of(s, threads);
+	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + threads * (p.in_step + p.out_step)));
+}
+
 void winograd_gradient(const winograd_shape *s, int threads, const float *x, const float *g, float *kernel, void *scratch) {
 	const products *l = best().p;
 	const tiles *size = size_of(s);
-	const grid all = grid_of(s, s->tile);
-	const plan p = plan_of(s, 1, threads);
-	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.kernel_step, *out = in + p.points * p.in_step;
-	memset(zeros, 0, sizeof(float) * p.zeros);
+	const grid all = grid_of(s, size);
+	const cut c = cut_of(s);
+	float *zeros = scratch, *points = zeros + c.zeros, *in = points + c.points * c.groups * c.kernel_step, *out = in + c.points * c.in_step;
+	memset(zeros, 0, sizeof(float) * c.zeros);
 	const int64_t kernels = s->in * s->out;
 	_Pragma("omp parallel num_threads(threads)")
 	{
 		const float *voxels[MOST];
-		for (int64_t first = 0; first < all.count; first += p.tiles) {
-			const int64_t count = smaller(p.tiles, all.count - first);
+		for (int64_t number = 0; number < c.count; number++) {
+			const block b = block_at(&all, &c, number);
 			_Pragma("omp for schedule(static)")
-			for (int64_t t = 0; t < count; t++) {
-				voxels_in(s, &all, x, first + t, zeros, voxels);
-				size->tile_in(s->in, voxels, in + t * s->in, p.in_step);
-				voxels_out(s, &all, g, first + t, zeros, voxels);
-				size->tile_gradient(s->out, voxels, out + t * s->out, p.out_step);
+			for (int64_t row = 0; row < b.rows; row++) {
+				const int64_t ax = row / b.layer, ay = row % b.layer / b.line, az = row % b.line;
+				const int64_t tile = b.first + (ax * all.size[1] + ay) * all.size[2] + az;
+				voxels_in(s, size->side, &all, x, tile, zeros, voxels);
+				size->tile_in(s->in, voxels, in + row * s->in, c.in_step);
+				float *to = out + row * s->out;
+				if (ax < b.size[0] && ay < b.size[1] && az < b.size[2]) {
+					voxels_out(s, &all, g, tile, zeros, voxels);
+					size->tile_gradient(s->out, voxels, to, c.out_step);
+				} else {
+					for (int64_t i = 0; i < c.points; i++) memset(to + i * c.out_step, 0, sizeof(float) * s->out);
+				}
 			}
-			// Every point adds up the blocks in order.
-			_Pragma("omp for schedule(static)")
-			for (int64_t i = 0; i < p.points; i++) {
-				float *sum = points + i * p.kernel_step;
-				if (first == 0) memset(sum, 0, sizeof(float) * kernels);
-				l->product_add(s->in, s->out, count, in + i * p.in_step, out + i * p.out_step, s->out, sum, s->out, p.in_step, p.out_step);
-			}
+			// Every point adds up the blocks in order. The last have less to do.
+			const int64_t rows = b.rows - moved(&b, c.groups - 1);
+			_Pragma("omp for schedule(static, 1)")
+			for (int64_t i = 0; i < c.points; i++)
+				for (int64_t group = 0; group < c.groups; group++) {
+					if (vanishes(size->side, group, i)) continue;
+					float *sum = points + (i * c.groups + group) * c.kernel_step;
+					if (number == 0) memset(sum, 0, sizeof(float) * kernels);
+					l->product_add(s->in, s->out, rows, in + i * c.in_step + moved(&b, group) * s->in, out + i * c.out_step, s->out, sum, s->out,
+						threads * c.in_step, threads * c.out_step);
+				}
 		}
 		_Pragma("omp for schedule(static)")
-		for (int64_t k = 0; k < kernels; k += l->lanes) size->kernel_gradient(points + k, p.kernel_step, kernel + k, kernels);
+		for (int64_t k = 0; k < kernels; k += l->lanes)
+			for (int64_t group = 0; group < c.groups; group++) {
+				float *taps[MOST];
+				taps_of(s, size, group, kernel + k, taps);
+				size->kernel_gradient(points + group * c.kernel_step + k, c.groups * c.kernel_step, taps);
+			}
 	}
 }

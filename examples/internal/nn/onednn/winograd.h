@@ -1,7 +1,8 @@
 // winograd.h declares convolutions with kernels of 3×3×3 or 5×5×5 taps by the
 // minimal filtering of Winograd (1980) as Lavin and Gray (2016) use it: 216
 // products for a tile of 4×4×4 voxels of the result where the sum over 3×3×3 taps
-// takes 1728. oneDNN has it in two dimensions only.
+// takes 1728. oneDNN has it in two dimensions only. The gradient of 5×5×5 taps is made
+// of those of eight kernels of 3×3×3, which share what is done to the volumes.
 //
 // Volumes are channels-last, and kernels have the tap first, then the channel
 // that is summed over, then the one that is made. Like kernels.h's, results do
@@ -21,7 +22,7 @@ typedef struct {
 	int64_t batch, in, out; // channels
 	int64_t from[3], to[3]; // sizes of the input and the result
 	int64_t pad[3];
-	int taps, tile; // of an axis: 3 taps with tiles of 2 or 4 voxels, 5 with tiles of 2
+	int taps, tile; // of an axis: 3 taps with tiles of 2 or 4 voxels, 5 with tiles of 2, in a gradient 3
 } winograd_shape;
 
 // winograd_choose sets the tile with which the convolution, or with gradient that

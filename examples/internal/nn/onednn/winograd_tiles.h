@@ -1,7 +1,7 @@
 // winograd_tiles.h holds the transforms of winograd.c, after winograd_products.h.
 // It is included once per instruction set and size, each with another NAME: SIDE
-// points on an axis, MADE voxels of the result and TAPS taps, with
-// SIDE = MADE+TAPS−1. See winograd_sizes.h.
+// points on an axis, MADE voxels of the result and TAPS taps out of a kernel's WHOLE,
+// with SIDE = MADE+TAPS−1. See winograd_sizes.h.
 //
 // On one axis, voxels d of the input, taps g and voxels y of the result are
 // related by
@@ -16,8 +16,8 @@
 //	(Aᵀ·m)_k = Σ_i p_i^k·m_i                      last: and the last m
 //
 // The gradient of g is Gᵀ((A·y') ⊙ (Bᵀ·d)), y' being that of y. In space the axes
-// are transformed one after the other. The points are 0, ±P and, where there are
-// six, ±Q, chosen for small errors.
+// are transformed one after the other. The points are ±P, from five on ±Q, and 0 where
+// that leaves one, chosen for small errors.
 
 #define VEC FN(vec)
 #define LOCAL(name) FN(CAT(name, NAME))
@@ -25,6 +25,9 @@
 #if SIDE == 4
 #define F0 (-P * P)
 #define FP (2 * P * P)
+#elif SIDE == 5
+#define FP (2 * P * (P * P - Q * Q))
+#define FQ (2 * Q * (Q * Q - P * P))
 #else
 #define F0 (P * P * Q * Q)
 #define FP (2 * P * P * (P * P - Q * Q))
@@ -42,6 +45,14 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 	to[t] = d2 + odd;
 	to[2 * t] = d2 - odd;
 	to[3 * t] = d3 - d1 * (P * P);
+#elif SIDE == 5
+	const VEC d0 = v[0], d1 = v[s], d2 = v[2 * s], d3 = v[3 * s], d4 = v[4 * s];
+	const VEC p = d3 - d1 * (Q * Q), p1 = (d2 - d0 * (Q * Q)) * P, q = d3 - d1 * (P * P), q1 = (d2 - d0 * (P * P)) * Q;
+	to[0] = p + p1;
+	to[t] = p - p1;
+	to[2 * t] = q + q1;
+	to[3 * t] = q - q1;
+	to[4 * t] = d4 - d2 * (P * P + Q * Q) + d0 * (P * P * Q * Q);
 #else
 	const VEC d0 = v[0], d1 = v[s], d2 = v[2 * s], d3 = v[3 * s], d4 = v[4 * s], d5 = v[5 * s];
 	const VEC p = d4 - d2 * (Q * Q), p1 = (d3 - d1 * (Q * Q)) * P, q = d4 - d2 * (P * P), q1 = (d3 - d1 * (P * P)) * Q;
@@ -53,6 +64,35 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 	to[5 * t] = d5 - d3 * (P * P + Q * Q) + d1 * (P * P * Q * Q);
 #endif
 }
+
+// CUBE transforms three axes from FROM entries each to TO. load is entry i, and
+// store does with line[k] what is due to entry i of the result.
+#define CUBE(FROM, TO, transform, load, store) do { \
+		VEC v_[(TO) * (FROM) * (FROM)], w_[(TO) * (TO) * (FROM)]; \
+		for (int i_ = 0; i_ < (FROM) * (FROM); i_++) { \
+			VEC line[FROM]; \
+			UNROLL for (int k = 0; k < (FROM); k++) { const int i = k * (FROM) * (FROM) + i_; line[k] = load; } \
+			transform(line, 1, v_ + i_, (FROM) * (FROM)); \
+		} \
+		for (int x_ = 0; x_ < (TO); x_++) \
+			UNROLL for (int z_ = 0; z_ < (FROM); z_++) \
+				transform(v_ + x_ * (FROM) * (FROM) + z_, FROM, w_ + x_ * (TO) * (FROM) + z_, FROM); \
+		for (int i_ = 0; i_ < (TO) * (TO); i_++) { \
+			VEC line[TO]; \
+			transform(w_ + i_ * (FROM), 1, line, 1); \
+			UNROLL for (int k = 0; k < (TO); k++) { const int i = i_ * (TO) + k; store; } \
+		} \
+	} while (0)
+
+// tile_in stores the points of a tile, step floats from each other. Its voxels are
+// rows of channels.
+static void LOCAL(tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step) {
+	for (int64_t c = 0; c < channels; c += LANES)
+		CUBE(SIDE, SIDE, LOCAL(points_of), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
+}
+
+// Convolutions are faster with all taps at once.
+#if TAPS == WHOLE
 
 // voxels_of is Aᵀ.
 INLINE void LOCAL(voxels_of)(const VEC *v, int s, VEC *to, int t) {
@@ -95,32 +135,6 @@ INLINE void LOCAL(points_of_taps)(const VEC *v, int s, VEC *to, int t) {
 	to[(SIDE - 1) * t] = v[(TAPS - 1) * s];
 }
 
-// CUBE transforms three axes from FROM entries each to TO. load is entry i, and
-// store does with line[k] what is due to entry i of the result.
-#define CUBE(FROM, TO, transform, load, store) do { \
-		VEC v_[(TO) * (FROM) * (FROM)], w_[(TO) * (TO) * (FROM)]; \
-		for (int i_ = 0; i_ < (FROM) * (FROM); i_++) { \
-			VEC line[FROM]; \
-			UNROLL for (int k = 0; k < (FROM); k++) { const int i = k * (FROM) * (FROM) + i_; line[k] = load; } \
-			transform(line, 1, v_ + i_, (FROM) * (FROM)); \
-		} \
-		for (int x_ = 0; x_ < (TO); x_++) \
-			UNROLL for (int z_ = 0; z_ < (FROM); z_++) \
-				transform(v_ + x_ * (FROM) * (FROM) + z_, FROM, w_ + x_ * (TO) * (FROM) + z_, FROM); \
-		for (int i_ = 0; i_ < (TO) * (TO); i_++) { \
-			VEC line[TO]; \
-			transform(w_ + i_ * (FROM), 1, line, 1); \
-			UNROLL for (int k = 0; k < (TO); k++) { const int i = i_ * (TO) + k; store; } \
-		} \
-	} while (0)
-
-// tile_in stores the points of a tile, step floats from each other. Its voxels are
-// rows of channels.
-static void LOCAL(tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step) {
-	for (int64_t c = 0; c < channels; c += LANES)
-		CUBE(SIDE, SIDE, LOCAL(points_of), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
-}
-
 // tile_out stores the voxels of a tile of the result, plus bias if that is not
 // NULL, where there is a voxel.
 static void LOCAL(tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels) {
@@ -136,8 +150,13 @@ static void LOCAL(kernel_in)(const float *taps, int64_t tap_step, float *to, int
 	CUBE(TAPS, SIDE, LOCAL(points_of_taps), OF(taps + i * tap_step), AT(to + i * step) = line[k]);
 }
 
-// The gradient of five taps has an error of several times that of the sum over
-// taps, whatever the points, and is not computed this way.
+#define FORWARD_LOOPS LOCAL(tile_out), LOCAL(kernel_in)
+#else
+#define FORWARD_LOOPS NULL, NULL
+#endif
+
+// The gradient of five taps at once has an error of several times that of the sum
+// over taps, whatever the points.
 #if TAPS == 3
 
 // points_of_gradient is A.
@@ -148,6 +167,13 @@ INLINE void LOCAL(points_of_gradient)(const VEC *v, int s, VEC *to, int t) {
 	to[t] = y0 + odd;
 	to[2 * t] = y0 - odd;
 	to[3 * t] = last;
+#elif SIDE == 5
+	const VEC y0 = v[0], y1 = v[s], last = v[2 * s], p = y0 + last * (P * P), p1 = y1 * P, q = y0 + last * (Q * Q), q1 = y1 * Q;
+	to[0] = p + p1;
+	to[t] = p - p1;
+	to[2 * t] = q + q1;
+	to[3 * t] = q - q1;
+	to[4 * t] = last;
 #else
 	const VEC y0 = v[0], y1 = v[s], y2 = v[2 * s], last = v[3 * s];
 	const VEC p = y0 + y2 * (P * P), p1 = y1 * P + last * (P * P * P), q = y0 + y2 * (Q * Q), q1 = y1 * Q + last * (Q * Q * Q);
@@ -162,7 +188,14 @@ INLINE void LOCAL(points_of_gradient)(const VEC *v, int s, VEC *to, int t) {
 
 // taps_of is Gᵀ.
 INLINE void LOCAL(taps_of)(const VEC *v, int s, VEC *to, int t) {
-	const VEC first = v[0] * (1 / F0), last = v[(SIDE - 1) * s];
+	const VEC last = v[(SIDE - 1) * s];
+#if SIDE == 5
+	const VEC p = (v[0] - v[s]) * (1 / FP), p1 = (v[0] + v[s]) * (P / FP), q = (v[2 * s] - v[3 * s]) * (1 / FQ), q1 = (v[2 * s] + v[3 * s]) * (Q / FQ);
+	to[0] = p + q;
+	to[t] = p1 + q1;
+	to[2 * t] = p * (P * P) + q * (Q * Q) + last;
+#else
+	const VEC first = v[0] * (1 / F0);
 	const VEC p = (v[s] + v[2 * s]) * (1 / FP), p1 = (v[s] - v[2 * s]) * (P / FP);
 #if SIDE == 4
 	to[0] = first + p;
@@ -174,6 +207,7 @@ INLINE void LOCAL(taps_of)(const VEC *v, int s, VEC *to, int t) {
 	to[t] = p1 + q1;
 	to[2 * t] = p * (P * P) + q * (Q * Q) + last;
 #endif
+#endif
 }
 
 // tile_gradient stores the points of a tile of the result's gradient.
@@ -182,18 +216,18 @@ static void LOCAL(tile_gradient)(int64_t channels, const float *const *voxels, f
 		CUBE(MADE, SIDE, LOCAL(points_of_gradient), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
 }
 
-// kernel_gradient stores the taps of LANES kernels.
-static void LOCAL(kernel_gradient)(const float *from, int64_t step, float *taps, int64_t tap_step) {
-	CUBE(SIDE, TAPS, LOCAL(taps_of), OF(from + i * step), AT(taps + i * tap_step) = line[k]);
+// kernel_gradient stores the taps of LANES kernels, where there is a tap.
+static void LOCAL(kernel_gradient)(const float *from, int64_t step, float *const *taps) {
+	CUBE(SIDE, TAPS, LOCAL(taps_of), OF(from + i * step), if (taps[i]) AT(taps[i]) = line[k]);
 }
 
-#define GRADIENT LOCAL(tile_gradient), LOCAL(kernel_gradient)
+#define GRADIENT_LOOPS LOCAL(tile_gradient), LOCAL(kernel_gradient)
 #else
-#define GRADIENT NULL, NULL
+#define GRADIENT_LOOPS NULL, NULL
 #endif
 
 static const tiles LOCAL(tiles) = {
-	SIDE, MADE, TAPS, {MOVES}, LOCAL(tile_in), LOCAL(tile_out), LOCAL(kernel_in), GRADIENT,
+	SIDE, MADE, WHOLE, (WHOLE + TAPS - 1) / TAPS, {MOVES}, LOCAL(tile_in), FORWARD_LOOPS, GRADIENT_LOOPS,
 };
 
 #undef VEC
@@ -202,11 +236,13 @@ static const tiles LOCAL(tiles) = {
 #undef FP
 #undef FQ
 #undef CUBE
-#undef GRADIENT
+#undef FORWARD_LOOPS
+#undef GRADIENT_LOOPS
 #undef NAME
 #undef SIDE
 #undef MADE
 #undef TAPS
+#undef WHOLE
 #undef P
 #undef Q
 #undef MOVES
