@@ -1,6 +1,6 @@
 // Package onednn is the training engine's fast backend for CPUs: convolutions
 // by oneDNN, the library that PyTorch computes them with, and all else by
-// kernels of its own, among them convolutions of many channels.
+// kernels of its own, among them convolutions of many channels and of few.
 //
 // It is built with the tag onednn and needs the library's development package
 // (libdnnl-dev on Debian, version 2.6 or 3), a C compiler and cgo:
@@ -29,6 +29,13 @@
 // channels enough to pay; elsewhere oneDNN sums over the taps. The largest error
 // is below 1e-5 of the largest value. A voxel that is infinite or not a number
 // spreads over tiles of two or four voxels.
+//
+// # Few channels
+//
+// Convolutions of 3×3×3 or 5×5×5 taps with a stride of one that make at most eight
+// channels, and the gradients of their kernels, are sums over taps too, but on
+// planes of one channel each: channels-last, so few channels would fill little of a
+// vector. They take a quarter to nine tenths of oneDNN's time.
 //
 // # Fusion
 //

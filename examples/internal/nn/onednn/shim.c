@@ -2,6 +2,7 @@
 
 #include "shim.h"
 #include "kernels.h"
+#include "planes.h"
 #include "winograd.h"
 
 #include <omp.h>
@@ -32,9 +33,9 @@ struct conv {
 	size_t scratch;
 	char implementation[64];
 	dnnl_memory_t fine, coarse, kernel, vector, work;
-	// Without a primitive the convolution is ours.
-	winograd_shape winograd;
-	int threads;
+	// Without a primitive the convolution is ours: Winograd's if there is a tile.
+	filter filter;
+	int tile, threads;
 };
 
 static dnnl_engine_t engine;
@@ -168,7 +169,7 @@ void conv_free(conv *c) {
 	free(c);
 }
 
-// md_kernel describes a kernel in the order of winograd.h, with its first axis
+// md_kernel describes a kernel in the order of filter.h, with its first axis
 // (rows) or its second (cols) last in memory.
 static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 	const int64_t rows = s->rows, cols = s->cols, kernels = rows * cols;
@@ -181,48 +182,55 @@ static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 #endif
 }
 
-// winograd_open makes c one of our convolutions where there is code for its shape
+// filter_open makes c one of our convolutions where there is code for its shape
 // that is faster than oneDNN's.
-static dnnl_status_t winograd_open(conv *c, const conv_shape *s, int *opened) {
+static dnnl_status_t filter_open(conv *c, const conv_shape *s, int *opened) {
 	*opened = 0;
-	winograd_shape w = {s->batch, s->cols, s->rows, .taps = s->kernel[0]};
+	filter f = {s->batch, s->cols, s->rows, .taps = s->kernel[0]};
 	for (int i = 0; i < 3; i++) {
-		if (s->kernel[i] != w.taps || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
-		w.from[i] = s->fine[i];
-		w.to[i] = s->coarse[i];
-		w.pad[i] = s->pad[i];
+		if (s->kernel[i] != f.taps || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
+		f.from[i] = s->fine[i];
+		f.to[i] = s->coarse[i];
+		f.pad[i] = s->pad[i];
 	}
 	if (c->kind == CONV_TO_FINE) {
-		w.in = s->rows;
-		w.out = s->cols;
+		f.in = s->rows;
+		f.out = s->cols;
 		for (int i = 0; i < 3; i++) {
-			w.from[i] = s->coarse[i];
-			w.to[i] = s->fine[i];
-			w.pad[i] = w.taps - 1 - s->pad[i];
+			f.from[i] = s->coarse[i];
+			f.to[i] = s->fine[i];
+			f.pad[i] = f.taps - 1 - s->pad[i];
 		}
 	}
-	if (!winograd_choose(&w, c->kind == CONV_WEIGHT)) return dnnl_success;
-	*opened = 1;
-	c->winograd = w;
+	const int gradient = c->kind == CONV_WEIGHT;
+	c->filter = f;
 	c->threads = omp_get_max_threads();
-	c->scratch = winograd_scratch(&w, c->kind == CONV_WEIGHT, c->threads);
-	snprintf(c->implementation, sizeof c->implementation, "winograd:tile %d", w.tile);
+	if ((c->tile = winograd_choose(&f, gradient))) {
+		c->scratch = winograd_scratch(&f, c->tile, gradient, c->threads);
+		snprintf(c->implementation, sizeof c->implementation, "winograd:tile %d", c->tile);
+	} else if (planes_choose(&f)) {
+		c->scratch = planes_scratch(&f, gradient, c->threads);
+		snprintf(c->implementation, sizeof c->implementation, "planes");
+	} else {
+		return dnnl_success;
+	}
+	*opened = 1;
 	return md_kernel(&c->weights.desc, s, c->kind != CONV_TO_FINE);
 }
 
-static void winograd_execute(const conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
-	const winograd_shape *w = &c->winograd;
-	switch (c->kind) {
-	case CONV_TO_COARSE:
-		winograd_run(w, 0, c->threads, fine, weights, c->bias ? bias : NULL, coarse, scratch);
-		break;
-	case CONV_TO_FINE:
-		winograd_run(w, 1, c->threads, coarse, weights, NULL, fine, scratch);
-		break;
-	default:
-		winograd_gradient(w, c->threads, fine, coarse, weights, scratch);
-		if (c->bias) channel_sum(w->batch * w->to[0] * w->to[1] * w->to[2], w->out, coarse, bias);
+static void filter_execute(const conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
+	const filter *f = &c->filter;
+	if (c->kind == CONV_WEIGHT) {
+		if (c->tile) winograd_gradient(f, c->tile, c->threads, fine, coarse, weights, scratch);
+		else planes_gradient(f, c->threads, fine, coarse, weights, scratch);
+		if (c->bias) channel_sum(f->batch * f->to[0] * f->to[1] * f->to[2], f->out, coarse, bias);
+		return;
 	}
+	const int flip = c->kind == CONV_TO_FINE;
+	const float *x = flip ? coarse : fine, *add = c->bias ? bias : NULL;
+	float *y = flip ? fine : coarse;
+	if (c->tile) winograd_run(f, c->tile, flip, c->threads, x, weights, add, y, scratch);
+	else planes_run(f, flip, c->threads, x, weights, add, y, scratch);
 }
 
 const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
@@ -234,9 +242,9 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	if (!c) return "out of memory";
 	c->kind = kind;
 	c->bias = bias;
-	int winograd;
-	TRY(winograd_open(c, s, &winograd));
-	if (winograd) goto done;
+	int ours;
+	TRY(filter_open(c, s, &ours));
+	if (ours) goto done;
 	int64_t fine_dims[] = {s->batch, s->cols, s->fine[0], s->fine[1], s->fine[2]};
 	int64_t coarse_dims[] = {s->batch, s->rows, s->coarse[0], s->coarse[1], s->coarse[2]};
 	int64_t kernel_dims[] = {s->rows, s->cols, s->kernel[0], s->kernel[1], s->kernel[2]};
@@ -287,7 +295,7 @@ const char *conv_implementation(const conv *c) { return c->implementation; }
 const char *conv_run(conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
 	const char *error = NULL;
 	if (!c->primitive) {
-		winograd_execute(c, fine, weights, bias, coarse, scratch);
+		filter_execute(c, fine, weights, bias, coarse, scratch);
 		return NULL;
 	}
 	TRY(dnnl_memory_set_data_handle(c->fine, fine));

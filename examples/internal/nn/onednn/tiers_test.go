@@ -3,7 +3,6 @@
 package onednn
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -36,11 +35,10 @@ func eachInstructionSet(t *testing.T, names []string, f func(t *testing.T, w *wo
 // machine can execute.
 func TestInstructionSets(t *testing.T) {
 	eachInstructionSet(t, []string{"AVX-512", "AVX2", "plain"}, func(t *testing.T, _ *worker) { nntest.Run(t, float32Backend) })
-	eachWinograd(t, func(t *testing.T, w *worker) {
-		defer w.winogradAlways(0)
-		for _, tile := range []int{2, 3, 4} {
-			t.Run(fmt.Sprintf("Winograd always, tile %d", tile), func(t *testing.T) {
-				w.winogradAlways(tile)
+	eachVectorSet(t, func(t *testing.T, w *worker) {
+		for _, by := range []string{tile2, tile3, tile4, planes} {
+			t.Run(by, func(t *testing.T) {
+				defer only(w, by)()
 				nntest.Run(t, float32Backend)
 			})
 		}

@@ -30,10 +30,6 @@ typedef struct {
 	void (*kernel_gradient)(const float *from, int64_t step, float *const *taps);
 } tiles;
 
-#define UNROLL _Pragma("GCC unroll 16")
-#define AT(p) (*(FN(memory) *)(p))
-#define OF(p) ((FN(vec))*(const FN(memory) *)(p))
-
 #ifdef __x86_64__
 AVX2_BEGIN
 #define SUFFIX _avx2
@@ -67,17 +63,12 @@ static code best(void) {
 	return (code){0};
 }
 
-static const tiles *size_of(const winograd_shape *s) {
+static const tiles *size_of(const filter *f, int tile) {
 	const code c = best();
 	for (int i = 0; i < SIZES; i++)
-		if (c.sizes[i]->made == s->tile && c.sizes[i]->taps == s->taps) return c.sizes[i];
+		if (c.sizes[i]->made == tile && c.sizes[i]->taps == f->taps) return c.sizes[i];
 	return NULL;
 }
-
-static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t cubed(int64_t a) { return a * a * a; }
 
 // grid is the tiles of the input: those of the result, and with two groups of taps
 // one more on each axis.
@@ -85,9 +76,9 @@ typedef struct {
 	int64_t side, more, size[3], count;
 } grid;
 
-static grid grid_of(const winograd_shape *s, const tiles *t) {
-	grid g = {.side = t->made, .more = t->groups - 1, .count = s->batch};
-	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(s->to[i], t->made) + g.more;
+static grid grid_of(const filter *f, const tiles *t) {
+	grid g = {.side = t->made, .more = t->groups - 1, .count = f->batch};
+	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(f->to[i], t->made) + g.more;
 	return g;
 }
 
@@ -95,26 +86,26 @@ static int always;
 
 void winograd_always(int tile) { always = tile; }
 
-int winograd_choose(winograd_shape *s, int gradient) {
+int winograd_choose(const filter *f, int gradient) {
 	const code c = best();
-	if (!c.p || s->in % c.p->lanes || s->out % c.p->lanes) return 0;
-	const double in = s->in, out = s->out, voxels = (double)s->batch * s->to[0] * s->to[1] * s->to[2];
+	if (!c.p || f->in % c.p->lanes || f->out % c.p->lanes) return 0;
+	const double in = f->in, out = f->out, voxels = (double)f->batch * f->to[0] * f->to[1] * f->to[2];
 	// Times in products at full speed, as measured. The sum over taps runs at three
 	// quarters of that. A point of a kernel, which goes through main memory, costs 200.
-	double least = voxels * cubed(s->taps) * in * out / 0.75;
-	s->tile = 0;
+	double least = voxels * cubed(f->taps) * in * out / 0.75;
+	int tile = 0;
 	for (int i = 0; i < SIZES; i++) {
 		const tiles *t = c.sizes[i];
-		if (t->taps != s->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
+		if (t->taps != f->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
 		// The second group of an axis has nothing to do at the last point.
-		const double count = grid_of(s, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
+		const double count = grid_of(f, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
 		const double time = count * (products * in * out + cubed(t->side) * t->moves[gradient] * (in + out)) + 200 * products * in * out;
 		if (always ? t->made == always : time < least) {
 			least = time;
-			s->tile = t->made;
+			tile = t->made;
 		}
 	}
-	return s->tile;
+	return tile;
 }
 
 // corner returns the first voxel of a tile and its sample.
@@ -146,17 +137,17 @@ static void voxels_at(int width, const int64_t size[3], int64_t channels, const 
 		}
 }
 
-static void voxels_in(const winograd_shape *s, int width, const grid *g, const float *x, int64_t tile, const float *outside, const float **voxels) {
+static void voxels_in(const filter *f, int width, const grid *g, const float *x, int64_t tile, const float *outside, const float **voxels) {
 	int64_t at[3];
-	x += corner(g, tile, at) * s->from[0] * s->from[1] * s->from[2] * s->in;
-	for (int i = 0; i < 3; i++) at[i] -= s->pad[i];
-	voxels_at(width, s->from, s->in, x, at, outside, voxels);
+	x += corner(g, tile, at) * f->from[0] * f->from[1] * f->from[2] * f->in;
+	for (int i = 0; i < 3; i++) at[i] -= f->pad[i];
+	voxels_at(width, f->from, f->in, x, at, outside, voxels);
 }
 
-static void voxels_out(const winograd_shape *s, const grid *g, const float *y, int64_t tile, const float *outside, const float **voxels) {
+static void voxels_out(const filter *f, const grid *g, const float *y, int64_t tile, const float *outside, const float **voxels) {
 	int64_t at[3];
-	y += corner(g, tile, at) * s->to[0] * s->to[1] * s->to[2] * s->out;
-	voxels_at(s->tile, s->to, s->out, y, at, outside, voxels);
+	y += corner(g, tile, at) * f->to[0] * f->to[1] * f->to[2] * f->out;
+	voxels_at(g->side, f->to, f->out, y, at, outside, voxels);
 }
 
 // Steps between points are a line longer than a power of two: streams at
@@ -172,56 +163,55 @@ typedef struct {
 	int64_t zeros;                          // floats of a row of them
 } plan;
 
-static int64_t zeros_of(const winograd_shape *s) { return ceiling(larger(s->in, s->out), LINE) * LINE; }
+static int64_t zeros_of(const filter *f) { return ceiling(larger(f->in, f->out), LINE) * LINE; }
 
-static plan plan_of(const winograd_shape *s, int threads) {
+static plan plan_of(const filter *f, const tiles *t, int threads) {
 	const products *l = best().p;
-	const tiles *t = size_of(s);
 	// Enough tiles to make up for reading the kernels' points, few enough for theirs
 	// to stay in the cache.
-	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(s)};
-	const int64_t count = grid_of(s, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(s->out, pair);
+	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(f)};
+	const int64_t count = grid_of(f, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(f->out, pair);
 	if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
 	p.columns = ceiling(most, p.parts) * pair;
-	p.parts = ceiling(s->out, p.columns);
+	p.parts = ceiling(f->out, p.columns);
 	p.tiles = ceiling(smaller(p.tiles, count), l->rows) * l->rows;
-	p.kernel_step = s->in * s->out + LINE;
-	p.in_step = p.tiles * s->in + LINE;
-	p.out_step = p.tiles * smaller(p.columns, s->out) + LINE;
+	p.kernel_step = f->in * f->out + LINE;
+	p.in_step = p.tiles * f->in + LINE;
+	p.out_step = p.tiles * smaller(p.columns, f->out) + LINE;
 	return p;
 }
 
-void winograd_run(const winograd_shape *s, int flip, int threads, const float *x, const float *kernel, const float *bias,
+void winograd_run(const filter *f, int tile, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
 	const products *l = best().p;
-	const tiles *size = size_of(s);
-	const grid g = grid_of(s, size);
-	const plan p = plan_of(s, threads);
+	const tiles *size = size_of(f, tile);
+	const grid g = grid_of(f, size);
+	const plan p = plan_of(f, size, threads);
 	float *zeros = scratch, *points = zeros + p.zeros, *own = points + p.points * p.kernel_step;
 	memset(zeros, 0, sizeof(float) * p.zeros);
-	const int64_t kernels = s->in * s->out, units = ceiling(g.count, p.tiles) * p.parts;
+	const int64_t kernels = f->in * f->out, units = ceiling(g.count, p.tiles) * p.parts;
 	_Pragma("omp parallel for num_threads(threads) schedule(static)")
 	for (int64_t k = 0; k < kernels; k += l->lanes)
-		size->kernel_in(kernel + k + (flip ? (cubed(s->taps) - 1) * kernels : 0), flip ? -kernels : kernels, points + k, p.kernel_step);
+		size->kernel_in(kernel + k + (flip ? (cubed(f->taps) - 1) * kernels : 0), flip ? -kernels : kernels, points + k, p.kernel_step);
 
 	_Pragma("omp parallel for num_threads(threads) schedule(dynamic)")
 	for (int64_t u = 0; u < units; u++) {
 		const int64_t first = u / p.parts * p.tiles, count = smaller(p.tiles, g.count - first);
-		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, s->out - from);
+		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, f->out - from);
 		float *in = own + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
 		const float *voxels[MOST];
 		for (int64_t t = 0; t < count; t++) {
-			voxels_in(s, size->side, &g, x, first + t, zeros, voxels);
-			size->tile_in(s->in, voxels, in + t * s->in, p.in_step);
+			voxels_in(f, size->side, &g, x, first + t, zeros, voxels);
+			size->tile_in(f->in, voxels, in + t * f->in, p.in_step);
 		}
 		// Rows beyond the last tile are computed and not looked at.
 		const int64_t rows = ceiling(count, l->rows) * l->rows;
 		for (int64_t i = 0; i < p.points; i++) {
-			memset(in + i * p.in_step + count * s->in, 0, sizeof(float) * (rows - count) * s->in);
-			l->product(rows, columns, s->in, in + i * p.in_step, points + i * p.kernel_step + from, s->out, out + i * p.out_step, columns, p.in_step, p.kernel_step);
+			memset(in + i * p.in_step + count * f->in, 0, sizeof(float) * (rows - count) * f->in);
+			l->product(rows, columns, f->in, in + i * p.in_step, points + i * p.kernel_step + from, f->out, out + i * p.out_step, columns, p.in_step, p.kernel_step);
 		}
 		for (int64_t t = 0; t < count; t++) {
-			voxels_out(s, &g, y + from, first + t, NULL, voxels);
+			voxels_out(f, &g, y + from, first + t, NULL, voxels);
 			size->tile_out(columns, out + t * columns, p.out_step, bias ? bias + from : NULL, (float *const *)voxels);
 		}
 	}
@@ -276,13 +266,12 @@ static int vanishes(int64_t side, int64_t group, int64_t point) {
 		(group % 2 && point % side == side - 1);
 }
 
-static cut cut_of(const winograd_shape *s) {
-	const tiles *t = size_of(s);
-	const grid g = grid_of(s, t);
-	cut c = {.points = cubed(t->side), .groups = cubed(t->groups), .count = s->batch, .zeros = zeros_of(s)};
+static cut cut_of(const filter *f, const tiles *t) {
+	const grid g = grid_of(f, t);
+	cut c = {.points = cubed(t->side), .groups = cubed(t->groups), .count = f->batch, .zeros = zeros_of(f)};
 	// Many enough for the threads to wait for each other seldom, and to make up for
 	// reading the sums, of which two groups have more.
-	int64_t most = smaller(larger(16384 / (s->in + s->out), g.more ? 256 : 64), 512);
+	int64_t most = smaller(larger(16384 / (f->in + f->out), g.more ? 256 : 64), 512);
 	for (int i = 2; i >= 0; i--) {
 		const int64_t all = g.size[i] - g.more;
 		c.tiles[i] = even(all, smaller(most, i == 2 ? 16 : most));
@@ -290,40 +279,41 @@ static cut cut_of(const winograd_shape *s) {
 		most /= c.tiles[i];
 	}
 	const block b = sized(&g, (block){.size = {c.tiles[0], c.tiles[1], c.tiles[2]}});
-	c.kernel_step = s->in * s->out + LINE;
-	c.in_step = b.rows * s->in + LINE;
-	c.out_step = b.rows * s->out + LINE;
+	c.kernel_step = f->in * f->out + LINE;
+	c.in_step = b.rows * f->in + LINE;
+	c.out_step = b.rows * f->out + LINE;
 	return c;
 }
 
 // taps_of points to a group's taps of the kernels from kernel on, to NULL where there
 // are none.
-static void taps_of(const winograd_shape *s, const tiles *t, int64_t group, float *kernel, float **taps) {
+static void taps_of(const filter *f, const tiles *t, int64_t group, float *kernel, float **taps) {
 	const int64_t width = t->side - t->made + 1, at[] = {group / 4 * width, group / 2 % 2 * width, group % 2 * width};
 	for (int64_t i = 0; i < cubed(width); i++) {
 		const int64_t x = at[0] + i / width / width, y = at[1] + i / width % width, z = at[2] + i % width;
-		const int there = x < s->taps && y < s->taps && z < s->taps;
-		taps[i] = there ? kernel + ((x * s->taps + y) * s->taps + z) * s->in * s->out : NULL;
+		const int there = x < f->taps && y < f->taps && z < f->taps;
+		taps[i] = there ? kernel + ((x * f->taps + y) * f->taps + z) * f->in * f->out : NULL;
 	}
 }
 
-size_t winograd_scratch(const winograd_shape *s, int gradient, int threads) {
+size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
+	const tiles *t = size_of(f, tile);
 	if (gradient) {
-		const cut c = cut_of(s);
+		const cut c = cut_of(f, t);
 		return sizeof(float) * (c.zeros + c.points * (c.groups * c.kernel_step + c.in_step + c.out_step));
 	}
-	const plan p = plan_of(s, threads);
+	const plan p = plan_of(f, t, threads);
 	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + threads * (p.in_step + p.out_step)));
 }
 
-void winograd_gradient(const winograd_shape *s, int threads, const float *x, const float *g, float *kernel, void *scratch) {
+void winograd_gradient(const filter *f, int tile, int threads, const float *x, const float *g, float *kernel, void *scratch) {
 	const products *l = best().p;
-	const tiles *size = size_of(s);
-	const grid all = grid_of(s, size);
-	const cut c = cut_of(s);
+	const tiles *size = size_of(f, tile);
+	const grid all = grid_of(f, size);
+	const cut c = cut_of(f, size);
 	float *zeros = scratch, *points = zeros + c.zeros, *in = points + c.points * c.groups * c.kernel_step, *out = in + c.points * c.in_step;
 	memset(zeros, 0, sizeof(float) * c.zeros);
-	const int64_t kernels = s->in * s->out;
+	const int64_t kernels = f->in * f->out;
 	_Pragma("omp parallel num_threads(threads)")
 	{
 		const float *voxels[MOST];
@@ -332,15 +322,15 @@ void winograd_gradient(const winograd_shape *s, int threads, const float *x, con
 			_Pragma("omp for schedule(static)")
 			for (int64_t row = 0; row < b.rows; row++) {
 				const int64_t ax = row / b.layer, ay = row % b.layer / b.line, az = row % b.line;
-				const int64_t tile = b.first + (ax * all.size[1] + ay) * all.size[2] + az;
-				voxels_in(s, size->side, &all, x, tile, zeros, voxels);
-				size->tile_in(s->in, voxels, in + row * s->in, c.in_step);
-				float *to = out + row * s->out;
+				const int64_t at = b.first + (ax * all.size[1] + ay) * all.size[2] + az;
+				voxels_in(f, size->side, &all, x, at, zeros, voxels);
+				size->tile_in(f->in, voxels, in + row * f->in, c.in_step);
+				float *to = out + row * f->out;
 				if (ax < b.size[0] && ay < b.size[1] && az < b.size[2]) {
-					voxels_out(s, &all, g, tile, zeros, voxels);
-					size->tile_gradient(s->out, voxels, to, c.out_step);
+					voxels_out(f, &all, g, at, zeros, voxels);
+					size->tile_gradient(f->out, voxels, to, c.out_step);
 				} else {
-					for (int64_t i = 0; i < c.points; i++) memset(to + i * c.out_step, 0, sizeof(float) * s->out);
+					for (int64_t i = 0; i < c.points; i++) memset(to + i * c.out_step, 0, sizeof(float) * f->out);
 				}
 			}
 			// Every point adds up the blocks in order. The last have less to do.
@@ -351,7 +341,7 @@ void winograd_gradient(const winograd_shape *s, int threads, const float *x, con
 					if (vanishes(size->side, group, i)) continue;
 					float *sum = points + (i * c.groups + group) * c.kernel_step;
 					if (number == 0) memset(sum, 0, sizeof(float) * kernels);
-					l->product_add(s->in, s->out, rows, in + i * c.in_step + moved(&b, group) * s->in, out + i * c.out_step, s->out, sum, s->out,
+					l->product_add(f->in, f->out, rows, in + i * c.in_step + moved(&b, group) * f->in, out + i * c.out_step, f->out, sum, f->out,
 						threads * c.in_step, threads * c.out_step);
 				}
 		}
@@ -359,7 +349,7 @@ void winograd_gradient(const winograd_shape *s, int threads, const float *x, con
 		for (int64_t k = 0; k < kernels; k += l->lanes)
 			for (int64_t group = 0; group < c.groups; group++) {
 				float *taps[MOST];
-				taps_of(s, size, group, kernel + k, taps);
+				taps_of(f, size, group, kernel + k, taps);
 				size->kernel_gradient(points + group * c.kernel_step + k, c.groups * c.kernel_step, taps);
 			}
 	}

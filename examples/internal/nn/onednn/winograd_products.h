@@ -1,9 +1,8 @@
 // winograd_products.h holds the matrix products of winograd.c. It is included
 // once per instruction set, with another SUFFIX, vectors of LANES floats and
-// ROWS rows of sums in registers. What winograd_tiles.h shares with it is here.
+// ROWS rows of sums in registers.
 
-typedef float FN(vec) __attribute__((vector_size(4 * LANES)));
-typedef float FN(memory) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#include "vectors.h"
 
 // sums stores, or adds, ROWS×(columns·LANES) floats of the product of a and b over n.
 INLINE void FN(sums)(int columns, int add, int64_t n, const float *restrict a, int64_t a_row, int64_t a_step,

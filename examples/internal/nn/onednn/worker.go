@@ -6,6 +6,7 @@ package onednn
 // #cgo CFLAGS: -fopenmp
 // #cgo LDFLAGS: -ldnnl -fopenmp -lm
 // #include "kernels.h"
+// #include "planes.h"
 // #include "shim.h"
 // #include "winograd.h"
 import "C"
@@ -79,6 +80,12 @@ func (w *worker) threads(n int) (was int) {
 // ends that. For tests.
 func (w *worker) winogradAlways(tile int) {
 	w.wait(func() { C.winograd_always(C.int(tile)) })
+}
+
+// planesAlways makes convolutions that are compiled from now on those of planes.h
+// with 1, wherever there is code for them, and with -1 never; 0 ends that. For tests.
+func (w *worker) planesAlways(yes int) {
+	w.wait(func() { C.planes_always(C.int(yes)) })
 }
 
 // wait runs f on the worker, after all that was queued before.

@@ -1,0 +1,264 @@
+//go:build onednn
+
+package onednn
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/nntest"
+	"github.com/x/afl/examples/internal/nn/portable"
+)
+
+// The implementations of filter.h, as profiles name them.
+const (
+	tile2  = "winograd:tile 2"
+	tile3  = "winograd:tile 3"
+	tile4  = "winograd:tile 4"
+	planes = "planes"
+)
+
+// only makes convolutions that are compiled from now on use an implementation wherever
+// there is code for it, and elsewhere oneDNN. What it returns ends that.
+func only(w *worker, implementation string) (restore func()) {
+	tile, yes := map[string]int{tile2: 2, tile3: 3, tile4: 4}[implementation], -1
+	if tile == 0 {
+		tile = -1
+	}
+	if implementation == planes {
+		yes = 1
+	}
+	w.winogradAlways(tile)
+	w.planesAlways(yes)
+	return func() {
+		w.winogradAlways(0)
+		w.planesAlways(0)
+	}
+}
+
+// eachVectorSet runs f on every instruction set that has code for filters.
+func eachVectorSet(t *testing.T, f func(t *testing.T, w *worker)) {
+	eachInstructionSet(t, []string{"AVX-512", "AVX2"}, f)
+}
+
+// TestFiltersEqualSum compares convolutions that are computed by filters with the
+// portable backend in float64: results and gradients, on sizes that leave parts of
+// tiles, blocks, vectors and groups of channels.
+func TestFiltersEqualSum(t *testing.T) {
+	eachVectorSet(t, func(t *testing.T, w *worker) {
+		for _, c := range []struct {
+			batch, in, out int
+			taps           int
+			size, pad      [3]int
+			by             string
+			passes         int // of result and gradients
+		}{
+			{1, 32, 32, 3, [3]int{24, 20, 18}, [3]int{1, 1, 1}, tile4, 3},
+			{2, 32, 48, 3, [3]int{17, 12, 15}, [3]int{1, 1, 1}, tile4, 3},
+			{1, 80, 32, 3, [3]int{13, 10, 9}, [3]int{0, 1, 2}, tile4, 3},
+			{1, 64, 112, 3, [3]int{6, 7, 5}, [3]int{2, 2, 1}, tile2, 3},
+			{1, 256, 224, 3, [3]int{5, 10, 7}, [3]int{1, 1, 1}, tile2, 3},
+			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile2, 2},
+			{2, 48, 80, 5, [3]int{9, 14, 11}, [3]int{1, 2, 4}, tile2, 2},
+			{1, 64, 64, 5, [3]int{13, 12, 14}, [3]int{2, 2, 2}, tile3, 1},
+			{2, 48, 80, 5, [3]int{9, 14, 50}, [3]int{1, 2, 4}, tile3, 1},
+			{1, 32, 16, 5, [3]int{26, 31, 23}, [3]int{0, 3, 2}, tile3, 1},
+			{1, 8, 8, 3, [3]int{40, 33, 24}, [3]int{1, 1, 1}, planes, 3},
+			{2, 3, 17, 3, [3]int{17, 12, 15}, [3]int{0, 1, 2}, planes, 3},
+			{3, 1, 1, 3, [3]int{3, 70, 5}, [3]int{2, 1, 0}, planes, 3},
+			{1, 33, 2, 5, [3]int{9, 14, 50}, [3]int{2, 2, 2}, planes, 3},
+			{2, 5, 3, 5, [3]int{35, 7, 6}, [3]int{0, 4, 3}, planes, 3},
+			{1, 64, 6, 5, [3]int{6, 20, 40}, [3]int{6, 5, 7}, planes, 3},
+		} {
+			t.Run(fmt.Sprint(c), func(t *testing.T) {
+				defer only(w, c.by)()
+				fast, err := New(nn.Float32, Config{Profile: true})
+				require.NoError(t, err)
+				exact, err := portable.New(nn.Float64)
+				require.NoError(t, err)
+				spec := nn.ConvSpec{Padding: c.pad}
+				x := []int{c.batch, c.in, c.size[0], c.size[1], c.size[2]}
+				weight := []int{c.out, c.in, c.taps, c.taps, c.taps}
+				want, got := convolve(t, exact, x, weight, spec, false, nil), convolve(t, fast, x, weight, spec, false, nil)
+				for i, what := range []string{"y", "gx", "gw", "gb"} {
+					assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), 1e-5, what)
+				}
+				assert.Equal(t, c.passes, passesOf(fast, c.by))
+			})
+		}
+	})
+}
+
+// TestFiltersAreChosen checks where each is used and where oneDNN is.
+func TestFiltersAreChosen(t *testing.T) {
+	eachVectorSet(t, func(t *testing.T, _ *worker) {
+		for _, c := range []struct {
+			in, out, taps, size, stride int
+			want                        map[string]int // passes
+		}{
+			{64, 64, 3, 32, 1, map[string]int{tile4: 3}},
+			{256, 128, 3, 10, 1, map[string]int{tile2: 3}},
+			{64, 64, 5, 32, 1, map[string]int{tile2: 2, tile3: 1}},
+			{256, 256, 5, 10, 1, map[string]int{tile2: 2}},
+			{8, 8, 3, 32, 1, map[string]int{planes: 3}},
+			{32, 2, 5, 20, 1, map[string]int{planes: 2}},
+			{3, 32, 3, 32, 1, map[string]int{planes: 1}}, // to the three channels
+			{16, 9, 3, 32, 1, nil},
+			{512, 512, 3, 4, 1, nil},
+			{64, 64, 3, 32, 2, nil},
+			{64, 64, 1, 32, 1, nil},
+			{8, 2, 1, 32, 1, nil},
+		} {
+			b, err := New(nn.Float32, Config{Profile: true})
+			require.NoError(t, err)
+			pad, stride := c.taps/2, c.stride
+			convolve(t, b, []int{1, c.in, c.size, c.size, c.size}, []int{c.out, c.in, c.taps, c.taps, c.taps},
+				nn.ConvSpec{Padding: [3]int{pad, pad, pad}, Stride: [3]int{stride, stride, stride}}, false, nil)
+			got := passesByImplementation(b)
+			for _, by := range []string{tile2, tile3, tile4, planes} {
+				assert.Equal(t, c.want[by], got[by], "%v %s", c, by)
+			}
+		}
+	})
+}
+
+// passesOf counts the convolutions and gradients that a backend computed by an
+// implementation, since it was last asked.
+func passesOf(b nn.Backend, implementation string) int {
+	return passesByImplementation(b)[implementation]
+}
+
+func passesByImplementation(b nn.Backend) map[string]int {
+	n := map[string]int{}
+	for _, e := range Profile(b) {
+		for _, by := range []string{tile2, tile3, tile4, planes} {
+			if strings.HasSuffix(e.Shape, ", "+by) {
+				n[by]++
+			}
+		}
+	}
+	return n
+}
+
+// TestFiltersOnAnyNumberOfThreads requires the same bits whatever the number of
+// threads, for many channels on few tiles and the reverse.
+func TestFiltersOnAnyNumberOfThreads(t *testing.T) {
+	eachVectorSet(t, func(t *testing.T, w *worker) {
+		was := w.threads(1)
+		defer w.threads(was)
+		for _, c := range []struct {
+			shape     []int
+			out, taps int
+			by        string
+		}{
+			{[]int{1, 96, 5, 6, 7}, 160, 3, tile2}, {[]int{2, 16, 21, 9, 14}, 160, 3, tile4},
+			{[]int{1, 16, 21, 16, 14}, 160, 5, tile2}, {[]int{2, 16, 21, 16, 14}, 160, 5, tile3},
+			{[]int{2, 3, 37, 31, 12}, 9, 3, planes}, {[]int{1, 40, 21, 16, 14}, 3, 5, planes},
+		} {
+			t.Run(fmt.Sprint(c), func(t *testing.T) {
+				defer only(w, c.by)()
+				var want [][]float64
+				for _, threads := range []int{1, 2, 3, 7, 16} {
+					w.threads(threads)
+					b, err := New(nn.Float32, Config{Profile: true})
+					require.NoError(t, err)
+					got := convolve(t, b, c.shape, []int{c.out, c.shape[1], c.taps, c.taps, c.taps}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, false, nil)
+					require.NotZero(t, passesOf(b, c.by))
+					if want == nil {
+						want = got
+					}
+					require.Equal(t, want, got, "%d threads", threads)
+				}
+			})
+		}
+	})
+}
+
+// TestHostileVoxelsStayNear: a voxel that is infinite or not a number reaches all
+// that the sum over taps would reach, and of other voxels at most those of the same
+// tiles.
+func TestHostileVoxelsStayNear(t *testing.T) {
+	eachVectorSet(t, func(t *testing.T, w *worker) {
+		size := []int{13, 12, 11}
+		at := []int{6, 5, 4}
+		for _, c := range []struct {
+			by             string
+			channels, taps int
+			reach          int
+		}{{tile2, 16, 3, 2}, {tile4, 16, 3, 4}, {tile2, 16, 5, 3}, {planes, 3, 3, 1}, {planes, 9, 5, 2}} {
+			t.Run(fmt.Sprint(c), func(t *testing.T) {
+				defer only(w, c.by)()
+				b, err := New(nn.Float32, Config{Profile: true})
+				require.NoError(t, err)
+				pad := c.taps / 2
+				for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+					all := convolve(t, b, []int{1, c.channels, size[0], size[1], size[2]}, []int{c.channels, c.channels, c.taps, c.taps, c.taps},
+						nn.ConvSpec{Padding: [3]int{pad, pad, pad}}, false,
+						func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
+					require.NotZero(t, passesOf(b, c.by))
+					for i, y := range all[0] {
+						p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
+						far := 0
+						for axis := range p {
+							far = max(far, max(p[axis]-at[axis], at[axis]-p[axis]))
+						}
+						switch finite := !math.IsNaN(y) && !math.IsInf(y, 0); {
+						case far <= pad:
+							require.False(t, finite, "voxel %v", p)
+						case far > c.reach:
+							require.True(t, finite, "voxel %v", p)
+						}
+					}
+				}
+			})
+		}
+	})
+}
+
+// BenchmarkConvolution measures convolutions and their gradients by filters and by
+// oneDNN's sum over taps, in both as the rate of the sum's products. Its limit is that
+// of the sum, times what filtering saves: at most 8 for 3×3×3 taps, 4.6 for 5×5×5,
+// and nothing where there are few channels.
+func BenchmarkConvolution(b *testing.B) {
+	w, err := start()
+	require.NoError(b, err)
+	for _, c := range []struct {
+		in, out, taps int
+		size          [3]int
+	}{
+		{32, 32, 3, [3]int{80, 64, 24}}, {64, 64, 3, [3]int{48, 64, 48}}, {128, 128, 3, [3]int{24, 32, 24}}, {256, 256, 3, [3]int{12, 16, 12}},
+		{32, 32, 5, [3]int{80, 64, 24}}, {64, 64, 5, [3]int{40, 32, 24}},
+		{2, 2, 3, [3]int{160, 128, 24}}, {8, 8, 3, [3]int{160, 128, 24}}, {3, 32, 3, [3]int{160, 128, 24}}, {16, 2, 3, [3]int{160, 128, 24}},
+		{32, 2, 5, [3]int{80, 64, 24}},
+	} {
+		for _, way := range []string{"sum", "filter"} {
+			b.Run(fmt.Sprintf("%d-%d,%dx%dx%d,taps=%d/%s", c.in, c.out, c.size[0], c.size[1], c.size[2], c.taps, way), func(b *testing.B) {
+				if way == "sum" {
+					defer only(w, "oneDNN")()
+				}
+				backend, err := New(nn.Float32, Config{Profile: true})
+				require.NoError(b, err)
+				x := []int{1, c.in, c.size[0], c.size[1], c.size[2]}
+				weight := []int{c.out, c.in, c.taps, c.taps, c.taps}
+				spec := nn.ConvSpec{Padding: [3]int{c.taps / 2, c.taps / 2, c.taps / 2}}
+				convolve(b, backend, x, weight, spec, false, nil)
+				Profile(backend)
+				for b.Loop() {
+					convolve(b, backend, x, weight, spec, false, nil)
+				}
+				flops := 2 * float64(nn.Elements(c.size[:])*nn.Elements(weight))
+				for _, e := range Profile(backend) {
+					if unit := map[string]string{"Conv3D": "forward", "Conv3D backward": "input", "Conv3D backward weights": "kernel"}[e.Op]; unit != "" && strings.Contains(e.Shape, "fine") {
+						b.ReportMetric(flops*float64(e.Calls)/e.Time.Seconds()/1e9, unit+"-GFLOP/s")
+					}
+				}
+			})
+		}
+	}
+}
