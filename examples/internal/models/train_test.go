@@ -38,9 +38,11 @@ func TestTrainingRuns(t *testing.T) {
 
 func checkRun(t *testing.T, file *golden.File, v variant) {
 	l, dtype := load(t, file, v), v.dtype
-	// The reference gives no hint for float32; ten steps keep its errors below
-	// a hundredth of a per cent.
-	tol := map[nn.DType]float64{nn.Float64: 1e-10, nn.Float32: 1e-4}[dtype]
+	// The reference gives no hint for float32. Ten steps keep errors near 1e-6, unless
+	// an activation changes its side of a ReLU's kink: in segresnet's run one does,
+	// in float64 too, for one input in thirty that are disturbed by 3e-7, and moves
+	// the last numbers by 1.3e-4.
+	tol := map[nn.DType]float64{nn.Float64: 1e-10, nn.Float32: 3e-4}[dtype]
 	data := func(name string) []float64 {
 		require.Contains(t, file.Tensors, name)
 		return file.Tensors[name].Data
