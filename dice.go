@@ -16,9 +16,10 @@ import (
 //
 // and with Jaccard the denominator is 2(P + G − I) + SmoothDr, which makes it
 // the IoU loss. Milletari et al., "V-Net", 2016 (squared form); the conventions
-// are MONAI's. With one channel class weights and the softmax have no effect:
-// the softmax is replaced by Identity. 0/0, possible only with both smoothing
-// terms 0, counts as perfect agreement, f = 0.
+// are MONAI's. Where a single channel takes part, the only one or that of two which
+// is not background, class weights have no effect. With one channel the softmax is
+// replaced by Identity. 0/0, possible only with both smoothing terms 0, counts as
+// perfect agreement, f = 0.
 type Dice struct {
 	Options
 	// Activation is Sigmoid (default), Softmax or Identity.

@@ -130,19 +130,7 @@ func checkLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if t.IsMasked() && t.Shape().TotalSize() > 0 {
 		return plan.Refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
 	}
-	if o := t.DataOrder(); o.IsColMajor() || o.IsNotContiguous() || o.IsTransposed() || t.RequiresIterator() {
-		return plan.Refuse("layout of "+name, o, "contiguous and row-major (materialize the view first)")
-	}
-	stride := 1
-	strides, shape := t.Strides(), t.Shape()
-	for a := len(shape) - 1; a >= 0; a-- {
-		// The stride of an axis of size 1 is never used.
-		if shape[a] != 1 && (a >= len(strides) || strides[a] != stride) {
-			return plan.Refuse("strides of "+name, strides, "those of a contiguous row-major tensor of shape %v (materialize the view first)", shape)
-		}
-		stride *= shape[a]
-	}
-	return nil
+	return plan.CheckRowMajor(name, t)
 }
 
 // checkTensor checks layout, type and engine of a tensor that goes with the

@@ -189,8 +189,8 @@ type Options struct {
 	// Reduction defaults to ReduceMean.
 	Reduction Reduction
 	// Weight holds class weights: one for each channel that takes part, or one
-	// for all; nil means 1. They multiply the terms of their channel. Each is
-	// finite and at least 0.
+	// for all; nil means 1. They multiply the terms of their channel; [Dice] leaves
+	// them out where only one takes part. Each is finite and at least 0.
 	Weight []float64
 	// IgnoreIndex needs a target of class indices. Default none.
 	IgnoreIndex IgnoreIndex

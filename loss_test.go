@@ -94,3 +94,48 @@ func TestRegistry(t *testing.T) {
 	assert.ErrorContains(t, err, `"hinge"`)
 	assert.ErrorContains(t, err, "dice-focal")
 }
+
+// TestTransposedTensors: tensors whose elements were moved by a transposition are what
+// they look like, although gorgonia keeps them marked as transposed.
+func TestTransposedTensors(t *testing.T) {
+	shape := []int{2, 3, 4, 5}
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 3, 1)
+	thereAndBack := func(d *tensor.Dense, there, back []int) *tensor.Dense {
+		moved, err := tensor.Transpose(d, there...)
+		require.NoError(t, err)
+		moved, err = tensor.Transpose(moved, back...)
+		require.NoError(t, err)
+		require.True(t, moved.DataOrder().IsTransposed())
+		return moved.(*tensor.Dense)
+	}
+	x := thereAndBack(logits, []int{0, 2, 3, 1}, []int{0, 3, 1, 2})
+	y := thereAndBack(target, []int{2, 0, 1}, []int{1, 2, 0})
+	want, wantGrad, err := afl.Grad(afl.NewDiceCE(), logits, target)
+	require.NoError(t, err)
+	got, grad, err := afl.Grad(afl.NewDiceCE(), x, y)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	assert.Equal(t, wantGrad.Data(), grad.Data())
+	assert.Equal(t, tensor.Shape(shape), grad.Shape())
+}
+
+// TestEnginesOfTheOtherType: results of logits that have gorgonia's engine for another
+// type, which makes no tensors of theirs.
+func TestEnginesOfTheOtherType(t *testing.T) {
+	shape := []int{1, 2, 3, 4}
+	target := losstest.RandomLabels(shape, 2, 1)
+	focal := afl.NewFocal()
+	focal.Reduction = afl.ReduceNone
+	for dtype, engine := range map[tensor.Dtype]tensor.Engine{tensor.Float32: tensor.Float64Engine{}, tensor.Float64: tensor.Float32Engine{}} {
+		logits := losstest.RandomLogits(dtype, shape, 1)
+		other := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(logits.Data()), tensor.WithEngine(engine))
+		_, want, err := afl.Grad(afl.NewDice(), logits, target)
+		require.NoError(t, err)
+		_, got, err := afl.Grad(afl.NewDice(), other, target)
+		require.NoError(t, err)
+		assert.Equal(t, want.Data(), got.Data())
+		elements, err := focal.Eval(other, target, nil)
+		require.NoError(t, err)
+		assert.Equal(t, tensor.Shape(shape), elements.Shape())
+	}
+}

@@ -24,17 +24,18 @@ type Interval struct {
 
 // TInterval returns the two-sided confidence interval mean ± t·s/√n of the mean
 // of x, where t is the (1+confidence)/2 quantile of Student's distribution with
-// n−1 degrees of freedom and s the standard deviation with n−1. confidence lies
-// between 0 and 1, 0.95 for the usual interval.
+// n−1 degrees of freedom and s the standard deviation with n−1. confidence is at
+// least 0.01 and less than 1, 0.95 for the usual interval.
 //
-// The quantile is accurate to 1e-12 relative up to some thousand values and to
-// 1e-10 up to ten thousand.
+// For a confidence from 0.1 to 0.999 the quantile is accurate to 1e-12 relative up to
+// a thousand values and to 1e-10 up to ten thousand; for any, to 1e-8 up to ten
+// thousand.
 //
 // With one value everything but its mean is NaN: it says nothing of the spread.
-// No value, a value that is not finite, and a confidence outside (0,1) are errors.
+// No value, a value that is not finite, and any other confidence are errors.
 func TInterval(x []float64, confidence float64) (Interval, error) {
-	if !(confidence > 0 && confidence < 1) {
-		return Interval{}, plan.Refuse("confidence", confidence, "a number between 0 and 1")
+	if !(confidence >= 0.01 && confidence < 1) {
+		return Interval{}, plan.Refuse("confidence", confidence, "a number from 0.01 on and less than 1")
 	}
 	if len(x) == 0 {
 		return Interval{}, plan.Refuse("x", "empty", "at least one value")

@@ -243,24 +243,5 @@ func checkPlain(name string, t *tensor.Dense) error {
 	if t.IsMasked() {
 		return plan.Refuse(name, "a masked tensor", "one without a mask")
 	}
-	if !rowMajor(t) {
-		return plan.Refuse("layout of "+name, fmt.Sprintf("%v with strides %v", t.DataOrder(), t.Strides()), "contiguous and row-major (materialize the view first)")
-	}
-	return nil
-}
-
-func rowMajor(t *tensor.Dense) bool {
-	if o := t.DataOrder(); o.IsColMajor() || o.IsNotContiguous() || o.IsTransposed() || t.RequiresIterator() {
-		return false
-	}
-	stride := 1
-	shape, strides := t.Shape(), t.Strides()
-	for a := len(shape) - 1; a >= 0; a-- {
-		// The stride of an axis of size 1 is never used.
-		if shape[a] != 1 && (a >= len(strides) || strides[a] != stride) {
-			return false
-		}
-		stride *= shape[a]
-	}
-	return stride*int(t.Dtype().Size()) == len(t.Raw)
+	return plan.CheckRowMajor(name, t)
 }

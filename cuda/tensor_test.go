@@ -63,10 +63,18 @@ func TestUploadAndDownload(t *testing.T) {
 			require.NoError(t, e.Release(device))
 		}
 	}
+	moved, err := tensor.Transpose(hostTensor(tensor.Int16, 3, 4, 5), 2, 0, 1)
+	require.NoError(t, err)
+	device, err := e.Upload(moved.(*tensor.Dense))
+	require.NoError(t, err)
+	back, err := e.Download(device)
+	require.NoError(t, err)
+	assert.Equal(t, tensor.Shape{5, 3, 4}, back.Shape())
+	assert.Equal(t, moved.Data(), back.Data())
 	scalar, err := e.Upload(tensor.New(tensor.FromScalar(2.5)))
 	require.NoError(t, err)
 	assert.True(t, scalar.IsScalar())
-	back, err := e.Download(scalar)
+	back, err = e.Download(scalar)
 	require.NoError(t, err)
 	assert.Equal(t, 2.5, back.ScalarValue())
 }

@@ -113,6 +113,9 @@ func measure(path string) (afl.LabelStats, error) {
 	if v.Channels != 1 {
 		return afl.LabelStats{}, fmt.Errorf("%s has %d channels, want a label image of one", path, v.Channels)
 	}
+	if err := v.CheckLabel(); err != nil {
+		return afl.LabelStats{}, fmt.Errorf("%s: %w", path, err)
+	}
 	foreground := make([]bool, len(v.Data))
 	for i, y := range v.Data {
 		foreground[i] = y != 0

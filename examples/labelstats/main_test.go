@@ -50,6 +50,18 @@ func TestRun(t *testing.T) {
 	assert.NoError(t, err)
 }
 
+func TestAnImageIsNoLabel(t *testing.T) {
+	for text, value := range map[string]float64{"NaN": math.NaN(), "0.5": 0.5, "-1": -1} {
+		dir := t.TempDir()
+		v := &volume.Volume{Dims: [3]int{4, 3, 2}, Channels: 1, Affine: identity(), Data: make([]float64, 24)}
+		v.Data[9] = value
+		path := filepath.Join(dir, "label.nii")
+		require.NoError(t, volume.Write(path, v, volume.WriteOptions{Type: volume.Float64}))
+		err := run(dir, filepath.Join(dir, "out"), &bytes.Buffer{})
+		assert.EqualError(t, err, path+": voxel [1 1 1] is "+text+"; labels must be the whole numbers 0, 1, 2, …")
+	}
+}
+
 func open(t *testing.T, path string) *os.File {
 	t.Helper()
 	f, err := os.Open(path)

@@ -53,7 +53,19 @@ func (k Backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 
 // NewTensor implements [plan.Backend] and [plan.Kernels].
 func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
-	return tensor.New(tensor.Of(like.Dtype()), tensor.WithShape(shape...), tensor.WithEngine(like.Engine())), nil
+	engine := like.Engine()
+	// A tensor may have the engine of another type, but cannot be made with it.
+	switch engine.(type) {
+	case tensor.Float32Engine:
+		if like.Dtype() != tensor.Float32 {
+			engine = tensor.StdEng{}
+		}
+	case tensor.Float64Engine:
+		if like.Dtype() != tensor.Float64 {
+			engine = tensor.StdEng{}
+		}
+	}
+	return tensor.New(tensor.Of(like.Dtype()), tensor.WithShape(shape...), tensor.WithEngine(engine)), nil
 }
 
 const (

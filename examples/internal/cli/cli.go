@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -167,9 +168,36 @@ func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 // noCheckpoints refuses a folder that holds checkpoints of a run whose record
 // is gone: they would be taken for those of the new run.
 func (o *options) noCheckpoints() error {
-	found, err := filepath.Glob(filepath.Join(o.modelDir, "*", train.CheckpointName))
-	if err == nil && len(found) > 0 {
-		err = usageErrorf("-model_dir: %s is there, but %s is not; delete it or name another folder", found[0], filepath.Join(o.modelDir, recordName))
+	found, err := checkpointIn(o.modelDir, 2) // in folders of losses, or of networks and losses
+	if err != nil {
+		return fmt.Errorf("-model_dir: %w", err)
 	}
-	return err
+	if found != "" {
+		return usageErrorf("-model_dir: %s is there, but %s is not; delete it or name another folder", found, filepath.Join(o.modelDir, recordName))
+	}
+	return nil
+}
+
+// checkpointIn returns the path of a checkpoint in a folder or, so many levels
+// down, in those in it; "" if there is none. What may not be read is not ours.
+func checkpointIn(dir string, levels int) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.Name() == train.CheckpointName {
+			return path, nil
+		}
+		if levels > 0 && e.IsDir() {
+			if found, err := checkpointIn(path, levels-1); found != "" || err != nil {
+				return found, err
+			}
+		}
+	}
+	return "", nil
 }

@@ -123,6 +123,9 @@ func TestSeveralNetworks(t *testing.T) {
 	}
 	assert.Contains(t, files["mrrn/afl/best.safetensors"], `\"network\":\"mrrn\",\"in_channels\":3`)
 
+	code, _, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-model", "unet,mrrn", "-lr", "0.003")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-model_dir: "+dir+" holds a run already")
 	code, _, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-resume", "-model", "unet")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "-model is unet, but the run in "+dir+" was started with unet,mrrn,regunet")
@@ -230,12 +233,18 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 }
 
 func TestCheckpointsWithoutARecordAreNotTakenOver(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "afl"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "afl", "checkpoint.safetensors"), nil, 0o644))
-	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir)
-	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "checkpoint.safetensors is there, but")
+	for _, folder := range []string{"afl", "unet/afl"} { // of one network, and of several
+		dir := filepath.Join(t.TempDir(), "a[b*?") // any name, no pattern
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, folder), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, folder, "checkpoint.safetensors"), nil, 0o644))
+		link := filepath.Join(t.TempDir(), "link")
+		require.NoError(t, os.Symlink(dir, link))
+		for _, dir := range []string{dir, link} {
+			code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir)
+			assert.Equal(t, exitUsage, code)
+			assert.Contains(t, errs, filepath.Join(dir, folder, "checkpoint.safetensors")+" is there, but")
+		}
+	}
 }
 
 func TestADefaultSizeThatIsIllegalIsPadded(t *testing.T) {

@@ -100,6 +100,13 @@ func (o *predictOptions) checkOut(c dataset.Case) error {
 	if info, err := os.Stat(filepath.Dir(o.out)); err != nil || !info.IsDir() {
 		return usageErrorf("-out: there is no folder %s", filepath.Dir(o.out))
 	}
+	trial, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
+	if err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
+	if err := errors.Join(trial.Close(), os.Remove(trial.Name())); err != nil {
+		return fmt.Errorf("-out: %w", err)
+	}
 	out, err := os.Stat(o.out)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -250,6 +251,11 @@ func TestPredictFlagErrors(t *testing.T) {
 		assert.Equal(t, exitUsage, code, want)
 		assert.Contains(t, errs, want)
 		assert.Contains(t, errs, "(predict -h lists the flags)")
+	}
+	if runtime.GOOS == "linux" { // where nobody may write to /proc
+		code, _, errs := runPredict("-weights", "w", "-image", image, "-out", "/proc/m.nii")
+		assert.Equal(t, exitError, code)
+		assert.Contains(t, errs, "-out: open /proc/")
 	}
 	code, _, errs := runPredict("-weights", filepath.Join(dir, "absent"), "-case", dir, "-out", filepath.Join(dir, "m.nii"))
 	assert.Equal(t, exitError, code)

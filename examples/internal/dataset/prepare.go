@@ -125,24 +125,24 @@ const maxLabelValues = 64
 
 // readLabel reads a label and sets every voxel other than 0 to 1.
 func readLabel(path string) (array[uint8], error) {
-	v, err := read(path)
+	v, err := volume.Read(path)
 	if err != nil {
 		return array[uint8]{}, err
 	}
-	if v.channels != 1 {
-		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels; expected 1", path, v.channels)
+	if v.Channels != 1 {
+		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels; expected 1", path, v.Channels)
 	}
-	a := array[uint8]{channels: 1, dims: v.dims, affine: v.affine, data: make([]uint8, len(v.data))}
+	if err := v.CheckLabel(); err != nil {
+		return array[uint8]{}, fmt.Errorf("%s: %w", path, err)
+	}
+	a := array[uint8]{channels: 1, dims: v.Dims, affine: v.Affine, data: make([]uint8, len(v.Data))}
 	seen := map[float64]bool{}
-	for i, x := range v.data {
-		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
-			return array[uint8]{}, fmt.Errorf("%s: voxel %v is %v; labels must be the whole numbers 0, 1, 2, …", path, v.voxel(i), x)
-		}
+	for i, x := range v.Data {
 		if x == 0 {
 			continue
 		}
 		a.data[i] = 1
-		if i > 0 && x == v.data[i-1] {
+		if i > 0 && x == v.Data[i-1] {
 			continue // spares most look-ups: labels come in runs
 		}
 		seen[x] = true

@@ -44,6 +44,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/klauspost/compress/gzip"
@@ -75,6 +76,18 @@ type Volume struct {
 // Spacing returns the distance in millimetres between neighbouring voxels
 // along each index axis: the norms of the affine's first three columns.
 func (v *Volume) Spacing() [3]float64 { return spacing(v.Affine) }
+
+// CheckLabel refuses, by its first such voxel, a volume whose values are not all
+// whole numbers 0, 1, 2, …, as those of a label are.
+func (v *Volume) CheckLabel() error {
+	for i, x := range v.Data {
+		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
+			voxel := [3]int{i / (v.Dims[1] * v.Dims[2]) % v.Dims[0], i / v.Dims[2] % v.Dims[1], i % v.Dims[2]}
+			return fmt.Errorf("voxel %v is %v; labels must be the whole numbers 0, 1, 2, …", voxel, x)
+		}
+	}
+	return nil
+}
 
 // Format is a file format that the package reads.
 type Format int
