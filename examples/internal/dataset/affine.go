@@ -134,3 +134,29 @@ func sameGrid(a, b affine, dims [3]int, tolerance float64) bool {
 	s := spacing(a)
 	return gridDistance(a, b, dims) <= tolerance*min(s[0], s[1], s[2])
 }
+
+// apart tells whether two grids have next to no space in common: of 9×9×9 points
+// spread evenly over either, none lies in a voxel of the other.
+func apart(a affine, aDims [3]int, b affine, bDims [3]int) bool {
+	return !reaches(a, aDims, b, bDims) && !reaches(b, bDims, a, aDims)
+}
+
+// reaches tells whether one of the points spread over grid a lies in a voxel of b.
+func reaches(a affine, aDims [3]int, b affine, bDims [3]int) bool {
+	const points = 9
+	toB := multiply(invert(b), a)
+	for n := range points * points * points {
+		var p point
+		for i, at := range [3]int{n / (points * points), n / points % points, n % points} {
+			p[i] = float64(at*(aDims[i]-1)) / (points - 1)
+		}
+		inside := true
+		for i, x := range apply(toB, p) {
+			inside = inside && x >= -0.5 && x <= float64(bDims[i])-0.5
+		}
+		if inside {
+			return true
+		}
+	}
+	return false
+}

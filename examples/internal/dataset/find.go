@@ -416,6 +416,7 @@ func (f *finder) grids(s *Set) int {
 // caseGrids checks the headers of one case's images and returns the number of
 // channels, 0 where a header could not be read.
 func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
+	var first *volume.Header
 	for i, path := range c.Images {
 		h, err := volume.ReadHeader(path)
 		if err != nil {
@@ -427,8 +428,12 @@ func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
 		}
 		channels += h.Channels
 		if i > 0 {
+			if err := imagesMeet(f.rel(c.Images[0]), first.Affine, first.Dims, f.rel(path), h.Affine, h.Dims); err != nil {
+				f.problem("%v", err)
+			}
 			continue
 		}
+		first = h
 		if err := gridsMatch(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine); err != nil {
 			f.problem("%v", err)
 		}

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,6 +204,26 @@ func TestFindChecksTheGrids(t *testing.T) {
 			_, err := Find(dir)
 			assert.ErrorContains(t, err, filepath.Base(broken))
 			assert.NotContains(t, err.Error(), "0 channels")
+		}
+	})
+	t.Run("a channel elsewhere", func(t *testing.T) {
+		for far, meets := range map[float64]bool{0: true, 3: true, -3: true, 4.1: false, -4.1: false, 500: false} {
+			dir := tree(t, layouts["nnU-Net"].files...)
+			elsewhere := identity
+			elsewhere[0][3] += far
+			image := filepath.Join(dir, "imagesTr", "b_0001.nii.gz")
+			writeVolume(t, image, 1, [3]int{4, 3, 2}, elsewhere, counting)
+			first := filepath.Join(dir, "imagesTr", "b_0000.nii.gz")
+			_, err := Find(dir)
+			_, loaded := load(Case{ID: "b", Images: []string{first, image}})
+			if meets {
+				assert.NoError(t, err, far)
+				assert.NoError(t, loaded, far)
+				continue
+			}
+			want := fmt.Sprintf("image imagesTr/b_0001.nii.gz lies outside image imagesTr/b_0000.nii.gz of the same case, up to %.3g mm away from it", math.Abs(far))
+			assert.ErrorContains(t, err, want)
+			assert.ErrorContains(t, loaded, "b_0001.nii.gz lies outside image")
 		}
 	})
 	t.Run("a channel file with channels", func(t *testing.T) {

@@ -70,6 +70,9 @@ func load(c Case) (*prepared, error) {
 		}
 		ref := prep.image
 		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims, channelTolerance) {
+			if err := imagesMeet(c.Images[0], ref.affine, ref.dims, path, a.affine, a.dims); err != nil {
+				return nil, err
+			}
 			a = resample(a, ref.dims, ref.affine, Linear)
 		}
 		prep.image.data = append(prep.image.data, a.data...)
@@ -88,6 +91,15 @@ func load(c Case) (*prepared, error) {
 	label.affine = prep.image.affine
 	prep.label, prep.labelled = label, true
 	return &prep, nil
+}
+
+// imagesMeet refuses an image that lies outside the one whose grid it is put on: it
+// would be a channel of zeros.
+func imagesMeet(first string, m affine, dims [3]int, image string, other affine, otherDims [3]int) error {
+	if apart(m, dims, other, otherDims) {
+		return fmt.Errorf("image %s lies outside image %s of the same case, up to %.3g mm away from it", image, first, gridDistance(m, other, dims))
+	}
+	return nil
 }
 
 // gridsMatch reports how the label's grid differs from the image's.

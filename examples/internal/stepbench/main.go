@@ -75,6 +75,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
 	case *turns < 1:
 		return fmt.Errorf("-turns is %d, want at least 1", *turns)
+	case *least < 0:
+		return fmt.Errorf("-turn is %s, want at least 0", *least)
+	}
+	if *folder != "" { // before the long work
+		if err := os.MkdirAll(*folder, 0o755); err != nil {
+			return fmt.Errorf("-out: %w", err)
+		}
 	}
 	list := networks
 	if *names != "all" {
@@ -113,9 +120,6 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	fmt.Fprint(out, text)
 	if *folder == "" {
 		return nil
-	}
-	if err := os.MkdirAll(*folder, 0o755); err != nil {
-		return err
 	}
 	write := func(name string, content []byte) error {
 		return atomicfile.Write(filepath.Join(*folder, name), func(w io.Writer) error {

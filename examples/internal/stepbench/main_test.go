@@ -35,7 +35,7 @@ func TestRun(t *testing.T) {
 
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"stray"}, {"-python", "/no/such/python"},
+		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"-turn", "-1s"}, {"-out", "/dev/null/a"}, {"stray"}, {"-python", "/no/such/python"},
 		{"-models", "unet", "-backend", "abacus", "-python", "none"},
 	} {
 		assert.Error(t, run(context.Background(), args, &bytes.Buffer{}, &bytes.Buffer{}), args)

@@ -89,7 +89,15 @@ int kernels_use(const char *name) {
 }
 
 const char *kernels_open(int threads) {
+	// oneDNN divides its work among as many threads as OpenMP promises and waits for
+	// all of them for ever: a limit or a busy machine must not make them fewer.
+	omp_set_dynamic(0);
 	if (threads > 0 && threads < omp_get_max_threads()) omp_set_num_threads(threads);
+	int team = 1;
+	_Pragma("omp parallel")
+	_Pragma("omp single")
+	team = omp_get_num_threads();
+	omp_set_num_threads(team);
 	int i = 0;
 	while (!has(&tiers[i])) i++;
 	best = tiers[i].loops;

@@ -36,7 +36,8 @@ typedef struct {
 } term;
 
 // kernels_open picks the vector instructions and sets the number of threads, at
-// most OpenMP's own. It returns the name of the instruction set.
+// most OpenMP's own and those that it really gives. It returns the name of the
+// instruction set.
 const char *kernels_open(int threads);
 // kernels_use picks vector instructions by name, as kernels_open names them. It
 // returns 0 where the machine does not have them.

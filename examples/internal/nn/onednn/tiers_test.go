@@ -3,9 +3,13 @@
 package onednn
 
 import (
+	"context"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,6 +50,28 @@ func TestInstructionSets(t *testing.T) {
 	w, err := start()
 	require.NoError(t, err)
 	assert.False(t, w.use("abacus"))
+}
+
+// TestFewerThreadsThanAskedFor convolves in processes whose OpenMP gives fewer threads
+// than it has processors, or might. In the gradient of so small a kernel, where all
+// threads add up one block, oneDNN would wait for the others for ever.
+func TestFewerThreadsThanAskedFor(t *testing.T) {
+	if os.Getenv("AFL_TEST_CONVOLVE") != "" {
+		b, err := New(nn.Float32, Config{})
+		require.NoError(t, err)
+		convolve(t, b, []int{1, 16, 20, 24, 28}, []int{16, 16, 3, 3, 3}, nn.ConvSpec{Stride: [3]int{2, 2, 2}}, false, nil)
+		return
+	}
+	for _, setting := range []string{"OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=true", "OMP_NUM_THREADS=64"} {
+		t.Run(setting, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestFewerThreadsThanAskedFor$")
+			c.Env = append(os.Environ(), "AFL_TEST_CONVOLVE=1", setting)
+			text, err := c.CombinedOutput()
+			require.NoError(t, err, "%s", text)
+		})
+	}
 }
 
 func float32Backend(t *testing.T, dtype nn.DType) nn.Backend {
