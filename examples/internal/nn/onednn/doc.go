@@ -35,7 +35,8 @@
 // Convolutions of 3×3×3 or 5×5×5 taps with a stride of one that make at most eight
 // channels, and the gradients of their kernels, are sums over taps too, but on
 // planes of one channel each: channels-last, so few channels would fill little of a
-// vector. They take a quarter to nine tenths of oneDNN's time.
+// vector. They take a fifth to nine tenths of oneDNN's time
+// (BenchmarkConvolution).
 //
 // # Fusion
 //

@@ -21,4 +21,7 @@ static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t cubed(int64_t a) { return a * a * a; }
 
+// even returns the size, at most `most`, of the equal parts that n is cut into.
+static inline int64_t even(int64_t n, int64_t most) { return ceiling(n, ceiling(n, larger(most, 1))); }
+
 #endif

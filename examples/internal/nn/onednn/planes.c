@@ -35,18 +35,12 @@ AVX2_BEGIN
 #define LANES 8
 #define SUMS 12
 #include "planes_loops.h"
-#undef SUFFIX
-#undef LANES
-#undef SUMS
 TARGET_END
 AVX512_BEGIN
 #define SUFFIX _avx512
 #define LANES 16
 #define SUMS 24
 #include "planes_loops.h"
-#undef SUFFIX
-#undef LANES
-#undef SUMS
 TARGET_END
 #endif
 
@@ -100,9 +94,8 @@ static plan plan_of(const filter *f, int gradient) {
 	p.out = up(f->out, p.made);
 	// The kept planes stay in the second-level cache.
 	const int64_t fit = (96 << 10) / (p.in * f->taps * p.pitch) - f->taps;
-	p.rows = smaller(larger(fit, 8), f->to[1]);
+	p.rows = even(f->to[1], larger(fit, 8));
 	p.bands = ceiling(f->to[1], p.rows);
-	p.rows = ceiling(f->to[1], p.bands);
 	p.runs = larger(smaller(ceiling(32, f->batch * p.bands), f->to[0] / 16), 1);
 	p.run = ceiling(f->to[0], p.runs);
 	p.runs = ceiling(f->to[0], p.run);
@@ -174,6 +167,7 @@ size_t planes_scratch(const filter *f, int gradient, int threads) {
 
 void planes_run(const filter *f, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
+	const loops *l = best();
 	const plan p = plan_of(f, 0);
 	const int64_t taps = cubed(f->taps), square = f->taps * f->taps, kernels = f->in * f->out;
 	float *weights = scratch, *add = weights + taps * f->in * p.out, *own = add + up(p.out, 16);
@@ -194,7 +188,7 @@ void planes_run(const filter *f, int flip, int threads, const float *x, const fl
 		for (int64_t at = u.plane; at < u.plane + u.planes; at++) {
 			keep(f, &p, &u, x, at, at == u.plane, kept, &s);
 			for (int64_t o = 0; o < p.out; o += p.made)
-				best()->rows[p.which].run(&s, add + o, kept, weights + o * taps * f->in, made + o * p.step);
+				l->rows[p.which].run(&s, add + o, kept, weights + o * taps * f->in, made + o * p.step);
 			float *to = y + ((u.sample * f->to[0] + at) * f->to[1] + u.row) * f->to[2] * f->out;
 			for (int64_t row = 0; row < u.rows; row++)
 				for (int64_t z = 0; z < f->to[2]; z++)
@@ -204,8 +198,9 @@ void planes_run(const filter *f, int flip, int threads, const float *x, const fl
 }
 
 void planes_gradient(const filter *f, int threads, const float *x, const float *g, float *kernel, void *scratch) {
+	const loops *l = best();
 	const plan p = plan_of(f, 1);
-	const int lanes = best()->lanes;
+	const int lanes = l->lanes;
 	const int64_t taps = cubed(f->taps), kernels = taps * f->in * f->out, sums = taps * p.in * p.out * lanes;
 	const int64_t line = f->taps * p.inputs * p.made * lanes; // floats of sums of a row of taps
 	float *parts = scratch, *own = parts + p.units * kernels;
@@ -222,7 +217,7 @@ void planes_gradient(const filter *f, int threads, const float *x, const float *
 				for (int t = 0; t < s.planes; t++)
 					for (int64_t i = 0; i < p.in; i += p.inputs)
 						for (int64_t ty = 0; ty < f->taps; ty++)
-							best()->taps[f->taps == 5][p.which].run(&s, kept + s.plane[t] + i * p.step + ty * p.pitch, by + o * p.step,
+							l->taps[f->taps == 5][p.which].run(&s, kept + s.plane[t] + i * p.step + ty * p.pitch, by + o * p.step,
 								sum + (((o / p.made * f->taps + s.tap[t]) * f->taps + ty) * (p.in / p.inputs) + i / p.inputs) * line);
 		}
 		for (int64_t k = 0; k < kernels; k++) {

@@ -89,3 +89,6 @@ static const loops FN(loops) = {
 #undef READ
 #undef ROWS
 #undef TAPS
+#undef SUFFIX
+#undef LANES
+#undef SUMS

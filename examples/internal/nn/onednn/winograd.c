@@ -232,9 +232,6 @@ typedef struct {
 	int64_t line, layer, rows; // of the input: those along z, for each x and in all
 } block;
 
-// even returns the size of equal parts of n that is at most most.
-static int64_t even(int64_t n, int64_t most) { return ceiling(n, ceiling(n, larger(most, 1))); }
-
 static block sized(const grid *g, block b) {
 	b.line = b.size[2] + g->more;
 	b.layer = b.line * (b.size[1] + g->more);
