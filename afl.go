@@ -15,40 +15,28 @@ const (
 	// and the factor W_0 = 1−γ_va (the background's share) on all of channel 0
 	// and W_1 = γ_va on all of channel 1. It scales the two output maps rather
 	// than the two classes: within a channel foreground and background weigh the
-	// same, and the foreground channel weighs little where the tumour is small.
+	// same, and the foreground channel weighs little where the tumor is small.
 	FormReleased Form = iota
-	// FormPaper is the formula of the paper, −α·(1−p_t)^γ·log p_t with the alpha
-	// of AlphaMode, for one channel or two.
+	// FormPaper is the formula of the paper for one channel or two,
+	// −α·(1−p_t)^γ·log p_t, with the single α = α_va = 1−γ_va: a constant for each
+	// image, which does not balance the classes.
 	FormPaper
+	// FormBalanced is FormPaper with the usual reading of a focal loss's alpha:
+	// foreground voxels are multiplied by α_va and background voxels by 1−α_va.
+	FormBalanced
 	// FormMulticlass is this package's extension to any number of classes. Every
 	// class c > 0 has a focusing parameter of its own, γ_c = r_c + s_c, from its
 	// share r_c of the voxels and the smoothness s_c of its own mask, and
 	// α_c = 1−r_c; class 0 has the γ and the share of the union of the others,
 	// α_0 = γ_va. By sigmoid channel c's positives are multiplied by α_c and its
 	// negatives by 1−α_c, by softmax class c is multiplied by α_c. With one or
-	// two channels it equals FormPaper with AlphaBalanced.
+	// two channels it equals FormBalanced.
 	FormMulticlass
 )
 
-var formNames = [...]string{"released", "paper", "multiclass"}
+var formNames = [...]string{"released", "paper", "balanced", "multiclass"}
 
 func (f Form) String() string { return name(formNames[:], int(f), "Form") }
-
-// AlphaMode says what the paper's single alpha multiplies.
-type AlphaMode uint8
-
-const (
-	// AlphaScalar multiplies everything by α_va = 1−γ_va, as the paper's formula
-	// says: a constant for each image, which does not balance the classes.
-	AlphaScalar AlphaMode = iota
-	// AlphaBalanced multiplies foreground voxels by α_va and background voxels
-	// by 1−α_va, the usual reading of a focal loss's alpha.
-	AlphaBalanced
-)
-
-var alphaModeNames = [...]string{"scalar", "balanced"}
-
-func (m AlphaMode) String() string { return name(alphaModeNames[:], int(m), "AlphaMode") }
 
 // StatsMode says over which samples the label's statistics are taken. The three
 // coincide for a batch of one.
@@ -76,7 +64,7 @@ const (
 	// SmoothnessWholeImage is the mean over all voxels, γ_mSa of paper and code.
 	SmoothnessWholeImage Smoothness = iota
 	// SmoothnessBoundary is the mean over the voxels whose gradient is not zero,
-	// 0 if there are none. It does not shrink with the tumour's share of the image.
+	// 0 if there are none. It does not shrink with the tumor's share of the image.
 	SmoothnessBoundary
 )
 
@@ -97,18 +85,18 @@ func (s Smoothness) String() string { return name(smoothnessNames[:], int(s), "S
 //
 // An empty mask has γ = 0 and α_va = 1, a full one γ_va = 1 and α_va = 0; both
 // are finite in every form. (The released code gives NaN for both; FormReleased
-// takes the limit.) Ignored voxels are background in the mask and count neither
+// takes the limit.) [WithStats] gives the statistics of another label than the
+// target, such as those of the whole image where the target is a patch. Ignored voxels are background in the mask and count neither
 // in the shares nor in the mean. For a target of maps the mask is the largest
 // value of the channels above 0, or the only channel; soft values make soft
 // shares.
 type AdaptiveFocal struct {
 	Options
+	constructed
 	// Form defaults to FormReleased.
 	Form Form
-	// Activation is Sigmoid (default), or Softmax in the other forms.
+	// Activation is Sigmoid (default), or Softmax or SoftmaxMONAI in the other forms.
 	Activation Activation
-	// AlphaMode is for FormPaper, default AlphaScalar.
-	AlphaMode AlphaMode
 	// Stats defaults to StatsReleased.
 	Stats StatsMode
 	// Smoothness defaults to SmoothnessWholeImage.
@@ -121,7 +109,7 @@ type AdaptiveFocal struct {
 // NewAdaptiveFocal returns A-FL as released, reduced to the mean: row "A-FL" of
 // the paper's comparison.
 func NewAdaptiveFocal() AdaptiveFocal {
-	return AdaptiveFocal{Options: defaultOptions(), Binarize: true}
+	return AdaptiveFocal{constructed: constructed{true}, Binarize: true}
 }
 
 // NewAdaptiveFocalPaper returns A-FL as the paper's formula has it, by sigmoid,
@@ -129,6 +117,14 @@ func NewAdaptiveFocal() AdaptiveFocal {
 func NewAdaptiveFocalPaper() AdaptiveFocal {
 	l := NewAdaptiveFocal()
 	l.Form, l.Stats = FormPaper, StatsPerSample
+	return l
+}
+
+// NewAdaptiveFocalBalanced returns A-FL with α balancing foreground and background
+// voxels, by sigmoid, with statistics of each sample.
+func NewAdaptiveFocalBalanced() AdaptiveFocal {
+	l := NewAdaptiveFocalPaper()
+	l.Form = FormBalanced
 	return l
 }
 
@@ -145,7 +141,11 @@ func (l AdaptiveFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOpti
 	return eval(l, logits, target, grad, opts)
 }
 
-func (l AdaptiveFocal) binarise() bool { return l.Binarize && l.Form != FormMulticlass }
+func (AdaptiveFocal) constructor() string {
+	return "NewAdaptiveFocal, NewAdaptiveFocalPaper, NewAdaptiveFocalBalanced or NewAdaptiveFocalMulticlass"
+}
+
+func (l AdaptiveFocal) binarize() bool { return l.Binarize && l.Form != FormMulticlass }
 
 // AdaptiveParameters are what A-FL derives from a sample's label.
 type AdaptiveParameters struct {
@@ -158,19 +158,30 @@ type AdaptiveParameters struct {
 }
 
 // Parameters returns the parameters that the loss would use for each sample of
-// a batch, for logging and study. The arguments are those of Eval.
-func (l AdaptiveFocal) Parameters(logits, target *tensor.Dense) ([]AdaptiveParameters, error) {
-	in, err := newInput(logits, target, nil, l.IgnoreIndex, l.binarise())
+// a batch, for logging and study. The arguments are those of Eval, of whose options
+// [WithStats] matters.
+func (l AdaptiveFocal) Parameters(logits, target *tensor.Dense, opts ...EvalOption) ([]AdaptiveParameters, error) {
+	if err := checkConstructed(l); err != nil {
+		return nil, err
+	}
+	cfg, err := NewEvalConfig(opts...)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.check(in.batch.C); err != nil {
-		return nil, err
-	}
-	a := l.adaptive()
-	st, err := in.backend.Stats(&in.batch, a.Request())
+	in, err := newInput(logits, target, nil, l.IgnoreIndex, l.binarize())
 	if err != nil {
 		return nil, err
+	}
+	in.stats = cfg.Stats
+	a, err := l.adaptive(in)
+	if err != nil {
+		return nil, err
+	}
+	st := a.Given
+	if st == nil {
+		if st, err = in.backend.Stats(&in.batch, a.Request()); err != nil {
+			return nil, public(err)
+		}
 	}
 	params := make([]AdaptiveParameters, in.batch.N)
 	for n := range params {
@@ -179,58 +190,64 @@ func (l AdaptiveFocal) Parameters(logits, target *tensor.Dense) ([]AdaptiveParam
 	return params, nil
 }
 
-// adaptive describes the parameters of a loss that has been checked.
-func (l AdaptiveFocal) adaptive() *plan.Adaptive {
-	a := &plan.Adaptive{Stats: plan.StatsMode(l.Stats), Smoothness: plan.Smoothness(l.Smoothness)}
-	switch {
-	case l.Form == FormMulticlass:
-		a.Form = plan.Multiclass
-	case l.Form == FormPaper && l.AlphaMode == AlphaScalar:
-		a.Form = plan.Scalar
-	case l.Form == FormPaper:
-		a.Form = plan.Balanced
-	}
-	return a
-}
-
-func (l AdaptiveFocal) check(channels int) error {
+// adaptive checks what the parameters depend on, and describes them.
+func (l AdaptiveFocal) adaptive(in *input) (*plan.Adaptive, error) {
+	channels := in.batch.C
 	switch {
 	case l.Form > FormMulticlass:
-		return plan.Refuse("Form", l.Form, "released, paper or multiclass")
-	case l.AlphaMode > AlphaBalanced:
-		return plan.Refuse("AlphaMode", l.AlphaMode, "scalar or balanced")
+		return nil, refuse("Form", l.Form, "released, paper, balanced or multiclass")
 	case l.Stats > StatsPerSample:
-		return plan.Refuse("Stats", l.Stats, "released, pooled or per-sample")
+		return nil, refuse("Stats", l.Stats, "released, pooled or per-sample")
 	case l.Smoothness > SmoothnessBoundary:
-		return plan.Refuse("Smoothness", l.Smoothness, "whole-image or boundary")
-	case l.Activation > Softmax:
-		return plan.Refuse("Activation", l.Activation, "sigmoid or softmax")
-	case l.Form == FormReleased && channels != 2:
-		return plan.Refuse("channels of logits", channels, "2 in the released form (use FormPaper or FormMulticlass)")
+		return nil, refuse("Smoothness", l.Smoothness, "whole-image or boundary")
+	case l.Form == FormReleased && channels == 1:
+		return nil, refuse("channels of logits", channels, "2 in the released form (FormPaper and FormBalanced take 1)")
+	case l.Form == FormReleased && channels > 2:
+		return nil, refuse("channels of logits", channels, "2 in the released form (FormMulticlass takes any number)")
 	case l.Form == FormReleased && l.Activation != Sigmoid:
-		return plan.Refuse("Activation", l.Activation, "sigmoid in the released form")
-	case l.Form == FormPaper && channels > 2:
-		return plan.Refuse("channels of logits", channels, "1 or 2 in the paper's form (use FormMulticlass)")
+		return nil, refuse("Activation", l.Activation, "sigmoid in the released form")
+	case l.Form != FormMulticlass && channels > 2:
+		return nil, refuse("channels of logits", channels, "1 or 2 in the %v form (FormMulticlass takes any number)", l.Form)
 	}
-	return nil
+	a := &plan.Adaptive{Form: plan.Form(l.Form), Stats: plan.StatsMode(l.Stats), Smoothness: plan.Smoothness(l.Smoothness)}
+	if in.stats == nil {
+		return a, nil
+	}
+	var err error
+	a.Given, err = in.givenStats(a.Request())
+	return a, err
 }
+
+// The casts of adaptive are right: an index other than 0 does not compile.
+var (
+	_ = [1]struct{}{}[FormReleased-Form(plan.Released)]
+	_ = [1]struct{}{}[FormPaper-Form(plan.Scalar)]
+	_ = [1]struct{}{}[FormBalanced-Form(plan.Balanced)]
+	_ = [1]struct{}{}[FormMulticlass-Form(plan.Multiclass)]
+	_ = [1]struct{}{}[StatsReleased-StatsMode(plan.StatsReleased)]
+	_ = [1]struct{}{}[StatsPooled-StatsMode(plan.StatsPooled)]
+	_ = [1]struct{}{}[StatsPerSample-StatsMode(plan.StatsPerSample)]
+	_ = [1]struct{}{}[SmoothnessWholeImage-Smoothness(plan.WholeImage)]
+	_ = [1]struct{}{}[SmoothnessBoundary-Smoothness(plan.Boundary)]
+)
 
 func (l AdaptiveFocal) plan(in *input) (*plan.Loss, error) {
 	c := in.batch.C
 	first := l.first(c)
-	w, err := perChannel("Weight", l.Weight, c-first)
+	w, err := l.weights(c - first)
 	if err != nil {
 		return nil, err
 	}
-	if err := l.check(c); err != nil {
+	adaptive, err := l.adaptive(in)
+	if err != nil {
 		return nil, err
 	}
-	activation := plan.Sigmoid
-	if l.Activation == Softmax {
-		activation = plan.Softmax
+	activation, err := in.activation(l.Activation, true)
+	if err != nil {
+		return nil, err
 	}
 	p := in.newFocal(activation, w)
-	p.Adaptive = l.adaptive()
+	p.Adaptive = adaptive
 	p.Scale, p.Denominator = in.scale(l.Reduction, c-first)
 	return &plan.Loss{Focal: p}, nil
 }

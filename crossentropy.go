@@ -15,7 +15,7 @@ import (
 //	e_c = w_c·(pw_c·t_c·softplus(−x_c) + (1−t_c)·softplus(x_c))
 //
 // one element a voxel and channel, where ε is LabelSmoothing, w is Weight and pw
-// is PosWeight. With one channel the softmax loss is 0.
+// is PosWeight.
 //
 // [ReduceMean] of the softmax form with class indices divides by Σ w_y over the
 // voxels that are not ignored; with maps it divides by the number of voxels.
@@ -24,7 +24,8 @@ import (
 // CrossEntropyLoss and BCEWithLogitsLoss.
 type CrossEntropy struct {
 	Options
-	// Activation is Softmax or Sigmoid.
+	constructed
+	// Activation is Softmax, SoftmaxMONAI or Sigmoid.
 	Activation Activation
 	// LabelSmoothing ε is in [0,1], default 0. Softmax only.
 	LabelSmoothing float64
@@ -36,13 +37,13 @@ type CrossEntropy struct {
 // NewCrossEntropy returns the softmax cross-entropy without weights, reduced to
 // the mean: row "CE" of the paper's comparison.
 func NewCrossEntropy() CrossEntropy {
-	return CrossEntropy{Options: defaultOptions(), Activation: Softmax}
+	return CrossEntropy{constructed: constructed{true}, Activation: Softmax}
 }
 
 // NewBinaryCrossEntropy returns the sigmoid cross-entropy of every channel
 // against its own mask, without weights, reduced to the mean.
 func NewBinaryCrossEntropy() CrossEntropy {
-	return CrossEntropy{Options: defaultOptions(), Activation: Sigmoid}
+	return CrossEntropy{constructed: constructed{true}, Activation: Sigmoid}
 }
 
 // Eval implements [Loss].
@@ -50,40 +51,42 @@ func (l CrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	return eval(l, logits, target, grad, opts)
 }
 
+func (CrossEntropy) constructor() string { return "NewCrossEntropy or NewBinaryCrossEntropy" }
+
 func (l CrossEntropy) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
-	kept := in.batch.C - first
-	w, err := perChannel("Weight", l.Weight, kept)
+	channels := in.batch.C - first
+	w, err := l.weights(channels)
 	if err != nil {
 		return nil, err
 	}
-	if l.Activation == Sigmoid {
+	a, err := in.activation(l.Activation, true)
+	if err != nil {
+		return nil, err
+	}
+	p := in.newFocal(a, w)
+	if a == plan.Sigmoid {
 		if l.LabelSmoothing != 0 {
-			return nil, plan.Refuse("LabelSmoothing", l.LabelSmoothing, "0 with the sigmoid")
+			return nil, refuse("LabelSmoothing", l.LabelSmoothing, "0 with the sigmoid")
 		}
-		pos, err := perChannel("PosWeight", l.PosWeight, kept)
+		pos, err := perChannel("PosWeight", l.PosWeight, channels)
 		if err != nil {
 			return nil, err
 		}
-		p := in.newFocal(plan.Sigmoid, w)
 		copy(p.CE[first:], pos)
 		r := l.Reduction
 		if r == ReduceSpatialMeanSum {
 			r = ReduceSum
 		}
-		p.Scale, p.Denominator = in.scale(r, kept)
+		p.Scale, p.Denominator = in.scale(r, channels)
 		return &plan.Loss{Focal: p}, nil
 	}
-	if l.Activation != Softmax {
-		return nil, plan.Refuse("Activation", l.Activation, "softmax or sigmoid")
-	}
 	if len(l.PosWeight) != 0 {
-		return nil, plan.Refuse("PosWeight", l.PosWeight, "none with the softmax")
+		return nil, refuse("PosWeight", l.PosWeight, "none with the softmax")
 	}
 	if err := checkNumber("LabelSmoothing", l.LabelSmoothing, 1); err != nil {
 		return nil, err
 	}
-	p := in.newFocal(plan.Softmax, w)
 	p.Smoothing = l.LabelSmoothing
 	p.PerVoxel = true
 	switch l.Reduction {

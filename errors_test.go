@@ -2,6 +2,7 @@ package afl_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/internal/losstest"
 )
+
+type diceCELoss = afl.Compound[afl.CrossEntropy, afl.Dice]
 
 // foreignEngine is an engine that no backend knows.
 type foreignEngine struct{ tensor.StdEng }
@@ -40,6 +43,8 @@ func TestRefusals(t *testing.T) {
 	dice := func(set func(*afl.Dice)) afl.Loss { l := afl.NewDice(); set(&l); return l }
 	adaptive := func(set func(*afl.AdaptiveFocal)) afl.Loss { l := afl.NewAdaptiveFocal(); set(&l); return l }
 	tversky := func(set func(*afl.Tversky)) afl.Loss { l := afl.NewTversky(); set(&l); return l }
+	diceCE := func(set func(*diceCELoss)) afl.Loss { l := afl.NewDiceCE(); set(&l); return l }
+	binary := losstest.RandomLabels(shape, 2, 1)
 	ce := func(set func(*afl.CrossEntropy)) afl.Loss { l := afl.NewCrossEntropy(); set(&l); return l }
 
 	cases := map[string]struct {
@@ -76,8 +81,8 @@ func TestRefusals(t *testing.T) {
 		"voxel weight shape":     {logits: logits, target: target, opts: []afl.EvalOption{afl.WithVoxelWeight(f32(2, 5, 4))}, argument: "shape of voxel weight", got: "(2, 5, 4)"},
 		"upstream with mean":     {logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(f32(2, 3, 4, 5))}, argument: "upstream", want: "Reduction none"},
 		"upstream shape":         {loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone }), logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(f32(2, 1, 4, 5))}, argument: "shape of upstream", got: "(2, 1, 4, 5)"},
-		"negative gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = -1 }), logits: logits, target: target, argument: "Gamma", got: "-1", want: "at least 0"},
-		"infinite gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = math.Inf(1) }), logits: logits, target: target, argument: "Gamma", got: "+Inf"},
+		"negative gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = []float64{-1} }), logits: logits, target: target, argument: "Gamma[0]", got: "-1", want: "at least 0"},
+		"infinite gamma":         {loss: focal(func(l *afl.Focal) { l.Gamma = []float64{math.Inf(1)} }), logits: logits, target: target, argument: "Gamma[0]", got: "+Inf"},
 		"alpha above 1":          {loss: focal(func(l *afl.Focal) { l.Alpha = []float64{1.2} }), logits: logits, target: target, argument: "Alpha[0]", got: "1.2", want: "from 0 to 1"},
 		"weight of wrong length": {loss: focal(func(l *afl.Focal) { l.Weight = []float64{1, 2} }), logits: logits, target: target, argument: "length of Weight", got: "2", want: "1 or 3"},
 		"negative weight":        {loss: focal(func(l *afl.Focal) { l.Weight = []float64{1, -2, 1} }), logits: logits, target: target, argument: "Weight[1]", got: "-2"},
@@ -91,16 +96,42 @@ func TestRefusals(t *testing.T) {
 		"released A-FL, C = 3":   {loss: afl.NewAdaptiveFocal(), logits: logits, target: target, argument: "channels of logits", got: "3", want: "2"},
 		"paper A-FL, C = 3":      {loss: afl.NewAdaptiveFocalPaper(), logits: logits, target: target, argument: "channels of logits", got: "3"},
 		"unknown form":           {loss: adaptive(func(l *afl.AdaptiveFocal) { l.Form = 9 }), logits: logits, target: target, argument: "Form", got: "Form(9)"},
-		"DiceCE without reduction": {loss: func() afl.Loss { l := afl.NewDiceCE(); l.Reduction = afl.ReduceNone; return l }(),
-			logits: logits, target: target, argument: "Reduction", got: "none"},
-		"lambda": {loss: func() afl.Loss { l := afl.NewDiceCE(); l.LambdaCE = math.NaN(); return l }(),
-			logits: logits, target: target, argument: "LambdaCE", got: "NaN"},
+		"DiceCE without reduction": {loss: diceCE(func(l *diceCELoss) {
+			l.Pointwise.Reduction, l.Overlap.Reduction = afl.ReduceNone, afl.ReduceNone
+		}), logits: logits, target: target, argument: "Pointwise.Reduction and Overlap.Reduction", got: "none and none", want: "no elements by channel"},
+		"half a reduction": {loss: diceCE(func(l *diceCELoss) { l.Overlap.Reduction = afl.ReduceNone }),
+			logits: logits, target: target, argument: "Pointwise.Reduction and Overlap.Reduction", got: "mean and none", want: "none for both or for neither"},
+		"unknown reduction of a term": {loss: diceCE(func(l *diceCELoss) { l.Overlap.Reduction = 9 }),
+			logits: logits, target: target, argument: "Reduction", got: "Reduction(9)"},
+		"two ignore indices": {loss: diceCE(func(l *diceCELoss) { l.Pointwise.IgnoreIndex = afl.Ignore(255) }),
+			logits: logits, target: target, argument: "Pointwise.IgnoreIndex and Overlap.IgnoreIndex", got: "255 and none", want: "the same"},
+		"lambda": {loss: diceCE(func(l *diceCELoss) { l.LambdaPointwise = math.NaN() }),
+			logits: logits, target: target, argument: "LambdaPointwise", got: "NaN"},
+		"softmax of one channel, CE":   {loss: afl.NewCrossEntropy(), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel", want: "sigmoid"},
+		"softmax of one channel, Dice": {loss: dice(func(l *afl.Dice) { l.Activation = afl.Softmax }), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel"},
+		"no gamma":                     {loss: focal(func(l *afl.Focal) { l.Gamma = nil }), logits: logits, target: target, argument: "Gamma", got: "empty", want: "each of the 3"},
+		"gamma of wrong length":        {loss: focal(func(l *afl.Focal) { l.Gamma = []float64{1, 2} }), logits: logits, target: target, argument: "length of Gamma", got: "2", want: "1 or 3"},
+		"stats of one sample": {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target, opts: []afl.EvalOption{afl.WithStats(afl.LabelStats{})},
+			argument: "number of WithStats", got: "1", want: "2, one for each sample"},
+		"stats without voxels": {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target,
+			opts:     []afl.EvalOption{afl.WithStats(afl.LabelStats{Classes: make([]afl.LabelStats, 2)}, afl.LabelStats{Classes: make([]afl.LabelStats, 2)})},
+			argument: "WithStats[0].Voxels", got: "0", want: "at least 1"},
+		"stats without classes": {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target,
+			opts:     []afl.EvalOption{afl.WithStats(afl.LabelStats{Voxels: 9}, afl.LabelStats{Voxels: 9})},
+			argument: "length of WithStats[0].Classes", got: "0", want: "2, one for each class above 0"},
 		"Tversky of nothing": {loss: tversky(func(l *afl.Tversky) { l.Alpha, l.Beta = 0, 0 }), logits: logits, target: target,
 			argument: "Alpha and Beta", got: "0 and 0", want: "above 0"},
-		"compound of nothing": {loss: func() afl.Loss { l := afl.NewDiceFocal(); l.LambdaDice, l.LambdaFocal = 0, 0; return l }(),
-			logits: logits, target: target, argument: "LambdaDice and LambdaFocal", got: "0 and 0"},
-		"focal Tversky below 1": {loss: func() afl.Loss { l := afl.NewFocalTversky(); l.Gamma = 0.75; return l }(),
-			logits: logits, target: target, argument: "Gamma", got: "0.75", want: "at least 1"},
+		"compound of nothing": {loss: diceCE(func(l *diceCELoss) { l.LambdaPointwise, l.LambdaOverlap = 0, 0 }),
+			logits: logits, target: target, argument: "LambdaPointwise and LambdaOverlap", got: "0 and 0"},
+		"focal Tversky of exponent 0": {loss: func() afl.Loss { l := afl.NewFocalTversky(); l.Gamma = []float64{0}; return l }(),
+			logits: logits, target: target, argument: "Gamma[0]", got: "0", want: "above 0"},
+		"empty sum":           {loss: afl.NewSum(), logits: logits, target: target, argument: "Terms", got: "empty"},
+		"sum of nil":          {loss: afl.NewSum(afl.Term{Weight: 1}), logits: logits, target: target, argument: "Terms[0].Loss", got: "nil"},
+		"sum by NaN":          {loss: afl.NewSum(afl.Term{Weight: math.NaN(), Loss: afl.NewDice()}), logits: logits, target: target, argument: "Terms[0].Weight", got: "NaN"},
+		"sum of elements":     {loss: afl.NewSum(afl.Term{Weight: 1, Loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone })}), logits: logits, target: target, argument: "Reduction"},
+		"upstream of a sum":   {loss: afl.NewSum(afl.Term{Weight: 1, Loss: afl.NewDice()}), logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(shared)}, argument: "upstream"},
+		"compound by literal": {loss: afl.Compound[afl.Focal, afl.Dice]{Pointwise: afl.NewFocal(), Overlap: afl.NewDice()}, logits: logits, target: target, argument: "loss", want: "NewCompound"},
+		"term by literal":     {loss: afl.NewCompound(afl.Focal{}, afl.NewDice()), logits: logits, target: target, argument: "loss", got: "afl.Focal literal", want: "NewFocal"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +156,20 @@ func TestRefusalsOfHelpers(t *testing.T) {
 	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
 	_, err := afl.Value(nil, logits, target)
 	assert.ErrorContains(t, err, "loss is nil")
+	for _, l := range []afl.Loss{(*afl.Dice)(nil), (*afl.AdaptiveFocal)(nil), (*afl.Sum)(nil)} {
+		_, err = afl.Value(l, logits, target)
+		assert.ErrorContains(t, err, fmt.Sprintf("loss is a nil %T, want a Loss", l))
+		_, err = afl.Value(afl.NewSum(afl.Term{Weight: 1, Loss: l}), logits, target)
+		assert.ErrorContains(t, err, "Terms[0].Loss is a nil")
+	}
+	two := afl.NewTversky()
+	two.Alpha, two.Beta = 0, 0
+	_, err = afl.Value(two, logits, target)
+	assert.EqualError(t, err, "afl: Alpha and Beta are 0 and 0, want at least one above 0: the loss would not depend on the errors")
+	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 3 }), 3)
+	assert.EqualError(t, err, "afl: label at sample 0, voxel 0 is 3, want a class index from 0 to 2")
+	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 0 }), 1)
+	assert.ErrorContains(t, err, "classes is 1, want at least 2")
 	none := afl.NewFocal()
 	none.Reduction = afl.ReduceNone
 	_, err = afl.Value(none, logits, target)

@@ -8,11 +8,11 @@ import (
 	"github.com/x/afl"
 )
 
-// The README's example: A-FL of one 2×2 image with a tumour of one pixel.
+// The README's example: A-FL of one 2×2 image with a tumor of one pixel.
 func Example() {
 	logits := tensor.New(tensor.WithShape(1, 2, 2, 2), tensor.WithBacking([]float32{
 		2, 1, 1, -1, // background channel
-		-2, -1, -1, 1, // tumour channel
+		-2, -1, -1, 1, // tumor channel
 	}))
 	target := tensor.New(tensor.WithShape(1, 2, 2), tensor.WithBacking([]uint8{
 		0, 0,
@@ -60,8 +60,8 @@ func ExampleByName() {
 	// CE: afl.CrossEntropy
 	// IoU: afl.Dice
 	// Dice: afl.Dice
-	// Dice CE: afl.DiceCE
-	// DiceFocal: afl.DiceFocal
+	// Dice CE: afl.Compound[github.com/x/afl.CrossEntropy,github.com/x/afl.Dice]
+	// DiceFocal: afl.Compound[github.com/x/afl.Focal,github.com/x/afl.Dice]
 	// FL: afl.Focal
 	// A-FL: afl.AdaptiveFocal
 }

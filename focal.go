@@ -1,7 +1,6 @@
 package afl
 
 import (
-	"math"
 	"strconv"
 
 	"gorgonia.org/tensor"
@@ -20,31 +19,29 @@ import (
 //	e_c = −w_c·α_c·t_c·(1−p_c)^γ·log p_c.
 //
 // γ = 0 is the cross-entropy. Gradients are finite for every γ ≥ 0, also below
-// 1. With one channel the softmax loss is 0. [ReduceMean] divides by N·C'·V, so
-// that the softmax form, of whose channels one a voxel contributes, is C' times
-// smaller than a mean over voxels ([ReduceVoxelMean]).
+// 1. [ReduceMean] divides by N·C'·V, so that the softmax form, to which one channel
+// of a voxel contributes, is C' times smaller than a mean over voxels
+// ([ReduceVoxelMean]).
 type Focal struct {
 	Options
-	// Activation is Sigmoid (default) or Softmax.
+	constructed
+	// Activation is Sigmoid (default), Softmax or SoftmaxMONAI.
 	Activation Activation
-	// Gamma is the focusing parameter γ ≥ 0, default 2.
-	Gamma float64
+	// Gamma is the focusing parameter γ ≥ 0: one for all channels that take part,
+	// or one for each; default 2 for all.
+	Gamma []float64
 	// Alpha balances positives and negatives, each entry in [0,1]; nil means no
 	// balance. By sigmoid positives are multiplied by α and negatives by 1−α.
 	// By softmax one number multiplies channel 0 by 1−α and the others by α (and
 	// is ignored without the background, as in MONAI); a number for each channel
 	// that takes part multiplies its channel.
 	Alpha []float64
-	// SoftmaxAfterDrop, false by default, is MONAI's order where the background
-	// is left out: channel 0 is dropped before the softmax, which then
-	// normalises over the rest. Two channels leave one, and a loss of 0.
-	SoftmaxAfterDrop bool
 }
 
 // NewFocal returns the sigmoid focal loss with γ = 2 and no α, reduced to the
 // mean: row "FL" of the paper's comparison.
 func NewFocal() Focal {
-	return Focal{Options: defaultOptions(), Gamma: 2}
+	return Focal{constructed: constructed{true}, Gamma: []float64{2}}
 }
 
 // Eval implements [Loss].
@@ -52,33 +49,32 @@ func (l Focal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*te
 	return eval(l, logits, target, grad, opts)
 }
 
+func (Focal) constructor() string { return "NewFocal" }
+
 func (l Focal) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
-	kept := in.batch.C - first
-	w, err := perChannel("Weight", l.Weight, kept)
+	channels := in.batch.C - first
+	w, err := l.weights(channels)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNumber("Gamma", l.Gamma, math.Inf(1)); err != nil {
+	gamma, err := requiredPerChannel("Gamma", l.Gamma, channels)
+	if err != nil {
 		return nil, err
 	}
-	var p *plan.Focal
-	switch l.Activation {
-	case Sigmoid:
-		p = in.newFocal(plan.Sigmoid, w)
-	case Softmax:
-		p = in.newFocal(plan.Softmax, w)
-		if l.SoftmaxAfterDrop {
-			p.SoftmaxFrom = first
-		}
-	default:
-		return nil, plan.Refuse("Activation", l.Activation, "sigmoid or softmax")
+	a, err := in.activation(l.Activation, true)
+	if err != nil {
+		return nil, err
+	}
+	p := in.newFocal(a, w)
+	copy(p.Gamma[first:], gamma)
+	if l.Activation == SoftmaxMONAI {
+		p.SoftmaxFrom = first
 	}
 	if err := l.applyAlpha(in, p, first); err != nil {
 		return nil, err
 	}
-	p.Gamma = l.Gamma
-	p.Scale, p.Denominator = in.scale(l.Reduction, kept)
+	p.Scale, p.Denominator = in.scale(l.Reduction, channels)
 	return &plan.Loss{Focal: p}, nil
 }
 
@@ -101,7 +97,7 @@ func (l Focal) applyAlpha(in *input, p *plan.Focal, first int) error {
 	for ch := first; ch < c; ch++ {
 		a := alpha[ch-first]
 		switch {
-		case l.Activation == Sigmoid:
+		case p.Activation == plan.Sigmoid:
 			p.Pos[ch] *= a
 			p.Neg[ch] *= 1 - a
 		case single && first > 0:

@@ -15,10 +15,14 @@ type input struct {
 	batch   plan.Batch
 	spatial []int
 	backend plan.Backend
+	// stats are those of WithStats, not checked yet.
+	stats []LabelStats
+	// compound is set while the terms of a Compound are planned.
+	compound bool
 }
 
 // newInput checks the tensors of a call.
-func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, binarise bool) (*input, error) {
+func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, binarize bool) (*input, error) {
 	backend, err := checkLogits(logits)
 	if err != nil {
 		return nil, err
@@ -26,7 +30,7 @@ func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, bin
 	shape := logits.Shape()
 	in := &input{backend: backend, spatial: slices.Clone(shape[2:])}
 	in.batch = plan.Batch{N: shape[0], C: shape[1], V: product(in.spatial), Space: space3(in.spatial), Logits: logits}
-	in.batch.Target, err = in.checkTarget(target, ignore, binarise)
+	in.batch.Target, err = in.checkTarget(target, ignore, binarize)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +41,7 @@ func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, bin
 		return nil, err
 	}
 	if !in.isPerVoxel(voxelWeight.Shape()) {
-		return nil, plan.Refuse("shape of voxel weight", voxelWeight.Shape(), "%v", in.perVoxelShape())
+		return nil, refuse("shape of voxel weight", voxelWeight.Shape(), "%v", in.perVoxelShape())
 	}
 	in.batch.VoxelWeight = voxelWeight
 	return in, nil
@@ -77,20 +81,20 @@ func (in *input) isPerVoxel(shape tensor.Shape) bool {
 
 func checkLogits(logits *tensor.Dense) (plan.Backend, error) {
 	if logits == nil {
-		return nil, plan.Refuse("logits", "nil", "a tensor")
+		return nil, refuse("logits", "nil", "a tensor")
 	}
 	backend, err := backendOf("logits", logits)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(logits.Shape(), 0) {
-		return nil, plan.Refuse("shape of logits", logits.Shape(), "no axis of size 0")
+		return nil, refuse("shape of logits", logits.Shape(), "no axis of size 0")
 	}
 	if err := checkLayout("logits", logits, backend.LogitsTypes()...); err != nil {
 		return nil, err
 	}
 	if d := logits.Dims(); d != 4 && d != 5 {
-		return nil, plan.Refuse("shape of logits", logits.Shape(), "N×C×H×W or N×C×X×Y×Z")
+		return nil, refuse("shape of logits", logits.Shape(), "N×C×H×W or N×C×X×Y×Z")
 	}
 	return backend, nil
 }
@@ -102,11 +106,11 @@ func backendOf(name string, t *tensor.Dense) (plan.Backend, error) {
 		return e.Backend(), nil
 	case tensor.StdEng, tensor.Float32Engine, tensor.Float64Engine:
 		if !t.IsNativelyAccessible() {
-			return nil, plan.Refuse("memory of "+name, "not accessible from Go", "Go memory, or an engine with a backend")
+			return nil, refuse("memory of "+name, "not accessible from Go", "Go memory, or an engine with a backend")
 		}
 		return cpu.Backend{}, nil
 	default:
-		return nil, plan.Refuse("engine of "+name, engineName(e), "an engine with a backend: gorgonia.org/tensor's standard engines, or one of package cuda")
+		return nil, refuse("engine of "+name, engineName(e), "an engine with a backend: gorgonia.org/tensor's standard engines, or one of package cuda")
 	}
 }
 
@@ -122,15 +126,15 @@ func engineName(e tensor.Engine) string {
 // other than the given ones.
 func checkLayout(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if !slices.Contains(types, t.Dtype()) {
-		return plan.Refuse("type of "+name, t.Dtype(), "one of %v", types)
+		return refuse("type of "+name, t.Dtype(), "one of %v", types)
 	}
 	if t.Shape().TotalSize() > 0 && t.MemSize() == 0 {
-		return plan.Refuse(name, "a tensor without memory (released already?)", "one with memory")
+		return refuse(name, "a tensor without memory (released already?)", "one with memory")
 	}
 	if t.IsMasked() && t.Shape().TotalSize() > 0 {
-		return plan.Refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
+		return refuse(name, "a masked tensor", "one without a mask (use an ignore index or a voxel weight)")
 	}
-	return plan.CheckRowMajor(name, t)
+	return public(plan.CheckRowMajor(name, t))
 }
 
 // checkTensor checks layout, type and engine of a tensor that goes with the
@@ -145,7 +149,7 @@ func (in *input) checkTensor(name string, t *tensor.Dense, types ...tensor.Dtype
 		if got == want { // two engines on one device
 			got = "another engine on " + got
 		}
-		return plan.Refuse("engine of "+name, got, "that of the logits, %s", want)
+		return refuse("engine of "+name, got, "that of the logits, %s", want)
 	}
 	return checkLayout(name, t, types...)
 }
@@ -158,23 +162,23 @@ var labelTypes = []tensor.Dtype{
 
 func isFloat(dt tensor.Dtype) bool { return dt == tensor.Float32 || dt == tensor.Float64 }
 
-func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarise bool) (plan.Target, error) {
+func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarize bool) (plan.Target, error) {
 	if target == nil {
-		return plan.Target{}, plan.Refuse("target", "nil", "a tensor")
+		return plan.Target{}, refuse("target", "nil", "a tensor")
 	}
 	if err := in.checkTensor("target", target, labelTypes...); err != nil {
 		return plan.Target{}, err
 	}
-	t := plan.Target{Tensor: target, Argument: "target", Ignore: ignore.Index, HasIgnore: ignore.Set, Binarise: binarise}
+	t := plan.Target{Tensor: target, Argument: "target", Ignore: ignore.Index, HasIgnore: ignore.Set, Binarize: binarize}
 	perVoxel := in.isPerVoxel(target.Shape())
 	dense := slices.Equal(target.Shape(), in.batch.Logits.Shape())
 	if !perVoxel && !dense {
-		return t, plan.Refuse("shape of target", target.Shape(),
+		return t, refuse("shape of target", target.Shape(),
 			"%v (class indices) or %v (a map for each channel)", in.perVoxelShape(), in.batch.Logits.Shape())
 	}
 	t.Dense = dense && (!perVoxel || isFloat(target.Dtype()) && !ignore.Set)
 	if t.Dense && ignore.Set {
-		return t, plan.Refuse("IgnoreIndex", ignore, "none with a target of maps (use WithVoxelWeight)")
+		return t, refuse("IgnoreIndex", ignore, "none with a target of maps (use WithVoxelWeight)")
 	}
 	return t, nil
 }
@@ -184,14 +188,14 @@ func (in *input) checkGrad(grad, upstream *tensor.Dense) error {
 		return err
 	}
 	if !slices.Equal(grad.Shape(), in.batch.Logits.Shape()) {
-		return plan.Refuse("shape of grad", grad.Shape(), "that of the logits, %v", in.batch.Logits.Shape())
+		return refuse("shape of grad", grad.Shape(), "that of the logits, %v", in.batch.Logits.Shape())
 	}
 	for _, other := range []struct {
 		name string
 		t    *tensor.Dense
 	}{{"logits", in.batch.Logits}, {"target", in.batch.Target.Tensor}, {"voxel weight", in.batch.VoxelWeight}, {"upstream", upstream}} {
 		if other.t != nil && overlaps(grad, other.t) {
-			return plan.Refuse("grad", "in the memory of "+other.name, "memory of its own")
+			return refuse("grad", "in the memory of "+other.name, "memory of its own")
 		}
 	}
 	return nil
@@ -209,14 +213,14 @@ func (in *input) checkUpstream(upstream *tensor.Dense, dt tensor.Dtype, shape []
 		return err
 	}
 	if !slices.Equal(upstream.Shape(), shape) {
-		return plan.Refuse("shape of upstream", upstream.Shape(), "that of the un-reduced loss, %v", shape)
+		return refuse("shape of upstream", upstream.Shape(), "that of the un-reduced loss, %v", shape)
 	}
 	return nil
 }
 
 // scale is what a pointwise term of the given number of channels is multiplied
 // by under a reduction.
-func (in *input) scale(r Reduction, kept int) (float64, plan.Denominator) {
+func (in *input) scale(r Reduction, channels int) (float64, plan.Denominator) {
 	switch r {
 	case ReduceSum, ReduceNone:
 		return 1, plan.One
@@ -225,17 +229,63 @@ func (in *input) scale(r Reduction, kept int) (float64, plan.Denominator) {
 	case ReduceVoxelMean:
 		return 1, plan.Valid
 	}
-	return 1 / float64(kept), plan.Valid
+	return 1 / float64(channels), plan.Valid
 }
 
-// newFocal returns a pointwise term whose factors are the given class weights
-// (one for each kept channel) and whose gamma is 0.
+// elementShape is the shape of a pointwise term without reduction.
+func (in *input) elementShape(w *plan.Focal) []int {
+	if w.PerVoxel {
+		return in.perVoxelShape()
+	}
+	return append([]int{in.batch.N, in.batch.C - w.First}, in.spatial...)
+}
+
+// groupShape is the shape of an overlap term without reduction.
+func (in *input) groupShape(o *plan.Overlap) []int {
+	samples, channels := o.Grid(in.batch.N, in.batch.C)
+	var shape []int
+	if !o.Batch {
+		shape = append(shape, samples)
+	}
+	shape = append(shape, channels)
+	if o.Kind != plan.Tversky {
+		for range in.spatial {
+			shape = append(shape, 1)
+		}
+	}
+	return shape
+}
+
+// activation resolves what a term of a loss is activated by. Identity is refused
+// where the term is pointwise.
+func (in *input) activation(a Activation, pointwise bool) (plan.Activation, error) {
+	one := in.batch.C == 1
+	switch {
+	case a == Sigmoid, a == Softmax && one && in.compound:
+		return plan.Sigmoid, nil
+	case a == Softmax && one:
+		return 0, refuse("Activation", "softmax of one channel, which is 1 whatever the logit", "sigmoid (SoftmaxMONAI names MONAI's reading)")
+	case a == SoftmaxMONAI && one && !pointwise:
+		return plan.None, nil
+	case a == Softmax, a == SoftmaxMONAI:
+		return plan.Softmax, nil
+	case a == Identity && !pointwise:
+		return plan.None, nil
+	case pointwise:
+		return 0, refuse("Activation", a, "sigmoid or softmax")
+	}
+	return 0, refuse("Activation", a, "sigmoid, softmax or identity")
+}
+
+// newFocal returns a pointwise term whose factors are the given class weights, one
+// for each channel that takes part, and whose gamma is 0.
 func (in *input) newFocal(activation plan.Activation, weight []float64) *plan.Focal {
 	c := in.batch.C
 	first := c - len(weight)
 	w := &plan.Focal{
 		Activation: activation,
 		First:      first,
+		Gamma:      make([]float64, c),
 		Pos:        make([]float64, c), Neg: make([]float64, c), CE: make([]float64, c),
 		Scale: 1,
 	}

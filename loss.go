@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 
 	"gorgonia.org/tensor"
@@ -11,8 +12,13 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Loss is a segmentation loss. Its implementations here are plain values, safe
-// for concurrent use.
+// Loss is a segmentation loss. The losses of this package are plain values, safe
+// for concurrent use. They hold slices: compare them with reflect.DeepEqual, not
+// with ==.
+//
+// A loss of another package does what those of this one do by implementing Eval.
+// It reads its optional arguments with [NewEvalConfig] and may evaluate other
+// losses and pass their options on.
 type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
 	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
@@ -21,11 +27,6 @@ type Loss interface {
 	// to release.
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
-
-// ArgumentError says which argument a call refused. Its fields, all strings, are
-// Argument (the argument or option, as in the API), Got (what it was) and Want
-// (what was expected).
-type ArgumentError = plan.ArgumentError
 
 // Value returns the loss as a number.
 func Value(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, error) {
@@ -41,72 +42,77 @@ func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *t
 	}
 	grad, err := backend.NewTensor(logits, logits.Shape()...)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, public(err)
 	}
 	value, err := GradInto(l, logits, target, grad, opts...)
 	if err == nil {
 		return value, grad, nil
 	}
-	if r, ok := backend.(plan.Remote); ok {
-		err = errors.Join(err, r.Release(grad))
-	}
-	return 0, nil, err
+	return 0, nil, errors.Join(err, release(grad))
 }
 
 // GradInto returns the loss as a number and stores its gradient with respect to
 // the logits in grad, which may be nil and otherwise has the logits' shape, type
-// and engine. After an error grad may hold anything.
+// and engine. After an error the contents of grad are unspecified.
 func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (float64, error) {
-	if l == nil {
-		return 0, plan.Refuse("loss", "nil", "a Loss")
-	}
-	v, err := l.Eval(logits, target, grad, opts...)
+	v, err := evalScalar("loss", l, logits, target, grad, opts)
 	if err != nil {
 		return 0, err
 	}
-	if v == nil {
-		return 0, plan.Refuse("loss value", "nil", "a scalar")
+	if r := remote(v); r != nil {
+		x, err := r.Number(v)
+		return x, public(err)
 	}
-	var remote plan.Remote
-	if e, ok := v.Engine().(plan.Provider); ok {
-		remote, _ = e.Backend().(plan.Remote)
+	x, err := plan.Number(v)
+	return x, public(err)
+}
+
+// evalScalar evaluates a loss that has to be reduced to a scalar; argument is its
+// name in errors.
+func evalScalar(argument string, l Loss, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
+	if err := checkLoss(argument, l); err != nil {
+		return nil, err
+	}
+	v, err := l.Eval(logits, target, grad, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return nil, refuse("value of "+argument, "nil", "a scalar")
 	}
 	if !v.Shape().IsScalar() {
-		err := plan.Refuse("Reduction", fmt.Sprintf("one that leaves shape %v", v.Shape()), "one that leaves a scalar")
-		if remote != nil {
-			err = errors.Join(err, remote.Release(v))
-		}
-		return 0, err
+		err := refuse("Reduction", fmt.Sprintf("one that leaves shape %v", v.Shape()), "one that leaves a scalar")
+		return nil, errors.Join(err, release(v))
 	}
-	if remote != nil {
-		return remote.Number(v)
+	return v, nil
+}
+
+// checkLoss refuses nil, also a nil pointer to a loss, whose methods would panic.
+func checkLoss(argument string, l Loss) error {
+	if l == nil {
+		return refuse(argument, "nil", "a Loss")
 	}
-	return plan.Number(v)
+	if v := reflect.ValueOf(l); v.Kind() == reflect.Pointer && v.IsNil() {
+		return refuse(argument, fmt.Sprintf("a nil %T", l), "a Loss")
+	}
+	return nil
 }
 
-// EvalOption is an optional argument of [Loss.Eval].
-type EvalOption func(*evalConfig)
-
-type evalConfig struct {
-	voxelWeight, upstream *tensor.Dense
+// remote returns the backend of a tensor that lies in memory of its own, else nil.
+func remote(t *tensor.Dense) plan.Remote {
+	if e, ok := t.Engine().(plan.Provider); ok {
+		r, _ := e.Backend().(plan.Remote)
+		return r
+	}
+	return nil
 }
 
-// WithVoxelWeight multiplies every voxel's part in the loss by its entry of w,
-// which is N×space or N×1×space, float32 or float64, finite and not negative:
-// the elements of the pointwise losses, and the summands p·t, p and t of the
-// overlap losses. Denominators of a mean are not changed by it, nor are the
-// statistics of A-FL, in which every voxel counts; to leave voxels out
-// altogether set an ignore index. The logits of a voxel of weight 0 are not
-// read.
-func WithVoxelWeight(w *tensor.Dense) EvalOption {
-	return func(c *evalConfig) { c.voxelWeight = w }
-}
-
-// WithUpstream makes the gradient that of Σ upstream·value, where value is the
-// un-reduced loss of [ReduceNone]: the pullback of upstream. It has the value's
-// shape and the type of the logits, or float64 where the value is float64.
-func WithUpstream(upstream *tensor.Dense) EvalOption {
-	return func(c *evalConfig) { c.upstream = upstream }
+// release gives back the memory of a tensor that Go does not collect.
+func release(t *tensor.Dense) error {
+	if r := remote(t); r != nil {
+		return public(r.Release(t))
+	}
+	return nil
 }
 
 // Reduction says how a loss becomes one number. C' is the number of channels
@@ -126,7 +132,7 @@ const (
 	// ReduceNone leaves the elements: N×C'×space in the logits' type for the
 	// pointwise losses (N×space for the softmax cross-entropy). Overlap losses
 	// leave one float64 a group: N×C'×1×… (Dice, IoU), N×1×1×… (generalized
-	// Dice), N×C' (Tversky), without the N where Batch is set. DiceFocal adds
+	// Dice), N×C' (Tversky), without the N where Batch is set. [Compound] adds
 	// each group to all its elements.
 	ReduceNone
 	// ReduceVoxelMean sums over the channels and takes the mean over samples
@@ -148,13 +154,21 @@ type Activation uint8
 const (
 	// Sigmoid treats each channel as a problem of its own, p = 1/(1+e^−x).
 	Sigmoid Activation = iota
-	// Softmax normalises over all channels of a voxel.
+	// Softmax normalizes over all channels of a voxel. Of one channel it would be
+	// 1 whatever the logit, so that a loss refuses it there, and [Compound], which
+	// means the same by either, takes the sigmoid.
 	Softmax
 	// Identity takes the logits as probabilities as they are. Overlap losses only.
 	Identity
+	// SoftmaxMONAI is [Softmax] but for two cases, in which it does what MONAI and
+	// PyTorch do. With one channel overlap losses take the logits as probabilities,
+	// without a lower bound of the loss, and pointwise losses are 0. [Focal]
+	// without the background drops channel 0 before the softmax, which then runs
+	// over the rest; of two channels that leaves one, and a loss of 0.
+	SoftmaxMONAI
 )
 
-var activationNames = [...]string{"sigmoid", "softmax", "identity"}
+var activationNames = [...]string{"sigmoid", "softmax", "identity", "softmax-monai"}
 
 func (a Activation) String() string { return name(activationNames[:], int(a), "Activation") }
 
@@ -184,33 +198,54 @@ func (i IgnoreIndex) String() string {
 	return strconv.FormatInt(i.Index, 10)
 }
 
-// Options are what all losses share.
+// Options are what all losses share. The zero value holds the defaults.
 type Options struct {
 	// Reduction defaults to ReduceMean.
 	Reduction Reduction
-	// Weight holds class weights: one for each channel that takes part, or one
-	// for all; nil means 1. They multiply the terms of their channel; [Dice] leaves
-	// them out where only one takes part. Each is finite and at least 0.
+	// Weight holds class weights: one for each of the C' channels that take part,
+	// or one for all; nil means 1. Each is finite and at least 0. They multiply
+	// the terms of their channel. Where a single channel takes part they have no
+	// effect, as in MONAI since 1.3.1 (see SingleChannelWeight).
 	Weight []float64
+	// SingleChannelWeight applies Weight also where a single channel takes part,
+	// as MONAI's focal loss did up to 1.3.0.
+	SingleChannelWeight bool
 	// IgnoreIndex needs a target of class indices. Default none.
 	IgnoreIndex IgnoreIndex
-	// IncludeBackground, true by default, lets channel 0 take part. It always
-	// does where C = 1. A softmax runs over all channels in either case.
-	IncludeBackground bool
+	// ExcludeBackground leaves channel 0 out (MONAI's include_background=False).
+	// With C = 1 that channel takes part all the same. A softmax runs over all
+	// channels in either case.
+	ExcludeBackground bool
 }
-
-func defaultOptions() Options { return Options{IncludeBackground: true} }
 
 // first returns the first channel that takes part.
 func (o Options) first(channels int) int {
-	if o.IncludeBackground || channels == 1 {
-		return 0
+	if o.ExcludeBackground && channels > 1 {
+		return 1
 	}
-	return 1
+	return 0
 }
 
+// weights returns a weight for each of n channels that take part.
+func (o Options) weights(n int) ([]float64, error) {
+	w, err := perChannel("Weight", o.Weight, n)
+	if err == nil && n == 1 && !o.SingleChannelWeight {
+		w[0] = 1
+	}
+	return w, err
+}
+
+func (o Options) options() Options { return o }
+
+// constructed is embedded in every loss. It is false in a literal, in which options
+// whose default is not zero lack it; such a loss is refused rather than evaluated
+// with settings that nobody chose.
+type constructed struct{ byConstructor bool }
+
+func (c constructed) isConstructed() bool { return c.byConstructor }
+
 // perChannel checks a list of numbers that has one entry for each of n channels
-// or one for all, and spreads it to n.
+// or one for all, and spreads it to n. No entry means 1.
 func perChannel(name string, list []float64, n int) ([]float64, error) {
 	out := make([]float64, n)
 	switch len(list) {
@@ -225,7 +260,7 @@ func perChannel(name string, list []float64, n int) ([]float64, error) {
 		if n == 1 {
 			want = "1"
 		}
-		return nil, plan.Refuse("length of "+name, len(list), "%s", want)
+		return nil, refuse("length of "+name, len(list), "%s", want)
 	}
 	for i := range out {
 		out[i] = list[min(i, len(list)-1)]
@@ -238,95 +273,97 @@ func perChannel(name string, list []float64, n int) ([]float64, error) {
 	return out, nil
 }
 
+// requiredPerChannel is perChannel for a list that must not be empty.
+func requiredPerChannel(name string, list []float64, n int) ([]float64, error) {
+	if len(list) == 0 {
+		return nil, refuse(name, "empty", "one number for all channels, or one for each of the %d that take part", n)
+	}
+	return perChannel(name, list, n)
+}
+
 // checkNumber refuses what is not a finite number in [0, most].
 func checkNumber(name string, v, most float64) error {
 	if v >= 0 && v <= most && !math.IsInf(v, 0) {
 		return nil
 	}
 	if math.IsInf(most, 1) {
-		return plan.Refuse(name, v, "a finite number of at least 0")
+		return refuse(name, v, "a finite number of at least 0")
 	}
-	return plan.Refuse(name, v, "a number from 0 to %v", most)
+	return refuse(name, v, "a number from 0 to %v", most)
 }
 
 // planner is a loss that is a plan.
 type planner interface {
 	options() Options
+	isConstructed() bool
+	// constructor names the function that makes such a loss.
+	constructor() string
 	// plan describes the loss on a batch.
 	plan(in *input) (*plan.Loss, error)
 }
 
-func (o Options) options() Options { return o }
-
-// binariser is a planner that may read class indices above 1 as 1.
-type binariser interface{ binarise() bool }
-
-// elementShape is the shape of a pointwise term without reduction.
-func (in *input) elementShape(w *plan.Focal) []int {
-	if w.PerVoxel {
-		return in.perVoxelShape()
-	}
-	return append([]int{in.batch.N, in.batch.C - w.First}, in.spatial...)
-}
-
-// groupShape is the shape of an overlap term without reduction.
-func (in *input) groupShape(o *plan.Overlap) []int {
-	samples, channels := o.Grid(in.batch.N, in.batch.C)
-	var shape []int
-	if !o.Batch {
-		shape = append(shape, samples)
-	}
-	shape = append(shape, channels)
-	if o.Kind != plan.Tversky {
-		for range in.spatial {
-			shape = append(shape, 1)
-		}
-	}
-	return shape
-}
+// binarizer is a planner that may read class indices above 1 as 1.
+type binarizer interface{ binarize() bool }
 
 // eval evaluates a loss that is a plan.
 func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
-	var cfg evalConfig
-	for i, o := range opts {
-		if o == nil {
-			return nil, plan.Refuse("opts["+strconv.Itoa(i)+"]", "nil", "an EvalOption")
-		}
-		o(&cfg)
+	if err := checkConstructed(l); err != nil {
+		return nil, err
 	}
-	options := l.options()
-	b, binary := l.(binariser)
-	in, err := newInput(logits, target, cfg.voxelWeight, options.IgnoreIndex, binary && b.binarise())
+	cfg, err := NewEvalConfig(opts...)
 	if err != nil {
 		return nil, err
 	}
+	options := l.options()
+	b, binary := l.(binarizer)
+	in, err := newInput(logits, target, cfg.VoxelWeight, options.IgnoreIndex, binary && b.binarize())
+	if err != nil {
+		return nil, err
+	}
+	in.stats = cfg.Stats
 	if grad != nil {
-		if err := in.checkGrad(grad, cfg.upstream); err != nil {
+		if err := in.checkGrad(grad, cfg.Upstream); err != nil {
 			return nil, err
 		}
 	}
-	if options.Reduction > ReduceSpatialMeanSum {
-		return nil, plan.Refuse("Reduction", options.Reduction, "one of the constants Reduce…")
+	if err := checkReduction(options.Reduction); err != nil {
+		return nil, err
 	}
 	p, err := l.plan(in)
 	if err != nil {
 		return nil, err
 	}
-	call := &plan.Call{Upstream: cfg.upstream, Grad: grad}
-	switch {
-	case options.Reduction != ReduceNone:
-		if cfg.upstream != nil {
-			return nil, plan.Refuse("upstream", "given with Reduction "+options.Reduction.String(), "Reduction none")
+	call := &plan.Call{Upstream: cfg.Upstream, Grad: grad}
+	if options.Reduction != ReduceNone {
+		if cfg.Upstream != nil {
+			return nil, refuse("upstream", "given with Reduction "+options.Reduction.String(), "Reduction none")
 		}
-	case p.Focal != nil:
-		call.Shape = in.elementShape(p.Focal)
-		err = in.checkUpstream(cfg.upstream, logits.Dtype(), call.Shape)
-	default:
-		call.Shape = in.groupShape(p.Overlap)
-		err = in.checkUpstream(cfg.upstream, tensor.Float64, call.Shape)
+	} else {
+		dt := tensor.Float64
+		if p.Focal != nil {
+			call.Shape, dt = in.elementShape(p.Focal), logits.Dtype()
+		} else {
+			call.Shape = in.groupShape(p.Overlap)
+		}
+		if err := in.checkUpstream(cfg.Upstream, dt, call.Shape); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
+	v, err := in.backend.Eval(&in.batch, p, call)
+	return v, public(err)
+}
+
+// checkConstructed refuses a loss that was not made by its constructor.
+func checkConstructed(l planner) error {
+	if l.isConstructed() {
+		return nil
 	}
-	return in.backend.Eval(&in.batch, p, call)
+	return refuse("loss", fmt.Sprintf("a %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
+}
+
+func checkReduction(r Reduction) error {
+	if r > ReduceSpatialMeanSum {
+		return refuse("Reduction", r, "one of the constants Reduce…")
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package afl_test
 
 import (
 	"math"
+	"reflect"
 	"runtime"
 	"testing"
 
@@ -90,9 +91,65 @@ func TestRegistry(t *testing.T) {
 		assert.NoError(t, err)
 		assert.NotEmpty(t, title)
 	}
+	for name, want := range map[string]string{
+		"focal": "fl", "FL": "fl", "cross_entropy": "ce", "DiceFocal": "dice-focal", "dice ce": "dice-ce", "Jaccard": "iou",
+		"A-FL": "afl", "adaptive-focal": "afl", "afl-dice": "dice-afl",
+	} {
+		got, err := afl.CanonicalName(name)
+		require.NoError(t, err, name)
+		assert.Equal(t, want, got, name)
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		same, err := afl.ByName(want)
+		require.NoError(t, err)
+		assert.Equal(t, same, l)
+	}
+	for name, nearest := range map[string]string{"dise": "dice", "forcal": "focal", "tverski": "tversky", "generalised-dice": "generalized-dice"} {
+		_, err := afl.ByName(name)
+		assert.ErrorContains(t, err, `name of the loss is "`+name+`", want maybe `+nearest+"; known are tversky, ce,")
+	}
 	_, err := afl.ByName("hinge")
-	assert.ErrorContains(t, err, `"hinge"`)
-	assert.ErrorContains(t, err, "dice-focal")
+	assert.ErrorContains(t, err, `"hinge", want one of tversky`)
+	for _, of := range []func(string) (string, error){afl.Title, afl.CanonicalName} {
+		_, err := of("")
+		assert.ErrorContains(t, err, `name of the loss is ""`)
+	}
+}
+
+// TestLiterals: a loss that is not made by its constructor is refused by an error
+// that names it, whatever else is set.
+func TestLiterals(t *testing.T) {
+	shape := []int{1, 2, 3, 4}
+	logits, target := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	for _, name := range afl.Names() {
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		literal := reflect.New(reflect.TypeOf(l)).Elem()
+		_, err = afl.Value(literal.Interface().(afl.Loss), logits, target)
+		var refused *afl.ArgumentError
+		require.ErrorAs(t, err, &refused, name)
+		assert.Equal(t, "loss", refused.Argument, name)
+		assert.Contains(t, refused.Want, "New", name)
+		// Also where every exported option is that of the constructor.
+		for i := range literal.NumField() {
+			if f := literal.Field(i); f.CanSet() && literal.Type().Field(i).Name != "Tversky" {
+				f.Set(reflect.ValueOf(l).Field(i))
+			}
+		}
+		_, err = afl.Value(literal.Interface().(afl.Loss), logits, target)
+		assert.ErrorAs(t, err, &refused, name)
+	}
+	_, err := afl.AdaptiveFocal{}.Parameters(logits, target)
+	assert.ErrorContains(t, err, "loss is a afl.AdaptiveFocal literal")
+
+	// The zero value of Options holds the defaults.
+	l := afl.NewDice()
+	want, err := afl.Value(l, logits, target)
+	require.NoError(t, err)
+	l.Options = afl.Options{}
+	got, err := afl.Value(l, logits, target)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
 }
 
 // TestTransposedTensors: tensors whose elements were moved by a transposition are what

@@ -3,45 +3,104 @@ package afl
 import (
 	"slices"
 	"strings"
-
-	"github.com/x/afl/internal/plan"
 )
 
-// entry is a loss that can be asked for by name.
+// entry describes a loss that can be asked for by name.
 type entry struct {
-	name  string
-	title string // as the paper's tables print it
-	make  func() Loss
+	name        string
+	aliases     []string
+	title       string // as the paper's tables print it
+	constructor string
+	summary     string // of the README's table
+	make        func() Loss
 }
 
-// The losses of the paper's first table come first, in its order.
+// registry lists every loss, those of the paper's first table first, in its order.
 var registry = []entry{
-	{"tversky", "Tversky", func() Loss { return NewTversky() }},
-	{"ce", "CE", func() Loss { return NewCrossEntropy() }},
-	{"iou", "IoU", func() Loss { return NewIoU() }},
-	{"dice", "Dice", func() Loss { return NewDice() }},
-	{"dice-ce", "Dice CE", func() Loss { return NewDiceCE() }},
-	{"dice-focal", "DiceFocal", func() Loss { return NewDiceFocal() }},
-	{"fl", "FL", func() Loss { return NewFocal() }},
-	{"afl", "A-FL", func() Loss { return NewAdaptiveFocal() }},
-	{"afl-paper", "A-FL (paper)", func() Loss { return NewAdaptiveFocalPaper() }},
-	{"afl-balanced", "A-FL (balanced)", func() Loss {
-		l := NewAdaptiveFocalPaper()
-		l.AlphaMode = AlphaBalanced
-		return l
-	}},
-	{"afl-multiclass", "A-FL (multiclass)", func() Loss { return NewAdaptiveFocalMulticlass() }},
-	{"bce", "BCE", func() Loss { return NewBinaryCrossEntropy() }},
-	{"generalized-dice", "Generalized Dice", func() Loss { return NewGeneralizedDice() }},
-	{"focal-tversky", "Focal Tversky", func() Loss { return NewFocalTversky() }},
+	{
+		name: "tversky", title: "Tversky", constructor: "NewTversky",
+		summary: "false positives by α, false negatives by β",
+		make:    func() Loss { return NewTversky() },
+	},
+	{
+		name: "ce", aliases: []string{"cross-entropy"}, title: "CE", constructor: "NewCrossEntropy",
+		summary: "softmax cross-entropy; label smoothing",
+		make:    func() Loss { return NewCrossEntropy() },
+	},
+	{
+		name: "iou", aliases: []string{"jaccard"}, title: "IoU", constructor: "NewIoU",
+		summary: "Jaccard index",
+		make:    func() Loss { return NewIoU() },
+	},
+	{
+		name: "dice", title: "Dice", constructor: "NewDice",
+		summary: "overlap by sample or batch, squared or plain",
+		make:    func() Loss { return NewDice() },
+	},
+	{
+		name: "dice-ce", aliases: []string{"dice-cross-entropy"}, title: "Dice CE", constructor: "NewDiceCE",
+		summary: "Dice + cross-entropy by softmax",
+		make:    func() Loss { return NewDiceCE() },
+	},
+	{
+		name: "dice-focal", title: "DiceFocal", constructor: "NewDiceFocal",
+		summary: "Dice + focal by sigmoid",
+		make:    func() Loss { return NewDiceFocal() },
+	},
+	{
+		name: "fl", aliases: []string{"focal"}, title: "FL", constructor: "NewFocal",
+		summary: "γ and α for all classes or each, sigmoid or softmax",
+		make:    func() Loss { return NewFocal() },
+	},
+	{
+		name: "afl", aliases: []string{"adaptive-focal"}, title: "A-FL", constructor: "NewAdaptiveFocal",
+		summary: "A-FL as its authors released it",
+		make:    func() Loss { return NewAdaptiveFocal() },
+	},
+	{
+		name: "afl-paper", aliases: []string{"adaptive-focal-paper"}, title: "A-FL (paper)", constructor: "NewAdaptiveFocalPaper",
+		summary: "A-FL by the paper's formula",
+		make:    func() Loss { return NewAdaptiveFocalPaper() },
+	},
+	{
+		name: "afl-balanced", aliases: []string{"adaptive-focal-balanced"}, title: "A-FL (balanced)", constructor: "NewAdaptiveFocalBalanced",
+		summary: "A-FL with α balancing tumor and background",
+		make:    func() Loss { return NewAdaptiveFocalBalanced() },
+	},
+	{
+		name: "afl-multiclass", aliases: []string{"adaptive-focal-multiclass"}, title: "A-FL (multiclass)", constructor: "NewAdaptiveFocalMulticlass",
+		summary: "a γ and an α for every class, by softmax",
+		make:    func() Loss { return NewAdaptiveFocalMulticlass() },
+	},
+	{
+		name: "dice-afl", aliases: []string{"afl-dice", "dice-adaptive-focal"}, title: "Dice + A-FL", constructor: "NewDiceAdaptiveFocal",
+		summary: "Dice + A-FL by sigmoid",
+		make:    func() Loss { return NewDiceAdaptiveFocal() },
+	},
+	{
+		name: "bce", aliases: []string{"binary-cross-entropy"}, title: "BCE", constructor: "NewBinaryCrossEntropy",
+		summary: "cross-entropy of every channel by sigmoid",
+		make:    func() Loss { return NewBinaryCrossEntropy() },
+	},
+	{
+		name: "generalized-dice", aliases: []string{"gdl"}, title: "Generalized Dice", constructor: "NewGeneralizedDice",
+		summary: "classes weighed by 1/volume²",
+		make:    func() Loss { return NewGeneralizedDice() },
+	},
+	{
+		name: "focal-tversky", title: "Focal Tversky", constructor: "NewFocalTversky",
+		summary: "Tversky to the power of γ",
+		make:    func() Loss { return NewFocalTversky() },
+	},
 }
 
 const paperLosses = 8
 
-// ByName returns a new loss with the settings of its constructor. Names are
-// "tversky", "ce", "iou", "dice", "dice-ce", "dice-focal", "fl", "afl" (the rows
-// of the paper's first table), "afl-paper", "afl-balanced", "afl-multiclass",
-// "bce", "generalized-dice" and "focal-tversky".
+// ByName returns a new loss with the settings of its constructor. [Names] lists
+// the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
+// are known too, and capitals, hyphens, underscores and spaces make no difference:
+// "DiceFocal" is "dice-focal". A name that is not known gets an error with the one
+// that is nearest.
 func ByName(name string) (Loss, error) {
 	e, err := find(name)
 	if err != nil {
@@ -57,16 +116,62 @@ func Title(name string) (string, error) {
 	return e.title, err
 }
 
-func find(name string) (entry, error) {
-	for _, e := range registry {
-		if e.name == name {
-			return e, nil
-		}
-	}
-	return entry{}, plan.Refuse("name of the loss", `"`+name+`"`, "one of %s", strings.Join(Names(), ", "))
+// CanonicalName returns the one of [Names] that means the same to [ByName] as name:
+// "fl" for "focal".
+func CanonicalName(name string) (string, error) {
+	e, err := find(name)
+	return e.name, err
 }
 
-// Names returns all names that [ByName] knows, those of [PaperNames] first.
+func find(name string) (entry, error) {
+	nearest, distance := "", len(name)
+	plain := plainName(name)
+	for _, e := range registry {
+		for _, known := range append([]string{e.name}, e.aliases...) {
+			if plainName(known) == plain {
+				return e, nil
+			}
+			if d := editDistance(plain, plainName(known)); d < distance {
+				nearest, distance = known, d
+			}
+		}
+	}
+	want := "one of " + strings.Join(Names(), ", ")
+	if distance <= max(2, len(plain)/3) {
+		want = "maybe " + nearest + "; known are " + strings.Join(Names(), ", ")
+	}
+	return entry{}, refuse("name of the loss", `"`+name+`"`, "%s", want)
+}
+
+// plainName drops what makes no difference between names.
+func plainName(name string) string {
+	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
+}
+
+// editDistance is the least number of letters to insert, delete or replace that
+// makes b of a (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1) // distances of a's beginning to those of b
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Names returns the name of every loss that [ByName] knows, those of [PaperNames]
+// first.
 func Names() []string {
 	names := make([]string, len(registry))
 	for i, e := range registry {

@@ -1,6 +1,8 @@
 package afl
 
 import (
+	"fmt"
+	"math"
 	"slices"
 
 	"gorgonia.org/tensor"
@@ -25,6 +27,9 @@ type LabelStats struct {
 	// gradient is not zero, 0 if there are none.
 	Boundary       float64
 	BoundaryVoxels int
+	// Classes holds the statistics of the masks label = 1, label = 2, …, where
+	// [StatsOfClasses] made them.
+	Classes []LabelStats
 }
 
 // Gamma is the focusing parameter γ_va + γ_mSa (paper and released code).
@@ -34,24 +39,116 @@ func (s LabelStats) Gamma() float64 { return s.GammaVa + s.GammaMSa }
 // integer type, bool, or a float type that holds whole numbers. Negative labels
 // are refused.
 func StatsOf(label *tensor.Dense) (LabelStats, error) {
-	mask, err := labelInput(label)
+	in, err := labelInput(label)
 	if err != nil {
 		return LabelStats{}, err
 	}
-	st, err := mask.backend.Stats(&mask.batch, plan.StatsRequest{Smoothness: true})
+	st, err := in.backend.Stats(&in.batch, plan.StatsRequest{Smoothness: true})
+	if err != nil {
+		return LabelStats{}, public(err)
+	}
+	return newLabelStats(in.batch.V, st.Foreground[0], st.Magnitude[0], st.Boundary[0]), nil
+}
+
+// StatsOfClasses returns the statistics of one label image as [StatsOf] does, and
+// in Classes those of each class's own mask, of the classes 1 to classes−1. Labels
+// of classes and above are refused.
+func StatsOfClasses(label *tensor.Dense, classes int) (LabelStats, error) {
+	if classes < 2 {
+		return LabelStats{}, refuse("classes", classes, "at least 2, the background being one")
+	}
+	in, err := labelInput(label)
 	if err != nil {
 		return LabelStats{}, err
 	}
-	v := float64(mask.batch.V)
-	s := LabelStats{
-		Foreground: int(st.Foreground[0]), Voxels: mask.batch.V,
-		GammaVa: st.Foreground[0] / v, AlphaVa: (v - st.Foreground[0]) / v,
-		GammaMSa: st.Magnitude[0] / v, BoundaryVoxels: int(st.Boundary[0]),
+	in.batch.C, in.batch.Target.Binarize = classes, false
+	st, err := in.backend.Stats(&in.batch, plan.StatsRequest{Smoothness: true, PerClass: true})
+	if err != nil {
+		return LabelStats{}, public(err)
 	}
-	if s.BoundaryVoxels > 0 {
-		s.Boundary = st.Magnitude[0] / st.Boundary[0]
+	s := newLabelStats(in.batch.V, st.Foreground[0], st.Magnitude[0], st.Boundary[0])
+	for c := 1; c < classes; c++ {
+		s.Classes = append(s.Classes, newLabelStats(in.batch.V, st.Count[c], st.Magnitude[c], st.Boundary[c]))
 	}
 	return s, nil
+}
+
+// newLabelStats makes the statistics of a mask of its counts and the sum of its
+// gradient magnitudes.
+func newLabelStats(voxels int, foreground, magnitude, boundary float64) LabelStats {
+	v := float64(voxels)
+	s := LabelStats{
+		Foreground: int(foreground), Voxels: voxels,
+		GammaVa: foreground / v, AlphaVa: (v - foreground) / v,
+		GammaMSa: magnitude / v, BoundaryVoxels: int(boundary),
+	}
+	if boundary > 0 {
+		s.Boundary = magnitude / boundary
+	}
+	return s
+}
+
+// check refuses statistics that no label has; name is theirs in errors.
+func (s LabelStats) check(name string) error {
+	const slack = 1e-9 // of numbers that were written and read again
+	switch {
+	case s.Voxels < 1:
+		return refuse(name+".Voxels", s.Voxels, "at least 1")
+	case s.Foreground < 0 || s.Foreground > s.Voxels:
+		return refuse(name+".Foreground", s.Foreground, "from 0 to the %d voxels", s.Voxels)
+	case s.BoundaryVoxels < 0 || s.BoundaryVoxels > s.Voxels:
+		return refuse(name+".BoundaryVoxels", s.BoundaryVoxels, "from 0 to the %d voxels", s.Voxels)
+	case !(math.Abs(s.GammaVa-float64(s.Foreground)/float64(s.Voxels)) <= slack):
+		return refuse(name+".GammaVa", s.GammaVa, "Foreground/Voxels, %v", float64(s.Foreground)/float64(s.Voxels))
+	}
+	if err := checkNumber(name+".GammaMSa", s.GammaMSa, math.Inf(1)); err != nil {
+		return err
+	}
+	return checkNumber(name+".Boundary", s.Boundary, math.Inf(1))
+}
+
+// givenStats checks the statistics of WithStats, one for each sample, and spreads
+// them as a backend's own.
+func (in *input) givenStats(want plan.StatsRequest) (*plan.Stats, error) {
+	n, c := in.batch.N, in.batch.C
+	if len(in.stats) != n {
+		return nil, refuse("number of WithStats", len(in.stats), "%d, one for each sample", n)
+	}
+	st := &plan.Stats{K: want.Masks(c)}
+	for i, s := range in.stats {
+		name := fmt.Sprintf("WithStats[%d]", i)
+		masks := []LabelStats{s}
+		switch {
+		case !want.PerClass || c < 2:
+		case c == 2 && s.Classes == nil:
+			masks = append(masks, s) // the only class of the foreground
+		case len(s.Classes) != c-1:
+			return nil, refuse("length of "+name+".Classes", len(s.Classes), "%d, one for each class above 0 (see StatsOfClasses)", c-1)
+		default:
+			masks = append(masks, s.Classes...)
+		}
+		counts := make([]float64, c)
+		for k, m := range masks {
+			if k > 0 && s.Classes != nil {
+				name = fmt.Sprintf("WithStats[%d].Classes[%d]", i, k-1)
+			}
+			if err := m.check(name); err != nil {
+				return nil, err
+			}
+			if m.Voxels != s.Voxels {
+				return nil, refuse(name+".Voxels", m.Voxels, "%d, as of the image", s.Voxels)
+			}
+			st.Magnitude = append(st.Magnitude, m.GammaMSa*float64(m.Voxels))
+			st.Boundary = append(st.Boundary, float64(m.BoundaryVoxels))
+			if k > 0 {
+				counts[k] = float64(m.Foreground)
+			}
+		}
+		st.Valid = append(st.Valid, float64(s.Voxels))
+		st.Foreground = append(st.Foreground, float64(s.Foreground))
+		st.Count = append(st.Count, counts...)
+	}
+	return st, nil
 }
 
 // GradientMagnitude returns |∇ mask| of one label image in Go memory, H×W or
@@ -62,11 +159,11 @@ func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
 		return nil, err
 	}
 	if _, ok := mask.backend.(plan.Remote); ok {
-		return nil, plan.Refuse("engine of label", engineName(label.Engine()), "one of gorgonia.org/tensor's standard engines")
+		return nil, refuse("engine of label", engineName(label.Engine()), "one of gorgonia.org/tensor's standard engines")
 	}
 	out := make([]float64, mask.batch.V)
 	if err := cpu.Magnitude(&mask.batch, out); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	return tensor.New(tensor.WithShape(label.Shape()...), tensor.WithBacking(out)), nil
 }
@@ -74,24 +171,24 @@ func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
 // labelInput checks a label image that comes without logits.
 func labelInput(label *tensor.Dense) (*input, error) {
 	if label == nil {
-		return nil, plan.Refuse("label", "nil", "a tensor")
+		return nil, refuse("label", "nil", "a tensor")
 	}
 	backend, err := backendOf("label", label)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(label.Shape(), 0) {
-		return nil, plan.Refuse("shape of label", label.Shape(), "no axis of size 0")
+		return nil, refuse("shape of label", label.Shape(), "no axis of size 0")
 	}
 	if err := checkLayout("label", label, labelTypes...); err != nil {
 		return nil, err
 	}
 	if d := label.Dims(); d != 2 && d != 3 {
-		return nil, plan.Refuse("shape of label", label.Shape(), "H×W or X×Y×Z")
+		return nil, refuse("shape of label", label.Shape(), "H×W or X×Y×Z")
 	}
 	spatial := label.Shape()
 	in := &input{backend: backend, spatial: spatial}
 	in.batch = plan.Batch{N: 1, C: 1, V: product(spatial), Space: space3(spatial),
-		Target: plan.Target{Tensor: label, Argument: "label", Binarise: true}}
+		Target: plan.Target{Tensor: label, Argument: "label", Binarize: true}}
 	return in, nil
 }

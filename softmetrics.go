@@ -17,7 +17,7 @@ func SoftIoU(logits, target *tensor.Dense, includeBackground bool) (float64, err
 }
 
 func softOverlap(l Dice, logits, target *tensor.Dense, includeBackground bool) (float64, error) {
-	l.IncludeBackground = includeBackground
+	l.ExcludeBackground = !includeBackground
 	v, err := Value(l, logits, target)
 	return 1 - v, err
 }

@@ -1,6 +1,7 @@
 package afl
 
 import (
+	"fmt"
 	"math"
 
 	"gorgonia.org/tensor"
@@ -18,7 +19,8 @@ import (
 // Alpha = Beta = 1 is IoU. Class weights multiply f.
 type Tversky struct {
 	Options
-	// Activation is Sigmoid (default), Softmax or Identity.
+	constructed
+	// Activation is Sigmoid (default), Softmax, SoftmaxMONAI or Identity.
 	Activation Activation
 	// Alpha weighs false positives and Beta false negatives, both at least 0,
 	// default 0.5.
@@ -32,7 +34,7 @@ type Tversky struct {
 // NewTversky returns the Tversky loss by sigmoid with α = β = ½, background
 // included: row "Tversky" of the paper's comparison.
 func NewTversky() Tversky {
-	return Tversky{Options: defaultOptions(), Alpha: 0.5, Beta: 0.5, SmoothNr: 1e-5, SmoothDr: 1e-5}
+	return Tversky{constructed: constructed{true}, Alpha: 0.5, Beta: 0.5, SmoothNr: 1e-5, SmoothDr: 1e-5}
 }
 
 // Eval implements [Loss].
@@ -40,9 +42,11 @@ func (l Tversky) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*
 	return eval(l, logits, target, grad, opts)
 }
 
+func (Tversky) constructor() string { return "NewTversky" }
+
 func (l Tversky) plan(in *input) (*plan.Loss, error) {
 	first := l.first(in.batch.C)
-	w, err := perChannel("Weight", l.Weight, in.batch.C-first)
+	w, err := l.weights(in.batch.C - first)
 	if err != nil {
 		return nil, err
 	}
@@ -53,26 +57,33 @@ func (l Tversky) plan(in *input) (*plan.Loss, error) {
 		return nil, err
 	}
 	if l.Alpha == 0 && l.Beta == 0 {
-		return nil, plan.Refuse("Alpha and Beta", "0 and 0", "at least one above 0: the loss would not depend on the errors")
+		return nil, refuse("Alpha and Beta", "0 and 0", "at least one above 0: the loss would not depend on the errors")
 	}
 	o := &plan.Overlap{Kind: plan.Tversky, First: first, Alpha: l.Alpha, Beta: l.Beta, Weight: w}
 	return &plan.Loss{Overlap: o}, in.finishOverlap(o, l.Activation, l.Batch, l.SmoothNr, l.SmoothDr, l.Reduction)
 }
 
 // FocalTversky is the Tversky loss of each group raised to the power Gamma,
-// f^γ, before the class weights and the reduction. (Abraham and Khan, 2019,
-// write the exponent as 1/γ.) Where SmoothNr above SmoothDr makes f negative, a
-// γ other than 1 takes it as 0.
+// f^γ, before the class weights and the reduction. (Abraham and Khan, "A Novel
+// Focal Tversky Loss Function with Improved Attention U-Net for Lesion
+// Segmentation", 2019, eq. 5, write the exponent as 1/γ with γ = 4/3: set Gamma to
+// 0.75 for theirs.) Where SmoothNr above SmoothDr makes f negative, a γ other than
+// 1 takes it as 0.
+//
+// At f = 0, a perfect prediction, the gradient is 0 for every γ other than 1. Below
+// 1 the derivative of f^γ is infinite there, but that with respect to the logits
+// tends to 0.
 type FocalTversky struct {
 	Tversky
-	// Gamma is the exponent, at least 1, default 4/3.
-	Gamma float64
+	// Gamma is the exponent, above 0: one for all channels that take part, or one
+	// for each; default 4/3 for all.
+	Gamma []float64
 }
 
 // NewFocalTversky returns the focal Tversky loss by sigmoid with α = 0.3,
 // β = 0.7, γ = 4/3, background included.
 func NewFocalTversky() FocalTversky {
-	l := FocalTversky{Tversky: NewTversky(), Gamma: 4.0 / 3}
+	l := FocalTversky{Tversky: NewTversky(), Gamma: []float64{4.0 / 3}}
 	l.Alpha, l.Beta = 0.3, 0.7
 	return l
 }
@@ -82,15 +93,22 @@ func (l FocalTversky) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	return eval(l, logits, target, grad, opts)
 }
 
+func (FocalTversky) constructor() string { return "NewFocalTversky" }
+
 func (l FocalTversky) plan(in *input) (*plan.Loss, error) {
-	if !(l.Gamma >= 1) || math.IsInf(l.Gamma, 0) {
-		// Below 1 the gradient is infinite at a perfect prediction.
-		return nil, plan.Refuse("Gamma", l.Gamma, "a finite number of at least 1")
-	}
 	p, err := l.Tversky.plan(in)
 	if err != nil {
 		return nil, err
 	}
-	p.Overlap.Exponent = l.Gamma
+	gamma, err := requiredPerChannel("Gamma", l.Gamma, len(p.Overlap.Weight))
+	if err != nil {
+		return nil, err
+	}
+	for i, g := range l.Gamma {
+		if g == 0 {
+			return nil, refuse(fmt.Sprintf("Gamma[%d]", i), g, "a finite number above 0")
+		}
+	}
+	p.Overlap.Exponent = gamma
 	return p, nil
 }

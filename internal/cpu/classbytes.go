@@ -28,7 +28,7 @@ func newLabelReader(b *batch) *labelReader {
 		return nil
 	}
 	r := labelRules{cap: noClass - 1, limit: uint8(limit)}
-	if t.Binarise {
+	if t.Binarize {
 		r.cap = 1
 	}
 	if t.HasIgnore {

@@ -89,7 +89,7 @@ func classInts[T integer](t *plan.Target, limit int64, src []T, dst []int32) (ba
 			dst[i] = ignored
 		case y >= 0 && y < limit:
 			dst[i] = int32(y)
-		case t.Binarise && (y > 0 || wrapped):
+		case t.Binarize && (y > 0 || wrapped):
 			dst[i] = 1
 		default:
 			return i
@@ -121,7 +121,7 @@ func classFloats[T float32 | float64](t *plan.Target, limit int64, src []T, dst 
 			return i
 		case y >= 0 && y < float64(limit):
 			dst[i] = int32(y)
-		case t.Binarise && y > 0 && !math.IsInf(y, 0):
+		case t.Binarize && y > 0 && !math.IsInf(y, 0):
 			dst[i] = 1
 		default:
 			return i

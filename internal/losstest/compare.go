@@ -114,7 +114,7 @@ func (s suite) compare(t *testing.T, w suite, name string, l afl.Loss, call Call
 		// those of a float32, for both.
 		u := Floats(want.Dtype(), want.Shape(), func(int) float64 { return float64(float32(r.NormFloat64())) })
 		exact.Upstream, call.Upstream = u, u
-		if elementsOfLogitsType(l) {
+		if describe(l).pointwise {
 			call.Upstream = Floats(call.Logits.Dtype(), want.Shape(), func(i int) float64 { return u.Data().([]float64)[i] })
 		}
 	}
@@ -133,57 +133,6 @@ func (s suite) compare(t *testing.T, w suite, name string, l afl.Loss, call Call
 	return Near(t, name+": value", Numbers(t, want), Numbers(t, value), tol.Value) &&
 		Near(t, name+": value without gradient", Numbers(t, want), Numbers(t, alone), tol.Value) &&
 		Near(t, name+": gradient", Numbers(t, wantGrad), Numbers(t, grad), tol.Gradient)
-}
-
-// elementsOfLogitsType reports whether the un-reduced loss is of the logits'
-// type; overlap losses leave float64 groups.
-func elementsOfLogitsType(l afl.Loss) bool {
-	switch l.(type) {
-	case afl.CrossEntropy, afl.Focal, afl.AdaptiveFocal, afl.DiceFocal:
-		return true
-	}
-	return false
-}
-
-// compareVariants adds to the variants what only a comparison covers.
-func compareVariants() []variant {
-	out := variants()
-	add := func(name string, l afl.Loss, channels ...int) { out = append(out, variant{name, l, channels}) }
-	bce := afl.NewBinaryCrossEntropy()
-	bce.PosWeight = []float64{0.5, 1.75, 3}
-	add("bce/pos-weight-per-class", bce, 3)
-	smoothing := afl.NewCrossEntropy()
-	smoothing.LabelSmoothing = 1
-	add("ce/smoothing=1", smoothing, 1, 2, 3)
-	for _, form := range []afl.Form{afl.FormReleased, afl.FormPaper} {
-		l := afl.NewAdaptiveFocal()
-		l.Form, l.Binarize = form, false
-		add(fmt.Sprintf("afl/%v/not-binarized", form), l, 2)
-	}
-	for _, gamma := range []float64{1, 2.5} {
-		l := afl.NewFocalTversky()
-		l.Gamma = gamma
-		add(fmt.Sprintf("focal-tversky/gamma=%v", gamma), l, 1, 2, 3)
-	}
-	for _, a := range []afl.Activation{afl.Sigmoid, afl.Softmax} {
-		for _, batch := range []bool{false, true} {
-			l := afl.NewDiceFocal()
-			l.Activation, l.FocalActivation, l.Batch, l.SquaredPred, l.Jaccard = a, afl.Softmax-a, batch, batch, !batch
-			l.Gamma = 1.5
-			add(fmt.Sprintf("dice-focal/%v/batch=%v/mixed", a, batch), l, 1, 2, 3)
-		}
-	}
-	for _, lambda := range [][2]float64{{0, 1.5}, {1.5, 0}} {
-		dce, df := afl.NewDiceCE(), afl.NewDiceFocal()
-		dce.LambdaDice, dce.LambdaCE = lambda[0], lambda[1]
-		df.LambdaDice, df.LambdaFocal = lambda[0], lambda[1]
-		add(fmt.Sprintf("dice-ce/lambda=%v", lambda), dce, 1, 2, 3)
-		add(fmt.Sprintf("dice-focal/lambda=%v", lambda), df, 1, 2, 3)
-	}
-	identityCE := afl.NewDiceCE()
-	identityCE.Activation = afl.Identity
-	add("dice-ce/identity", identityCE, 1, 2, 3)
-	return out
 }
 
 // compareOption is a shared option and what a comparison adds to it.
@@ -235,15 +184,15 @@ func compareOptions(v variant, c int) []compareOption {
 		compareOption{sharedOption: sharedOption{name: "ignore/float32", target: "ignored", set: ignoring}, target: typed(convert[float32])},
 		compareOption{sharedOption: sharedOption{name: "ignore class 0", set: func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(0) }}},
 	)
-	if _, ok := v.loss.(afl.DiceCE); ok {
-		return out // is always reduced
+	if !v.hasElements() {
+		return out
 	}
 	for _, upstream := range []bool{false, true} {
 		name := fmt.Sprintf("none/upstream=%v", upstream)
 		unreduced := func(o *afl.Options) { o.Reduction = afl.ReduceNone }
 		everything := func(o *afl.Options) {
 			unreduced(o)
-			o.Weight, o.IgnoreIndex, o.IncludeBackground = []float64{1.3}, afl.Ignore(255), false
+			o.Weight, o.IgnoreIndex, o.ExcludeBackground = []float64{1.3}, afl.Ignore(255), true
 		}
 		out = append(out,
 			compareOption{sharedOption: sharedOption{name: name, set: unreduced}, upstream: upstream},

@@ -61,6 +61,9 @@ type GoldenCase struct {
 	Kind     string          `json:"kind"`
 	Options  goldenOptions   `json:"options"`
 	Expected json.RawMessage `json:"expected"`
+	Tensors  map[string]struct {
+		Shape []int `json:"shape"`
+	} `json:"tensors"`
 
 	dir string
 }
@@ -87,7 +90,7 @@ type goldenOptions struct {
 	Form              string     `json:"form"`
 	AlphaMode         string     `json:"alpha_mode"`
 	Stats             string     `json:"stats"`
-	Binarise          bool       `json:"binarise"`
+	Binarize          bool       `json:"binarise"`
 
 	Dice        *goldenOptions `json:"dice"`
 	CE          *goldenOptions `json:"ce"`
@@ -137,82 +140,44 @@ func (c GoldenCase) Read(t testing.TB) *golden.File {
 	return f
 }
 
-var activations = map[string]afl.Activation{"sigmoid": afl.Sigmoid, "softmax": afl.Softmax, "none": afl.Identity}
+// activation is that of the case: MONAI's reading of one channel by softmax.
+func (o goldenOptions) activation() afl.Activation {
+	a, ok := map[string]afl.Activation{"sigmoid": afl.Sigmoid, "softmax": afl.SoftmaxMONAI, "none": afl.Identity}[o.Activation]
+	if !ok {
+		panic(fmt.Sprintf("losstest: activation %q of a golden case", o.Activation))
+	}
+	return a
+}
+
+// shared are the options that all losses share. singleChannelWeight is MONAI
+// 1.3.0's way of the kind.
+func (o goldenOptions) shared(singleChannelWeight bool) afl.Options {
+	// The word "sum" means MONAI's sum, "plain_sum" the plain one where they differ.
+	r, ok := map[string]afl.Reduction{
+		"mean": afl.ReduceMean, "sum": afl.ReduceSpatialMeanSum, "none": afl.ReduceNone,
+		"plain_sum": afl.ReduceSum, "voxel_mean": afl.ReduceVoxelMean,
+	}[o.Reduction]
+	if !ok {
+		panic(fmt.Sprintf("losstest: reduction %q of a golden case", o.Reduction))
+	}
+	out := afl.Options{Reduction: r, Weight: o.Weight, SingleChannelWeight: singleChannelWeight}
+	if o.IncludeBackground != nil {
+		out.ExcludeBackground = !*o.IncludeBackground
+	}
+	if o.IgnoreIndex != nil {
+		out.IgnoreIndex = afl.Ignore(*o.IgnoreIndex)
+	}
+	return out
+}
 
 // loss builds the loss that a case describes, or returns nil where it is about
 // something else.
 func (c GoldenCase) loss(t testing.TB) afl.Loss {
 	t.Helper()
-	o := c.Options
-	activation := func(name string) afl.Activation {
-		a, ok := activations[name]
-		require.True(t, ok, "activation %q", name)
-		return a
-	}
-	// The word "sum" means MONAI's sum, "plain_sum" the plain one where they differ.
-	reduction := map[string]afl.Reduction{
-		"mean": afl.ReduceMean, "sum": afl.ReduceSpatialMeanSum, "none": afl.ReduceNone,
-		"plain_sum": afl.ReduceSum, "voxel_mean": afl.ReduceVoxelMean,
-	}
-	options := func(o goldenOptions) afl.Options {
-		r, ok := reduction[o.Reduction]
-		require.True(t, ok, "reduction %q", o.Reduction)
-		opt := afl.Options{Reduction: r, Weight: o.Weight, IncludeBackground: true}
-		if o.IncludeBackground != nil {
-			opt.IncludeBackground = *o.IncludeBackground
+	for _, d := range descriptors {
+		if build := d.golden[c.Kind]; build != nil {
+			return build(c.Options, c.Tensors["logits"].Shape[1])
 		}
-		if o.IgnoreIndex != nil {
-			opt.IgnoreIndex = afl.Ignore(*o.IgnoreIndex)
-		}
-		return opt
-	}
-	dice := func(o goldenOptions) afl.Dice {
-		return afl.Dice{Options: options(o), Activation: activation(o.Activation), SquaredPred: o.SquaredPred,
-			Jaccard: o.Jaccard, Batch: o.Batch, SmoothNr: o.SmoothNr, SmoothDr: o.SmoothDr}
-	}
-	tversky := func() afl.Tversky {
-		return afl.Tversky{Options: options(o), Activation: activation(o.Activation), Alpha: *o.Alpha, Beta: o.Beta,
-			Batch: o.Batch, SmoothNr: o.SmoothNr, SmoothDr: o.SmoothDr}
-	}
-	alpha := func(a *float64) []float64 {
-		if a == nil {
-			return nil
-		}
-		return []float64{*a}
-	}
-	switch c.Kind {
-	case "ce":
-		return afl.CrossEntropy{Options: options(o), Activation: afl.Softmax, LabelSmoothing: o.LabelSmoothing}
-	case "bce":
-		return afl.CrossEntropy{Options: options(o), Activation: afl.Sigmoid, PosWeight: o.PosWeight}
-	case "focal":
-		return afl.Focal{Options: options(o), Activation: activation(o.Activation), Gamma: o.Gamma, Alpha: alpha(o.Alpha),
-			SoftmaxAfterDrop: o.SoftmaxScope == "after_drop"}
-	case "afl":
-		l := afl.AdaptiveFocal{Options: options(o), Activation: activation(o.Activation), Binarize: o.Binarise}
-		l.Form = map[string]afl.Form{"released": afl.FormReleased, "paper": afl.FormPaper}[o.Form]
-		l.AlphaMode = map[string]afl.AlphaMode{"scalar": afl.AlphaScalar, "balanced": afl.AlphaBalanced}[o.AlphaMode]
-		l.Stats = map[string]afl.StatsMode{"authors": afl.StatsReleased, "batch_pooled": afl.StatsPooled, "per_sample": afl.StatsPerSample}[o.Stats]
-		return l
-	case "dice", "iou":
-		return dice(o)
-	case "generalized_dice":
-		return afl.GeneralizedDice{Options: options(o), Activation: activation(o.Activation),
-			Weighting: map[string]afl.ClassWeighting{"square": afl.WeightSquare, "simple": afl.WeightSimple, "uniform": afl.WeightUniform}[o.WeightType],
-			Batch:     o.Batch, SmoothNr: o.SmoothNr, SmoothDr: o.SmoothDr}
-	case "tversky":
-		return tversky()
-	case "focal_tversky":
-		return afl.FocalTversky{Tversky: tversky(), Gamma: o.Gamma}
-	case "dice_ce":
-		l := afl.DiceCE{Dice: dice(*o.Dice), LambdaDice: o.LambdaDice, LambdaCE: o.LambdaCE}
-		l.Weight = o.Weight // of all channels, where Dice drops one
-		return l
-	case "dice_focal":
-		l := afl.DiceFocal{Dice: dice(*o.Dice), FocalActivation: activation(o.Focal.Activation), Gamma: o.Focal.Gamma,
-			Alpha: alpha(o.Focal.Alpha), LambdaDice: o.LambdaDice, LambdaFocal: o.LambdaFocal}
-		l.Weight = o.Weight
-		return l
 	}
 	return nil
 }
@@ -263,8 +228,7 @@ func (s suite) goldenLoss(t *testing.T, l afl.Loss, c GoldenCase, f *golden.File
 	require.Nil(t, none)
 	if u, ok := f.Tensors["upstream"]; ok {
 		ut := dt
-		switch c.Kind {
-		case "dice", "iou", "generalized_dice", "tversky", "focal_tversky":
+		if !describe(l).pointwise {
 			ut = tensor.Float64
 		}
 		call.Upstream = Dense(t, u, ut)

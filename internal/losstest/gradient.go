@@ -82,7 +82,7 @@ func (s suite) upstream(t *testing.T) {
 	}
 	cover := s.cover()
 	for _, v := range variants() {
-		if _, ok := v.loss.(afl.DiceCE); ok {
+		if !v.hasElements() {
 			continue
 		}
 		for _, c := range v.channels {
@@ -116,8 +116,8 @@ func (s suite) upstream(t *testing.T) {
 				x[i] = old
 				assert.InDelta(t, (hi-lo)/(2*h), g[i], 1e-6, "%s: entry %d", v.name, i)
 			}
-			if _, ok := v.loss.(afl.DiceFocal); ok {
-				continue // its groups are broadcast over the elements
+			if v.pointwise() && !v.takesVoxelMean() {
+				continue // a compound's groups are broadcast over the elements
 			}
 			sum := s.value(t, v.name, setOptions(v.loss, func(o *afl.Options) { o.Reduction = afl.ReduceSum }), call)
 			total := 0.0
@@ -129,29 +129,30 @@ func (s suite) upstream(t *testing.T) {
 	}
 }
 
-// diceFocalElements: without reduction each Dice group is added to all the focal
+// compoundElements: without reduction each group of the overlap term is added to all
 // elements of its channel.
-func (s suite) diceFocalElements(t *testing.T) {
+func (s suite) compoundElements(t *testing.T) {
 	shape := []int{2, 3, 5, 7, 9}
 	const v = 5 * 7 * 9
 	call := Call{Logits: RandomLogits(tensor.Float64, shape, 1), Target: RandomLabels(shape, 3, 1)}
 	for _, batch := range []bool{false, true} {
-		for _, background := range []bool{false, true} {
+		for _, exclude := range []bool{false, true} {
 			l := afl.NewDiceFocal()
-			l.Reduction, l.Batch, l.IncludeBackground, l.LambdaDice, l.LambdaFocal = afl.ReduceNone, batch, background, 0.3, 1.7
-			focal := afl.NewFocal()
-			focal.Options = l.Options
+			l.Overlap.Batch, l.LambdaOverlap, l.LambdaPointwise = batch, 0.3, 1.7
+			for _, o := range []*afl.Options{&l.Pointwise.Options, &l.Overlap.Options} {
+				o.Reduction, o.ExcludeBackground = afl.ReduceNone, exclude
+			}
 			got := s.elements(t, "DiceFocal", l, call)
-			groups := s.elements(t, "Dice", l.Dice, call)
-			elements := s.elements(t, "focal", focal, call)
-			kept := groups.Shape().TotalSize() / map[bool]int{false: 2, true: 1}[batch]
-			require.Equal(t, []int{2, kept, 5, 7, 9}, []int(got.Shape()))
+			groups := s.elements(t, "Dice", l.Overlap, call)
+			elements := s.elements(t, "focal", l.Pointwise, call)
+			channels := groups.Shape().TotalSize() / map[bool]int{false: 2, true: 1}[batch]
+			require.Equal(t, []int{2, channels, 5, 7, 9}, []int(got.Shape()))
 			for i, e := range Numbers(t, elements) {
 				group := i / v
 				if batch {
-					group %= kept
+					group %= channels
 				}
-				require.InDelta(t, 0.3*Numbers(t, groups)[group]+1.7*e, Numbers(t, got)[i], 1e-13, "batch %v, background %v, element %d", batch, background, i)
+				require.InDelta(t, 0.3*Numbers(t, groups)[group]+1.7*e, Numbers(t, got)[i], 1e-13, "batch %v, exclude background %v, element %d", batch, exclude, i)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package losstest
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -40,8 +41,8 @@ func (s suite) ignoreEqualsCrop(t *testing.T) {
 		if !slices.Contains(vr.channels, c) {
 			continue
 		}
-		if _, ok := vr.loss.(afl.AdaptiveFocal); ok {
-			continue // its mask has a boundary towards ignored voxels
+		if vr.labelStatistics() {
+			continue // the mask has a boundary towards ignored voxels
 		}
 		for _, r := range []afl.Reduction{afl.ReduceMean, afl.ReduceSum} {
 			ignoring := setOptions(vr.loss, func(o *afl.Options) { o.Reduction, o.IgnoreIndex = r, afl.Ignore(255) })
@@ -76,7 +77,7 @@ func (s suite) relations(t *testing.T) {
 	two := []int{2, 2, 9, 5}
 
 	focal := afl.NewFocal()
-	focal.Gamma = 0
+	focal.Gamma = []float64{0}
 	equal("focal with gamma 0 is BCE", focal, afl.NewBinaryCrossEntropy(), three, 1)
 	focal.Activation, focal.Reduction = afl.Softmax, afl.ReduceVoxelMean
 	equal("softmax focal with gamma 0 is CE", focal, afl.NewCrossEntropy(), three, 1)
@@ -90,30 +91,90 @@ func (s suite) relations(t *testing.T) {
 	equal("Tversky with alpha = beta = 1 is IoU", tv, dice, three, 1)
 
 	ft := afl.NewFocalTversky()
-	ft.Gamma = 1
+	ft.Gamma = []float64{1}
 	equal("focal Tversky with gamma 1 is Tversky", ft, ft.Tversky, three, 1)
 
 	for _, a := range []afl.Activation{afl.Sigmoid, afl.Softmax} {
 		for _, c := range []int{1, 2} {
-			multi, paper := afl.NewAdaptiveFocalMulticlass(), afl.NewAdaptiveFocalPaper()
-			multi.Activation, paper.Activation, paper.AlphaMode = a, a, afl.AlphaBalanced
-			equal("multi-class A-FL of two classes is the paper's", multi, paper, []int{2, c, 9, 5}, 1)
+			if a == afl.Softmax && c == 1 {
+				continue
+			}
+			multi, balanced := afl.NewAdaptiveFocalMulticlass(), afl.NewAdaptiveFocalBalanced()
+			multi.Activation, balanced.Activation = a, a
+			equal("multiclass A-FL of two classes is the balanced one", multi, balanced, []int{2, c, 9, 5}, 1)
 		}
 	}
 
 	dce := afl.NewDiceCE()
-	dce.LambdaDice = 0
+	dce.LambdaOverlap = 0
 	equal("DiceCE without Dice is CE", dce, afl.NewCrossEntropy(), three, 1)
-	dce.LambdaDice, dce.LambdaCE = 2, 0
-	equal("DiceCE without CE is Dice", dce, dce.Dice, three, 2)
+	dce.LambdaOverlap, dce.LambdaPointwise = 2, 0
+	equal("DiceCE without CE is Dice", dce, dce.Overlap, three, 2)
+	dce.LambdaPointwise = 0.7
+	sum := afl.NewSum(afl.Term{Weight: 0.7, Loss: dce.Pointwise}, afl.Term{Weight: 2, Loss: dce.Overlap})
+	equal("a compound is the sum of its terms", dce, sum, three, 1)
+	equal("also of one channel, by sigmoid", dce, afl.NewSum(afl.Term{Weight: 0.7, Loss: afl.NewBinaryCrossEntropy()},
+		afl.Term{Weight: 2, Loss: diceBy(dce.Overlap, afl.Sigmoid)}), []int{2, 1, 9, 5}, 1)
+	adice := afl.NewDiceAdaptiveFocal()
+	equal("A-FL and Dice are one plan", adice, afl.NewSum(afl.Term{Weight: 1, Loss: adice.Pointwise}, afl.Term{Weight: 1, Loss: adice.Overlap}), two, 1)
 
 	// A-FL with the gamma and weights of one label is a weighted focal loss.
 	l := afl.NewAdaptiveFocal()
 	params, err := s.Parameters(t, l, RandomLogits(tensor.Float64, two, 3), RandomLabels(two, 2, 3))
 	require.NoError(t, err)
 	f := afl.NewFocal()
-	f.Gamma, f.Weight = params[0].Gamma[0], params[0].Positive
+	f.Gamma, f.Weight = params[0].Gamma[:1], params[0].Positive
 	equal("A-FL is a focal loss with its parameters", l, f, two, 1)
+}
+
+// sum: the weighted sum of losses, in the types that logits have.
+func (s suite) sum(t *testing.T) {
+	shape := []int{2, 2, 7, 9, 5}
+	weights := []float64{0.75, -2, 3}
+	losses := []afl.Loss{afl.NewDice(), afl.NewFocal(), afl.NewDiceCE()}
+	sum := afl.NewSum()
+	for i, l := range losses {
+		sum.Terms = append(sum.Terms, afl.Term{Weight: weights[i], Loss: l})
+	}
+	for _, h := range append([]Half{None}, s.Traits.Half...) {
+		for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+			if h != None && dt != tensor.Float32 {
+				continue
+			}
+			call := Call{Logits: RandomLogits(dt, shape, 3), Target: RandomLabels(shape, 2, 3), Half: h}
+			if h != None {
+				h.round(call.Logits)
+			}
+			name := fmt.Sprint(h, dt)
+			want, wantGrad := 0.0, make([]float64, 2*2*7*9*5)
+			for i, l := range losses {
+				v, g := s.grad(t, name, l, call)
+				want += weights[i] * v
+				for k, x := range Numbers(t, g) {
+					wantGrad[k] += weights[i] * x
+				}
+			}
+			got, grad := s.grad(t, name, sum, call)
+			assert.InDelta(t, want, got, 1e-13, name)
+			tol := Tolerance{Largest: 1e-15, Absolute: 1e-17}
+			if dt == tensor.Float32 {
+				tol = Tolerance{Largest: 3e-7}
+			}
+			if h != None {
+				tol.Largest += 4 * h.tolerance().Relative
+			}
+			Near(t, name, wantGrad, Numbers(t, grad), tol)
+			assert.Equal(t, got, s.value(t, name, sum, call), name)
+		}
+	}
+	_, _, err := s.Eval(t, sum, Call{Logits: RandomLogits(tensor.Float32, shape, 3), Target: RandomLabels(shape, 3, 3), WantGrad: true})
+	assert.ErrorContains(t, err, "want a class index from 0 to 1")
+}
+
+// diceBy returns a Dice loss with another activation.
+func diceBy(l afl.Dice, a afl.Activation) afl.Dice {
+	l.Activation = a
+	return l
 }
 
 // weightMapEqualsRepetition: in a sum, weight 2 counts a voxel twice and weight
@@ -132,7 +193,7 @@ func (s suite) weightMapEqualsRepetition(t *testing.T) {
 		Target: Bytes([]int{1, 1, v / 2}, func(i int) uint8 { return y[i] }),
 	}
 	for _, vr := range variants() {
-		if _, ok := vr.loss.(afl.AdaptiveFocal); ok || !slices.Contains(vr.channels, 2) {
+		if vr.labelStatistics() || !slices.Contains(vr.channels, 2) {
 			continue
 		}
 		l := setOptions(vr.loss, func(o *afl.Options) { o.Reduction = afl.ReduceSum })

@@ -38,6 +38,8 @@ type Call struct {
 	// VoxelWeight and Upstream are nil or as in [afl.WithVoxelWeight] and
 	// [afl.WithUpstream].
 	VoxelWeight, Upstream *tensor.Dense
+	// Stats is nil or as in [afl.WithStats].
+	Stats []afl.LabelStats
 	// Half asks that float32 logits be evaluated as tensors of a half precision
 	// type, which holds them exactly, and with them the gradient, the elements
 	// and their upstream gradient. These come back as float32.
@@ -54,6 +56,9 @@ func (c Call) Options() []afl.EvalOption {
 	}
 	if c.Upstream != nil {
 		opts = append(opts, afl.WithUpstream(c.Upstream))
+	}
+	if c.Stats != nil {
+		opts = append(opts, afl.WithStats(c.Stats...))
 	}
 	return opts
 }
@@ -95,7 +100,7 @@ func Run(t *testing.T, r Runner) {
 	s := suite{Runner: r, Traits: r.Traits()}
 	t.Run("Gradient", s.gradient)
 	t.Run("Upstream", s.upstream)
-	t.Run("DiceFocalElements", s.diceFocalElements)
+	t.Run("CompoundElements", s.compoundElements)
 	t.Run("Reference", s.reference)
 	t.Run("Relations", s.relations)
 	t.Run("IgnoreEqualsCrop", s.ignoreEqualsCrop)
@@ -118,6 +123,8 @@ func Run(t *testing.T, r Runner) {
 	t.Run("Refusals", s.refusals)
 	t.Run("StatisticsByDefinition", s.statisticsByDefinition)
 	t.Run("SoftMapStatistics", s.softMapStatistics)
+	t.Run("GivenStatistics", s.givenStatistics)
+	t.Run("Sum", s.sum)
 }
 
 // suite runs the tests of one backend.

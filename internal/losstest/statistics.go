@@ -2,6 +2,7 @@ package losstest
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -173,4 +174,95 @@ func (s suite) softMapStatistics(t *testing.T) {
 			assert.InDelta(t, 1-mean(own), p.Positive[c], 1e-13)
 		}
 	}
+}
+
+// givenStatistics: the statistics of the label itself change nothing when they are
+// given, and those of another label count in place of them, but not in what a mean
+// is divided by.
+func (s suite) givenStatistics(t *testing.T) {
+	cover := s.cover()
+	for _, v := range variants() {
+		l, ok := v.loss.(afl.AdaptiveFocal)
+		if !ok {
+			continue
+		}
+		for _, c := range v.channels {
+			if !cover.needs(fmt.Sprint(l.Form, c), l.Stats.String(), l.Smoothness.String()) {
+				continue
+			}
+			name := fmt.Sprintf("%s, C=%d", v.name, c)
+			shape := []int{3, c, 5, 7, 3}
+			call := Call{Logits: RandomLogits(tensor.Float64, shape, 1), Target: RandomLabels(shape, max(c, 2), 1)}
+			want, wantGrad := s.grad(t, name, l, call)
+			call.Stats = statsOfSamples(t, call.Target, max(c, 2))
+			got, grad := s.grad(t, name, l, call)
+			assert.InDelta(t, want, got, 1e-14*math.Max(1, math.Abs(want)), name)
+			assert.InDeltaSlice(t, wantGrad.Data(), grad.Data(), 1e-15, name)
+
+			// A patch of a larger image: the ignored voxels of a label with the
+			// patch inside are divided by as ever.
+			whole := RandomLabels([]int{3, c, 11, 8, 9}, max(c, 2), 2)
+			call.Stats = statsOfSamples(t, whole, max(c, 2))
+			ignoreEvery(3, call.Target)
+			l := setOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }).(afl.AdaptiveFocal)
+			got, grad = s.grad(t, name, l, call)
+			params, err := s.Parameters(t, l, RandomLogits(tensor.Float64, []int{3, c, 11, 8, 9}, 1), whole)
+			require.NoError(t, err)
+			sum := 0.0
+			for n, p := range params {
+				f := afl.NewFocal()
+				f.Gamma, f.Activation, f.Reduction, f.IgnoreIndex = p.Gamma, l.Activation, afl.ReduceNone, l.IgnoreIndex
+				one := Call{Logits: sample(call.Logits, n), Target: sample(call.Target, n)}
+				space := 5 * 7 * 3
+				y := one.Target.Data().([]uint8)
+				for i, e := range Numbers(t, s.elements(t, name, f, one)) {
+					factor := p.Negative[i/space]
+					class := i / space
+					if c == 1 {
+						class = 1
+					}
+					if int(y[i%space]) == class {
+						factor = p.Positive[i/space]
+					}
+					sum += factor * e
+				}
+			}
+			valid := 0.0
+			for _, y := range call.Target.Data().([]uint8) {
+				if y != 255 {
+					valid++
+				}
+			}
+			assert.InDelta(t, sum/valid/float64(c), got, 1e-13, name)
+			for _, g := range Numbers(t, grad) {
+				require.False(t, math.IsNaN(g), name)
+			}
+		}
+	}
+}
+
+// statsOfSamples returns the statistics of every sample of class indices.
+func statsOfSamples(t *testing.T, labels *tensor.Dense, classes int) []afl.LabelStats {
+	var out []afl.LabelStats
+	for n := range labels.Shape()[0] {
+		image := sample(labels, n)
+		require.NoError(t, image.Reshape(labels.Shape()[1:]...))
+		st, err := afl.StatsOfClasses(image, classes)
+		require.NoError(t, err)
+		out = append(out, st)
+	}
+	return out
+}
+
+// sample returns a copy of one sample of a batch.
+func sample(t *tensor.Dense, n int) *tensor.Dense {
+	shape := append([]int{1}, t.Shape()[1:]...)
+	size := product(shape)
+	switch x := t.Data().(type) {
+	case []uint8:
+		return Bytes(shape, func(i int) uint8 { return x[n*size+i] })
+	case []float64:
+		return Floats(tensor.Float64, shape, func(i int) float64 { return x[n*size+i] })
+	}
+	panic(fmt.Sprintf("losstest: no sample of %v", t.Dtype()))
 }

@@ -6,6 +6,9 @@ type Adaptive struct {
 	Form       Form
 	Stats      StatsMode
 	Smoothness Smoothness
+	// Given are statistics to use in place of the label's, or nil: of N samples,
+	// with the masks that Request asks for.
+	Given *Stats
 }
 
 // Form is a reading of the Adaptive Focal Loss; package afl says what they mean.

@@ -14,8 +14,8 @@ type Focal struct {
 	Activation  Activation
 	First       int // first channel that takes part
 	SoftmaxFrom int
-	// Gamma is the focusing parameter of every channel, where Adaptive is nil.
-	Gamma float64
+	// Gamma is the focusing parameter by channel (C), where Adaptive is nil.
+	Gamma []float64
 	// Pos, Neg and CE are by channel (C), 0 for channels that take no part.
 	// Adaptive multiplies Pos and Neg by factors of its own.
 	Pos, Neg, CE []float64
@@ -52,7 +52,7 @@ func (l *Loss) Request(b *Batch) (want StatsRequest, needed bool) {
 	if w == nil {
 		return want, false
 	}
-	if a := w.Adaptive; a != nil {
+	if a := w.Adaptive; a != nil && a.Given == nil {
 		return a.Request(), true
 	}
 	return want, w.Denominator == LabelWeight || w.Denominator != One && b.Target.HasIgnore
@@ -72,12 +72,16 @@ func (l *Loss) Plan(b *Batch, st *Stats) *Plan {
 	}
 	for n := range b.N {
 		var q AdaptiveFactors
-		if w.Adaptive != nil {
-			q = w.Adaptive.Factors(st, n, b.C)
+		if a := w.Adaptive; a != nil {
+			label := st
+			if a.Given != nil {
+				label = a.Given
+			}
+			q = a.Factors(label, n, b.C)
 		}
 		for c := w.First; c < b.C; c++ {
 			k := n*b.C + c
-			p.Pointwise.Gamma[k], p.Pointwise.Pos[k], p.Pointwise.Neg[k] = w.Gamma, w.Pos[c], w.Neg[c]
+			p.Pointwise.Gamma[k], p.Pointwise.Pos[k], p.Pointwise.Neg[k] = w.Gamma[c], w.Pos[c], w.Neg[c]
 			if w.Adaptive != nil {
 				p.Pointwise.Gamma[k] = q.Gamma[c]
 				p.Pointwise.Pos[k] *= q.Positive[c]

@@ -41,7 +41,7 @@ type Overlap struct {
 	Weighting  ClassWeighting
 	Alpha      float64
 	Beta       float64
-	Exponent   float64   // 1 except for focal Tversky
+	Exponent   []float64 // C': of focal Tversky; nil where every one is 1
 	Nr, Dr     float64   // smoothing of numerator and denominator
 	Weight     []float64 // C'; for generalized Dice it multiplies w
 	Scale      float64
@@ -101,15 +101,8 @@ func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 		}
 		for k := range kept {
 			f, di, dp := o.ratio(I[k], P[k], G[k])
-			if o.Exponent != 1 {
-				// The derivative of f^e at f = 0 is 0 for e > 1; rounding may
-				// leave f a hair below 0.
-				f = max(f, 0)
-				slope := 0.0
-				if f > 0 {
-					slope = o.Exponent * math.Pow(f, o.Exponent-1)
-				}
-				f, di, dp = math.Pow(f, o.Exponent), slope*di, slope*dp
+			if o.Exponent != nil && o.Exponent[k] != 1 {
+				f, di, dp = power(o.Exponent[k], f, di, dp)
 			}
 			w := o.Weight[k]
 			g.Value[m*kept+k], dI[k], dP[k] = w*f, w*di, w*dp
@@ -134,6 +127,20 @@ func (o *Overlap) ratio(i, p, g float64) (f, di, dp float64) {
 		}
 	}
 	return quotient(num, den, numI, denI, denP)
+}
+
+// power returns f^e and its derivatives from those of f.
+//
+// Where f is 0, a perfect prediction, the derivative is taken as 0: it is for
+// e > 1, and for e < 1, where f^e has a vertical tangent, that is the limit of the
+// gradient with respect to the logits, along which f shrinks like p·(1−p). A
+// negative f, which rounding or a larger Nr than Dr leave, counts as 0.
+func power(e, f, di, dp float64) (fe, dfi, dfp float64) {
+	if f <= 0 {
+		return 0, 0, 0
+	}
+	slope := e * math.Pow(f, e-1)
+	return math.Pow(f, e), slope * di, slope * dp
 }
 
 // quotient returns 1 − num/den and its derivatives. 0/0, which is left when the

@@ -10,7 +10,7 @@
 // Some of a loss depends on the label: the parameters of A-FL, and what a mean
 // is divided by. A [Loss] only says how. Where the host sees the label's
 // statistics it turns the loss into a [Plan] of numbers ([Evaluate]); a backend
-// for which waiting for them would be dear does the same where they are.
+// that would have to synchronize with its device for that does the same on the device.
 //
 // Axes: N samples, C channels, V voxels a sample. Logits lie as N×C×V. Small
 // per-channel arrays of a plan are N×C, indexed n*C+c.
@@ -53,8 +53,8 @@ type Target struct {
 	// Ignore is the class index that takes no part, where HasIgnore is set.
 	Ignore    int64
 	HasIgnore bool
-	// Binarise takes every class index above 1 as 1.
-	Binarise bool
+	// Binarize takes every class index above 1 as 1.
+	Binarize bool
 }
 
 // Classes is the number of class indices that a label may have: one a channel,
@@ -184,6 +184,10 @@ type Backend interface {
 	Eval(b *Batch, l *Loss, c *Call) (*tensor.Dense, error)
 	// Stats returns statistics of the label.
 	Stats(b *Batch, want StatsRequest) (*Stats, error)
+	// Combine stores a·dst + b·src in dst, or a·dst where src is nil. Both are
+	// tensors of this backend of one float type and shape. An infinite or NaN
+	// element of dst or src counts also where its factor is 0.
+	Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b float64) error
 }
 
 // Remote is a [Backend] with memory of its own, which Go neither reads nor
