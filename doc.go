@@ -1,26 +1,31 @@
 // Package afl provides segmentation losses as pure functions from logits and
 // labels to a value and its analytic gradient, led by A-FL, the size- and
-// smoothness-aware Adaptive Focal Loss for small tumours (Islam et al.,
+// smoothness-aware Adaptive Focal Loss for small tumors (Islam et al.,
 // arXiv 2407.09828), and the metrics such segmentations are reported with.
 //
 // # A loss
 //
-// A loss is a plain struct whose fields are its options. Begin with its
-// constructor, which fills in the defaults, and change what you like; a literal
-// such as Dice{} has the zero value of every option, which is not its default
-// (no smoothing, and no background):
+// A loss is a plain struct whose fields are its options. Its constructor fills in
+// the defaults; change what you like:
 //
 //	loss := afl.NewAdaptiveFocal()
 //	loss.Stats = afl.StatsPerSample
 //	value, grad, err := afl.Grad(loss, logits, target)
 //
-// The eight losses of the paper's comparison ([PaperNames]) default to the
-// settings it used.
+// A literal such as Dice{}, in which every option is zero, is refused: zero is not
+// the default of most. The zero value of [Options], which all losses share, holds
+// the defaults. The eight losses of the paper's comparison ([PaperNames]) default to
+// the settings it used.
 //
 // [Value] computes the value alone, [Grad] the gradient too, [GradInto] stores
 // it in a tensor of the caller's, after which a repeated call allocates nothing
 // that grows with the image. [Loss.Eval] underlies all three. [ByName] finds a
 // loss by a name such as "dice-focal".
+//
+// [Compound] joins a pointwise loss with an overlap loss, as [NewDiceCE] does,
+// [Sum] adds losses of any kind, and [DeepSupervision] evaluates a loss on outputs
+// of several resolutions. A loss of another package implements [Loss] and can be a
+// term of these two.
 //
 // # Shapes
 //
@@ -38,14 +43,15 @@
 // # What every loss has
 //
 // [Options] are shared by all of them: the reduction, class weights, an ignore
-// index, and whether the background, channel 0, takes part. [WithVoxelWeight]
-// passes a map of per-voxel weights and [WithUpstream] the gradient of what
-// comes after an un-reduced loss.
+// index, and whether the background, channel 0, takes part. [SetOptions] changes
+// them in a loss of any type. [WithVoxelWeight] passes a map of per-voxel weights,
+// [WithUpstream] the gradient of what comes after an un-reduced loss, and
+// [WithStats] the statistics that A-FL would compute from the label.
 //
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
-// the logits' type is stored as infinite). What infinite logits give is
+// the logits' type is stored as infinite). What NaN and infinite logits give is
 // unspecified. Arithmetic is float64, or float32 for the common calls with float32
 // (or half precision) logits, whose sums over the voxels are float64 all the same; on
 // the CPU exp and log are within one unit in the last place. Sums are made in a

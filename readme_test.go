@@ -1,13 +1,34 @@
 package afl_test
 
 import (
+	"flag"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl"
 )
+
+var update = flag.Bool("update", false, "write the README's table of losses")
+
+// TestReadmeLosses: the README's table of losses is that of the registry.
+func TestReadmeLosses(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	begin, rest, ok := strings.Cut(string(readme), "-update . -->\n")
+	require.True(t, ok)
+	table, end, ok := strings.Cut(rest, "<!-- end of losses -->")
+	require.True(t, ok)
+	if *update {
+		text := begin + "-update . -->\n" + afl.LossTable() + "<!-- end of losses -->" + end
+		require.NoError(t, os.WriteFile("README.md", []byte(text), 0o666))
+		return
+	}
+	assert.Equal(t, afl.LossTable(), table, "go test -run TestReadmeLosses -update .")
+}
 
 // TestReadmeExample: the README's first code block is the body of Example, which
 // compiles and runs.

@@ -9,22 +9,23 @@ import (
 
 // Every pair of terms that a compound takes.
 var (
-	_ = registerCompound(afl.NewCrossEntropy(), afl.NewDice())
+	_ = registerCompound(afl.NewCrossEntropy(), afl.NewDice(), afl.NewDiceCE())
 	_ = registerCompound(afl.NewCrossEntropy(), afl.NewGeneralizedDice())
 	_ = registerCompound(afl.NewCrossEntropy(), afl.NewTversky())
 	_ = registerCompound(afl.NewCrossEntropy(), afl.NewFocalTversky())
-	_ = registerCompound(afl.NewFocal(), afl.NewDice())
+	_ = registerCompound(afl.NewFocal(), afl.NewDice(), afl.NewDiceFocal())
 	_ = registerCompound(afl.NewFocal(), afl.NewGeneralizedDice())
 	_ = registerCompound(afl.NewFocal(), afl.NewTversky())
 	_ = registerCompound(afl.NewFocal(), afl.NewFocalTversky())
-	_ = registerCompound(afl.NewAdaptiveFocal(), afl.NewDice())
+	_ = registerCompound(afl.NewAdaptiveFocal(), afl.NewDice(), afl.NewDiceAdaptiveFocal())
 	_ = registerCompound(afl.NewAdaptiveFocal(), afl.NewGeneralizedDice())
 	_ = registerCompound(afl.NewAdaptiveFocal(), afl.NewTversky())
 	_ = registerCompound(afl.NewAdaptiveFocal(), afl.NewFocalTversky())
 )
 
-// registerCompound registers the compound of two types of losses.
-func registerCompound[P afl.PointwiseLoss, O afl.OverlapLoss](p P, o O) struct{} {
+// registerCompound registers the compound of two types of losses. constructed are
+// those that have a constructor of their own.
+func registerCompound[P afl.PointwiseLoss, O afl.OverlapLoss](p P, o O, constructed ...afl.Compound[P, O]) struct{} {
 	d := descriptor{pointwise: true, golden: goldenCompounds[reflect.TypeFor[afl.Compound[P, O]]()]}
 	switch any(p).(type) {
 	case afl.AdaptiveFocal:
@@ -44,6 +45,9 @@ func registerCompound[P afl.PointwiseLoss, O afl.OverlapLoss](p P, o O) struct{}
 		channels = []int{2} // the released form
 	}
 	d.variants = func(add adder) {
+		for _, l := range constructed {
+			add(fmt.Sprintf("compound/%T+%T/constructed", p, o), l, channels...)
+		}
 		l := afl.NewCompound(p, o)
 		add(fmt.Sprintf("compound/%T+%T", p, o), l, channels...)
 		l.LambdaPointwise, l.LambdaOverlap = 1.7, 0.4

@@ -9,6 +9,7 @@ import (
 
 var _ = register(descriptor{
 	variants: func(add adder) {
+		add("tversky", afl.NewTversky())
 		for _, a := range overlapActivations {
 			for _, batch := range []bool{false, true} {
 				l := afl.NewTversky()

@@ -2,9 +2,12 @@ package losstest
 
 import (
 	"math"
+	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
@@ -77,4 +80,17 @@ func TestHalf(t *testing.T) {
 	assert.Equal(t, 65504.0, Float16.Largest())
 	assert.True(t, math.IsNaN(Float16.Round(math.NaN())))
 	assert.Equal(t, "float16", Float16.String())
+}
+
+// TestEveryLossIsDescribed: the suite knows every loss of the registry, with the
+// constructor's settings among the variants that it tests.
+func TestEveryLossIsDescribed(t *testing.T) {
+	tested := variants()
+	for _, name := range afl.Names() {
+		l, err := afl.ByName(name)
+		require.NoError(t, err)
+		require.NotNil(t, descriptors[reflect.TypeOf(l)], "no descriptor of %s, %T: add internal/losstest/loss_*.go", name, l)
+		assert.True(t, slices.ContainsFunc(tested, func(v variant) bool { return reflect.DeepEqual(v.loss, l) }),
+			"%s is not among the variants of %T", name, l)
+	}
 }

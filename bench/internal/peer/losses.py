@@ -148,6 +148,7 @@ LOSSES = {
     "dice-focal": lambda x, y: dice(x, y, squared=False) + focal(x, y),
     "fl": focal,
     "afl": afl,
+    "dice-afl": lambda x, y: dice(x, y, squared=False) + afl(x, y),
     "afl-paper": afl_paper,
     "afl-balanced": lambda x, y: afl_paper(x, y, balanced=True),
     "afl-multiclass": afl_multiclass,

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
 )
 
 func python(t *testing.T) string {
@@ -60,4 +64,18 @@ class Peer:
 	require.NoError(t, p.Close())
 	_, err = os.Stat(p.folder)
 	assert.ErrorIs(t, err, os.ErrNotExist, "the inputs are removed")
+}
+
+// TestEveryLossHasAPeer: losses.py has a formula for every loss of the registry, and
+// for nothing else.
+func TestEveryLossHasAPeer(t *testing.T) {
+	source, err := modules.ReadFile("losses.py")
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(source), "LOSSES = {\n")
+	require.True(t, ok)
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^    "([a-z-]+)":`).FindAllStringSubmatch(table, -1) {
+		names = append(names, m[1])
+	}
+	assert.ElementsMatch(t, afl.Names(), names)
 }

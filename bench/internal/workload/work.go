@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/x/afl"
+	"github.com/x/afl/internal/plan"
 )
 
 // Work is the least that evaluating a loss takes, whatever the program.
@@ -66,57 +67,37 @@ type terms struct {
 }
 
 func termsOf(l afl.Loss, c int) (terms, error) {
-	switch l := l.(type) {
-	case afl.CrossEntropy:
-		return pointwise(l.Options, l.Activation, 0, c)
-	case afl.Focal:
-		return pointwise(l.Options, l.Activation, l.Gamma, c)
-	case afl.AdaptiveFocal:
-		// Its γ is a share of voxels: no whole number.
-		t, err := pointwise(l.Options, l.Activation, 0.5, c)
-		t.label = true
-		return t, err
-	case afl.Dice:
-		return overlap(l.Options, l.Activation, c)
-	case afl.GeneralizedDice:
-		return overlap(l.Options, l.Activation, c)
-	case afl.Tversky:
-		return overlap(l.Options, l.Activation, c)
-	case afl.FocalTversky:
-		return overlap(l.Options, l.Activation, c)
-	case afl.DiceCE:
-		return compound(l.Dice, afl.Softmax, 0, c)
-	case afl.DiceFocal:
-		return compound(l.Dice, l.FocalActivation, l.Gamma, c)
+	p, err := planOf(l, c)
+	if err != nil {
+		return terms{}, err
 	}
-	return terms{}, fmt.Errorf("no count of the work of a %T", l)
-}
-
-func activation(o afl.Options, a afl.Activation, c int) (evaluations, error) {
-	if !o.IncludeBackground || c < 2 {
-		return evaluations{}, fmt.Errorf("the work is counted for two or more channels, the background included")
+	var t terms
+	_, t.label = p.Request(&plan.Batch{N: 1, C: c, V: 1})
+	w, o := p.Focal, p.Overlap
+	if o != nil {
+		t.overlap = true
+		if t.probability, err = activation(o.Activation, o.First, c); err != nil {
+			return terms{}, err
+		}
 	}
-	switch a {
-	case afl.Sigmoid:
-		return evaluations{exp: c}, nil
-	case afl.Softmax:
-		return evaluations{exp: c - 1}, nil
-	case afl.Identity:
-		return evaluations{}, nil
+	if w == nil {
+		return t, nil
 	}
-	return evaluations{}, fmt.Errorf("no count of the work of activation %v", a)
-}
-
-func overlap(o afl.Options, a afl.Activation, c int) (terms, error) {
-	p, err := activation(o, a, c)
-	return terms{probability: p, overlap: true}, err
-}
-
-func pointwise(o afl.Options, a afl.Activation, gamma float64, c int) (terms, error) {
-	p, err := activation(o, a, c)
-	t := terms{probability: p, pointwise: true}
-	power := gamma != math.Trunc(gamma)
-	if a == afl.Sigmoid {
+	t.pointwise = true
+	// Two terms share their probabilities where the activation is the same.
+	if o == nil || o.Activation != w.Activation {
+		e, err := activation(w.Activation, w.First, c)
+		if err != nil {
+			return terms{}, err
+		}
+		t.probability = t.probability.plus(e)
+	}
+	power, modulated := w.Adaptive != nil, w.Adaptive != nil // γ of A-FL is a share of voxels: no whole number
+	for _, gamma := range w.Gamma {
+		power = power || gamma != math.Trunc(gamma)
+		modulated = modulated || gamma != 0
+	}
+	if w.Activation == plan.Sigmoid {
 		t.value.log = c
 		if power {
 			t.value.exp = c
@@ -131,25 +112,23 @@ func pointwise(o afl.Options, a afl.Activation, gamma float64, c int) (terms, er
 			}
 		}
 	}
-	if gamma != 0 {
+	if modulated {
 		t.gradient = t.value
 	}
-	return t, err
+	return t, nil
 }
 
-// compound is an overlap and a pointwise term, which share their probabilities
-// where the activation is the same.
-func compound(d afl.Dice, a afl.Activation, gamma float64, c int) (terms, error) {
-	o, err := overlap(d.Options, d.Activation, c)
-	if err != nil {
-		return terms{}, err
+func activation(a plan.Activation, first, c int) (evaluations, error) {
+	if first > 0 || c < 2 {
+		return evaluations{}, fmt.Errorf("the work is counted for two or more channels, the background included")
 	}
-	t, err := pointwise(d.Options, a, gamma, c)
-	if a != d.Activation {
-		t.probability = t.probability.plus(o.probability)
+	switch a {
+	case plan.Sigmoid:
+		return evaluations{exp: c}, nil
+	case plan.Softmax:
+		return evaluations{exp: c - 1}, nil
 	}
-	t.overlap = true
-	return t, err
+	return evaluations{}, nil
 }
 
 // Count counts what a loss of class indices takes at a size, with its gradient or

@@ -129,7 +129,7 @@ func (c layerCase) attention(t *testing.T) {
 func (c layerCase) loss(t *testing.T) {
 	label := c.tensor(t, "label")
 	loss := afl.NewFocal()
-	loss.Gamma, loss.Weight = c.Gamma, c.Weights
+	loss.Gamma, loss.Weight = []float64{c.Gamma}, c.Weights
 	target := tensor.New(tensor.WithShape(label.Shape...), tensor.WithBacking(label.Uint8()))
 	value, grad, err := afl.Grad(loss, dense(c.tensor(t, "x")), target)
 	require.NoError(t, err)
