@@ -6,7 +6,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/components"
-	"github.com/x/afl/internal/plan"
 )
 
 // Connectivity says which voxels belong to one component, by the number of
@@ -34,9 +33,9 @@ func (c Connectivity) neighbourhood(axes int) (components.Neighbourhood, error) 
 	case axes == 3 && c == Connectivity26:
 		return components.Vertex, nil
 	case axes == 2:
-		return 0, plan.Refuse("connectivity", int(c), "Connectivity4 or Connectivity8 for a mask of 2 axes")
+		return 0, refuse("connectivity", int(c), "Connectivity4 or Connectivity8 for a mask of 2 axes")
 	}
-	return 0, plan.Refuse("connectivity", int(c), "Connectivity6, Connectivity18 or Connectivity26 for a mask of 3 axes")
+	return 0, refuse("connectivity", int(c), "Connectivity6, Connectivity18 or Connectivity26 for a mask of 3 axes")
 }
 
 // Components labels the connected components of a mask: int32 labels of the

@@ -7,8 +7,6 @@ import (
 	"sync"
 
 	"gorgonia.org/tensor"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // CountLogits decides the class of every voxel by the rule and counts it
@@ -75,7 +73,7 @@ func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...Ig
 // one of ignore are left out of every count.
 func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
 	if classes < 2 || classes > maxChannels {
-		return nil, plan.Refuse("classes", classes, "2 to %d", maxChannels)
+		return nil, refuse("classes", classes, "2 to %d", maxChannels)
 	}
 	if err := checkReadable("prediction", prediction, labelTypes...); err != nil {
 		return nil, err
@@ -88,7 +86,7 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...Ignore
 	}
 	shape := target.Shape()
 	if len(shape) < 3 || len(shape) > 5 || (len(shape) == 5 && shape[1] != 1) {
-		return nil, plan.Refuse("shape of target", shape, "N×space or N×1×space with 2 or 3 spatial axes")
+		return nil, refuse("shape of target", shape, "N×space or N×1×space with 2 or 3 spatial axes")
 	}
 	samples := shape[0]
 	voxels := shape.TotalSize() / samples
@@ -186,7 +184,7 @@ func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Sh
 	lead := len(shape) - len(spatial)
 	indices := lead == 1 || (lead == 2 && shape[1] == 1)
 	if (!indices && !(lead == 2 && shape[1] == channels)) || shape[0] != samples || !slices.Equal(shape[lead:], spatial) {
-		return nil, plan.Refuse("shape of target", shape, "class indices %v or %v, or maps %v",
+		return nil, refuse("shape of target", shape, "class indices %v or %v, or maps %v",
 			append(tensor.Shape{samples}, spatial...), append(tensor.Shape{samples, 1}, spatial...), append(tensor.Shape{samples, channels}, spatial...))
 	}
 	voxels := spatial.TotalSize()
@@ -194,7 +192,7 @@ func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Sh
 		return newLabels("target", target, voxels, max(channels, 2), ignore)
 	}
 	if slices.ContainsFunc(ignore, func(i IgnoreIndex) bool { return i.Set }) {
-		return nil, plan.Refuse("ignore", ignore, "none, as the target holds maps, not class indices")
+		return nil, refuse("ignore", ignore, "none, as the target holds maps, not class indices")
 	}
 	read, err := labelReader("target", target)
 	if err != nil {
@@ -272,7 +270,7 @@ voxels:
 }
 
 func (r *referenceChunk) outside(i int, v int32) error {
-	return plan.Refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, r.sample, r.from+i), v, "a class from 0 to %d", r.limit-1)
+	return refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, r.sample, r.from+i), v, "a class from 0 to %d", r.limit-1)
 }
 
 // mask returns 1 where the loaded chunk carries class k, 0 elsewhere. It is
@@ -288,7 +286,7 @@ func (r *referenceChunk) mask(k int) ([]uint8, error) {
 	}
 	for i, v := range values {
 		if uint32(v) > 1 {
-			return nil, plan.Refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+i), v, "0 or 1")
+			return nil, refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+i), v, "0 or 1")
 		}
 		out[i] = uint8(v)
 	}

@@ -8,23 +8,22 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/parallel"
-	"github.com/x/afl/internal/plan"
 )
 
 // checkReadable refuses tensors whose elements cannot be read in order from Go
 // memory as a mask or as labels. A slice along the first axis is readable.
 func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if t == nil {
-		return plan.Refuse(name, "nil", "a tensor")
+		return refuse(name, "nil", "a tensor")
 	}
 	if !t.IsNativelyAccessible() {
-		return plan.Refuse("memory of "+name, "not accessible from Go", "Go memory (copy the tensor from the device)")
+		return refuse("memory of "+name, "not accessible from Go", "Go memory (copy the tensor from the device)")
 	}
 	if t.Dims() == 0 {
-		return plan.Refuse("shape of "+name, "that of a scalar or of no tensor at all", "at least one axis")
+		return refuse("shape of "+name, "that of a scalar or of no tensor at all", "at least one axis")
 	}
 	if slices.Contains(t.Shape(), 0) {
-		return plan.Refuse("shape of "+name, t.Shape(), "no axis of size 0")
+		return refuse("shape of "+name, t.Shape(), "no axis of size 0")
 	}
 	return checkLayout(name, t, types...)
 }
@@ -72,7 +71,7 @@ func maskReader(name string, t *tensor.Dense) (func(dst []uint8, from int) error
 	case []float64:
 		return nonZero(name, data), nil
 	}
-	return nil, plan.Refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
+	return nil, refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
 }
 
 type maskInteger interface {
@@ -95,7 +94,7 @@ func nonZero[T maskInteger | maskFloat](name string, data []T) func(dst []uint8,
 			dst[i] = one
 		}
 		if nan >= 0 {
-			return plan.Refuse(fmt.Sprintf("element %d of %s", from+nan, name), "NaN", "a number")
+			return refuse(fmt.Sprintf("element %d of %s", from+nan, name), "NaN", "a number")
 		}
 		return nil
 	}
@@ -143,7 +142,7 @@ func labelReader(name string, t *tensor.Dense) (func(dst []int32, from int) erro
 	case []float64:
 		return floatLabels(name, data), nil
 	}
-	return nil, plan.Refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
+	return nil, refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
 }
 
 func integerLabels[T maskInteger](name string, data []T) func(dst []int32, from int) error {
@@ -152,7 +151,7 @@ func integerLabels[T maskInteger](name string, data []T) func(dst []int32, from 
 			label := int32(v)
 			// The sign tells 1<<31 in an unsigned type from its int32 image.
 			if T(label) != v || (label < 0) != (v < 0) {
-				return plan.Refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a label of at most 32 bits")
+				return refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a label of at most 32 bits")
 			}
 			dst[i] = label
 		}
@@ -165,7 +164,7 @@ func floatLabels[T maskFloat](name string, data []T) func(dst []int32, from int)
 		for i, v := range data[from : from+len(dst)] {
 			// The bounds come first: converting a float outside them is undefined.
 			if !(v >= math.MinInt32 && v < math.MaxInt32) || T(int32(v)) != v {
-				return plan.Refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a whole number of at most 32 bits")
+				return refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a whole number of at most 32 bits")
 			}
 			dst[i] = int32(v)
 		}
@@ -202,7 +201,7 @@ func newSpatialMask(name string, t *tensor.Dense) (*spatialMask, error) {
 func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
 	shape, axes := [3]int{1, 1, 1}, t.Dims()
 	if axes != 2 && axes != 3 {
-		return shape, plan.Refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
+		return shape, refuse("shape of "+name, t.Shape(), "2 or 3 spatial axes")
 	}
 	copy(shape[3-axes:], t.Shape())
 	return shape, nil
@@ -211,7 +210,7 @@ func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
 // checkSameShape refuses a prediction of another shape than the target's.
 func checkSameShape(prediction, target *tensor.Dense) error {
 	if !slices.Equal(prediction.Shape(), target.Shape()) {
-		return plan.Refuse("shape of prediction", prediction.Shape(), "%v, that of the target", target.Shape())
+		return refuse("shape of prediction", prediction.Shape(), "%v, that of the target", target.Shape())
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // PredictionRule says how logits become masks.
@@ -44,15 +42,15 @@ func (r PredictionRule) String() string {
 func (r PredictionRule) classes(channels int) (int, error) {
 	switch {
 	case r == Argmax && channels < 2:
-		return 0, plan.Refuse("channels of logits", channels, "at least 2 for Argmax (SigmoidPerChannel takes one)")
+		return 0, refuse("channels of logits", channels, "at least 2 for Argmax (SigmoidPerChannel takes one)")
 	case r == SigmoidChannel1 && channels != 2:
-		return 0, plan.Refuse("channels of logits", channels, "2 for SigmoidChannel1")
+		return 0, refuse("channels of logits", channels, "2 for SigmoidChannel1")
 	case r == SigmoidChannel1:
 		return 1, nil
 	case r == Argmax, r == SigmoidPerChannel:
 		return channels, nil
 	}
-	return 0, plan.Refuse("rule", r, "Argmax, SigmoidChannel1 or SigmoidPerChannel")
+	return 0, refuse("rule", r, "Argmax, SigmoidChannel1 or SigmoidPerChannel")
 }
 
 // maxChannels is the number of classes a uint8 label can hold.
@@ -108,18 +106,18 @@ func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.De
 		return nil, err
 	}
 	if spatialAxes != 2 && spatialAxes != 3 {
-		return nil, plan.Refuse("spatialAxes", spatialAxes, "2 or 3")
+		return nil, refuse("spatialAxes", spatialAxes, "2 or 3")
 	}
 	shape := labels.Shape()
 	lead := len(shape) - spatialAxes
 	if lead < 1 || lead > 2 || (lead == 2 && shape[1] != 1) {
-		return nil, plan.Refuse("shape of labels", shape, "N×space or N×1×space with %d spatial axes", spatialAxes)
+		return nil, refuse("shape of labels", shape, "N×space or N×1×space with %d spatial axes", spatialAxes)
 	}
 	if sample < 0 || sample >= shape[0] {
-		return nil, plan.Refuse("sample", sample, "0 to %d", shape[0]-1)
+		return nil, refuse("sample", sample, "0 to %d", shape[0]-1)
 	}
 	if class < 0 || class > math.MaxInt32 {
-		return nil, plan.Refuse("class", class, "0 to %d", math.MaxInt32)
+		return nil, refuse("class", class, "0 to %d", math.MaxInt32)
 	}
 	spatial := shape[lead:].Clone()
 	voxels := spatial.TotalSize()
@@ -154,12 +152,12 @@ func newDecider(rule PredictionRule, logits *tensor.Dense) (*decider, error) {
 	}
 	shape := logits.Shape()
 	if len(shape) != 4 && len(shape) != 5 {
-		return nil, plan.Refuse("shape of logits", shape, "N×C×space with 2 or 3 spatial axes")
+		return nil, refuse("shape of logits", shape, "N×C×space with 2 or 3 spatial axes")
 	}
 	d := &decider{rule: rule, samples: shape[0], channels: shape[1], spatial: shape[2:].Clone(), data: logits.Data()}
 	d.voxels = d.spatial.TotalSize()
 	if d.channels > maxChannels {
-		return nil, plan.Refuse("channels of logits", d.channels, "at most %d", maxChannels)
+		return nil, refuse("channels of logits", d.channels, "at most %d", maxChannels)
 	}
 	var err error
 	d.classes, err = rule.classes(d.channels)
@@ -221,7 +219,7 @@ func loadDecision[T float32 | float64](c *decision, x, best []T, sample, from in
 			nan = markPositive(c.masks[:c.n], logits)
 		}
 		if nan >= 0 {
-			return plan.Refuse(fmt.Sprintf("logit in channel %d of sample %d at voxel %d", channel, sample, from+nan), "NaN", "a number")
+			return refuse(fmt.Sprintf("logit in channel %d of sample %d at voxel %d", channel, sample, from+nan), "NaN", "a number")
 		}
 	}
 	return nil

@@ -7,8 +7,6 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // Interval is a confidence interval of a mean.
@@ -35,10 +33,10 @@ type Interval struct {
 // No value, a value that is not finite, and any other confidence are errors.
 func TInterval(x []float64, confidence float64) (Interval, error) {
 	if !(confidence >= 0.01 && confidence < 1) {
-		return Interval{}, plan.Refuse("confidence", confidence, "a number from 0.01 on and less than 1")
+		return Interval{}, refuse("confidence", confidence, "a number from 0.01 on and less than 1")
 	}
 	if len(x) == 0 {
-		return Interval{}, plan.Refuse("x", "empty", "at least one value")
+		return Interval{}, refuse("x", "empty", "at least one value")
 	}
 	if err := checkFiniteValues("x", x); err != nil {
 		return Interval{}, err
@@ -67,7 +65,7 @@ func TInterval(x []float64, confidence float64) (Interval, error) {
 	ci.HalfWidth = ci.Quantile * ci.SD / math.Sqrt(n)
 	ci.Lower, ci.Upper = ci.Mean-ci.HalfWidth, ci.Mean+ci.HalfWidth
 	if width := ci.Upper - ci.Lower; math.IsNaN(width) || math.IsInf(width, 0) {
-		return Interval{}, plan.Refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval lies in the range of float64")
+		return Interval{}, refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval lies in the range of float64")
 	}
 	return ci, nil
 }
@@ -109,7 +107,7 @@ func Wilcoxon(x []float64, median float64) (*WilcoxonTest, error) {
 		return nil, err
 	}
 	if math.IsNaN(median) || math.IsInf(median, 0) {
-		return nil, plan.Refuse("median", median, "a finite number")
+		return nil, refuse("median", median, "a finite number")
 	}
 	d := make([]float64, len(x))
 	for i, v := range x {
@@ -122,7 +120,7 @@ func Wilcoxon(x []float64, median float64) (*WilcoxonTest, error) {
 // distributed symmetrically about zero; see [Wilcoxon].
 func WilcoxonPaired(x, y []float64) (*WilcoxonTest, error) {
 	if len(x) != len(y) {
-		return nil, plan.Refuse("length of y", len(y), "%d, that of x", len(x))
+		return nil, refuse("length of y", len(y), "%d, that of x", len(x))
 	}
 	if err := checkFiniteValues("x", x); err != nil {
 		return nil, err
@@ -144,7 +142,7 @@ func signedRank(d []float64) (*WilcoxonTest, error) {
 	kept := slices.DeleteFunc(slices.Clone(d), func(v float64) bool { return v == 0 })
 	w := &WilcoxonTest{N: len(kept), Zeros: len(d) - len(kept)}
 	if w.N == 0 {
-		return nil, plan.Refuse("x", fmt.Sprintf("%d differences, all zero", len(d)), "at least one difference that is not zero")
+		return nil, refuse("x", fmt.Sprintf("%d differences, all zero", len(d)), "at least one difference that is not zero")
 	}
 	slices.SortFunc(kept, func(a, b float64) int { return cmp.Compare(math.Abs(a), math.Abs(b)) })
 
@@ -186,7 +184,7 @@ func signedRank(d []float64) (*WilcoxonTest, error) {
 // N³; N above [MaxExactWilcoxon] is an error, and PNormal the value to use.
 func (w *WilcoxonTest) PExact() (float64, error) {
 	if w.N > MaxExactWilcoxon {
-		return 0, plan.Refuse("N", w.N, "at most %d for the exact p-value", MaxExactWilcoxon)
+		return 0, refuse("N", w.N, "at most %d for the exact p-value", MaxExactWilcoxon)
 	}
 	// p[s] is the probability of the doubled rank sum s after the ranks so far.
 	// Only sums up to the statistic are needed, and no sum depends on larger ones.
@@ -210,7 +208,7 @@ func (w *WilcoxonTest) PExact() (float64, error) {
 func checkFiniteValues(name string, x []float64) error {
 	for i, v := range x {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return plan.Refuse(fmt.Sprintf("element %d of %s", i, name), v, "a finite number")
+			return refuse(fmt.Sprintf("element %d of %s", i, name), v, "a finite number")
 		}
 	}
 	return nil

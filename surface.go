@@ -8,7 +8,6 @@ import (
 
 	"github.com/x/afl/internal/edt"
 	"github.com/x/afl/internal/parallel"
-	"github.com/x/afl/internal/plan"
 )
 
 // SurfaceDistances holds the distances between the surfaces of two masks, from
@@ -133,7 +132,7 @@ func (d *SurfaceDistances) Average() float64 {
 // counts once.
 func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 	if !(tolerance >= 0) || math.IsInf(tolerance, 1) {
-		return 0, plan.Refuse("tolerance", tolerance, "a finite number, 0 or larger")
+		return 0, refuse("tolerance", tolerance, "a finite number, 0 or larger")
 	}
 	a, b := d.PredictionToTarget, d.TargetToPrediction
 	near := a.within(tolerance) + b.within(tolerance)
@@ -206,7 +205,7 @@ func (d DirectedDistances) Mean() float64 {
 // percentile/100·(n−1), as numpy does by default.
 func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
 	if !(percentile >= 0 && percentile <= 100) {
-		return 0, plan.Refuse("percentile", percentile, "a number from 0 to 100")
+		return 0, refuse("percentile", percentile, "a number from 0 to 100")
 	}
 	return d.percentile(percentile), nil
 }
@@ -260,12 +259,12 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 		return steps, nil
 	}
 	if len(spacing) != axes {
-		return steps, plan.Refuse("spacing", spacing, "%d numbers, one for each axis of the masks, or nil", axes)
+		return steps, refuse("spacing", spacing, "%d numbers, one for each axis of the masks, or nil", axes)
 	}
 	for _, s := range spacing {
 		// Squares of distances outside these bounds leave the range of float64.
 		if !(s >= 1e-100 && s <= 1e100) {
-			return steps, plan.Refuse("spacing", spacing, "positive finite numbers from 1e-100 to 1e100")
+			return steps, refuse("spacing", spacing, "positive finite numbers from 1e-100 to 1e100")
 		}
 	}
 	copy(steps[3-axes:], spacing)
