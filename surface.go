@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/distance"
 	"github.com/x/afl/internal/edt"
 	"github.com/x/afl/internal/parallel"
 )
@@ -123,8 +124,10 @@ func (d *SurfaceDistances) Average() float64 {
 //
 //	(|{p ∈ ∂P : d(p, ∂T) ≤ τ}| + |{t ∈ ∂T : d(t, ∂P) ≤ τ}|) / (|∂P| + |∂T|)
 //
-// It is NaN where both masks are empty and 0 where one is. A tolerance that is
-// negative, infinite or NaN is an error.
+// A distance exceeds τ where it does so by more than one part in a million, so
+// that a surface exactly at the tolerance counts as within it although spacings
+// and distances are rounded. It is NaN where both masks are empty and 0 where
+// one is. A tolerance that is negative, infinite or NaN is an error.
 //
 // S. Nikolov et al., "Deep learning to achieve clinically applicable
 // segmentation of head and neck anatomy for radiotherapy", arXiv 1809.04430
@@ -238,10 +241,10 @@ func (d DirectedDistances) Sorted() []float64 {
 	return sorted
 }
 
-// within counts the distances that do not exceed the tolerance.
+// within counts the distances within the tolerance; see [distance.Within].
 func (d DirectedDistances) within(tolerance float64) int {
-	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(distance, tolerance float64) int {
-		if distance <= tolerance {
+	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(d, tolerance float64) int {
+		if distance.Within(d, tolerance) {
 			return -1
 		}
 		return 1

@@ -152,10 +152,10 @@ func TestSurfaceDistancesAgainstDefinition(t *testing.T) {
 				sum += v
 			}
 			assert.InDelta(t, sum/float64(len(joined)), d.Average(), 1e-12)
-			for _, tolerance := range []float64{0, 0.3, 1.1, 2.9} {
+			for _, tolerance := range []float64{0, 0.3, 1.1, 2.9, joined[len(joined)/2]} {
 				near := 0
 				for _, v := range joined {
-					if v <= tolerance {
+					if v <= tolerance+1e-6*tolerance {
 						near++
 					}
 				}
@@ -280,6 +280,37 @@ func TestSurfaceLaws(t *testing.T) {
 			require.Equal(t, d, s, "%v", m.Dtype())
 		}
 	})
+}
+
+// Every surface voxel of a cube that moved by one voxel lies at most that far from
+// the other's surface, whichever way the spacing and the tolerance were rounded.
+func TestSurfaceDiceAtTheTolerance(t *testing.T) {
+	cube := func(column int) *tensor.Dense {
+		m := make([]uint8, 6*6*7)
+		for z := 1; z < 5; z++ {
+			for y := 1; y < 5; y++ {
+				for x := column; x < column+4; x++ {
+					m[(z*6+y)*7+x] = 1
+				}
+			}
+		}
+		return bytesTensor(m, 6, 6, 7)
+	}
+	for _, step := range []float64{1.2, 0.1, 0.3, 0.7, 0.9, 3.3, 1e-30, 7e20} {
+		for _, spacing := range []float64{step, float64(float32(step))} {
+			for _, tolerance := range []float64{step, float64(float32(step))} {
+				d, err := NewSurfaceDistances(cube(1), cube(2), []float64{spacing, spacing, spacing})
+				require.NoError(t, err)
+				dice, err := d.SurfaceDice(tolerance)
+				require.NoError(t, err)
+				assert.Equal(t, 1.0, dice, "spacing %v, tolerance %v", spacing, tolerance)
+				// Of the 4³−2³ surface voxels of each, 36 are also the other's.
+				dice, err = d.SurfaceDice(0.999 * tolerance)
+				require.NoError(t, err)
+				assert.Equal(t, 36.0/56, dice, "spacing %v, tolerance %v", spacing, tolerance)
+			}
+		}
+	}
 }
 
 func TestHausdorffTriangleInequality(t *testing.T) {

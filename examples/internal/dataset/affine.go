@@ -1,6 +1,10 @@
 package dataset
 
-import "math"
+import (
+	"math"
+
+	"github.com/x/afl/internal/distance"
+)
 
 // affine maps voxel indices to world coordinates in millimetres, as a 4×4
 // matrix whose last row is 0 0 0 1.
@@ -129,10 +133,11 @@ func gridDistance(a, b affine, dims [3]int) float64 {
 	return far
 }
 
-// sameGrid reports whether two grids of the given size lie within a tolerance.
+// sameGrid reports whether two grids of the given size lie within a tolerance,
+// a part of the smallest voxel edge of a.
 func sameGrid(a, b affine, dims [3]int, tolerance float64) bool {
 	s := spacing(a)
-	return gridDistance(a, b, dims) <= tolerance*min(s[0], s[1], s[2])
+	return distance.Within(gridDistance(a, b, dims), tolerance*min(s[0], s[1], s[2]))
 }
 
 // apart tells whether two grids have next to no space in common: of 9×9×9 points

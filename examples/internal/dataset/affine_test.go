@@ -43,6 +43,8 @@ func TestSameGrid(t *testing.T) {
 	assert.InDelta(t, 0.2, gridDistance(m, moved(0.2), dims), 1e-12)
 	assert.True(t, sameGrid(m, moved(0.049), dims, 0.1), "a tenth of the smallest edge")
 	assert.False(t, sameGrid(m, moved(0.051), dims, 0.1))
+	half := point{float64(float32(0.6)) * labelTolerance, 0, 0} // rounded up by a header
+	assert.True(t, sameGrid(oblique(point{0.6, 2, 3}, point{}), oblique(point{0.6, 2, 3}, half), dims, labelTolerance))
 
 	// A wrong voxel size adds up over the volume: 0.5% of 30 slices.
 	scaled := multiply(m, scaling(point{1, 1, 1.005}, point{}))
