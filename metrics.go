@@ -76,11 +76,11 @@ func countRatio(a, b int64) float64 {
 // and class k.
 type Confusions [][]Confusion
 
-// Mean evaluates a metric on every sample and class and reduces the values
-// with MeanIgnoringNaN:
+// Values evaluates a metric on every sample and class; values[n][k] belongs to
+// sample n and class k:
 //
-//	counts.Mean(afl.Confusion.Dice)
-func (c Confusions) Mean(metric func(Confusion) float64) float64 {
+//	dice := counts.Values(afl.Confusion.Dice)
+func (c Confusions) Values(metric func(Confusion) float64) [][]float64 {
 	values := make([][]float64, len(c))
 	for n, classes := range c {
 		values[n] = make([]float64, len(classes))
@@ -88,7 +88,16 @@ func (c Confusions) Mean(metric func(Confusion) float64) float64 {
 			values[n][k] = metric(counts)
 		}
 	}
-	return MeanIgnoringNaN(values)
+	return values
+}
+
+// Mean returns the mean of a metric over classes and samples by
+// [MeanIgnoringNaN]: NaN where the metric has no value anywhere. For MONAI's 0
+// take [MONAIMean] of [Confusions.Values].
+//
+//	meanDice := counts.Foreground().Mean(afl.Confusion.Dice)
+func (c Confusions) Mean(metric func(Confusion) float64) float64 {
+	return MeanIgnoringNaN(c.Values(metric))
 }
 
 // Foreground returns the counts without class 0, the background. A sample with
@@ -104,10 +113,14 @@ func (c Confusions) Foreground() Confusions {
 	return out
 }
 
-// MeanIgnoringNaN reduces values[n][k] of sample n and class k as MONAI does:
-// first the mean over the classes of a sample, NaN left out, then the mean over
-// the samples that have at least one number. It is 0 where nothing is left,
-// which is MONAI's convention and not a score: look at the values to tell.
+// MeanIgnoringNaN returns the mean of values[n][k] of sample n and class k: first
+// the mean over the classes of a sample, without NaN, then the mean over the
+// samples that have at least one number. It is NaN where there is no number at
+// all.
+//
+// It is the order of MONAI's do_metric_reduction with reduction "mean", which
+// gives every sample the same weight, however many of its classes are defined.
+// See [MONAIMean] for its value where there is no number.
 func MeanIgnoringNaN(values [][]float64) float64 {
 	var samples nanMean
 	for _, classes := range values {
@@ -115,14 +128,22 @@ func MeanIgnoringNaN(values [][]float64) float64 {
 		for _, v := range classes {
 			m.add(v)
 		}
-		if m.n > 0 {
-			samples.add(m.value())
-		}
+		samples.add(m.value())
 	}
 	return samples.value()
 }
 
-// nanMean is a running mean of the numbers that are not NaN, 0 where there is none.
+// MONAIMean is [MeanIgnoringNaN], but 0 where that is NaN, as MONAI has it. Such
+// a 0 cannot be told from the worst score.
+func MONAIMean(values [][]float64) float64 {
+	mean := MeanIgnoringNaN(values)
+	if math.IsNaN(mean) {
+		return 0
+	}
+	return mean
+}
+
+// nanMean is a running mean of the numbers that are not NaN.
 type nanMean struct {
 	sum float64
 	n   int
@@ -135,9 +156,5 @@ func (m *nanMean) add(v float64) {
 	}
 }
 
-func (m *nanMean) value() float64 {
-	if m.n == 0 {
-		return 0
-	}
-	return m.sum / float64(m.n)
-}
+// value returns the mean, NaN where there is no number.
+func (m *nanMean) value() float64 { return m.sum / float64(m.n) }

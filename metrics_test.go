@@ -214,10 +214,22 @@ func checkConfusions(t *testing.T, c metricCase, counts Confusions, source strin
 		}
 	}
 	for name, metric := range hardMetrics {
-		requireNumber(t, number(t, c.Expected["mean_reduced"].(map[string]any)[name]), counts.Mean(metric), "mean", name)
+		checkMean(t, number(t, c.Expected["mean_reduced"].(map[string]any)[name]), counts.Values(metric), "mean", name)
 		if foreground, ok := c.Expected["mean_reduced_foreground"].(map[string]any); ok {
-			requireNumber(t, number(t, foreground[name]), counts.Foreground().Mean(metric), "foreground mean", name)
+			checkMean(t, number(t, foreground[name]), counts.Foreground().Values(metric), "foreground mean", name)
 		}
+	}
+}
+
+// checkMean compares with a golden mean, which is MONAI's.
+func checkMean(t *testing.T, want float64, values [][]float64, context ...any) {
+	t.Helper()
+	requireNumber(t, want, MONAIMean(values), context...)
+	isNumber := func(v float64) bool { return !math.IsNaN(v) }
+	if slices.ContainsFunc(slices.Concat(values...), isNumber) {
+		requireNumber(t, want, MeanIgnoringNaN(values), context...)
+	} else {
+		require.True(t, math.IsNaN(MeanIgnoringNaN(values)), context...)
 	}
 }
 
@@ -434,6 +446,21 @@ func TestConfusionAdd(t *testing.T) {
 	assert.Equal(t, Confusion{11, 22, 33, 44}, Confusion{1, 2, 3, 4}.Add(Confusion{10, 20, 30, 40}))
 }
 
+func TestConfusionsMean(t *testing.T) {
+	empty := Confusion{TN: 9}
+	counts := Confusions{{{TN: 5, FN: 1}, {TP: 3, FP: 1, FN: 1}}, {empty, {TP: 1, FN: 3}}, {empty, empty}}
+	values := counts.Values(Confusion.Sensitivity)
+	require.Len(t, values, 3)
+	assert.Equal(t, []float64{0, 0.75}, values[0])
+	assert.True(t, math.IsNaN(values[1][0]))
+	assert.Equal(t, 0.25, values[1][1])
+	assert.Equal(t, (0.75/2+0.25)/2, counts.Mean(Confusion.Sensitivity))
+	assert.Equal(t, (0.75+0.25)/2, counts.Foreground().Mean(Confusion.Sensitivity))
+	assert.True(t, math.IsNaN(counts[2:].Mean(Confusion.Sensitivity)), "no score at all is no score of 0")
+	assert.True(t, math.IsNaN(Confusions{}.Mean(Confusion.Dice)))
+	assert.Equal(t, 1.0, counts[2:].Mean(Confusion.DiceEmptyOK))
+}
+
 // Dice and IoU determine each other: D = 2J/(1+J).
 func TestDiceFollowsFromIoU(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 9))
@@ -447,8 +474,11 @@ func TestDiceFollowsFromIoU(t *testing.T) {
 
 func TestMeanIgnoringNaN(t *testing.T) {
 	nan := math.NaN()
-	assert.Equal(t, 0.0, MeanIgnoringNaN(nil))
-	assert.Equal(t, 0.0, MeanIgnoringNaN([][]float64{{nan}, {nan, nan}, {}}))
+	for _, nothing := range [][][]float64{nil, {}, {{}}, {{nan}, {nan, nan}, {}}} {
+		assert.True(t, math.IsNaN(MeanIgnoringNaN(nothing)), "%v", nothing)
+		assert.Equal(t, 0.0, MONAIMean(nothing), "%v", nothing)
+	}
+	assert.Equal(t, 6.0, MONAIMean([][]float64{{1, nan, 3}, {nan}, {10}}))
 	// Classes first, then samples: (2 + 10)/2, not (1+3+10)/3.
 	assert.Equal(t, 6.0, MeanIgnoringNaN([][]float64{{1, nan, 3}, {nan}, {10}}))
 	assert.Equal(t, math.Inf(1), MeanIgnoringNaN([][]float64{{math.Inf(1)}, {1}}))

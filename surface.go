@@ -72,8 +72,7 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	countP, countT := a.Surface.Count(), b.Surface.Count()
 	switch {
 	case countP == 0 && countT == 0:
-		none := DirectedDistances{empty: math.NaN()}
-		return &SurfaceDistances{none, none, 0}, nil
+		return &SurfaceDistances{}, nil
 	case countP == 0 || countT == 0:
 		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT), math.Inf(1)}, nil
 	}
@@ -113,7 +112,7 @@ func (d *SurfaceDistances) HD95() float64 {
 func (d *SurfaceDistances) Average() float64 {
 	a, b := d.PredictionToTarget, d.TargetToPrediction
 	if a.voxels() == 0 || b.voxels() == 0 {
-		return a.empty
+		return a.none()
 	}
 	return (a.sum + b.sum) / float64(a.voxels()+b.voxels())
 }
@@ -143,13 +142,13 @@ func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 }
 
 // DirectedDistances holds the distances from every surface voxel of one mask to
-// the surface of another. The zero value belongs to no masks; all its results
-// are 0.
+// the surface of another. The zero value holds those between two empty masks: all
+// its results are NaN.
 type DirectedDistances struct {
 	distance []float64 // ascending; voxels on a grid share few of them
 	upTo     []int     // how many voxels have this distance or a smaller one
 	sum      float64   // of the distances of all voxels
-	empty    float64   // the result where there are none
+	infinite bool      // only one mask is empty
 }
 
 func newDirectedDistances(counts []edt.Count) DirectedDistances {
@@ -166,11 +165,19 @@ func newDirectedDistances(counts []edt.Count) DirectedDistances {
 // infiniteDistances are the n distances to an empty surface; with n = 0 those
 // from an empty surface to one that is not.
 func infiniteDistances(n int) DirectedDistances {
-	d := DirectedDistances{empty: math.Inf(1)}
+	d := DirectedDistances{infinite: true}
 	if n > 0 {
 		d.distance, d.upTo, d.sum = []float64{math.Inf(1)}, []int{n}, math.Inf(1)
 	}
 	return d
+}
+
+// none returns the result where there are no distances.
+func (d DirectedDistances) none() float64 {
+	if d.infinite {
+		return math.Inf(1)
+	}
+	return math.NaN()
 }
 
 // voxels returns the number of distances.
@@ -190,7 +197,7 @@ func (d DirectedDistances) at(rank int) float64 {
 // Max returns the directed Hausdorff distance.
 func (d DirectedDistances) Max() float64 {
 	if len(d.distance) == 0 {
-		return d.empty
+		return d.none()
 	}
 	return d.distance[len(d.distance)-1]
 }
@@ -198,7 +205,7 @@ func (d DirectedDistances) Max() float64 {
 // Mean returns the directed average surface distance.
 func (d DirectedDistances) Mean() float64 {
 	if len(d.distance) == 0 {
-		return d.empty
+		return d.none()
 	}
 	return d.sum / float64(d.voxels())
 }
@@ -216,7 +223,7 @@ func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
 func (d DirectedDistances) percentile(percentile float64) float64 {
 	voxels := d.voxels()
 	if voxels == 0 {
-		return d.empty
+		return d.none()
 	}
 	rank := percentile / 100 * float64(voxels-1)
 	below := int(rank)

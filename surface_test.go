@@ -364,6 +364,16 @@ func TestSurfaceOfEmptyMasks(t *testing.T) {
 	}
 }
 
+func TestZeroDirectedDistances(t *testing.T) {
+	var d DirectedDistances
+	median, err := d.Percentile(50)
+	require.NoError(t, err)
+	for _, v := range []float64{d.Max(), d.Mean(), median} {
+		assert.True(t, math.IsNaN(v))
+	}
+	assert.Empty(t, d.Sorted())
+}
+
 // A ring against the disc it bounds: no surface voxel of the ring's hole is in
 // the disc's surface, yet the sets differ by the hole alone.
 func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
