@@ -6,6 +6,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/components"
+	"github.com/x/afl/internal/matching"
 )
 
 // Connectivity says which voxels belong to one component, by the number of
@@ -64,15 +65,75 @@ func Components(mask *tensor.Dense, connectivity Connectivity) (labels *tensor.D
 	return tensor.New(tensor.WithShape(mask.Shape().Clone()...), tensor.WithBacking(out)), count, nil
 }
 
-// LesionCounts counts lesions, the connected components of the masks, by
-// whether they were found.
+// LesionCriterion says which predicted lesions find which target lesions. Its zero
+// value is [Touch].
+type LesionCriterion struct {
+	overlap   lesionOverlap
+	threshold float64
+}
+
+type lesionOverlap int
+
+const (
+	overlapTouch lesionOverlap = iota
+	overlapIoU
+	overlapDice
+)
+
+// Touch is the criterion of the A-FL authors' code: one shared voxel is enough,
+// and a predicted lesion may find any number of target lesions. A prediction that
+// covers the whole image finds them all without a false positive; use [MinIoU] or
+// [MinDice] where such a prediction has to score low.
+func Touch() LesionCriterion { return LesionCriterion{} }
+
+// MinIoU is the criterion that the intersection over union of a predicted lesion P
+// and a target lesion T, |P∩T|/|P∪T|, is at least the threshold, above 0 and at
+// most 1. Lesions are matched one to one. The evaluation of the PI-CAI challenge
+// has a threshold of 0.1.
+func MinIoU(threshold float64) LesionCriterion { return LesionCriterion{overlapIoU, threshold} }
+
+// MinDice is [MinIoU] with the Dice coefficient 2·|P∩T|/(|P|+|T|) instead.
+func MinDice(threshold float64) LesionCriterion { return LesionCriterion{overlapDice, threshold} }
+
+// String returns "touch", "IoU ≥ 0.1" and the like.
+func (c LesionCriterion) String() string {
+	switch c.overlap {
+	case overlapIoU:
+		return fmt.Sprintf("IoU ≥ %v", c.threshold)
+	case overlapDice:
+		return fmt.Sprintf("Dice ≥ %v", c.threshold)
+	}
+	return "touch"
+}
+
+func (c LesionCriterion) check() error {
+	if c.overlap != overlapTouch && !(c.threshold > 0 && c.threshold <= 1) {
+		return refuse("criterion", c, "a threshold above 0 and at most 1")
+	}
+	return nil
+}
+
+// fits reports whether a predicted and a target lesion that share voxels meet the
+// criterion.
+func (c LesionCriterion) fits(shared, predicted, target int) bool {
+	switch c.overlap {
+	case overlapIoU:
+		return countRatio(int64(shared), int64(predicted+target-shared)) >= c.threshold
+	case overlapDice:
+		return countRatio(int64(2*shared), int64(predicted+target)) >= c.threshold
+	}
+	return true
+}
+
+// LesionCounts counts lesions, the connected components of two masks, by whether
+// they were found; see [CompareLesions].
 type LesionCounts struct {
-	TP int // target lesions that the prediction touches in at least one voxel
-	FP int // predicted lesions that touch no voxel of the target
-	FN int // target lesions that the prediction does not touch
-	// Predicted is the number of predicted lesions. It is not TP+FP where one
-	// predicted lesion touches several of the target (each is a TP) or several
-	// touch one (a single TP).
+	TP int // target lesions that were found
+	FP int // predicted lesions that find none
+	FN int // target lesions that were not found
+	// Predicted is the number of predicted lesions. With [Touch] it is not TP+FP
+	// where one predicted lesion touches several target lesions (each is a TP) or
+	// several touch one (a single TP).
 	Predicted int
 }
 
@@ -90,8 +151,19 @@ func (l LesionCounts) F1() float64 {
 func (l LesionCounts) Sensitivity() float64 { return countRatio(int64(l.TP), int64(l.TP+l.FN)) }
 
 // CompareLesions counts the lesions of two masks of equal shape; see
-// [Components] for what a mask is. The A-FL authors use Connectivity26.
-func CompareLesions(prediction, target *tensor.Dense, connectivity Connectivity) (LesionCounts, error) {
+// [Components] for what a mask is. The A-FL authors use [Connectivity26] and
+// [Touch].
+//
+// With [Touch], TP counts the target lesions that share a voxel with the
+// prediction, FN the others, and FP the predicted lesions that share none with the
+// target.
+//
+// With [MinIoU] and [MinDice], TP is the largest number of pairs of a predicted
+// and a target lesion that meet the criterion, no lesion being in two pairs (a
+// maximum matching); FP and FN count the lesions without a partner. Where several
+// matchings are largest the counts are the same. With an IoU above 0.5 no lesion
+// has two possible partners.
+func CompareLesions(prediction, target *tensor.Dense, connectivity Connectivity, criterion LesionCriterion) (LesionCounts, error) {
 	p, t, err := newSpatialMasks(prediction, target)
 	if err != nil {
 		return LesionCounts{}, err
@@ -100,30 +172,42 @@ func CompareLesions(prediction, target *tensor.Dense, connectivity Connectivity)
 	if err != nil {
 		return LesionCounts{}, err
 	}
-	var l LesionCounts
-	found, lesions := countTouching(t, p, neighbourhood)
-	l.TP, l.FN = found, lesions-found
-	right, predicted := countTouching(p, t, neighbourhood)
-	l.FP, l.Predicted = predicted-right, predicted
-	return l, nil
+	if err := criterion.check(); err != nil {
+		return LesionCounts{}, err
+	}
+	predictedRuns, predicted := components.Find(p.voxel, p.shape, neighbourhood)
+	targetRuns, targets := components.Find(t.voxel, t.shape, neighbourhood)
+	predictedSizes := components.Sizes(predictedRuns, predicted)
+	targetSizes := components.Sizes(targetRuns, targets)
+	finds := make([][]int, predicted) // by predicted lesion: which targets it may find
+	for _, o := range components.Overlaps(predictedRuns, targetRuns) {
+		i, j := o.A-1, o.B-1
+		if criterion.fits(o.Voxels, predictedSizes[i], targetSizes[j]) {
+			finds[i] = append(finds[i], j)
+		}
+	}
+	if criterion.overlap == overlapTouch {
+		return countTouching(finds, targets), nil
+	}
+	pairs := matching.Maximum(finds, targets)
+	return LesionCounts{TP: pairs, FP: predicted - pairs, FN: targets - pairs, Predicted: predicted}, nil
 }
 
-// countTouching returns how many components of a share a voxel with b, and how
-// many there are.
-func countTouching(a, b *spatialMask, neighbourhood components.Neighbourhood) (touching, count int) {
-	runs, count := components.Find(a.voxel, a.shape, neighbourhood)
-	touches := make([]bool, count)
-	for _, r := range runs {
-		if touches[r.Label-1] {
-			continue
+// countTouching counts lesions where any number of them may find each other.
+func countTouching(finds [][]int, targets int) LesionCounts {
+	l := LesionCounts{FN: targets, Predicted: len(finds)}
+	found := make([]bool, targets)
+	for _, list := range finds {
+		if len(list) == 0 {
+			l.FP++
 		}
-		for _, v := range b.voxel[r.Start:r.End] {
-			if v == 1 {
-				touches[r.Label-1] = true
-				touching++
-				break
+		for _, j := range list {
+			if !found[j] {
+				found[j] = true
+				l.TP++
+				l.FN--
 			}
 		}
 	}
-	return touching, count
+	return l
 }

@@ -3,6 +3,7 @@ package afl
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,7 +16,7 @@ func TestGoldenLesions(t *testing.T) {
 		t.Run(c.Name, func(t *testing.T) {
 			connectivity := Connectivity(number(t, c.Options["connectivity"]))
 			p, r := goldenBytes(c.tensors["prediction"]), goldenBytes(c.tensors["target"])
-			got, err := CompareLesions(p, r, connectivity)
+			got, err := CompareLesions(p, r, connectivity, Touch())
 			require.NoError(t, err)
 			assert.Equal(t, number(t, c.Expected["tp"]), float64(got.TP))
 			assert.Equal(t, number(t, c.Expected["fp"]), float64(got.FP))
@@ -81,23 +82,194 @@ func TestCompareLesionsCounts(t *testing.T) {
 	// One predicted lesion over two of the target, one missed, one invented.
 	target := bytesTensor([]uint8{1, 0, 1, 0, 0, 0, 0, 1, 0, 0}, 1, 10)
 	predicted := bytesTensor([]uint8{1, 1, 1, 0, 1, 1, 0, 0, 0, 0}, 1, 10)
-	got, err := CompareLesions(predicted, target, Connectivity8)
+	got, err := CompareLesions(predicted, target, Connectivity8, Touch())
 	require.NoError(t, err)
 	assert.Equal(t, LesionCounts{TP: 2, FP: 1, FN: 1, Predicted: 2}, got)
 	assert.Equal(t, 2.0/3, got.F1())
 	assert.Equal(t, 2.0/3, got.Sensitivity())
+	for _, c := range []LesionCriterion{MinIoU(1.0 / 3), MinDice(0.5)} { // just reached by either pair
+		got, err = CompareLesions(predicted, target, Connectivity8, c)
+		require.NoError(t, err)
+		assert.Equal(t, LesionCounts{TP: 1, FP: 1, FN: 2, Predicted: 2}, got, "%v", c)
+	}
+	for _, c := range []LesionCriterion{MinIoU(0.334), MinDice(0.501), MinIoU(1)} {
+		got, err = CompareLesions(predicted, target, Connectivity8, c)
+		require.NoError(t, err)
+		assert.Equal(t, LesionCounts{FP: 2, FN: 3, Predicted: 2}, got, "%v", c)
+	}
 
 	empty := bytesTensor(make([]uint8, 10), 1, 10)
-	got, err = CompareLesions(empty, empty, Connectivity8)
+	for _, c := range []LesionCriterion{{}, MinIoU(0.1), MinDice(0.1)} {
+		got, err = CompareLesions(empty, empty, Connectivity8, c)
+		require.NoError(t, err)
+		assert.Equal(t, 1.0, got.F1())
+		assert.True(t, math.IsNaN(got.Sensitivity()))
+	}
+}
+
+// A prediction of everything finds eight single voxels by touch, and next to
+// nothing where extents have to agree.
+func TestWholeImageFindsLesionsByTouchOnly(t *testing.T) {
+	target, everything := make([]uint8, 7*7*7), make([]uint8, 7*7*7)
+	for i := range everything {
+		everything[i] = 1
+	}
+	for corner := range 8 {
+		z, y, x := corner&1*4+1, corner>>1&1*4+1, corner>>2*4+1
+		target[(z*7+y)*7+x] = 1
+	}
+	p, r := bytesTensor(everything, 7, 7, 7), bytesTensor(target, 7, 7, 7)
+	got, err := CompareLesions(p, r, Connectivity26, LesionCriterion{})
 	require.NoError(t, err)
+	assert.Equal(t, LesionCounts{TP: 8, Predicted: 1}, got)
 	assert.Equal(t, 1.0, got.F1())
-	assert.True(t, math.IsNaN(got.Sensitivity()))
+	for _, c := range []LesionCriterion{MinIoU(0.1), MinDice(0.1)} {
+		got, err = CompareLesions(p, r, Connectivity26, c)
+		require.NoError(t, err)
+		assert.Equal(t, LesionCounts{FP: 1, FN: 8, Predicted: 1}, got)
+		assert.Zero(t, got.F1())
+		got, err = CompareLesions(r, r, Connectivity26, c)
+		require.NoError(t, err)
+		assert.Equal(t, LesionCounts{TP: 8, Predicted: 8}, got)
+	}
+}
+
+// The first predicted lesion could have either target lesion, the second only the
+// larger one. Taking the larger overlap first would leave a target unmatched.
+func TestCompareLesionsMatchesAsManyAsPossible(t *testing.T) {
+	target := bytesTensor([]uint8{
+		1, 1, 0, 1, 1, 1, 1, 1, 0,
+		0, 0, 0, 0, 0, 0, 0, 0, 0,
+	}, 2, 9)
+	predicted := bytesTensor([]uint8{
+		1, 1, 1, 1, 1, 1, 0, 1, 1,
+		0, 0, 0, 0, 0, 0, 0, 0, 0,
+	}, 2, 9)
+	got, err := CompareLesions(predicted, target, Connectivity4, MinIoU(0.1))
+	require.NoError(t, err)
+	assert.Equal(t, LesionCounts{TP: 2, Predicted: 2}, got)
+	for _, c := range []LesionCriterion{MinIoU(0.35), MinDice(0.52)} { // of the first pair alone: 3/8 and 6/11
+		got, err = CompareLesions(predicted, target, Connectivity4, c)
+		require.NoError(t, err)
+		assert.Equal(t, LesionCounts{TP: 1, FP: 1, FN: 1, Predicted: 2}, got, "%v", c)
+	}
+}
+
+// lesionsByDefinition measures every pair of components and, for a one-to-one
+// criterion, tries every assignment.
+func lesionsByDefinition(t *testing.T, prediction, target *tensor.Dense, connectivity Connectivity, meets func(shared, p, t int) bool, oneToOne bool) LesionCounts {
+	t.Helper()
+	lp, predicted, err := Components(prediction, connectivity)
+	require.NoError(t, err)
+	lt, targets, err := Components(target, connectivity)
+	require.NoError(t, err)
+	pairs := make([][]bool, predicted)
+	for i := range pairs {
+		pairs[i] = make([]bool, targets)
+		for j := range pairs[i] {
+			var shared, sizeP, sizeT int
+			for v, l := range lp.Data().([]int32) {
+				inP, inT := l == int32(i+1), lt.Data().([]int32)[v] == int32(j+1)
+				if inP {
+					sizeP++
+				}
+				if inT {
+					sizeT++
+				}
+				if inP && inT {
+					shared++
+				}
+			}
+			pairs[i][j] = shared > 0 && meets(shared, sizeP, sizeT)
+		}
+	}
+	counts := LesionCounts{Predicted: predicted}
+	if !oneToOne {
+		for i := range pairs {
+			if !slices.Contains(pairs[i], true) {
+				counts.FP++
+			}
+		}
+		for j := range targets {
+			if slices.ContainsFunc(pairs, func(row []bool) bool { return row[j] }) {
+				counts.TP++
+			} else {
+				counts.FN++
+			}
+		}
+		return counts
+	}
+	taken := make([]bool, targets)
+	var largest func(i int) int
+	largest = func(i int) int {
+		if i == predicted {
+			return 0
+		}
+		best := largest(i + 1)
+		for j, ok := range pairs[i] {
+			if ok && !taken[j] {
+				taken[j] = true
+				best = max(best, 1+largest(i+1))
+				taken[j] = false
+			}
+		}
+		return best
+	}
+	counts.TP = largest(0)
+	counts.FP, counts.FN = predicted-counts.TP, targets-counts.TP
+	return counts
+}
+
+func TestCompareLesionsAgainstDefinition(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 8))
+	iou := func(x float64) func(shared, p, t int) bool {
+		return func(shared, p, t int) bool { return float64(shared)/float64(p+t-shared) >= x }
+	}
+	dice := func(x float64) func(shared, p, t int) bool {
+		return func(shared, p, t int) bool { return float64(2*shared)/float64(p+t) >= x }
+	}
+	matched := 0
+	for _, test := range []struct {
+		shape        []int
+		connectivity Connectivity
+	}{{[]int{1, 13}, Connectivity4}, {[]int{7, 9}, Connectivity4}, {[]int{9, 7}, Connectivity8}, {[]int{3, 5, 5}, Connectivity6}, {[]int{5, 3, 7}, Connectivity26}} {
+		for range 40 {
+			density := 0.1 + 0.7*rng.Float64()
+			p := randomMask(rng, density, test.shape...)
+			r := p.Clone().(*tensor.Dense)
+			for i, v := range r.Data().([]uint8) { // alike, so that many pairs fit
+				if rng.IntN(5) == 0 {
+					r.Data().([]uint8)[i] = 1 - v
+				}
+			}
+			for _, c := range []struct {
+				criterion LesionCriterion
+				meets     func(shared, p, t int) bool
+			}{
+				{Touch(), func(int, int, int) bool { return true }},
+				{MinIoU(0.1), iou(0.1)}, {MinIoU(0.25), iou(0.25)}, {MinIoU(0.5), iou(0.5)}, {MinIoU(1), iou(1)},
+				{MinDice(0.1), dice(0.1)}, {MinDice(0.4), dice(0.4)}, {MinDice(1), dice(1)},
+			} {
+				got, err := CompareLesions(p, r, test.connectivity, c.criterion)
+				require.NoError(t, err)
+				oneToOne := c.criterion != Touch()
+				require.Equal(t, lesionsByDefinition(t, p, r, test.connectivity, c.meets, oneToOne), got, "%v of %v and %v", c.criterion, p.Data(), r.Data())
+				if oneToOne {
+					matched += got.TP
+					swapped, err := CompareLesions(r, p, test.connectivity, c.criterion)
+					require.NoError(t, err)
+					require.Equal(t, LesionCounts{TP: got.TP, FP: got.FN, FN: got.FP, Predicted: got.TP + got.FN}, swapped)
+				}
+			}
+		}
+	}
+	assert.Greater(t, matched, 1000)
 }
 
 func TestLesionsRefuseBadInput(t *testing.T) {
 	flat, deep := bytesTensor(make([]uint8, 6), 2, 3), bytesTensor(make([]uint8, 24), 2, 3, 4)
 	for _, c := range []Connectivity{0, Connectivity6, Connectivity18, Connectivity26, 5} {
-		_, err := CompareLesions(flat, flat, c)
+		_, err := CompareLesions(flat, flat, c, Touch())
 		requireRefused(t, err, "connectivity")
 	}
 	for _, c := range []Connectivity{0, Connectivity4, Connectivity8, -6} {
@@ -106,14 +278,27 @@ func TestLesionsRefuseBadInput(t *testing.T) {
 	}
 	_, _, err := Components(nil, Connectivity6)
 	requireRefused(t, err, "mask")
-	_, err = CompareLesions(nil, deep, Connectivity6)
+	_, err = CompareLesions(nil, deep, Connectivity6, Touch())
 	requireRefused(t, err, "prediction")
-	_, err = CompareLesions(deep, nil, Connectivity6)
+	_, err = CompareLesions(deep, nil, Connectivity6, Touch())
 	requireRefused(t, err, "target")
-	_, err = CompareLesions(flat, deep, Connectivity6)
+	_, err = CompareLesions(flat, deep, Connectivity6, Touch())
 	requireRefused(t, err, "shape of prediction")
+	for _, threshold := range []float64{0, -0.1, 1.0001, math.NaN(), math.Inf(1)} {
+		for _, c := range []LesionCriterion{MinIoU(threshold), MinDice(threshold)} {
+			_, err = CompareLesions(deep, deep, Connectivity6, c)
+			requireRefused(t, err, "criterion")
+		}
+	}
 	_, _, err = Components(bytesTensor(make([]uint8, 6), 6), Connectivity4)
 	requireRefused(t, err, "shape of mask")
+}
+
+func TestLesionCriterionString(t *testing.T) {
+	assert.Equal(t, "touch", LesionCriterion{}.String())
+	assert.Equal(t, "touch", Touch().String())
+	assert.Equal(t, "IoU ≥ 0.1", MinIoU(0.1).String())
+	assert.Equal(t, "Dice ≥ 0.25", MinDice(0.25).String())
 }
 
 func TestConnectivityString(t *testing.T) {

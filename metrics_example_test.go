@@ -116,13 +116,18 @@ func ExampleCompareLesions() {
 		true, true, false, false, false, false,
 		false, false, false, false, false, false,
 	}))
-	lesions, err := afl.CompareLesions(prediction, target, afl.Connectivity8)
-	if err != nil {
-		fmt.Println(err)
-		return
+	for _, criterion := range []afl.LesionCriterion{afl.Touch(), afl.MinIoU(0.1), afl.MinDice(0.6)} {
+		lesions, err := afl.CompareLesions(prediction, target, afl.Connectivity8, criterion)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%v: found %d, missed %d, invented %d, F1 %.2f\n", criterion, lesions.TP, lesions.FN, lesions.FP, lesions.F1())
 	}
-	fmt.Printf("found %d, missed %d, invented %d, F1 %.2f\n", lesions.TP, lesions.FN, lesions.FP, lesions.F1())
-	// Output: found 1, missed 1, invented 1, F1 0.50
+	// Output:
+	// touch: found 1, missed 1, invented 1, F1 0.50
+	// IoU ≥ 0.1: found 1, missed 1, invented 1, F1 0.50
+	// Dice ≥ 0.6: found 0, missed 2, invented 2, F1 0.00
 }
 
 func ExampleTInterval() {

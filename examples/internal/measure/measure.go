@@ -89,7 +89,7 @@ func setShapes(v *report.Values, prediction, reference *tensor.Dense, spacing [3
 	}
 	v[report.Hausdorff95] = report.Number(distances.HD95())
 	v[report.SurfaceDistance] = report.Number(distances.Average())
-	lesions, err := afl.CompareLesions(prediction, reference, afl.Connectivity26)
+	lesions, err := afl.CompareLesions(prediction, reference, afl.Connectivity26, afl.Touch())
 	if err != nil {
 		return err
 	}
