@@ -2,11 +2,12 @@ package afl
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/labels"
 )
 
 // CountLogits decides the class of every voxel by the rule and counts it
@@ -41,7 +42,7 @@ func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...Ig
 	tally := newTally(d.samples, d.classes)
 	err = forChunks(d.samples, d.voxels, func() func(sample, from, n int) error {
 		decide := d.decide()
-		refer := reference.reader()
+		refer := reference.chunk()
 		counts := tally.share()
 		return func(sample, from, n int) error {
 			if err := refer.load(sample, from, n); err != nil {
@@ -100,7 +101,7 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...Ignore
 	}
 	tally := newTally(samples, classes)
 	err = forChunks(samples, voxels, func() func(sample, from, n int) error {
-		p, r := guess.reader(), truth.reader()
+		p, r := guess.chunk(), truth.chunk()
 		counts := tally.share()
 		return func(sample, from, n int) error {
 			if err := p.load(sample, from, n); err != nil {
@@ -165,15 +166,14 @@ func CountMasks(prediction, target *tensor.Dense) (Confusion, error) {
 	return tally.total()[0][0], nil
 }
 
-// referenceMasks reads the masks of a target: class indices where labels is set,
-// one 0/1 map per channel where maps is.
+// referenceMasks reads the masks of a target: from class indices, or from one 0/1
+// map per channel.
 type referenceMasks struct {
 	name             string
+	reader           labels.Reader
+	maps             bool
 	channels, voxels int
-	limit            int32 // class indices lie below it
-	labels           func(dst []int32, from int) error
-	maps             func(dst []int32, from int) error
-	ignore           []int32
+	classes          labels.Classes // of class indices, or of the values of a map
 }
 
 func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore []IgnoreIndex) (*referenceMasks, error) {
@@ -194,24 +194,25 @@ func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Sh
 	if slices.ContainsFunc(ignore, func(i IgnoreIndex) bool { return i.Set }) {
 		return nil, refuse("ignore", ignore, "none, as the target holds maps, not class indices")
 	}
-	read, err := labelReader("target", target)
+	reader, err := newReader("target", target)
 	if err != nil {
 		return nil, err
 	}
-	return &referenceMasks{name: "target", channels: channels, voxels: voxels, maps: read}, nil
+	return &referenceMasks{
+		name: "target", reader: reader, maps: true,
+		channels: channels, voxels: voxels, classes: labels.Classes{Limit: 2},
+	}, nil
 }
 
-func newLabels(name string, labels *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*referenceMasks, error) {
-	read, err := labelReader(name, labels)
+func newLabels(name string, t *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*referenceMasks, error) {
+	reader, err := newReader(name, t)
 	if err != nil {
 		return nil, err
 	}
-	r := &referenceMasks{name: name, channels: 1, voxels: voxels, limit: int32(classes), labels: read}
-	for _, v := range ignore {
-		// A label that is not of 32 bits is refused when it is read, so an
-		// ignore index outside that range has nothing to match.
-		if v.Set && v.Index >= math.MinInt32 && v.Index <= math.MaxInt32 {
-			r.ignore = append(r.ignore, int32(v.Index))
+	r := &referenceMasks{name: name, reader: reader, channels: 1, voxels: voxels, classes: labels.Classes{Limit: int32(classes)}}
+	for _, i := range ignore {
+		if i.Set {
+			r.classes.Ignore = append(r.classes.Ignore, i.Index)
 		}
 	}
 	return r, nil
@@ -227,67 +228,52 @@ type referenceChunk struct {
 	validBuffer     []uint8
 }
 
-func (r *referenceMasks) reader() *referenceChunk {
-	rr := &referenceChunk{referenceMasks: r, values: make([]int32, chunkVoxels), out: make([]uint8, chunkVoxels)}
-	if len(r.ignore) > 0 {
-		rr.validBuffer = make([]uint8, chunkVoxels)
+func (r *referenceMasks) chunk() *referenceChunk {
+	c := &referenceChunk{referenceMasks: r, values: make([]int32, chunkVoxels), out: make([]uint8, chunkVoxels)}
+	if len(r.classes.Ignore) > 0 {
+		c.validBuffer = make([]uint8, chunkVoxels)
 	}
-	return rr
+	return c
 }
 
+// load takes the n voxels of the sample that start at from.
 func (r *referenceChunk) load(sample, from, n int) error {
 	r.sample, r.from, r.n = sample, from, n
-	if r.labels == nil {
+	if r.maps {
 		return nil
 	}
-	values := r.values[:n]
-	if err := r.labels(values, sample*r.voxels+from); err != nil {
-		return err
+	values, first := r.values[:n], sample*r.voxels+from
+	if bad := r.reader.Classes(values, first, &r.classes); bad >= 0 {
+		return refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, sample, from+bad), r.reader.At(first+bad),
+			"a class from 0 to %d", r.classes.Limit-1)
 	}
-	if len(r.ignore) == 0 {
-		for i, v := range values {
-			if uint32(v) >= uint32(r.limit) {
-				return r.outside(i, v)
-			}
-		}
+	if r.validBuffer == nil {
 		return nil
 	}
 	r.valid = r.validBuffer[:n]
-voxels:
 	for i, v := range values {
-		r.valid[i] = 1
-		for _, ignored := range r.ignore {
-			if v == ignored {
-				r.valid[i] = 0
-				continue voxels
-			}
+		var one uint8
+		if v != labels.Ignored {
+			one = 1
 		}
-		if uint32(v) >= uint32(r.limit) {
-			return r.outside(i, v)
-		}
+		r.valid[i] = one
 	}
 	return nil
-}
-
-func (r *referenceChunk) outside(i int, v int32) error {
-	return refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, r.sample, r.from+i), v, "a class from 0 to %d", r.limit-1)
 }
 
 // mask returns 1 where the loaded chunk carries class k, 0 elsewhere. It is
 // valid until the next call.
 func (r *referenceChunk) mask(k int) ([]uint8, error) {
 	out, values := r.out[:r.n], r.values[:r.n]
-	if r.labels != nil {
+	if !r.maps {
 		markEqual(out, values, int32(k))
 		return out, nil
 	}
-	if err := r.maps(values, (r.sample*r.channels+k)*r.voxels+r.from); err != nil {
-		return nil, err
+	first := (r.sample*r.channels+k)*r.voxels + r.from
+	if bad := r.reader.Classes(values, first, &r.classes); bad >= 0 {
+		return nil, refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+bad), r.reader.At(first+bad), "0 or 1")
 	}
 	for i, v := range values {
-		if uint32(v) > 1 {
-			return nil, refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+i), v, "0 or 1")
-		}
 		out[i] = uint8(v)
 	}
 	return out, nil

@@ -2,11 +2,11 @@ package afl
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/parallel"
 )
 
@@ -28,148 +28,27 @@ func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	return checkLayout(name, t, types...)
 }
 
+// newReader returns a reader of a mask or a label tensor.
+func newReader(name string, t *tensor.Dense) (labels.Reader, error) {
+	if err := checkReadable(name, t, labelTypes...); err != nil {
+		return nil, err
+	}
+	return labels.Of(t.Data()), nil
+}
+
 // maskReader returns a function that stores in dst, as 0 and 1, which of the
 // elements from index from on are not zero.
 func maskReader(name string, t *tensor.Dense) (func(dst []uint8, from int) error, error) {
-	if err := checkReadable(name, t, labelTypes...); err != nil {
+	reader, err := newReader(name, t)
+	if err != nil {
 		return nil, err
 	}
-	switch data := t.Data().(type) {
-	case []bool:
-		return func(dst []uint8, from int) error {
-			for i, v := range data[from : from+len(dst)] {
-				var one uint8
-				if v {
-					one = 1
-				}
-				dst[i] = one
-			}
-			return nil
-		}, nil
-	case []int:
-		return nonZero(name, data), nil
-	case []int8:
-		return nonZero(name, data), nil
-	case []int16:
-		return nonZero(name, data), nil
-	case []int32:
-		return nonZero(name, data), nil
-	case []int64:
-		return nonZero(name, data), nil
-	case []uint:
-		return nonZero(name, data), nil
-	case []uint8:
-		return nonZero(name, data), nil
-	case []uint16:
-		return nonZero(name, data), nil
-	case []uint32:
-		return nonZero(name, data), nil
-	case []uint64:
-		return nonZero(name, data), nil
-	case []float32:
-		return nonZero(name, data), nil
-	case []float64:
-		return nonZero(name, data), nil
-	}
-	return nil, refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
-}
-
-type maskInteger interface {
-	int | int8 | int16 | int32 | int64 | uint | uint8 | uint16 | uint32 | uint64
-}
-
-type maskFloat interface{ float32 | float64 }
-
-func nonZero[T maskInteger | maskFloat](name string, data []T) func(dst []uint8, from int) error {
 	return func(dst []uint8, from int) error {
-		nan := -1
-		for i, v := range data[from : from+len(dst)] {
-			var one uint8
-			if v != 0 {
-				one = 1
-			}
-			if v != v {
-				nan = i
-			}
-			dst[i] = one
-		}
-		if nan >= 0 {
+		if nan := reader.NonZero(dst, from); nan >= 0 {
 			return refuse(fmt.Sprintf("element %d of %s", from+nan, name), "NaN", "a number")
 		}
 		return nil
-	}
-}
-
-// labelReader returns a function that stores in dst the elements from index
-// from on, which have to be whole numbers of at most 32 bits.
-func labelReader(name string, t *tensor.Dense) (func(dst []int32, from int) error, error) {
-	if err := checkReadable(name, t, labelTypes...); err != nil {
-		return nil, err
-	}
-	switch data := t.Data().(type) {
-	case []bool:
-		return func(dst []int32, from int) error {
-			for i, v := range data[from : from+len(dst)] {
-				dst[i] = 0
-				if v {
-					dst[i] = 1
-				}
-			}
-			return nil
-		}, nil
-	case []int:
-		return integerLabels(name, data), nil
-	case []int8:
-		return integerLabels(name, data), nil
-	case []int16:
-		return integerLabels(name, data), nil
-	case []int32:
-		return integerLabels(name, data), nil
-	case []int64:
-		return integerLabels(name, data), nil
-	case []uint:
-		return integerLabels(name, data), nil
-	case []uint8:
-		return integerLabels(name, data), nil
-	case []uint16:
-		return integerLabels(name, data), nil
-	case []uint32:
-		return integerLabels(name, data), nil
-	case []uint64:
-		return integerLabels(name, data), nil
-	case []float32:
-		return floatLabels(name, data), nil
-	case []float64:
-		return floatLabels(name, data), nil
-	}
-	return nil, refuse("type of "+name, t.Dtype(), "one of %v", labelTypes)
-}
-
-func integerLabels[T maskInteger](name string, data []T) func(dst []int32, from int) error {
-	return func(dst []int32, from int) error {
-		for i, v := range data[from : from+len(dst)] {
-			label := int32(v)
-			// The sign tells 1<<31 in an unsigned type from its int32 image.
-			if T(label) != v || (label < 0) != (v < 0) {
-				return refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a label of at most 32 bits")
-			}
-			dst[i] = label
-		}
-		return nil
-	}
-}
-
-func floatLabels[T maskFloat](name string, data []T) func(dst []int32, from int) error {
-	return func(dst []int32, from int) error {
-		for i, v := range data[from : from+len(dst)] {
-			// The bounds come first: converting a float outside them is undefined.
-			if !(v >= math.MinInt32 && v < math.MaxInt32) || T(int32(v)) != v {
-				return refuse(fmt.Sprintf("element %d of %s", from+i, name), v, "a whole number of at most 32 bits")
-			}
-			dst[i] = int32(v)
-		}
-		return nil
-	}
+	}, nil
 }
 
 // spatialMask is a binary mask of two or three axes; a 2-D one has one slice.

@@ -101,7 +101,7 @@ func Predict(rule PredictionRule, logits *tensor.Dense) (*tensor.Dense, error) {
 // that NewSurfaceDistances, Components and CompareLesions take. spatialAxes is 2
 // or 3; it tells N×1×rows×columns from N×slices×rows×columns.
 func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.Dense, error) {
-	read, err := labelReader("labels", labels)
+	reader, err := newReader("labels", labels)
 	if err != nil {
 		return nil, err
 	}
@@ -123,12 +123,11 @@ func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.De
 	voxels := spatial.TotalSize()
 	out := make([]uint8, voxels)
 	err = forChunks(1, voxels, func() func(_, from, n int) error {
-		label := make([]int32, chunkVoxels)
 		return func(_, from, n int) error {
-			if err := read(label[:n], sample*voxels+from); err != nil {
-				return err
+			first := sample*voxels + from
+			if bad := reader.Equal(out[from:from+n], first, int32(class)); bad >= 0 {
+				return refuse(fmt.Sprintf("element %d of labels", first+bad), reader.At(first+bad), "a whole number")
 			}
-			markEqual(out[from:from+n], label[:n], int32(class))
 			return nil
 		}
 	})

@@ -347,7 +347,11 @@ func labelTensors(labels []int, large bool) []*tensor.Dense {
 	return out
 }
 
-func labelsAs[T maskInteger | maskFloat](labels []int) *tensor.Dense {
+type anyNumber interface {
+	int | int8 | int16 | int32 | int64 | uint | uint8 | uint16 | uint32 | uint64 | float32 | float64
+}
+
+func labelsAs[T anyNumber](labels []int) *tensor.Dense {
 	data := make([]T, len(labels))
 	for i, v := range labels {
 		data[i] = T(v)

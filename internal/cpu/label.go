@@ -2,9 +2,9 @@ package cpu
 
 import (
 	"math"
-	"reflect"
 	"strconv"
 
+	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -13,10 +13,17 @@ import (
 type batch struct {
 	*plan.Batch
 	logits, target, weight any
+	labels                 labels.Reader  // of target
+	classes                labels.Classes // what class indices it may hold
 }
 
 func open(b *plan.Batch) *batch {
 	in := &batch{Batch: b, target: b.Target.Tensor.Data()}
+	in.labels = labels.Of(in.target)
+	in.classes = labels.Classes{Limit: int32(b.Classes()), Binarize: b.Target.Binarize}
+	if b.Target.HasIgnore {
+		in.classes.Ignore = []int64{b.Target.Ignore}
+	}
 	if b.Logits != nil {
 		in.logits = b.Logits.Data()
 	}
@@ -27,107 +34,21 @@ func open(b *plan.Batch) *batch {
 }
 
 // ignored marks a voxel that takes no part.
-const ignored = -1
-
-type integer interface {
-	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
-}
+const ignored = labels.Ignored
 
 // classes reads the class indices of voxels [lo,hi) of sample n into dst,
-// ignored ones as [ignored]. Indices at or above limit are refused.
+// ignored ones as [ignored]. Other labels are refused.
 func classes(b *batch, n, lo, hi int, dst []int32) error {
-	limit := int64(b.Classes())
 	at := n*b.V + lo
-	bad := -1
-	switch y := b.target.(type) {
-	case []uint8:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []int8:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []int16:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []uint16:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []int32:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []uint32:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []int64:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []uint64:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []int:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []uint:
-		bad = classInts(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []bool:
-		classBools(&b.Target, y[at:], dst[:hi-lo])
-	case []float32:
-		bad = classFloats(&b.Target, limit, y[at:], dst[:hi-lo])
-	case []float64:
-		bad = classFloats(&b.Target, limit, y[at:], dst[:hi-lo])
-	default:
-		return plan.Refuse(b.Target.Argument, b.Target.Tensor.Dtype(), "an integer, float or bool type")
-	}
+	bad := b.labels.Classes(dst[:hi-lo], at, &b.classes)
 	if bad < 0 {
 		return nil
 	}
-	got := reflect.ValueOf(b.target).Index(at + bad)
-	want := "a class index from 0 to " + strconv.FormatInt(limit-1, 10)
+	want := "a class index from 0 to " + strconv.Itoa(int(b.classes.Limit)-1)
 	if b.Target.HasIgnore {
 		want += ", or the ignored " + strconv.FormatInt(b.Target.Ignore, 10)
 	}
-	return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", voxel "+strconv.Itoa(lo+bad), got, "%s", want)
-}
-
-func classInts[T integer](t *plan.Target, limit int64, src []T, dst []int32) (bad int) {
-	for i := range dst {
-		y := int64(src[i])
-		wrapped := y < 0 && src[i] > 0 // a uint64 above the int64s
-		switch {
-		case t.HasIgnore && y == t.Ignore && !wrapped:
-			dst[i] = ignored
-		case y >= 0 && y < limit:
-			dst[i] = int32(y)
-		case t.Binarize && (y > 0 || wrapped):
-			dst[i] = 1
-		default:
-			return i
-		}
-	}
-	return -1
-}
-
-func classBools(t *plan.Target, src []bool, dst []int32) {
-	for i := range dst {
-		y := int64(0)
-		if src[i] {
-			y = 1
-		}
-		dst[i] = int32(y)
-		if t.HasIgnore && y == t.Ignore {
-			dst[i] = ignored
-		}
-	}
-}
-
-func classFloats[T float32 | float64](t *plan.Target, limit int64, src []T, dst []int32) (bad int) {
-	for i := range dst {
-		y := float64(src[i])
-		switch {
-		case t.HasIgnore && y == float64(t.Ignore):
-			dst[i] = ignored
-		case y != math.Trunc(y): // NaN too
-			return i
-		case y >= 0 && y < float64(limit):
-			dst[i] = int32(y)
-		case t.Binarize && y > 0 && !math.IsInf(y, 0):
-			dst[i] = 1
-		default:
-			return i
-		}
-	}
-	return -1
+	return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", voxel "+strconv.Itoa(lo+bad), b.labels.At(at+bad), "%s", want)
 }
 
 // mapSlack is how far a soft map may stray from [0,1]: interpolation in float32
@@ -136,10 +57,7 @@ const mapSlack = 1e-5
 
 // maps reads voxels [lo,hi) of channel c of sample n of a dense target.
 func maps(b *batch, n, c, lo, hi int, dst []float64) error {
-	at := (n*b.C+c)*b.V + lo
-	if err := widenAny(b.target, at, dst[:hi-lo]); err != nil {
-		return err
-	}
+	b.labels.Float64s(dst[:hi-lo], (n*b.C+c)*b.V+lo)
 	for i, v := range dst[:hi-lo] {
 		if !(v >= -mapSlack && v <= 1+mapSlack) {
 			return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", channel "+strconv.Itoa(c)+", voxel "+strconv.Itoa(lo+i),
@@ -163,51 +81,19 @@ func voxelWeights(b *batch, n, lo, hi int, dst []float64) error {
 	return nil
 }
 
-// widenAny copies data[at:at+len(dst)] of any numeric slice to dst.
+// widenAny copies data[at:at+len(dst)] of a slice of floats to dst.
 func widenAny(data any, at int, dst []float64) error {
 	switch s := data.(type) {
 	case []float32:
-		widen(s[at:], dst)
+		for i, v := range s[at : at+len(dst)] {
+			dst[i] = float64(v)
+		}
 	case []float64:
 		copy(dst, s[at:])
-	case []uint8:
-		widen(s[at:], dst)
-	case []int8:
-		widen(s[at:], dst)
-	case []int16:
-		widen(s[at:], dst)
-	case []uint16:
-		widen(s[at:], dst)
-	case []int32:
-		widen(s[at:], dst)
-	case []uint32:
-		widen(s[at:], dst)
-	case []int64:
-		widen(s[at:], dst)
-	case []uint64:
-		widen(s[at:], dst)
-	case []int:
-		widen(s[at:], dst)
-	case []uint:
-		widen(s[at:], dst)
-	case []bool:
-		for i := range dst {
-			dst[i] = 0
-			if s[at+i] {
-				dst[i] = 1
-			}
-		}
 	default:
-		return plan.Refuse("tensor", data, "a slice of integers, floats or bools")
+		return plan.Refuse("tensor", data, "a slice of floats")
 	}
 	return nil
-}
-
-func widen[T integer | float32](src []T, dst []float64) {
-	src = src[:len(dst)]
-	for i, v := range src {
-		dst[i] = float64(v)
-	}
 }
 
 // store rounds src into data[at:].
