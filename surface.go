@@ -27,11 +27,6 @@ type SurfaceDistances struct {
 	// PredictionToTarget holds a distance for each surface voxel of the
 	// prediction, TargetToPrediction for each of the target.
 	PredictionToTarget, TargetToPrediction DirectedDistances
-	// VoxelSetHausdorff is the Hausdorff distance of the two sets of all
-	// foreground voxels, as the A-FL authors' code computes it. It differs from
-	// the distance of the surfaces where a mask has a cavity. Where both masks
-	// are empty it is 0, where one is it is +Inf.
-	VoxelSetHausdorff float64
 }
 
 // NewSurfaceDistances measures the surfaces of two masks of equal shape,
@@ -47,39 +42,71 @@ type SurfaceDistances struct {
 // the smallest box that holds both (see internal/edt for the algorithms and their
 // sources). The bits of the result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
-	p, err := readMask("prediction", prediction)
+	p, t, grid, err := readMasks(prediction, target, spacing)
 	if err != nil {
-		return nil, err
-	}
-	t, err := readMask("target", target)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkSameShape(prediction, target); err != nil {
 		return nil, err
 	}
 	axes := prediction.Dims()
-	steps, err := spacing3(spacing, axes)
-	if err != nil {
-		return nil, err
-	}
-	// Surfaces and distances are the same within the box of both masks, as all
-	// that is left out is outside both.
-	lo, hi := edt.Box(p, t)
-	p.Crop(lo, hi)
-	t.Crop(lo, hi)
-	a, b := edt.NewObject(p, axes), edt.NewObject(t, axes)
-	countP, countT := a.Surface.Count(), b.Surface.Count()
+	p, t = edt.Surface(p, axes), edt.Surface(t, axes)
+	countP, countT := p.Count(), t.Count()
 	switch {
 	case countP == 0 && countT == 0:
 		return &SurfaceDistances{}, nil
 	case countP == 0 || countT == 0:
-		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT), math.Inf(1)}, nil
+		return &SurfaceDistances{infiniteDistances(countP), infiniteDistances(countT)}, nil
 	}
-	grid := edt.NewGrid(p.Shape(), steps)
-	forth, farP := grid.Nearest(a, b)
-	back, farT := grid.Nearest(b, a)
-	return &SurfaceDistances{newDirectedDistances(forth), newDirectedDistances(back), math.Sqrt(max(farP, farT))}, nil
+	return &SurfaceDistances{
+		PredictionToTarget: newDirectedDistances(grid.Nearest(p, t)),
+		TargetToPrediction: newDirectedDistances(grid.Nearest(t, p)),
+	}, nil
+}
+
+// VoxelSetHausdorff returns the Hausdorff distance of the two sets of all
+// foreground voxels, as the A-FL authors' code computes it:
+//
+//	max(max over p ∈ P of d(p, T), max over t ∈ T of d(t, P))
+//
+// in the units of the spacing. It differs from [SurfaceDistances.Hausdorff] where
+// a mask has a cavity: there every inner voxel of the other mask has a distance.
+// It is 0 where both masks are empty and +Inf where one is. Arguments and errors
+// are those of [NewSurfaceDistances].
+func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (float64, error) {
+	p, t, grid, err := readMasks(prediction, target, spacing)
+	if err != nil {
+		return 0, err
+	}
+	emptyP, emptyT := p.Count() == 0, t.Count() == 0
+	switch {
+	case emptyP && emptyT:
+		return 0, nil
+	case emptyP || emptyT:
+		return math.Inf(1), nil
+	}
+	forth, back := newDirectedDistances(grid.Nearest(p, t)), newDirectedDistances(grid.Nearest(t, p))
+	return max(forth.Max(), back.Max()), nil
+}
+
+// readMasks reads two masks of equal shape, cut to the smallest box that holds
+// both, and returns the box as a grid: surfaces and distances within it are those
+// of the whole, as all that is left out is outside both.
+func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.Mask, grid *edt.Grid, err error) {
+	if p, err = readMask("prediction", prediction); err != nil {
+		return nil, nil, nil, err
+	}
+	if t, err = readMask("target", target); err != nil {
+		return nil, nil, nil, err
+	}
+	if err = checkSameShape(prediction, target); err != nil {
+		return nil, nil, nil, err
+	}
+	steps, err := spacing3(spacing, prediction.Dims())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	lo, hi := edt.Box(p, t)
+	p.Crop(lo, hi)
+	t.Crop(lo, hi)
+	return p, t, edt.NewGrid(p.Shape(), steps), nil
 }
 
 // Hausdorff returns the Hausdorff distance: the largest distance from either

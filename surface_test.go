@@ -38,12 +38,14 @@ func TestGoldenSurface(t *testing.T) {
 					require.NoError(t, err)
 					directed95, err := d.PredictionToTarget.Percentile(95)
 					require.NoError(t, err)
+					voxelSet, err := VoxelSetHausdorff(p, r, spacing)
+					require.NoError(t, err)
 					got := map[string]float64{
 						"hd": d.Hausdorff(), "hd95": d.HD95(), "hd_q": quantile,
 						"hd_pred_to_target": d.PredictionToTarget.Max(), "hd_target_to_pred": d.TargetToPrediction.Max(),
 						"hd95_pred_to_target": directed95, "asd_symmetric": d.Average(),
 						"asd_pred_to_target": d.PredictionToTarget.Mean(), "asd_target_to_pred": d.TargetToPrediction.Mean(),
-						"hd_voxelset": d.VoxelSetHausdorff,
+						"hd_voxelset": voxelSet,
 					}
 					for name, value := range got {
 						golden := c.tensors[name]
@@ -144,7 +146,9 @@ func TestSurfaceDistancesAgainstDefinition(t *testing.T) {
 			assert.InDeltaSlice(t, forth, d.PredictionToTarget.Sorted(), 1e-13)
 			assert.InDeltaSlice(t, back, d.TargetToPrediction.Sorted(), 1e-13)
 			wholeForth, wholeBack := distancesByDefinition(allP, allR, steps), distancesByDefinition(allR, allP, steps)
-			assert.InDelta(t, max(slices.Max(wholeForth), slices.Max(wholeBack)), d.VoxelSetHausdorff, 1e-13)
+			voxelSet, err := VoxelSetHausdorff(p, r, test.spacing)
+			require.NoError(t, err)
+			assert.InDelta(t, max(slices.Max(wholeForth), slices.Max(wholeBack)), voxelSet, 1e-13)
 
 			joined := slices.Concat(forth, back)
 			sum := 0.0
@@ -201,14 +205,20 @@ func TestSurfaceLaws(t *testing.T) {
 		assert.Equal(t, d.Hausdorff(), s.Hausdorff())
 		assert.Equal(t, d.HD95(), s.HD95())
 		assert.Equal(t, d.Average(), s.Average())
-		assert.Equal(t, d.VoxelSetHausdorff, s.VoxelSetHausdorff)
+		forth, err := VoxelSetHausdorff(p, r, spacing)
+		require.NoError(t, err)
+		back, err := VoxelSetHausdorff(r, p, spacing)
+		require.NoError(t, err)
+		assert.Equal(t, forth, back)
 	})
 	t.Run("identical masks", func(t *testing.T) {
 		s, err := NewSurfaceDistances(p, p, spacing)
 		require.NoError(t, err)
 		assert.Zero(t, s.Hausdorff())
 		assert.Zero(t, s.Average())
-		assert.Zero(t, s.VoxelSetHausdorff)
+		voxelSet, err := VoxelSetHausdorff(p, p, spacing)
+		require.NoError(t, err)
+		assert.Zero(t, voxelSet)
 		dice, err := s.SurfaceDice(0)
 		require.NoError(t, err)
 		assert.Equal(t, 1.0, dice)
@@ -358,7 +368,9 @@ func TestSurfaceOfEmptyMasks(t *testing.T) {
 		dice, err := d.SurfaceDice(1e9)
 		require.NoError(t, err)
 		same(test.dice, dice)
-		same(test.voxels, d.VoxelSetHausdorff)
+		voxelSet, err := VoxelSetHausdorff(test.p, test.r, nil)
+		require.NoError(t, err)
+		same(test.voxels, voxelSet)
 		assert.Len(t, d.PredictionToTarget.Sorted(), test.predictionSize)
 		assert.Len(t, d.TargetToPrediction.Sorted(), test.targetCount)
 	}
@@ -374,24 +386,26 @@ func TestZeroDirectedDistances(t *testing.T) {
 	assert.Empty(t, d.Sorted())
 }
 
-// A ring against the disc it bounds: no surface voxel of the ring's hole is in
-// the disc's surface, yet the sets differ by the hole alone.
+// A square against itself without its center: the sets differ by that voxel alone,
+// and the surfaces by the voxels around it.
 func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 	full, hollow := make([]uint8, 121), make([]uint8, 121)
 	for i := range full {
-		y, x := i/11, i%11
-		if y >= 1 && y <= 9 && x >= 1 && x <= 9 {
+		if y, x := i/11, i%11; y >= 1 && y <= 9 && x >= 1 && x <= 9 {
 			full[i] = 1
-			if y < 4 || y > 6 || x < 4 || x > 6 {
+			if y != 5 || x != 5 {
 				hollow[i] = 1
 			}
 		}
 	}
-	d, err := NewSurfaceDistances(bytesTensor(full, 11, 11), bytesTensor(hollow, 11, 11), nil)
+	p, r, spacing := bytesTensor(full, 11, 11), bytesTensor(hollow, 11, 11), []float64{2, 3}
+	voxelSet, err := VoxelSetHausdorff(p, r, spacing)
 	require.NoError(t, err)
-	assert.Equal(t, 2.0, d.VoxelSetHausdorff, "the hole's centre is two voxels from the ring")
-	assert.Equal(t, 2.0, d.Hausdorff(), "the hole's edge is two voxels from the outline")
-	assert.Zero(t, d.PredictionToTarget.Max(), "the outline is part of the ring's surface")
+	assert.Equal(t, 2.0, voxelSet, "the center is one row from the rest")
+	d, err := NewSurfaceDistances(p, r, spacing)
+	require.NoError(t, err)
+	assert.Equal(t, 8.0, d.Hausdorff(), "the center's neighbors in its row are four rows from the outline")
+	assert.Zero(t, d.PredictionToTarget.Max(), "the outline is part of either surface")
 }
 
 func TestPercentileInterpolates(t *testing.T) {
@@ -409,24 +423,29 @@ func TestPercentileInterpolates(t *testing.T) {
 
 func TestSurfaceRefusesBadInput(t *testing.T) {
 	m := bytesTensor(make([]uint8, 24), 2, 3, 4)
-	_, err := NewSurfaceDistances(nil, m, nil)
-	requireRefused(t, err, "prediction")
-	_, err = NewSurfaceDistances(m, nil, nil)
-	requireRefused(t, err, "target")
-	_, err = NewSurfaceDistances(m, bytesTensor(make([]uint8, 24), 2, 4, 3), nil)
-	requireRefused(t, err, "shape of prediction")
-	for _, shape := range [][]int{{24}, {1, 2, 3, 4}} {
-		bad := bytesTensor(make([]uint8, 24), shape...)
-		_, err = NewSurfaceDistances(bad, bad, nil)
-		requireRefused(t, err, "shape of prediction")
+	for _, measure := range []func(p, r *tensor.Dense, spacing []float64) error{
+		func(p, r *tensor.Dense, spacing []float64) error {
+			_, err := NewSurfaceDistances(p, r, spacing)
+			return err
+		},
+		func(p, r *tensor.Dense, spacing []float64) error {
+			_, err := VoxelSetHausdorff(p, r, spacing)
+			return err
+		},
+	} {
+		requireRefused(t, measure(nil, m, nil), "prediction")
+		requireRefused(t, measure(m, nil, nil), "target")
+		requireRefused(t, measure(m, bytesTensor(make([]uint8, 24), 2, 4, 3), nil), "shape of prediction")
+		for _, shape := range [][]int{{24}, {1, 2, 3, 4}} {
+			bad := bytesTensor(make([]uint8, 24), shape...)
+			requireRefused(t, measure(bad, bad, nil), "shape of prediction")
+		}
+		for _, spacing := range [][]float64{{}, {1, 1}, {1, 1, 1, 1}, {1, 0, 1}, {1, -1, 1}, {1, math.NaN(), 1}, {1, 1, math.Inf(1)}, {1e-200, 1, 1}, {1, 1e200, 1}} {
+			requireRefused(t, measure(m, m, spacing), "spacing")
+		}
+		nan := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{0, 1, 0, float32(math.NaN()), 0, 0}))
+		requireRefused(t, measure(nan, nan, nil), "element 3 of prediction")
 	}
-	for _, spacing := range [][]float64{{}, {1, 1}, {1, 1, 1, 1}, {1, 0, 1}, {1, -1, 1}, {1, math.NaN(), 1}, {1, 1, math.Inf(1)}, {1e-200, 1, 1}, {1, 1e200, 1}} {
-		_, err = NewSurfaceDistances(m, m, spacing)
-		requireRefused(t, err, "spacing")
-	}
-	nan := tensor.New(tensor.WithShape(2, 3), tensor.WithBacking([]float32{0, 1, 0, float32(math.NaN()), 0, 0}))
-	_, err = NewSurfaceDistances(nan, nan, nil)
-	requireRefused(t, err, "element 3 of prediction")
 
 	m.Data().([]uint8)[3] = 1
 	d, err := NewSurfaceDistances(m, m, nil)

@@ -104,7 +104,7 @@ func TestBoxOfEmptyMasks(t *testing.T) {
 	assert.Zero(t, hi)
 	m.Crop(lo, hi)
 	assert.Zero(t, m.Count())
-	assert.Zero(t, NewObject(m, 3).Surface.Count())
+	assert.Zero(t, Surface(m, 3).Count())
 }
 
 func TestSurfaceAgainstDefinition(t *testing.T) {
@@ -131,9 +131,9 @@ func TestSurfaceAgainstDefinition(t *testing.T) {
 					}
 					want[i] = v &^ inside
 				}
-				o := NewObject(maskOf(voxels, shape), axes)
-				require.Equal(t, want, voxelsOf(t, o.Surface), "%v %v %d axes", shape, density, axes)
-				require.Equal(t, voxels, voxelsOf(t, o.Voxels))
+				m := maskOf(voxels, shape)
+				require.Equal(t, want, voxelsOf(t, Surface(m, axes)), "%v %v %d axes", shape, density, axes)
+				require.Equal(t, voxels, voxelsOf(t, m))
 			}
 		}
 	}

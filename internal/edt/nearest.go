@@ -36,98 +36,62 @@ func (g *Grid) squared(o *offset, steps int) float64 {
 	return g.squares[steps] + o.rowSquare + o.sliceSquare
 }
 
-// Nearest measures the distances between two objects that are not empty and have
-// the shape of the grid.
+// Nearest counts the voxels of one mask by their squared distance to the nearest
+// voxel of the other, ascending. Both have the shape of the grid, and neither is
+// empty. The result does not depend on GOMAXPROCS.
 //
-// distances counts the voxels of the first one's surface by their squared
-// distance to the nearest of the second one's surface, ascending; farthest is
-// the largest squared distance from any voxel of the first to the nearest of the
-// second. Neither depends on GOMAXPROCS.
+// There are three ways to a distance, each for voxels that are farther from the
+// other mask than suits the one before:
 //
-// There are three ways to a distance, each for voxels that are farther from a
-// surface than suits the one before:
-//
-//   - the nearest neighbours of 64 voxels at a time, see shell;
+//   - the nearest neighbors of 64 voxels at a time, see shell;
 //   - the rows around one voxel at a time, see rowSearch;
 //   - the transform of the whole volume, see [Squared], whose time is linear in
 //     the number of voxels whatever the distances: the others stop where it
 //     would be faster.
-func (g *Grid) Nearest(from, to *Object) (distances []Count, farthest float64) {
+func (g *Grid) Nearest(from, to *Mask) []Count {
 	s := newSearch(g, from, to)
-	if surface, inner := s.nearShells(); surface != nil {
-		// The surface comes first: with its distances known, most of the inner
-		// voxels need none to tell that they are not the farthest.
-		if s.rows(surface, true) {
-			s.rows(inner, false)
+	if left := s.nearShells(); left != nil {
+		if !s.rows(left) {
+			s.transform(left)
 		}
-		s.transform(surface, inner)
 	}
+	counts := make([]Count, 0, len(s.count))
 	for _, square := range slices.Sorted(maps.Keys(s.count)) {
-		distances = append(distances, Count{square, s.count[square]})
+		counts = append(counts, Count{square, s.count[square]})
 	}
-	return distances, s.farthest
+	return counts
 }
 
 // search is the state of [Grid.Nearest].
 type search struct {
 	grid     *Grid
-	from, to *Object
-	budget   int // visits of rows that the search of rows may still make
-	tally
+	from, to *Mask
+	budget   int   // visits of rows that the search of rows may still make
+	count    tally // of the distances that are known
 }
 
-func newSearch(g *Grid, from, to *Object) *search {
+func newSearch(g *Grid, from, to *Mask) *search {
 	budget := rowBudget * g.shape[0] * g.shape[1] * g.shape[2]
-	return &search{grid: g, from: from, to: to, budget: budget, tally: newTally()}
+	return &search{grid: g, from: from, to: to, budget: budget, count: tally{}}
 }
 
-// outside returns the voxels of word i that are in the first object and not in
-// the second. The nearest voxel of the second to them is on its surface, since
-// otherwise its neighbour towards them would be in it and nearer.
-func (s *search) outside(i int) uint64 { return s.from.Voxels.words[i] &^ s.to.Voxels.words[i] }
+// tally counts voxels by squared distance.
+type tally map[float64]int
 
-// tally gathers the distances that are known.
-type tally struct {
-	count    map[float64]int // surface voxels by squared distance
-	farthest float64         // squared, of the voxels outside the second object
-}
-
-func newTally() tally { return tally{count: map[float64]int{}} }
-
-func (t *tally) add(u *tally) {
-	for square, n := range u.count {
-		t.count[square] += n
-	}
-	t.farthest = max(t.farthest, u.farthest)
-}
-
-// transform adds the distances of voxels of the surface and inside it from the
-// transform of the volume.
-func (s *search) transform(surface, inner *Mask) {
+// transform adds the distances of the voxels of m from the transform of the
+// volume.
+func (s *search) transform(m *Mask) {
 	shape := s.grid.shape
 	plane := NewMask([3]int{1, shape[1], shape[2]})
-	var any uint64
-	for i, w := range surface.words {
-		w |= inner.words[i]
+	for i, w := range m.words {
 		plane.words[i%len(plane.words)] |= w
-		any |= w
-	}
-	if any == 0 {
-		return
 	}
 	squared := make([]float64, shape[0]*shape[1]*shape[2])
-	Squared(squared, s.to.Surface, s.grid.spacing, plane)
-	for i, counted := range surface.words {
-		row := squared[i/surface.width*shape[2]:]
-		outside := s.outside(i)
-		for voxels := counted | inner.words[i]; voxels != 0; voxels &= voxels - 1 {
-			d, bit := row[i%surface.width*64+bits.TrailingZeros64(voxels)], voxels&-voxels
-			if counted&bit != 0 {
-				s.count[d]++
-			}
-			if outside&bit != 0 {
-				s.farthest = max(s.farthest, d)
-			}
+	Squared(squared, s.to, s.grid.spacing, plane)
+	for i, voxels := range m.words {
+		row := squared[i/m.width*shape[2]:]
+		for ; voxels != 0; voxels &= voxels - 1 {
+			s.count[row[i%m.width*64+bits.TrailingZeros64(voxels)]]++
 		}
 	}
 }

@@ -23,27 +23,18 @@ func linear(sites []uint8, shape [3]int, spacing [3]float64) []float64 {
 	return out
 }
 
-// requireNearest compares with the transforms of the second object's surface and
-// of the object.
-func requireNearest(t *testing.T, transform transformer, from, to *Object, spacing [3]float64, context ...any) {
+// requireNearest compares with the transform of the second mask.
+func requireNearest(t *testing.T, transform transformer, from, to *Mask, spacing [3]float64, context ...any) {
 	t.Helper()
-	shape := from.Voxels.shape
-	toSurface, toVoxels := transform(voxelsOf(t, to.Surface), shape, spacing), transform(voxelsOf(t, to.Voxels), shape, spacing)
+	toMask := transform(voxelsOf(t, to), from.shape, spacing)
 	var want []float64
-	farthest := 0.0
-	surface := voxelsOf(t, from.Surface)
-	for i, v := range voxelsOf(t, from.Voxels) {
-		if surface[i] == 1 {
-			want = append(want, toSurface[i])
-		}
+	for i, v := range voxelsOf(t, from) {
 		if v == 1 {
-			farthest = max(farthest, toVoxels[i])
+			want = append(want, toMask[i])
 		}
 	}
 	slices.Sort(want)
-	counts, got := NewGrid(shape, spacing).Nearest(from, to)
-	requireSquared(t, want, expand(t, counts), context...)
-	requireSquared(t, []float64{farthest}, []float64{got}, context...)
+	requireSquared(t, want, expand(t, NewGrid(from.shape, spacing).Nearest(from, to)), context...)
 }
 
 // expand returns each distance as often as it was counted.
@@ -61,15 +52,11 @@ func expand(t *testing.T, counts []Count) []float64 {
 	return all
 }
 
-// objectOf returns the object of the voxels, one at least: at a random place
-// where there is none.
-func objectOf(rng *rand.Rand, voxels []uint8, shape [3]int) *Object {
+// filled returns a mask with one voxel at least: at a random place where there is
+// none.
+func filled(rng *rand.Rand, voxels []uint8, shape [3]int) *Mask {
 	voxels[rng.IntN(len(voxels))] = 1
-	axes := 3
-	if shape[0] == 1 {
-		axes = 2
-	}
-	return NewObject(maskOf(voxels, shape), axes)
+	return maskOf(voxels, shape)
 }
 
 func TestNearestAgainstDefinition(t *testing.T) {
@@ -78,8 +65,8 @@ func TestNearestAgainstDefinition(t *testing.T) {
 		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 0.5, 0.5}, {0.5, 0.5, 3}, {0.7, 2.78, 1.61}, {1e-3, 40, 1}, {1e-8, 1, 1e8}} {
 			for _, density := range []float64{0, 0.01, 0.2, 0.9} {
 				n := shape[0] * shape[1] * shape[2]
-				a := objectOf(rng, randomSites(rng, n, density), shape)
-				b := objectOf(rng, randomSites(rng, n, density*density), shape)
+				a := filled(rng, randomSites(rng, n, density), shape)
+				b := filled(rng, randomSites(rng, n, density*density), shape)
 				requireNearest(t, brute, a, b, spacing, shape, spacing, density)
 				requireNearest(t, brute, b, a, spacing, shape, spacing, density)
 			}
@@ -100,15 +87,15 @@ func box(shape, lo, hi [3]int) []uint8 {
 	return out
 }
 
-// The objects are far apart, or one has much that is far from the other: the
-// worst for a search of the neighbourhood.
+// The masks are far apart, or one has much that is far from the other: the worst
+// for a search of the neighborhood.
 func TestNearestFarApart(t *testing.T) {
 	shape := [3]int{11, 37, 140}
-	object := func(lo, hi [3]int) *Object { return NewObject(maskOf(box(shape, lo, hi), shape), 3) }
+	object := func(lo, hi [3]int) *Mask { return maskOf(box(shape, lo, hi), shape) }
 	corner, other := object([3]int{}, [3]int{1, 1, 1}), object([3]int{10, 36, 139}, shape)
 	full, slab := object([3]int{}, shape), object([3]int{0, 0, 130}, shape)
 	for _, spacing := range [][3]float64{{1, 1, 1}, {2.5, 0.7, 0.4}, {0.1, 7, 3}} {
-		for i, pair := range [][2]*Object{{corner, other}, {full, corner}, {full, slab}, {corner, slab}, {full, full}} {
+		for i, pair := range [][2]*Mask{{corner, other}, {full, corner}, {full, slab}, {corner, slab}, {full, full}} {
 			requireNearest(t, linear, pair[0], pair[1], spacing, i, spacing)
 			requireNearest(t, linear, pair[1], pair[0], spacing, i, spacing)
 		}
@@ -116,23 +103,20 @@ func TestNearestFarApart(t *testing.T) {
 }
 
 // ways are the ways to a distance, each for all voxels on its own.
-var ways = map[string]func(s *search, surface, inner *Mask) bool{
-	"rows": func(s *search, surface, inner *Mask) bool {
-		for _, m := range []*Mask{surface, inner} {
-			for n, voxels := 1, m.Count(); voxels > 0; n *= 3 {
-				voxels, _ = s.round(m, n, m == surface)
-			}
+var ways = map[string]func(s *search) bool{
+	"rows": func(s *search) bool {
+		left := *s.from
+		left.words = slices.Clone(left.words)
+		for n, voxels := 1, left.Count(); voxels > 0; n *= 3 {
+			voxels, _ = s.round(&left, n)
 		}
 		return true
 	},
-	"transform": func(s *search, surface, inner *Mask) bool {
-		s.transform(surface, inner)
+	"transform": func(s *search) bool {
+		s.transform(s.from)
 		return true
 	},
-	"shells": func(s *search, _, _ *Mask) bool {
-		surface, _ := s.nearShells()
-		return surface == nil
-	},
+	"shells": func(s *search) bool { return s.nearShells() == nil },
 }
 
 // Every way has to find the same, wherever one hands over to the next. With
@@ -144,17 +128,13 @@ func TestNearestWaysAgree(t *testing.T) {
 		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 1, 2}, {1, 1, 6}} {
 			for _, density := range []float64{0.002, 0.05, 0.6} {
 				n := shape[0] * shape[1] * shape[2]
-				a := objectOf(rng, randomSites(rng, n, density), shape)
-				b := objectOf(rng, randomSites(rng, n, density), shape)
+				a := filled(rng, randomSites(rng, n, density), shape)
+				b := filled(rng, randomSites(rng, n, density), shape)
 				g := NewGrid(shape, spacing)
-				want, farthest := g.Nearest(a, b)
+				want := g.Nearest(a, b)
 				for name, way := range ways {
 					s := newSearch(g, a, b)
-					surface, inner := NewMask(shape), NewMask(shape)
-					for i, w := range a.Surface.words {
-						surface.words[i], inner.words[i] = w, s.outside(i)&^w
-					}
-					if !way(s, surface, inner) {
+					if !way(s) {
 						continue // some were too far
 					}
 					used[name]++
@@ -162,7 +142,6 @@ func TestNearestWaysAgree(t *testing.T) {
 					for _, c := range want {
 						require.Equal(t, c.Voxels, s.count[c.Squared], "%s: squared distance %v", name, c.Squared)
 					}
-					require.Equal(t, farthest, s.farthest, name)
 				}
 			}
 		}
@@ -176,20 +155,18 @@ func TestNearestBitsDoNotDependOnProcessors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 3))
 	shape, spacing := [3]int{37, 61, 90}, [3]float64{2.2, 0.61, 0.59}
 	n := shape[0] * shape[1] * shape[2]
-	sparse, single := objectOf(rng, randomSites(rng, n, 1e-4), shape), objectOf(rng, make([]uint8, n), shape)
-	ball := objectOf(rng, box(shape, [3]int{5, 9, 20}, [3]int{30, 50, 80}), shape)
-	for i, pair := range [][2]*Object{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}} {
+	sparse, single := filled(rng, randomSites(rng, n, 1e-4), shape), filled(rng, make([]uint8, n), shape)
+	ball := filled(rng, box(shape, [3]int{5, 9, 20}, [3]int{30, 50, 80}), shape)
+	for i, pair := range [][2]*Mask{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}} {
 		var first []Count
-		var farthest float64
 		for _, procs := range []int{1, 2, 3, 7} {
 			before := runtime.GOMAXPROCS(procs)
-			counts, far := NewGrid(shape, spacing).Nearest(pair[0], pair[1])
+			counts := NewGrid(shape, spacing).Nearest(pair[0], pair[1])
 			runtime.GOMAXPROCS(before)
 			if first == nil {
-				first, farthest = counts, far
+				first = counts
 			}
 			require.Equal(t, first, counts, "pair %d, GOMAXPROCS %d", i, procs)
-			require.Equal(t, farthest, far, "pair %d, GOMAXPROCS %d", i, procs)
 		}
 	}
 }
@@ -279,31 +256,31 @@ func FuzzNearest(f *testing.F) {
 				return
 			}
 		}
-		object := func(bits []byte) *Object {
+		object := func(bits []byte) *Mask {
 			voxels := make([]uint8, shape[0]*shape[1]*shape[2])
 			for i := range voxels {
 				if i/8 < len(bits) {
 					voxels[i] = bits[i/8] >> (i % 8) & 1
 				}
 			}
-			return NewObject(maskOf(voxels, shape), 3)
+			return maskOf(voxels, shape)
 		}
 		from, to := object(first), object(second)
-		if from.Voxels.Count() == 0 || to.Voxels.Count() == 0 {
+		if from.Count() == 0 || to.Count() == 0 {
 			return
 		}
 		requireNearest(t, linear, from, to, spacing)
 	})
 }
 
-// BenchmarkNearest measures both directions between two boxes, the second moved
-// along every axis.
+// BenchmarkNearest measures both directions between the surfaces of two boxes, the
+// second moved along every axis.
 func BenchmarkNearest(b *testing.B) {
 	shape := [3]int{170, 170, 110}
-	a := NewObject(maskOf(box(shape, [3]int{}, [3]int{120, 120, 60}), shape), 3)
+	a := Surface(maskOf(box(shape, [3]int{}, [3]int{120, 120, 60}), shape), 3)
 	for _, by := range []int{0, 2, 10, 50} {
 		b.Run(fmt.Sprintf("moved=%d", by), func(b *testing.B) {
-			to := NewObject(maskOf(box(shape, [3]int{by, by, by}, [3]int{120 + by, 120 + by, 60 + by}), shape), 3)
+			to := Surface(maskOf(box(shape, [3]int{by, by, by}, [3]int{120 + by, 120 + by, 60 + by}), shape), 3)
 			for b.Loop() {
 				g := NewGrid(shape, [3]float64{1, 1, 1})
 				g.Nearest(a, to)

@@ -16,10 +16,10 @@ const (
 	rowBudget = 6
 )
 
-// rows adds the distances of the voxels of m, counted or only for the farthest,
-// and removes from m those whose distance is known. It returns whether that is
-// all of them; else the rest takes more than what is left of the budget.
-func (s *search) rows(m *Mask, counted bool) (all bool) {
+// rows adds the distances of the voxels of m and removes from m those whose
+// distance is known. It returns whether that is all of them; else the rest takes
+// more than what is left of the budget.
+func (s *search) rows(m *Mask) (all bool) {
 	voxels, rows := m.Count(), m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
 		// A visit is work for each voxel, and some for the rows of them.
@@ -28,7 +28,7 @@ func (s *search) rows(m *Mask, counted bool) (all bool) {
 			return false
 		}
 		s.budget -= work
-		voxels, rows = s.round(m, n, counted)
+		voxels, rows = s.round(m, n)
 	}
 	return true
 }
@@ -36,35 +36,27 @@ func (s *search) rows(m *Mask, counted bool) (all bool) {
 // round searches the rows at the n nearest offsets for the voxels of m and
 // removes those whose distance is known then. It returns how many voxels remain
 // and in how many rows.
-//
-// How much remains must not depend on which goroutine is first, so voxels that
-// cannot be the farthest are told by the tally of the rounds before.
-func (s *search) round(m *Mask, n int, counted bool) (voxels, rows int) {
+func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	offsets, beyond := s.grid.offsets.nearest(n)
-	enough := -1.0
-	if !counted {
-		enough = s.farthest
-	}
 	var leftVoxels, leftRows atomic.Int64
-	var tallies []*tally
+	var tallies []tally
 	m.eachRow(func() func(int) {
-		t := &rowSearch{
-			search: s, around: newSurroundings(s.to.Surface, offsets), beyond: beyond, enough: enough,
-			tally: newTally(),
-		}
-		tallies = append(tallies, &t.tally)
+		t := &rowSearch{search: s, around: newSurroundings(s.to, offsets), beyond: beyond, count: tally{}}
+		tallies = append(tallies, t.count)
 		return func(r int) {
 			if isEmpty(m.row(r)) {
 				return
 			}
-			if n := t.row(m.row(r), r, counted); n > 0 {
+			if n := t.row(m.row(r), r); n > 0 {
 				leftVoxels.Add(int64(n))
 				leftRows.Add(1)
 			}
 		}
 	})
 	for _, t := range tallies {
-		s.tally.add(t)
+		for square, n := range t {
+			s.count[square] += n
+		}
 	}
 	return int(leftVoxels.Load()), int(leftRows.Load())
 }
@@ -77,30 +69,23 @@ type rowSearch struct {
 	*search
 	around *surroundings
 	beyond float64 // squared, of the nearest row that is not visited
-	enough float64 // where a site is that near the exact distance does not matter
-	tally  tally
+	count  tally
 	_      [8 * apart]byte
 }
 
 // row finds the distances of the voxels of left, row r, and removes them from
 // it. It returns how many remain.
-func (t *rowSearch) row(left []uint64, r int, counted bool) (remain int) {
+func (t *rowSearch) row(left []uint64, r int) (remain int) {
 	t.around.moveTo(r)
 	for w, voxels := range left {
 		for ; voxels != 0; voxels &= voxels - 1 {
-			bit := voxels & -voxels
 			squared, known := t.nearest(64*w + bits.TrailingZeros64(voxels))
 			if !known {
 				remain++
 				continue
 			}
-			left[w] &^= bit
-			if counted {
-				t.tally.count[squared]++
-			}
-			if t.outside(r*len(left)+w)&bit != 0 {
-				t.tally.farthest = max(t.tally.farthest, squared)
-			}
+			left[w] &^= voxels & -voxels
+			t.count[squared]++
 		}
 	}
 	return remain
@@ -121,11 +106,8 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 		if around.empty[i] {
 			continue
 		}
-		steps := nearestBit(around.words[i*around.stride+1:][:t.to.Surface.width], x)
+		steps := nearestBit(around.words[i*around.stride+1:][:t.to.width], x)
 		best = min(best, t.grid.squared(&around.offsets[i], steps))
-		if best <= t.enough {
-			return best, true
-		}
 	}
 	return best, best <= t.beyond
 }

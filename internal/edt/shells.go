@@ -42,16 +42,16 @@ func (g *Grid) nearestShells(n int) []shell {
 	return list
 }
 
-// nearShells finds the distances of the voxels near the second surface. It
-// returns the others, of the surface and inside it, or nil where there are none.
-func (s *search) nearShells() (surface, inner *Mask) {
+// nearShells finds the distances of the voxels near the second mask. It returns
+// the others, or nil where there are none.
+func (s *search) nearShells() *Mask {
 	list := s.grid.shells
 	offsets, _ := s.grid.offsets.nearest(len(list))
 	left := NewMask(s.grid.shape)
 	var all []*shellSearch
 	left.eachRow(func() func(int) {
-		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to.Surface, offsets)}
-		t.count, t.found = make([]int, len(list)+apart), make([]bool, len(list)+8*apart)
+		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to, offsets)}
+		t.count = make([]int, len(list)+apart)
 		all = append(all, t)
 		return func(r int) { t.row(left.row(r), r) }
 	})
@@ -61,21 +61,13 @@ func (s *search) nearShells() (surface, inner *Mask) {
 			if t.count[k] > 0 {
 				s.count[shell.squared] += t.count[k]
 			}
-			if t.found[k] {
-				s.farthest = max(s.farthest, shell.squared)
-			}
 		}
 		done = done && !t.some
 	}
 	if done {
-		return nil, nil
+		return nil
 	}
-	surface = NewMask(s.grid.shape)
-	for i, w := range left.words {
-		surface.words[i] = w & s.from.Surface.words[i]
-		left.words[i] = w &^ s.from.Surface.words[i]
-	}
-	return surface, left
+	return left
 }
 
 // shellSearch is what one goroutine of the search of shells has of its own.
@@ -83,19 +75,15 @@ type shellSearch struct {
 	*search
 	shells []shell
 	around *surroundings
-	count  []int  // surface voxels by shell
-	found  []bool // by shell: whether it has voxels outside the second object
-	some   bool   // voxels are left
+	count  []int // voxels by shell
+	some   bool  // voxels are left
 	_      [8 * apart]byte
 }
 
 // row stores in left the voxels of row r that have no site in the shells.
 func (t *shellSearch) row(left []uint64, r int) {
 	t.around.moveTo(r)
-	surface := t.from.Surface.row(r)
-	for w := range left {
-		outside := t.outside(r*len(left) + w)
-		todo := surface[w] | outside
+	for w, todo := range t.from.row(r) {
 		if todo == 0 {
 			continue
 		}
@@ -107,14 +95,13 @@ func (t *shellSearch) row(left []uint64, r int) {
 			if t.around.empty[shell.offset] {
 				continue
 			}
-			sites := t.around.words[shell.offset*t.around.stride+w:][:3] // the word between its neighbours
+			sites := t.around.words[shell.offset*t.around.stride+w:][:3] // the word between its neighbors
 			up, down := shell.steps&63, (63-shell.steps)&63
 			met := todo & (sites[1]>>up | sites[1]<<up | sites[0]>>1>>down | sites[2]<<1<<down)
 			if met == 0 {
 				continue
 			}
-			t.count[k] += bits.OnesCount64(met & surface[w])
-			t.found[k] = t.found[k] || met&outside != 0
+			t.count[k] += bits.OnesCount64(met)
 			if todo &^= met; todo == 0 {
 				break
 			}

@@ -1,18 +1,9 @@
 package edt
 
-// Object is a set of voxels and its surface: those of them that have a face
-// neighbour outside the set.
-type Object struct{ Voxels, Surface *Mask }
-
-// NewObject returns the object of some voxels. What is outside the volume is
-// outside the object; a volume of two axes has no neighbours along the slices,
-// one of three axes does.
-func NewObject(voxels *Mask, axes int) *Object {
-	return &Object{voxels, surface(voxels, axes)}
-}
-
-// surface returns the voxels of m that have a face neighbour outside it.
-func surface(m *Mask, axes int) *Mask {
+// Surface returns the voxels of m that have a face neighbor outside m. What is
+// outside the volume is outside m; a volume of two axes has no neighbors along
+// the slices, one of three axes does.
+func Surface(m *Mask, axes int) *Mask {
 	s := NewMask(m.shape)
 	slices, rows := m.shape[0], m.shape[1]
 	outside := make([]uint64, m.width)
@@ -22,17 +13,17 @@ func surface(m *Mask, axes int) *Mask {
 			if isEmpty(own) {
 				return
 			}
-			neighbour := func(inside bool, by int) []uint64 {
+			neighbor := func(inside bool, by int) []uint64 {
 				if !inside {
 					return outside
 				}
 				return m.row(r + by)
 			}
 			z, y := r/rows, r%rows
-			up, down := neighbour(y > 0, -1), neighbour(y < rows-1, 1)
+			up, down := neighbor(y > 0, -1), neighbor(y < rows-1, 1)
 			front, back := own, own
 			if axes == 3 {
-				front, back = neighbour(z > 0, -rows), neighbour(z < slices-1, rows)
+				front, back = neighbor(z > 0, -rows), neighbor(z < slices-1, rows)
 			}
 			surfaceRow(s.row(r), own, up, down, front, back)
 		}
