@@ -9,8 +9,8 @@ import (
 	"github.com/x/afl/internal/matching"
 )
 
-// Connectivity says which voxels belong to one component, by the number of
-// neighbours a voxel has.
+// Connectivity says which voxels belong to one component, by the number of neighbors
+// that a voxel has.
 type Connectivity int
 
 const (
@@ -24,8 +24,8 @@ const (
 // String returns "26-connected" and the like.
 func (c Connectivity) String() string { return fmt.Sprintf("%d-connected", int(c)) }
 
-// neighbourhood checks the connectivity for a mask of 2 or 3 axes.
-func (c Connectivity) neighbourhood(axes int) (components.Neighbourhood, error) {
+// neighborhood checks the connectivity for a mask with 2 or 3 axes.
+func (c Connectivity) neighborhood(axes int) (components.Neighborhood, error) {
 	switch {
 	case axes == 2 && c == Connectivity4, axes == 3 && c == Connectivity6:
 		return components.Face, nil
@@ -34,28 +34,28 @@ func (c Connectivity) neighbourhood(axes int) (components.Neighbourhood, error) 
 	case axes == 3 && c == Connectivity26:
 		return components.Vertex, nil
 	case axes == 2:
-		return 0, refuse("connectivity", int(c), "Connectivity4 or Connectivity8 for a mask of 2 axes")
+		return 0, refuse("connectivity", int(c), "Connectivity4 or Connectivity8 for a mask with 2 axes")
 	}
-	return 0, refuse("connectivity", int(c), "Connectivity6, Connectivity18 or Connectivity26 for a mask of 3 axes")
+	return 0, refuse("connectivity", int(c), "Connectivity6, Connectivity18 or Connectivity26 for a mask with 3 axes")
 }
 
-// Components labels the connected components of a mask: int32 labels of the
-// mask's shape, 0 outside, and their number. They are numbered from 1 in the
-// raster order of their first voxel.
+// Components labels the connected components of a mask. It returns int32 labels of the
+// mask's shape, 0 in the background, and the number of components. Labels count from 1
+// in the raster order of the first voxel of each component.
 //
-// The mask is rows×columns or slices×rows×columns, of bool, any integer or a
-// float type; what is not zero is foreground. A NaN, and a connectivity that
-// does not fit the number of axes, are errors.
+// The mask is rows×columns or slices×rows×columns, of bool, any integer or a float type;
+// every value other than zero is foreground. A NaN, and a connectivity that does not fit
+// the number of axes, are errors.
 func Components(mask *tensor.Dense, connectivity Connectivity) (labels *tensor.Dense, count int, err error) {
 	m, err := newSpatialMask("mask", mask)
 	if err != nil {
 		return nil, 0, err
 	}
-	neighbourhood, err := connectivity.neighbourhood(m.axes)
+	neighborhood, err := connectivity.neighborhood(m.axes)
 	if err != nil {
 		return nil, 0, err
 	}
-	runs, count := components.Find(m.voxel, m.shape, neighbourhood)
+	runs, count := components.Find(m.voxel, m.shape, neighborhood)
 	out := make([]int32, len(m.voxel))
 	for _, r := range runs {
 		for i := r.Start; i < r.End; i++ {
@@ -65,8 +65,8 @@ func Components(mask *tensor.Dense, connectivity Connectivity) (labels *tensor.D
 	return tensor.New(tensor.WithShape(mask.Shape().Clone()...), tensor.WithBacking(out)), count, nil
 }
 
-// LesionCriterion says which predicted lesions find which target lesions. Its zero
-// value is [Touch].
+// LesionCriterion says when a predicted lesion finds a target lesion. Its zero value is
+// [Touch].
 type LesionCriterion struct {
 	overlap   lesionOverlap
 	threshold float64
@@ -80,16 +80,16 @@ const (
 	overlapDice
 )
 
-// Touch is the criterion of the A-FL authors' code: one shared voxel is enough,
-// and a predicted lesion may find any number of target lesions. A prediction that
-// covers the whole image finds them all without a false positive; use [MinIoU] or
-// [MinDice] where such a prediction has to score low.
+// Touch is the criterion of the A-FL authors' code: one shared voxel is enough, and a
+// predicted lesion may find any number of target lesions. A prediction of the whole image
+// then finds them all without a false positive; use [MinIoU] or [MinDice] where such a
+// prediction has to score low.
 func Touch() LesionCriterion { return LesionCriterion{} }
 
-// MinIoU is the criterion that the intersection over union of a predicted lesion P
-// and a target lesion T, |P∩T|/|P∪T|, is at least the threshold, above 0 and at
-// most 1. Lesions are matched one to one. The evaluation of the PI-CAI challenge
-// has a threshold of 0.1.
+// MinIoU is the criterion that the intersection over union |P∩T|/|P∪T| of a predicted
+// lesion P and a target lesion T is at least the threshold, which is above 0 and at most
+// 1. Lesions are matched one to one; see [CompareLesions]. The evaluation of the PI-CAI
+// challenge uses a threshold of 0.1.
 func MinIoU(threshold float64) LesionCriterion { return LesionCriterion{overlapIoU, threshold} }
 
 // MinDice is [MinIoU] with the Dice coefficient 2·|P∩T|/(|P|+|T|) instead.
@@ -125,20 +125,20 @@ func (c LesionCriterion) fits(shared, predicted, target int) bool {
 	return true
 }
 
-// LesionCounts counts lesions, the connected components of two masks, by whether
-// they were found; see [CompareLesions].
+// LesionCounts counts lesions, the connected components of two masks, by whether they
+// were found. [CompareLesions] makes it.
 type LesionCounts struct {
 	TP int // target lesions that were found
 	FP int // predicted lesions that find none
 	FN int // target lesions that were not found
-	// Predicted is the number of predicted lesions. With [Touch] it is not TP+FP
-	// where one predicted lesion touches several target lesions (each is a TP) or
-	// several touch one (a single TP).
+	// Predicted is the number of predicted lesions. With [Touch] it differs from TP+FP
+	// where one predicted lesion touches several target lesions, each of which is a TP,
+	// or several touch one, which is a single TP.
 	Predicted int
 }
 
-// F1 returns the lesion-wise F1 score TP/(TP+(FP+FN)/2), and 1 where there is
-// no lesion in either mask.
+// F1 returns the lesion-wise F1 score TP/(TP+(FP+FN)/2), from 0 to 1, and 1 where
+// neither mask has a lesion, as in the A-FL authors' code.
 func (l LesionCounts) F1() float64 {
 	if l.TP+l.FP+l.FN == 0 {
 		return 1
@@ -150,33 +150,33 @@ func (l LesionCounts) F1() float64 {
 // and NaN where the target has none.
 func (l LesionCounts) Sensitivity() float64 { return countRatio(int64(l.TP), int64(l.TP+l.FN)) }
 
-// CompareLesions counts the lesions of two masks of equal shape; see
-// [Components] for what a mask is. The A-FL authors use [Connectivity26] and
-// [Touch].
+// CompareLesions counts the lesions, or connected components, of two masks of equal shape
+// by whether they were found. [Components] says what a mask is. The A-FL authors use
+// [Connectivity26] and [Touch].
 //
-// With [Touch], TP counts the target lesions that share a voxel with the
-// prediction, FN the others, and FP the predicted lesions that share none with the
-// target.
+// With [Touch], TP is the number of target lesions that share a voxel with the
+// prediction, FN that of the others, and FP that of predicted lesions that share none
+// with the target.
 //
-// With [MinIoU] and [MinDice], TP is the largest number of pairs of a predicted
-// and a target lesion that meet the criterion, no lesion being in two pairs (a
-// maximum matching); FP and FN count the lesions without a partner. Where several
-// matchings are largest the counts are the same. With an IoU above 0.5 no lesion
-// has two possible partners.
+// With [MinIoU] and [MinDice], lesions are matched one to one: TP is the largest possible
+// number of pairs of a predicted and a target lesion that meet the criterion, no lesion
+// being in two pairs (a maximum matching), and FP and FN are the numbers of lesions
+// without a partner. There may be several matchings of that size; the counts are the same
+// for each. With an IoU above 0.5 no lesion has a second possible partner.
 func CompareLesions(prediction, target *tensor.Dense, connectivity Connectivity, criterion LesionCriterion) (LesionCounts, error) {
 	p, t, err := newSpatialMasks(prediction, target)
 	if err != nil {
 		return LesionCounts{}, err
 	}
-	neighbourhood, err := connectivity.neighbourhood(p.axes)
+	neighborhood, err := connectivity.neighborhood(p.axes)
 	if err != nil {
 		return LesionCounts{}, err
 	}
 	if err := criterion.check(); err != nil {
 		return LesionCounts{}, err
 	}
-	predictedRuns, predicted := components.Find(p.voxel, p.shape, neighbourhood)
-	targetRuns, targets := components.Find(t.voxel, t.shape, neighbourhood)
+	predictedRuns, predicted := components.Find(p.voxel, p.shape, neighborhood)
+	targetRuns, targets := components.Find(t.voxel, t.shape, neighborhood)
 	predictedSizes := components.Sizes(predictedRuns, predicted)
 	targetSizes := components.Sizes(targetRuns, targets)
 	finds := make([][]int, predicted) // by predicted lesion: which targets it may find

@@ -54,7 +54,8 @@ func TestComponentsOfDiagonals(t *testing.T) {
 	}
 }
 
-// A component contains no foreground neighbour of another, and carries one label.
+// Neighbors in the foreground have the same label, and labels count from 1 in raster
+// order.
 func TestComponentsLabels(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 8))
 	mask := randomMask(rng, 0.3, 9, 13, 15)
@@ -79,7 +80,8 @@ func TestComponentsLabels(t *testing.T) {
 }
 
 func TestCompareLesionsCounts(t *testing.T) {
-	// One predicted lesion over two of the target, one missed, one invented.
+	// One predicted lesion covers two target lesions; one target lesion is missed, and one
+	// predicted lesion is false.
 	target := bytesTensor([]uint8{1, 0, 1, 0, 0, 0, 0, 1, 0, 0}, 1, 10)
 	predicted := bytesTensor([]uint8{1, 1, 1, 0, 1, 1, 0, 0, 0, 0}, 1, 10)
 	got, err := CompareLesions(predicted, target, Connectivity8, Touch())
@@ -107,8 +109,8 @@ func TestCompareLesionsCounts(t *testing.T) {
 	}
 }
 
-// A prediction of everything finds eight single voxels by touch, and next to
-// nothing where extents have to agree.
+// A prediction of the whole image finds eight single voxels by touch, and none where the
+// extents have to agree.
 func TestWholeImageFindsLesionsByTouchOnly(t *testing.T) {
 	target, everything := make([]uint8, 7*7*7), make([]uint8, 7*7*7)
 	for i := range everything {
@@ -134,8 +136,9 @@ func TestWholeImageFindsLesionsByTouchOnly(t *testing.T) {
 	}
 }
 
-// The first predicted lesion could have either target lesion, the second only the
-// larger one. Taking the larger overlap first would leave a target unmatched.
+// The first predicted lesion can be matched with either target lesion, the second only
+// with the larger one. Matching the largest overlap first would leave the smaller one
+// without a partner.
 func TestCompareLesionsMatchesAsManyAsPossible(t *testing.T) {
 	target := bytesTensor([]uint8{
 		1, 1, 0, 1, 1, 1, 1, 1, 0,
@@ -155,8 +158,8 @@ func TestCompareLesionsMatchesAsManyAsPossible(t *testing.T) {
 	}
 }
 
-// lesionsByDefinition measures every pair of components and, for a one-to-one
-// criterion, tries every assignment.
+// lesionsByDefinition compares every pair of components and, for one-to-one criteria,
+// tries every matching.
 func lesionsByDefinition(t *testing.T, prediction, target *tensor.Dense, connectivity Connectivity, meets func(shared, p, t int) bool, oneToOne bool) LesionCounts {
 	t.Helper()
 	lp, predicted, err := Components(prediction, connectivity)
@@ -237,7 +240,7 @@ func TestCompareLesionsAgainstDefinition(t *testing.T) {
 			density := 0.1 + 0.7*rng.Float64()
 			p := randomMask(rng, density, test.shape...)
 			r := p.Clone().(*tensor.Dense)
-			for i, v := range r.Data().([]uint8) { // alike, so that many pairs fit
+			for i, v := range r.Data().([]uint8) { // similar, so that many pairs meet the criteria
 				if rng.IntN(5) == 0 {
 					r.Data().([]uint8)[i] = 1 - v
 				}

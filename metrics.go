@@ -2,19 +2,22 @@ package afl
 
 import "math"
 
-// Confusion counts the voxels of one class in one sample by what a prediction
-// and a reference say of them. The counts are exact for any size and any
-// number of threads.
+// Confusion counts the voxels of one class in one sample by whether the prediction
+// and the target contain them. The counts are exact for any size and any number of
+// threads. [CountLogits], [CountLabels] and [CountMasks] make them.
 type Confusion struct {
-	TP int64 // in both prediction and reference
+	TP int64 // in both prediction and target
 	FP int64 // in the prediction only
 	TN int64 // in neither
-	FN int64 // in the reference only
+	FN int64 // in the target only
 }
 
-// Dice returns the Dice coefficient 2·TP/(2·TP+FP+FN), and NaN where the
-// reference is empty (TP+FN = 0): MONAI's default, which leaves such samples
-// out of a mean. DiceEmptyOK scores them instead.
+// Dice returns the Dice coefficient 2·TP/(2·TP+FP+FN), from 0 to 1 for equal masks.
+// Where the target is empty (TP+FN = 0) it is NaN, as in MONAI by default, so that
+// [Confusions.Mean] leaves the sample out; see [Confusion.DiceEmptyOK].
+//
+// L. R. Dice, "Measures of the amount of ecologic association between species",
+// Ecology 26 (1945) 297–302.
 func (c Confusion) Dice() float64 {
 	if c.TP+c.FN == 0 {
 		return math.NaN()
@@ -23,8 +26,8 @@ func (c Confusion) Dice() float64 {
 }
 
 // DiceEmptyOK returns the Dice coefficient 2·TP/(2·TP+FP+FN), and 1 where both
-// masks are empty. A prediction in an empty reference scores 0 (MONAI's
-// ignore_empty=False).
+// masks are empty. Where only the target is empty it is 0. It is MONAI's Dice with
+// ignore_empty=False.
 func (c Confusion) DiceEmptyOK() float64 {
 	if c.TP+c.FP+c.FN == 0 {
 		return 1
@@ -32,8 +35,12 @@ func (c Confusion) DiceEmptyOK() float64 {
 	return countRatio(2*c.TP, 2*c.TP+c.FP+c.FN)
 }
 
-// IoU returns the intersection over union (Jaccard index) TP/(TP+FP+FN), and
-// NaN where the reference is empty; see Dice.
+// IoU returns the intersection over union, or Jaccard index, TP/(TP+FP+FN), from 0
+// to 1 for equal masks. Where the target is empty it is NaN; see [Confusion.Dice].
+// The two determine each other: Dice = 2·IoU/(1+IoU).
+//
+// P. Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 11
+// (1912) 37–50.
 func (c Confusion) IoU() float64 {
 	if c.TP+c.FN == 0 {
 		return math.NaN()
@@ -41,8 +48,9 @@ func (c Confusion) IoU() float64 {
 	return c.IoUEmptyOK()
 }
 
-// IoUEmptyOK returns the intersection over union TP/(TP+FP+FN), and 1 where
-// both masks are empty; see DiceEmptyOK.
+// IoUEmptyOK returns the intersection over union TP/(TP+FP+FN), and 1 where both
+// masks are empty. Where only the target is empty it is 0. It is MONAI's IoU with
+// ignore_empty=False.
 func (c Confusion) IoUEmptyOK() float64 {
 	if c.TP+c.FP+c.FN == 0 {
 		return 1
@@ -50,16 +58,19 @@ func (c Confusion) IoUEmptyOK() float64 {
 	return countRatio(c.TP, c.TP+c.FP+c.FN)
 }
 
-// Sensitivity returns the recall TP/(TP+FN), and NaN where the reference is empty.
+// Sensitivity returns TP/(TP+FN), the share of the target that was found: the
+// recall, or true positive rate. It is NaN where the target is empty.
 func (c Confusion) Sensitivity() float64 { return countRatio(c.TP, c.TP+c.FN) }
 
-// Specificity returns TN/(TN+FP), and NaN where the reference covers everything.
+// Specificity returns TN/(TN+FP), the share of the rest that was left out: the true
+// negative rate. It is NaN where the target covers everything.
 func (c Confusion) Specificity() float64 { return countRatio(c.TN, c.TN+c.FP) }
 
-// Precision returns TP/(TP+FP), and NaN where the prediction is empty.
+// Precision returns TP/(TP+FP), the share of the prediction that is right: the
+// positive predictive value. It is NaN where the prediction is empty.
 func (c Confusion) Precision() float64 { return countRatio(c.TP, c.TP+c.FP) }
 
-// Add returns the sum of the counts, for a score pooled over samples.
+// Add returns the sum of the counts, for a metric of several samples pooled.
 func (c Confusion) Add(d Confusion) Confusion {
 	return Confusion{c.TP + d.TP, c.FP + d.FP, c.TN + d.TN, c.FN + d.FN}
 }
@@ -72,12 +83,12 @@ func countRatio(a, b int64) float64 {
 	return float64(a) / float64(b)
 }
 
-// Confusions holds the counts of a batch: Confusions[n][k] belongs to sample n
-// and class k.
+// Confusions holds the counts of a batch: Confusions[n][k] is the [Confusion] of
+// class k in sample n.
 type Confusions [][]Confusion
 
-// Values evaluates a metric on every sample and class; values[n][k] belongs to
-// sample n and class k:
+// Values evaluates a metric on every sample and class; values[n][k] is that of class
+// k in sample n:
 //
 //	dice := counts.Values(afl.Confusion.Dice)
 func (c Confusions) Values(metric func(Confusion) float64) [][]float64 {
@@ -92,16 +103,16 @@ func (c Confusions) Values(metric func(Confusion) float64) [][]float64 {
 }
 
 // Mean returns the mean of a metric over classes and samples by
-// [MeanIgnoringNaN]: NaN where the metric has no value anywhere. For MONAI's 0
-// take [MONAIMean] of [Confusions.Values].
+// [MeanIgnoringNaN]: NaN where the metric has no value anywhere. For MONAI's 0,
+// pass [Confusions.Values] to [MONAIMean].
 //
 //	meanDice := counts.Foreground().Mean(afl.Confusion.Dice)
 func (c Confusions) Mean(metric func(Confusion) float64) float64 {
 	return MeanIgnoringNaN(c.Values(metric))
 }
 
-// Foreground returns the counts without class 0, the background. A sample with
-// a single class keeps it.
+// Foreground returns the counts without class 0, the background. A sample with a
+// single class keeps it.
 func (c Confusions) Foreground() Confusions {
 	out := make(Confusions, len(c))
 	for n, classes := range c {
@@ -113,14 +124,14 @@ func (c Confusions) Foreground() Confusions {
 	return out
 }
 
-// MeanIgnoringNaN returns the mean of values[n][k] of sample n and class k: first
-// the mean over the classes of a sample, without NaN, then the mean over the
-// samples that have at least one number. It is NaN where there is no number at
-// all.
+// MeanIgnoringNaN returns the mean of values[n][k], the value of class k in sample
+// n: first the mean over the classes of each sample, ignoring NaN, then the mean
+// over the samples that have at least one number. It is NaN where there is no number
+// at all.
 //
-// It is the order of MONAI's do_metric_reduction with reduction "mean", which
-// gives every sample the same weight, however many of its classes are defined.
-// See [MONAIMean] for its value where there is no number.
+// This is the order of MONAI's do_metric_reduction with reduction "mean". It gives
+// every sample the same weight, however many of its classes are defined. See
+// [MONAIMean] for MONAI's value where there is no number.
 func MeanIgnoringNaN(values [][]float64) float64 {
 	var samples nanMean
 	for _, classes := range values {
@@ -133,8 +144,8 @@ func MeanIgnoringNaN(values [][]float64) float64 {
 	return samples.value()
 }
 
-// MONAIMean is [MeanIgnoringNaN], but 0 where that is NaN, as MONAI has it. Such
-// a 0 cannot be told from the worst score.
+// MONAIMean is [MeanIgnoringNaN], but 0 where that is NaN, as in MONAI. Such a 0
+// cannot be told from the worst score.
 func MONAIMean(values [][]float64) float64 {
 	mean := MeanIgnoringNaN(values)
 	if math.IsNaN(mean) {
@@ -143,7 +154,7 @@ func MONAIMean(values [][]float64) float64 {
 	return mean
 }
 
-// nanMean is a running mean of the numbers that are not NaN.
+// nanMean is a running mean that ignores NaN.
 type nanMean struct {
 	sum float64
 	n   int
@@ -156,5 +167,5 @@ func (m *nanMean) add(v float64) {
 	}
 }
 
-// value returns the mean, NaN where there is no number.
+// value returns the mean, NaN where no number was added.
 func (m *nanMean) value() float64 { return m.sum / float64(m.n) }

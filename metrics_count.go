@@ -10,54 +10,52 @@ import (
 	"github.com/x/afl/internal/labels"
 )
 
-// CountLogits decides the class of every voxel by the rule and counts it
-// against the target, in one read of both and without a temporary volume.
+// CountLogits makes masks of logits by a prediction rule and compares them, class by
+// class, with the target. It reads both once and makes no temporary volume.
 //
-// logits is N×C×space, float32 or float64, space being 2-D or 3-D, C at
+// logits is N×C×space, float32 or float64, with two or three spatial axes and C at
 // most 256. target is one of
 //
-//   - class indices N×space or N×1×space of any integer type, bool, or a
-//     float type holding whole numbers, from 0 to C−1 (0 and 1 where C = 1);
-//   - 0/1 maps shaped like the logits, of any of these types.
+//   - class indices N×space or N×1×space of any integer type, bool, or a float type
+//     that holds whole numbers, from 0 to C−1 (0 or 1 where C = 1);
+//   - one 0/1 map per channel, N×C×space, of any of these types.
 //
 // Voxels whose class index is one of ignore are left out of every count.
 //
-// The result has N samples of K classes: K = C for Argmax and
-// SigmoidPerChannel, and one, the foreground, for SigmoidChannel1. A logit that
-// is NaN, a target outside the range, and a target between 0 and 1 in a 0/1 map
-// are errors.
+// The result has N samples of K classes: K = C for [Argmax] and
+// [SigmoidPerChannel], and one, the foreground, for [SigmoidChannel1]. A logit that
+// is NaN, a class index out of range, and a value other than 0 and 1 in a map are
+// errors.
 func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
-	d, err := newDecider(rule, logits)
+	p, err := newPredictor(rule, logits)
 	if err != nil {
 		return nil, err
 	}
-	reference, err := newReference(target, d.samples, d.channels, d.spatial, ignore)
+	t, err := newTargetMasks(target, p.samples, p.channels, p.spatial, ignore)
 	if err != nil {
 		return nil, err
 	}
-	first := 0 // the target's class that result class 0 is compared with
-	if rule == SigmoidChannel1 || d.channels == 1 {
+	first := 0 // the target's class that class 0 of the result is compared with
+	if rule == SigmoidChannel1 || p.channels == 1 {
 		first = 1
 	}
-	tally := newTally(d.samples, d.classes)
-	err = forChunks(d.samples, d.voxels, func() func(sample, from, n int) error {
-		decide := d.decide()
-		refer := reference.chunk()
+	tally := newTally(p.samples, p.classes)
+	err = forChunks(p.samples, p.voxels, func() func(sample, from, n int) error {
+		prediction, target := p.chunk(), t.chunk()
 		counts := tally.share()
 		return func(sample, from, n int) error {
-			if err := refer.load(sample, from, n); err != nil {
+			if err := target.load(sample, from, n); err != nil {
 				return err
 			}
-			if err := decide.load(sample, from, n); err != nil {
+			if err := prediction.load(sample, from, n); err != nil {
 				return err
 			}
-			for k := range d.classes {
-				p := decide.mask(k)
-				r, err := refer.mask(first + k)
+			for k := range p.classes {
+				mask, err := target.mask(first + k)
 				if err != nil {
 					return err
 				}
-				counts[sample][k].add(p, r, refer.valid)
+				counts[sample][k].add(prediction.mask(k), mask, target.valid)
 			}
 			return nil
 		}
@@ -68,10 +66,10 @@ func CountLogits(rule PredictionRule, logits, target *tensor.Dense, ignore ...Ig
 	return tally.total(), nil
 }
 
-// CountLabels counts, class by class, the voxels of two label maps of equal
-// shape N×space or N×1×space. Labels are of any integer type, bool, or a
-// float type holding whole numbers, from 0 to classes−1. Voxels whose target is
-// one of ignore are left out of every count.
+// CountLabels compares two label maps of equal shape, N×space or N×1×space, class by
+// class. Labels are of any integer type, bool, or a float type that holds whole
+// numbers, from 0 to classes−1; classes is 2 to 256. Voxels whose target is one of
+// ignore are left out of every count. A label out of range is an error.
 func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...IgnoreIndex) (Confusions, error) {
 	if classes < 2 || classes > maxChannels {
 		return nil, refuse("classes", classes, "2 to %d", maxChannels)
@@ -91,35 +89,35 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...Ignore
 	}
 	samples := shape[0]
 	voxels := shape.TotalSize() / samples
-	guess, err := newLabels("prediction", prediction, voxels, classes, nil)
+	p, err := newLabelMasks("prediction", prediction, voxels, classes, nil)
 	if err != nil {
 		return nil, err
 	}
-	truth, err := newLabels("target", target, voxels, classes, ignore)
+	t, err := newLabelMasks("target", target, voxels, classes, ignore)
 	if err != nil {
 		return nil, err
 	}
 	tally := newTally(samples, classes)
 	err = forChunks(samples, voxels, func() func(sample, from, n int) error {
-		p, r := guess.chunk(), truth.chunk()
+		prediction, target := p.chunk(), t.chunk()
 		counts := tally.share()
 		return func(sample, from, n int) error {
-			if err := p.load(sample, from, n); err != nil {
+			if err := prediction.load(sample, from, n); err != nil {
 				return err
 			}
-			if err := r.load(sample, from, n); err != nil {
+			if err := target.load(sample, from, n); err != nil {
 				return err
 			}
 			for k := range classes {
-				pm, err := p.mask(k)
+				predicted, err := prediction.mask(k)
 				if err != nil {
 					return err
 				}
-				rm, err := r.mask(k)
+				mask, err := target.mask(k)
 				if err != nil {
 					return err
 				}
-				counts[sample][k].add(pm, rm, r.valid)
+				counts[sample][k].add(predicted, mask, target.valid)
 			}
 			return nil
 		}
@@ -130,9 +128,9 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore ...Ignore
 	return tally.total(), nil
 }
 
-// CountMasks counts the voxels of two binary masks of equal shape, whatever the
-// shape. A mask is of bool, any integer or a float type; what is not zero is
-// foreground. A NaN is an error.
+// CountMasks compares two binary masks of equal shape, whatever the shape. A mask is
+// of bool, any integer or a float type; every value other than zero is foreground. A
+// NaN is an error.
 func CountMasks(prediction, target *tensor.Dense) (Confusion, error) {
 	readPrediction, err := maskReader("prediction", prediction)
 	if err != nil {
@@ -147,16 +145,16 @@ func CountMasks(prediction, target *tensor.Dense) (Confusion, error) {
 	}
 	tally := newTally(1, 1)
 	err = forChunks(1, target.Shape().TotalSize(), func() func(sample, from, n int) error {
-		p, r := make([]uint8, chunkVoxels), make([]uint8, chunkVoxels)
+		p, t := make([]uint8, chunkVoxels), make([]uint8, chunkVoxels)
 		counts := tally.share()
 		return func(_, from, n int) error {
 			if err := readPrediction(p[:n], from); err != nil {
 				return err
 			}
-			if err := readTarget(r[:n], from); err != nil {
+			if err := readTarget(t[:n], from); err != nil {
 				return err
 			}
-			counts[0][0].add(p[:n], r[:n], nil)
+			counts[0][0].add(p[:n], t[:n], nil)
 			return nil
 		}
 	})
@@ -166,17 +164,17 @@ func CountMasks(prediction, target *tensor.Dense) (Confusion, error) {
 	return tally.total()[0][0], nil
 }
 
-// referenceMasks reads the masks of a target: from class indices, or from one 0/1
-// map per channel.
-type referenceMasks struct {
+// labelMasks makes masks of labels: from class indices, or from one 0/1 map per
+// channel.
+type labelMasks struct {
 	name             string
 	reader           labels.Reader
 	maps             bool
 	channels, voxels int
-	classes          labels.Classes // of class indices, or of the values of a map
+	classes          labels.Classes // the class indices, or the values of a map
 }
 
-func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore []IgnoreIndex) (*referenceMasks, error) {
+func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore []IgnoreIndex) (*labelMasks, error) {
 	if err := checkReadable("target", target, labelTypes...); err != nil {
 		return nil, err
 	}
@@ -189,7 +187,7 @@ func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Sh
 	}
 	voxels := spatial.TotalSize()
 	if indices {
-		return newLabels("target", target, voxels, max(channels, 2), ignore)
+		return newLabelMasks("target", target, voxels, max(channels, 2), ignore)
 	}
 	if slices.ContainsFunc(ignore, func(i IgnoreIndex) bool { return i.Set }) {
 		return nil, refuse("ignore", ignore, "none, as the target holds maps, not class indices")
@@ -198,80 +196,80 @@ func newReference(target *tensor.Dense, samples, channels int, spatial tensor.Sh
 	if err != nil {
 		return nil, err
 	}
-	return &referenceMasks{
+	return &labelMasks{
 		name: "target", reader: reader, maps: true,
 		channels: channels, voxels: voxels, classes: labels.Classes{Limit: 2},
 	}, nil
 }
 
-func newLabels(name string, t *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*referenceMasks, error) {
+func newLabelMasks(name string, t *tensor.Dense, voxels, classes int, ignore []IgnoreIndex) (*labelMasks, error) {
 	reader, err := newReader(name, t)
 	if err != nil {
 		return nil, err
 	}
-	r := &referenceMasks{name: name, reader: reader, channels: 1, voxels: voxels, classes: labels.Classes{Limit: int32(classes)}}
+	m := &labelMasks{name: name, reader: reader, channels: 1, voxels: voxels, classes: labels.Classes{Limit: int32(classes)}}
 	for _, i := range ignore {
 		if i.Set {
-			r.classes.Ignore = append(r.classes.Ignore, i.Index)
+			m.classes.Ignore = append(m.classes.Ignore, i.Index)
 		}
 	}
-	return r, nil
+	return m, nil
 }
 
-// referenceChunk holds the chunk of a reference loaded last, for one goroutine.
-type referenceChunk struct {
-	*referenceMasks
+// labelChunk holds the masks of the chunk loaded last, for one goroutine.
+type labelChunk struct {
+	*labelMasks
 	sample, from, n int
 	values          []int32
 	out             []uint8
-	valid           []uint8 // 1 where the voxel counts; nil where every one does
+	valid           []uint8 // 1 where the voxel counts; nil where every voxel does
 	validBuffer     []uint8
 }
 
-func (r *referenceMasks) chunk() *referenceChunk {
-	c := &referenceChunk{referenceMasks: r, values: make([]int32, chunkVoxels), out: make([]uint8, chunkVoxels)}
-	if len(r.classes.Ignore) > 0 {
+func (m *labelMasks) chunk() *labelChunk {
+	c := &labelChunk{labelMasks: m, values: make([]int32, chunkVoxels), out: make([]uint8, chunkVoxels)}
+	if len(m.classes.Ignore) > 0 {
 		c.validBuffer = make([]uint8, chunkVoxels)
 	}
 	return c
 }
 
-// load takes the n voxels of the sample that start at from.
-func (r *referenceChunk) load(sample, from, n int) error {
-	r.sample, r.from, r.n = sample, from, n
-	if r.maps {
+// load reads n voxels of a sample, from index from on.
+func (c *labelChunk) load(sample, from, n int) error {
+	c.sample, c.from, c.n = sample, from, n
+	if c.maps {
+		return nil // read by mask
+	}
+	values, first := c.values[:n], sample*c.voxels+from
+	if bad := c.reader.Classes(values, first, &c.classes); bad >= 0 {
+		return refuse(fmt.Sprintf("%s in sample %d at voxel %d", c.name, sample, from+bad), c.reader.At(first+bad),
+			"a class from 0 to %d", c.classes.Limit-1)
+	}
+	if c.validBuffer == nil {
 		return nil
 	}
-	values, first := r.values[:n], sample*r.voxels+from
-	if bad := r.reader.Classes(values, first, &r.classes); bad >= 0 {
-		return refuse(fmt.Sprintf("%s in sample %d at voxel %d", r.name, sample, from+bad), r.reader.At(first+bad),
-			"a class from 0 to %d", r.classes.Limit-1)
-	}
-	if r.validBuffer == nil {
-		return nil
-	}
-	r.valid = r.validBuffer[:n]
+	c.valid = c.validBuffer[:n]
 	for i, v := range values {
 		var one uint8
 		if v != labels.Ignored {
 			one = 1
 		}
-		r.valid[i] = one
+		c.valid[i] = one
 	}
 	return nil
 }
 
-// mask returns 1 where the loaded chunk carries class k, 0 elsewhere. It is
-// valid until the next call.
-func (r *referenceChunk) mask(k int) ([]uint8, error) {
-	out, values := r.out[:r.n], r.values[:r.n]
-	if !r.maps {
+// mask returns 1 where the loaded chunk has class k, 0 elsewhere. It is valid until
+// the next call.
+func (c *labelChunk) mask(k int) ([]uint8, error) {
+	out, values := c.out[:c.n], c.values[:c.n]
+	if !c.maps {
 		markEqual(out, values, int32(k))
 		return out, nil
 	}
-	first := (r.sample*r.channels+k)*r.voxels + r.from
-	if bad := r.reader.Classes(values, first, &r.classes); bad >= 0 {
-		return nil, refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", r.name, k, r.sample, r.from+bad), r.reader.At(first+bad), "0 or 1")
+	first := (c.sample*c.channels+k)*c.voxels + c.from
+	if bad := c.reader.Classes(values, first, &c.classes); bad >= 0 {
+		return nil, refuse(fmt.Sprintf("%s in channel %d of sample %d at voxel %d", c.name, k, c.sample, c.from+bad), c.reader.At(first+bad), "0 or 1")
 	}
 	for i, v := range values {
 		out[i] = uint8(v)
@@ -279,20 +277,20 @@ func (r *referenceChunk) mask(k int) ([]uint8, error) {
 	return out, nil
 }
 
-// tally gathers the counts of several goroutines. Whole numbers add up to the
-// same total in any order.
+// tally collects the counts of several goroutines. Sums of whole numbers do not
+// depend on the order.
 type tally struct {
 	samples, classes int
 	mu               sync.Mutex
 	shares           [][][]overlapCounts
 }
 
-// overlapCounts holds the four sums a confusion is made of.
-type overlapCounts struct{ both, prediction, reference, voxels int64 }
+// overlapCounts holds the four sums from which a [Confusion] follows.
+type overlapCounts struct{ both, prediction, target, voxels int64 }
 
 func newTally(samples, classes int) *tally { return &tally{samples: samples, classes: classes} }
 
-// share returns counters of one goroutine's own.
+// share returns counters for one goroutine.
 func (t *tally) share() [][]overlapCounts {
 	s := make([][]overlapCounts, t.samples)
 	for n := range s {
@@ -304,31 +302,31 @@ func (t *tally) share() [][]overlapCounts {
 	return s
 }
 
-// add counts voxels with valid 1, or all where valid is nil.
-func (o *overlapCounts) add(prediction, reference, valid []uint8) {
-	prediction = prediction[:len(reference)]
-	var both, p, r int
+// add counts the voxels where valid is 1, or all where it is nil.
+func (o *overlapCounts) add(prediction, target, valid []uint8) {
+	prediction = prediction[:len(target)]
+	var both, p, t int
 	if valid == nil {
-		for i, t := range reference {
-			both += int(prediction[i] & t)
+		for i, v := range target {
+			both += int(prediction[i] & v)
 			p += int(prediction[i])
-			r += int(t)
+			t += int(v)
 		}
-		o.voxels += int64(len(reference))
+		o.voxels += int64(len(target))
 	} else {
 		voxels := 0
-		for i, t := range reference {
-			v := valid[i]
-			both += int(prediction[i] & t & v)
-			p += int(prediction[i] & v)
-			r += int(t & v)
-			voxels += int(v)
+		for i, v := range target {
+			counts := valid[i]
+			both += int(prediction[i] & v & counts)
+			p += int(prediction[i] & counts)
+			t += int(v & counts)
+			voxels += int(counts)
 		}
 		o.voxels += int64(voxels)
 	}
 	o.both += int64(both)
 	o.prediction += int64(p)
-	o.reference += int64(r)
+	o.target += int64(t)
 }
 
 func (t *tally) total() Confusions {
@@ -341,8 +339,8 @@ func (t *tally) total() Confusions {
 				out[n][k] = out[n][k].Add(Confusion{
 					TP: o.both,
 					FP: o.prediction - o.both,
-					TN: o.voxels - o.prediction - o.reference + o.both,
-					FN: o.reference - o.both,
+					TN: o.voxels - o.prediction - o.target + o.both,
+					FN: o.target - o.both,
 				})
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// checkReadable refuses tensors whose elements cannot be read in order from Go
-// memory as a mask or as labels. A slice along the first axis is readable.
+// checkReadable refuses a tensor unless its elements can be read in order from Go
+// memory and have one of the types. A slice along the first axis is readable.
 func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	if t == nil {
 		return refuse(name, "nil", "a tensor")
@@ -28,7 +28,7 @@ func checkReadable(name string, t *tensor.Dense, types ...tensor.Dtype) error {
 	return checkLayout(name, t, types...)
 }
 
-// newReader returns a reader of a mask or a label tensor.
+// newReader returns a reader for a mask or a label tensor.
 func newReader(name string, t *tensor.Dense) (labels.Reader, error) {
 	if err := checkReadable(name, t, labelTypes...); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func newReader(name string, t *tensor.Dense) (labels.Reader, error) {
 	return labels.Of(t.Data()), nil
 }
 
-// maskReader returns a function that stores in dst, as 0 and 1, which of the
+// maskReader returns a function that stores in dst, as 1 and 0, which of the
 // elements from index from on are not zero.
 func maskReader(name string, t *tensor.Dense) (func(dst []uint8, from int) error, error) {
 	reader, err := newReader(name, t)
@@ -51,7 +51,7 @@ func maskReader(name string, t *tensor.Dense) (func(dst []uint8, from int) error
 	}, nil
 }
 
-// spatialMask is a binary mask of two or three axes; a 2-D one has one slice.
+// spatialMask is a binary mask with two or three axes; a 2-D one has one slice.
 type spatialMask struct {
 	voxel []uint8 // 0 or 1
 	shape [3]int  // slices, rows, columns
@@ -86,7 +86,7 @@ func spatialShape(name string, t *tensor.Dense) ([3]int, error) {
 	return shape, nil
 }
 
-// checkSameShape refuses a prediction of another shape than the target's.
+// checkSameShape refuses a prediction whose shape differs from the target's.
 func checkSameShape(prediction, target *tensor.Dense) error {
 	if !slices.Equal(prediction.Shape(), target.Shape()) {
 		return refuse("shape of prediction", prediction.Shape(), "%v, that of the target", target.Shape())
@@ -105,13 +105,12 @@ func newSpatialMasks(prediction, target *tensor.Dense) (p, t *spatialMask, err e
 	return p, t, checkSameShape(prediction, target)
 }
 
-// chunkVoxels is the number of voxels a goroutine handles at a time; its
-// buffers stay in the first-level cache.
+// chunkVoxels is the number of voxels that a goroutine handles at a time: its
+// buffers stay in the L1 cache.
 const chunkVoxels = 4096
 
-// forChunks splits every sample's voxels into chunks and hands them to
-// goroutines, each with a body (and scratch memory) of its own; see
-// [parallel.Try].
+// forChunks splits the voxels of every sample into chunks and shares these among
+// goroutines, each with its own body and scratch memory; see [parallel.Try].
 func forChunks(samples, voxels int, newBody func() func(sample, from, n int) error) error {
 	perSample := (voxels + chunkVoxels - 1) / chunkVoxels
 	return parallel.Try(samples*perSample, func() func(unit int) error {

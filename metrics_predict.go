@@ -7,21 +7,20 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// PredictionRule says how logits become masks.
+// PredictionRule says how masks are made of logits.
 type PredictionRule int
 
 const (
-	// Argmax gives each voxel the class of its largest logit, the first of
-	// equals. It needs at least two channels.
+	// Argmax gives each voxel the class with the largest logit, the first of equal
+	// ones. It needs at least two channels.
 	Argmax PredictionRule = iota
-	// SigmoidChannel1 takes a voxel as foreground where sigmoid(channel 1) > 0.5,
-	// that is where the logit is above 0, and does not look at channel 0: the
-	// inference of the A-FL authors' code. It needs exactly two channels and
-	// yields one class, the foreground.
+	// SigmoidChannel1 makes a voxel foreground where sigmoid(channel 1) > 0.5, that
+	// is where the logit is above 0, and does not read channel 0: the inference of
+	// the A-FL authors' code. It needs two channels and makes one mask, the
+	// foreground.
 	SigmoidChannel1
-	// SigmoidPerChannel decides each channel by itself, sigmoid > 0.5, and
-	// compares it with its own one-hot map. With one channel it is the usual
-	// binary rule, the target being 0 or 1.
+	// SigmoidPerChannel makes one mask per channel, where its sigmoid is above 0.5.
+	// With one channel this is the usual binary rule, for a target of 0 and 1.
 	SigmoidPerChannel
 )
 
@@ -38,7 +37,7 @@ func (r PredictionRule) String() string {
 	return fmt.Sprintf("PredictionRule(%d)", int(r))
 }
 
-// classes returns the number K of masks the rule makes of so many channels.
+// classes returns the number of masks, K, that the rule makes of the channels.
 func (r PredictionRule) classes(channels int) (int, error) {
 	switch {
 	case r == Argmax && channels < 2:
@@ -53,37 +52,37 @@ func (r PredictionRule) classes(channels int) (int, error) {
 	return 0, refuse("rule", r, "Argmax, SigmoidChannel1 or SigmoidPerChannel")
 }
 
-// maxChannels is the number of classes a uint8 label can hold.
+// maxChannels is the number of classes that a uint8 label can hold.
 const maxChannels = 256
 
-// Predict returns the masks that the rule makes of logits N×C×space, float32
-// or float64, as uint8: the labels N×space for Argmax, the foreground
-// N×space for SigmoidChannel1, and one 0/1 map per channel, N×C×space, for
-// SigmoidPerChannel. A logit that is NaN is an error.
+// Predict makes masks of logits N×C×space, float32 or float64, by a prediction rule.
+// They are uint8: the class of each voxel, N×space, for [Argmax]; the foreground as 0
+// and 1, N×space, for [SigmoidChannel1]; one such mask per channel, N×C×space, for
+// [SigmoidPerChannel]. A logit that is NaN is an error.
 func Predict(rule PredictionRule, logits *tensor.Dense) (*tensor.Dense, error) {
-	d, err := newDecider(rule, logits)
+	p, err := newPredictor(rule, logits)
 	if err != nil {
 		return nil, err
 	}
-	shape := append(tensor.Shape{d.samples}, d.spatial...)
+	shape := append(tensor.Shape{p.samples}, p.spatial...)
 	maps := 1
 	if rule == SigmoidPerChannel {
-		maps = d.channels
+		maps = p.channels
 		shape = logits.Shape().Clone()
 	}
-	out := make([]uint8, d.samples*maps*d.voxels)
-	err = forChunks(d.samples, d.voxels, func() func(sample, from, n int) error {
-		decide := d.decide()
+	out := make([]uint8, p.samples*maps*p.voxels)
+	err = forChunks(p.samples, p.voxels, func() func(sample, from, n int) error {
+		c := p.chunk()
 		return func(sample, from, n int) error {
-			if err := decide.load(sample, from, n); err != nil {
+			if err := c.load(sample, from, n); err != nil {
 				return err
 			}
 			for k := range maps {
-				at := (sample*maps+k)*d.voxels + from
+				at := (sample*maps+k)*p.voxels + from
 				if rule == Argmax {
-					copy(out[at:at+n], decide.winner[:n])
+					copy(out[at:at+n], c.winner[:n])
 				} else {
-					copy(out[at:at+n], decide.mask(k))
+					copy(out[at:at+n], c.mask(k))
 				}
 			}
 			return nil
@@ -95,11 +94,13 @@ func Predict(rule PredictionRule, logits *tensor.Dense) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(out)), nil
 }
 
-// ClassMask returns the uint8 mask, spatial axes only, of the voxels of one
-// sample that carry the class, from labels N×space or N×1×space of any
-// integer type, bool, or a float type holding whole numbers. It is the form
-// that NewSurfaceDistances, Components and CompareLesions take. spatialAxes is 2
-// or 3; it tells N×1×rows×columns from N×slices×rows×columns.
+// ClassMask returns the mask of one class in one sample of labels: uint8, 1 where the
+// voxel has the class and 0 elsewhere, with the spatial axes only, as
+// [NewSurfaceDistances], [Components] and [CompareLesions] take it.
+//
+// labels is N×space or N×1×space of any integer type, bool, or a float type that
+// holds whole numbers; another value is an error. spatialAxes, 2 or 3, tells
+// N×1×rows×columns from N×slices×rows×columns.
 func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.Dense, error) {
 	reader, err := newReader("labels", labels)
 	if err != nil {
@@ -137,15 +138,15 @@ func ClassMask(labels *tensor.Dense, spatialAxes, sample, class int) (*tensor.De
 	return tensor.New(tensor.WithShape(spatial...), tensor.WithBacking(out)), nil
 }
 
-// decider makes masks of logits, a chunk at a time.
-type decider struct {
+// predictor applies a prediction rule to logits, a chunk at a time.
+type predictor struct {
 	rule                               PredictionRule
 	samples, channels, voxels, classes int
 	spatial                            tensor.Shape
 	data                               any // []float32 or []float64
 }
 
-func newDecider(rule PredictionRule, logits *tensor.Dense) (*decider, error) {
+func newPredictor(rule PredictionRule, logits *tensor.Dense) (*predictor, error) {
 	if err := checkReadable("logits", logits, tensor.Float32, tensor.Float64); err != nil {
 		return nil, err
 	}
@@ -153,36 +154,36 @@ func newDecider(rule PredictionRule, logits *tensor.Dense) (*decider, error) {
 	if len(shape) != 4 && len(shape) != 5 {
 		return nil, refuse("shape of logits", shape, "N×C×space with 2 or 3 spatial axes")
 	}
-	d := &decider{rule: rule, samples: shape[0], channels: shape[1], spatial: shape[2:].Clone(), data: logits.Data()}
-	d.voxels = d.spatial.TotalSize()
-	if d.channels > maxChannels {
-		return nil, refuse("channels of logits", d.channels, "at most %d", maxChannels)
+	p := &predictor{rule: rule, samples: shape[0], channels: shape[1], spatial: shape[2:].Clone(), data: logits.Data()}
+	p.voxels = p.spatial.TotalSize()
+	if p.channels > maxChannels {
+		return nil, refuse("channels of logits", p.channels, "at most %d", maxChannels)
 	}
 	var err error
-	d.classes, err = rule.classes(d.channels)
-	return d, err
+	p.classes, err = rule.classes(p.channels)
+	return p, err
 }
 
-// decision holds the masks of the chunk loaded last, for one goroutine.
-type decision struct {
-	d      *decider
+// predictedChunk holds the masks of the chunk loaded last, for one goroutine.
+type predictedChunk struct {
+	*predictor
 	n      int
 	winner []uint8   // Argmax: the class of each voxel
 	best32 []float32 // Argmax: its logit
 	best64 []float64
-	masks  []uint8 // one mask per class, chunkVoxels apart
+	masks  []uint8 // other rules: one mask per class, chunkVoxels apart
 	out    []uint8
 }
 
-func (d *decider) decide() *decision {
-	c := &decision{d: d}
-	switch {
-	case d.rule != Argmax:
-		c.masks = make([]uint8, d.classes*chunkVoxels)
+func (p *predictor) chunk() *predictedChunk {
+	c := &predictedChunk{predictor: p}
+	if p.rule != Argmax {
+		c.masks = make([]uint8, p.classes*chunkVoxels)
 		return c
-	case holdsFloat32(d.data):
+	}
+	if _, ok := p.data.([]float32); ok {
 		c.best32 = make([]float32, chunkVoxels)
-	default:
+	} else {
 		c.best64 = make([]float64, chunkVoxels)
 	}
 	c.winner = make([]uint8, chunkVoxels)
@@ -190,29 +191,26 @@ func (d *decider) decide() *decision {
 	return c
 }
 
-func holdsFloat32(data any) bool { _, ok := data.([]float32); return ok }
-
-// load decides the n voxels of the sample that start at from.
-func (c *decision) load(sample, from, n int) error {
+// load applies the rule to n voxels of a sample, from index from on.
+func (c *predictedChunk) load(sample, from, n int) error {
 	c.n = n
-	if x, ok := c.d.data.([]float32); ok {
-		return loadDecision(c, x, c.best32, sample, from)
+	if x, ok := c.data.([]float32); ok {
+		return loadPrediction(c, x, c.best32, sample, from)
 	}
-	return loadDecision(c, c.d.data.([]float64), c.best64, sample, from)
+	return loadPrediction(c, c.data.([]float64), c.best64, sample, from)
 }
 
-func loadDecision[T float32 | float64](c *decision, x, best []T, sample, from int) error {
-	d := c.d
-	for channel := range d.channels {
-		at := (sample*d.channels+channel)*d.voxels + from
+func loadPrediction[T float32 | float64](c *predictedChunk, x, best []T, sample, from int) error {
+	for channel := range c.channels {
+		at := (sample*c.channels+channel)*c.voxels + from
 		logits := x[at : at+c.n]
 		nan := -1
 		switch {
-		case d.rule == Argmax && channel == 0:
+		case c.rule == Argmax && channel == 0:
 			nan = copyFirst(best[:c.n], c.winner[:c.n], logits)
-		case d.rule == Argmax:
+		case c.rule == Argmax:
 			nan = keepLarger(best[:c.n], c.winner[:c.n], logits, uint8(channel))
-		case d.rule == SigmoidPerChannel:
+		case c.rule == SigmoidPerChannel:
 			nan = markPositive(c.masks[channel*chunkVoxels:][:c.n], logits)
 		case channel == 1:
 			nan = markPositive(c.masks[:c.n], logits)
@@ -224,22 +222,22 @@ func loadDecision[T float32 | float64](c *decision, x, best []T, sample, from in
 	return nil
 }
 
-// mask returns 1 where the loaded chunk is predicted as class k, 0 elsewhere.
-// It is valid until the next call.
-func (c *decision) mask(k int) []uint8 {
-	if c.d.rule != Argmax {
+// mask returns 1 where the loaded chunk is predicted as class k, 0 elsewhere. It is
+// valid until the next call.
+func (c *predictedChunk) mask(k int) []uint8 {
+	if c.rule != Argmax {
 		return c.masks[k*chunkVoxels:][:c.n]
 	}
 	markEqual(c.out[:c.n], c.winner[:c.n], uint8(k))
 	return c.out[:c.n]
 }
 
-// The three kernels below return the index of a NaN, or −1.
+// copyFirst, keepLarger and markPositive return the index of the first NaN, or −1.
 
 func copyFirst[T float32 | float64](best []T, winner []uint8, x []T) int {
 	nan := -1
 	for i, v := range x {
-		if v != v {
+		if v != v && nan < 0 {
 			nan = i
 		}
 		best[i] = v
@@ -255,7 +253,7 @@ func keepLarger[T float32 | float64](best []T, winner []uint8, x []T, channel ui
 		if v > best[i] {
 			best[i] = v
 			winner[i] = channel
-		} else if v != v {
+		} else if v != v && nan < 0 {
 			nan = i
 		}
 	}
@@ -269,7 +267,7 @@ func markPositive[T float32 | float64](dst []uint8, x []T) int {
 		var one uint8
 		if v > 0 {
 			one = 1
-		} else if v != v {
+		} else if v != v && nan < 0 {
 			nan = i
 		}
 		dst[i] = one

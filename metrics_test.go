@@ -27,8 +27,8 @@ type metricCase struct {
 	tensors          map[string]golden.Tensor
 }
 
-// metricCases reads the golden cases of a kind: as many as the full set holds, or
-// those of the committed subset.
+// metricCases reads the golden cases of a kind: however many the full set has, or those
+// of the committed subset.
 func metricCases(t *testing.T, kind string) []metricCase {
 	t.Helper()
 	dir, full, err := golden.Dir("losses")
@@ -61,7 +61,8 @@ func metricIndex(t *testing.T, dir string) []metricCase {
 	return index.Cases
 }
 
-// The committed subset has cases of every kind, whichever set the other tests find.
+// The committed subset has a fixed number of cases of every kind, whichever set the other
+// tests use.
 func TestCommittedMetricCases(t *testing.T) {
 	dir := filepath.Join("internal", "golden", "testdata", "losses")
 	counts := map[string]int{}
@@ -74,7 +75,7 @@ func TestCommittedMetricCases(t *testing.T) {
 	}
 }
 
-// number reads a number that JSON may hold as a string.
+// number returns a number that JSON may have as a string.
 func number(t *testing.T, v any) float64 {
 	t.Helper()
 	switch v := v.(type) {
@@ -91,7 +92,7 @@ func number(t *testing.T, v any) float64 {
 
 const metricTolerance = 1e-12
 
-// requireNumber compares with a relative tolerance; NaN equals NaN.
+// requireNumber compares numbers with a relative tolerance; NaN equals NaN.
 func requireNumber(t *testing.T, want, got float64, context ...any) {
 	t.Helper()
 	if math.IsNaN(want) || math.IsInf(want, 0) || want == 0 {
@@ -126,7 +127,7 @@ func randomMask(rng *rand.Rand, density float64, shape ...int) *tensor.Dense {
 	return bytesTensor(data, shape...)
 }
 
-// withProcs runs f for several values of GOMAXPROCS.
+// withProcs runs f with several values of GOMAXPROCS.
 func withProcs(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	before := runtime.GOMAXPROCS(0)
@@ -137,7 +138,7 @@ func withProcs(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
-// requireRefused checks that an error says which argument was refused.
+// requireRefused checks that an error names the argument that was refused.
 func requireRefused(t *testing.T, err error, argument string) {
 	t.Helper()
 	require.Error(t, err)
@@ -176,7 +177,7 @@ func TestGoldenHardMetrics(t *testing.T) {
 				checkConfusions(t, c, counts, name)
 			}
 
-			// The stored masks, compared one by one.
+			// The same masks, one by one.
 			p, r := c.tensors["prediction"], c.tensors["reference"]
 			voxels := 1
 			for _, s := range p.Shape[2:] {
@@ -193,7 +194,7 @@ func TestGoldenHardMetrics(t *testing.T) {
 			}
 			checkConfusions(t, c, counts, "masks")
 
-			// The predicted masks themselves.
+			// The predictions themselves.
 			got, err := Predict(rule, logits["float32"])
 			require.NoError(t, err)
 			want := p.Uint8()
@@ -238,7 +239,7 @@ func checkConfusions(t *testing.T, c metricCase, counts Confusions, source strin
 	}
 }
 
-// checkMean compares with a golden mean, which is MONAI's.
+// checkMean compares both means with a golden one, which is MONAI's.
 func checkMean(t *testing.T, want float64, values [][]float64, context ...any) {
 	t.Helper()
 	requireNumber(t, want, MONAIMean(values), context...)
@@ -250,7 +251,7 @@ func checkMean(t *testing.T, want float64, values [][]float64, context ...any) {
 	}
 }
 
-// countByDefinition counts with plain loops, one decision per voxel.
+// countByDefinition counts voxel by voxel in plain loops.
 func countByDefinition(rule PredictionRule, logits []float64, target []int, ignored int, samples, channels, voxels int) Confusions {
 	classes := channels
 	if rule == SigmoidChannel1 {
@@ -301,7 +302,7 @@ func countByDefinition(rule PredictionRule, logits []float64, target []int, igno
 	return out
 }
 
-// Larger than a chunk, odd sizes, ties, ignored voxels, every target type.
+// Volumes larger than a chunk, odd sizes, ties, ignored voxels and every target type.
 func TestCountLogitsAgainstDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 7))
 	for _, test := range []struct {
@@ -347,7 +348,8 @@ func TestCountLogitsAgainstDefinition(t *testing.T) {
 	}
 }
 
-// labelTensors holds the labels in every type that can; bool takes 0 and 1 only.
+// labelTensors returns the labels in every type that can represent them: large leaves
+// out bool, as do labels above 1.
 func labelTensors(labels []int, large bool) []*tensor.Dense {
 	out := []*tensor.Dense{
 		labelsAs[int](labels), labelsAs[int8](labels), labelsAs[int16](labels), labelsAs[int32](labels), labelsAs[int64](labels),
@@ -434,7 +436,7 @@ func TestCountsDoNotDependOnProcessors(t *testing.T) {
 	})
 }
 
-// The error is that of the earliest chunk, whatever the timing.
+// The error is that of the first chunk that has one, whatever the timing.
 func TestErrorDoesNotDependOnProcessors(t *testing.T) {
 	data := make([]float32, 40*chunkVoxels)
 	for chunk := 7; chunk < 40; chunk++ {
@@ -628,7 +630,7 @@ func TestMemoryLayouts(t *testing.T) {
 	data := []uint8{1, 0, 0, 1, 1, 0, 0, 1, 0, 1, 1, 1}
 	whole := tensor.New(tensor.WithShape(2, 2, 3), tensor.WithBacking(data))
 
-	// One sample of a batch is contiguous and taken as it is.
+	// One sample of a batch is contiguous and accepted.
 	view, err := whole.Slice(tensor.S(1))
 	require.NoError(t, err)
 	sample := view.(*tensor.Dense)

@@ -20,20 +20,25 @@ type Interval struct {
 	Upper     float64 // Mean + HalfWidth
 }
 
-// TInterval returns the two-sided confidence interval mean ± t·s/√n of the mean
-// of x, where t is the (1+confidence)/2 quantile of Student's distribution with
-// n−1 degrees of freedom and s the standard deviation with n−1. confidence is at
-// least 0.01 and less than 1, 0.95 for the usual interval.
+// TInterval returns the two-sided confidence interval of the mean of x,
 //
-// For a confidence from 0.1 to 0.999 the quantile is accurate to 1e-12 relative up to
-// a thousand values and to 1e-10 up to ten thousand; for any, to 1e-8 up to ten
-// thousand.
+//	mean ± t·s/√n,
 //
-// With one value everything but its mean is NaN: it says nothing of the spread.
-// No value, a value that is not finite, and any other confidence are errors.
+// where t is the (1+confidence)/2 quantile of Student's t distribution with n−1 degrees
+// of freedom and s the standard deviation with n−1 in the denominator. It is in the unit
+// of x. confidence is from 0.01 to below 1, usually 0.95.
+//
+// The relative error of t is at most 1e-12 for up to 1,000 values and 1e-10 for up to
+// 10,000 where confidence is from 0.1 to 0.999, and at most 1e-8 for up to 10,000 values
+// elsewhere.
+//
+// A single value says nothing about the spread: everything but its mean is NaN. No value,
+// a value that is not finite, and any other confidence are errors.
+//
+// Student, "The Probable Error of a Mean", Biometrika 6 (1908) 1–25.
 func TInterval(x []float64, confidence float64) (Interval, error) {
 	if !(confidence >= 0.01 && confidence < 1) {
-		return Interval{}, refuse("confidence", confidence, "a number from 0.01 on and less than 1")
+		return Interval{}, refuse("confidence", confidence, "a number from 0.01 to below 1")
 	}
 	if len(x) == 0 {
 		return Interval{}, refuse("x", "empty", "at least one value")
@@ -43,8 +48,8 @@ func TInterval(x []float64, confidence float64) (Interval, error) {
 	}
 	n := float64(len(x))
 	ci := Interval{N: len(x)}
-	// Deviations from the first value keep the sum small, and its terms exact
-	// where all values are equal.
+	// Summing deviations from the first value keeps the sum small, and exact where
+	// all values are equal.
 	for _, v := range x {
 		ci.Mean += (v - x[0]) / n
 	}
@@ -59,49 +64,49 @@ func TInterval(x []float64, confidence float64) (Interval, error) {
 		squares += float64((v - ci.Mean) * (v - ci.Mean)) // not fused: the same bits everywhere
 	}
 	ci.SD = math.Sqrt(squares / (n - 1))
-	// The lower tail is given, as 1−confidence is exact for a confidence of at
-	// least a half and its complement is not.
+	// The lower quantile is more accurate: 1−confidence is exact for a confidence of
+	// at least a half, 1+confidence is not.
 	ci.Quantile = -distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile((1 - confidence) / 2)
 	ci.HalfWidth = ci.Quantile * ci.SD / math.Sqrt(n)
 	ci.Lower, ci.Upper = ci.Mean-ci.HalfWidth, ci.Mean+ci.HalfWidth
 	if width := ci.Upper - ci.Lower; math.IsNaN(width) || math.IsInf(width, 0) {
-		return Interval{}, refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval lies in the range of float64")
+		return Interval{}, refuse("x", fmt.Sprintf("of mean %v and standard deviation %v", ci.Mean, ci.SD), "values whose interval is in the range of float64")
 	}
 	return ci, nil
 }
 
-// WilcoxonTest is the result of a Wilcoxon signed-rank test, two-sided.
+// WilcoxonTest is the result of a two-sided Wilcoxon signed-rank test, made by [Wilcoxon]
+// and [WilcoxonPaired].
 type WilcoxonTest struct {
-	N         int     // differences that are not zero
-	Zeros     int     // differences that are zero and were dropped
-	Ties      bool    // whether some differences have equal size
+	N         int     // number of differences other than zero
+	Zeros     int     // number of differences of zero, which are dropped
+	Ties      bool    // whether some differences have the same magnitude
 	RPlus     float64 // sum of the ranks of positive differences
 	RMinus    float64 // sum of the ranks of negative differences
 	Statistic float64 // the smaller of the two
-	// Z is the statistic in standard deviations from its mean under the null
-	// hypothesis, never positive, the variance corrected for ties; PNormal is
-	// its two-sided p-value by the normal distribution, without continuity
-	// correction. It is meant for N of some 20 and more; see PExact.
+	// Z is the distance of the statistic from its mean under the null hypothesis in
+	// standard deviations, never positive, with the variance corrected for ties. PNormal
+	// is its two-sided p-value by the normal distribution, without continuity correction.
+	// It is meant for N of about 20 and more; see [WilcoxonTest.PExact].
 	Z, PNormal float64
 
-	ranks []int // twice the mid-ranks, ascending
+	ranks []int // twice the midranks, ascending
 }
 
-// MaxExactWilcoxon is the largest number of non-zero differences that
-// [WilcoxonTest.PExact] takes. At this size the normal p-value is already close,
-// and beyond some 1000 the probability 2⁻ⁿ of one pattern of signs leaves the
-// range of float64.
+// MaxExactWilcoxon is the largest N for which [WilcoxonTest.PExact] returns a p-value. The
+// normal p-value is close by then, and for N above about 1,000 the probability 2⁻ᴺ of a
+// pattern of signs is below the range of float64.
 const MaxExactWilcoxon = 1000
 
-// Wilcoxon tests whether x is distributed symmetrically about the median given.
+// Wilcoxon tests whether x is distributed symmetrically about a median.
 //
-// Differences d = x − median of zero are dropped (Wilcoxon's own treatment), and
-// equal |d| share the mean of their ranks. Differences are taken in float64:
-// 0.75−0.7 and 0.7−0.65 are not a tie there. A value that is not finite, and no
-// difference other than zero, are errors.
+// Differences d = x − median of zero are dropped, as Wilcoxon did, and the ranks of equal
+// |d| are replaced by their mean. Differences are computed in float64, where 0.75−0.7 and
+// 0.7−0.65 are not equal. A value that is not finite, and differences that are all zero, are
+// errors.
 //
-// F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
-// 1 (1945) 80–83.
+// F. Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin 1 (1945)
+// 80–83.
 func Wilcoxon(x []float64, median float64) (*WilcoxonTest, error) {
 	if err := checkFiniteValues("x", x); err != nil {
 		return nil, err
@@ -116,8 +121,8 @@ func Wilcoxon(x []float64, median float64) (*WilcoxonTest, error) {
 	return signedRank(d)
 }
 
-// WilcoxonPaired tests whether the differences x[i] − y[i] of paired values are
-// distributed symmetrically about zero; see [Wilcoxon].
+// WilcoxonPaired tests whether the differences x[i] − y[i] of paired values are distributed
+// symmetrically about zero; see [Wilcoxon].
 func WilcoxonPaired(x, y []float64) (*WilcoxonTest, error) {
 	if len(x) != len(y) {
 		return nil, refuse("length of y", len(y), "%d, that of x", len(x))
@@ -146,16 +151,16 @@ func signedRank(d []float64) (*WilcoxonTest, error) {
 	}
 	slices.SortFunc(kept, func(a, b float64) int { return cmp.Compare(math.Abs(a), math.Abs(b)) })
 
-	// Ranks are doubled: mid-ranks become whole numbers, and their sums exact.
+	// Twice the midranks are whole numbers, whose sums are exact.
 	w.ranks = make([]int, w.N)
 	var plus, minus int
-	var tied float64 // Σ(c³−c) over the groups of c equal sizes
+	var tied float64 // Σ(c³−c) over the groups of c equal magnitudes
 	for first := 0; first < w.N; {
 		end := first + 1
 		for end < w.N && math.Abs(kept[end]) == math.Abs(kept[first]) {
 			end++
 		}
-		twiceRank := first + 1 + end // the mean of the ranks first+1 … end, doubled
+		twiceRank := first + 1 + end // twice the mean of the ranks first+1 … end
 		for i := first; i < end; i++ {
 			w.ranks[i] = twiceRank
 			if kept[i] > 0 {
@@ -178,16 +183,16 @@ func signedRank(d []float64) (*WilcoxonTest, error) {
 	return w, nil
 }
 
-// PExact returns the exact two-sided p-value 2·P(R ≤ Statistic), at most 1,
-// where R is the rank sum under all 2ᴺ equally likely patterns of signs, with
-// the mid-ranks as they are, so it holds with ties too. It takes time of order
-// N³; N above [MaxExactWilcoxon] is an error, and PNormal the value to use.
+// PExact returns the exact two-sided p-value min(1, 2·P(R ≤ Statistic)), where R is the sum
+// of the ranks of positive signs when all 2ᴺ patterns of signs are equally likely. Midranks
+// are used as they are, so it is exact with ties too. It takes time of order N³. N above
+// [MaxExactWilcoxon] is an error; take PNormal there.
 func (w *WilcoxonTest) PExact() (float64, error) {
 	if w.N > MaxExactWilcoxon {
 		return 0, refuse("N", w.N, "at most %d for the exact p-value", MaxExactWilcoxon)
 	}
-	// p[s] is the probability of the doubled rank sum s after the ranks so far.
-	// Only sums up to the statistic are needed, and no sum depends on larger ones.
+	// p[s] is the probability that twice the sum of the ranks seen so far is s. Only sums up
+	// to the statistic are needed, and none depends on larger ones.
 	p := make([]float64, int(2*w.Statistic)+1)
 	p[0] = 1
 	for _, r := range w.ranks {

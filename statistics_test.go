@@ -28,9 +28,9 @@ func TestGoldenTInterval(t *testing.T) {
 	}
 }
 
-// centralT is P(|T| ≤ t) of Student's distribution with ν degrees of freedom, by
-// the finite trigonometric sums for whole ν (Abramowitz and Stegun 26.7.3–4). All
-// terms are positive, so it loses no digits.
+// centralT returns P(|T| ≤ t) for Student's t distribution with ν degrees of freedom by
+// the finite trigonometric sums for integer ν (Abramowitz and Stegun 26.7.3–4). All terms
+// are positive, so nothing cancels.
 func centralT(t float64, nu int) float64 {
 	theta := math.Atan(t / math.Sqrt(float64(nu)))
 	cos2 := 1 / (1 + t*t/float64(nu))
@@ -50,9 +50,8 @@ func centralT(t float64, nu int) float64 {
 	return 2 / math.Pi * (theta + math.Sin(theta)*sum)
 }
 
-// The quantile's error is the residual over the density. Beyond the golden sizes
-// the quantile loses digits to the logarithms of large gamma functions, yet far
-// fewer than an interval has.
+// The error of a quantile is the error of its probability divided by the density. For
+// large n the quantile loses digits in the logarithms of large gamma functions.
 func TestTQuantileInvertsTheDistribution(t *testing.T) {
 	for _, n := range []int{2, 3, 4, 5, 6, 7, 8, 10, 13, 21, 30, 64, 101, 500, 1001, 10000} {
 		x := make([]float64, n)
@@ -92,7 +91,7 @@ func TestTIntervalLaws(t *testing.T) {
 	require.NoError(t, err)
 	assert.Greater(t, wide.HalfWidth, a.HalfWidth)
 
-	// A large common part does not swamp the spread.
+	// Adding a large constant keeps the standard deviation.
 	for i := range x {
 		shifted[i] = x[i] + 1e6
 	}
@@ -163,7 +162,7 @@ func TestGoldenWilcoxon(t *testing.T) {
 	require.Positive(t, exact)
 }
 
-// exactByEnumeration goes through all patterns of signs.
+// exactByEnumeration tries every pattern of signs.
 func exactByEnumeration(w *WilcoxonTest) float64 {
 	n := len(w.ranks)
 	extreme := 0
@@ -196,7 +195,7 @@ func TestWilcoxonExactAgainstEnumeration(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, exactByEnumeration(w), p, "%v", x)
 
-			// Mid-ranks keep the total, and the signs share it.
+			// Midranks have the same sum as ranks, and it is split by sign.
 			m := float64(w.N)
 			require.Equal(t, m*(m+1)/2, w.RPlus+w.RMinus)
 			require.Equal(t, n, w.N+w.Zeros)
@@ -229,7 +228,7 @@ func TestWilcoxonLaws(t *testing.T) {
 	assert.Equal(t, single, reversed)
 }
 
-// The largest size the exact p-value takes; the normal one has converged there.
+// At the largest N with an exact p-value the normal one is close to it.
 func TestWilcoxonExactAtTheCap(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 6))
 	x := make([]float64, MaxExactWilcoxon)

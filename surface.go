@@ -11,36 +11,36 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// SurfaceDistances holds the distances between the surfaces of two masks, from
-// which the Hausdorff distance, the average surface distance and the surface
-// Dice follow without further work on the volume.
+// SurfaceDistances holds the distances between the surfaces of two masks. The
+// Hausdorff distance, the average surface distance and the surface Dice follow from
+// them without another pass over the volume.
 //
-// The surface of a mask is the set of its voxels that have a face neighbour
-// (4 in 2-D, 6 in 3-D) outside the mask; outside the image counts as outside
-// the mask. A distance is the Euclidean distance from the centre of a surface
-// voxel to the nearest centre of the other surface, in the units of the
-// spacing.
+// The surface of a mask is the set of its voxels that have a face neighbor (4 in 2-D,
+// 6 in 3-D) outside the mask; what is outside the image counts as outside the mask. A
+// distance is the Euclidean distance from the center of a surface voxel to the nearest
+// center of the other surface, in the units of the spacing. Each surface voxel counts
+// once, whatever its area, as in MONAI's metrics.
 //
-// Where both masks are empty every distance is NaN. Where one is empty every
-// distance is +Inf, in either direction.
+// Where both masks are empty, every distance is NaN. Where only one is, every
+// distance is +Inf in either direction.
 type SurfaceDistances struct {
-	// PredictionToTarget holds a distance for each surface voxel of the
-	// prediction, TargetToPrediction for each of the target.
+	// PredictionToTarget holds one distance for each surface voxel of the
+	// prediction, TargetToPrediction one for each of the target.
 	PredictionToTarget, TargetToPrediction DirectedDistances
 }
 
-// NewSurfaceDistances measures the surfaces of two masks of equal shape,
-// rows×columns or slices×rows×columns, of bool, any integer or a float type;
-// what is not zero is foreground.
+// NewSurfaceDistances measures the distances between the surfaces of two masks of
+// equal shape, rows×columns or slices×rows×columns, of bool, any integer or a float
+// type; every value other than zero is foreground.
 //
-// spacing is the distance between neighbouring voxels along each axis of the
-// masks, in that order, usually in mm; nil means 1. A NaN in a mask, and a
-// spacing that is not positive or outside 1e-100…1e100, are errors.
+// spacing is the distance between neighboring voxels along each axis of the masks, in
+// their order, usually in millimeters; nil means 1. A NaN in a mask, and a spacing
+// outside 1e-100…1e100, are errors.
 //
-// The less the surfaces are apart the less time it takes; whatever their distance
-// it is linear in the number of voxels, and but for reading the masks in those of
-// the smallest box that holds both (see internal/edt for the algorithms and their
-// sources). The bits of the result do not depend on the number of threads.
+// The closer the surfaces are, the less time it takes; in the worst case the time is
+// linear in the number of voxels of the smallest box that holds both masks, apart from
+// reading them. Package internal/edt has the algorithms and their sources. The bits of
+// the result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
 	p, t, grid, err := readMasks(prediction, target, spacing)
 	if err != nil {
@@ -61,15 +61,15 @@ func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*
 	}, nil
 }
 
-// VoxelSetHausdorff returns the Hausdorff distance of the two sets of all
-// foreground voxels, as the A-FL authors' code computes it:
+// VoxelSetHausdorff returns the Hausdorff distance between the sets of all foreground
+// voxels of two masks, as the A-FL authors' code computes it:
 //
 //	max(max over p ∈ P of d(p, T), max over t ∈ T of d(t, P))
 //
-// in the units of the spacing. It differs from [SurfaceDistances.Hausdorff] where
-// a mask has a cavity: there every inner voxel of the other mask has a distance.
-// It is 0 where both masks are empty and +Inf where one is. Arguments and errors
-// are those of [NewSurfaceDistances].
+// in the units of the spacing. It can differ from [SurfaceDistances.Hausdorff], above all
+// where a mask has a cavity: the surface around the cavity may be far from the other
+// surface, yet it lies within the other mask. It is 0 where both masks are empty and +Inf
+// where only one is. Arguments and errors are those of [NewSurfaceDistances].
 func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (float64, error) {
 	p, t, grid, err := readMasks(prediction, target, spacing)
 	if err != nil {
@@ -86,9 +86,9 @@ func VoxelSetHausdorff(prediction, target *tensor.Dense, spacing []float64) (flo
 	return max(forth.Max(), back.Max()), nil
 }
 
-// readMasks reads two masks of equal shape, cut to the smallest box that holds
-// both, and returns the box as a grid: surfaces and distances within it are those
-// of the whole, as all that is left out is outside both.
+// readMasks reads two masks of equal shape, cropped to the smallest box that holds
+// both, and the grid of that box. Cropping changes no surface and no distance, as
+// everything outside the box is outside both masks.
 func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.Mask, grid *edt.Grid, err error) {
 	if p, err = readMask("prediction", prediction); err != nil {
 		return nil, nil, nil, err
@@ -109,15 +109,23 @@ func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.M
 	return p, t, edt.NewGrid(p.Shape(), steps), nil
 }
 
-// Hausdorff returns the Hausdorff distance: the largest distance from either
-// surface to the other.
+// Hausdorff returns the Hausdorff distance
+//
+//	max(max over p ∈ ∂P of d(p, ∂T), max over t ∈ ∂T of d(t, ∂P))
+//
+// in the units of the spacing: NaN where both masks are empty, +Inf where only one is.
+//
+// D. P. Huttenlocher, G. A. Klanderman and W. J. Rucklidge, "Comparing Images Using the
+// Hausdorff Distance", IEEE Transactions on Pattern Analysis and Machine Intelligence
+// 15 (1993) 850–863.
 func (d *SurfaceDistances) Hausdorff() float64 {
 	return max(d.PredictionToTarget.Max(), d.TargetToPrediction.Max())
 }
 
-// HausdorffPercentile returns the larger of the two directed percentiles, 0 to
-// 100; see [DirectedDistances.Percentile]. At 100 it is the Hausdorff distance.
-// (MONAI takes percentile 0 to mean 100.)
+// HausdorffPercentile returns the larger of the two directed percentiles, in the units
+// of the spacing; see [DirectedDistances.Percentile]. At 100 it is the Hausdorff
+// distance, at 0 the larger of the two smallest distances (MONAI takes a percentile of
+// 0 to mean 100). It is NaN where both masks are empty and +Inf where only one is.
 func (d *SurfaceDistances) HausdorffPercentile(percentile float64) (float64, error) {
 	a, err := d.PredictionToTarget.Percentile(percentile)
 	if err != nil {
@@ -127,15 +135,23 @@ func (d *SurfaceDistances) HausdorffPercentile(percentile float64) (float64, err
 	return max(a, b), err
 }
 
-// HD95 returns the 95th percentile Hausdorff distance, the robust form most
-// challenges report: the larger of the two directed 95th percentiles, not the
-// percentile of the joined distances.
+// HD95 returns [SurfaceDistances.HausdorffPercentile] at 95, the robust form of the
+// Hausdorff distance that most challenges report: the larger of the two directed 95th
+// percentiles, as in MONAI, not the percentile of the distances of both directions
+// together.
 func (d *SurfaceDistances) HD95() float64 {
 	return max(d.PredictionToTarget.percentile(95), d.TargetToPrediction.percentile(95))
 }
 
-// Average returns the symmetric average surface distance: the mean of the
-// distances of both directions joined, not the mean of the two means.
+// Average returns the symmetric average surface distance: the mean over the distances
+// of both directions together, not the mean of the two directed means,
+//
+//	(Σ over p ∈ ∂P of d(p, ∂T) + Σ over t ∈ ∂T of d(t, ∂P)) / (|∂P| + |∂T|)
+//
+// in the units of the spacing: NaN where both masks are empty, +Inf where only one is.
+//
+// T. Heimann et al., "Comparison and Evaluation of Methods for Liver Segmentation From
+// CT Datasets", IEEE Transactions on Medical Imaging 28 (2009) 1251–1265.
 func (d *SurfaceDistances) Average() float64 {
 	a, b := d.PredictionToTarget, d.TargetToPrediction
 	if a.voxels() == 0 || b.voxels() == 0 {
@@ -144,21 +160,19 @@ func (d *SurfaceDistances) Average() float64 {
 	return (a.sum + b.sum) / float64(a.voxels()+b.voxels())
 }
 
-// SurfaceDice returns the share of surface voxels, of both surfaces together,
-// that lie within the tolerance (in the units of the spacing) of the other
-// surface:
+// SurfaceDice returns the share of the surface voxels, of both surfaces together, that
+// lie within the tolerance τ of the other surface, τ being in the units of the spacing:
 //
 //	(|{p ∈ ∂P : d(p, ∂T) ≤ τ}| + |{t ∈ ∂T : d(t, ∂P) ≤ τ}|) / (|∂P| + |∂T|)
 //
-// A distance exceeds τ where it does so by more than one part in a million, so
-// that a surface exactly at the tolerance counts as within it although spacings
-// and distances are rounded. It is NaN where both masks are empty and 0 where
+// A distance counts as larger than τ only where it exceeds it by more than one part in
+// a million: spacings and distances are rounded, and a surface exactly at the tolerance
+// is within it. The result is from 0 to 1; NaN where both masks are empty, 0 where only
 // one is. A tolerance that is negative, infinite or NaN is an error.
 //
-// S. Nikolov et al., "Deep learning to achieve clinically applicable
-// segmentation of head and neck anatomy for radiotherapy", arXiv 1809.04430
-// (2018), who weigh each surface element by its area; here each surface voxel
-// counts once.
+// S. Nikolov et al., "Deep learning to achieve clinically applicable segmentation of
+// head and neck anatomy for radiotherapy", arXiv 1809.04430 (2018), who weight each
+// surface element by its area; here each surface voxel counts once.
 func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 	if !(tolerance >= 0) || math.IsInf(tolerance, 1) {
 		return 0, refuse("tolerance", tolerance, "a finite number, 0 or larger")
@@ -168,12 +182,12 @@ func (d *SurfaceDistances) SurfaceDice(tolerance float64) (float64, error) {
 	return countRatio(int64(near), int64(a.voxels()+b.voxels())), nil
 }
 
-// DirectedDistances holds the distances from every surface voxel of one mask to
-// the surface of another. The zero value holds those between two empty masks: all
-// its results are NaN.
+// DirectedDistances holds the distances from every surface voxel of one mask to the
+// surface of another. The zero value holds those between two empty masks: all its
+// results are NaN.
 type DirectedDistances struct {
-	distance []float64 // ascending; voxels on a grid share few of them
-	upTo     []int     // how many voxels have this distance or a smaller one
+	distance []float64 // distinct and ascending; on a grid many voxels share one
+	upTo     []int     // number of voxels at this distance or a smaller one
 	sum      float64   // of the distances of all voxels
 	infinite bool      // only one mask is empty
 }
@@ -189,8 +203,8 @@ func newDirectedDistances(counts []edt.Count) DirectedDistances {
 	return d
 }
 
-// infiniteDistances are the n distances to an empty surface; with n = 0 those
-// from an empty surface to one that is not.
+// infiniteDistances returns n distances to an empty surface; with n = 0, those from an
+// empty surface to one that is not.
 func infiniteDistances(n int) DirectedDistances {
 	d := DirectedDistances{infinite: true}
 	if n > 0 {
@@ -215,13 +229,15 @@ func (d DirectedDistances) voxels() int {
 	return d.upTo[len(d.upTo)-1]
 }
 
-// at returns the distance of a rank, 0 being that of the smallest.
+// at returns the distance with a rank, from 0 for the smallest.
 func (d DirectedDistances) at(rank int) float64 {
 	i, _ := slices.BinarySearch(d.upTo, rank+1)
 	return d.distance[i]
 }
 
-// Max returns the directed Hausdorff distance.
+// Max returns the directed Hausdorff distance, the largest of the distances, in the
+// units of the spacing. Where there are none it is NaN, or +Inf where only the mask that
+// they start from is empty.
 func (d DirectedDistances) Max() float64 {
 	if len(d.distance) == 0 {
 		return d.none()
@@ -229,7 +245,9 @@ func (d DirectedDistances) Max() float64 {
 	return d.distance[len(d.distance)-1]
 }
 
-// Mean returns the directed average surface distance.
+// Mean returns the directed average surface distance, the mean of the distances, in the
+// units of the spacing. Where there are none it is NaN, or +Inf where only the mask that
+// they start from is empty.
 func (d DirectedDistances) Mean() float64 {
 	if len(d.distance) == 0 {
 		return d.none()
@@ -237,9 +255,11 @@ func (d DirectedDistances) Mean() float64 {
 	return d.sum / float64(d.voxels())
 }
 
-// Percentile returns a percentile, 0 (the minimum) to 100 (the maximum), of the
-// n distances. It interpolates linearly between the two that are next to rank
-// percentile/100·(n−1), as numpy does by default.
+// Percentile returns a percentile of the n distances, from 0, the smallest, to 100, the
+// largest, in the units of the spacing. It interpolates linearly between the two
+// distances next to rank percentile/100·(n−1), as numpy.percentile does by default.
+// Where there are no distances it is NaN, or +Inf where only the mask that they start
+// from is empty.
 func (d DirectedDistances) Percentile(percentile float64) (float64, error) {
 	if !(percentile >= 0 && percentile <= 100) {
 		return 0, refuse("percentile", percentile, "a number from 0 to 100")
@@ -264,7 +284,7 @@ func (d DirectedDistances) percentile(percentile float64) float64 {
 	return lower + float64((rank-float64(below))*(upper-lower)) // not fused: the same bits everywhere
 }
 
-// Sorted returns the distances in ascending order, one for each voxel.
+// Sorted returns the distances in ascending order, one for each surface voxel.
 func (d DirectedDistances) Sorted() []float64 {
 	sorted := make([]float64, 0, d.voxels())
 	for i, distance := range d.distance {
@@ -275,7 +295,7 @@ func (d DirectedDistances) Sorted() []float64 {
 	return sorted
 }
 
-// within counts the distances within the tolerance; see [distance.Within].
+// within returns the number of distances within the tolerance; see [distance.Within].
 func (d DirectedDistances) within(tolerance float64) int {
 	n, _ := slices.BinarySearchFunc(d.distance, tolerance, func(d, tolerance float64) int {
 		if distance.Within(d, tolerance) {
@@ -299,20 +319,20 @@ func spacing3(spacing []float64, axes int) ([3]float64, error) {
 		return steps, refuse("spacing", spacing, "%d numbers, one for each axis of the masks, or nil", axes)
 	}
 	for _, s := range spacing {
-		// Squares of distances outside these bounds leave the range of float64.
+		// The squares of larger or smaller distances leave the range of float64.
 		if !(s >= 1e-100 && s <= 1e100) {
-			return steps, refuse("spacing", spacing, "positive finite numbers from 1e-100 to 1e100")
+			return steps, refuse("spacing", spacing, "numbers from 1e-100 to 1e100")
 		}
 	}
 	copy(steps[3-axes:], spacing)
 	return steps, nil
 }
 
-// readBatch is the number of voxels of a mask that a goroutine reads at a time;
-// waking another for less takes longer than to read them.
+// readBatch is the number of voxels of a mask that a goroutine reads at a time; starting
+// another goroutine for fewer takes longer than reading them.
 const readBatch = 1 << 18
 
-// readMask reads a mask of rank 2 or 3 as bits.
+// readMask reads a mask with two or three axes as bits.
 func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
 	read, err := maskReader(name, t)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestGoldenSurface(t *testing.T) {
 
 type voxel [3]int
 
-// surfaceByDefinition lists the surface voxels, and all foreground voxels.
+// surfaceByDefinition lists the surface voxels and all foreground voxels.
 func surfaceByDefinition(m *spatialMask) (surface, all []voxel) {
 	at := func(v voxel) bool {
 		for a := range v {
@@ -100,7 +100,8 @@ func surfaceByDefinition(m *spatialMask) (surface, all []voxel) {
 	return surface, all
 }
 
-// distancesByDefinition returns, sorted, min over b of |a−b| for each a.
+// distancesByDefinition returns the distance from each voxel of a to the nearest of b,
+// sorted.
 func distancesByDefinition(a, b []voxel, spacing [3]float64) []float64 {
 	var out []float64
 	for _, p := range a {
@@ -171,14 +172,14 @@ func TestSurfaceDistancesAgainstDefinition(t *testing.T) {
 	}
 }
 
-// blob draws a ragged ball, the shape these metrics are for.
-func blob(rng *rand.Rand, shape [3]int, centre [3]float64, radius float64) *tensor.Dense {
+// blob makes a ball with a ragged surface, like the masks that are usually measured.
+func blob(rng *rand.Rand, shape [3]int, center [3]float64, radius float64) *tensor.Dense {
 	data := make([]uint8, shape[0]*shape[1]*shape[2])
 	i := 0
 	for z := range shape[0] {
 		for y := range shape[1] {
 			for x := range shape[2] {
-				dz, dy, dx := float64(z)-centre[0], float64(y)-centre[1], float64(x)-centre[2]
+				dz, dy, dx := float64(z)-center[0], float64(y)-center[1], float64(x)-center[2]
 				if math.Sqrt(dz*dz+dy*dy+dx*dx) < radius+rng.Float64() {
 					data[i] = 1
 				}
@@ -292,8 +293,8 @@ func TestSurfaceLaws(t *testing.T) {
 	})
 }
 
-// Every surface voxel of a cube that moved by one voxel lies at most that far from
-// the other's surface, whichever way the spacing and the tolerance were rounded.
+// No surface voxel of a cube shifted by one voxel is farther than that from the surface
+// of the original, however the spacing and the tolerance were rounded.
 func TestSurfaceDiceAtTheTolerance(t *testing.T) {
 	cube := func(column int) *tensor.Dense {
 		m := make([]uint8, 6*6*7)
@@ -314,7 +315,7 @@ func TestSurfaceDiceAtTheTolerance(t *testing.T) {
 				dice, err := d.SurfaceDice(tolerance)
 				require.NoError(t, err)
 				assert.Equal(t, 1.0, dice, "spacing %v, tolerance %v", spacing, tolerance)
-				// Of the 4³−2³ surface voxels of each, 36 are also the other's.
+				// 36 of the 4³−2³ surface voxels of either cube are also the other's.
 				dice, err = d.SurfaceDice(0.999 * tolerance)
 				require.NoError(t, err)
 				assert.Equal(t, 36.0/56, dice, "spacing %v, tolerance %v", spacing, tolerance)
@@ -386,8 +387,8 @@ func TestZeroDirectedDistances(t *testing.T) {
 	assert.Empty(t, d.Sorted())
 }
 
-// A square against itself without its center: the sets differ by that voxel alone,
-// and the surfaces by the voxels around it.
+// A square and the same square without its center: the sets differ by that voxel, the
+// surfaces by the voxels around it.
 func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 	full, hollow := make([]uint8, 121), make([]uint8, 121)
 	for i := range full {
@@ -462,8 +463,8 @@ func TestSurfaceRefusesBadInput(t *testing.T) {
 	}
 }
 
-// BenchmarkSurfaceDistances measures everything that SurfaceDistances holds for
-// two masks of 224×224×144 voxels.
+// BenchmarkSurfaceDistances measures pairs of masks of 224×224×144 voxels: distances,
+// Hausdorff distance, average and surface Dice.
 func BenchmarkSurfaceDistances(b *testing.B) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	shape := [3]int{144, 224, 224}
@@ -480,12 +481,12 @@ func BenchmarkSurfaceDistances(b *testing.B) {
 		name string
 		p, r *tensor.Dense
 	}{
-		{"tumour", ball(60, 100, 120, 15), ball(62, 103, 118, 17)},
+		{"tumor", ball(60, 100, 120, 15), ball(62, 103, 118, 17)},
 		{"organ", ball(72, 112, 112, 60), ball(70, 115, 110, 64)},
 		{"organ and a false positive", both(ball(72, 112, 112, 60), ball(20, 20, 200, 6)), ball(70, 115, 110, 64)},
 		{"organ off by 10", ball(72, 112, 112, 60), ball(72, 122, 112, 60)},
 		{"organ off by 30", ball(72, 112, 112, 40), ball(72, 142, 112, 40)},
-		{"organ and a tumour in it", ball(72, 112, 112, 60), ball(60, 100, 120, 15)},
+		{"organ and a tumor in it", ball(72, 112, 112, 60), ball(60, 100, 120, 15)},
 		{"corners", bytesTensor(cornerA, shape[:]...), bytesTensor(cornerB, shape[:]...)},
 		{"noise", randomMask(rng, 0.01, shape[:]...), randomMask(rng, 0.01, shape[:]...)},
 		{"dense noise", randomMask(rng, 0.5, shape[:]...), randomMask(rng, 0.5, shape[:]...)},

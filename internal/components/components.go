@@ -1,9 +1,8 @@
 // Package components finds the connected components of binary volumes.
 //
-// Rows are first cut into runs of foreground voxels; runs of neighbouring rows
-// that touch are then joined in a union-find forest. Each run is visited a
-// fixed number of times, so the time is linear in the number of voxels for the
-// first step and nearly linear in the number of runs for the second.
+// Rows are first split into runs of foreground voxels, in time linear in the number of
+// voxels. Runs of neighboring rows that touch are then joined in a union-find forest, in
+// time nearly linear in the number of runs.
 //
 // C. Fiorio and J. Gustedt, "Two linear time Union-Find strategies for image
 // processing", Theoretical Computer Science 154 (1996) 165–181.
@@ -14,15 +13,15 @@ import (
 	"fmt"
 )
 
-// Neighbourhood says which voxels of the 3×3×3 cube around a voxel touch it.
-type Neighbourhood int
+// Neighborhood says which voxels of the 3×3×3 cube around a voxel touch it.
+type Neighborhood int
 
 const (
-	// Face joins voxels that share a face: 6 neighbours, 4 in two dimensions.
-	Face Neighbourhood = iota + 1
-	// Edge joins voxels that share a face or an edge: 18 neighbours, 8 in two dimensions.
+	// Face joins voxels that share a face: 6 neighbors, 4 in two dimensions.
+	Face Neighborhood = iota + 1
+	// Edge joins voxels that share a face or an edge: 18 neighbors, 8 in two dimensions.
 	Edge
-	// Vertex joins voxels that share a face, an edge or a corner: 26 neighbours, 8 in two dimensions.
+	// Vertex joins voxels that share a face, an edge or a corner: 26 neighbors, 8 in two dimensions.
 	Vertex
 )
 
@@ -34,27 +33,25 @@ type Run struct {
 	Label int
 }
 
-// Find returns the runs of the volume in raster order, each with its
-// component, and the number of components. Components are numbered in the
-// raster order of their first voxel.
+// Find returns the runs of a volume in raster order, each with its component, and the
+// number of components. Components are numbered in the raster order of their first voxel.
 //
-// mask is row-major with the given shape (slices, rows, columns), 1 in the
-// foreground and 0 elsewhere; a two-dimensional image has one slice. Find
-// panics if the length of mask does not fit the shape or the neighbourhood is
-// not one of the three.
-func Find(mask []uint8, shape [3]int, neighbourhood Neighbourhood) (runs []Run, count int) {
+// mask holds the voxels in raster order, 1 in the foreground and 0 elsewhere, shape is
+// (slices, rows, columns); a two-dimensional image has one slice. Find panics if the
+// length of mask does not match the shape or the neighborhood is not one of the three.
+func Find(mask []uint8, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
 	slices, rows, columns := shape[0], shape[1], shape[2]
 	if len(mask) != slices*rows*columns {
 		panic(fmt.Sprintf("components: shape %v has %d voxels, mask has %d", shape, slices*rows*columns, len(mask)))
 	}
-	if neighbourhood < Face || neighbourhood > Vertex {
-		panic(fmt.Sprintf("components: neighbourhood %d is not Face, Edge or Vertex", neighbourhood))
+	if neighborhood < Face || neighborhood > Vertex {
+		panic(fmt.Sprintf("components: neighborhood %d is not Face, Edge or Vertex", neighborhood))
 	}
 	if len(mask) == 0 {
 		return nil, 0
 	}
 
-	// first[r] is the index of row r's first run, first[r+1] the end.
+	// The runs of row r are first[r] to first[r+1], exclusive.
 	first := make([]int, slices*rows+1)
 	for r := range slices * rows {
 		first[r] = len(runs)
@@ -72,14 +69,14 @@ func Find(mask []uint8, shape [3]int, neighbourhood Neighbourhood) (runs []Run, 
 			if y < 0 || y >= rows || r/rows+n.slice < 0 {
 				continue
 			}
-			// An offset in one axis leaves the others for the columns: the row
-			// offset and the column offset together may differ in so many axes.
+			// Neighbors may differ in as many axes as the neighborhood says: the
+			// columns may differ too if the rows do not use all of them up.
 			axes := n.axes()
-			if axes > int(neighbourhood) {
+			if axes > int(neighborhood) {
 				continue
 			}
 			reach := 0
-			if axes < int(neighbourhood) {
+			if axes < int(neighborhood) {
 				reach = 1
 			}
 			o := r + n.slice*rows + n.row
@@ -93,16 +90,16 @@ func Find(mask []uint8, shape [3]int, neighbourhood Neighbourhood) (runs []Run, 
 			count++
 			runs[i].Label = count
 		} else {
-			runs[i].Label = runs[root].Label // a root is the first run of its component
+			runs[i].Label = runs[root].Label // labeled already: the root comes first
 		}
 	}
 	return runs, count
 }
 
-// offset is the position of a neighbouring row.
+// offset is the position of a neighboring row relative to a row.
 type offset struct{ slice, row int }
 
-// earlier lists the neighbouring rows that come before a row in raster order.
+// earlier lists the neighboring rows that precede a row in raster order.
 var earlier = [...]offset{{0, -1}, {-1, -1}, {-1, 0}, {-1, 1}}
 
 func (o offset) axes() int {
@@ -161,9 +158,8 @@ func (f forest) union(a, b int) {
 	}
 }
 
-// join unites the runs [a, aEnd) of a row with those of an earlier row,
-// [b, bEnd), that come within reach columns of them; shift is the distance of
-// the two rows in memory.
+// join unites the runs [a, aEnd) of a row with those runs [b, bEnd) of an earlier row
+// that are within reach columns of them; shift is the distance between the rows in memory.
 func (f forest) join(runs []Run, a, aEnd, b, bEnd, shift, reach int) {
 	for a < aEnd && b < bEnd {
 		start, end := runs[b].Start+shift, runs[b].End+shift

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// flood labels by flood fill, straight from the definition of a neighbour.
-func flood(mask []uint8, shape [3]int, neighbourhood Neighbourhood) ([]int, int) {
+// flood labels components by flood fill, from the definition of a neighbor.
+func flood(mask []uint8, shape [3]int, neighborhood Neighborhood) ([]int, int) {
 	labels := make([]int, len(mask))
 	count := 0
 	for seed, m := range mask {
@@ -25,7 +25,7 @@ func flood(mask []uint8, shape [3]int, neighbourhood Neighbourhood) ([]int, int)
 			for dz := -1; dz <= 1; dz++ {
 				for dy := -1; dy <= 1; dy++ {
 					for dx := -1; dx <= 1; dx++ {
-						if dz*dz+dy*dy+dx*dx > int(neighbourhood) {
+						if dz*dz+dy*dy+dx*dx > int(neighborhood) {
 							continue
 						}
 						nz, ny, nx := z+dz, y+dy, x+dx
@@ -59,7 +59,7 @@ func TestFindAgainstFloodFill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	shapes := [][3]int{{1, 1, 1}, {1, 1, 19}, {1, 17, 1}, {13, 1, 1}, {1, 15, 21}, {9, 1, 7}, {5, 7, 9}, {11, 13, 6}}
 	for _, shape := range shapes {
-		for _, neighbourhood := range []Neighbourhood{Face, Edge, Vertex} {
+		for _, neighborhood := range []Neighborhood{Face, Edge, Vertex} {
 			for _, density := range []float64{0, 0.05, 0.2, 0.35, 0.5, 0.7, 1} {
 				n := shape[0] * shape[1] * shape[2]
 				mask := make([]uint8, n)
@@ -68,10 +68,10 @@ func TestFindAgainstFloodFill(t *testing.T) {
 						mask[i] = 1
 					}
 				}
-				want, wantCount := flood(mask, shape, neighbourhood)
-				runs, count := Find(mask, shape, neighbourhood)
-				require.Equal(t, wantCount, count, "%v %v %v", shape, neighbourhood, density)
-				require.Equal(t, want, labelsOf(runs, n), "%v %v %v", shape, neighbourhood, density)
+				want, wantCount := flood(mask, shape, neighborhood)
+				runs, count := Find(mask, shape, neighborhood)
+				require.Equal(t, wantCount, count, "%v %v %v", shape, neighborhood, density)
+				require.Equal(t, want, labelsOf(runs, n), "%v %v %v", shape, neighborhood, density)
 			}
 		}
 	}
@@ -86,9 +86,9 @@ func TestFindDiagonals(t *testing.T) {
 	for _, test := range tests {
 		mask := make([]uint8, 8)
 		mask[0], mask[test.second] = 1, 1
-		for i, neighbourhood := range []Neighbourhood{Face, Edge, Vertex} {
-			_, count := Find(mask, [3]int{2, 2, 2}, neighbourhood)
-			assert.Equal(t, test.counts[i], count, "voxel %d, neighbourhood %d", test.second, neighbourhood)
+		for i, neighborhood := range []Neighborhood{Face, Edge, Vertex} {
+			_, count := Find(mask, [3]int{2, 2, 2}, neighborhood)
+			assert.Equal(t, test.counts[i], count, "voxel %d, neighborhood %d", test.second, neighborhood)
 		}
 	}
 }
@@ -109,15 +109,15 @@ func FuzzFind(f *testing.F) {
 	f.Add(uint8(2), uint8(3), uint8(9), uint8(0), []byte{0xa5, 0x5a, 0x3c})
 	f.Fuzz(func(t *testing.T, a, b, c, kind uint8, bits []byte) {
 		shape := [3]int{int(a%7) + 1, int(b%7) + 1, int(c%13) + 1}
-		neighbourhood := Neighbourhood(kind%3) + Face
+		neighborhood := Neighborhood(kind%3) + Face
 		mask := make([]uint8, shape[0]*shape[1]*shape[2])
 		for i := range mask {
 			if i/8 < len(bits) {
 				mask[i] = bits[i/8] >> (i % 8) & 1
 			}
 		}
-		want, wantCount := flood(mask, shape, neighbourhood)
-		runs, count := Find(mask, shape, neighbourhood)
+		want, wantCount := flood(mask, shape, neighborhood)
+		runs, count := Find(mask, shape, neighborhood)
 		require.Equal(t, wantCount, count)
 		require.Equal(t, want, labelsOf(runs, len(mask)))
 	})

@@ -8,13 +8,13 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// batch is a batch with its memory at hand: asking a tensor for its slice
-// allocates, which a kernel must not do once a tile.
+// batch is a batch with the slices of its tensors: asking a tensor for its slice
+// allocates, which must not happen once per tile.
 type batch struct {
 	*plan.Batch
 	logits, target, weight any
-	labels                 labels.Reader  // of target
-	classes                labels.Classes // what class indices it may hold
+	labels                 labels.Reader  // reads target
+	classes                labels.Classes // the class indices that target may hold
 }
 
 func open(b *plan.Batch) *batch {
@@ -33,11 +33,11 @@ func open(b *plan.Batch) *batch {
 	return in
 }
 
-// ignored marks a voxel that takes no part.
+// ignored marks the class of a voxel that takes no part.
 const ignored = labels.Ignored
 
-// classes reads the class indices of voxels [lo,hi) of sample n into dst,
-// ignored ones as [ignored]. Other labels are refused.
+// classes reads the class indices of voxels [lo,hi) of sample n into dst, [ignored]
+// where the label is the ignore index. Any other label is refused.
 func classes(b *batch, n, lo, hi int, dst []int32) error {
 	at := n*b.V + lo
 	bad := b.labels.Classes(dst[:hi-lo], at, &b.classes)
@@ -51,11 +51,11 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 	return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", voxel "+strconv.Itoa(lo+bad), b.labels.At(at+bad), "%s", want)
 }
 
-// mapSlack is how far a soft map may stray from [0,1]: interpolation in float32
-// leaves such values. They are read as 0 and 1.
+// mapSlack is how far the values of a soft map may be outside [0,1], as they are after
+// interpolation in float32. They are clamped to 0 and 1.
 const mapSlack = 1e-5
 
-// maps reads voxels [lo,hi) of channel c of sample n of a dense target.
+// maps reads voxels [lo,hi) of channel c of sample n of a target of maps into dst.
 func maps(b *batch, n, c, lo, hi int, dst []float64) error {
 	b.labels.Float64s(dst[:hi-lo], (n*b.C+c)*b.V+lo)
 	for i, v := range dst[:hi-lo] {
@@ -68,7 +68,7 @@ func maps(b *batch, n, c, lo, hi int, dst []float64) error {
 	return nil
 }
 
-// voxelWeights reads the weights of voxels [lo,hi) of sample n.
+// voxelWeights reads the weights of voxels [lo,hi) of sample n into dst.
 func voxelWeights(b *batch, n, lo, hi int, dst []float64) error {
 	if err := widenAny(b.weight, n*b.V+lo, dst[:hi-lo]); err != nil {
 		return err
@@ -81,7 +81,7 @@ func voxelWeights(b *batch, n, lo, hi int, dst []float64) error {
 	return nil
 }
 
-// widenAny copies data[at:at+len(dst)] of a slice of floats to dst.
+// widenAny copies data[at:at+len(dst)] to dst; data is a []float32 or a []float64.
 func widenAny(data any, at int, dst []float64) error {
 	switch s := data.(type) {
 	case []float32:
@@ -96,7 +96,7 @@ func widenAny(data any, at int, dst []float64) error {
 	return nil
 }
 
-// store rounds src into data[at:].
+// store copies src to data[at:], rounded to its type: []float32 or []float64.
 func store(data any, at int, src []float64) {
 	switch d := data.(type) {
 	case []float32:

@@ -1,14 +1,14 @@
 // Package edt computes exact Euclidean distances in binary volumes: from the
-// voxels of one object to the nearest of another (see [Grid.Nearest]), and the
+// voxels of one mask to the nearest of another (see [Grid.Nearest]), and the
 // distance transform of a whole volume (see [Squared]).
 //
-// Volumes are bits, 64 voxels of a row to a word, so that most of the work is
-// done on that many voxels at a time.
+// Masks are bit sets, 64 voxels of a row in a word, so that most operations
+// process 64 voxels at once.
 //
-// The transform is separable: the squared distance in three dimensions is
-// found by three sweeps of one-dimensional problems, one axis each, every one
-// of them linear in the length of its line. The first sweep counts voxels
-// along the rows; the other two take the lower envelope of parabolas.
+// The transform is separable: three sweeps, one along each axis, solve
+// one-dimensional problems in time linear in the length of the line. The first
+// sweep counts steps along the rows; the other two take the lower envelope of
+// parabolas.
 //
 //   - P. F. Felzenszwalb and D. P. Huttenlocher, "Distance Transforms of Sampled
 //     Functions", Theory of Computing 8 (2012) 415–428.
@@ -24,33 +24,34 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// block is the number of neighbouring lines that a strided sweep handles
-// together: eight float64 fill one cache line, so each line of memory is
-// fetched once instead of eight times.
+// block is the number of neighboring lines that a strided sweep processes
+// together: eight float64 fill a cache line, so that each cache line is loaded
+// once instead of eight times.
 const block = 8
 
-// everyLine has the bits of the lines of a block.
+// everyLine has one bit set for each line of a block.
 const everyLine = 1<<block - 1
 
-// Squared stores in dst, for every voxel, the squared Euclidean distance from
-// its centre to the centre of the nearest site, or +Inf where there is no site.
+// Squared stores in dst, in raster order, the squared Euclidean distance from the
+// center of every voxel to the center of the nearest site, or +Inf if there is no
+// site.
 //
-// dst is in raster order. spacing is the positive, finite distance between
-// neighbouring voxels along each axis; the result is in its units, squared.
+// spacing is the positive, finite distance between neighboring voxels along each
+// axis; the result is in its units, squared.
 //
-// wanted, where it is not nil, is a single slice: the result is complete only on
-// the lines along the first axis through its voxels, and the other lines hold
-// intermediate numbers. It saves the last sweep where few lines are read.
+// wanted is nil or a mask of one slice. Then only the lines along the first axis
+// through its voxels are complete, and the others hold intermediate results: that
+// saves most of the last sweep if few lines are read.
 //
-// The work is shared among GOMAXPROCS goroutines; the bits of the result do
-// not depend on how many there are. Squared panics where the shapes do not fit.
+// The work is shared among GOMAXPROCS goroutines; the bits of the result do not
+// depend on their number. Squared panics if the shapes do not match.
 func Squared(dst []float64, sites *Mask, spacing [3]float64, wanted *Mask) {
 	slices, rows, columns := sites.shape[0], sites.shape[1], sites.shape[2]
 	if voxels := slices * rows * columns; len(dst) != voxels {
 		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d", sites.shape, voxels, len(dst)))
 	}
 	if wanted != nil && wanted.shape != [3]int{1, rows, columns} {
-		panic(fmt.Sprintf("edt: the lines of shape %v are not those of %v", sites.shape, wanted.shape))
+		panic(fmt.Sprintf("edt: wanted has shape %v, sites have %v", wanted.shape, sites.shape))
 	}
 	if len(dst) == 0 {
 		return
@@ -80,7 +81,7 @@ func Squared(dst []float64, sites *Mask, spacing [3]float64, wanted *Mask) {
 				width := min(block, columns-x)
 				lines := uint64(everyLine)
 				if wanted != nil {
-					// A block divides a word: its lines' bits are in one.
+					// 64 is a multiple of block: the bits of a block are in one word.
 					lines = wanted.row(unit / blocks)[x/64] >> (x % 64) & everyLine
 				}
 				if lines != 0 {
@@ -91,7 +92,7 @@ func Squared(dst []float64, sites *Mask, spacing [3]float64, wanted *Mask) {
 	}
 }
 
-// squaresAlong returns the squared lengths of 0, 1, … steps.
+// squaresAlong returns the squared distances of 0, 1, … steps along a row.
 func squaresAlong(columns int, spacing float64) []float64 {
 	squares := make([]float64, columns)
 	for i := range squares {
@@ -101,10 +102,10 @@ func squaresAlong(columns int, spacing float64) []float64 {
 	return squares
 }
 
-// sweepRow writes the squared distance along the row to its nearest site;
-// squares[d] is the squared length of d steps.
+// sweepRow stores the squared distance from each voxel of a row to the nearest site
+// in it; squares[d] is the squared distance of d steps.
 func sweepRow(dst []float64, sites []uint64, squares []float64) {
-	last := -1 // the site before
+	last := -1 // the previous site
 	for w, word := range sites {
 		for ; word != 0; word &= word - 1 {
 			next := 64*w + bits.TrailingZeros64(word)
@@ -130,8 +131,8 @@ func sweepRow(dst []float64, sites []uint64, squares []float64) {
 	}
 }
 
-// envelope holds the scratch memory of one goroutine for lines of one axis:
-// the parabolas height + (spacing·(p−vertex))² that form the lower envelope.
+// envelope is the scratch memory of one goroutine for the lines along one axis: the
+// parabolas height + (spacing·(p−vertex))² that form the lower envelope.
 type envelope struct {
 	square  float64   // spacing²
 	inverse []float64 // inverse[d] = 1/(2·spacing²·d)
@@ -139,7 +140,7 @@ type envelope struct {
 
 	vertex []int     // where each parabola of the envelope has its minimum
 	height []float64 // its value there
-	start  []float64 // from where on it is the lowest
+	start  []float64 // from where on it is the lowest one
 }
 
 func newEnvelope(length int, spacing float64) *envelope {
@@ -157,9 +158,9 @@ func newEnvelope(length int, spacing float64) *envelope {
 	return e
 }
 
-// sweep replaces each of the width lines that begin at data[0], data[1], …
-// and whose elements lie stride apart by its one-dimensional transform. Lines
-// that are not among the bits of wanted are left as they are.
+// sweep replaces each of the width lines that begin at data[0], data[1], … and whose
+// elements are stride apart by its one-dimensional transform. Lines whose bit is not
+// set in wanted are left unchanged.
 func (e *envelope) sweep(data []float64, stride, width int, wanted uint64) {
 	length := len(e.vertex)
 	for p := range length {
@@ -182,8 +183,8 @@ func (e *envelope) sweep(data []float64, stride, width int, wanted uint64) {
 
 // transform replaces f[p] by min over q of f[q] + (spacing·(p−q))².
 //
-// Products are converted explicitly so that no platform fuses them with the
-// following addition: the result has the same bits everywhere.
+// The explicit conversions of products keep the compiler from fusing them with the
+// following addition, so that the result has the same bits on every platform.
 func (e *envelope) transform(f []float64) {
 	// Reslicing to one common length lets the compiler drop bounds checks.
 	vertex, height, start := e.vertex[:len(f)], e.height[:len(f)], e.start[:len(f)]
@@ -195,8 +196,8 @@ func (e *envelope) transform(f []float64) {
 		from := math.Inf(-1)
 		for last >= 0 {
 			v := vertex[last]
-			// The difference of the heights keeps the crossing accurate where
-			// both are small against the squared coordinates.
+			// Taking the difference of the heights keeps the crossing accurate
+			// where both are small compared with the squared coordinates.
 			from = float64((h-height[last])*e.inverse[q-v]) + 0.5*float64(q+v)
 			if from > start[last] {
 				break
@@ -214,8 +215,8 @@ func (e *envelope) transform(f []float64) {
 	for p := range f {
 		d := float64(p - vertex[k])
 		best := height[k] + float64(e.square*float64(d*d))
-		// Comparing the parabolas themselves, not the crossings, means that
-		// rounding in a crossing can never pick the farther of two sites.
+		// Comparing the parabolas instead of the crossings ensures that a
+		// rounded crossing never selects the farther of two sites.
 		for k < last {
 			d = float64(p - vertex[k+1])
 			next := height[k+1] + float64(e.square*float64(d*d))

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// brute is the definition: the smallest squared distance over all sites.
+// brute returns squared distances by definition: the smallest over all sites.
 func brute(site []uint8, shape [3]int, spacing [3]float64) []float64 {
 	type point [3]int
 	var sites []point
@@ -39,8 +39,8 @@ func brute(site []uint8, shape [3]int, spacing [3]float64) []float64 {
 	return out
 }
 
-// tolerance covers the three roundings in which the sweeps and the definition
-// may differ; it is far below half of any difference between two sites.
+// tolerance covers the three roundings in which the sweeps and the definition may differ;
+// it is far below any difference between two sites.
 const tolerance = 2e-15
 
 func requireSquared(t *testing.T, want, got []float64, context ...any) {
@@ -98,7 +98,7 @@ func TestSquaredSingleSiteInEachCorner(t *testing.T) {
 	}
 }
 
-// Whole-number spacing keeps every sum exact, so the result must be too.
+// With integer spacing every sum is exact, so the result has to be.
 func TestSquaredIsExactForWholeSpacing(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	shape, spacing := [3]int{13, 27, 35}, [3]float64{3, 1, 2}

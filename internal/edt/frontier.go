@@ -2,12 +2,12 @@ package edt
 
 import "math"
 
-// frontier takes the pairs (i, j) of whole numbers from 0 on by ascending value.
-// The value ascends with j, and with i where j is 0; it is +Inf where there is
-// no such pair.
+// frontier enumerates pairs (i, j) of numbers from 0 on in ascending order of a
+// value, which does not decrease with j, nor with i where j is 0. The value is +Inf
+// for pairs that do not exist.
 type frontier struct {
 	value func(i, j int) float64
-	heap  []pair // by i, as far as (i, 0) was reached: the first pair not taken
+	heap  []pair // the next pair of each i whose predecessor (i−1, 0) was taken
 }
 
 type pair struct {
@@ -19,7 +19,7 @@ func newFrontier(value func(i, j int) float64) *frontier {
 	return &frontier{value, []pair{{0, 0, value(0, 0)}}}
 }
 
-// take returns the next pair, or one of value +Inf after the last.
+// take returns the next pair, after the last one a pair with value +Inf.
 func (f *frontier) take() pair {
 	first := f.heap[0]
 	if math.IsInf(first.value, 1) {
@@ -32,7 +32,7 @@ func (f *frontier) take() pair {
 	return first
 }
 
-// sink puts p in the place of the first pair.
+// sink replaces the first pair by p and restores the heap.
 func (f *frontier) sink(p pair) {
 	at := 0
 	for {

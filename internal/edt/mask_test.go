@@ -8,15 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maskOf returns the voxels that are not 0.
+// maskOf returns a mask of the voxels that are not 0.
 func maskOf(voxels []uint8, shape [3]int) *Mask {
 	m := NewMask(shape)
 	m.Fill(0, voxels)
 	return m
 }
 
-// voxelsOf returns 1 for every voxel of the mask, in raster order. It fails where
-// there are bits outside the volume.
+// voxelsOf returns the mask in raster order, 1 for every voxel in it. It fails if bits
+// outside the volume are set.
 func voxelsOf(t *testing.T, m *Mask) []uint8 {
 	t.Helper()
 	columns := m.shape[2]

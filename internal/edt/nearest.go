@@ -12,42 +12,40 @@ type Count struct {
 	Voxels  int
 }
 
-// Grid is a volume's shape and the spacing of its voxels, with what the search
-// of nearest neighbours needs to know of them.
+// Grid is the shape of a volume and the spacing of its voxels, with the tables that
+// the search for nearest neighbors derives from them.
 type Grid struct {
 	shape   [3]int
 	spacing [3]float64
-	squares []float64 // squared length of so many steps along a row
+	squares []float64 // squared distance by number of steps along a row
 	offsets *offsets
 	shells  []shell
 }
 
-// NewGrid returns the grid of a volume of slices, rows and columns whose
-// neighbours along each axis are the positive, finite spacing apart.
+// NewGrid returns the grid of a volume of slices, rows and columns. spacing is the
+// positive, finite distance between neighboring voxels along each axis.
 func NewGrid(shape [3]int, spacing [3]float64) *Grid {
 	g := &Grid{shape: shape, spacing: spacing, squares: squaresAlong(shape[2], spacing[2]), offsets: newOffsets(shape, spacing)}
 	g.shells = g.nearestShells(maxShells)
 	return g
 }
 
-// squared is the squared distance of the voxels so many steps along the rows at
-// an offset. The terms are added in the order of the sweeps of [Squared].
+// squared returns the squared distance to the voxels that are steps along the rows at
+// an offset. It adds the terms in the order of the sweeps of [Squared].
 func (g *Grid) squared(o *offset, steps int) float64 {
 	return g.squares[steps] + o.rowSquare + o.sliceSquare
 }
 
-// Nearest counts the voxels of one mask by their squared distance to the nearest
-// voxel of the other, ascending. Both have the shape of the grid, and neither is
-// empty. The result does not depend on GOMAXPROCS.
+// Nearest counts the voxels of one mask by their squared distance to the nearest voxel
+// of the other, in ascending order. Both masks have the shape of the grid, and neither
+// is empty. The result does not depend on GOMAXPROCS.
 //
-// There are three ways to a distance, each for voxels that are farther from the
-// other mask than suits the one before:
+// Three methods find the distances, each those that are too large for the one before:
 //
 //   - the nearest neighbors of 64 voxels at a time, see shell;
 //   - the rows around one voxel at a time, see rowSearch;
-//   - the transform of the whole volume, see [Squared], whose time is linear in
-//     the number of voxels whatever the distances: the others stop where it
-//     would be faster.
+//   - the transform of the whole volume, see [Squared], which takes time linear in the
+//     number of voxels whatever the distances. The others stop when it is faster.
 func (g *Grid) Nearest(from, to *Mask) []Count {
 	s := newSearch(g, from, to)
 	if left := s.nearShells(); left != nil {
@@ -66,8 +64,8 @@ func (g *Grid) Nearest(from, to *Mask) []Count {
 type search struct {
 	grid     *Grid
 	from, to *Mask
-	budget   int   // visits of rows that the search of rows may still make
-	count    tally // of the distances that are known
+	budget   int // row visits left to the search of rows
+	count    tally
 }
 
 func newSearch(g *Grid, from, to *Mask) *search {
@@ -78,8 +76,7 @@ func newSearch(g *Grid, from, to *Mask) *search {
 // tally counts voxels by squared distance.
 type tally map[float64]int
 
-// transform adds the distances of the voxels of m from the transform of the
-// volume.
+// transform counts the voxels of m by the transform of the volume.
 func (s *search) transform(m *Mask) {
 	shape := s.grid.shape
 	plane := NewMask([3]int{1, shape[1], shape[2]})
@@ -96,22 +93,22 @@ func (s *search) transform(m *Mask) {
 	}
 }
 
-// surroundings are the sites in the rows around one row, looked up when they are
-// first asked for, an offset after the other.
+// surroundings are the sites in the rows around one row. They are looked up on first
+// use, in the order of the offsets.
 type surroundings struct {
 	sites   *Mask
 	offsets []offset
-	slice   int // where the row is
+	slice   int // position of the row in the middle
 	row     int
-	ready   int // offsets that are looked up
+	ready   int // number of offsets looked up
 	stride  int
-	words   []uint64 // by offset: a row's words between two that are 0
-	empty   []bool   // by offset: there are none
-	outside []uint64 // a row outside the volume
+	words   []uint64 // by offset: the words of a row between two words of 0
+	empty   []bool   // by offset: whether there are no sites
+	outside []uint64 // an empty row, for rows outside the volume
 }
 
-// apart is how many words keep what different goroutines write out of each
-// other's cache lines, of which processors fetch two at a time.
+// apart is the number of words of padding that keep what different goroutines write on
+// different cache lines, of which processors may fetch two at a time.
 const apart = 16
 
 func newSurroundings(sites *Mask, list []offset) *surroundings {
@@ -121,13 +118,13 @@ func newSurroundings(sites *Mask, list []offset) *surroundings {
 	return s
 }
 
-// moveTo makes row r, counted through all slices, the one in the middle.
+// moveTo makes row r, numbered through all slices, the one in the middle.
 func (s *surroundings) moveTo(r int) {
 	rows := s.sites.shape[1]
 	s.slice, s.row, s.ready = r/rows, r%rows, 0
 }
 
-// lookUp gathers the sites of the up to four rows at the next offset.
+// lookUp collects the sites in the rows, up to four, at the next offset.
 func (s *surroundings) lookUp() {
 	o := &s.offsets[s.ready]
 	z, y := s.slice, s.row

@@ -12,18 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// transformer returns the squared distance of every voxel to the nearest of sites.
+// transformer returns the squared distance of every voxel to the nearest site.
 type transformer func(sites []uint8, shape [3]int, spacing [3]float64) []float64
 
-// linear is the transform in linear time, which has tests of its own against the
-// definition.
+// linear is the linear-time transform, which other tests compare with the definition.
 func linear(sites []uint8, shape [3]int, spacing [3]float64) []float64 {
 	out := make([]float64, len(sites))
 	Squared(out, maskOf(sites, shape), spacing, nil)
 	return out
 }
 
-// requireNearest compares with the transform of the second mask.
+// requireNearest compares the distances from one mask to the other with the transform of
+// the other.
 func requireNearest(t *testing.T, transform transformer, from, to *Mask, spacing [3]float64, context ...any) {
 	t.Helper()
 	toMask := transform(voxelsOf(t, to), from.shape, spacing)
@@ -37,7 +37,7 @@ func requireNearest(t *testing.T, transform transformer, from, to *Mask, spacing
 	requireSquared(t, want, expand(t, NewGrid(from.shape, spacing).Nearest(from, to)), context...)
 }
 
-// expand returns each distance as often as it was counted.
+// expand repeats each distance as often as it was counted.
 func expand(t *testing.T, counts []Count) []float64 {
 	var all []float64
 	for i, c := range counts {
@@ -52,8 +52,7 @@ func expand(t *testing.T, counts []Count) []float64 {
 	return all
 }
 
-// filled returns a mask with one voxel at least: at a random place where there is
-// none.
+// filled returns a mask of the voxels and one more at random, so that it is not empty.
 func filled(rng *rand.Rand, voxels []uint8, shape [3]int) *Mask {
 	voxels[rng.IntN(len(voxels))] = 1
 	return maskOf(voxels, shape)
@@ -74,7 +73,7 @@ func TestNearestAgainstDefinition(t *testing.T) {
 	}
 }
 
-// box is a full box of voxels within a volume.
+// box returns a volume that is 1 in a box and 0 elsewhere.
 func box(shape, lo, hi [3]int) []uint8 {
 	out := make([]uint8, shape[0]*shape[1]*shape[2])
 	for z := lo[0]; z < hi[0]; z++ {
@@ -87,8 +86,8 @@ func box(shape, lo, hi [3]int) []uint8 {
 	return out
 }
 
-// The masks are far apart, or one has much that is far from the other: the worst
-// for a search of the neighborhood.
+// The masks are far apart, or much of one is far from the other: the worst case for a
+// search of the neighborhood.
 func TestNearestFarApart(t *testing.T) {
 	shape := [3]int{11, 37, 140}
 	object := func(lo, hi [3]int) *Mask { return maskOf(box(shape, lo, hi), shape) }
@@ -102,8 +101,9 @@ func TestNearestFarApart(t *testing.T) {
 	}
 }
 
-// ways are the ways to a distance, each for all voxels on its own.
-var ways = map[string]func(s *search) bool{
+// methods find the distances of all voxels by one method of [Grid.Nearest] each. They
+// report whether that was possible.
+var methods = map[string]func(s *search) bool{
 	"rows": func(s *search) bool {
 		left := *s.from
 		left.words = slices.Clone(left.words)
@@ -119,9 +119,9 @@ var ways = map[string]func(s *search) bool{
 	"shells": func(s *search) bool { return s.nearShells() == nil },
 }
 
-// Every way has to find the same, wherever one hands over to the next. With
-// whole-number spacing the distances are exact and equal.
-func TestNearestWaysAgree(t *testing.T) {
+// All methods have to agree, wherever one takes over from another. With integer spacing
+// the distances are exact, hence equal.
+func TestNearestMethodsAgree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	used := map[string]int{}
 	for _, shape := range [][3]int{{9, 13, 70}, {1, 40, 65}, {21, 16, 24}} {
@@ -132,9 +132,9 @@ func TestNearestWaysAgree(t *testing.T) {
 				b := filled(rng, randomSites(rng, n, density), shape)
 				g := NewGrid(shape, spacing)
 				want := g.Nearest(a, b)
-				for name, way := range ways {
+				for name, find := range methods {
 					s := newSearch(g, a, b)
-					if !way(s) {
+					if !find(s) {
 						continue // some were too far
 					}
 					used[name]++
@@ -146,7 +146,7 @@ func TestNearestWaysAgree(t *testing.T) {
 			}
 		}
 	}
-	for name := range ways {
+	for name := range methods {
 		assert.Positive(t, used[name], "%s never found all distances", name)
 	}
 }

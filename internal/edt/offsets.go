@@ -2,16 +2,16 @@ package edt
 
 import "math"
 
-// offset is the place of rows relative to another: so many slices and rows away,
-// either way.
+// offset is the position of up to four rows relative to another: that many slices and
+// rows away in either direction.
 type offset struct {
 	slices, rows           int
-	sliceSquare, rowSquare float64 // squared distances along these axes
-	square                 float64 // of both
+	sliceSquare, rowSquare float64 // squared distances along the two axes
+	square                 float64 // their sum
 }
 
-// offsets lists the offsets within a volume, the nearest first, as far as they
-// are asked for.
+// offsets lists the offsets within a volume, nearest first, as far as they have been
+// requested.
 type offsets struct {
 	shape   [3]int
 	spacing [3]float64
@@ -31,7 +31,7 @@ func newOffsets(shape [3]int, spacing [3]float64) *offsets {
 }
 
 func (o *offsets) at(slices, rows int) offset {
-	// As in the sweeps of [Squared].
+	// Rounded as in the sweeps of [Squared].
 	square := func(axis, steps int) float64 {
 		d := float64(steps)
 		return float64(float64(o.spacing[axis]*o.spacing[axis]) * float64(d*d))
@@ -40,8 +40,8 @@ func (o *offsets) at(slices, rows int) offset {
 	return offset{slices, rows, z, y, y + z}
 }
 
-// nearest returns the n nearest offsets, or all there are, and the squared
-// distance of the first that is not among them.
+// nearest returns the n nearest offsets, or all if there are fewer, and the squared
+// distance of the next one.
 func (o *offsets) nearest(n int) (list []offset, beyond float64) {
 	for len(o.list) <= n {
 		p := o.rest.take()

@@ -7,22 +7,21 @@ import (
 )
 
 const (
-	// firstReach is the number of offsets that the search of rows visits first,
-	// and reachGrowth by how much more it then does at a time.
+	// firstReach is the number of offsets in the first round of the search of rows;
+	// every further round has reachGrowth times as many.
 	firstReach, reachGrowth = 64, 4
-	// rowBudget is how many visits of a row it may take for each voxel of the
-	// volume: some part of the transform's time, so that little is lost where
-	// it does not succeed.
+	// rowBudget is the number of row visits that the search may make per voxel of
+	// the volume: a part of the transform's time, so that little is lost if the
+	// transform is needed after all.
 	rowBudget = 6
 )
 
-// rows adds the distances of the voxels of m and removes from m those whose
-// distance is known. It returns whether that is all of them; else the rest takes
-// more than what is left of the budget.
+// rows counts the voxels of m by distance and removes them from m until none is left
+// or the budget does not suffice. It reports whether none is left.
 func (s *search) rows(m *Mask) (all bool) {
 	voxels, rows := m.Count(), m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
-		// A visit is work for each voxel, and some for the rows of them.
+		// Each offset takes a visit per voxel, and some work per row of voxels.
 		work := min(n, m.Rows()) * (voxels + (3+m.width)*rows)
 		if work > s.budget {
 			return false
@@ -33,9 +32,9 @@ func (s *search) rows(m *Mask) (all bool) {
 	return true
 }
 
-// round searches the rows at the n nearest offsets for the voxels of m and
-// removes those whose distance is known then. It returns how many voxels remain
-// and in how many rows.
+// round searches the rows at the n nearest offsets for the voxels of m, counts those
+// whose distance that settles and removes them from m. It returns the number of voxels
+// that remain and of the rows that hold them.
 func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	offsets, beyond := s.grid.offsets.nearest(n)
 	var leftVoxels, leftRows atomic.Int64
@@ -61,20 +60,20 @@ func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	return int(leftVoxels.Load()), int(leftRows.Load())
 }
 
-// rowSearch is what one goroutine of a round has of its own.
+// rowSearch is the state of one goroutine of a round.
 //
-// It visits the rows around a voxel, the nearest first, until those that remain
-// are farther than the nearest site found. In a row that is the nearest bit.
+// It visits the rows around a voxel, nearest first, until the remaining ones are farther
+// away than the nearest site found so far. The nearest site in a row is the nearest bit.
 type rowSearch struct {
 	*search
 	around *surroundings
-	beyond float64 // squared, of the nearest row that is not visited
+	beyond float64 // squared distance of the nearest row that is not visited
 	count  tally
 	_      [8 * apart]byte
 }
 
-// row finds the distances of the voxels of left, row r, and removes them from
-// it. It returns how many remain.
+// row counts the voxels of left, which is row r, whose distance it finds and removes
+// them. It returns the number that remain.
 func (t *rowSearch) row(left []uint64, r int) (remain int) {
 	t.around.moveTo(r)
 	for w, voxels := range left {
@@ -91,8 +90,8 @@ func (t *rowSearch) row(left []uint64, r int) (remain int) {
 	return remain
 }
 
-// nearest returns the squared distance from column x to the nearest site, and
-// whether it is known.
+// nearest returns the squared distance from column x to the nearest site found, and
+// whether that is the nearest of all.
 func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 	around := t.around
 	best := math.Inf(1)
@@ -112,8 +111,8 @@ func (t *rowSearch) nearest(x int) (squared float64, known bool) {
 	return best, best <= t.beyond
 }
 
-// nearestBit returns the distance from bit x to the nearest bit that is set, of
-// which there is at least one.
+// nearestBit returns the distance from bit x to the nearest bit that is set; at least
+// one is.
 func nearestBit(words []uint64, x int) int {
 	w, bit := x/64, x%64
 	best := len(words) * 64

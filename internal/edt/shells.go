@@ -5,24 +5,24 @@ import (
 	"math/bits"
 )
 
-// shell is a set of up to eight neighbours of a voxel at one distance: those so
-// many slices, rows and steps along the row away, either way.
+// shell is a set of up to eight neighbors of a voxel at one distance: those that are a
+// number of slices, rows and steps along the row away, in either direction.
 //
-// The rows at that offset, shifted by as many steps, have their sites where the
-// voxels are that find one in the shell. Where the shells come by their distance
-// and a voxel leaves with the first site it finds, that is its nearest.
+// Shifting the rows at that offset by as many steps moves their sites to the voxels that
+// have a site in the shell. Shells are visited in the order of their distance, so the
+// first site that a voxel meets is its nearest.
 type shell struct {
 	offset  int // index in the list of offsets
 	steps   int // less than a word
 	squared float64
 }
 
-// maxShells is the number of shells that are searched. They grow in number with
-// the cube of the distance, and the words hold ever fewer voxels.
+// maxShells is the number of shells that are searched. Their number grows with the cube
+// of the distance, while fewer and fewer voxels of a word are left.
 const maxShells = 128
 
-// nearestShells returns the n nearest shells, or as many as there are before one
-// of a word's length.
+// nearestShells returns the n nearest shells, or fewer: those before the first that is
+// a word's length away along the row.
 func (g *Grid) nearestShells(n int) []shell {
 	offsets, _ := g.offsets.nearest(n + 1)
 	f := newFrontier(func(offset, steps int) float64 {
@@ -42,8 +42,8 @@ func (g *Grid) nearestShells(n int) []shell {
 	return list
 }
 
-// nearShells finds the distances of the voxels near the second mask. It returns
-// the others, or nil where there are none.
+// nearShells counts the voxels of the first mask near the second by their distance. It
+// returns the others, or nil if there are none.
 func (s *search) nearShells() *Mask {
 	list := s.grid.shells
 	offsets, _ := s.grid.offsets.nearest(len(list))
@@ -70,17 +70,17 @@ func (s *search) nearShells() *Mask {
 	return left
 }
 
-// shellSearch is what one goroutine of the search of shells has of its own.
+// shellSearch is the state of one goroutine of the search of shells.
 type shellSearch struct {
 	*search
 	shells []shell
 	around *surroundings
 	count  []int // voxels by shell
-	some   bool  // voxels are left
+	some   bool  // whether voxels are left
 	_      [8 * apart]byte
 }
 
-// row stores in left the voxels of row r that have no site in the shells.
+// row counts the voxels of row r by shell and stores in left those without a site in any.
 func (t *shellSearch) row(left []uint64, r int) {
 	t.around.moveTo(r)
 	for w, todo := range t.from.row(r) {

@@ -1,8 +1,8 @@
 package edt
 
-// Surface returns the voxels of m that have a face neighbor outside m. What is
-// outside the volume is outside m; a volume of two axes has no neighbors along
-// the slices, one of three axes does.
+// Surface returns the voxels of m that have a face neighbor outside m. Everything outside
+// the volume is outside m. A volume with two axes has no neighbors across slices; one with
+// three axes has, even if it has a single slice.
 func Surface(m *Mask, axes int) *Mask {
 	s := NewMask(m.shape)
 	slices, rows := m.shape[0], m.shape[1]
@@ -31,10 +31,10 @@ func Surface(m *Mask, axes int) *Mask {
 	return s
 }
 
-// surfaceRow stores in dst the voxels of a row that are not inside, from the
-// rows around it.
+// surfaceRow stores in dst the voxels of a row that have a neighbor outside, given the
+// rows next to it.
 func surfaceRow(dst, own, up, down, front, back []uint64) {
-	before := uint64(0) // the last voxel of the word before
+	before := uint64(0) // the last voxel of the previous word
 	for w, v := range own {
 		after := uint64(0)
 		if w+1 < len(own) {

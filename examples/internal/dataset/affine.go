@@ -133,8 +133,8 @@ func gridDistance(a, b affine, dims [3]int) float64 {
 	return far
 }
 
-// sameGrid reports whether two grids of the given size lie within a tolerance,
-// a part of the smallest voxel edge of a.
+// sameGrid reports whether corresponding corners of two grids of the given size are
+// within the tolerance, a fraction of a's smallest voxel edge.
 func sameGrid(a, b affine, dims [3]int, tolerance float64) bool {
 	s := spacing(a)
 	return distance.Within(gridDistance(a, b, dims), tolerance*min(s[0], s[1], s[2]))

@@ -1,5 +1,5 @@
-// Package measure compares what a network found with a label: it decides which
-// voxels are tumour and takes the measures of a report.
+// Package measure compares the output of a network with a label: it makes masks of logits
+// and computes the measures of a report.
 package measure
 
 import (
@@ -11,19 +11,18 @@ import (
 	"github.com/x/afl/examples/internal/report"
 )
 
-// Extent says how much of a case is measured.
+// Extent says which measures of a case are computed.
 type Extent bool
 
 const (
-	// Overlaps are the soft and hard overlaps: cheap, for every epoch.
+	// Overlaps are the soft and hard overlaps, which are cheap enough for every epoch.
 	Overlaps Extent = false
 	// Everything adds surface distances and lesions.
 	Everything Extent = true
 )
 
-// Logits measures a case's logits, float32 1×2×X×Y×Z, against its label,
-// 1×X×Y×Z. The spacing is in millimetres. What has no value on this case stays
-// undefined.
+// Logits compares a case's logits, float32 1×2×X×Y×Z, with its label, 1×X×Y×Z. The
+// spacing is in millimeters. A measure without a value for this case is undefined.
 func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.PredictionRule, extent Extent) (report.Values, error) {
 	values := report.NoValues()
 	softDice, err := afl.SoftDice(logits, label, true)
@@ -40,7 +39,7 @@ func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.Prediction
 	if err != nil {
 		return values, err
 	}
-	// SigmoidChannel1 yields the foreground alone, Argmax it after the background.
+	// The foreground is the only class of SigmoidChannel1 and the second of Argmax.
 	setOverlaps(&values, counts[0][len(counts[0])-1])
 	if extent == Overlaps {
 		return values, nil
@@ -61,9 +60,8 @@ func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.Prediction
 	return values, setShapes(&values, prediction, reference, spacing)
 }
 
-// Masks measures a predicted mask against the reference, both X×Y×Z and 0 in
-// the background. The soft measures stay undefined, and so does what has no
-// value on this case.
+// Masks compares a predicted mask with the reference, both X×Y×Z and 0 in the background.
+// The soft measures are undefined, as is any measure without a value for this case.
 func Masks(prediction, reference *tensor.Dense, spacing [3]float64) (report.Values, error) {
 	values := report.NoValues()
 	counts, err := afl.CountMasks(prediction, reference)
@@ -81,7 +79,8 @@ func setOverlaps(v *report.Values, c afl.Confusion) {
 	v[report.Specificity] = report.Number(c.Specificity())
 }
 
-// setShapes sets the measures of surfaces and lesions.
+// setShapes sets the measures of surfaces and lesions, as the A-FL authors take them:
+// lesions are 26-connected components, found if the prediction touches them.
 func setShapes(v *report.Values, prediction, reference *tensor.Dense, spacing [3]float64) error {
 	distances, err := afl.NewSurfaceDistances(prediction, reference, spacing[:])
 	if err != nil {
@@ -100,7 +99,8 @@ func setShapes(v *report.Values, prediction, reference *tensor.Dense, spacing [3
 	return nil
 }
 
-// NonFinite returns the first value of t, float32, that is NaN or infinite.
+// NonFinite returns the first value of t, float32, that is NaN or infinite, and whether
+// there is one.
 func NonFinite(t *tensor.Dense) (float32, bool) {
 	for _, v := range t.Data().([]float32) {
 		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {

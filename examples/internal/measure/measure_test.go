@@ -54,7 +54,7 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 	}
 }
 
-func TestEvaluateWithoutATumour(t *testing.T) {
+func TestEvaluateWithoutATumor(t *testing.T) {
 	none, some := make([]uint8, 8), []uint8{0, 0, 0, 1, 0, 0, 0, 0}
 	undefined := []report.Measure{report.Dice, report.IoU, report.Sensitivity}
 	v, err := Logits(logitsOf(none, 2, 2, 2), labelOf(none, 2, 2, 2), [3]float64{1, 1, 1}, afl.SigmoidChannel1, Everything)
@@ -84,12 +84,12 @@ func TestOverlapMeasuresLeaveTheRestUndefined(t *testing.T) {
 	}
 }
 
-func TestDecisionFollowsTheLoss(t *testing.T) {
+func TestRuleFollowsFromTheLoss(t *testing.T) {
 	softmax := map[string]bool{"ce": true, "dice-ce": true}
 	for _, name := range afl.PaperNames() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := DecisionOf(loss)
+		rule, err := RuleOf(loss)
 		require.NoError(t, err)
 		want := afl.SigmoidChannel1
 		if softmax[name] {
@@ -99,13 +99,13 @@ func TestDecisionFollowsTheLoss(t *testing.T) {
 	}
 	dice := afl.NewDice()
 	dice.Activation = afl.Softmax
-	rule, err := DecisionOf(dice)
+	rule, err := RuleOf(dice)
 	require.NoError(t, err)
 	assert.Equal(t, afl.Argmax, rule)
 	for _, name := range afl.Names() {
 		loss, err := afl.ByName(name)
 		require.NoError(t, err)
-		rule, err := DecisionOf(loss)
+		rule, err := RuleOf(loss)
 		require.NoError(t, err, name)
 		assert.NotEmpty(t, InWords[rule], name)
 	}

@@ -176,7 +176,7 @@ func (j *Job) train(ctx context.Context, n *Network, index int, name string) (re
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fmt.Errorf("train: %w", err)
 	}
-	rule, err := measure.DecisionOf(loss)
+	rule, err := measure.RuleOf(loss)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}

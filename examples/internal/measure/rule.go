@@ -9,20 +9,20 @@ import (
 	"github.com/x/afl"
 )
 
-// InWords tells the reader of a report how a rule makes hard masks.
+// InWords describes, for the reader of a report, how a prediction rule makes masks.
 var InWords = map[afl.PredictionRule]string{
 	afl.SigmoidChannel1: "sigmoid of channel 1 above 0.5, as the paper's released code does",
 	afl.Argmax: "the larger of the two channels (softmax above 0.5), because these losses train only the channels' difference; " +
 		"the paper's released code takes the sigmoid of channel 1 here too",
 }
 
-// DecisionOf returns how the logits that a loss trains become hard masks. A
-// softmax loss does not change when a constant is added to all channels of a
-// voxel, so the value of one channel alone means nothing and the larger
-// channel wins. Every other loss trains channel 1 as a problem of its own,
-// which is decided at 0.5. The loss itself is asked, so that a new one needs
-// no entry here.
-func DecisionOf(loss afl.Loss) (afl.PredictionRule, error) {
+// RuleOf returns the prediction rule that suits logits trained with a loss. A softmax loss
+// does not change when a constant is added to all channels of a voxel, so the value of one
+// channel alone means nothing: the rule is [afl.Argmax]. Every other loss trains channel 1
+// as a binary problem: the rule is [afl.SigmoidChannel1]. It is found by evaluating the
+// loss, so that new losses need no entry here. A loss that does not take two channels is an
+// error.
+func RuleOf(loss afl.Loss) (afl.PredictionRule, error) {
 	logits := []float64{0.3, -1.2, 0.8, 0.1, -0.5, 0.9, 1.4, -0.7}
 	shifted := make([]float64, len(logits))
 	for i, x := range logits {
@@ -33,7 +33,7 @@ func DecisionOf(loss afl.Loss) (afl.PredictionRule, error) {
 	for i, backing := range [][]float64{logits, shifted} {
 		v, err := afl.Value(loss, tensor.New(tensor.WithShape(1, 2, 2, 2), tensor.WithBacking(backing)), target)
 		if err != nil {
-			return 0, fmt.Errorf("it cannot train two channels: %w", err)
+			return 0, fmt.Errorf("cannot be trained with two channels: %w", err)
 		}
 		values[i] = v
 	}
