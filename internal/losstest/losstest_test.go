@@ -37,7 +37,9 @@ func (b brief) Eval(t testing.TB, l afl.Loss, c Call) (value, grad *tensor.Dense
 	if half == None || err != nil {
 		return value, grad, err
 	}
-	half.round(grad)
+	if grad != nil {
+		half.round(grad)
+	}
 	if value.Dtype() == tensor.Float32 && !value.Shape().IsScalar() {
 		half.round(value)
 	}
