@@ -24,18 +24,18 @@ func named(t testing.TB, name string) afl.Loss {
 
 // ignoreEqualsCrop checks that ignored voxels might as well not be there.
 func (s suite) ignoreEqualsCrop(t *testing.T) {
-	const c, v, kept = 3, 12, 8
+	const c, v, valid = 3, 12, 8
 	call := Call{Logits: RandomLogits(tensor.Float64, []int{1, c, 1, v}, 1), Target: RandomLabels([]int{1, c, 1, v}, c, 1)}
 	x, y := call.Logits.Data().([]float64), call.Target.Data().([]uint8)
-	for i := kept; i < v; i++ {
+	for i := valid; i < v; i++ {
 		y[i] = 255
 		for ch := range c {
 			x[ch*v+i] = math.NaN() // must not be read
 		}
 	}
 	crop := Call{
-		Logits: Floats(tensor.Float64, []int{1, c, 1, kept}, func(i int) float64 { return x[i/kept*v+i%kept] }),
-		Target: Bytes([]int{1, 1, kept}, func(i int) uint8 { return y[i] }),
+		Logits: Floats(tensor.Float64, []int{1, c, 1, valid}, func(i int) float64 { return x[i/valid*v+i%valid] }),
+		Target: Bytes([]int{1, 1, valid}, func(i int) uint8 { return y[i] }),
 	}
 	for _, vr := range variants() {
 		if !slices.Contains(vr.channels, c) {
@@ -51,10 +51,10 @@ func (s suite) ignoreEqualsCrop(t *testing.T) {
 			got, gotGrad := s.grad(t, vr.name, ignoring, call)
 			assert.InDelta(t, want, got, 1e-13*math.Max(1, want), vr.name)
 			for i, g := range gotGrad.Data().([]float64) {
-				if i%v >= kept {
+				if i%v >= valid {
 					assert.Zero(t, g, vr.name)
 				} else {
-					assert.InDelta(t, wantGrad.Data().([]float64)[i/v*kept+i%v], g, 1e-13, vr.name)
+					assert.InDelta(t, wantGrad.Data().([]float64)[i/v*valid+i%v], g, 1e-13, vr.name)
 				}
 			}
 		}

@@ -110,10 +110,10 @@ func (r *definition) validVoxels() float64 {
 }
 
 // reduce applies a reduction of the focal family to the sum of the elements.
-func (r *definition) reduce(sum float64, how afl.Reduction, kept int) float64 {
+func (r *definition) reduce(sum float64, how afl.Reduction, channels int) float64 {
 	switch how {
 	case afl.ReduceMean:
-		return sum / (r.validVoxels() * float64(kept))
+		return sum / (r.validVoxels() * float64(channels))
 	case afl.ReduceVoxelMean:
 		return sum / r.validVoxels()
 	case afl.ReduceSpatialMeanSum:

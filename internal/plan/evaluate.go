@@ -6,15 +6,15 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Kernels are the three passes of a backend whose sums come back to the host,
-// which decides between them. [Evaluate] makes an evaluation of them.
+// Kernels are the three passes of a backend that returns its sums to the host.
+// [Evaluate] combines them.
 type Kernels interface {
 	// Stats reads the label once.
 	Stats(b *Batch, want StatsRequest) (*Stats, error)
 	// Reduce reads logits and label once. upstream is nil or shaped like the
-	// elements. room is nil or the tensor that Gradient is going to write; Reduce
-	// may leave there what spares Gradient work.
-	Reduce(b *Batch, p *Plan, upstream, room *tensor.Dense) (*Sums, error)
+	// elements. grad is nil or the tensor that Gradient will write, which Reduce may
+	// use to cache intermediates for it.
+	Reduce(b *Batch, p *Plan, upstream, grad *tensor.Dense) (*Sums, error)
 	// Gradient reads logits and label once, writes what out asks for, and
 	// returns the pointwise sum of a plan that has no overlap term (with one,
 	// Reduce has).
@@ -44,7 +44,7 @@ func Evaluate(k Kernels, b *Batch, l *Loss, c *Call) (*tensor.Dense, error) {
 // reduced returns the scalar loss.
 func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, error) {
 	if p.Overlap == nil && grad != nil {
-		// Nothing has to be known before the gradient: one pass.
+		// The gradient depends on no sum: one pass.
 		sums, err := k.Gradient(b, p, &Output{Grad: grad})
 		if err != nil {
 			return nil, err

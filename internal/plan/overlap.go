@@ -54,7 +54,7 @@ type Groups struct {
 	Samples, Channels int       // see Grid
 
 	dI, dP []float64 // ∂Value/∂I and ∂Value/∂P, Samples×C'
-	kept   int
+	active int       // C', the channels that take part
 }
 
 // Grid returns how many groups of samples and of channels there are in a batch
@@ -75,18 +75,18 @@ func (o *Overlap) Grid(n, c int) (samples, channels int) {
 // channels.
 func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 	first := o.First
-	kept := c - first
+	active := c - first
 	samples, channels := o.Grid(n, c)
-	g := &Groups{Samples: samples, Channels: channels, kept: kept,
+	g := &Groups{Samples: samples, Channels: channels, active: active,
 		Value: make([]float64, samples*channels),
-		dI:    make([]float64, samples*kept), dP: make([]float64, samples*kept)}
-	I, P, G := make([]float64, kept), make([]float64, kept), make([]float64, kept)
+		dI:    make([]float64, samples*active), dP: make([]float64, samples*active)}
+	I, P, G := make([]float64, active), make([]float64, active), make([]float64, active)
 	for m := range samples {
 		lo, hi := m, m+1
 		if o.Batch {
 			lo, hi = 0, n
 		}
-		for k := range kept {
+		for k := range active {
 			I[k], P[k], G[k] = 0, 0, 0
 			for b := lo; b < hi; b++ {
 				I[k] += s.I[b*c+first+k]
@@ -94,18 +94,18 @@ func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 				G[k] += s.G[b*c+first+k]
 			}
 		}
-		dI, dP := g.dI[m*kept:(m+1)*kept], g.dP[m*kept:(m+1)*kept]
+		dI, dP := g.dI[m*active:(m+1)*active], g.dP[m*active:(m+1)*active]
 		if o.Kind == GeneralizedDice {
 			g.Value[m] = o.generalized(I, P, G, dI, dP)
 			continue
 		}
-		for k := range kept {
+		for k := range active {
 			f, di, dp := o.ratio(I[k], P[k], G[k])
 			if o.Exponent != nil && o.Exponent[k] != 1 {
 				f, di, dp = power(o.Exponent[k], f, di, dp)
 			}
 			w := o.Weight[k]
-			g.Value[m*kept+k], dI[k], dP[k] = w*f, w*di, w*dp
+			g.Value[m*active+k], dI[k], dP[k] = w*f, w*di, w*dp
 		}
 	}
 	return g
@@ -219,7 +219,7 @@ func (o *Overlap) Coefficients(g *Groups, upstream []float64, n, c int) (coefT, 
 		if o.Batch {
 			m = 0
 		}
-		for k := range g.kept {
+		for k := range g.active {
 			u := scale
 			if upstream != nil {
 				group := m*g.Channels + k
@@ -228,8 +228,8 @@ func (o *Overlap) Coefficients(g *Groups, upstream []float64, n, c int) (coefT, 
 				}
 				u *= upstream[group]
 			}
-			coefT[b*c+first+k] = u * g.dI[m*g.kept+k]
-			coefP[b*c+first+k] = u * g.dP[m*g.kept+k]
+			coefT[b*c+first+k] = u * g.dI[m*g.active+k]
+			coefP[b*c+first+k] = u * g.dP[m*g.active+k]
 		}
 	}
 	return coefT, coefP

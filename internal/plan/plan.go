@@ -93,7 +93,7 @@ type Pointwise struct {
 	// where no voxel takes part (the mean of nothing); gradients are 0 then.
 	Scale float64
 	// PerVoxel asks for elements summed over the channels (N×V) in place of
-	// one for each kept channel (N×C'×V), where elements are written.
+	// one for each channel that takes part (N×C'×V), where elements are written.
 	PerVoxel bool
 }
 
@@ -111,7 +111,8 @@ type Sums struct {
 type Output struct {
 	// Grad is nil or N×C×V, of the logits' type.
 	Grad *tensor.Dense
-	// Reduced says that Reduce had Grad as its room, for the same batch and plan.
+	// Reduced says that Reduce was given Grad for its intermediates, for the same
+	// batch and plan.
 	Reduced bool
 	// Elements is nil or receives the un-reduced pointwise term, see
 	// [Pointwise.PerVoxel].
