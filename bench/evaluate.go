@@ -12,9 +12,9 @@ type evaluator struct {
 // measuredEvaluator is what the CPU backend evaluates exp and log of float32
 // logits with.
 var measuredEvaluator = evaluator{
-	name: "the float32 kernels' exp and log(1+e), " + cpu.Name(),
-	exp:  inCache(cpu.Exp, func(share float64) float64 { return -8 * share }),
-	log:  inCache(cpu.Log1p, func(share float64) float64 { return 1 - share }),
+	name: "the float32 kernels' exp and log(1+e), " + cpu.Backend{}.Tier(),
+	exp:  inCache(cpu.Backend{}.Exp, func(share float64) float64 { return -8 * share }),
+	log:  inCache(cpu.Backend{}.Log1p, func(share float64) float64 { return 1 - share }),
 }
 
 // inCache makes a kernel over slices of one length evaluate a block whose
