@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // benchmark is one thing to time, here and in the peer, with the values that

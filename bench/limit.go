@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/workload"
 )
 
 // limits are the rates that a machine was measured to reach with some number of

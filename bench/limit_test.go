@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/workload"
 )
 
 func TestLimitIsTheLongerOne(t *testing.T) {

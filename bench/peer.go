@@ -9,7 +9,7 @@ import (
 
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 //go:embed peer.py

@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/benchtest"
 	benchpeer "github.com/x/afl/bench/internal/peer"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 func needPython(t *testing.T) string {

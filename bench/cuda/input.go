@@ -5,8 +5,8 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/workload"
 )
 
 // input is a batch as the device and PyTorch get it, and as the CPU takes it.

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/workload"
 )
 
 // TestNewInput: types differ, the shape does not, and the float32 numbers are

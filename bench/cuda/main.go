@@ -36,10 +36,10 @@ import (
 	"time"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/report"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
 func main() {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/x/afl"
 	benchpeer "github.com/x/afl/bench/internal/peer"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // cpuPeer is the script on the CPU, where it can be tested.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // sampleRow has a median call of 8 µs, whose bytes a copy moves in 4 µs.

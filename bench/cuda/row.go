@@ -6,7 +6,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // element is the type of a tensor's numbers.

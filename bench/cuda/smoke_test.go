@@ -15,9 +15,9 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/benchtest"
-	"github.com/x/afl/bench/internal/gpu"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda/cudatest"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
 // emulated is an emulated GPU whose cache a small batch exceeds.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/atomicfile"
+	"github.com/x/afl/internal/workload"
 )
 
 // writeTable writes the report as Markdown.

@@ -15,8 +15,8 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/pytorch"
+	"github.com/x/afl/internal/workload"
 )
 
 //go:embed losses.py serve.py
