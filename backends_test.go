@@ -100,7 +100,11 @@ func TestBackends(t *testing.T) {
 func TestForcedEngines(t *testing.T) {
 	engines := forcedEngines(t)
 	rng := rand.New(rand.NewPCG(3, 4))
-	for channels, names := range map[int][]string{1: {"bce", "dice", "dice-focal"}, 3: {"ce", "dice-ce", "afl-multiclass"}} {
+	for _, test := range []struct {
+		channels int
+		losses   []string
+	}{{1, []string{"bce", "dice", "dice-focal"}}, {3, []string{"ce", "dice-ce", "afl-multiclass"}}} {
+		channels := test.channels
 		shape := []int{2, channels, 5, 7, 11}
 		labels, logits := make([]uint8, 2*5*7*11), make([]float32, channels*2*5*7*11)
 		for i := range labels {
@@ -113,7 +117,7 @@ func TestForcedEngines(t *testing.T) {
 			return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(logits), tensor.WithEngine(e)),
 				tensor.New(tensor.WithShape(2, 5, 7, 11), tensor.WithBacking(labels), tensor.WithEngine(e))
 		}
-		for _, name := range names {
+		for _, name := range test.losses {
 			l, err := afl.ByName(name)
 			require.NoError(t, err)
 			x, y := on(engines[0])

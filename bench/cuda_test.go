@@ -74,7 +74,7 @@ func timeCUDA(b *testing.B, batch *gpu.Batch, l afl.Loss, w workload.Work, s wor
 	w.Report(b, s, b.Elapsed().Seconds()/float64(b.N))
 }
 
-// TestBenchmarkCUDA runs the benchmark's body on an emulated GPU.
+// TestBenchmarkCUDA runs the body of the benchmark on an emulated GPU.
 func TestBenchmarkCUDA(t *testing.T) {
 	g, err := gpu.New(cudatest.OpenEmulated(t))
 	require.NoError(t, err)
