@@ -49,7 +49,7 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 # tested lists packages: without a C++ compiler, those that need none.
 tested() {
-	if [ "$cxx" ]; then go list "$@"; else go list "$@" | grep -vE '/cuda(/|$)|/bench/internal/gpu$'; fi
+	if [ "$cxx" ]; then go list "$@"; else go list "$@" | grep -vE '/cuda(/|$)|/workload/gpu$'; fi
 }
 cxx=
 for name in ${CXX:-c++ g++ clang++}; do

@@ -656,27 +656,3 @@ func TestMemoryLayouts(t *testing.T) {
 	_, err = CountMasks(masked, masked)
 	requireRefused(t, err, "prediction")
 }
-
-func BenchmarkCountLogits(b *testing.B) {
-	for _, channels := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("C=%d", channels), func(b *testing.B) {
-			rng := rand.New(rand.NewPCG(2, 3))
-			logits := make([]float32, channels*144*224*224)
-			for i := range logits {
-				logits[i] = rng.Float32() - 0.5
-			}
-			x := tensor.New(tensor.WithShape(1, channels, 144, 224, 224), tensor.WithBacking(logits))
-			y := randomMask(rng, 0.1, 1, 144, 224, 224)
-			rule := Argmax
-			if channels == 1 {
-				rule = SigmoidPerChannel
-			}
-			b.SetBytes(int64(4*len(logits)) + 144*224*224)
-			for b.Loop() {
-				if _, err := CountLogits(rule, x, y); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

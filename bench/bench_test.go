@@ -3,19 +3,21 @@ package main
 import (
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
-// benchmarkSizes are those of the two programs; with -short a small one.
+// benchmarkSizes are the sizes of the two programs' inputs, or with -short a small one.
 func benchmarkSizes() []workload.Size {
 	if testing.Short() {
 		return []workload.Size{workload.Quick}
@@ -23,10 +25,10 @@ func benchmarkSizes() []workload.Size {
 	return []workload.Size{workload.PICAI, workload.BraTS}
 }
 
-// BenchmarkLoss times every loss, forward and with its gradient, on one core and
-// on all. It reports the time by voxel, the rate at which the bytes that must
-// move did, and the share of the limit that was reached. Names are
-// loss=afl/pass=forward/size=brats/cores=1, as benchstat reads them.
+// BenchmarkLoss times every loss, forward and with its gradient, on one core and on
+// all. It reports the time per voxel, the rate at which the bytes that must move were
+// moved, and the percentage of the limit that was reached. Names are
+// loss=afl/pass=forward/size=brats/cores=1, as benchstat groups them.
 func BenchmarkLoss(b *testing.B) {
 	for _, s := range benchmarkSizes() {
 		input := workload.NewBatch(s)
@@ -46,14 +48,47 @@ func BenchmarkLoss(b *testing.B) {
 	}
 }
 
-// BenchmarkSurface times the Hausdorff distance, the average surface distance and
-// the surface Dice of two masks together.
+// BenchmarkSurface times the Hausdorff distance, the average surface distance and the
+// surface Dice of two masks together, for ordinary masks and for hard ones.
 func BenchmarkSurface(b *testing.B) {
 	for _, s := range benchmarkSizes() {
-		for _, m := range workload.NewMaskPairs(s) {
+		for _, m := range append(workload.NewMaskPairs(s), workload.NewHardMaskPairs(s)...) {
 			for _, cores := range coreCounts() {
 				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
 				b.Run(r.testName("masks"), func(b *testing.B) { r.time(b, nil) })
+			}
+		}
+	}
+}
+
+// BenchmarkCount times the confusion counts of logits of one, two and four channels.
+func BenchmarkCount(b *testing.B) {
+	for _, s := range benchmarkSizes() {
+		labels := workload.NewBatch(s).Labels
+		for _, channels := range []int{1, 2, 4} {
+			rng := rand.New(rand.NewPCG(2, 3))
+			numbers := make([]float32, channels*s.Voxels())
+			for i := range numbers {
+				numbers[i] = rng.Float32() - 0.5
+			}
+			shape := s.Shape()
+			shape[1] = channels
+			logits := tensor.New(tensor.WithShape(shape...), tensor.WithBacking(numbers))
+			rule := afl.Argmax
+			if channels == 1 {
+				rule = afl.SigmoidPerChannel
+			}
+			for _, cores := range coreCounts() {
+				b.Run(fmt.Sprintf("channels=%d/size=%s/cores=%d", channels, s.Name, cores), func(b *testing.B) {
+					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+					for b.Loop() {
+						if _, err := afl.CountLogits(rule, logits, labels); err != nil {
+							b.Fatal(err)
+						}
+					}
+					work := workload.Work{Passes: 1, Bytes: int64(logits.MemSize() + labels.MemSize())}
+					work.Report(b, s, b.Elapsed().Seconds()/float64(b.N))
+				})
 			}
 		}
 	}
@@ -63,8 +98,8 @@ func (r *row) testName(kind string) string {
 	return fmt.Sprintf("%s=%s/pass=%s/size=%s/cores=%d", kind, r.name, r.pass, r.size.Name, r.cores)
 }
 
-// time is the body of a Go benchmark. The limits are measured once for all rows
-// that share them, by the first that runs.
+// time is the body of a Go benchmark. The first row that runs measures the limits, for
+// all rows that share them.
 func (r *row) time(b *testing.B, input *workload.Batch) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.cores))
 	if r.work != nil && len(r.limits.exp) == 0 {
@@ -87,7 +122,7 @@ func (r *row) time(b *testing.B, input *workload.Batch) {
 	}
 }
 
-// TestBenchmarks runs the benchmarks' body, which `go test` alone does not.
+// TestBenchmarks runs the body of the benchmarks, which go test does not by itself.
 func TestBenchmarks(t *testing.T) {
 	benchtime := flag.Lookup("test.benchtime")
 	defer benchtime.Value.Set(benchtime.Value.String())

@@ -6,18 +6,18 @@ import (
 	"time"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
-// benchmark is one thing to time, here and in the peer, with the values that
-// both must agree on.
+// benchmark is a computation to time here and in the peer. Both return its values,
+// which must agree.
 type benchmark struct {
 	name, title string
 	pass        string         // what is computed
-	work        *workload.Work // nil where there is no count
+	work        *workload.Work // nil if it is not counted
 	run         func() ([]float64, error)
-	// runPeer times the peer doing the same on so many threads.
-	runPeer func(p *peer, threads int, least time.Duration) (measured, error)
+	// runPeer times the same computation in the peer with so many threads.
+	runPeer func(p *peer, threads int, atLeast time.Duration) (measured, error)
 }
 
 // The passes of a loss.
@@ -30,8 +30,8 @@ const (
 // surfaceTolerance is that of the surface Dice, in mm.
 const surfaceTolerance = 1.0
 
-// lossBenchmarks returns the forward pass and the forward pass with gradient of
-// a loss on a batch. The gradient goes to the batch's own tensor.
+// lossBenchmarks returns the forward pass of a loss on a batch, and the forward pass
+// with the gradient, which is written to the batch's own tensor.
 func lossBenchmarks(name string, b *workload.Batch) ([]*benchmark, error) {
 	l, err := afl.ByName(name)
 	if err != nil {
@@ -58,17 +58,17 @@ func lossBenchmarks(name string, b *workload.Batch) ([]*benchmark, error) {
 				v, err := afl.GradInto(l, b.Logits, b.Labels, grad)
 				return []float64{v}, err
 			},
-			runPeer: func(p *peer, threads int, least time.Duration) (measured, error) {
-				return p.loss(name, gradient, threads, least)
+			runPeer: func(p *peer, threads int, atLeast time.Duration) (measured, error) {
+				return p.loss(name, gradient, threads, atLeast)
 			},
 		})
 	}
 	return list, nil
 }
 
-// surfaceBenchmark measures the Hausdorff distance, the average surface distance
-// and the surface Dice of two masks. SciPy's transform runs on one core whatever
-// the threads.
+// surfaceBenchmark measures the Hausdorff distance, the average surface distance and
+// the surface Dice of two masks. SciPy's distance transform uses one core whatever
+// the number of threads.
 func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 	return &benchmark{
 		name: "surface-" + m.Name, title: "Surfaces of " + m.Name, pass: passSurface,
@@ -80,13 +80,13 @@ func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 			dice, err := d.SurfaceDice(surfaceTolerance)
 			return []float64{d.Hausdorff(), d.Average(), dice}, err
 		},
-		runPeer: func(p *peer, _ int, least time.Duration) (measured, error) {
-			return p.surface(s.Spacing, least)
+		runPeer: func(p *peer, _ int, atLeast time.Duration) (measured, error) {
+			return p.surface(s.Spacing, atLeast)
 		},
 	}
 }
 
-// agree compares values with the peer's, which sums in float32.
+// agree compares values with those of the peer, which sums in float32.
 func agree(ours, peers []float64) error {
 	if len(ours) != len(peers) {
 		return fmt.Errorf("%d values here, %d in PyTorch", len(ours), len(peers))

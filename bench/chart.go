@@ -6,8 +6,8 @@ import (
 	"github.com/x/afl/bench/internal/report"
 )
 
-// writeChart draws the ratios: a group a loss (with its gradient) or pair of
-// masks, a colour a size and number of cores.
+// writeChart draws the ratios: a group for each loss (with its gradient) and pair of
+// masks, a color for each size and number of cores.
 func (r *results) writeChart(path string) error {
 	c := report.Bars{
 		Title: "Time of PyTorch (SciPy for the surfaces) over time of afl, forward and gradient",

@@ -9,7 +9,7 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // config says what to compare.
@@ -18,24 +18,25 @@ type config struct {
 	losses  []string
 	surface bool
 	repeats int
-	least   time.Duration // of the calls in one turn
+	turn    time.Duration // minimum of a turn, in which calls are repeated
 }
 
-// row is the outcome of one benchmark at one size on some cores.
+// row is the result of one benchmark at one size on some number of cores.
 type row struct {
 	*benchmark
 	size        workload.Size
 	cores       int
 	limits      *limits        // shared by the rows of a size and number of cores
-	ours, peers timing.Samples // seconds a call; peers is empty without a peer
+	ours, peers timing.Samples // seconds per call; peers is empty without a peer
 	values      []float64
 	peerValues  []float64
 }
 
-// nsPerVoxel is the least time by voxel of the image.
+// nsPerVoxel is the shortest time per voxel.
 func (r *row) nsPerVoxel() float64 { return r.ours.Min() * 1e9 / float64(r.voxels()) }
 
-// voxels gone through: surface distances are those of one image.
+// voxels is the number of voxels that are processed: those of the batch, or of one
+// image for surface distances.
 func (r *row) voxels() int {
 	if r.work == nil {
 		return r.size.ImageVoxels()
@@ -43,8 +44,8 @@ func (r *row) voxels() int {
 	return r.size.Voxels()
 }
 
-// gigabytes is the rate, a second, at which the bytes that must move did; NaN
-// without a count.
+// gigabytes is the rate per second at which the bytes that must move were moved; NaN
+// if they are not counted.
 func (r *row) gigabytes() float64 {
 	if r.work == nil {
 		return math.NaN()
@@ -52,7 +53,8 @@ func (r *row) gigabytes() float64 {
 	return float64(r.work.Bytes) / r.ours.Min() / 1e9
 }
 
-// share of the limit that was reached, 1 being all of it; NaN without a count.
+// share is the fraction of the limit that was reached, NaN if the work is not
+// counted, and what the limit is.
 func (r *row) share() (share float64, by string) {
 	if r.work == nil {
 		return math.NaN(), ""
@@ -61,10 +63,10 @@ func (r *row) share() (share float64, by string) {
 	return s / r.ours.Min(), by
 }
 
-// ratio is the peer's least time over ours; NaN without a peer.
+// ratio is the peer's shortest time over ours; NaN without a peer.
 func (r *row) ratio() float64 { return r.peers.Min() / r.ours.Min() }
 
-// coreCounts are one core and all of them.
+// coreCounts are one core and all cores.
 func coreCounts() []int {
 	if n := runtime.NumCPU(); n > 1 {
 		return []int{1, n}
@@ -72,9 +74,9 @@ func coreCounts() []int {
 	return []int{1}
 }
 
-// compare times every loss and the surface distances at every size, on one core
-// and on all, in turns with the peer where there is one. Values that differ from
-// the peer's are an error.
+// compare times every loss and the surface distances at every size, on one core and on
+// all, alternating with the peer if there is one. Values that differ from the peer's
+// are an error.
 func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*row, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, s := range cfg.sizes {
@@ -96,7 +98,7 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 		}
 		for _, m := range workload.NewMaskPairs(s) {
 			if p != nil {
-				if err := p.giveMasks(s, m); err != nil {
+				if err := p.sendMasks(s, m); err != nil {
 					return nil, err
 				}
 			}
@@ -125,7 +127,7 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 	}
 	b := workload.NewBatch(s)
 	if p != nil {
-		if err := p.giveBatch(b); err != nil {
+		if err := p.sendBatch(b); err != nil {
 			return nil, err
 		}
 	}
@@ -143,9 +145,9 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 		for _, bm := range list {
 			for _, cores := range coreCounts() {
 				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
-				// The limits are measured along with the losses, so that both
-				// see the same machine.
-				measure := func() { r.limits.measure(logits, grad, cfg.least/4) }
+				// The limits are measured between the losses, under the same load of
+				// the machine.
+				measure := func() { r.limits.measure(logits, grad, cfg.turn/4) }
 				if err := cfg.inTurns(ctx, r, p, measure, progress); err != nil {
 					return nil, err
 				}
@@ -156,8 +158,8 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 	return rows, nil
 }
 
-// inTurns fills a row's times: repeats times here, then in the peer, after one
-// call each that is not timed and whose values are compared.
+// inTurns measures a row: after an untimed call here and in the peer, whose values are
+// compared, the two alternate for as many turns as there are repeats.
 func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
 	fail := func(err error) error {
 		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, report.Plural(r.cores, "core"), err)
@@ -182,7 +184,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits fu
 			return err
 		}
 		measureLimits()
-		took, err := timing.Calls(cfg.least, func() error { _, err := r.run(); return err })
+		took, err := timing.Calls(cfg.turn, func() error { _, err := r.run(); return err })
 		if err != nil {
 			return fail(err)
 		}
@@ -190,7 +192,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits fu
 		if p == nil {
 			continue
 		}
-		m, err := r.runPeer(p, r.cores, cfg.least)
+		m, err := r.runPeer(p, r.cores, cfg.turn)
 		if err != nil {
 			return fail(err)
 		}

@@ -18,8 +18,8 @@ var csvHeader = []string{
 	"value", "peer_value",
 }
 
-// writeCSV writes one line a row with every number; one that does not exist is
-// an empty cell.
+// writeCSV writes a line for each row with every number. A number that does not exist
+// is an empty cell.
 func (r *results) writeCSV(path string) error {
 	lines := [][]string{csvHeader}
 	for _, row := range r.rows {

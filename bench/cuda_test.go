@@ -9,19 +9,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda/cudatest"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
-// BenchmarkCUDA times every loss, forward and with its gradient, on the first
-// GPU; without one it is skipped and says what is missing. Names are those of
+// BenchmarkCUDA times every loss, forward and with its gradient, on the first GPU.
+// Without one it is skipped and prints what is missing. Names are those of
 // BenchmarkLoss with device=cuda in place of the cores. bench/cuda compares with
 // PyTorch and with copies on the device.
 func BenchmarkCUDA(b *testing.B) {
 	g, err := gpu.Open(0)
 	if err != nil {
-		b.Skip(err)
+		fmt.Println(err) // which the log of a skipped benchmark does not
+		b.SkipNow()
 	}
 	defer g.Close()
 	b.Logf("device: %v", g.Device())
@@ -51,42 +52,29 @@ func benchmarkCUDA(b *testing.B, g *gpu.GPU, s workload.Size, losses []string) (
 				return err
 			}
 			b.Run(fmt.Sprintf("loss=%s/pass=%s/size=%s/device=cuda", name, pass, s.Name), func(b *testing.B) {
-				timeCUDA(b, g, batch, l, w, s, gradient)
+				timeCUDA(b, batch, l, w, s, gradient)
 			})
 		}
 	}
 	return nil
 }
 
-// timeCUDA is the body of a benchmark. Calls do not wait for the device, so that
-// the time is that until it has done them all.
-func timeCUDA(b *testing.B, g *gpu.GPU, batch *gpu.Batch, l afl.Loss, w workload.Work, s workload.Size, gradient bool) {
-	enqueue := func(i int) {
-		if err := batch.Enqueue(l, i, gradient); err != nil {
+// timeCUDA is the body of a benchmark. The time is that until the device has done all
+// calls, which do not wait for it.
+func timeCUDA(b *testing.B, batch *gpu.Batch, l afl.Loss, w workload.Work, s workload.Size, gradient bool) {
+	run := func(n int) {
+		if err := batch.Run(l, n, gradient); err != nil {
 			b.Fatal(err)
 		}
 	}
-	wait := func() {
-		if err := g.Synchronize(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	for i := range batch.Sets() { // warm-up
-		enqueue(i)
-	}
-	wait()
+	run(batch.Sets()) // warm-up
 	b.ReportAllocs()
 	b.ResetTimer()
-	for i := range b.N {
-		enqueue(i)
-	}
-	wait()
-	seconds := b.Elapsed().Seconds() / float64(b.N)
-	b.ReportMetric(1e9*seconds/float64(s.Voxels()), "ns/voxel")
-	b.ReportMetric(float64(w.Bytes)/seconds/1e9, "GB/s")
+	run(b.N)
+	w.Report(b, s, b.Elapsed().Seconds()/float64(b.N))
 }
 
-// TestBenchmarkCUDA runs the benchmark's body on an emulated GPU.
+// TestBenchmarkCUDA runs the body of the benchmark on an emulated GPU.
 func TestBenchmarkCUDA(t *testing.T) {
 	g, err := gpu.New(cudatest.OpenEmulated(t))
 	require.NoError(t, err)
@@ -96,7 +84,7 @@ func TestBenchmarkCUDA(t *testing.T) {
 	batch, err := g.NewBatch(host.Logits, host.Labels)
 	require.NoError(t, err)
 	result := testing.Benchmark(func(b *testing.B) {
-		timeCUDA(b, g, batch, afl.NewAdaptiveFocal(), workload.Work{Bytes: 1e6}, workload.Quick, true)
+		timeCUDA(b, batch, afl.NewAdaptiveFocal(), workload.Work{Bytes: 1e6}, workload.Quick, true)
 	})
 	assert.Positive(t, result.N)
 	assert.Positive(t, result.Extra["ns/voxel"])

@@ -5,24 +5,24 @@ import (
 	"time"
 
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/workload"
 )
 
-// limits are the rates that a machine was measured to reach with some number of
-// cores and arrays of some size. The highest sample counts, as the shortest time does
-// of a benchmark: both are what others' work on the machine disturbs least.
+// limits are the rates that the machine reaches with some number of cores and arrays
+// of some size. The highest sample counts, as the shortest time of a benchmark does:
+// other load of the machine affects these atLeast.
 type limits struct {
-	bandwidth timing.Samples // bytes read and written a second, copying arrays of the batch's workload.Size
+	bandwidth timing.Samples // bytes read and written per second when copying arrays of the size
 	*evaluationRates
 }
 
-// evaluationRates are the evaluations a second of measuredEvaluator with some
-// number of cores, whatever the size.
+// evaluationRates are the evaluations per second of measuredEvaluator with some number
+// of cores. They do not depend on the size.
 type evaluationRates struct{ exp, log timing.Samples }
 
-// seconds is the least time for some work: that of moving its bytes or that of
-// its evaluations, whichever is longer, and which it is.
+// seconds is the atLeast time that some work takes: the time to move its bytes or the
+// time of its evaluations, whichever is longer, and which of the two that is.
 func (l *limits) seconds(w workload.Work) (s float64, by string) {
 	memory := float64(w.Bytes) / l.bandwidth.Max()
 	evaluate := float64(w.Exp)/l.exp.Max() + float64(w.Log)/l.log.Max()
@@ -32,20 +32,20 @@ func (l *limits) seconds(w workload.Work) (s float64, by string) {
 	return memory, "memory"
 }
 
-// measure adds a sample of each rate, each taken over at least so much time.
-func (l *limits) measure(logits []float32, grad []float32, least time.Duration) {
-	l.bandwidth = append(l.bandwidth, copyRate(grad, logits, least))
-	l.exp = append(l.exp, evaluationRate(measuredEvaluator.exp, least))
-	l.log = append(l.log, evaluationRate(measuredEvaluator.log, least))
+// measure adds a sample of each rate, each measured for at atLeast the given time.
+func (l *limits) measure(logits []float32, grad []float32, atLeast time.Duration) {
+	l.bandwidth = append(l.bandwidth, copyRate(grad, logits, atLeast))
+	l.exp = append(l.exp, evaluationRate(measuredEvaluator.exp, atLeast))
+	l.log = append(l.log, evaluationRate(measuredEvaluator.log, atLeast))
 }
 
-// copyRate copies src to dst on GOMAXPROCS cores and returns the bytes a second,
-// reading and writing counted.
-func copyRate(dst, src []float32, least time.Duration) float64 {
+// copyRate copies src to dst on GOMAXPROCS cores and returns the bytes read and written
+// per second.
+func copyRate(dst, src []float32, atLeast time.Duration) float64 {
 	const parts = 64
 	var done int
 	start := time.Now()
-	for done == 0 || time.Since(start) < least {
+	for done == 0 || time.Since(start) < atLeast {
 		parallel.Do(parts, func() func(int) {
 			return func(i int) {
 				lo, hi := i*len(src)/parts, (i+1)*len(src)/parts
@@ -57,13 +57,13 @@ func copyRate(dst, src []float32, least time.Duration) float64 {
 	return float64(done) * float64(2*4*len(src)) / time.Since(start).Seconds()
 }
 
-// evaluationRate evaluates on GOMAXPROCS cores and returns the evaluations a
-// second of all of them.
-func evaluationRate(newEvaluation func() (func(), int), least time.Duration) float64 {
-	const calls = 1024 // of a block: enough to make starting goroutines nothing
+// evaluationRate evaluates on GOMAXPROCS cores and returns the evaluations per second
+// of all cores together.
+func evaluationRate(newEvaluation func() (func(), int), atLeast time.Duration) float64 {
+	const calls = 1024 // enough to make the cost of starting goroutines negligible
 	var done int
 	start := time.Now()
-	for done == 0 || time.Since(start) < least {
+	for done == 0 || time.Since(start) < atLeast {
 		parallel.Do(runtime.GOMAXPROCS(0), func() func(int) {
 			evaluate, perCall := newEvaluation()
 			done += calls * perCall // bodies are made one after the other

@@ -1,23 +1,27 @@
-// The bench command measures how fast package afl is: every loss, forward and
-// with its gradient, and the surface distances, at the input sizes of the two
-// programs, on one core and on all. It compares with PyTorch and SciPy, which
-// run in turns with it in a process of their own (peer.py), and with the limit
-// of the machine: the bytes that must move at the rate of a copy, or the
-// exponentials and logarithms that must be evaluated at the rate of their
-// evaluation alone, both measured in the same run.
+// The bench command measures the speed of package afl: every loss, forward and with
+// its gradient, and the surface distances, at the input sizes of the two programs, on
+// one core and on all. It compares with PyTorch and SciPy, which alternate with it in
+// a process of their own (peer.py), and with the limit of the machine: the time to
+// move the bytes that must move at the rate of a copy, or to evaluate the exponentials
+// and logarithms that must be evaluated at the rate of these alone, both measured in
+// the same run.
 //
-//	go run ./bench                          # all of it, some minutes
+//	go run ./bench                          # everything, some minutes
 //	go run ./bench -quick                   # a trial run on a small input
 //	go run ./bench -sizes brats -losses afl,fl,dice
 //
-// It needs nothing but Go for afl's own numbers, and python3 with PyTorch and
-// SciPy for the comparison (on Debian the packages python3-torch and
-// python3-scipy). The results go to a folder: a table, a CSV with every number
-// and a chart of the ratios.
+// afl's own numbers need Go alone, the comparison python3 with PyTorch and SciPy (the
+// Debian packages python3-torch and python3-scipy). The results are written to a
+// folder: a table, a CSV with every number and a chart of the ratios.
 //
-// The same benchmarks run as Go benchmarks, without the comparison, by
+// The same computations, and some more metrics, are Go benchmarks without the
+// comparison:
 //
 //	go test -run - -bench . ./bench
+//
+// A short comparison of the backends with each other is that of the module's root:
+//
+//	go test -run - -bench .
 package main
 
 import (
@@ -35,7 +39,7 @@ import (
 	"github.com/x/afl"
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/report"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 func main() {
@@ -50,7 +54,7 @@ func main() {
 	}
 }
 
-// run is the command; it prints what it does to w.
+// run is the command; it reports progress to w.
 func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
@@ -61,11 +65,11 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	flags.SetOutput(w)
 	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
 	losses := flags.String("losses", "all", "`list` of losses, or all, or none: "+strings.Join(afl.Names(), ", "))
-	surface := flags.Bool("surface", true, "measure the surface distances too")
-	repeats := flags.Int("repeats", 5, "`turns` of each benchmark, here and in PyTorch")
-	least := flags.Duration("turn", 100*time.Millisecond, "least time of a turn; a longer call is a turn of its own")
+	surface := flags.Bool("surface", true, "also measure the surface distances")
+	repeats := flags.Int("repeats", 5, "number of `turns` of each benchmark, here and in PyTorch")
+	turn := flags.Duration("turn", 100*time.Millisecond, "minimum time of a turn; a longer call is a turn of its own")
 	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
-	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
+	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: the first of python3, python and /usr/bin/python3 that has them); none for no comparison")
 	quick := flags.Bool("quick", false, "a trial run: one short turn on "+workload.Quick.Name+", in place of -sizes, -repeats and -turn")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -76,10 +80,10 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if *repeats < 1 {
 		return fmt.Errorf("-repeats is %d, want at least 1", *repeats)
 	}
-	if *least < 0 {
-		return fmt.Errorf("-turn is %v, want at least 0", *least)
+	if *turn < 0 {
+		return fmt.Errorf("-turn is %v, want at least 0", *turn)
 	}
-	cfg := config{surface: *surface, repeats: *repeats, least: *least}
+	cfg := config{surface: *surface, repeats: *repeats, turn: *turn}
 	if cfg.sizes, err = workload.ParseSizes(*sizes); err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 		return errors.New("nothing to measure: -losses none and -surface=false")
 	}
 	if *quick {
-		cfg.sizes, cfg.repeats, cfg.least = []workload.Size{workload.Quick}, 1, 0
+		cfg.sizes, cfg.repeats, cfg.turn = []workload.Size{workload.Quick}, 1, 0
 	}
 
 	r := &results{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),
@@ -104,7 +108,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 			folder += "-quick"
 		}
 	}
-	// A folder that cannot be made is better known before the minutes of work.
+	// Fail before minutes of work if the folder cannot be created.
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 		return err
 	}
 	if p != nil {
-		defer p.Close() // its work is done or lost by then
+		defer p.Close() // an error here no longer matters
 		r.peer = &p.version
 		fmt.Fprintf(w, "comparing with PyTorch %s and SciPy %s (%s)\n", p.version.Torch, p.version.SciPy, p.version.Interpreter)
 	}
@@ -130,15 +134,16 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	return nil
 }
 
-// openPeer starts the peer; where there is none it says so and returns nil.
+// openPeer starts the peer. If there is none, or none is wanted, it prints so and
+// returns nil.
 func openPeer(ctx context.Context, python string, w io.Writer) (*peer, error) {
 	if python == "none" {
-		fmt.Fprintln(w, "without comparison, as asked for by -python none")
+		fmt.Fprintln(w, "no comparison, as -python is none")
 		return nil, nil
 	}
 	interpreter, err := findPython(ctx, python)
 	if errors.Is(err, benchpeer.ErrNone) {
-		fmt.Fprintf(w, "without comparison: %v; on Debian `apt-get install python3-torch python3-scipy`, or name one with -python\n", err)
+		fmt.Fprintf(w, "no comparison: %v; on Debian `apt-get install python3-torch python3-scipy`, or name one with -python\n", err)
 		return nil, nil
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ func TestCommand(t *testing.T) {
 		assert.Empty(t, r["peer"])
 		assert.Equal(t, strings.HasPrefix(r["benchmark"], "surface"), r["share_of_limit"] == "", r["benchmark"])
 	}
-	assert.Contains(t, log.String(), measuredEvaluator.name, "what was measured is said")
+	assert.Contains(t, log.String(), measuredEvaluator.name, "the evaluator is named")
 	assert.Contains(t, log.String(), "100 %")
 	_, err := os.Stat(filepath.Join(out, "ratios.png"))
 	assert.ErrorIs(t, err, os.ErrNotExist, "nothing to compare, no chart")

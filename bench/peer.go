@@ -9,13 +9,13 @@ import (
 
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 //go:embed peer.py
 var peerScript string
 
-// peer is peer.py in a process of its own, whose protocol is written there.
+// peer is peer.py, which documents the protocol, in a process of its own.
 type peer struct {
 	*benchpeer.Peer
 	version peerVersion
@@ -32,7 +32,7 @@ func findPython(ctx context.Context, named string) (string, error) {
 	return benchpeer.Find(ctx, named, "numpy", "scipy", "torch")
 }
 
-// startPeer starts the script; the context's end ends it.
+// startPeer starts the script, which runs until Close or the end of the context.
 func startPeer(ctx context.Context, python string) (*peer, error) {
 	process, err := benchpeer.Start(ctx, python, peerScript)
 	if err != nil {
@@ -46,28 +46,28 @@ func startPeer(ctx context.Context, python string) (*peer, error) {
 	return p, nil
 }
 
-func (p *peer) giveBatch(b *workload.Batch) error {
-	return p.Give(map[string]any{"do": "batch", "shape": b.Size.Shape()},
+func (p *peer) sendBatch(b *workload.Batch) error {
+	return p.Send(map[string]any{"do": "batch", "shape": b.Size.Shape()},
 		map[string]*tensor.Dense{"logits": b.Logits, "labels": b.Labels})
 }
 
-func (p *peer) giveMasks(s workload.Size, m workload.MaskPair) error {
-	return p.Give(map[string]any{"do": "masks", "shape": s.Space},
+func (p *peer) sendMasks(s workload.Size, m workload.MaskPair) error {
+	return p.Send(map[string]any{"do": "masks", "shape": s.Space},
 		map[string]*tensor.Dense{"prediction": m.Prediction, "reference": m.Reference})
 }
 
-// measured is the answer to a request that is timed.
+// measured is the response to a timed request.
 type measured struct {
 	Values  []float64
 	Seconds timing.Samples
 }
 
-func (p *peer) loss(name string, gradient bool, threads int, least time.Duration) (m measured, err error) {
-	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": least.Seconds()}, &m)
+func (p *peer) loss(name string, gradient bool, threads int, atLeast time.Duration) (m measured, err error) {
+	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }
 
-func (p *peer) surface(spacing [3]float64, least time.Duration) (m measured, err error) {
-	err = p.Ask(map[string]any{"do": "surface", "spacing": spacing, "tolerance": surfaceTolerance, "seconds": least.Seconds()}, &m)
+func (p *peer) surface(spacing [3]float64, atLeast time.Duration) (m measured, err error) {
+	err = p.Ask(map[string]any{"do": "surface", "spacing": spacing, "tolerance": surfaceTolerance, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }

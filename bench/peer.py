@@ -1,18 +1,17 @@
 """The losses and surface distances in PyTorch and SciPy, for comparison.
 
-The losses are those of losses.py. Surface distances are those of MONAI's metrics:
-masks cropped to their common box, edges by erosion, SciPy's exact distance
+The losses are those of losses.py. Surface distances are computed as MONAI's metrics
+do: masks cropped to their common bounding box, edges by erosion, SciPy's exact distance
 transform.
 
-The requests that serve.py takes, and their answers:
+The requests for serve.py and their responses:
 
   {"do": "describe"}
       -> {"python": …, "torch": …, "scipy": …}
   {"do": "batch", "shape": [N, C, X, Y, Z], "logits": FILE, "labels": FILE}
       -> {}; raw little-endian float32 and uint8, row-major
   {"do": "loss", "loss": NAME, "gradient": BOOL, "threads": T, "seconds": S}
-      -> {"values": [v], "seconds": […]}; S is the least total time of the calls,
-         which are at least one
+      -> {"values": [v], "seconds": […]}; calls are repeated until they took S seconds
   {"do": "masks", "shape": [X, Y, Z], "prediction": FILE, "reference": FILE}
       -> {}; raw uint8
   {"do": "surface", "spacing": […], "tolerance": D, "seconds": S}
@@ -37,7 +36,7 @@ def edges(mask):
 def surface(prediction, reference, spacing, tolerance):
     either = prediction | reference
     box = tuple(slice(a.min(), a.max() + 1) for a in np.nonzero(either))
-    # A voxel of margin on every side, as the erosion takes what lies outside for background.
+    # A margin of one voxel on every side, as the erosion treats the outside as background.
     p, r = np.pad(prediction[box], 1), np.pad(reference[box], 1)
     p, r = edges(p), edges(r)
     to_r = ndimage.distance_transform_edt(~r, sampling=spacing)[p]
@@ -50,10 +49,10 @@ def surface(prediction, reference, spacing, tolerance):
     ]
 
 
-def timed(call, least):
-    """Calls until the calls took at least so many seconds, at least once."""
+def timed(call, at_least):
+    """Repeats a call until the calls took so many seconds, at least once."""
     seconds, total = [], 0.0
-    while not seconds or total < least:
+    while not seconds or total < at_least:
         start = time.perf_counter()
         result = call()
         seconds.append(time.perf_counter() - start)

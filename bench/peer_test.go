@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/benchtest"
 	benchpeer "github.com/x/afl/bench/internal/peer"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 func needPython(t *testing.T) string {
@@ -27,8 +27,8 @@ func needPython(t *testing.T) string {
 	return python
 }
 
-// TestPeerAgrees: the comparison is of the same computation. Every loss and the
-// surface distances have the same values here and there, or the run fails.
+// TestPeerAgrees: every loss and the surface distances have the same values here and in
+// the peer, or the run fails.
 func TestPeerAgrees(t *testing.T) {
 	python := needPython(t)
 	out := t.TempDir()
@@ -43,13 +43,13 @@ func TestPeerAgrees(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestPeerErrors: a wrong value and a failing request stop a run.
+// TestPeerErrors: a wrong value and a failing request end a run.
 func TestPeerErrors(t *testing.T) {
 	p, err := startPeer(t.Context(), needPython(t))
 	require.NoError(t, err)
 	assert.NotEmpty(t, p.version.Torch)
 	b := workload.NewBatch(workload.Quick)
-	require.NoError(t, p.giveBatch(b))
+	require.NoError(t, p.sendBatch(b))
 
 	_, err = p.loss("dise", false, 1, 0)
 	assert.ErrorContains(t, err, "dise")

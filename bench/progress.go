@@ -8,17 +8,17 @@ import (
 	"github.com/x/afl/bench/internal/report"
 )
 
-// progress prints a line for every row with the time that is left, taking time
-// to be proportional to the voxels gone through.
+// progress prints a line for every row with the remaining time, estimated from the
+// number of voxels that are still to be processed.
 type progress struct {
 	w           io.Writer
 	start       time.Time
-	total, past int
+	total, past int // voxels
 }
 
 func newProgress(w io.Writer) *progress { return &progress{w: w, start: time.Now()} }
 
-// expect adds voxels that are to be gone through.
+// expect adds voxels that are to be processed.
 func (p *progress) expect(voxels int) { p.total += voxels }
 
 func (p *progress) done(r *row) {
@@ -32,7 +32,7 @@ func (p *progress) done(r *row) {
 	fmt.Fprintln(p.w, line)
 }
 
-// peerName names what a row is compared with.
+// peerName is the library that a row is compared with.
 func (r *row) peerName() string {
 	if r.pass == passSurface {
 		return "SciPy"

@@ -7,7 +7,7 @@ import (
 	"github.com/x/afl/bench/internal/report"
 )
 
-// results are everything that a run leaves behind.
+// results are everything that a run reports.
 type results struct {
 	command     string
 	date        time.Time
@@ -15,13 +15,13 @@ type results struct {
 	loadBefore  string
 	loadAfter   string
 	peer        *peerVersion // nil without one
-	evaluations string       // what exp and log were measured with
+	evaluations string       // the name of what evaluates exp and log
 	repeats     int
 	rows        []*row
 }
 
-// write writes the table, the numbers and, where there is something to compare
-// with, the chart to a folder, and returns the files' names.
+// write writes the table, the numbers and, after a comparison, the chart to a folder,
+// and returns the paths of the files.
 func (r *results) write(folder string) ([]string, error) {
 	files := []struct {
 		name  string

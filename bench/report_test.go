@@ -15,10 +15,10 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
-// sampleReport has round numbers: 1000 voxels, 4 µs least.
+// sampleReport has round numbers: 1000 voxels, the shortest time 4 µs.
 func sampleReport() *results {
 	s := workload.NewSize([3]int{10, 10, 10})
 	lim := &limits{timing.Samples{9e9}, &evaluationRates{exp: timing.Samples{2e9}, log: timing.Samples{1e9}}}
@@ -110,7 +110,7 @@ func TestTableWithoutPeer(t *testing.T) {
 	assert.Contains(t, text, "| 4.00 | 2.25 | 25 % | memory | 0.00 | – | – |")
 	assert.NotContains(t, text, "NaN")
 	assert.NotContains(t, text, "Geometric mean")
-	assert.NotContains(t, text, "equal to PyTorch")
+	assert.NotContains(t, text, "agrees with PyTorch")
 
 	folder := t.TempDir()
 	written, err := r.write(folder)
@@ -118,8 +118,7 @@ func TestTableWithoutPeer(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(folder, "README.md"), filepath.Join(folder, "results.csv")}, written)
 }
 
-// TestChart: a bar is as high as its ratio has powers of two, upwards or
-// downwards, in the colour of its series.
+// TestChart: the height of a bar is the binary logarithm of its ratio, up or down, in the color of its series.
 func TestChart(t *testing.T) {
 	folder := t.TempDir()
 	height := func(peers float64) int {
@@ -133,7 +132,7 @@ func TestChart(t *testing.T) {
 		img, _, err := image.Decode(f)
 		require.NoError(t, err)
 		tallest := 0
-		for x := range img.Bounds().Dx() * 3 / 4 { // the legend has the colour too
+		for x := range img.Bounds().Dx() * 3 / 4 { // the legend has the color too
 			column := 0
 			for y := range img.Bounds().Dy() {
 				if img.At(x, y) == report.Palette[0] {

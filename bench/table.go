@@ -41,25 +41,25 @@ func (r *results) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "| Load average | %s before, %s after (this run's own work included) |\n", r.loadBefore, r.loadAfter)
 	fmt.Fprintf(b, "| exp and log, of afl and of the limit | %s |\n\n", r.evaluations)
 
-	fmt.Fprintf(b, `Times are the shortest of %s, in which afl and PyTorch take it by turns: what
-others' work on a machine disturbs least; results.csv has the medians too. Logits
-are float32, labels uint8 with a small lesion; afl's gradient goes to memory of
-the caller's, PyTorch's is made by autograd. "Of limit" is the share reached of
-the least time that the work can take: moving its bytes at the rate of a copy of
-arrays of that size, or evaluating its exponentials and logarithms at the rate
+	fmt.Fprintf(b, `Times are the shortest of %s, in which afl and PyTorch alternate: those that other
+load of the machine affects least. results.csv has the medians too. Logits are
+float32, labels uint8 with a small lesion. afl writes its gradient to the caller's
+memory, PyTorch's is made by autograd. "Of limit" is the least time that the work
+can take over the measured time: that of moving its bytes at the rate of a copy of
+arrays of this size, or of evaluating its exponentials and logarithms at the rate
 measured in the first-level cache, whichever is longer, with the same number of
-cores in the same run. GB/s counts each logit and label read once a pass and each
+cores in the same run. GB/s counts each logit and label read once per pass and each
 gradient written once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
 `, report.Plural(r.repeats, "turn"))
 	if r.peer != nil {
-		fmt.Fprintf(b, "Every value was found equal to PyTorch's or SciPy's to 2e-5.\n")
+		fmt.Fprintf(b, "Every value agrees with PyTorch's or SciPy's to 2e-5.\n")
 	}
 	ours, peers := r.unrest()
 	fmt.Fprintf(b, "\nThe median call took %.2f times as long as the shortest one in afl", ours)
 	if r.peer != nil {
 		fmt.Fprintf(b, " and %.2f times\nin PyTorch and SciPy", peers)
 	}
-	fmt.Fprintf(b, ".\nWhere that is far above 1 others were at work on the machine.\n")
+	fmt.Fprintf(b, ".\nFar above 1 it means that the machine had other work.\n")
 }
 
 // meanRatio is the geometric mean of a pass's ratios; NaN without a peer.
@@ -73,8 +73,8 @@ func meanRatio(rows []*row, pass string) float64 {
 	return report.GeometricMean(ratios)
 }
 
-// unrest is how many times the shortest call the median one took, for the middle
-// one of the rows, here and in the peer.
+// unrest is the median over the rows of the median time of a call over the shortest,
+// here and in the peer.
 func (r *results) unrest() (ours, peers float64) {
 	var a, b timing.Samples
 	for _, row := range r.rows {
@@ -96,13 +96,13 @@ func (r *results) groups() [][]*row {
 	return report.GroupBy(r.rows, func(row *row) key {
 		k := key{row.size.Name, row.work == nil, row.cores}
 		if k.surface {
-			k.cores = 0 // one table for all numbers of cores
+			k.cores = 0 // all in one table
 		}
 		return k
 	})
 }
 
-// lossTable has one line a loss, the forward pass on the left.
+// lossTable has a line for each loss with the forward pass on the left.
 func lossTable(b *strings.Builder, rows []*row) {
 	first := rows[0]
 	fmt.Fprintf(b, "\n## Losses, %s, %s\n\n", first.size, report.Plural(first.cores, "core"))
@@ -130,7 +130,7 @@ func lossTable(b *strings.Builder, rows []*row) {
 
 func surfaceTable(b *strings.Builder, rows []*row) {
 	fmt.Fprintf(b, "\n## Hausdorff distance, average surface distance and surface Dice, %s\n\n", strings.Trim(strings.ReplaceAll(fmt.Sprint(rows[0].size.Space), " ", "×"), "[]"))
-	fmt.Fprintf(b, "SciPy's distance transform runs on one core.\n\n")
+	fmt.Fprintf(b, "SciPy's distance transform uses one core.\n\n")
 	fmt.Fprintf(b, "| | cores | ns/voxel | afl ms | SciPy ms | ratio |\n|---|--:|--:|--:|--:|--:|\n")
 	for _, r := range rows {
 		fmt.Fprintf(b, "| %s | %d | %s | %s | %s | %s |\n", r.title, r.cores, report.Number(r.nsPerVoxel()),

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sync"
+
+	"github.com/x/afl/internal/sizeclass"
 )
 
 // MemoryStats counts an engine's device memory in bytes, each block as large as
@@ -66,16 +67,8 @@ const (
 	mostBlock  = 1 << 46 // more than any device has
 )
 
-// blockSize rounds up to a multiple of 512 bytes and then to one of eight sizes
-// per power of two, so that volumes that differ a little can use each other's
-// memory.
-func blockSize(bytes int64) int64 {
-	step := int64(leastBlock)
-	if n := bits.Len64(uint64(bytes - 1)); n > 13 {
-		step = 1 << (n - 4)
-	}
-	return (bytes + step - 1) / step * step
-}
+// blockSize is the size of the block that holds so many bytes: their size class.
+func blockSize(bytes int64) int64 { return sizeclass.Round(bytes, leastBlock) }
 
 // alloc returns the address of memory with arbitrary content.
 func (p *pool) alloc(bytes int64) (uintptr, error) {

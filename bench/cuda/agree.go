@@ -9,12 +9,12 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// tolerance of values and of float32 gradients.
+// tolerance is the relative tolerance of values and of float32 gradients.
 const tolerance = 1e-5
 
-// slack is how far a gradient may be off for its type: relatively, and for each
-// number where it is denormal.
-func (t types) slack() (relative, absolute float64) {
+// gradientTolerance is the tolerance of a gradient of its type: relative, and absolute
+// for each number, which counts for denormals.
+func (t types) gradientTolerance() (relative, absolute float64) {
 	switch t.logits {
 	case float16s:
 		return 1.0 / (1 << 11), 1.0 / (1 << 24)
@@ -24,13 +24,13 @@ func (t types) slack() (relative, absolute float64) {
 	return tolerance, 0
 }
 
-// reference is a loss on the CPU.
+// reference is a loss evaluated on the CPU.
 type reference struct {
 	value float64
-	grad  []float32 // nil without one
+	grad  []float32 // nil if it was not wanted
 }
 
-// onCPU evaluates a loss with the CPU backend. grad is room for its gradient, or nil.
+// onCPU evaluates a loss with the CPU backend. grad is memory for its gradient, or nil.
 func onCPU(loss string, in *input, grad *tensor.Dense) (reference, error) {
 	l, err := afl.ByName(loss)
 	if err != nil {
@@ -43,7 +43,7 @@ func onCPU(loss string, in *input, grad *tensor.Dense) (reference, error) {
 	return reference{value, grad.Data().([]float32)}, nil
 }
 
-// agrees compares a value and a gradient, where there is one, with the CPU's.
+// agrees compares a value and, unless it is nil, a gradient with those of the CPU.
 func (r reference) agrees(value float64, grad []float32, t types) error {
 	if err := sameNumber("value", value, r.value, "on the CPU", tolerance); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (r reference) agrees(value float64, grad []float32, t types) error {
 	if len(grad) != len(r.grad) {
 		return fmt.Errorf("gradient of %d numbers, %d on the CPU", len(grad), len(r.grad))
 	}
-	relative, absolute := t.slack()
+	relative, absolute := t.gradientTolerance()
 	var apart, norm float64 // squared
 	for i, want := range r.grad {
 		d := float64(grad[i]) - float64(want)
@@ -68,7 +68,7 @@ func (r reference) agrees(value float64, grad []float32, t types) error {
 	return nil
 }
 
-// gradientSums are the sums of a gradient's positive and negative numbers: what is
+// gradientSums are the sums of a gradient's positive and negative numbers, which are
 // compared with PyTorch's.
 func gradientSums(grad []float32) [2]float64 {
 	var s [2]float64
@@ -76,14 +76,14 @@ func gradientSums(grad []float32) [2]float64 {
 		if g > 0 {
 			s[0] += float64(g)
 		} else {
-			s[1] += float64(g) // a NaN too
+			s[1] += float64(g) // and NaNs
 		}
 	}
 	return s
 }
 
-// agreesWithPeer compares the value, and the sums of the gradient where there is
-// one, with those of PyTorch.
+// agreesWithPeer compares the value and, unless the gradient is nil, its sums with
+// those of PyTorch.
 func agreesWithPeer(value float64, grad []float32, peers []float64, t types) error {
 	names, ours := []string{"value"}, []float64{value}
 	if grad != nil {
@@ -93,7 +93,7 @@ func agreesWithPeer(value float64, grad []float32, peers []float64, t types) err
 	if len(peers) != len(ours) {
 		return fmt.Errorf("%d numbers here, %d in PyTorch", len(ours), len(peers))
 	}
-	relative, absolute := t.slack()
+	relative, absolute := t.gradientTolerance()
 	for i, name := range names {
 		bound, slack := tolerance, 0.0
 		if i > 0 {

@@ -6,9 +6,9 @@ import (
 	"github.com/x/afl/bench/internal/report"
 )
 
-// writeChart draws the ratios of float32 logits and uint8 labels with their
-// gradient: a group a loss, a colour a size and manner. Without any it draws
-// nothing and says so.
+// writeChart draws the ratios for float32 logits and uint8 labels with the gradient: a
+// group for each loss, a color for each size and mode. If there are none it reports
+// that it has drawn nothing.
 func writeChart(path string, rows []*row) (drawn bool, err error) {
 	c := report.Bars{
 		Title: "Time of PyTorch over time of afl on the GPU, forward and gradient",
@@ -28,7 +28,7 @@ func writeChart(path string, rows []*row) (drawn bool, err error) {
 	}
 	series := map[string]int{}
 	for _, r := range shown {
-		for _, how := range []manner{eager, compiled} {
+		for _, how := range []mode{eager, compiled} {
 			ratio := r.ratio(how)
 			if math.IsNaN(ratio) {
 				continue

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakePack has a test binary that prints what it is told to and where it runs.
+// fakePack has a shell script in place of a test binary.
 func fakePack(t *testing.T, script string) string {
 	pack := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(pack, "src", "cuda"), 0o777))
@@ -20,7 +20,7 @@ func fakePack(t *testing.T, script string) string {
 }
 
 func TestCheck(t *testing.T) {
-	c := check{name: "tests", pkg: "cuda", tests: []string{"TestA", "TestC"}, args: []string{"-test.short"}, most: time.Minute}
+	c := check{name: "tests", pkg: "cuda", tests: []string{"TestA", "TestC"}, args: []string{"-test.short"}, limit: time.Minute}
 	folder := t.TempDir()
 	pack := fakePack(t, `echo "--- PASS: TestA ($(basename "$(pwd)") $*)"; echo "    --- PASS: TestA/sub"; echo "--- PASS: TestC (0.1s)"`)
 	done, err := c.run(t.Context(), pack, folder, &bytes.Buffer{})
@@ -42,12 +42,12 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheckUnderSanitizer: the tool runs the test binary, and one that is not
-// there or does not work on the device is told.
+// TestCheckUnderSanitizer: the tool runs the test binary; the outcome says if it is not
+// installed or does not support the device.
 func TestCheckUnderSanitizer(t *testing.T) {
 	tools := t.TempDir()
 	t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
-	c := check{name: "memcheck", tool: "memcheck", pkg: "cuda", tests: []string{"TestA"}, most: time.Minute}
+	c := check{name: "memcheck", tool: "memcheck", pkg: "cuda", tests: []string{"TestA"}, limit: time.Minute}
 	pack, folder := fakePack(t, `echo "--- PASS: TestA"`), t.TempDir()
 	tool := func(script string) {
 		require.NoError(t, os.WriteFile(filepath.Join(tools, "compute-sanitizer"), []byte("#!/bin/sh\n"+script), 0o777))
@@ -67,7 +67,7 @@ func TestCheckUnderSanitizer(t *testing.T) {
 	tool(`echo "========= Error: Device not supported"; exit 1`)
 	done, err = c.run(t.Context(), pack, folder, &bytes.Buffer{})
 	require.NoError(t, err)
-	assert.Contains(t, done.outcome, "left out")
+	assert.Contains(t, done.outcome, "skipped")
 
 	if _, err := os.Stat("/usr/local/cuda/bin/compute-sanitizer"); err == nil {
 		return

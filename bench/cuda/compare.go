@@ -12,44 +12,44 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
 // config says what to measure.
 type config struct {
 	sizes    []workload.Size
-	compiled []workload.Size // sizes at which PyTorch compiles, too
+	compiled []workload.Size // sizes at which compiled PyTorch is measured too
 	losses   []string
 	turns    int
-	least    time.Duration // of a turn
-	until    time.Time     // no row is begun after it; zero for no end
+	turn     time.Duration // minimum of a turn
+	until    time.Time     // no row is begun after it; zero for no limit
 }
 
-// plannedTypes are what a size is measured with: float32 logits and uint8 labels
-// with every loss, and others with some.
+// plannedTypes are the types that each size is measured with: float32 logits and uint8
+// labels for every loss, others for some.
 var plannedTypes = []struct {
 	types  types
 	losses []string // nil for all
 }{
 	{types{float32s, uint8s}, nil},
-	{types{float32s, int64s}, []string{"afl"}}, // PyTorch's users have such labels
+	{types{float32s, int64s}, []string{"afl"}}, // the usual labels in PyTorch
 	{types{bfloat16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
 	{types{float16s, uint8s}, []string{"afl", "ce", "dice", "dice-ce"}},
 }
 
-// comparison measures rows on a device, in turns with PyTorch where there is a peer.
+// comparison measures rows on a device, alternating with PyTorch if there is a peer.
 type comparison struct {
 	config
-	g    *gpu.GPU
-	peer *peer // or nil
-	log  io.Writer
-	rows []*row
-	left []string // rows that the time did not suffice for
+	g       *gpu.GPU
+	peer    *peer // or nil
+	log     io.Writer
+	rows    []*row
+	skipped []string // rows that there was no time for
 }
 
-// run measures all rows. After an error the rows that were done are still there.
+// run measures all rows. After an error c.rows holds those that were completed.
 func (c *comparison) run(ctx context.Context) error {
 	for _, s := range c.sizes {
 		var host *workload.Batch
@@ -62,7 +62,7 @@ func (c *comparison) run(ctx context.Context) error {
 				continue
 			}
 			if c.late() {
-				c.leave(rows)
+				c.skip(rows)
 				continue
 			}
 			if host == nil {
@@ -76,13 +76,13 @@ func (c *comparison) run(ctx context.Context) error {
 	return nil
 }
 
-// late says whether nothing is to be begun any more.
+// late reports whether the time is up.
 func (c config) late() bool { return !c.until.IsZero() && time.Now().After(c.until) }
 
-// leave notes rows that are not measured.
-func (c *comparison) leave(rows []*row) {
+// skip notes rows that are not measured.
+func (c *comparison) skip(rows []*row) {
 	for _, r := range rows {
-		c.left = append(c.left, r.String())
+		c.skipped = append(c.skipped, r.String())
 	}
 }
 
@@ -109,22 +109,22 @@ func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, r
 	if err != nil {
 		return err
 	}
-	least, most := int64(math.MaxInt64), int64(0)
+	fewest, most := int64(math.MaxInt64), int64(0)
 	for _, r := range rows {
-		least, most = min(least, r.work.Bytes), max(most, r.work.Bytes)
+		fewest, most = min(fewest, r.work.Bytes), max(most, r.work.Bytes)
 	}
 	b, err := c.g.NewBatch(in.logits, in.labels)
 	if err != nil {
 		return fmt.Errorf("%s, %s: %w", in.size, t, err)
 	}
 	defer func() { err = errors.Join(err, b.Release()) }()
-	copies, err := c.g.NewCopies(least, most)
+	copies, err := c.g.NewCopies(fewest, most)
 	if err != nil {
 		return fmt.Errorf("%s, %s: %w", in.size, t, err)
 	}
 	defer func() { err = errors.Join(err, copies.Release()) }()
 	if c.peer != nil {
-		if err := c.peer.giveBatch(in, b.Sets()); err != nil {
+		if err := c.peer.sendBatch(in, b.Sets()); err != nil {
 			return fmt.Errorf("%s, %s: %w", in.size, t, err)
 		}
 	}
@@ -133,7 +133,7 @@ func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, r
 			return err
 		}
 		if c.late() {
-			c.leave(rows[i:])
+			c.skip(rows[i:])
 			return nil
 		}
 		if err := c.measure(ctx, r, in, b, copies, host.Grad); err != nil {
@@ -145,12 +145,12 @@ func (c *comparison) batch(ctx context.Context, host *workload.Batch, t types, r
 	return nil
 }
 
-// manners are the ways in which PyTorch takes part in a row.
-func (c *comparison) manners(r *row) []manner {
+// modes are the modes in which PyTorch evaluates a row.
+func (c *comparison) modes(r *row) []mode {
 	if c.peer == nil {
 		return nil
 	}
-	list := []manner{eager}
+	list := []mode{eager}
 	if slices.Contains(c.compiled, r.size) && r.types.logits == float32s {
 		list = append(list, compiled)
 	}
@@ -160,8 +160,8 @@ func (c *comparison) manners(r *row) []manner {
 	return list
 }
 
-// measure fills a row: its value and gradient are compared, then it is timed in
-// turns. hostGrad is room for the CPU's gradient.
+// measure measures a row: it compares the value and gradient, then times the calls, the
+// copies and PyTorch in alternation. hostGrad is memory for the CPU's gradient.
 func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batch, copies *gpu.Copies, hostGrad *tensor.Dense) error {
 	l, err := afl.ByName(r.loss)
 	if err != nil {
@@ -190,8 +190,8 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 		return err
 	}
 
-	var peers []manner
-	for _, how := range c.manners(r) {
+	var peers []mode
+	for _, how := range c.modes(r) {
 		values, took, err := c.peer.prepare(r.loss, r.gradient, how)
 		if err != nil {
 			if err := c.failed(ctx, r, how, err); err != nil {
@@ -245,7 +245,7 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 		{&gpu.Stopwatch{Call: func(int) error { return copyGraph.Launch() }, Per: copies.Pairs()}, &r.copyGraph},
 	}
 	for _, w := range watches { // warm-up
-		if _, err := w.watch.Turn(c.g, c.least); err != nil {
+		if _, err := w.watch.Turn(c.g, c.turn); err != nil {
 			return err
 		}
 	}
@@ -254,7 +254,7 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 			return err
 		}
 		for _, w := range watches {
-			seconds, err := w.watch.Turn(c.g, c.least)
+			seconds, err := w.watch.Turn(c.g, c.turn)
 			if err != nil {
 				return err
 			}
@@ -264,7 +264,7 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 			if r.failed[how] != "" {
 				continue
 			}
-			seconds, err := c.peer.time(r.loss, r.gradient, how, c.least)
+			seconds, err := c.peer.time(r.loss, r.gradient, how, c.turn)
 			if err != nil {
 				if err := c.failed(ctx, r, how, err); err != nil {
 					return err
@@ -277,10 +277,10 @@ func (c *comparison) measure(ctx context.Context, r *row, in *input, b *gpu.Batc
 	return c.g.Synchronize()
 }
 
-// failed notes that PyTorch could not evaluate a loss: it may be unable to compile
-// it, or lack the memory. That is an outcome, and no reason to lose the others,
-// unless the run is to end.
-func (c *comparison) failed(ctx context.Context, r *row, how manner, err error) error {
+// failed notes that PyTorch could not evaluate a loss, which it may be unable to compile
+// or lack the memory for. That is a result and does not end the run, unless the context
+// has ended.
+func (c *comparison) failed(ctx context.Context, r *row, how mode, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -290,10 +290,10 @@ func (c *comparison) failed(ctx context.Context, r *row, how manner, err error) 
 	return nil
 }
 
-// line tells of a row while the others are measured.
+// line summarizes a row for the log.
 func (r *row) line() string {
 	s := fmt.Sprintf("%s: %s µs, %.2f of a copy", r, micro(r.calls), r.share())
-	for _, how := range manners {
+	for _, how := range modes {
 		if len(r.peers[how]) > 0 {
 			s += fmt.Sprintf(", %s %.1f×", how, r.ratio(how))
 		}

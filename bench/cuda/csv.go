@@ -11,7 +11,7 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// series are the times of a row, by the column's name.
+// series are the times of a row with the names of their columns.
 func (r *row) series() []struct {
 	name string
 	s    timing.Samples
@@ -25,8 +25,8 @@ func (r *row) series() []struct {
 	}
 }
 
-// writeCSV writes one line a row with every number; one that does not exist is an
-// empty cell.
+// writeCSV writes a line for each row with every number. A number that does not exist is
+// an empty cell.
 func writeCSV(path string, rows []*row) error {
 	header := []string{"loss", "pass", "size", "shape", "voxels", "logits", "labels", "passes", "bytes", "sets", "turns"}
 	for _, s := range (&row{}).series() {
@@ -50,7 +50,7 @@ func writeCSV(path string, rows []*row) error {
 			line = append(line, report.Cell(v))
 		}
 		var failures []string
-		for _, how := range manners {
+		for _, how := range modes {
 			cell := ""
 			if v, ok := r.peerValues[how]; ok {
 				cell = report.Cell(v)

@@ -6,7 +6,7 @@ import (
 	"github.com/x/afl/cuda"
 )
 
-// describe names the device.
+// describe returns the properties of the device for the report.
 func describe(d cuda.Device) []field {
 	return []field{
 		{"GPU", fmt.Sprintf("%s, compute capability %d.%d", d.Name, d.ComputeMajor, d.ComputeMinor)},

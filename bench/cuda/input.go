@@ -5,19 +5,19 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/workload"
 )
 
-// input is a batch as the device and PyTorch get it, and as the CPU takes it.
+// input is a batch in the types for the device and PyTorch, and in float32 for the CPU.
 type input struct {
 	size           workload.Size
 	types          types
 	logits, labels *tensor.Dense // of the types
-	wide           *tensor.Dense // the logits' numbers in float32
+	wide           *tensor.Dense // the same logits as float32
 }
 
-// newInput gives a batch other types. Half-precision logits are rounded.
+// newInput converts a batch to other types. Half-precision logits are rounded.
 func newInput(b *workload.Batch, t types) (*input, error) {
 	in := &input{size: b.Size, types: t, logits: b.Logits, labels: b.Labels, wide: b.Logits}
 	shape := tensor.WithShape(b.Logits.Shape()...)
@@ -54,7 +54,7 @@ type half interface {
 	Float32() float32
 }
 
-// round returns numbers in half precision, and those as float32.
+// round returns numbers rounded to half precision, and those as float32.
 func round[H half](wide []float32, narrow func(float32) H) ([]H, []float32) {
 	bits, rounded := make([]H, len(wide)), make([]float32, len(wide))
 	for i, x := range wide {

@@ -7,12 +7,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/workload"
 )
 
-// TestNewInput: types differ, the shape does not, and the float32 numbers are
-// those of the rounded ones.
+// TestNewInput: the types are as asked for, the shape is unchanged, and the float32
+// logits are the rounded ones.
 func TestNewInput(t *testing.T) {
 	b := workload.NewBatch(workload.Quick)
 	wide := b.Logits.Data().([]float32)
@@ -58,7 +58,7 @@ func TestAgrees(t *testing.T) {
 	assert.ErrorContains(t, r.agrees(2, near[:2], single), "2 numbers, 3")
 	assert.NoError(t, reference{value: 2}.agrees(2, nil, single))
 
-	// Rounding to half precision is no error, more than that is one.
+	// A rounding error of half precision is accepted, more is not.
 	bf16 := types{bfloat16s, uint8s}
 	rounded := floats([]cuda.BF16{cuda.NewBF16(1e-3), cuda.NewBF16(-2e-3), 0})
 	assert.NotEqual(t, r.grad, rounded)

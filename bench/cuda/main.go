@@ -1,25 +1,25 @@
-// The cuda command checks and measures the losses on a GPU in one run. It runs the
-// tests of package cuda on the device, and again under NVIDIA's compute-sanitizer;
-// evaluates every loss a thousand times and compares the bits; then times every
-// loss, forward and with its gradient, beside a copy on the device that moves as
-// many bytes, beside PyTorch spelling out the same loss, with and without
-// torch.compile, in a process of its own (peer.py), and A-FL beside a step as its
-// authors' code takes it.
+// The cuda command checks and measures the losses on a GPU. It evaluates every loss a
+// thousand times and compares the bits; runs the tests of package cuda on the device,
+// and again under NVIDIA's compute-sanitizer; then times every loss, forward and with
+// its gradient, and compares it with a copy on the device that moves as many bytes and
+// with PyTorch, eager and compiled, in a process of its own (peer.py), and A-FL also
+// with a step of its authors' released code.
 //
-//	go run ./bench/cuda                        # all of it
+//	go run ./bench/cuda                        # everything
 //	go run ./bench/cuda -quick                 # a trial run on a small input
 //	go run ./bench/cuda -checks=false -sizes brats -losses afl,dice
 //
-// A machine with a GPU often has no Go. What the command needs is packed elsewhere
-// into a folder that runs where there is a driver, and PyTorch for the comparison:
+// A machine with a GPU often has no Go. On another machine everything that the command
+// needs can be packed into a folder, which runs wherever there is a driver, and PyTorch
+// for the comparison:
 //
 //	go run ./bench/cuda -pack DIR              # on Linux, amd64, with a C compiler
 //	DIR/run -out FOLDER                        # there; takes the same flags
 //
-// The results go to a folder: a table with the checks, the goals and the device, a
-// CSV with every number, a chart of the ratios and the logs of the checks. What
-// went wrong ends the run; the results so far are written and say so. The settings
-// of the device are only read.
+// The results are written to a folder: a table with the checks, the goals and the
+// device, a CSV with every number, a chart of the ratios and the logs of the checks. An
+// error ends the run; the results up to then are written and name it. The settings of
+// the device are read and never changed.
 package main
 
 import (
@@ -36,10 +36,10 @@ import (
 	"time"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
 	benchpeer "github.com/x/afl/bench/internal/peer"
 	"github.com/x/afl/bench/internal/report"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
 func main() {
@@ -60,7 +60,7 @@ type options struct {
 	device          int
 	checks, measure bool
 	repeats         int
-	repeated        workload.Size // what the repeats are of
+	repeated        workload.Size // of the batch that repeats are evaluated on
 	out, python     string
 	pack, packed    string
 	budget          time.Duration
@@ -72,19 +72,19 @@ func parse(args []string, w io.Writer) (*options, error) {
 	flags := flag.NewFlagSet("bench/cuda", flag.ContinueOnError)
 	flags.SetOutput(w)
 	sizes := flags.String("sizes", "brats,picai,brats8", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
-	compiled := flags.String("compile", "brats,picai", "`list` of those sizes at which PyTorch compiles the losses too, which takes some seconds a loss; or none")
+	compiled := flags.String("compile", "brats,picai", "`list` of those sizes at which compiled PyTorch is measured too, which takes some seconds per loss; or none")
 	losses := flags.String("losses", "all", "`list` of losses, or all: "+strings.Join(afl.Names(), ", "))
-	flags.IntVar(&o.turns, "turns", 5, "`turns` of each measurement")
-	flags.DurationVar(&o.least, "turn", 20*time.Millisecond, "least time of a turn")
-	flags.IntVar(&o.device, "device", 0, "`number` of the device, as CUDA counts them")
-	flags.BoolVar(&o.checks, "checks", true, "run the tests on the device, and under compute-sanitizer where it is there")
+	flags.IntVar(&o.turns, "turns", 5, "number of `turns` of each measurement")
+	flags.DurationVar(&o.turn, "turn", 20*time.Millisecond, "minimum time of a turn")
+	flags.IntVar(&o.device, "device", 0, "ordinal `number` of the device in CUDA")
+	flags.BoolVar(&o.checks, "checks", true, "run the tests on the device, and under compute-sanitizer if it is installed")
 	flags.IntVar(&o.repeats, "repeats", 1000, "evaluations of each loss whose bits are compared; 0 for none")
 	flags.BoolVar(&o.measure, "measure", true, "measure the times")
-	flags.DurationVar(&o.budget, "budget", 0, "time after which nothing is begun any more, and what runs has a minute left; what was left out is named (default no limit)")
+	flags.DurationVar(&o.budget, "budget", 0, "time after which no measurement is begun and the current one has a minute left; the results name what was skipped (default no limit)")
 	flags.StringVar(&o.out, "out", "", "`folder` of the results (default bench/results/<date>-<GPU>)")
-	flags.StringVar(&o.python, "python", "", "`interpreter` that has PyTorch and NumPy (default: python3, python or /usr/bin/python3, the first that does); none to go without")
-	flags.StringVar(&o.pack, "pack", "", "build all that a machine without Go needs into a `folder`, and do nothing else")
-	flags.StringVar(&o.packed, "packed", "", "`folder` of the test binaries that -pack made (default: they are built)")
+	flags.StringVar(&o.python, "python", "", "`interpreter` that has PyTorch and NumPy (default: the first of python3, python and /usr/bin/python3 that has them); none for no comparison")
+	flags.StringVar(&o.pack, "pack", "", "build everything that a machine without Go needs into a `folder`, and exit")
+	flags.StringVar(&o.packed, "packed", "", "`folder` of the test binaries that -pack built (default: build them)")
 	flags.BoolVar(&o.quick, "quick", false, "a trial run: one short turn on "+workload.Quick.Name+" without compiling, and few repeats, in place of -sizes, -compile, -turns, -turn and -repeats")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
@@ -94,8 +94,8 @@ func parse(args []string, w io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
 	case o.turns < 1:
 		return nil, fmt.Errorf("-turns is %d, want at least 1", o.turns)
-	case o.least <= 0:
-		return nil, fmt.Errorf("-turn is %v, want more than 0", o.least)
+	case o.turn <= 0:
+		return nil, fmt.Errorf("-turn is %v, want more than 0", o.turn)
 	case o.repeats < 0 || o.repeats == 1:
 		return nil, fmt.Errorf("-repeats is %d, want 0 or at least 2", o.repeats)
 	case o.budget < 0:
@@ -117,12 +117,12 @@ func parse(args []string, w io.Writer) (*options, error) {
 	}
 	if o.quick {
 		o.repeated = workload.Quick
-		o.sizes, o.compiled, o.turns, o.least, o.repeats = []workload.Size{workload.Quick}, nil, 1, time.Millisecond, min(o.repeats, 20)
+		o.sizes, o.compiled, o.turns, o.turn, o.repeats = []workload.Size{workload.Quick}, nil, 1, time.Millisecond, min(o.repeats, 20)
 	}
 	return o, nil
 }
 
-// run is the command; it prints what it does to w.
+// run is the command; it reports progress to w.
 func run(ctx context.Context, args []string, w io.Writer) error {
 	o, err := parse(args, w)
 	if err != nil {
@@ -149,7 +149,7 @@ func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writ
 	if o.budget > 0 {
 		o.until = r.date.Add(o.budget)
 		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, o.until.Add(time.Minute), errors.New("the time (-budget) was over by more than a minute"))
+		ctx, stop = context.WithDeadlineCause(ctx, o.until.Add(time.Minute), errors.New("the time (-budget) was exceeded by more than a minute"))
 		defer stop()
 	}
 	folder := o.out
@@ -162,12 +162,12 @@ func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writ
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
 	}
-	// A folder that cannot be made is better known before the minutes of work.
+	// Fail before minutes of work if the folder cannot be created.
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
 	r.stopped = r.fill(ctx, o, g, folder, w)
-	if ctx.Err() != nil { // what failed, failed for that
+	if ctx.Err() != nil { // the cause of whatever else failed
 		r.stopped = context.Cause(ctx)
 	}
 	written, err := r.write(folder)
@@ -177,13 +177,13 @@ func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writ
 	return errors.Join(r.stopped, err)
 }
 
-// commandLine is what was typed.
+// commandLine is the command as it was typed.
 func commandLine(args []string, o *options) string {
 	if o.packed == "" {
 		return strings.Join(append([]string{"go run ./bench/cuda"}, args...), " ")
 	}
 	words := []string{"run"}
-	for i, a := range args { // run itself names the pack
+	for i, a := range args { // -packed is from the script run
 		if a != "-packed" && (i == 0 || args[i-1] != "-packed") {
 			words = append(words, a)
 		}
@@ -191,12 +191,12 @@ func commandLine(args []string, o *options) string {
 	return strings.Join(words, " ") + "   # of a pack of go run ./bench/cuda -pack"
 }
 
-// fill does the checks and the measurements. After an error the results so far are
+// fill runs the checks and the measurements. After an error the results up to then are
 // there.
 func (r *results) fill(ctx context.Context, o *options, g *gpu.GPU, folder string, w io.Writer) (err error) {
 	if r.before, err = smi(ctx); err != nil {
 		fmt.Fprintln(w, err)
-		r.left = append(r.left, "The state of the device: "+err.Error())
+		r.skipped = append(r.skipped, "The state of the device: "+err.Error())
 	}
 	if o.repeats > 0 {
 		fmt.Fprintf(w, "repeats: %d of each loss\n", o.repeats)
@@ -219,15 +219,15 @@ func (r *results) fill(ctx context.Context, o *options, g *gpu.GPU, folder strin
 		return err
 	}
 	if c.peer != nil {
-		defer c.peer.Close() // its work is done or lost by then
+		defer c.peer.Close() // an error here no longer matters
 		r.peer = &c.peer.version
 	} else {
-		r.left = append(r.left, "The comparison with PyTorch.")
+		r.skipped = append(r.skipped, "The comparison with PyTorch.")
 	}
 	err = c.run(ctx)
 	r.rows = c.rows
-	for _, row := range c.left {
-		r.left = append(r.left, row+o.over())
+	for _, row := range c.skipped {
+		r.skipped = append(r.skipped, row+o.over())
 	}
 	if err != nil {
 		return err
@@ -238,8 +238,8 @@ func (r *results) fill(ctx context.Context, o *options, g *gpu.GPU, folder strin
 	return err
 }
 
-// over ends the line of what was left out.
-func (o *options) over() string { return ": the time (-budget " + o.budget.String() + ") was over." }
+// over is the end of the line of something that was skipped.
+func (o *options) over() string { return ": the time (-budget " + o.budget.String() + ") was up." }
 
 // runChecks runs the tests on the device.
 func (r *results) runChecks(ctx context.Context, o *options, folder string, w io.Writer) error {
@@ -254,13 +254,13 @@ func (r *results) runChecks(ctx context.Context, o *options, folder string, w io
 			return err
 		}
 	}
-	binaries, err := filepath.Abs(binaries) // the tests run in a folder of their own
+	binaries, err := filepath.Abs(binaries) // as the tests run in another folder
 	if err != nil {
 		return err
 	}
 	for _, c := range checks {
 		if o.late() {
-			r.left = append(r.left, "The check "+c.name+o.over())
+			r.skipped = append(r.skipped, "The check "+c.name+o.over())
 			continue
 		}
 		done, err := c.run(ctx, binaries, folder, w)
@@ -272,16 +272,16 @@ func (r *results) runChecks(ctx context.Context, o *options, folder string, w io
 	return nil
 }
 
-// openPeer starts PyTorch on the device; where there is none it says so and
-// returns nil.
+// openPeer starts PyTorch on the device. If there is none, or none is wanted, it prints
+// so and returns nil.
 func openPeer(ctx context.Context, o *options, w io.Writer) (*peer, error) {
 	if o.python == "none" {
-		fmt.Fprintln(w, "without comparison, as asked for by -python none")
+		fmt.Fprintln(w, "no comparison, as -python is none")
 		return nil, nil
 	}
 	interpreter, err := benchpeer.Find(ctx, o.python, "numpy", "torch")
 	if errors.Is(err, benchpeer.ErrNone) {
-		fmt.Fprintf(w, "without comparison: %v\n", err)
+		fmt.Fprintf(w, "no comparison: %v\n", err)
 		return nil, nil
 	}
 	if err != nil {
@@ -289,7 +289,7 @@ func openPeer(ctx context.Context, o *options, w io.Writer) (*peer, error) {
 	}
 	p, err := startPeer(ctx, interpreter, fmt.Sprintf("cuda:%d", o.device))
 	if err != nil {
-		return nil, fmt.Errorf("%w (-python none goes without the comparison)", err)
+		return nil, fmt.Errorf("%w (-python none skips the comparison)", err)
 	}
 	fmt.Fprintf(w, "comparing with PyTorch %s on %s\n", p.version.Torch, p.version.Device)
 	return p, nil

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
 func TestParse(t *testing.T) {
@@ -53,8 +53,7 @@ func TestCommandLine(t *testing.T) {
 		commandLine([]string{"-packed", "/some/where", "-quick", "-out", "x"}, &options{packed: "/some/where"}))
 }
 
-// TestWithoutDevice: a machine without a GPU says what is missing and leaves no
-// folder.
+// TestWithoutDevice: without a GPU the error says what is missing, and no folder is made.
 func TestWithoutDevice(t *testing.T) {
 	if g, err := gpu.Open(0); err == nil {
 		g.Close()

@@ -17,13 +17,13 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// commit is set where the program is built for a pack, which knows no repository.
+// commit is set by the linker in a pack, which is outside of the repository.
 var commit string
 
-// packLimit is how large a pack may be: small enough to be carried along.
+// packLimit is the largest size of a pack in bytes, small enough to copy it around.
 const packLimit = 60 << 20
 
-// The newest C library that a pack may ask for: that of Debian 12.
+// The newest C library that a pack may need: that of Debian 12.
 const glibcMajor, glibcMinor = 2, 36
 
 const runScript = `#!/bin/sh
@@ -33,8 +33,8 @@ const runScript = `#!/bin/sh
 here=$(cd "$(dirname "$0")" && pwd) && exec "$here/bench" -packed "$here" "$@"
 `
 
-// pack builds this program and the checks' test binaries into a folder, with what
-// the tests read, so that they run on a machine without Go.
+// pack builds this program and the checks' test binaries into a folder and adds the
+// files that the tests read, so that they run on a machine without Go.
 func pack(ctx context.Context, folder string, w io.Writer) error {
 	m := report.ThisMachine()
 	if err := buildTests(ctx, folder, w); err != nil {
@@ -77,8 +77,8 @@ func pack(ctx context.Context, folder string, w io.Writer) error {
 	return nil
 }
 
-// buildTests builds the test binaries of the checks into a folder, and puts what
-// they read under its src as it lies in the module.
+// buildTests builds the test binaries of the checks into a folder and copies the files
+// that they read to its src, at their paths in the module.
 func buildTests(ctx context.Context, folder string, w io.Writer) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func buildTests(ctx context.Context, folder string, w io.Writer) error {
 	if err := copyTree(filepath.Join(src, golden), filepath.Join(root, golden)); err != nil {
 		return err
 	}
-	// The tests find the golden numbers from where the module's root is.
+	// The tests find the golden numbers relative to the module's root.
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		return err
@@ -119,18 +119,18 @@ func buildTests(ctx context.Context, folder string, w io.Writer) error {
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/x/afl").Output()
 	if err != nil {
-		return "", fmt.Errorf("where the module lies (go list, run in a folder of it): %w", err)
+		return "", fmt.Errorf("find the root of the module (go list, which has to run inside of it): %w", err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// goTool runs a command of Go in the module's root.
+// goTool runs a go command in the module's root.
 func goTool(ctx context.Context, w io.Writer, args ...string) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
-	for i, a := range args { // names of the caller's folder
+	for i, a := range args { // outputs are relative to the caller's folder
 		if i > 0 && args[i-1] == "-o" {
 			if args[i], err = filepath.Abs(a); err != nil {
 				return err
@@ -147,9 +147,9 @@ func goTool(ctx context.Context, w io.Writer, args ...string) error {
 	return nil
 }
 
-// copyTree makes to a copy of a folder that may not be there.
+// copyTree makes to a copy of the folder from, if that exists.
 func copyTree(to, from string) error {
-	if err := os.RemoveAll(to); err != nil { // of an earlier pack
+	if err := os.RemoveAll(to); err != nil { // that of an earlier pack
 		return err
 	}
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
@@ -158,12 +158,12 @@ func copyTree(to, from string) error {
 	return os.CopyFS(to, os.DirFS(from))
 }
 
-// checkPortable refuses a program that needs more of a Linux system on amd64 than
-// the C library of Debian 12.
+// checkPortable refuses a program that is not for Linux on amd64, or needs more than the
+// C library of Debian 12.
 func checkPortable(path string) error {
 	f, err := elf.Open(path)
 	if err != nil {
-		return fmt.Errorf("%s is no program for Linux: %w", path, err)
+		return fmt.Errorf("%s is not a program for Linux: %w", path, err)
 	}
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 {
@@ -177,7 +177,7 @@ func checkPortable(path string) error {
 		switch name, _, _ := strings.Cut(l, ".so"); name {
 		case "libc", "libdl", "libm", "libpthread", "libresolv", "librt", "ld-linux-x86-64":
 		default:
-			return fmt.Errorf("%s needs %s, which is not of the C library", path, l)
+			return fmt.Errorf("%s needs %s, which is not part of the C library", path, l)
 		}
 	}
 	symbols, err := f.ImportedSymbols()
@@ -192,7 +192,8 @@ func checkPortable(path string) error {
 	return nil
 }
 
-// glibcHas says whether Debian 12's C library has a version such as 2.2.5.
+// glibcHas reports whether Debian 12's C library has the symbols of a version such as
+// 2.2.5.
 func glibcHas(version string) bool {
 	parts := strings.Split(version, ".")
 	if len(parts) < 2 {

@@ -24,11 +24,11 @@ func TestGlibcHas(t *testing.T) {
 func TestCheckPortable(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text")
 	require.NoError(t, os.WriteFile(text, []byte("#!/bin/sh\n"), 0o777))
-	assert.ErrorContains(t, checkPortable(text), "no program for Linux")
+	assert.ErrorContains(t, checkPortable(text), "not a program for Linux")
 	assert.ErrorContains(t, checkPortable(text+"x"), "no such file")
 }
 
-// TestPack: a pack has what it needs, runs, and is portable.
+// TestPack: a pack is complete and portable, and runs.
 func TestPack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs")
@@ -37,7 +37,7 @@ func TestPack(t *testing.T) {
 		t.Skip("packs are for linux/amd64")
 	}
 	if _, err := exec.LookPath("cc"); err != nil {
-		t.Skip("a pack is built with a C compiler, on Debian gcc: ", err)
+		t.Skip("building a pack takes a C compiler (Debian: gcc): ", err)
 	}
 	folder := filepath.Join(t.TempDir(), "a", "pack")
 	var log bytes.Buffer
@@ -47,7 +47,7 @@ func TestPack(t *testing.T) {
 		_, err := os.Stat(filepath.Join(folder, name))
 		assert.NoError(t, err)
 	}
-	// A wrong flag comes back from the program: it runs.
+	// The program refuses a wrong flag, so it runs.
 	out, err := exec.CommandContext(t.Context(), filepath.Join(folder, "run"), "-turns", "0").CombinedOutput()
 	assert.Error(t, err)
 	assert.Contains(t, string(out), "-turns is 0")

@@ -14,7 +14,7 @@ import (
 //go:embed peer.py
 var peerScript string
 
-// peer is peer.py in a process of its own, whose protocol is written there.
+// peer is peer.py, which documents the protocol, in a process of its own.
 type peer struct {
 	*benchpeer.Peer
 	version peerVersion
@@ -24,20 +24,20 @@ type peerVersion struct {
 	Python, Torch, CUDA, Triton, NumPy, Device string
 }
 
-// The ways in which PyTorch evaluates a loss.
-type manner string
+// mode is a way in which PyTorch evaluates a loss.
+type mode string
 
 const (
-	eager    manner = "eager"
-	compiled manner = "compile"
-	released manner = "released" // A-FL alone, its statistics on the CPU
+	eager    mode = "eager"
+	compiled mode = "compile"
+	released mode = "released" // A-FL only, with the label's statistics on the CPU
 )
 
-// manners are all of them, in the order of the reports.
-var manners = []manner{eager, compiled, released}
+// modes are all modes in the order of the reports.
+var modes = []mode{eager, compiled, released}
 
-// startPeer starts the script on a device, as PyTorch names it. The context's end
-// ends it.
+// startPeer starts the script on a device, given by its name in PyTorch. It runs until
+// Close or the end of the context.
 func startPeer(ctx context.Context, python, device string) (*peer, error) {
 	process, err := benchpeer.Start(ctx, python, peerScript)
 	if err != nil {
@@ -51,17 +51,16 @@ func startPeer(ctx context.Context, python, device string) (*peer, error) {
 	return p, nil
 }
 
-// giveBatch makes so many sets of a batch on the device.
-func (p *peer) giveBatch(in *input, sets int) error {
-	return p.Give(map[string]any{"do": "batch", "shape": in.size.Shape(), "sets": sets,
+// sendBatch copies a batch to the device as many times as there are sets.
+func (p *peer) sendBatch(in *input, sets int) error {
+	return p.Send(map[string]any{"do": "batch", "shape": in.size.Shape(), "sets": sets,
 		"logits_type": in.types.logits.name, "labels_type": in.types.labels.name},
 		map[string]*tensor.Dense{"logits": in.logits, "labels": in.labels})
 }
 
-// prepare evaluates a loss once, which compiles it where that is the manner, and
-// returns its value and, with its gradient, the sums of the gradient's positive
-// and negative numbers.
-func (p *peer) prepare(loss string, gradient bool, how manner) (values []float64, took float64, err error) {
+// prepare evaluates a loss once, which compiles it in the mode compiled. It returns the
+// value and, if the gradient is wanted, the sums of its positive and negative numbers.
+func (p *peer) prepare(loss string, gradient bool, how mode) (values []float64, took float64, err error) {
 	var a struct {
 		Values  []float64
 		Seconds float64
@@ -73,14 +72,14 @@ func (p *peer) prepare(loss string, gradient bool, how manner) (values []float64
 	return a.Values, a.Seconds, err
 }
 
-// time returns the seconds of a call, the mean of as many as take at least so
-// long together.
-func (p *peer) time(loss string, gradient bool, how manner, least time.Duration) (float64, error) {
+// time returns the seconds of a call, the mean of as many as together take at least the
+// given time.
+func (p *peer) time(loss string, gradient bool, how mode, atLeast time.Duration) (float64, error) {
 	var a struct {
 		Seconds float64
 		Calls   int
 	}
-	err := p.Ask(map[string]any{"do": "time", "loss": loss, "gradient": gradient, "how": how, "seconds": least.Seconds()}, &a)
+	err := p.Ask(map[string]any{"do": "time", "loss": loss, "gradient": gradient, "how": how, "seconds": atLeast.Seconds()}, &a)
 	if err == nil && (a.Calls < 1 || !(a.Seconds > 0)) {
 		err = fmt.Errorf("PyTorch's process took %v s in %d calls of %s", a.Seconds, a.Calls, loss)
 	}

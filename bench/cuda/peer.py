@@ -1,25 +1,25 @@
 """The losses in PyTorch on the same GPU, for comparison.
 
-The losses are those of losses.py, evaluated as they stand ("eager") or through
-torch.compile with its defaults ("compile"); "released" is a training step's A-FL
-as the authors' released code takes it, with the label's statistics on the CPU.
+The losses are those of losses.py, evaluated directly ("eager") or through torch.compile
+with its defaults ("compile"); "released" is A-FL as in a training step of the authors'
+released code, with the label's statistics on the CPU.
 
-The requests that serve.py takes, and their answers:
+The requests for serve.py and their responses:
 
   {"do": "open", "device": "cuda:0"}
       -> {"python": …, "torch": …, "cuda": …, "triton": …, "numpy": …, "device": …}
   {"do": "batch", "shape": [N, C, X, Y, Z], "logits_type": T, "labels_type": U,
    "sets": K, "logits": FILE, "labels": FILE}
       -> {}; raw little-endian, row-major; T is float32, float16 or bfloat16, U uint8
-         or int64. K sets of both are made, which calls go through by turns.
+         or int64. Both are copied K times, and calls rotate through the copies.
   {"do": "prepare", "loss": NAME, "gradient": BOOL, "how": HOW}
       -> {"values": […], "seconds": s}: the loss and, with its gradient, the sums of
-         the gradient's positive and negative numbers; how long it took to compile
+         the gradient's positive and negative numbers; the time, with compilation
   {"do": "time", "loss": NAME, "gradient": BOOL, "how": HOW, "seconds": S}
-      -> {"seconds": s, "calls": n}: of one call, the mean of n that took at least S
-         together, between two events of the device
+      -> {"seconds": s, "calls": n}: of one call, the mean of n that together took at
+         least S between two events of the device
 
-A device "cpu" is for tests of this script: its times are the CPU's.
+The device "cpu", for tests of this script, is timed by the CPU's clock.
 """
 
 import platform
@@ -45,9 +45,9 @@ def read(path, name, shape):
 
 
 def released(x, label):
-    """A-FL as released: each step copies the label to the CPU, takes its share, its
-    smoothness (sample 0) and the classes' weights there with NumPy, and evaluates
-    the loss where the logits are."""
+    """A-FL as released: copies the label to the CPU, computes the class ratio, the
+    smoothness (of sample 0) and the class weights there with NumPy, and evaluates the
+    loss on the device of the logits."""
     mask = (label.cpu().numpy() > 0).astype(np.float32)
     foreground = np.count_nonzero(mask)
     background = mask.size - foreground
@@ -90,7 +90,7 @@ class Peer:
             torch.cuda.empty_cache()
         x = read(logits, logits_type, shape)
         y = read(labels, labels_type, [shape[0], 1] + shape[2:])
-        # copy=True: on the CPU, too, each set is memory of its own.
+        # copy=True gives each set memory of its own on the CPU too.
         self.sets = [(x.to(self.device, copy=True).requires_grad_(), y.to(self.device, copy=True)) for _ in range(sets)]
         return {}
 
@@ -100,13 +100,13 @@ class Peer:
             torch._dynamo.reset()
 
     def call(self, loss, gradient, how):
-        """A function that evaluates the loss, made once: a compiled one keeps what it compiled."""
+        """A function that evaluates the loss. It is made once, so as to compile it once."""
         key = (loss, gradient, how)
         if key in self.calls:
             return self.calls[key]
         function = released if how == "released" else LOSSES[loss]
-        # Losses are taken in float32 whatever the logits' type, as autocast would take most
-        # of them; the widening is part of PyTorch's time.
+        # Losses are computed in float32 whatever the type of the logits, as most are under
+        # autocast; the conversion is part of PyTorch's time.
         half = self.sets[0][0].dtype != torch.float32
         value = (lambda x, y: function(x.float(), y)) if half else function
         if how == "compile":
@@ -147,11 +147,11 @@ class Peer:
             took = self.repeat(f, n)
             if took >= seconds:
                 return {"seconds": took / n, "calls": n}
-            # What was too short was the warm-up of what follows it.
+            # The attempt that was too short warmed up for the next.
             n = max(2 * n, min(int(1.2 * n * seconds / took) + 1, 100 * n))
 
     def repeat(self, f, n):
-        lead = n // 4 + 1  # not timed: brings an idle device to its clock
+        lead = n // 4 + 1  # not timed: brings an idle device up to its clock frequency
         calls = [self.sets[i % len(self.sets)] for i in range(lead + n)]
         for xy in calls[:lead]:
             f(*xy)

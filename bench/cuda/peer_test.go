@@ -12,17 +12,17 @@ import (
 
 	"github.com/x/afl"
 	benchpeer "github.com/x/afl/bench/internal/peer"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
-// cpuPeer is the script on the CPU, where it can be tested.
+// cpuPeer runs the script on the CPU.
 func cpuPeer(t *testing.T) *peer {
 	python, err := benchpeer.Find(t.Context(), "", "numpy", "torch")
 	if errors.Is(err, benchpeer.ErrNone) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	p, err := startPeer(context.Background(), python, "cpu") // not that of t, which ends before Close
+	p, err := startPeer(context.Background(), python, "cpu") // the context of t ends before Close
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, p.Close()) })
 	return p
@@ -36,19 +36,19 @@ func testInput(t *testing.T, samples int, kinds types) *input {
 	return in
 }
 
-// evaluateOnCPU stands for the device: half-precision gradients are rounded.
+// evaluateOnCPU evaluates a loss on the CPU in place of the device.
 func evaluateOnCPU(t *testing.T, loss string, in *input, gradient bool) (float64, []float32) {
-	var room *tensor.Dense
+	var out *tensor.Dense
 	if gradient {
-		room = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(in.size.Shape()...))
+		out = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(in.size.Shape()...))
 	}
-	r, err := onCPU(loss, in, room)
+	r, err := onCPU(loss, in, out)
 	require.NoError(t, err)
 	return r.value, r.grad
 }
 
-// TestPeerAgrees: the comparison is of the same computation. Every loss that
-// PyTorch spells out has afl's value and gradient, for every type of a batch.
+// TestPeerAgrees: every loss has the same value and gradient in PyTorch, for every type
+// of a batch.
 func TestPeerAgrees(t *testing.T) {
 	p := cpuPeer(t)
 	assert.NotEmpty(t, p.version.Torch)
@@ -56,7 +56,7 @@ func TestPeerAgrees(t *testing.T) {
 	for _, samples := range []int{1, 3} {
 		for _, planned := range plannedTypes {
 			in := testInput(t, samples, planned.types)
-			require.NoError(t, p.giveBatch(in, 2))
+			require.NoError(t, p.sendBatch(in, 2))
 			losses := planned.losses
 			if losses == nil {
 				losses = afl.Names()
@@ -74,12 +74,12 @@ func TestPeerAgrees(t *testing.T) {
 	}
 }
 
-// TestReleasedAgrees: so does A-FL's step with its statistics on the CPU.
+// TestReleasedAgrees: so does A-FL with its statistics on the CPU.
 func TestReleasedAgrees(t *testing.T) {
 	p := cpuPeer(t)
 	for _, labels := range []element{uint8s, int64s} {
 		in := testInput(t, 3, types{float32s, labels})
-		require.NoError(t, p.giveBatch(in, 1))
+		require.NoError(t, p.sendBatch(in, 1))
 		value, grad := evaluateOnCPU(t, "afl", in, true)
 		values, _, err := p.prepare("afl", true, released)
 		require.NoError(t, err)
@@ -89,8 +89,8 @@ func TestReleasedAgrees(t *testing.T) {
 
 func TestPeerTimes(t *testing.T) {
 	p := cpuPeer(t)
-	require.NoError(t, p.giveBatch(testInput(t, 1, types{float32s, uint8s}), 2))
-	for _, how := range []manner{eager, released} {
+	require.NoError(t, p.sendBatch(testInput(t, 1, types{float32s, uint8s}), 2))
+	for _, how := range []mode{eager, released} {
 		start := time.Now()
 		seconds, err := p.time("afl", true, how, 20*time.Millisecond)
 		require.NoError(t, err)
@@ -104,11 +104,11 @@ func TestPeerTimes(t *testing.T) {
 	assert.ErrorContains(t, err, "dise")
 }
 
-// TestPeerDisagrees: another loss, and a gradient of the other sign, are told apart.
+// TestPeerDisagrees: another loss and a gradient of the opposite sign are detected.
 func TestPeerDisagrees(t *testing.T) {
 	p := cpuPeer(t)
 	in := testInput(t, 1, types{float32s, uint8s})
-	require.NoError(t, p.giveBatch(in, 1))
+	require.NoError(t, p.sendBatch(in, 1))
 	value, grad := evaluateOnCPU(t, "dice", in, true)
 	values, _, err := p.prepare("iou", true, eager)
 	require.NoError(t, err)

@@ -11,23 +11,22 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/gpu"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
-// checkRepeats evaluates every loss with its gradient so many times on one batch
-// and returns an error where the bits of a value or of a gradient are not those of
-// the first time.
+// checkRepeats evaluates every loss with its gradient the given number of times on one
+// batch, and returns an error if the bits of a value or gradient differ from the first.
 func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []string, times int) (_ checked, err error) {
 	start := time.Now()
 	in, err := newInput(workload.NewBatch(s), types{float32s, uint8s})
 	if err != nil {
 		return checked{}, err
 	}
-	var mine []*tensor.Dense
+	var uploaded []*tensor.Dense
 	defer func() {
-		for _, t := range mine {
+		for _, t := range uploaded {
 			if released := g.Release(t); err == nil {
 				err = released
 			}
@@ -36,7 +35,7 @@ func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []str
 	device := func(t *tensor.Dense) (*tensor.Dense, error) {
 		d, err := g.Upload(t)
 		if err == nil {
-			mine = append(mine, d)
+			uploaded = append(uploaded, d)
 		}
 		return d, err
 	}
@@ -48,12 +47,12 @@ func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []str
 	if err != nil {
 		return checked{}, err
 	}
-	// Its numbers do not matter: every evaluation is to write them all.
+	// The content does not matter, as every evaluation has to overwrite it.
 	grad, err := device(in.logits)
 	if err != nil {
 		return checked{}, err
 	}
-	host, err := newLanding(g.Engine, grad)
+	host, err := newHostCopy(g.Engine, grad)
 	if err != nil {
 		return checked{}, err
 	}
@@ -84,10 +83,10 @@ func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []str
 				continue
 			}
 			if binary.LittleEndian.Uint64(first) != math.Float64bits(value) {
-				return checked{}, fmt.Errorf("%s: evaluation %d gave another value than the first, %v", name, i+1, value)
+				return checked{}, fmt.Errorf("%s: evaluation %d has another value than the first, %v", name, i+1, value)
 			}
 			if !bytes.Equal(first[8:], now) {
-				return checked{}, fmt.Errorf("%s: evaluation %d gave another gradient than the first", name, i+1)
+				return checked{}, fmt.Errorf("%s: evaluation %d has another gradient than the first", name, i+1)
 			}
 		}
 	}
@@ -97,14 +96,14 @@ func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []str
 	}, nil
 }
 
-// landing is pinned host memory that a device tensor is copied to.
-type landing struct {
+// hostCopy is pinned host memory that a device tensor is copied to.
+type hostCopy struct {
 	*cuda.HostBuffer
 	g    *cuda.Engine
 	host *tensor.Dense
 }
 
-func newLanding(g *cuda.Engine, t *tensor.Dense) (*landing, error) {
+func newHostCopy(g *cuda.Engine, t *tensor.Dense) (*hostCopy, error) {
 	b, err := g.NewHostBuffer(int64(t.MemSize()))
 	if err != nil {
 		return nil, err
@@ -114,16 +113,16 @@ func newLanding(g *cuda.Engine, t *tensor.Dense) (*landing, error) {
 		b.Close()
 		return nil, err
 	}
-	return &landing{b, g, host}, nil
+	return &hostCopy{b, g, host}, nil
 }
 
 // copy returns the bytes of a device tensor, valid until the next copy.
-func (l *landing) copy(t *tensor.Dense) ([]byte, error) {
-	if err := l.g.CopyToHost(l.host, t); err != nil {
+func (c *hostCopy) copy(t *tensor.Dense) ([]byte, error) {
+	if err := c.g.CopyToHost(c.host, t); err != nil {
 		return nil, err
 	}
-	if err := l.g.Synchronize(); err != nil {
+	if err := c.g.Synchronize(); err != nil {
 		return nil, err
 	}
-	return l.Bytes()[:t.MemSize()], nil
+	return c.Bytes()[:t.MemSize()], nil
 }

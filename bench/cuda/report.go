@@ -7,27 +7,27 @@ import (
 	"github.com/x/afl/bench/internal/report"
 )
 
-// results are everything that a run leaves behind.
+// results are everything that a run reports.
 type results struct {
 	command string
 	date    time.Time
 	machine report.Machine
 	device  []field // of the driver
-	before  []field // of nvidia-smi, before the measurements
+	before  []field // of nvidia-smi before the measurements
 	after   []field // and after them
 	peer    *peerVersion
 	turns   int
 	checks  []checked
 	rows    []*row
-	left    []string // what was not done, and why
+	skipped []string // what was not done, and why
 	stopped error    // what ended the run early
 }
 
 // field is a name and its value.
 type field struct{ name, value string }
 
-// write writes the table, the numbers and the chart to a folder, and returns the
-// files' names.
+// write writes the table, the numbers and the chart to a folder, and returns the paths
+// of the files.
 func (r *results) write(folder string) ([]string, error) {
 	var written []string
 	chart := filepath.Join(folder, "ratios.png")

@@ -17,10 +17,10 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
-// sampleRow has a median call of 8 µs, whose bytes a copy moves in 4 µs.
+// sampleRow has a median call of 8 µs; a copy moves its bytes in 4 µs.
 func sampleRow(t *testing.T, loss string, gradient bool, s workload.Size) *row {
 	r, err := newRow(loss, gradient, s, types{float32s, uint8s})
 	require.NoError(t, err)
@@ -36,7 +36,7 @@ func sampleRow(t *testing.T, loss string, gradient bool, s workload.Size) *row {
 func sampleResults(t *testing.T) *results {
 	half := sampleRow(t, "dice", false, workload.PICAI)
 	half.types.logits = bfloat16s
-	half.peers = map[manner]timing.Samples{}
+	half.peers = map[mode]timing.Samples{}
 	half.failed[compiled] = "RuntimeError: no\ncompiler"
 	step := sampleRow(t, "afl", true, workload.BraTS)
 	step.peers[released] = timing.Samples{1e-3}
@@ -45,9 +45,9 @@ func sampleResults(t *testing.T) *results {
 		machine: report.Machine{CPU: "Abacus 3000", Cores: 2, System: "linux/amd64", Go: "go1.99", Commit: "abc"},
 		device:  []field{{"GPU", "Loom 1"}}, before: []field{{"clocks", "1 Hz"}, {"mode", "a"}}, after: []field{{"clocks", "2 Hz"}, {"mode", "a"}},
 		peer: &peerVersion{Torch: "1.2.3", CUDA: "4.5", Device: "Loom"}, turns: 3,
-		checks: []checked{{"tests", "cuda.test: TestA", "passed", 2 * time.Second}},
-		rows:   []*row{sampleRow(t, "dice", true, workload.PICAI), step, half},
-		left:   []string{"ce, forward: the time was over."},
+		checks:  []checked{{"tests", "cuda.test: TestA", "passed", 2 * time.Second}},
+		rows:    []*row{sampleRow(t, "dice", true, workload.PICAI), step, half},
+		skipped: []string{"ce, forward: the time was up."},
 	}
 }
 
@@ -108,7 +108,7 @@ func TestTable(t *testing.T) {
 		"| – | – | failed | – |",
 		"Dice, PyTorch (compile) failed: RuntimeError: no compiler",
 		"| 1×2×224×224×144, float32 logits, uint8 labels | 8.00 | 1000 | 125 |",
-		"- ce, forward: the time was over.",
+		"- ce, forward: the time was up.",
 	} {
 		assert.Contains(t, text, line)
 	}
@@ -121,17 +121,17 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTableOfLittle: what was not measured has no number.
+// TestTableOfLittle: there are no numbers for what was not measured.
 func TestTableOfLittle(t *testing.T) {
 	r := sampleResults(t)
-	r.rows, r.peer, r.before, r.after, r.left = r.rows[2:], nil, nil, nil, nil
+	r.rows, r.peer, r.before, r.after, r.skipped = r.rows[2:], nil, nil, nil, nil
 	r.rows[0].failed = nil
 	r.stopped = errors.New("tests failed:\nsee the log")
 	text := r.markdown()
 	assert.Contains(t, text, "**The run stopped before its end:** tests failed: see the log\n")
 	assert.Contains(t, text, "| times as fast as PyTorch | ≥ 5 | not measured | – | – | |")
 	assert.Contains(t, text, "| Compared with | nothing |")
-	for _, none := range []string{"NaN", "nvidia-smi", "Left out", "as released µs", "Geometric means"} {
+	for _, none := range []string{"NaN", "nvidia-smi", "Skipped", "as released µs", "Geometric means"} {
 		assert.NotContains(t, text, none)
 	}
 
@@ -169,7 +169,7 @@ func TestWrite(t *testing.T) {
 
 func TestGoals(t *testing.T) {
 	r := sampleResults(t).rows
-	assert.True(t, math.IsNaN(goals[0].of(r[0])), "a small batch is not held to the copies' rate")
+	assert.True(t, math.IsNaN(goals[0].of(r[0])), "the goal does not apply to a small batch")
 	assert.InDelta(t, 0.8, r[0].graphShare(), 1e-12)
 	o := goals[1].judge(r)
 	assert.Equal(t, 2, o.met)

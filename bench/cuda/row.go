@@ -6,7 +6,7 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
+	"github.com/x/afl/internal/workload"
 )
 
 // element is the type of a tensor's numbers.
@@ -41,17 +41,17 @@ type row struct {
 	size        workload.Size
 	types       types
 	work        workload.Work
-	sets        int // of buffers, which the calls went through by turns
+	sets        int // of buffers, through which the calls rotate
 
-	// Seconds of a call, one sample a turn: calls one by one, from a captured
-	// graph, and copies on the device that move the same bytes, both ways.
+	// Seconds of a call, one sample per turn: of calls made one by one, calls in a
+	// captured graph, and in both ways copies on the device that move the same bytes.
 	calls, graph, copies, copyGraph timing.Samples
-	peers                           map[manner]timing.Samples
+	peers                           map[mode]timing.Samples
 
 	value      float64
-	peerValues map[manner]float64
-	compiling  float64           // seconds that PyTorch's compiler took
-	failed     map[manner]string // why PyTorch has no times
+	peerValues map[mode]float64
+	compiling  float64         // seconds that PyTorch's compiler took
+	failed     map[mode]string // why PyTorch has no times
 }
 
 func newRow(loss string, gradient bool, s workload.Size, t types) (*row, error) {
@@ -66,7 +66,7 @@ func newRow(loss string, gradient bool, s workload.Size, t types) (*row, error) 
 	work, err := workload.Count(l, s, workload.Elements{Logit: t.logits.bytes, Label: t.labels.bytes}, gradient)
 	return &row{
 		loss: loss, title: title, gradient: gradient, size: s, types: t, work: work,
-		peers: map[manner]timing.Samples{}, peerValues: map[manner]float64{}, failed: map[manner]string{},
+		peers: map[mode]timing.Samples{}, peerValues: map[mode]float64{}, failed: map[mode]string{},
 	}, err
 }
 
@@ -81,22 +81,22 @@ func (r *row) String() string {
 	return fmt.Sprintf("%s, %s, %s, %s", r.loss, r.pass(), r.size, r.types)
 }
 
-// rate is the bytes a second at which the bytes that must move did.
+// rate is the rate in bytes per second at which the bytes that must move were moved.
 func (r *row) rate(s timing.Samples) float64 { return float64(r.work.Bytes) / s.Median() }
 
-// share is how much of the copies' rate the calls reached, graphShare those of a
+// share is the fraction of the copies' rate that the calls reach, graphShare that in a
 // graph.
 func (r *row) share() float64      { return r.copies.Median() / r.calls.Median() }
 func (r *row) graphShare() float64 { return r.copyGraph.Median() / r.graph.Median() }
 
-// ratio is PyTorch's time over that of the calls; NaN without one.
-func (r *row) ratio(how manner) float64 { return r.peers[how].Median() / r.calls.Median() }
+// ratio is PyTorch's time over that of the calls; NaN if PyTorch has none.
+func (r *row) ratio(how mode) float64 { return r.peers[how].Median() / r.calls.Median() }
 
-// goal is what a number of every row of a kind is to reach.
+// goal is a minimum for a number of every row of some kind.
 type goal struct {
-	text  string
-	least float64
-	of    func(*row) float64 // NaN for a row of another kind
+	text    string
+	minimum float64
+	of      func(*row) float64 // NaN for a row of another kind
 }
 
 var goals = []goal{
@@ -111,7 +111,7 @@ var goals = []goal{
 	{"A-FL's step: times as fast as one whose statistics are the CPU's", 100, func(r *row) float64 { return r.ratio(released) }},
 }
 
-// outcome is how the rows stand to a goal.
+// outcome says how far the rows reach a goal.
 type outcome struct {
 	goal
 	values []float64
@@ -127,7 +127,7 @@ func (g goal) judge(rows []*row) outcome {
 			continue
 		}
 		o.values = append(o.values, v)
-		if v >= g.least {
+		if v >= g.minimum {
 			o.met++
 		}
 		if o.worst == nil || v < g.of(o.worst) {

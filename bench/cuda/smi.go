@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// queried is what nvidia-smi is asked for: it only reads.
+// queried are the properties that nvidia-smi is asked for. It changes nothing.
 const queried = "name,driver_version,pstate,clocks.sm,clocks.max.sm,clocks.mem,clocks.max.mem," +
 	"power.draw,power.limit,temperature.gpu,utilization.gpu,memory.used,memory.total,ecc.mode.current,compute_mode,mig.mode.current"
 
-// smi is the state of the machine's devices as nvidia-smi tells it.
+// smi returns the state of the machine's devices according to nvidia-smi.
 func smi(ctx context.Context) ([]field, error) {
 	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu="+queried, "--format=csv").Output()
 	if err != nil {
@@ -21,8 +21,8 @@ func smi(ctx context.Context) ([]field, error) {
 	return parseSMI(string(out))
 }
 
-// parseSMI turns nvidia-smi's table round: a field a column, with the values of
-// several devices side by side.
+// parseSMI returns a field for each column of nvidia-smi's table, with the values of all
+// devices.
 func parseSMI(text string) ([]field, error) {
 	r := csv.NewReader(strings.NewReader(text))
 	r.TrimLeadingSpace = true
@@ -31,7 +31,7 @@ func parseSMI(text string) ([]field, error) {
 		return nil, fmt.Errorf("nvidia-smi: %w", err)
 	}
 	if len(lines) < 2 {
-		return nil, fmt.Errorf("nvidia-smi named no device: %q", text)
+		return nil, fmt.Errorf("nvidia-smi lists no device: %q", text)
 	}
 	fields := make([]field, len(lines[0]))
 	for i, name := range lines[0] {

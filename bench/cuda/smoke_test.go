@@ -15,12 +15,12 @@ import (
 
 	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/benchtest"
-	"github.com/x/afl/bench/internal/gpu"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda/cudatest"
+	"github.com/x/afl/internal/workload"
+	"github.com/x/afl/internal/workload/gpu"
 )
 
-// emulated is an emulated GPU whose cache a small batch exceeds.
+// emulated is an emulated GPU with a cache that a small batch exceeds.
 func emulated(t *testing.T) *gpu.GPU {
 	g, err := gpu.New(cudatest.OpenEmulated(t))
 	require.NoError(t, err)
@@ -28,11 +28,11 @@ func emulated(t *testing.T) *gpu.GPU {
 	return g
 }
 
-// tiny has odd edges and is all that the emulator can do in a short time.
+// tiny has odd edges, and the emulator is fast enough for it.
 var tiny = workload.NewSize([3]int{17, 13, 11})
 
-// TestCommandEmulated: a whole run on an emulated GPU measures every loss both
-// ways, with every type, and leaves nothing in the device's memory.
+// TestCommandEmulated: a complete run on an emulated GPU measures every loss, forward and
+// with its gradient, with every type, and releases all device memory.
 func TestCommandEmulated(t *testing.T) {
 	g := emulated(t)
 	before := g.Memory().InUse
@@ -41,7 +41,7 @@ func TestCommandEmulated(t *testing.T) {
 	o.sizes, o.repeated = []workload.Size{tiny}, tiny
 	var log bytes.Buffer
 	require.NoError(t, runOn(t.Context(), nil, o, g, &log), log.String())
-	assert.Equal(t, before, g.Memory().InUse, "nothing stays on the device")
+	assert.Equal(t, before, g.Memory().InUse, "all device memory is released")
 
 	records := benchtest.ReadCSV(t, filepath.Join(o.out, "results.csv"))
 	assert.Len(t, records, 2*(len(afl.Names())+1+4+4))
@@ -49,7 +49,7 @@ func TestCommandEmulated(t *testing.T) {
 		for _, column := range []string{"calls_median_s", "graph_median_s", "copies_median_s", "copy_graph_median_s", "share_of_copy", "value"} {
 			assert.NotEmpty(t, r[column], "%s of %s", column, r["loss"])
 		}
-		assert.NotEqual(t, "1", r["sets"], "buffers go round")
+		assert.NotEqual(t, "1", r["sets"], "calls rotate through buffers")
 		assert.Empty(t, r["eager_median_s"])
 	}
 	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
@@ -60,13 +60,12 @@ func TestCommandEmulated(t *testing.T) {
 	assert.Contains(t, log.String(), "afl, forward+gradient, 1×2×17×13×11, float32 logits, int64 labels: ")
 }
 
-// TestComparisonEmulated: PyTorch takes part in turns, and what is not the same
-// computation stops the run.
+// TestComparisonEmulated: afl and PyTorch alternate, and values that differ end the run.
 func TestComparisonEmulated(t *testing.T) {
 	p := cpuPeer(t)
 	g := emulated(t)
 	c := &comparison{g: g, peer: p, log: &bytes.Buffer{},
-		config: config{sizes: []workload.Size{tiny}, losses: []string{"afl", "dice"}, turns: 2, least: time.Microsecond}}
+		config: config{sizes: []workload.Size{tiny}, losses: []string{"afl", "dice"}, turns: 2, turn: time.Microsecond}}
 	require.NoError(t, c.run(t.Context()))
 	require.Len(t, c.rows, 4+2+4+4)
 	for _, r := range c.rows {
@@ -78,7 +77,7 @@ func TestComparisonEmulated(t *testing.T) {
 		assert.Empty(t, r.failed)
 	}
 
-	// Another batch than the one that PyTorch has.
+	// A batch that PyTorch does not have.
 	in := testInput(t, 1, types{float32s, uint8s})
 	b, err := g.NewBatch(in.logits, in.labels)
 	require.NoError(t, err)
@@ -91,12 +90,12 @@ func TestComparisonEmulated(t *testing.T) {
 	require.NoError(t, copies.Release())
 }
 
-// TestCompiled: PyTorch compiles where it can; before 2.0 it cannot, which is told
-// and does not end the run.
+// TestCompiled: compiled PyTorch is measured; before version 2.0, which cannot compile,
+// the row says so and the run goes on.
 func TestCompiled(t *testing.T) {
 	p := cpuPeer(t)
 	c := &comparison{g: emulated(t), peer: p, log: &bytes.Buffer{},
-		config: config{sizes: []workload.Size{tiny}, compiled: []workload.Size{tiny}, losses: []string{"bce"}, turns: 1, least: time.Microsecond}}
+		config: config{sizes: []workload.Size{tiny}, compiled: []workload.Size{tiny}, losses: []string{"bce"}, turns: 1, turn: time.Microsecond}}
 	require.NoError(t, c.run(t.Context()))
 	require.Len(t, c.rows, 2)
 	for _, r := range c.rows {
@@ -112,16 +111,16 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
-// TestBudget: what the time does not suffice for is named.
+// TestBudget: rows that there is no time for are named.
 func TestBudget(t *testing.T) {
 	c := &comparison{g: emulated(t), log: &bytes.Buffer{},
-		config: config{sizes: []workload.Size{tiny}, losses: []string{"ce"}, turns: 1, least: time.Microsecond, until: time.Now().Add(-time.Second)}}
+		config: config{sizes: []workload.Size{tiny}, losses: []string{"ce"}, turns: 1, turn: time.Microsecond, until: time.Now().Add(-time.Second)}}
 	require.NoError(t, c.run(t.Context()))
 	assert.Empty(t, c.rows)
-	assert.Contains(t, c.left, "ce, forward, 1×2×17×13×11, float32 logits, uint8 labels")
+	assert.Contains(t, c.skipped, "ce, forward, 1×2×17×13×11, float32 logits, uint8 labels")
 }
 
-// TestOverdue: what runs when the time is long over ends, and that is said.
+// TestOverdue: when the time is exceeded the run ends and says why.
 func TestOverdue(t *testing.T) {
 	g := emulated(t)
 	o, err := parse([]string{"-python", "none", "-checks=false", "-budget", "1ns", "-out", t.TempDir()}, &bytes.Buffer{})
@@ -135,11 +134,11 @@ func TestOverdue(t *testing.T) {
 	require.NoError(t, runOn(t.Context(), nil, o, g, &bytes.Buffer{}))
 	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
 	require.NoError(t, err)
-	assert.Contains(t, string(text), "- afl, forward+gradient, 1×2×224×224×144, float32 logits, uint8 labels: the time (-budget 1ns) was over.")
+	assert.Contains(t, string(text), "- afl, forward+gradient, 1×2×224×224×144, float32 logits, uint8 labels: the time (-budget 1ns) was up.")
 	assert.NoFileExists(t, filepath.Join(o.out, "results.csv"))
 }
 
-// TestStopped: a run that fails writes what it has, says why and is an error.
+// TestStopped: a run that fails writes its results up to then and the error.
 func TestStopped(t *testing.T) {
 	g := emulated(t)
 	o, err := parse([]string{"-python", "/nowhere/python3", "-repeats", "0", "-checks=false", "-out", t.TempDir()}, &bytes.Buffer{})

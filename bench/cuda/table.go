@@ -7,8 +7,8 @@ import (
 
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/atomicfile"
+	"github.com/x/afl/internal/workload"
 )
 
 // writeTable writes the report as Markdown.
@@ -30,9 +30,9 @@ func (r *results) markdown() string {
 		}
 		r.releasedTable(&b)
 	}
-	if len(r.left) > 0 {
-		fmt.Fprintf(&b, "\n## Left out\n\n")
-		for _, line := range r.left {
+	if len(r.skipped) > 0 {
+		fmt.Fprintf(&b, "\n## Skipped\n\n")
+		for _, line := range r.skipped {
 			fmt.Fprintf(&b, "- %s\n", line)
 		}
 	}
@@ -58,7 +58,7 @@ func (r *results) describe(b *strings.Builder) {
 	if len(r.before)+len(r.after) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nThe settings of the device were left as they were found. nvidia-smi:\n\n| | before | after |\n|---|---|---|\n")
+	fmt.Fprintf(b, "\nThe settings of the device were not changed. nvidia-smi:\n\n| | before | after |\n|---|---|---|\n")
 	after := map[string]string{}
 	for _, f := range r.after {
 		after[f.name] = f.value
@@ -78,37 +78,36 @@ func (r *results) checkTable(b *strings.Builder) {
 func (r *results) explain(b *strings.Builder) {
 	withPeer := ""
 	if r.peer != nil {
-		withPeer = ", and\nthe value and the sums of the gradient equal to PyTorch's"
+		withPeer = ", and the value\nand the sums of the gradient with PyTorch's"
 	}
 	fmt.Fprintf(b, `
 ## Measurements
 
-Times are medians of %s, each the mean of as many calls as fill it, between two
-events of the device, behind a quarter as many that bring it to its clock;
-results.csv has the shortest and longest turns too. The turns of afl, of copies and
-of PyTorch follow one another. Calls go through several sets of buffers, so that
-what one reads is no longer in the second-level cache. "Calls" are made one by one
-without waiting, "graph" replays them captured in a graph. GB/s counts each logit
-and label read once a pass and each gradient written once; A-FL reads the label once
-more, for its statistics, and an overlap loss with its gradient takes two passes.
-"Of copy" is the share of the rate of a copy from device to device that moves the
-same number of bytes, read and written ones counted, measured in the same way. The
-last columns are PyTorch's times on the same device and how many times the calls are
-as fast; PyTorch's gradient is made by autograd, and half-precision logits go to
-float32 first. Before a loss was timed, its value and gradient were found equal to
-the CPU's%s.
+Times are medians of %s. A turn is the mean of as many calls as fill it, between two
+events of the device, after a quarter as many that bring it up to its clock frequency;
+results.csv has the shortest and longest turns too. Turns of afl, of copies and of
+PyTorch alternate. Calls rotate through several sets of buffers, so that what one reads
+is no longer in the second-level cache. "Calls" are made one by one without waiting,
+"graph" replays them captured in a graph. GB/s counts each logit and label read once per
+pass and each gradient written once; A-FL reads the label once more for its statistics,
+and an overlap loss with its gradient takes two passes. "Of copy" is the fraction of the
+rate of a copy on the device that moves the same number of bytes, read and written,
+measured in the same way. The last columns are PyTorch's times on the same device and
+their ratios to the time of the calls. PyTorch's gradient is made by autograd, and its
+half-precision logits are converted to float32 first. Before a loss was timed, its value
+and gradient were compared with the CPU's%s.
 `, report.Plural(r.turns, "turn"), withPeer)
 }
 
 func (r *results) goalTable(b *strings.Builder) {
-	fmt.Fprintf(b, "\n### Goals\n\n| | goal | met by | geometric mean | least | where |\n|---|--:|--:|--:|--:|---|\n")
+	fmt.Fprintf(b, "\n### Goals\n\n| | minimum | met by | geometric mean | lowest | where |\n|---|--:|--:|--:|--:|---|\n")
 	for _, g := range goals {
 		o := g.judge(r.rows)
 		if o.worst == nil {
-			fmt.Fprintf(b, "| %s | ≥ %v | not measured | – | – | |\n", g.text, g.least)
+			fmt.Fprintf(b, "| %s | ≥ %v | not measured | – | – | |\n", g.text, g.minimum)
 			continue
 		}
-		fmt.Fprintf(b, "| %s | ≥ %v | %d of %d | %s | %s | %s |\n", g.text, g.least, o.met, len(o.values),
+		fmt.Fprintf(b, "| %s | ≥ %v | %d of %d | %s | %s | %s |\n", g.text, g.minimum, o.met, len(o.values),
 			report.Number(report.GeometricMean(o.values)), report.Number(g.of(o.worst)), o.worst)
 	}
 }
@@ -123,7 +122,7 @@ func groups(rows []*row) [][]*row {
 	return report.GroupBy(rows, func(r *row) key { return key{r.size, r.types, r.gradient} })
 }
 
-// lossTable has one line a loss.
+// lossTable has a line for each loss.
 func lossTable(b *strings.Builder, rows []*row) {
 	first := rows[0]
 	fmt.Fprintf(b, "\n### %s, %s, %s\n\n", first.pass(), first.size, first.types)
@@ -153,7 +152,7 @@ func lossTable(b *strings.Builder, rows []*row) {
 	}
 	fmt.Fprintln(b)
 	for _, r := range rows {
-		for _, how := range manners {
+		for _, how := range modes {
 			if why := r.failed[how]; why != "" {
 				fmt.Fprintf(b, "\n%s, PyTorch (%s) failed: %s\n", r.title, how, oneLine(why))
 			}
@@ -175,8 +174,8 @@ func (r *results) releasedTable(b *strings.Builder) {
 	fmt.Fprintf(b, `
 ### A-FL's step as released
 
-The authors' released code takes the label's statistics on the CPU with NumPy at
-every step, and the loss and its gradient on the GPU.
+At every step the authors' released code computes the label's statistics on the CPU
+with NumPy, and the loss and its gradient on the GPU.
 
 | | calls µs | as released µs | times |
 |---|--:|--:|--:|
@@ -186,7 +185,7 @@ every step, and the loss and its gradient on the GPU.
 	}
 }
 
-func (r *row) peerCell(how manner) string {
+func (r *row) peerCell(how mode) string {
 	if r.failed[how] != "" {
 		return "failed"
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// The statistics of class indices work on bit masks, 64 voxels to a word. In a
-// 0/1 mask a difference of neighbours is 0 or ±1, so 4|∇mask|² is a whole
-// number: 1 for each axis along which the central differences do not vanish, 4
-// for one with a one-sided difference, at a face. It is enough to count how many
-// voxels have each number; the sums are exact, whatever their order.
+// The statistics of class indices are computed on bit masks, 64 voxels to a word. In
+// a 0/1 mask a difference of neighbors is 0 or ±1, so 4|∇mask|² is a whole number: the
+// sum of 1 for each axis whose central difference is not 0, and 4 for each whose
+// one-sided difference, at a face, is not. It suffices to count the voxels of each
+// such number; the counts are exact in any order.
 
-// levels is one more than the largest 4|∇mask|²: three one-sided differences.
+// levels is the number of values of 4|∇mask|²; the largest is that of three one-sided
+// differences.
 const levels = 13
 
 // histogram counts voxels by 4|∇mask|².
@@ -29,7 +30,7 @@ func (h *histogram) magnitude() (sum, boundary float64) {
 	return sum, boundary
 }
 
-// bitStats counts one slab of planes of a sample.
+// bitStats are the counts of one slab of planes of a sample.
 type bitStats struct {
 	valid int
 	count []int // by class
@@ -37,28 +38,28 @@ type bitStats struct {
 	h     []histogram // by mask, 0 the foreground and k the class k
 }
 
-// bitPlane is one plane (all voxels of one first spatial index) as bit masks of
-// its voxels in order, with some words of zeros before and after.
+// bitPlane holds bit masks of one plane, the voxels with the same first spatial
+// index, in order, padded with words of zeros on both sides.
 type bitPlane struct {
-	masks   [][]uint64 // 0 the foreground, k the class k; ignored voxels are in none
+	masks   [][]uint64 // 0 is the foreground, k class k; ignored voxels are in none
 	count   []int      // voxels of each mask
 	ignored []uint64
 }
 
-// planeShape says where in a plane's words its rows are.
+// planeShape describes the rows within the words of a plane.
 type planeShape struct {
 	size, length int // voxels of a plane and of a row
 	words        int // of a plane, without padding
-	pad          int // words of padding before and after: more than a row's
-	// Bit masks of the first and last voxel of each row, and of the first and
-	// last row: there the voxel itself stands in for the missing neighbour.
+	pad          int // words of padding on each side, more than a row has
+	// Bit masks of the first and last voxel of each row, and of the first and last
+	// row. There the voxel itself takes the place of the missing neighbor.
 	starts, ends, top, bottom []uint64
 	last                      uint64 // the plane's bits in its last word
 }
 
 func (g *planeShape) set(rows, length int) {
 	if g.size == rows*length && g.length == length {
-		return // as left by the slab before
+		return // unchanged since the previous slab
 	}
 	g.size, g.length = rows*length, length
 	g.words, g.pad = (g.size+63)/64, length/64+1
@@ -78,7 +79,7 @@ func (g *planeShape) set(rows, length int) {
 	g.last = lastWord(g.size)
 }
 
-// bitScratch is a worker's memory for bitStats.
+// bitScratch is scratch memory for bitStats.
 type bitScratch struct {
 	planes [3]bitPlane
 	shape  planeShape
@@ -88,7 +89,7 @@ type bitScratch struct {
 
 // statsOfClasses computes the statistics of a target of class indices.
 func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) error {
-	// Whole numbers add up to the same in any order, so the slabs may be any.
+	// Sums of whole numbers do not depend on the order, so any slabs will do.
 	slabs := min(b.Space[0], 16)
 	part := make([]bitStats, b.N*slabs)
 	for i := range part {
@@ -129,12 +130,12 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 	last := b.Space[0] - 1
 	g := &s.shape
 	g.set(b.Space[1], b.Space[2])
-	before, centre, after := &s.planes[0], &s.planes[1], &s.planes[2]
+	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
 	if smoothness {
 		if err := before.read(b, n, max(lo-1, 0), s); err != nil {
 			return err
 		}
-		if err := centre.read(b, n, lo, s); err != nil {
+		if err := center.read(b, n, lo, s); err != nil {
 			return err
 		}
 	}
@@ -146,7 +147,7 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 		if err := after.read(b, n, next, s); err != nil {
 			return err
 		}
-		own := centre
+		own := center
 		if !smoothness {
 			own = after
 		}
@@ -165,7 +166,7 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 				p.h[k].plane(before.masks[k], own.masks[k], after.masks[k], own.ignored, g, x == 0 || x == last)
 			}
 		}
-		before, centre, after = centre, after, before
+		before, center, after = center, after, before
 	}
 	return nil
 }
@@ -178,15 +179,16 @@ func ones(mask []uint64) int {
 	return n
 }
 
-// plane adds the voxels of one plane of a mask. faceX says that left or right is
-// the plane itself.
+// plane adds the voxels of one plane of a mask. faceX says that left or right is the
+// plane itself.
 func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, faceX bool) {
 	x := 1
 	if faceX {
 		x = 4
 	}
-	// The neighbours of a word's voxels along y lie a row's length away, in two
-	// words: all slices have the same length, and no shift reaches 64.
+	// The neighbors along y of a word's voxels are a row's length away and spread over
+	// two words. Slices of equal length and masked shift counts spare the compiler's
+	// bounds and overflow checks.
 	n, far, shift := g.words, g.length/64, g.length%64
 	near := func(mask []uint64, by int) []uint64 { return mask[g.pad+by:][:n] }
 	left, right, ignored = near(left, 0), near(right, 0), ignored[min(g.pad, len(ignored)):]
@@ -222,9 +224,9 @@ func (h *histogram) plane(left, own, right, ignored []uint64, g *planeShape, fac
 	}
 }
 
-// word adds the voxels of one word by the eight ways in which the axes can
-// differ, where those in face have one-sided
-// differences along z; x and y are the levels of the other axes.
+// word adds the voxels of one word, separately for each combination of axes along
+// which they differ. Voxels in face have one-sided differences along z; x and y are
+// the levels of the other axes.
 func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
 	oneZ := dz &^ face
 	fourZ := dz & face
@@ -248,7 +250,7 @@ func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
 // read fills the plane with plane x of sample n.
 func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 	g := &s.shape
-	// The kernels read whole words of labels.
+	// The kernels read the labels of whole words.
 	s.y = grow(s.y, g.size+63)
 	if err := l.read(n, x*g.size, (x+1)*g.size, s.y, &s.class); err != nil {
 		return err
@@ -290,11 +292,11 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 	return nil
 }
 
-// lastWord has the bits of n voxels in their last word.
+// lastWord has the bits set that n voxels occupy in their last word.
 func lastWord(n int) uint64 { return ^uint64(0) >> (-n & 63) }
 
-// packGo writes one bit for each label: whether it equals class. src has 64
-// labels for each word.
+// packGo sets the bits of the labels that equal class. src holds 64 labels for each
+// word.
 func packGo(dst []uint64, src []uint8, class uint8) {
 	const ones, low, gather = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x0102040810204080
 	want := uint64(class) * ones

@@ -1,9 +1,13 @@
 package cpu
 
-import "math"
+import (
+	"math"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
 
 // noClass marks a voxel that takes no part among uint8 classes.
-const noClass = 255
+const noClass = kernel.NoClass
 
 // labelReader reads class indices of any type as uint8 classes.
 type labelReader struct {
@@ -12,18 +16,18 @@ type labelReader struct {
 	rules   labelRules
 }
 
-// labelRules say what a uint8 label means. The assembly reads it as 4 bytes.
+// labelRules map uint8 labels to classes. The assembly reads them as 4 bytes.
 type labelRules struct {
 	ignore, mark uint8 // a label equal to ignore becomes mark
 	cap          uint8 // larger labels become cap
-	limit        uint8 // other labels from limit on are refused
+	limit        uint8 // labels that are then at least limit, and not noClass, are refused
 }
 
-// newLabelReader returns nil for a target of maps, and for classes that do not
-// fit a byte.
-func newLabelReader(b *batch) *labelReader {
+// newLabelReader returns nil for a target of maps, and if the classes do not fit a
+// byte.
+func newLabelReader(b *batch, k *kernels) *labelReader {
 	t := &b.Target
-	limit := max(b.C, 2) // a single channel takes a 0/1 mask
+	limit := b.Classes()
 	if t.Dense || limit >= noClass {
 		return nil
 	}
@@ -37,17 +41,17 @@ func newLabelReader(b *batch) *labelReader {
 			r.ignore, r.mark = 0, 0 // no uint8 label is ignored
 		}
 	}
-	return &labelReader{batch: b, kernels: &fastest, rules: r}
+	return &labelReader{batch: b, kernels: k, rules: r}
 }
 
-// read writes the classes of voxels [lo,hi) of sample n to y, noClass for those
-// that take no part. class is scratch memory.
+// read writes the classes of voxels [lo,hi) of sample n to y, and noClass for
+// voxels that take no part. class is scratch memory.
 func (l *labelReader) read(n, lo, hi int, y []uint8, class *[]int32) error {
 	y = y[:hi-lo]
 	if src, ok := l.target.([]uint8); ok && l.kernels.labels(y, src[n*l.V+lo:n*l.V+hi], &l.rules) {
 		return nil
 	}
-	// Other types, and the error that names the first bad label.
+	// Other types; of uint8 labels, the error that names the first invalid one.
 	*class = grow(*class, hi-lo)
 	if err := classes(l.batch, n, lo, hi, *class); err != nil {
 		return err
@@ -58,8 +62,8 @@ func (l *labelReader) read(n, lo, hi int, y []uint8, class *[]int32) error {
 	return nil
 }
 
-// labelsGo writes the class of every label to dst, noClass for those that take
-// no part, and reports whether all are classes.
+// labelsGo writes the class of every label to dst, noClass for ignored ones, and
+// reports whether all labels are valid.
 func labelsGo(dst, src []uint8, r *labelRules) bool {
 	ok := true
 	for i, y := range src {

@@ -1,29 +1,35 @@
 // Package cpu is the backend for tensors in Go memory.
 //
-// # Two sets of kernels
+// # Float32 kernels and float64 tiles
 //
 // Float32 logits with a target of class indices are computed in float32, for any
-// number of channels up to what a byte can name. Kernels in assembly for AVX-512
-// and AVX2 and their plain Go twin give the same bits: they add up in the same
+// number of channels that a byte can name. The AVX-512 and AVX2 kernels, which are
+// in assembly, and their plain Go twin give the same bits: they sum in the same
 // sixteen lanes, use the same polynomials for exp and log, and fuse the same
-// products and sums, which plain Go emulates exactly. A lane's sum is short; it
-// is added to a float64 one after every tile.
+// products and sums, which plain Go emulates exactly. A lane sums at most the
+// voxels of one strip before it is added to a float64 sum.
 //
-// Everything else is computed in float64 on tiles of a few hundred voxels,
-// widened into a worker's own buffers: float64 logits, maps as a target, voxel
-// weights, un-reduced losses, label smoothing, a softmax without the background
-// or of one channel, and terms of different activations. A chunk of float32
-// logits whose loss leaves the range of float32 (logits of some 1e36 and more,
-// NaN) is done again that way.
+// Everything else is computed in float64, one tile at a time, which is widened into
+// scratch memory: float64 logits, a target of maps, voxel weights, un-reduced
+// losses, label smoothing, a softmax that leaves out the background or has only one
+// channel, and terms of different activations. A chunk of float32 logits whose loss
+// exceeds the range of float32 (logits of about 1e36 and more, NaN) is computed
+// again that way.
 //
-// Which of the two computes a call depends on the call alone, never on the
-// machine.
+// Which of the two computes a call depends on the call alone, never on the machine.
+//
+// # Sizes
+//
+// A chunk is a range of voxels of one sample, the work of one goroutine at a time.
+// The float64 passes divide it into tiles of 256 voxels, the float32 ones into
+// strips of 1024, each a call of a kernel. A kernel's length is a multiple of a
+// block of 64 voxels; what is left of a strip is copied to a block of its own.
 //
 // # Order
 //
-// Tiles are summed in order within a chunk and chunks in order within the batch,
-// and the chunks depend on the shape alone, so that every result has the same
-// bits for any number of goroutines.
+// Tiles and strips are summed in order within a chunk and chunks in order within
+// the batch. Chunks depend on the shape alone, so a result has the same bits
+// whatever the number of goroutines.
 package cpu
 
 import (
@@ -35,8 +41,12 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Backend is the CPU backend. Its zero value is ready for use.
-type Backend struct{}
+// Backend is the CPU backend. Its zero value runs the fastest kernels that the
+// processor supports, a value of [New] those of one instruction set. Backends that
+// run the same kernels are equal.
+type Backend struct {
+	forced *kernels // nil for the fastest
+}
 
 var (
 	_ plan.Backend = Backend{}
@@ -70,13 +80,13 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 
 const (
 	tileVoxels = 256 // a tile of 8 channels fits the first-level cache
-	maxChunks  = 64  // chunks a sample; bounds the scratch memory of the sums
+	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
 )
 
-// chunk is a range of voxels of one sample that one goroutine works through.
+// chunk is voxels [lo,hi) of sample n.
 type chunk struct{ n, lo, hi int }
 
-// chunksPerSample depends on the voxel count alone.
+// chunksPerSample is the number of chunks of a sample of v voxels.
 func chunksPerSample(v int) int {
 	return min((v+tileVoxels-1)/tileVoxels, maxChunks)
 }
@@ -91,35 +101,35 @@ func chunkAt(i, v int) chunk {
 		hi: min((j+1)*tiles/per*tileVoxels, v)}
 }
 
-// units calls work(i, s) for every i below n, each with scratch memory that no
-// other call uses at the time, and returns the error of the lowest i.
+// units calls work(i, s) for every i below n, in parallel, with scratch memory that
+// no concurrent call uses, and returns the error of the lowest i.
 func units(n int, work func(i int, s *scratch) error) error {
-	var lent []*scratch
+	var used []*scratch
 	defer func() {
-		for _, s := range lent {
+		for _, s := range used {
 			scratchPool.Put(s)
 		}
 	}()
 	return parallel.Try(n, func() func(int) error {
 		s := scratchPool.Get().(*scratch)
-		lent = append(lent, s)
+		used = append(used, s)
 		return func(i int) error { return work(i, s) }
 	})
 }
 
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 
-// scratch is a worker's reusable memory. Its size depends on the channel count
-// and, for the label statistics, on the size of an image plane.
+// scratch is the reusable memory of a goroutine. Its size depends on the number of
+// channels and, for the statistics of the label, on the size of an image plane.
 type scratch struct {
 	tile   tile
-	blocks blockTileScratch
+	strip  stripScratch
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
 }
 
-// grow returns s with length n, reusing its memory where it is large enough.
+// grow returns s with length n, in the same memory if that is large enough.
 func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
@@ -135,9 +145,9 @@ func fill(s []float64, v float64) {
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}
 
-// sumChunks runs work over every chunk of a batch, the last one first where
-// backwards is set, with width zeroed accumulators for each, and returns the
-// accumulators of each sample added up in order: N×width.
+// sumChunks calls work for every chunk of a batch, from the last one if backwards
+// is set, each with width accumulators that are zero, and returns the sums of the
+// accumulators over the chunks of each sample, added in order: N×width.
 func sumChunks(n, v, width int, backwards bool, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
 	per := chunksPerSample(v)
 	buf := sumsPool.Get().(*[]float64)

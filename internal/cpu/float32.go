@@ -4,35 +4,30 @@ import (
 	"math"
 	"unsafe"
 
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/plan"
 )
 
-const (
-	// blockTile is the number of voxels of a call of a float32 kernel: its lane
-	// sums are short enough to keep their accuracy, and its logits, labels and
-	// gradient lie in the first-level cache.
-	blockTile = 1024
-	// streamFrom is the size in bytes from which a gradient is written past the
-	// caches, which it would only sweep.
-	streamFrom = 16 << 20
-)
+// streamFrom is the size of a gradient in bytes from which it is written with
+// non-temporal stores: it would evict everything else from the caches.
+const streamFrom = 16 << 20
 
-// float32Pass is a pass that the float32 kernels can do.
+// float32Pass is a pass by float32 kernels.
 type float32Pass struct {
 	*labelReader
-	x, grad []float32
-	variant variant // of the channels that take part
-	first   int     // sigmoid: channels below take no part and have gradient 0
-	// elementsFrom is the first channel that has elements.
-	elementsFrom int
+	x, grad      []float32
+	variant      kernel.Variant
+	sums         []kernel.Sum // of the variant
+	first        int          // sigmoid: channels below it take no part and have gradient 0
+	elementsFrom int          // the first channel that has elements
 	coef         []logisticCoef
-	softmax      bool // three channels or more by softmax
+	softmax      bool // three or more channels by softmax
 	softmaxCoef  []softmaxCoef
 }
 
-// newFloat32Pass returns nil where the float64 tiles serve. Which of the two it
-// is depends on the call alone, never on the machine.
-func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
+// newFloat32Pass returns nil for a pass that is computed in float64. That depends on
+// the call alone, never on the machine.
+func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
 	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
 		return nil
@@ -41,14 +36,14 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 		return nil
 	}
 	w, o := p.Pointwise, p.Overlap
-	labels := newLabelReader(b)
+	labels := newLabelReader(b, k)
 	if labels == nil {
 		return nil
 	}
 	f := &float32Pass{labelReader: labels, x: x}
 	if out.Grad != nil {
 		f.grad = out.Grad.Data().([]float32)
-		f.variant.grad = !sums
+		f.variant.Grad = !sums
 	}
 	activation := plan.None
 	if w != nil {
@@ -63,7 +58,7 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 		if w == nil || o.First < f.first {
 			f.first = o.First
 		}
-		f.variant.overlap = true
+		f.variant.Overlap = true
 	}
 	switch {
 	case activation == plan.Sigmoid:
@@ -72,19 +67,21 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 			return nil
 		}
 		f.first = 0
-		f.variant.pair = b.C == 2
+		f.variant.Pair = b.C == 2
 		f.softmax = b.C > 2
 	default:
 		return nil
 	}
 	if w != nil {
-		f.variant.exponent = exponentOf(w, b.N, b.C)
+		f.variant.Exponent = exponentOf(w, b.N, b.C)
 	}
-	// Keeping a number a voxel for the second pass costs a write and, of two
-	// channels by sigmoid, saves no read; in the cache that is cheap. The second
-	// pass finds it where the first had the same room.
-	f.variant.kept = f.grad != nil && p.Overlap != nil && !f.softmax &&
-		(f.variant.grad == out.Reduced) && (f.variant.pair || 4*len(f.grad) < streamFrom)
+	// Caching e^−|x| saves the second pass an exponential and costs the first a write
+	// per voxel. For a pair it also saves a read of the logits; for one channel it does
+	// not, and pays only if the gradient's memory stays in the processor's cache. Both
+	// passes must have been given that memory.
+	f.variant.Cached = f.grad != nil && p.Overlap != nil && !f.softmax &&
+		(f.variant.Grad == out.Reduced) && (f.variant.Pair || 4*len(f.grad) < streamFrom)
+	f.sums = f.variant.Sums()
 	f.coef = make([]logisticCoef, b.N*b.C)
 	for i := range f.coef {
 		f.coef[i] = coefOf(p, out, b.C, i)
@@ -99,35 +96,35 @@ func newFloat32Pass(b *batch, p *plan.Plan, out *plan.Output, sums bool) *float3
 	return f
 }
 
-// exponentOf returns the form that serves every sample and channel.
-func exponentOf(w *plan.Pointwise, n, c int) exponent {
+// exponentOf returns the form of the power that suits every sample and channel.
+func exponentOf(w *plan.Pointwise, n, c int) kernel.Exponent {
 	gamma := w.Gamma[w.First]
 	for i := range n * c {
 		if i%c >= w.First && w.Gamma[i] != gamma {
-			return gammaAny
+			return kernel.GammaAny
 		}
 	}
 	switch gamma {
 	case 0:
-		return gammaZero
+		return kernel.GammaZero
 	case 2:
-		return gammaTwo
+		return kernel.GammaTwo
 	}
-	return gammaAny
+	return kernel.GammaAny
 }
 
-// coefOf returns the constants of sample i/c and channel i%c.
+// coefOf returns the constants of channel i%c of sample i/c.
 func coefOf(p *plan.Plan, out *plan.Output, c, i int) logisticCoef {
 	ch := i % c
 	k := logisticCoef{class: uint32(ch), plain: 1}
 	if c == 1 {
 		k.class = 1
 	}
-	pair := ch == 1 && c == 2 // where it is one; else unused
+	pair := ch == 1 && c == 2 // of two channels by sigmoid its constants are not used
 	if w := p.Pointwise; w != nil && ch >= w.First {
 		pos, neg, gammaNeg := w.Pos[i]*w.CE[ch], w.Neg[i], w.Gamma[i]
 		if w.Activation == plan.Softmax {
-			// The negative voxels are the positive ones of channel 0.
+			// Voxels that are negative for channel 1 are positive for channel 0.
 			pos, neg = w.Pos[i], 0
 			if pair && w.First == 0 {
 				neg, gammaNeg = w.Pos[i-1], w.Gamma[i-1]
@@ -151,8 +148,8 @@ func coefOf(p *plan.Plan, out *plan.Output, c, i int) logisticCoef {
 	return k
 }
 
-// overlapCoef returns the derivative of the overlap term with respect to p as
-// pos + slope·p and neg + slope·p.
+// overlapCoef returns the derivative of the overlap term with respect to p, which is
+// pos + slope·p for positive voxels and neg + slope·p for negative ones.
 func overlapCoef(o *plan.Overlap, out *plan.Output, i int) (pos, neg, slope float32) {
 	t, p := out.CoefT[i], out.CoefP[i]
 	if o.Squared {
@@ -161,35 +158,35 @@ func overlapCoef(o *plan.Overlap, out *plan.Output, i int) (pos, neg, slope floa
 	return float32(t + p), float32(p), 0
 }
 
-// blockTileScratch is a worker's memory for the float32 kernels.
-type blockTileScratch struct {
-	y     [blockTile]uint8
+// stripScratch is scratch memory for the float32 kernels.
+type stripScratch struct {
+	y     [stripVoxels]uint8
 	class []int32
-	acc   []float64 // sums by lane
-	// A chunk's last voxels, where they are no whole block.
+	acc   []float64 // sums of each lane
+	// The last voxels of a chunk that do not fill a block.
 	x0, x1, g0, g1 [block]float32
-	buf            []float32 // of a kernel
-	// For softmax: sums by lane, the kernel's memory, a chunk's last voxels.
+	buf            []float32 // scratch memory of the kernel
+	// The same for the softmax kernels.
 	sums, e, xs, gs []float32
 }
 
-// softmaxChunk is chunk for three channels or more by softmax.
-func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+// softmaxChunk is chunk for three or more channels by softmax.
+func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok bool, err error) {
 	rows := 1 + 3*f.C
 	s.sums, s.acc = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes)
 	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
 	clear(s.acc)
-	if len(s.e) < softmaxBuffer(f.C) {
-		s.e = alignedFloats(softmaxBuffer(f.C))
+	if len(s.e) < kernel.SoftmaxBuffer(f.C) {
+		s.e = alignedFloats(kernel.SoftmaxBuffer(f.C))
 	}
-	stream := f.variant.grad && 4*len(f.grad) >= streamFrom
+	stream := f.variant.Grad && 4*len(f.grad) >= streamFrom
 	if stream {
 		defer f.kernels.fence()
 	}
 	k := f.softmaxCoef[ch.n*f.C : (ch.n+1)*f.C]
 	base := ch.n * f.C * f.V
-	for lo := ch.lo; lo < ch.hi; lo += blockTile {
-		hi := min(lo+blockTile, ch.hi)
+	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
+		hi := min(lo+stripVoxels, ch.hi)
 		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
 			return false, err
 		}
@@ -210,7 +207,7 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch)
 				copy(s.xs[c*block:(c+1)*block], f.x[base+c*f.V+rest:base+c*f.V+hi])
 			}
 			f.kernels.softmax(f.variant, s.xs, s.gs, block, s.y[whole:whole+block], s.sums, k, s.e, false)
-			if f.variant.grad {
+			if f.variant.Grad {
 				for c := range f.C {
 					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])
 				}
@@ -231,29 +228,29 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *blockTileScratch)
 	return !math.IsNaN(acc[0]) && !math.IsInf(acc[0], 0), nil
 }
 
-// chunk does one chunk and adds its sums to acc, laid out as pass has them. It
-// returns ok = false where the sums left the range of float32; the float64 tiles
-// then do the chunk again.
-func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bool, err error) {
+// chunk computes one chunk and adds its sums to acc, in the layout of pass. It
+// returns ok = false if a sum exceeded the range of float32; the chunk is then
+// computed again in float64.
+func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, err error) {
 	if f.softmax {
 		return f.softmaxChunk(ch, acc, s)
 	}
 	units, from := f.C, f.first
-	if f.variant.pair {
+	if f.variant.Pair {
 		units, from = 1, 0
 	}
-	const width = logisticSums * lanes
+	const width = kernel.Sums * lanes
 	s.acc = grow(s.acc, units*width)
 	clear(s.acc)
 	if s.buf == nil {
-		s.buf = alignedFloats(logisticBuffer)
+		s.buf = alignedFloats(kernel.LogisticBuffer)
 	}
-	stream := (f.variant.grad || f.variant.kept) && 4*len(f.grad) >= streamFrom
+	stream := (f.variant.Grad || f.variant.Cached) && 4*len(f.grad) >= streamFrom
 	if stream {
 		defer f.kernels.fence()
 	}
-	for lo := ch.lo; lo < ch.hi; lo += blockTile {
-		hi := min(lo+blockTile, ch.hi)
+	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
+		hi := min(lo+stripVoxels, ch.hi)
 		whole := lo + (hi-lo)/block*block
 		if err := f.read(ch.n, lo, hi, s.y[:], &s.class); err != nil {
 			return false, err
@@ -263,19 +260,19 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 		}
 		for u := range units {
 			c := u
-			if f.variant.pair {
+			if f.variant.Pair {
 				c = 1
 			}
 			k := &f.coef[ch.n*f.C+c]
 			x1, g1 := f.rows(ch.n, c, lo, hi)
 			if u < from {
-				if f.variant.grad {
+				if f.variant.Grad {
 					clear(g1)
 				}
 				continue
 			}
 			var x0, g0 []float32
-			if f.variant.pair {
+			if f.variant.Pair {
 				x0, g0 = f.rows(ch.n, 0, lo, hi)
 			}
 			a := s.acc[u*width : (u+1)*width]
@@ -284,13 +281,14 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 				rest := whole - lo
 				copy(s.x0[:], tail(x0, rest))
 				copy(s.x1[:], tail(x1, rest))
-				// What the pass before kept there, and nothing that another call left.
+				// The intermediates that the first pass cached, and not what another call
+				// left in the scratch memory.
 				clear(s.g1[copy(s.g1[:], tail(g1, rest)):])
 				f.kernels.logistic(f.variant, s.x0[:], s.x1[:], s.g0[:], s.g1[:], s.y[rest:rest+block], a, k, s.buf, false)
-				if f.variant.grad {
+				if f.variant.Grad {
 					copy(tail(g0, rest), s.g0[:])
 				}
-				if f.variant.grad || f.variant.kept {
+				if f.variant.Grad || f.variant.Cached {
 					copy(tail(g1, rest), s.g1[:])
 				}
 			}
@@ -301,20 +299,20 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *blockTileScratch) (ok bo
 	}
 	for u := from; u < units; u++ {
 		a := s.acc[u*width:]
-		var total [logisticSums]float64
-		for _, i := range f.variant.sums() {
-			total[i] = sumLanes((*[lanes]float64)(a[i*lanes:]))
+		var total [kernel.Sums]float64
+		for _, i := range f.sums {
+			total[i] = sumLanes((*[lanes]float64)(a[int(i)*lanes:]))
 		}
-		if v := total[sumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {
+		if v := total[kernel.SumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {
 			return false, nil
 		}
-		acc[0] += total[sumPointwise]
+		acc[0] += total[kernel.SumPointwise]
 		c := u
-		if f.variant.pair {
+		if f.variant.Pair {
 			c = 1
-			acc[1], acc[1+f.C], acc[1+2*f.C] = total[sumI0], total[sumP0], total[sumG0]
+			acc[1], acc[1+f.C], acc[1+2*f.C] = total[kernel.SumI0], total[kernel.SumP0], total[kernel.SumG0]
 		}
-		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[sumI], total[sumP], total[sumG]
+		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = total[kernel.SumI], total[kernel.SumP], total[kernel.SumG]
 	}
 	return true, nil
 }
@@ -328,14 +326,14 @@ func (f *float32Pass) rows(n, c, lo, hi int) (x, g []float32) {
 	return f.x[at+lo : at+hi], g
 }
 
-// aligned reports whether p lies at the beginning of a cache line, as streaming
-// stores want it.
+// aligned reports whether p is the start of a cache line, which non-temporal stores
+// require.
 func aligned(p *float32) bool { return uintptr(unsafe.Pointer(p))%cacheLine == 0 }
 
 const cacheLine = 64
 
-// alignedFloats returns n numbers that begin with a cache line: a vector that
-// lies in two lines takes twice the time.
+// alignedFloats returns n numbers from the start of a cache line: a load or store of
+// a vector that straddles two lines takes twice as long.
 func alignedFloats(n int) []float32 {
 	s := make([]float32, n+cacheLine/4)
 	for len(s) > n && !aligned(&s[0]) {
@@ -351,7 +349,7 @@ func tail(s []float32, from int) []float32 {
 	return s[from:]
 }
 
-// sumLanes adds sixteen lanes up as a tree: neighbours at distance 8, 4, 2, 1.
+// sumLanes sums sixteen lanes as a tree, adding lanes that are 8, 4, 2 and 1 apart.
 func sumLanes(a *[lanes]float64) float64 {
 	for d := lanes / 2; d > 0; d /= 2 {
 		for i := range d {

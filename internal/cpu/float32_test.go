@@ -11,12 +11,9 @@ import (
 )
 
 // TestTailIgnoresScratch runs both passes of an overlap term over a chunk that ends
-// within a block, with junk in the worker's memory: the gradient must not change.
+// within a block, with junk in the scratch memory: the gradient must not change.
 func TestTailIgnoresScratch(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, impl kernels) {
-		old := fastest
-		fastest = impl
-		defer func() { fastest = old }()
 		const v = 70
 		x, y := make([]float32, v), make([]uint8, v)
 		for i := range x {
@@ -30,9 +27,9 @@ func TestTailIgnoresScratch(t *testing.T) {
 			one := []float64{1}
 			p := &plan.Plan{Pointwise: &plan.Pointwise{Activation: plan.Sigmoid, Gamma: []float64{1.5}, Pos: one, Neg: one, CE: one, Scale: 1},
 				Overlap: &plan.Overlap{Activation: plan.Sigmoid}}
-			s := &blockTileScratch{}
+			s := &stripScratch{}
 			for _, out := range []*plan.Output{{Grad: gt}, {Grad: gt, Reduced: true, CoefT: one, CoefP: one}} {
-				f := newFloat32Pass(open(b), p, out, !out.Reduced)
+				f := newFloat32Pass(open(b), &impl, p, out, !out.Reduced)
 				require.NotNil(t, f)
 				for i := range s.g1 {
 					s.g1[i], s.x0[i], s.x1[i], s.g0[i] = junk, junk, junk, junk

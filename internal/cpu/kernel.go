@@ -1,17 +1,27 @@
 package cpu
 
+import (
+	"strings"
+
+	"github.com/x/afl/internal/cpu/kernel"
+	"github.com/x/afl/internal/plan"
+)
+
 //go:generate go run -C _gen .
 
-// kernels are the float32 kernels of one instruction set. All give the same bits.
+// kernels are the float32 kernels of one instruction set. All sets give the same
+// bits.
 type kernels struct {
 	name string
-	// logistic is [logisticGo] for at most blockTile voxels. buf is scratch memory
-	// of logisticBuffer numbers; with stream set the gradient goes past the cache.
-	logistic func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
-	fence    func()
-	// softmax is [softmaxGo]. e is scratch memory of softmaxBuffer numbers; stream
-	// is as for logistic.
-	softmax func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool)
+	// logistic is [logisticGo] for at most a strip. buf is scratch memory of
+	// kernel.LogisticBuffer numbers; stream asks for non-temporal stores of what is
+	// written to g0 and g1.
+	logistic func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
+	// fence completes non-temporal stores.
+	fence func()
+	// softmax is [softmaxGo]. e is scratch memory of kernel.SoftmaxBuffer numbers;
+	// stream is as for logistic.
+	softmax func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool)
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
@@ -22,7 +32,7 @@ type kernels struct {
 
 var plain = kernels{
 	name: "go",
-	logistic: func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
+	logistic: func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, _ []float32, _ bool) {
 		logisticGo(v, x0, x1, g0, g1, y, acc, k)
 	},
 	fence:   func() {},
@@ -33,30 +43,64 @@ var plain = kernels{
 	pack:    packGo,
 }
 
-// expGo stores e to the power of each number, which is below the point where
-// that becomes infinite.
+// expGo stores the exponential of each number, which is finite.
 func expGo(dst, src []float32) {
 	for i, x := range src {
 		dst[i] = expUpTo(x)
 	}
 }
 
-// log1pGo stores the logarithm of 1 plus each number, which is in [0,1].
+// log1pGo stores log(1+e) for each number e, which is in [0,1].
 func log1pGo(dst, src []float32) {
 	for i, e := range src {
 		dst[i] = log1p01(e)
 	}
 }
 
-// Name says which float32 kernels this machine runs: avx512, avx2 or go.
-func Name() string { return fastest.name }
+// available are the kernels that this machine can run, the fastest first and the
+// plain ones last.
+var available = tiers()
 
-// Exp stores the exponentials of src, numbers of at most 88, with the kernels'
-// arithmetic: for measuring its rate. The length is a multiple of 64.
-func Exp(dst, src []float32) { fastest.exp(dst, src) }
+// Tiers names the instruction sets whose float32 kernels this machine can run, the
+// fastest first: of avx512, avx2 and go, which is plain Go and always there. The
+// build tag noasm leaves only that.
+func Tiers() []string {
+	names := make([]string, len(available))
+	for i, k := range available {
+		names[i] = k.name
+	}
+	return names
+}
 
-// Log1p stores the logarithms of 1 + src, numbers in [0,1]; see [Exp].
-func Log1p(dst, src []float32) { fastest.log1p(dst, src) }
+// New returns the backend that runs the float32 kernels of the named instruction
+// set, one of [Tiers].
+func New(tier string) (Backend, error) {
+	for i := range available {
+		if available[i].name != tier {
+			continue
+		}
+		if i == 0 {
+			return Backend{}, nil
+		}
+		return Backend{forced: &available[i]}, nil
+	}
+	return Backend{}, plan.Refuse("instruction set", `"`+tier+`"`, "one that this machine supports: %s", strings.Join(Tiers(), ", "))
+}
 
-// fastest are the kernels that this machine runs.
-var fastest = tiers()[0]
+func (k Backend) kernels() *kernels {
+	if k.forced == nil {
+		return &available[0]
+	}
+	return k.forced
+}
+
+// Tier names the instruction set of the backend's float32 kernels; see [Tiers].
+func (k Backend) Tier() string { return k.kernels().name }
+
+// Exp stores the exponentials of src, numbers of at most 88, computed as the float32
+// kernels do, to measure their rate. The length is a multiple of 64.
+func (k Backend) Exp(dst, src []float32) { k.kernels().exp(dst, src) }
+
+// Log1p stores log(1+e) for the numbers e of src, which are in [0,1]; see
+// [Backend.Exp].
+func (k Backend) Log1p(dst, src []float32) { k.kernels().log1p(dst, src) }

@@ -2,49 +2,63 @@
 
 package cpu
 
-import "golang.org/x/sys/cpu"
+import (
+	"golang.org/x/sys/cpu"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
 
 // tiers returns the kernels that this machine can run, the fastest first.
 func tiers() []kernels {
 	var t []kernels
 	if x := cpu.X86; x.HasAVX2 && x.HasFMA {
 		if x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
-			t = append(t, kernels{name: "avx512", logistic: logisticBy(&logisticAVX512), fence: storeFence, softmax: softmaxBy(&softmaxAVX512), exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512), labels: labelsBytes, pack: packWords})
+			t = append(t, kernels{
+				name:     "avx512",
+				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
+				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
+				labels: labelsBytes, pack: packWords,
+			})
 		}
-		t = append(t, kernels{name: "avx2", logistic: logisticBy(&logisticAVX2), fence: storeFence, softmax: softmaxBy(&softmaxAVX2), exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2), labels: labelsBytes, pack: packWords})
+		t = append(t, kernels{
+			name:     "avx2",
+			logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), fence: storeFence,
+			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
+			labels: labelsBytes, pack: packWords,
+		})
 	}
 	return append(t, plain)
 }
 
-// logisticRoutine is an assembly routine. It reads and writes through its
-// pointers without any check.
+// logisticRoutine is an assembly routine. It does not check what its pointers point
+// to.
 type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticBy returns the kernel that picks a variant's routine.
-func logisticBy(table *[logisticVariants]logisticRoutine) func(variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
-	return func(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
+// logisticBy returns the kernel that calls the variant's routine of a table.
+func logisticBy(table *[kernel.Variants]logisticRoutine) func(kernel.Variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
+	return func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
 		n := len(y)
 		if n == 0 {
 			return
 		}
-		// As the plain kernel would, panic where a slice is too short.
-		_, _, _ = x1[n-1], acc[logisticSums*lanes-1], buf[logisticBuffer-1]
-		if n%block != 0 || n > blockTile {
-			panic("cpu: not a tile of whole blocks")
+		// Panic if a slice is too short, as the plain kernel would.
+		_, _, _ = x1[n-1], acc[kernel.Sums*lanes-1], buf[kernel.LogisticBuffer-1]
+		if n%block != 0 || n > stripVoxels {
+			panic("cpu: not a strip of whole blocks")
 		}
 		var p0, q0, q1 *float32
-		if v.pair {
+		if v.Pair {
 			_, p0 = x0[n-1], &x0[0]
 		}
-		if v.grad || v.kept {
+		if v.Grad || v.Cached {
 			_, q1 = g1[n-1], &g1[0]
 			stream = stream && aligned(q1)
-			if v.grad && v.pair {
+			if v.Grad && v.Pair {
 				_, q0 = g0[n-1], &g0[0]
 				stream = stream && aligned(q0)
 			}
 		}
-		table[v.index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
+		table[v.Index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
 	}
 }
 
@@ -62,28 +76,28 @@ func labelsBytes(dst, src []uint8, r *labelRules) bool {
 // softmaxRoutine is an assembly routine; pitch is in bytes.
 type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)
 
-// softmaxBy returns the kernel that picks a variant's routine.
-func softmaxBy(table *[logisticVariants]softmaxRoutine) func(variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32, bool) {
-	return func(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool) {
+// softmaxBy returns the kernel that calls the variant's routine of a table.
+func softmaxBy(table *[kernel.Variants]softmaxRoutine) func(kernel.Variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32, bool) {
+	return func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool) {
 		n := len(y)
 		if n == 0 {
 			return
 		}
 		if n%block != 0 {
-			panic("cpu: not a tile of whole blocks")
+			panic("cpu: not whole blocks")
 		}
 		last := (len(k)-1)*pitch + n - 1
-		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[softmaxBuffer(len(k))-1]
+		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[kernel.SoftmaxBuffer(len(k))-1]
 		var g0 *float32
-		if v.grad {
+		if v.Grad {
 			_, g0 = g[last], &g[0]
 			stream = stream && aligned(g0) && 4*pitch%cacheLine == 0
 		}
-		table[v.index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n, stream)
+		table[v.Index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n, stream)
 	}
 }
 
-// rowsBy returns the kernel that runs a routine over whole blocks.
+// rowsBy returns the kernel that calls a routine for whole blocks.
 func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
 	return func(dst, src []float32) {
 		n := len(src)

@@ -9,14 +9,16 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// eachImplementation runs a test for every instruction set but the plain one,
-// and names those that this machine lacks.
+// eachImplementation runs a test with the kernels of every instruction set, and
+// skips, by name, those that this machine lacks.
 func eachImplementation(t *testing.T, test func(t *testing.T, k kernels)) {
 	t.Helper()
 	present := map[string]kernels{}
-	for _, k := range tiers() {
+	for _, k := range available {
 		present[k.name] = k
 	}
 	for _, name := range []string{"go", "avx2", "avx512"} {
@@ -34,11 +36,11 @@ func eachImplementation(t *testing.T, test func(t *testing.T, k kernels)) {
 var hostile = []float32{0, float32(math.Copysign(0, -1)), 1e-45, -1e-45, 1e-38, 0.5, 1, -1, 17, -17, 40, 87, 88, -88, 88.8, 103, 104, -104, 105,
 	1e4, -1e4, 1e30, -1e30, math.MaxFloat32, -math.MaxFloat32, float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN())}
 
-// canary is what the memory around a slice holds; it must not change.
+// canary fills the memory around a slice, which must not change.
 const canary = 0x1.23456p7
 
-// guarded returns a slice of n elements at an odd address, and a check that its
-// surroundings are as they were.
+// guarded returns a slice of n elements, offset from the start of an allocation, and
+// a check that the memory around it is unchanged.
 func guarded(n, offset int) (s []float32, intact func() bool) {
 	const margin = 64
 	all := make([]float32, margin+offset+n+margin)
@@ -56,7 +58,7 @@ func guarded(n, offset int) (s []float32, intact func() bool) {
 	}
 }
 
-// sameBits compares floats bit by bit, any NaN equal to any.
+// sameBits compares floats bit by bit; all NaNs are equal.
 func sameBits[T float32 | float64](t *testing.T, want, got []T, what string) bool {
 	t.Helper()
 	for i := range want {
@@ -69,9 +71,9 @@ func sameBits[T float32 | float64](t *testing.T, want, got []T, what string) boo
 }
 
 // logisticCase compares an implementation with the plain kernel.
-func logisticCase(t *testing.T, impl kernels, v variant, n, offset int, logit func() float32, class func() uint8, k logisticCoef) bool {
+func logisticCase(t *testing.T, impl kernels, v kernel.Variant, n, offset int, logit func() float32, class func() uint8, k logisticCoef) bool {
 	t.Helper()
-	if v.exponent == gammaTwo {
+	if v.Exponent == kernel.GammaTwo {
 		k.gammaPos, k.gammaNeg = 2, 2
 	}
 	x0, x1 := make([]float32, n+offset)[offset:], make([]float32, n+offset)[offset:]
@@ -83,19 +85,19 @@ func logisticCase(t *testing.T, impl kernels, v variant, n, offset int, logit fu
 		g0, g1 []float32
 		acc    []float64
 	}
-	run := func(kernel kernels, stream bool) result {
+	run := func(of kernels, stream bool) result {
 		g0, intact0 := guarded(n, offset)
 		g1, intact1 := guarded(n, offset)
-		acc := make([]float64, logisticSums*lanes)
+		acc := make([]float64, kernel.Sums*lanes)
 		for i := range acc {
 			acc[i] = float64(i)
 		}
-		if v.kept && v.grad {
+		if v.Cached && v.Grad {
 			first := v
-			first.grad = false
+			first.Grad = false
 			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k)
 		}
-		kernel.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, logisticBuffer), stream)
+		of.logistic(v, x0, x1, g0, g1, y, acc, &k, make([]float32, kernel.LogisticBuffer), stream)
 		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
 		return result{g0, g1, acc}
 	}
@@ -122,8 +124,8 @@ func randomCoef(r *rand.Rand) logisticCoef {
 func TestLogisticKernels(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, impl kernels) {
 		r := rand.New(rand.NewPCG(1, 2))
-		for _, v := range logisticVariantsInUse() {
-			for _, n := range []int{0, block, 2 * block, 5 * block, blockTile} {
+		for _, v := range kernel.Logistic() {
+			for _, n := range []int{0, block, 2 * block, 5 * block, stripVoxels} {
 				for offset := range 4 {
 					random := func() float32 { return float32(4 * r.NormFloat64()) }
 					awkward := func() float32 { return hostile[r.IntN(len(hostile))] }
@@ -149,7 +151,7 @@ func FuzzLogisticKernels(f *testing.F) {
 	f.Add(uint8(3), uint64(1), []byte("some logits"))
 	f.Add(uint8(17), uint64(2), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
 	f.Fuzz(func(t *testing.T, which uint8, seed uint64, data []byte) {
-		in := logisticVariantsInUse()
+		in := kernel.Logistic()
 		v := in[int(which)%len(in)]
 		r := rand.New(rand.NewPCG(seed, 3))
 		at := 0
@@ -165,7 +167,7 @@ func FuzzLogisticKernels(f *testing.F) {
 		}
 		k := randomCoef(r)
 		class := func() uint8 { return uint8(r.IntN(4)) - 1 } // 255 too
-		for _, impl := range tiers() {
+		for _, impl := range available {
 			logisticCase(t, impl, v, 3*block, int(seed%5), logit, class, k)
 		}
 	})
@@ -253,16 +255,16 @@ func TestElementaryKernels(t *testing.T) {
 // TestExhaustiveKernels compares the kernels' exponential, logarithm and
 // quotient with plain Go over all float32 logits with -exhaustive, else a sample.
 func TestExhaustiveKernels(t *testing.T) {
-	step := uint64(1 << 14) // tiles
+	step := uint64(1 << 14) // strips
 	if *exhaustive {
 		step = 1
 	}
 	k := logisticCoef{class: 1, pos: 1, neg: 0.7, gradPos: -1, gradNeg: 0.7}
-	y := make([]uint8, blockTile)
+	y := make([]uint8, stripVoxels)
 	for i := range y {
 		y[i] = uint8(i % 2)
 	}
-	v := variant{exponent: gammaZero, grad: true}
+	v := kernel.Variant{Exponent: kernel.GammaZero, Grad: true}
 	eachImplementation(t, func(t *testing.T, impl kernels) {
 		if impl.name == plain.name {
 			return
@@ -271,13 +273,13 @@ func TestExhaustiveKernels(t *testing.T) {
 		for part := range uint64(parts) {
 			t.Run(fmt.Sprint(part), func(t *testing.T) {
 				t.Parallel()
-				x, want, got := make([]float32, blockTile), make([]float32, blockTile), make([]float32, blockTile)
-				buf := make([]float32, logisticBuffer)
-				for tile := part << 21; tile < (part+1)<<21; tile += step {
+				x, want, got := make([]float32, stripVoxels), make([]float32, stripVoxels), make([]float32, stripVoxels)
+				buf := make([]float32, kernel.LogisticBuffer)
+				for strip := part << 21; strip < (part+1)<<21; strip += step {
 					for i := range x {
-						x[i] = math.Float32frombits(uint32(tile<<10) + uint32(i))
+						x[i] = math.Float32frombits(uint32(strip<<10) + uint32(i))
 					}
-					wantAcc, gotAcc := make([]float64, logisticSums*lanes), make([]float64, logisticSums*lanes)
+					wantAcc, gotAcc := make([]float64, kernel.Sums*lanes), make([]float64, kernel.Sums*lanes)
 					logisticGo(v, nil, x, nil, want, y, wantAcc, &k)
 					impl.logistic(v, nil, x, nil, got, y, gotAcc, &k, buf, false)
 					if !sameBits(t, want, got, "gradient") || !sameBits(t, wantAcc, gotAcc, "sums") {

@@ -8602,9 +8602,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticOverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -8725,20 +8725,20 @@ exponential:
 	VORPS             Z14, Z10, Z10
 	VORPS             Z15, Z11, Z11
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z8, (BX)(DI*4)
 	VMOVUPS           Z9, 64(BX)(DI*4)
 	VMOVUPS           Z10, 128(BX)(DI*4)
 	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 	VMOVNTPS Z10, 128(BX)(DI*4)
 	VMOVNTPS Z11, 192(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ         $0x40, DI
 	CMPQ         DI, R9
 	JL           exponential
@@ -8808,9 +8808,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma0OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGamma0OverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -8931,20 +8931,20 @@ exponential:
 	VORPS             Z14, Z10, Z10
 	VORPS             Z15, Z11, Z11
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z8, (BX)(DI*4)
 	VMOVUPS           Z9, 64(BX)(DI*4)
 	VMOVUPS           Z10, 128(BX)(DI*4)
 	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 	VMOVNTPS Z10, 128(BX)(DI*4)
 	VMOVNTPS Z11, 192(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ         $0x40, DI
 	CMPQ         DI, R9
 	JL           exponential
@@ -9139,9 +9139,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma2OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGamma2OverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -9262,20 +9262,20 @@ exponential:
 	VORPS             Z14, Z10, Z10
 	VORPS             Z15, Z11, Z11
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z8, (BX)(DI*4)
 	VMOVUPS           Z9, 64(BX)(DI*4)
 	VMOVUPS           Z10, 128(BX)(DI*4)
 	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 	VMOVNTPS Z10, 128(BX)(DI*4)
 	VMOVNTPS Z11, 192(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ         $0x40, DI
 	CMPQ         DI, R9
 	JL           exponential
@@ -9474,9 +9474,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGammaOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGammaOverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -9597,20 +9597,20 @@ exponential:
 	VORPS             Z14, Z10, Z10
 	VORPS             Z15, Z11, Z11
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z8, (BX)(DI*4)
 	VMOVUPS           Z9, 64(BX)(DI*4)
 	VMOVUPS           Z10, 128(BX)(DI*4)
 	VMOVUPS           Z11, 192(BX)(DI*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z8, (BX)(DI*4)
 	VMOVNTPS Z9, 64(BX)(DI*4)
 	VMOVNTPS Z10, 128(BX)(DI*4)
 	VMOVNTPS Z11, 192(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ         $0x40, DI
 	CMPQ         DI, R9
 	JL           exponential
@@ -9881,9 +9881,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticOverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), AX
 	MOVQ         k+48(FP), CX
@@ -9949,9 +9949,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma0OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGamma0OverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), AX
 	MOVQ         k+48(FP), CX
@@ -10033,9 +10033,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma2OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGamma2OverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -10258,9 +10258,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGammaOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·logisticGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·logisticGammaOverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -10558,9 +10558,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func pairOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairOverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -10699,20 +10699,20 @@ exponential:
 	VORPS             Z14, Z10, Z10
 	VORPS             Z15, Z11, Z11
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z8, (SI)(R8*4)
 	VMOVUPS           Z9, 64(SI)(R8*4)
 	VMOVUPS           Z10, 128(SI)(R8*4)
 	VMOVUPS           Z11, 192(SI)(R8*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z8, (SI)(R8*4)
 	VMOVNTPS Z9, 64(SI)(R8*4)
 	VMOVNTPS Z10, 128(SI)(R8*4)
 	VMOVNTPS Z11, 192(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x40, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -10817,9 +10817,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma0OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGamma0OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGamma0OverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -10959,20 +10959,20 @@ exponential:
 	VORPS             Z15, Z11, Z11
 	VORPS             Z16, Z12, Z12
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z9, (SI)(R8*4)
 	VMOVUPS           Z10, 64(SI)(R8*4)
 	VMOVUPS           Z11, 128(SI)(R8*4)
 	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z9, (SI)(R8*4)
 	VMOVNTPS Z10, 64(SI)(R8*4)
 	VMOVNTPS Z11, 128(SI)(R8*4)
 	VMOVNTPS Z12, 192(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x40, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -11202,9 +11202,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma2OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGamma2OverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGamma2OverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -11344,20 +11344,20 @@ exponential:
 	VORPS             Z15, Z11, Z11
 	VORPS             Z16, Z12, Z12
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z9, (SI)(R8*4)
 	VMOVUPS           Z10, 64(SI)(R8*4)
 	VMOVUPS           Z11, 128(SI)(R8*4)
 	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z9, (SI)(R8*4)
 	VMOVNTPS Z10, 64(SI)(R8*4)
 	VMOVNTPS Z11, 128(SI)(R8*4)
 	VMOVNTPS Z12, 192(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x40, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -11591,9 +11591,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGammaOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGammaOverlapSumsKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGammaOverlapSumsCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -11733,20 +11733,20 @@ exponential:
 	VORPS             Z15, Z11, Z11
 	VORPS             Z16, Z12, Z12
 	CMPB              stream+72(FP), $0x00
-	JNE               keptPast
+	JNE               cachedPast
 	VMOVUPS           Z9, (SI)(R8*4)
 	VMOVUPS           Z10, 64(SI)(R8*4)
 	VMOVUPS           Z11, 128(SI)(R8*4)
 	VMOVUPS           Z12, 192(SI)(R8*4)
-	JMP               keptStored
+	JMP               cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Z9, (SI)(R8*4)
 	VMOVNTPS Z10, 64(SI)(R8*4)
 	VMOVNTPS Z11, 128(SI)(R8*4)
 	VMOVNTPS Z12, 192(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x40, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -12053,9 +12053,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func pairOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairOverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), AX
 	MOVQ         k+48(FP), CX
@@ -12145,9 +12145,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma0OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGamma0OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGamma0OverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), AX
 	MOVQ         k+48(FP), CX
@@ -12253,9 +12253,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma2OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGamma2OverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGamma2OverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -12508,9 +12508,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGammaOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
-TEXT ·pairGammaOverlapGradKeptAVX512(SB), NOSPLIT, $0-73
+TEXT ·pairGammaOverlapGradCachedAVX512(SB), NOSPLIT, $0-73
 	MOVQ         x1+8(FP), AX
 	MOVQ         y+32(FP), CX
 	MOVQ         k+48(FP), DX
@@ -25716,9 +25716,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticOverlapSumsKeptAVX2(SB), NOSPLIT, $192-73
+TEXT ·logisticOverlapSumsCachedAVX2(SB), NOSPLIT, $192-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -25814,16 +25814,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (BX)(DI*4)
 	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 	VMOVNTPS Y1, 32(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, DI
 	CMPQ DI, R9
 	JL   exponential
@@ -25902,9 +25902,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma0OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+TEXT ·logisticGamma0OverlapSumsCachedAVX2(SB), NOSPLIT, $256-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -26002,16 +26002,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (BX)(DI*4)
 	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 	VMOVNTPS Y1, 32(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, DI
 	CMPQ DI, R9
 	JL   exponential
@@ -26168,9 +26168,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma2OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+TEXT ·logisticGamma2OverlapSumsCachedAVX2(SB), NOSPLIT, $256-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -26268,16 +26268,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (BX)(DI*4)
 	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 	VMOVNTPS Y1, 32(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, DI
 	CMPQ DI, R9
 	JL   exponential
@@ -26436,9 +26436,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGammaOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $256-73
+TEXT ·logisticGammaOverlapSumsCachedAVX2(SB), NOSPLIT, $256-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -26536,16 +26536,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (BX)(DI*4)
 	VMOVUPS      Y1, 32(BX)(DI*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (BX)(DI*4)
 	VMOVNTPS Y1, 32(BX)(DI*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, DI
 	CMPQ DI, R9
 	JL   exponential
@@ -26755,9 +26755,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func logisticOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+TEXT ·logisticOverlapGradCachedAVX2(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), AX
 	MOVQ k+48(FP), CX
@@ -26807,9 +26807,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma0OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+TEXT ·logisticGamma0OverlapGradCachedAVX2(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), AX
 	MOVQ k+48(FP), CX
@@ -26867,9 +26867,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGamma2OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+TEXT ·logisticGamma2OverlapGradCachedAVX2(SB), NOSPLIT, $64-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -27016,9 +27016,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func logisticGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func logisticGammaOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·logisticGammaOverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+TEXT ·logisticGammaOverlapGradCachedAVX2(SB), NOSPLIT, $64-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -27219,9 +27219,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func pairOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairOverlapSumsKeptAVX2(SB), NOSPLIT, $384-73
+TEXT ·pairOverlapSumsCachedAVX2(SB), NOSPLIT, $384-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -27332,16 +27332,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (SI)(R8*4)
 	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (SI)(R8*4)
 	VMOVNTPS Y1, 32(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -27472,9 +27472,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma0OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGamma0OverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+TEXT ·pairGamma0OverlapSumsCachedAVX2(SB), NOSPLIT, $448-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -27587,16 +27587,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (SI)(R8*4)
 	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (SI)(R8*4)
 	VMOVNTPS Y1, 32(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -27805,9 +27805,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma2OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGamma2OverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+TEXT ·pairGamma2OverlapSumsCachedAVX2(SB), NOSPLIT, $448-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -27920,16 +27920,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (SI)(R8*4)
 	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (SI)(R8*4)
 	VMOVNTPS Y1, 32(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -28140,9 +28140,9 @@ rest:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGammaOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGammaOverlapSumsKeptAVX2(SB), NOSPLIT, $448-73
+TEXT ·pairGammaOverlapSumsCachedAVX2(SB), NOSPLIT, $448-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -28255,16 +28255,16 @@ exponential:
 	VORPS        Y2, Y0, Y0
 	VORPS        Y3, Y1, Y1
 	CMPB         stream+72(FP), $0x00
-	JNE          keptPast
+	JNE          cachedPast
 	VMOVUPS      Y0, (SI)(R8*4)
 	VMOVUPS      Y1, 32(SI)(R8*4)
-	JMP          keptStored
+	JMP          cachedStored
 
-keptPast:
+cachedPast:
 	VMOVNTPS Y0, (SI)(R8*4)
 	VMOVNTPS Y1, 32(SI)(R8*4)
 
-keptStored:
+cachedStored:
 	ADDQ $0x10, R8
 	CMPQ R8, R10
 	JL   exponential
@@ -28526,9 +28526,9 @@ power:
 	VZEROUPPER
 	RET
 
-// func pairOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairOverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+TEXT ·pairOverlapGradCachedAVX2(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), AX
 	MOVQ k+48(FP), CX
@@ -28597,9 +28597,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma0OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGamma0OverlapGradKeptAVX2(SB), NOSPLIT, $0-73
+TEXT ·pairGamma0OverlapGradCachedAVX2(SB), NOSPLIT, $0-73
 	MOVQ x1+8(FP), AX
 	MOVQ y+32(FP), AX
 	MOVQ k+48(FP), CX
@@ -28676,9 +28676,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGamma2OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGamma2OverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+TEXT ·pairGamma2OverlapGradCachedAVX2(SB), NOSPLIT, $64-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX
@@ -28847,9 +28847,9 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
-// func pairGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// func pairGammaOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
-TEXT ·pairGammaOverlapGradKeptAVX2(SB), NOSPLIT, $64-73
+TEXT ·pairGammaOverlapGradCachedAVX2(SB), NOSPLIT, $64-73
 	MOVQ    x1+8(FP), AX
 	MOVQ    y+32(FP), CX
 	MOVQ    k+48(FP), DX

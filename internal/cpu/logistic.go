@@ -1,48 +1,16 @@
 package cpu
 
-import "math"
+import (
+	"math"
 
-const (
-	lanes = 16 // a kernel's partial sums; voxel i goes to sum i mod lanes
-	block = 64 // a kernel's number of voxels is a multiple of it
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// exponent says which form of (1−p_t)^γ a kernel computes.
-type exponent uint8
-
+// Sizes of the kernels; see package kernel.
 const (
-	noPointwise exponent = iota // no pointwise term
-	gammaZero                   // 1
-	gammaTwo                    // a square
-	gammaAny                    // exp(γ·log(1−p_t))
-)
-
-// variant selects a kernel. Each is compiled on its own: what a loss does not
-// need costs nothing.
-type variant struct {
-	pair     bool // two channels by softmax, not one by sigmoid
-	exponent exponent
-	overlap  bool
-	grad     bool // write the gradient; the overlap sums are not needed then
-	// kept: the first of an overlap term's two passes leaves e^−|x| with the sign
-	// of x in g1, and the second takes it from there.
-	kept bool
-}
-
-// index numbers the variants for tables of routines.
-func (v variant) index() int {
-	i := int(v.exponent)
-	for k, on := range []bool{v.overlap, v.grad, v.pair, v.kept} {
-		if on {
-			i += 4 << k
-		}
-	}
-	return i
-}
-
-const (
-	logisticVariants = 64
-	logisticBuffer   = 2 * blockTile
+	lanes       = kernel.Lanes
+	block       = kernel.Block
+	stripVoxels = kernel.Strip
 )
 
 // logisticCoef are the constants of a logistic kernel. The assembly reads it as
@@ -50,132 +18,92 @@ const (
 type logisticCoef struct {
 	class    uint32  // of the positive voxels
 	pos, neg float32 // factors of the elements of positive and negative voxels
-	// gradPos and gradNeg are those factors times the scale and the sign that
-	// the gradient has there, − for positive voxels.
+	// gradPos and gradNeg are these factors times the scale and the sign of the
+	// gradient, − for positive voxels.
 	gradPos, gradNeg   float32
 	gammaPos, gammaNeg float32
-	// plain is 1 where the overlap term sums p and 0 where it sums p².
+	// plain is 1 if the overlap term sums p and 0 if it sums p².
 	plain float32
 	// The derivative of the overlap term with respect to p is coefPos or coefNeg
-	// plus slope·p; the second row is that of channel 0 of a pair, of which the
-	// negative voxels are the positive ones.
+	// plus slope·p. The second row is for channel 0 of a pair, whose positive voxels
+	// are the negative ones of channel 1.
 	coefPos, coefNeg, slope    float32
 	coefPos0, coefNeg0, slope0 float32
 }
 
-// Sums of a logistic kernel, each lanes wide: the pointwise elements, then I, P
-// and G of the channel, then those of channel 0 of a pair.
-const (
-	sumPointwise = iota
-	sumI
-	sumP
-	sumG
-	sumI0
-	sumP0
-	sumG0
-	logisticSums
-)
-
-// elements reports whether the elements' values are wanted. With an overlap term
-// the pass before the gradient's has added them up; a cross-entropy's gradient
-// then needs no logarithm.
-func (v variant) elements() bool {
-	return v.exponent != noPointwise && !(v.exponent == gammaZero && v.overlap && v.grad)
-}
-
-// sums returns the sums that the variant adds up.
-func (v variant) sums() []int {
-	lists := [...][]int{
-		{sumPointwise},
-		{sumPointwise, sumI, sumP, sumG},
-		{sumPointwise, sumI, sumP, sumG, sumI0, sumP0, sumG0},
-	}
-	list := lists[0]
-	if v.overlap && !v.grad {
-		list = lists[1]
-		if v.pair {
-			list = lists[2]
-		}
-	}
-	if !v.elements() {
-		return list[1:]
-	}
-	return list
-}
-
-// logisticGo is the plain kernel for one channel by sigmoid, or for two by
-// softmax, which is the sigmoid of their difference. It goes over whole blocks
-// of the logits x (x1 less x0 for a pair), adds each lane's sums to acc, and
-// writes the gradient to g (g1, and its negative to g0). y holds classes or
-// noClass; such voxels' logits do not matter and their gradient is 0.
+// logisticGo is the plain kernel for one channel by sigmoid, or for two by softmax,
+// which is the sigmoid of their difference. For whole blocks of the logits x (x1, or
+// x1−x0 for a pair) it adds the sums of each lane to acc and writes the gradient to
+// g1 and, for a pair, its negative to g0. y holds classes or noClass; the logits of
+// such voxels are ignored and their gradient is 0.
 //
 // With z = −x for positive voxels and x for the others, 1−p_t = σ(z):
 //
 //	element   w·(1−p_t)^γ·softplus(z)
 //	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(z)) + p·(1−p)·∂overlap/∂p
-func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef) {
-	var sums [logisticSums][lanes]float32
+func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef) {
+	var sums [kernel.Sums][lanes]float32
 	for i, class := range y {
 		lane := i % lanes
 		if class == noClass {
-			if v.grad {
+			if v.Grad {
 				g1[i] = 0
-				if v.pair {
+				if v.Pair {
 					g0[i] = 0
 				}
-			} else if v.kept {
-				g1[i] = 1 // of a logit of 0
+			} else if v.Cached {
+				g1[i] = 1 // as for a logit of 0
 			}
 			continue
 		}
 		x := x1[i]
-		if v.pair {
+		if v.Pair {
 			x -= x0[i]
 		}
 		positive := uint32(class) == k.class
 		var e float32
-		if v.kept && v.grad {
+		if v.Cached && v.Grad {
 			e = math.Float32frombits(math.Float32bits(g1[i]) &^ signBit)
 		} else {
 			e = expUpTo(math.Float32frombits(math.Float32bits(x) | signBit))
-			if v.kept {
+			if v.Cached {
 				g1[i] = math.Float32frombits(math.Float32bits(e) | math.Float32bits(x)&signBit)
 			}
 		}
 		large := 1 / (1 + e)
 		small := float32(e * large)
 		var g float32
-		if v.overlap {
+		if v.Overlap {
 			p, q := large, small
 			if negative(x) {
 				p, q = q, p
 			}
-			if v.grad {
+			if v.Grad {
 				d, d0 := k.coefNeg, k.coefPos0
 				if positive {
 					d, d0 = k.coefPos, k.coefNeg0
 				}
 				d = fma32(p, k.slope, d)
-				if v.pair {
+				if v.Pair {
 					d -= fma32(q, k.slope0, d0)
 				}
 				g = float32(d * float32(small*large))
 			} else {
-				add(&sums[sumP][lane], p, max32(p, k.plain))
+				add(&sums[kernel.SumP][lane], p, max32(p, k.plain))
 				if positive {
-					sums[sumI][lane] += p
-					sums[sumG][lane]++
+					sums[kernel.SumI][lane] += p
+					sums[kernel.SumG][lane]++
 				}
-				if v.pair {
-					add(&sums[sumP0][lane], q, max32(q, k.plain))
+				if v.Pair {
+					add(&sums[kernel.SumP0][lane], q, max32(q, k.plain))
 					if !positive {
-						sums[sumI0][lane] += q
-						sums[sumG0][lane]++
+						sums[kernel.SumI0][lane] += q
+						sums[kernel.SumG0][lane]++
 					}
 				}
 			}
 		}
-		if v.exponent != noPointwise {
+		if v.Exponent != kernel.NoPointwise {
 			z, w, own, gamma := x, k.neg, k.gradNeg, k.gammaNeg
 			if positive {
 				z, w, own, gamma = negated(x), k.pos, k.gradPos, k.gammaPos
@@ -186,32 +114,32 @@ func logisticGo(v variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k
 			}
 			var nll float32
 			factor := float32(1)
-			if v.elements() {
+			if v.Elements() {
 				l := log1p01(e)
 				nll = max32(0, z) + l
-				switch v.exponent {
-				case gammaTwo:
+				switch v.Exponent {
+				case kernel.GammaTwo:
 					factor = miss * miss
-				case gammaAny:
+				case kernel.GammaAny:
 					factor = expUpTo(float32((min32(0, z) - l) * gamma))
 				}
-				add(&sums[sumPointwise][lane], float32(w*factor), nll)
+				add(&sums[kernel.SumPointwise][lane], float32(w*factor), nll)
 			}
-			if v.grad {
-				if v.exponent == gammaZero {
+			if v.Grad {
+				if v.Exponent == kernel.GammaZero {
 					own *= miss
 				} else {
 					own = float32(own*factor) * fma32(float32((1-miss)*gamma), nll, miss)
 				}
-				if v.overlap {
+				if v.Overlap {
 					own = g + own
 				}
 				g = own
 			}
 		}
-		if v.grad {
+		if v.Grad {
 			g1[i] = g
-			if v.pair {
+			if v.Pair {
 				g0[i] = negated(g)
 			}
 		}
@@ -228,8 +156,8 @@ func add(sum *float32, a, b float32) { *sum = fma32(a, b, *sum) }
 
 const signBit = 1 << 31
 
-// negative reports whether x has a minus sign, which −0 has too.
+// negative reports whether the sign bit of x is set, as it is for −0.
 func negative(x float32) bool { return math.Float32bits(x)&signBit != 0 }
 
-// negated is −x, of 0 too.
+// negated is −x, with the sign bit of 0 flipped too.
 func negated(x float32) float32 { return math.Float32frombits(math.Float32bits(x) ^ signBit) }

@@ -13,8 +13,8 @@ import (
 
 var exhaustive = flag.Bool("exhaustive", false, "test the elementary functions over all 2^32 float32 inputs, not a sample")
 
-// ulps returns |got−want| in units of the float32 spacing at want; infinities
-// and NaN count 0 where they match and infinity where they do not.
+// ulps returns |got−want| in units of the float32 spacing at want: for infinities and
+// NaN 0 if the two match, else infinity.
 func ulps(got float32, want float64) float64 {
 	rounded := float32(want)
 	switch {
@@ -28,7 +28,7 @@ func ulps(got float32, want float64) float64 {
 			return 0
 		}
 	case math.IsInf(float64(got), 0) && !math.IsInf(want, 0):
-		// Infinite where it ought to be finite, or past the largest number.
+		// Wrongly infinite, or want is beyond the largest float32.
 		got = math.Nextafter32(got, 0)
 	}
 	_, exp := math.Frexp(want)
@@ -42,9 +42,9 @@ func ulps(got float32, want float64) float64 {
 	return math.Abs(float64(got)-want) / spacing
 }
 
-// TestFMA32 compares the fused multiply-add with exact arithmetic rounded once,
-// on operands whose sum falls on or near the middle between two float32, into the
-// denormals and out of range.
+// TestFMA32 compares the fused multiply-add with exact arithmetic rounded once, on
+// operands whose sum is halfway or almost halfway between two float32, denormal, or
+// out of range.
 func TestFMA32(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	awkward := func() float32 {
@@ -53,7 +53,7 @@ func TestFMA32(t *testing.T) {
 			return math.Float32frombits(r.Uint32())
 		case 1:
 			return hostile[r.IntN(len(hostile))]
-		case 2: // few bits: sums that fall on the middle
+		case 2: // few bits: sums halfway between two float32
 			return float32(math.Ldexp(float64(1+r.IntN(1<<12))*float64(1-2*r.IntN(2)), r.IntN(60)-30))
 		}
 		return math.Float32frombits(r.Uint32()&^(0xff<<23) | uint32(127+r.IntN(8))<<23)
@@ -61,7 +61,7 @@ func TestFMA32(t *testing.T) {
 	middles := 0
 	for range 2_000_000 {
 		a, b, c := awkward(), awkward(), awkward()
-		if r.IntN(2) == 0 { // the sum lies a little beside a middle
+		if r.IntN(2) == 0 { // a sum almost halfway between two float32
 			middle := float64(math.Float32frombits(uint32(r.IntN(200)+20)<<23 | r.Uint32()&0x7fffff))
 			b = 1
 			a = float32(middle)
@@ -87,13 +87,13 @@ func TestFMA32(t *testing.T) {
 			t.Fatalf("%v·%v + %v is %v, want %v", a, b, c, got, want)
 		}
 	}
-	t.Logf("rounding twice would have been wrong %d times", middles)
+	t.Logf("rounding twice would have been wrong in %d cases", middles)
 	assert.Positive(t, middles)
 }
 
 // exp32 is the kernels' exponential over all float32.
 func exp32(x float32) float32 {
-	const infinite = 89 // eˣ is from a little below
+	const infinite = 89 // eˣ is infinite from just below it
 	return expUpTo(min32(infinite, x))
 }
 

@@ -7,19 +7,19 @@ import (
 )
 
 // Reduce implements [plan.Kernels].
-func (Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream, room *tensor.Dense) (*plan.Sums, error) {
-	return pass(b, p, &plan.Output{Grad: room, Upstream: upstream}, true)
+func (k Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream, scratch *tensor.Dense) (*plan.Sums, error) {
+	return k.pass(b, p, &plan.Output{Grad: scratch, Upstream: upstream}, true)
 }
 
 // Gradient implements [plan.Kernels].
-func (Backend) Gradient(b *plan.Batch, p *plan.Plan, out *plan.Output) (*plan.Sums, error) {
-	return pass(b, p, out, false)
+func (k Backend) Gradient(b *plan.Batch, p *plan.Plan, out *plan.Output) (*plan.Sums, error) {
+	return k.pass(b, p, out, false)
 }
 
-// pass goes over the batch once. With sums it adds up the values and what the
-// overlap term needs, and out.Grad is room to leave something in; otherwise it
-// writes what out asks for.
-func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums, error) {
+// pass reads the batch once. With sums set it computes the sums of the values and of
+// the overlap term, and may cache intermediates in out.Grad; otherwise it writes
+// what out asks for.
+func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums, error) {
 	b := open(in)
 	var grad, elements, upstream any
 	if out.Grad != nil && !sums {
@@ -36,7 +36,7 @@ func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums
 	if p.Pointwise != nil {
 		first, perVoxel = p.Pointwise.First, p.Pointwise.PerVoxel
 	}
-	// elementsAt returns where the elements of channel c lie.
+	// elementsAt is the index of the element of channel c at voxel lo.
 	elementsAt := func(n, c, lo int) int {
 		if perVoxel {
 			return n*b.V + lo
@@ -44,13 +44,13 @@ func pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums
 		return (n*(b.C-first)+c-first)*b.V + lo
 	}
 
-	fast := newFloat32Pass(b, p, out, sums)
+	fast := newFloat32Pass(b, k.kernels(), p, out, sums)
 	width := 1 + 4*b.C
-	// What the pass before this one read last is still in the cache.
+	// Begin with what the first pass read last: it is still in the cache.
 	backwards := p.Overlap != nil && !sums
 	total, err := sumChunks(b.N, b.V, width, backwards, func(ch chunk, acc []float64, s *scratch) error {
 		if fast != nil {
-			ok, err := fast.chunk(ch, acc, &s.blocks)
+			ok, err := fast.chunk(ch, acc, &s.strip)
 			if err != nil || ok {
 				return err
 			}

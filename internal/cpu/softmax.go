@@ -1,43 +1,38 @@
 package cpu
 
-// softmaxCoef are the constants of a channel for the softmax kernel. The
-// assembly reads it as 4-byte words in this order.
+import "github.com/x/afl/internal/cpu/kernel"
+
+// softmaxCoef are the constants of a channel for the softmax kernel. The assembly
+// reads it as an array of 4-byte words in this order.
 type softmaxCoef struct {
 	class   uint32
 	pos     float32 // factor of the elements of the class
 	grad    float32 // that factor times the scale
 	gamma   float32
-	plain   float32 // as in logisticCoef, like the rest
+	plain   float32 // this and the following are as in logisticCoef
 	coefPos float32
 	coefNeg float32
 	slope   float32
 }
 
-// softmaxBuffer is the scratch memory of a softmax kernel of c channels.
-func softmaxBuffer(c int) int { return 256 * (8 + c) }
-
-// smallest keeps a divisor and a logarithm's argument normal.
-const smallest = 0x1p-126
-
-// softmaxGo is the plain kernel for channels by softmax. Channel c of voxel i is
-// x[c·pitch+i], and its gradient g[c·pitch+i]. It adds each lane's sums to sums:
-// the pointwise elements, then I, P and G of every channel. y holds classes or
-// noClass.
+// softmaxGo is the plain kernel for channels by softmax. The logit of channel c at
+// voxel i is x[c·pitch+i] and its gradient g[c·pitch+i]. The sums of each lane are
+// added to sums: the pointwise elements, then I, P and G of every channel. y holds
+// classes or noClass, as for logisticGo.
 //
-// With the largest logit m of the top channel, e_c = exp(x_c−m) and the sum
-// "others" of all e_c but the top one's, which keeps 1−p accurate where p is
-// near 1:
+// Let m be the largest logit, top its channel, e_c = exp(x_c−m) and others the sum
+// of all e_c but that of top, which keeps 1−p accurate for p near 1:
 //
 //	−log p_y  = (m−x_y) + log(1+others)
 //	1−p_y     = others/(1+others), or 1+others−e_y instead of others
 //	pointwise ∂/∂x_c = B·p_c, for c = y −B·(1−p_y),
 //	          B = w·(1−p_y)^γ·(1 + γ·p_y·(−log p_y)/(1−p_y))
 //	overlap   ∂/∂x_c = p_c·((D_c−D_top) − Σ_k p_k·(D_k−D_top)), D = ∂overlap/∂p
-func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, _ bool) {
+func softmaxGo(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, _ bool) {
 	for i, class := range y {
 		lane := i % lanes
 		if class == noClass {
-			if v.grad {
+			if v.Grad {
 				for c := range k {
 					g[c*pitch+i] = 0
 				}
@@ -59,7 +54,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 		}
 		scale := 1 / (1 + others)
 		var b, miss float32
-		if v.exponent != noPointwise {
+		if v.Exponent != kernel.NoPointwise {
 			own := &k[class]
 			ey := e[class]
 			rest := others
@@ -70,14 +65,14 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 			nll := (m - x[int(class)*pitch+i]) + logOnePlus(others)
 			w := own.pos
 			b = own.grad
-			if v.exponent != gammaZero {
-				normal := max32(smallest, miss)
+			if v.Exponent != kernel.GammaZero {
+				normal := max32(kernel.Smallest, miss)
 				power := float32(miss * miss)
-				if v.exponent == gammaAny {
+				if v.Exponent == kernel.GammaAny {
 					power = expUpTo(float32(own.gamma * logNormal(normal)))
 				}
 				w = float32(w * power)
-				if v.grad {
+				if v.Grad {
 					ratio := nll / normal
 					b = float32(b*power) * fma32(float32(own.gamma*float32(ey*scale)), ratio, 1)
 				}
@@ -92,7 +87,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 			return fma32(float32(e[c]*scale), k[c].slope, d)
 		}
 		var atTop, mean float32
-		if v.overlap && v.grad {
+		if v.Overlap && v.Grad {
 			atTop = derivative(top)
 			for c := range k {
 				if c != top {
@@ -103,17 +98,17 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 		for c := range k {
 			p := float32(e[c] * scale)
 			positive := int(class) == c
-			if v.grad {
+			if v.Grad {
 				var d float32
-				if v.exponent != noPointwise {
+				if v.Exponent != kernel.NoPointwise {
 					d = float32(b * p)
 					if positive {
 						d = negated(b * miss)
 					}
 				}
-				if v.overlap {
+				if v.Overlap {
 					own := float32(p * ((derivative(c) - atTop) - mean))
-					if v.exponent != noPointwise {
+					if v.Exponent != kernel.NoPointwise {
 						own += d
 					}
 					d = own
@@ -121,7 +116,7 @@ func softmaxGo(v variant, x, g []float32, pitch int, y []uint8, sums []float32, 
 				g[c*pitch+i] = d
 				continue
 			}
-			if v.overlap {
+			if v.Overlap {
 				s := sums[(1+3*c)*lanes+lane:]
 				if positive {
 					s[0] += p

@@ -8,21 +8,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// softmaxVariantsInUse are the logistic variants of one channel that keep nothing.
-func softmaxVariantsInUse() []variant {
-	var out []variant
-	for _, v := range logisticVariantsInUse() {
-		if !v.pair && !v.kept {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
 // softmaxCase compares an implementation with the plain kernel.
-func softmaxCase(t *testing.T, impl kernels, v variant, channels, n, pitch, offset int, logit func() float32, r *rand.Rand) bool {
+func softmaxCase(t *testing.T, impl kernels, v kernel.Variant, channels, n, pitch, offset int, logit func() float32, r *rand.Rand) bool {
 	t.Helper()
 	size := (channels-1)*pitch + n
 	x := make([]float32, size+offset)[offset:]
@@ -42,11 +33,11 @@ func softmaxCase(t *testing.T, impl kernels, v variant, channels, n, pitch, offs
 		k[c] = softmaxCoef{class: uint32(c), pos: l.pos, grad: l.neg, gamma: l.gammaPos, plain: l.plain,
 			coefPos: l.coefPos, coefNeg: l.coefNeg, slope: l.slope}
 	}
-	run := func(kernel kernels, stream bool) (g, sums []float32) {
+	run := func(of kernels, stream bool) (g, sums []float32) {
 		g, intact := guarded(size, offset)
 		sums, sumsIntact := guarded((1+3*channels)*lanes, offset)
 		clear(sums)
-		kernel.softmax(v, x, g, pitch, y, sums, k, make([]float32, softmaxBuffer(channels)), stream)
+		of.softmax(v, x, g, pitch, y, sums, k, make([]float32, kernel.SoftmaxBuffer(channels)), stream)
 		assert.True(t, intact() && sumsIntact(), "%+v wrote past its slices", v)
 		return g, sums
 	}
@@ -64,7 +55,7 @@ func softmaxCase(t *testing.T, impl kernels, v variant, channels, n, pitch, offs
 func TestSoftmaxKernels(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, impl kernels) {
 		r := rand.New(rand.NewPCG(7, 8))
-		for _, v := range softmaxVariantsInUse() {
+		for _, v := range kernel.Softmax() {
 			for channels := 1; channels <= 9; channels += 1 + channels/4 {
 				for _, n := range []int{0, block, 3 * block, 9 * block} {
 					for offset := range 2 {
@@ -88,7 +79,7 @@ func FuzzSoftmaxKernels(f *testing.F) {
 	f.Add(uint8(3), uint64(1), []byte("some logits"))
 	f.Add(uint8(9), uint64(2), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
 	f.Fuzz(func(t *testing.T, which uint8, seed uint64, data []byte) {
-		in := softmaxVariantsInUse()
+		in := kernel.Softmax()
 		v := in[int(which)%len(in)]
 		at := 0
 		logit := func() float32 {
@@ -101,7 +92,7 @@ func FuzzSoftmaxKernels(f *testing.F) {
 			}
 			return math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
 		}
-		for _, impl := range tiers() {
+		for _, impl := range available {
 			softmaxCase(t, impl, v, 1+int(seed%9), 2*block, 2*block, int(seed%5), logit, rand.New(rand.NewPCG(seed, 9)))
 		}
 	})

@@ -7,7 +7,7 @@ import (
 )
 
 // Stats implements [plan.Backend] and [plan.Kernels].
-func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
+func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
 	b := open(in)
 	st := &plan.Stats{
 		Valid:      make([]float64, b.N),
@@ -19,7 +19,7 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 		st.Magnitude = make([]float64, b.N*st.K)
 		st.Boundary = make([]float64, b.N*st.K)
 	}
-	if labels := newLabelReader(b); labels != nil {
+	if labels := newLabelReader(b, k.kernels()); labels != nil {
 		if err := statsOfClasses(labels, st, want); err != nil {
 			return nil, err
 		}
@@ -40,7 +40,8 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 	if !want.Smoothness {
 		return st, nil
 	}
-	// A task is a slab of planes of one mask; voxels keep their order within it.
+	// One unit is a slab of planes of one mask, within which voxels are summed in
+	// order.
 	slabs := min(b.Space[0], maxChunks)
 	part := make([]float64, 2*b.N*st.K*slabs)
 	err = units(b.N*st.K*slabs, func(i int, s *scratch) error {
@@ -68,7 +69,8 @@ func (Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, error
 	return st, nil
 }
 
-// countChunk adds valid voxels, foreground and class counts to acc.
+// countChunk adds the numbers of valid voxels, of the foreground and of each class
+// to acc.
 func countChunk(b *batch, ch chunk, acc []float64, t *tile) error {
 	t.reserve(b.C)
 	for lo := ch.lo; lo < ch.hi; lo += tileVoxels {
@@ -129,7 +131,7 @@ func foregroundOfMaps(maps []float64, channels, n int, dst []float64) []float64 
 // maskPlane is one plane (all voxels of one first spatial index) of a mask.
 type maskPlane struct {
 	mask []float64
-	// ignored lists the voxels that take no part; they are background in mask.
+	// ignored lists the voxels that take no part, which are background in mask.
 	ignored []int32
 }
 
@@ -181,11 +183,11 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
 func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first int, magnitude []float64)) error {
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
 	s.row = grow(s.row, length)
-	before, centre, after := &s.planes[0], &s.planes[1], &s.planes[2]
+	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
 	if err := before.read(b, n, mask, max(lo-1, 0), &s.tile); err != nil {
 		return err
 	}
-	if err := centre.read(b, n, mask, lo, &s.tile); err != nil {
+	if err := center.read(b, n, mask, lo, &s.tile); err != nil {
 		return err
 	}
 	for x := lo; x < hi; x++ {
@@ -193,13 +195,13 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 			return err
 		}
 		stepX := step(x, planes)
-		skip := centre.ignored
+		skip := center.ignored
 		for y := range rows {
 			at := y * length
-			own := centre.mask[at:][:length]
+			own := center.mask[at:][:length]
 			left, right := before.mask[at:][:length], after.mask[at:][:length]
-			up := centre.mask[max(y-1, 0)*length:][:length]
-			down := centre.mask[min(y+1, rows-1)*length:][:length]
+			up := center.mask[max(y-1, 0)*length:][:length]
+			down := center.mask[min(y+1, rows-1)*length:][:length]
 			stepY := step(y, rows)
 			for i := range own {
 				dx := (right[i] - left[i]) * stepX
@@ -213,13 +215,13 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 			}
 			visit((x*rows+y)*length, s.row)
 		}
-		before, centre, after = centre, after, before
+		before, center, after = center, after, before
 	}
 	return nil
 }
 
-// step is the reciprocal of the distance between the two neighbours that give
-// the derivative at an index of an axis of the given size.
+// step is the reciprocal of the distance between the two neighbors whose difference
+// is the derivative at an index of an axis of the given size.
 func step(at, size int) float64 {
 	if at == 0 || at == size-1 {
 		return 1

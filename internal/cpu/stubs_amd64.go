@@ -144,85 +144,85 @@ func pairGamma2OverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *floa
 //go:noescape
 func pairGammaOverlapGradAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// logisticOverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma0OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// logisticGamma0OverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma0OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma2OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// logisticGamma2OverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma2OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGammaOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// logisticGammaOverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGammaOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// logisticOverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma0OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// logisticGamma0OverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma0OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma2OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// logisticGamma2OverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma2OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGammaOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// logisticGammaOverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGammaOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// pairOverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma0OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// pairGamma0OverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma0OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma2OverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// pairGamma2OverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma2OverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGammaOverlapSumsKeptAVX512 is logisticGo compiled for one variant.
+// pairGammaOverlapSumsCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapSumsKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGammaOverlapSumsCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// pairOverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma0OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// pairGamma0OverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma0OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma2OverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// pairGamma2OverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma2OverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGammaOverlapGradKeptAVX512 is logisticGo compiled for one variant.
+// pairGammaOverlapGradCachedAVX512 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapGradKeptAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGammaOverlapGradCachedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
@@ -440,85 +440,85 @@ func pairGamma2OverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float3
 //go:noescape
 func pairGammaOverlapGradAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// logisticOverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma0OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// logisticGamma0OverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma0OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma2OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// logisticGamma2OverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma2OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGammaOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// logisticGammaOverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGammaOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// logisticOverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma0OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// logisticGamma0OverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma0OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGamma2OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// logisticGamma2OverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGamma2OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// logisticGammaOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// logisticGammaOverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func logisticGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func logisticGammaOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// pairOverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma0OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// pairGamma0OverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma0OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma2OverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// pairGamma2OverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma2OverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGammaOverlapSumsKeptAVX2 is logisticGo compiled for one variant.
+// pairGammaOverlapSumsCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapSumsKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGammaOverlapSumsCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// pairOverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma0OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// pairGamma0OverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma0OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma0OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGamma2OverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// pairGamma2OverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGamma2OverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGamma2OverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
-// pairGammaOverlapGradKeptAVX2 is logisticGo compiled for one variant.
+// pairGammaOverlapGradCachedAVX2 is logisticGo compiled for one variant.
 //
 //go:noescape
-func pairGammaOverlapGradKeptAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+func pairGammaOverlapGradCachedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
 // softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //

@@ -4,7 +4,9 @@
 
 package cpu
 
-var logisticAVX512 = [logisticVariants]logisticRoutine{
+import "github.com/x/afl/internal/cpu/kernel"
+
+var logisticAVX512 = [kernel.Variants]logisticRoutine{
 	1:  logisticGamma0SumsAVX512,
 	2:  logisticGamma2SumsAVX512,
 	3:  logisticGammaSumsAVX512,
@@ -33,25 +35,25 @@ var logisticAVX512 = [logisticVariants]logisticRoutine{
 	29: pairGamma0OverlapGradAVX512,
 	30: pairGamma2OverlapGradAVX512,
 	31: pairGammaOverlapGradAVX512,
-	36: logisticOverlapSumsKeptAVX512,
-	37: logisticGamma0OverlapSumsKeptAVX512,
-	38: logisticGamma2OverlapSumsKeptAVX512,
-	39: logisticGammaOverlapSumsKeptAVX512,
-	44: logisticOverlapGradKeptAVX512,
-	45: logisticGamma0OverlapGradKeptAVX512,
-	46: logisticGamma2OverlapGradKeptAVX512,
-	47: logisticGammaOverlapGradKeptAVX512,
-	52: pairOverlapSumsKeptAVX512,
-	53: pairGamma0OverlapSumsKeptAVX512,
-	54: pairGamma2OverlapSumsKeptAVX512,
-	55: pairGammaOverlapSumsKeptAVX512,
-	60: pairOverlapGradKeptAVX512,
-	61: pairGamma0OverlapGradKeptAVX512,
-	62: pairGamma2OverlapGradKeptAVX512,
-	63: pairGammaOverlapGradKeptAVX512,
+	36: logisticOverlapSumsCachedAVX512,
+	37: logisticGamma0OverlapSumsCachedAVX512,
+	38: logisticGamma2OverlapSumsCachedAVX512,
+	39: logisticGammaOverlapSumsCachedAVX512,
+	44: logisticOverlapGradCachedAVX512,
+	45: logisticGamma0OverlapGradCachedAVX512,
+	46: logisticGamma2OverlapGradCachedAVX512,
+	47: logisticGammaOverlapGradCachedAVX512,
+	52: pairOverlapSumsCachedAVX512,
+	53: pairGamma0OverlapSumsCachedAVX512,
+	54: pairGamma2OverlapSumsCachedAVX512,
+	55: pairGammaOverlapSumsCachedAVX512,
+	60: pairOverlapGradCachedAVX512,
+	61: pairGamma0OverlapGradCachedAVX512,
+	62: pairGamma2OverlapGradCachedAVX512,
+	63: pairGammaOverlapGradCachedAVX512,
 }
 
-var softmaxAVX512 = [logisticVariants]softmaxRoutine{
+var softmaxAVX512 = [kernel.Variants]softmaxRoutine{
 	1:  softmaxGamma0SumsAVX512,
 	2:  softmaxGamma2SumsAVX512,
 	3:  softmaxGammaSumsAVX512,
@@ -68,7 +70,7 @@ var softmaxAVX512 = [logisticVariants]softmaxRoutine{
 	15: softmaxGammaOverlapGradAVX512,
 }
 
-var logisticAVX2 = [logisticVariants]logisticRoutine{
+var logisticAVX2 = [kernel.Variants]logisticRoutine{
 	1:  logisticGamma0SumsAVX2,
 	2:  logisticGamma2SumsAVX2,
 	3:  logisticGammaSumsAVX2,
@@ -97,25 +99,25 @@ var logisticAVX2 = [logisticVariants]logisticRoutine{
 	29: pairGamma0OverlapGradAVX2,
 	30: pairGamma2OverlapGradAVX2,
 	31: pairGammaOverlapGradAVX2,
-	36: logisticOverlapSumsKeptAVX2,
-	37: logisticGamma0OverlapSumsKeptAVX2,
-	38: logisticGamma2OverlapSumsKeptAVX2,
-	39: logisticGammaOverlapSumsKeptAVX2,
-	44: logisticOverlapGradKeptAVX2,
-	45: logisticGamma0OverlapGradKeptAVX2,
-	46: logisticGamma2OverlapGradKeptAVX2,
-	47: logisticGammaOverlapGradKeptAVX2,
-	52: pairOverlapSumsKeptAVX2,
-	53: pairGamma0OverlapSumsKeptAVX2,
-	54: pairGamma2OverlapSumsKeptAVX2,
-	55: pairGammaOverlapSumsKeptAVX2,
-	60: pairOverlapGradKeptAVX2,
-	61: pairGamma0OverlapGradKeptAVX2,
-	62: pairGamma2OverlapGradKeptAVX2,
-	63: pairGammaOverlapGradKeptAVX2,
+	36: logisticOverlapSumsCachedAVX2,
+	37: logisticGamma0OverlapSumsCachedAVX2,
+	38: logisticGamma2OverlapSumsCachedAVX2,
+	39: logisticGammaOverlapSumsCachedAVX2,
+	44: logisticOverlapGradCachedAVX2,
+	45: logisticGamma0OverlapGradCachedAVX2,
+	46: logisticGamma2OverlapGradCachedAVX2,
+	47: logisticGammaOverlapGradCachedAVX2,
+	52: pairOverlapSumsCachedAVX2,
+	53: pairGamma0OverlapSumsCachedAVX2,
+	54: pairGamma2OverlapSumsCachedAVX2,
+	55: pairGammaOverlapSumsCachedAVX2,
+	60: pairOverlapGradCachedAVX2,
+	61: pairGamma0OverlapGradCachedAVX2,
+	62: pairGamma2OverlapGradCachedAVX2,
+	63: pairGammaOverlapGradCachedAVX2,
 }
 
-var softmaxAVX2 = [logisticVariants]softmaxRoutine{
+var softmaxAVX2 = [kernel.Variants]softmaxRoutine{
 	1:  softmaxGamma0SumsAVX2,
 	2:  softmaxGamma2SumsAVX2,
 	3:  softmaxGammaSumsAVX2,

@@ -6,10 +6,10 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// tile holds some voxels of one sample in float64. Per-channel rows lie
-// tileVoxels apart.
+// tile holds up to tileVoxels voxels of one sample in float64. The rows of the
+// channels are tileVoxels apart.
 type tile struct {
-	class []int32   // class index by voxel
+	class []int32   // class index of each voxel
 	m     []float64 // voxel weight, 0 for a voxel that takes no part
 
 	x, t     []float64 // logits, target
@@ -18,13 +18,12 @@ type tile struct {
 	up       []float64 // upstream gradient of the elements
 	elements []float64 // un-reduced pointwise values
 
-	// By channel, for one voxel's softmax.
-	e, rest, a []float64
+	e, rest, a []float64 // one number per channel, for the softmax of one voxel
 
-	c, n int // channels, voxels in use
+	c, n int // channels and voxels in use
 }
 
-// reserve makes room for c channels.
+// reserve allocates memory for c channels.
 func (t *tile) reserve(c int) {
 	t.c = c
 	t.class = grow(t.class, tileVoxels)
@@ -42,7 +41,7 @@ func (t *tile) row(s []float64, c int) []float64 {
 	return s[c*tileVoxels:][:t.n]
 }
 
-// load reads voxels [lo,hi) of sample n: logits, target and weights.
+// load reads the logits, target and weights of voxels [lo,hi) of sample n.
 func (t *tile) load(b *batch, n, lo, hi int) error {
 	t.n = hi - lo
 	for c := range t.c {
@@ -70,7 +69,7 @@ func (t *tile) load(b *batch, n, lo, hi int) error {
 		return err
 	}
 	for c := range t.c {
-		// The single channel of C = 1 is the foreground.
+		// A single channel is the foreground.
 		class := int32(c)
 		if t.c == 1 {
 			class = 1
@@ -91,9 +90,8 @@ func (t *tile) load(b *batch, n, lo, hi int) error {
 	return nil
 }
 
-// pointwise adds the term's elements to the tile: it returns their sum without
-// Scale, stores them scaled where elements are wanted, and adds their gradient
-// to g where a gradient is wanted.
+// pointwise returns the sum of the pointwise term's elements without Scale. If
+// wanted it stores the scaled elements and adds their gradient to g.
 func (t *tile) pointwise(w *plan.Pointwise, n int, wantElements, wantGrad bool) float64 {
 	if wantElements {
 		for c := range t.c {
@@ -170,8 +168,8 @@ func focalSigmoid(x, t, gamma, pos, neg, ce float64) (f, df float64) {
 	return factor * b, factor * (db - gamma*s*sigma*b)
 }
 
-// softmaxVoxel fills e with the softmax numerators of the given logits, scaled
-// so that the largest is 1, and rest with the sum of the others; it returns the
+// softmaxVoxel sets e to the softmax numerators of the given logits, scaled so that
+// the largest is 1, and rest to the sum of the other numerators. It returns the
 // denominator, the index of the largest logit and that logit.
 func softmaxVoxel(x, e, rest []float64) (z float64, top int, largest float64) {
 	for c, v := range x {
@@ -189,7 +187,7 @@ func softmaxVoxel(x, e, rest []float64) (z float64, top int, largest float64) {
 	}
 	z = 1 + others
 	for c := range x {
-		rest[c] = z - e[c] // no cancellation: the top one's 1 is among the rest
+		rest[c] = z - e[c] // no cancellation: it includes the largest numerator, 1
 	}
 	rest[top] = others
 	return z, top, largest
@@ -209,8 +207,8 @@ func (t *tile) pointwiseSoftmax(w *plan.Pointwise, n int, wantElements, wantGrad
 		}
 		z, top, largest := softmaxVoxel(x, e, rest)
 		logZ := math.Log1p(rest[top])
-		// From here on a holds the derivative of each channel's element with
-		// respect to its own log-probability, without the weight of the voxel.
+		// From here on a, in the memory of x, is the derivative of each channel's
+		// element with respect to its log-probability, without the voxel's weight.
 		for c := range width {
 			ch := from + c
 			k := n*t.c + ch
@@ -226,7 +224,7 @@ func (t *tile) pointwiseSoftmax(w *plan.Pointwise, n int, wantElements, wantGrad
 			gamma, factor, slope := w.Gamma[k], 1.0, -1.0
 			if gamma != 0 {
 				miss := rest[c] / z // 1−p
-				ratio := -1.0       // p·log p/(1−p), whose limit for p → 1 is −1
+				ratio := -1.0       // p·log p/(1−p), which tends to −1 for p → 1
 				if miss > 0 {
 					ratio = e[c] / z * logP / miss
 				}
@@ -263,9 +261,9 @@ func (t *tile) upstream(w *plan.Pointwise, ch, i int) float64 {
 	return t.up[ch*tileVoxels+i]
 }
 
-// softmaxPullback adds scale·(a_j·(1−p_j) − p_j·Σ_{k≠j} a_k) to the gradient of
-// every channel j from the given one on. The sum over the others is built from
-// both ends, for a difference from the full sum would cancel.
+// softmaxPullback adds scale·(a_j·(1−p_j) − p_j·Σ_{k≠j} a_k) to the gradient of every
+// channel j ≥ from. The sum over the others is accumulated from both ends, as
+// subtracting a_j from the full sum would cancel.
 func (t *tile) softmaxPullback(from, i int, scale float64, e, rest []float64, z float64, a []float64) {
 	before := 0.0
 	for c, ac := range a {
@@ -279,7 +277,7 @@ func (t *tile) softmaxPullback(from, i int, scale float64, e, rest []float64, z 
 	}
 }
 
-// activate fills p and q with the overlap term's probabilities.
+// activate sets p and q to the probabilities of the overlap term.
 func (t *tile) activate(o *plan.Overlap) {
 	switch o.Activation {
 	case plan.None:
@@ -352,7 +350,7 @@ func (t *tile) overlapGradient(o *plan.Overlap, n int, coefT, coefP []float64) {
 			case plan.Sigmoid:
 				g[i] += m * d * pr[i] * q[i]
 			case plan.Softmax:
-				q[i] = m * d // 1−p is not needed below; keep ∂L/∂p there
+				q[i] = m * d // 1−p is no longer needed: ∂L/∂p takes its place
 			}
 		}
 	}
@@ -377,7 +375,7 @@ func (t *tile) overlapGradient(o *plan.Overlap, n int, coefT, coefP []float64) {
 	}
 }
 
-// sumOthers fills rest[j] with the sum of all entries of s but s[j].
+// sumOthers sets rest[j] to the sum of all entries of s but s[j].
 func sumOthers(s, rest []float64) {
 	before := 0.0
 	for c, v := range s {

@@ -1,4 +1,4 @@
-// Package benchtest reads what the benchmarks write, for their tests.
+// Package benchtest reads the files of the benchmarks in their tests.
 package benchtest
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ReadCSV returns the records of a CSV file by the names of its first line.
+// ReadCSV returns the records of a CSV file, each by the column names of the first line.
 func ReadCSV(t testing.TB, path string) []map[string]string {
 	t.Helper()
 	f, err := os.Open(path)

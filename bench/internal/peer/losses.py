@@ -1,7 +1,7 @@
 """The losses in PyTorch, for comparison.
 
-Each is composed of plain PyTorch operations the way MONAI composes it: a one-hot
-copy of the label, an activation, products and sums; autograd makes the gradient.
+Each is composed of PyTorch operations as in MONAI: a one-hot copy of the label, an
+activation, products and sums, with the gradient by autograd.
 Logits are N×C×space float32, labels N×1×space class indices of any integer type,
 both on one device.
 """
@@ -102,7 +102,7 @@ def broadcast(v, x):
 
 
 def afl(x, label):
-    """The released form: channel weights, γ of the whole batch."""
+    """The released form: weights per channel, one γ for the batch."""
     with torch.no_grad():
         mask = label > 0
         share = mask.float().mean()
@@ -124,7 +124,7 @@ def afl_paper(x, label, balanced=False):
 
 
 def afl_multiclass(x, label):
-    """A softmax focal loss with a γ and an α of each class."""
+    """A softmax focal loss with γ and α per class."""
     with torch.no_grad():
         share, smoothness = shares(label > 0)
         gammas, alphas = [share + smoothness], [share]

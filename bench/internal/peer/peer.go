@@ -1,6 +1,5 @@
-// Package peer asks PyTorch, in a process of its own, to do the same work as a
-// benchmark. The scripts of the benchmarks share the losses of losses.py and the loop of
-// serve.py.
+// Package peer runs the computations of a benchmark in PyTorch, in a process of its
+// own. The benchmarks' scripts share the losses of losses.py and the loop of serve.py.
 package peer
 
 import (
@@ -15,8 +14,8 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/internal/pytorch"
+	"github.com/x/afl/internal/workload"
 )
 
 //go:embed losses.py serve.py
@@ -25,9 +24,9 @@ var modules embed.FS
 // ErrNone says that no Python has the modules.
 var ErrNone = errors.New("no python3 found that has them; Debian has python3-numpy, python3-scipy and python3-torch")
 
-// Find returns an interpreter that has some modules: the named one, or where none
-// is named the first python3 on the path or the system's own, which is the one
-// that a distribution's packages are for.
+// Find returns an interpreter that has the given modules: the named one, or without a
+// name the first on the path or else /usr/bin/python3, for which a distribution's
+// packages are.
 func Find(ctx context.Context, named string, modules ...string) (string, error) {
 	has := `import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))`
 	candidates := []string{"python3", "python", "/usr/bin/python3"}
@@ -43,21 +42,22 @@ func Find(ctx context.Context, named string, modules ...string) (string, error) 
 			return "", ctx.Err()
 		}
 		if named != "" {
-			return "", fmt.Errorf("-python %s does not run or lacks one of %s: %w", named, strings.Join(modules, ", "), err)
+			return "", fmt.Errorf("-python %s does not run or lacks one of the modules %s: %w", named, strings.Join(modules, ", "), err)
 		}
 	}
 	return "", fmt.Errorf("%s: %w", strings.Join(modules, ", "), ErrNone)
 }
 
-// Peer is a script in a process of its own, whose protocol is written there, and
-// a folder for its inputs.
+// Peer is a script in a process of its own, which documents its protocol, and a folder
+// for its inputs.
 type Peer struct {
 	*pytorch.Process
 	folder string // removed by Close
 }
 
-// Start answers requests with the class Peer of a script, which finds losses.py
-// as the module losses. The context's end ends it.
+// Start starts a process that answers requests by the methods of the script's class
+// Peer. The script imports losses.py as the module losses. The process runs until Close
+// or the end of the context.
 func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
 	p := &Peer{}
 	if p.folder, err = os.MkdirTemp("", "afl-bench-"); err != nil {
@@ -68,8 +68,8 @@ func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
 			os.RemoveAll(p.folder)
 		}
 	}()
-	// Files rather than a text on the command line: what compiles Python's
-	// functions may want to read their source.
+	// Files rather than a command line argument, as compilers of Python functions may
+	// read their source.
 	if err := os.CopyFS(p.folder, modules); err != nil {
 		return nil, err
 	}
@@ -81,8 +81,8 @@ func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
 	return p, err
 }
 
-// Give writes tensors to files and sends a request that names them.
-func (p *Peer) Give(request map[string]any, tensors map[string]*tensor.Dense) error {
+// Send writes tensors to files and sends a request that names them.
+func (p *Peer) Send(request map[string]any, tensors map[string]*tensor.Dense) error {
 	for name, t := range tensors {
 		path := filepath.Join(p.folder, name)
 		if err := workload.WriteRaw(path, t); err != nil {

@@ -39,8 +39,8 @@ func TestFind(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
-// TestPeer: a script answers requests, its prints and exceptions do not break the
-// conversation, tensors arrive as files, and Close removes them.
+// TestPeer: a script answers requests, its output and exceptions do not disturb the
+// protocol, tensors arrive as files, and Close removes them.
 func TestPeer(t *testing.T) {
 	p, err := Start(t.Context(), python(t), `
 class Peer:
@@ -55,7 +55,7 @@ class Peer:
 	require.NoError(t, err)
 	numbers := tensor.New(tensor.WithBacking([]float32{1, 2, 3}))
 	request := map[string]any{"do": "size", "times": 2}
-	require.NoError(t, p.Give(request, map[string]*tensor.Dense{"numbers": numbers}))
+	require.NoError(t, p.Send(request, map[string]*tensor.Dense{"numbers": numbers}))
 	var answer struct{ Bytes int }
 	require.NoError(t, p.Ask(request, &answer))
 	assert.Equal(t, 24, answer.Bytes)

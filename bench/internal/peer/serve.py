@@ -1,7 +1,6 @@
-"""Answers requests, one JSON object a line, from standard input: each names a
-method of an object by "do", the rest are its arguments, and what it returns is
-written as one line of JSON to standard output. A request that fails is answered
-with {"error": TEXT}.
+"""Serves requests: JSON objects from standard input, one per line. "do" names a method
+of an object and the other entries are its arguments. The result is written to standard
+output as a line of JSON, or {"error": TEXT} if the method fails.
 """
 
 import json
@@ -11,15 +10,15 @@ import sys
 
 
 def serve(peer):
-    # Ctrl-C goes to every process of the terminal; the one that asks decides.
+    # Ctrl-C goes to every process of the terminal; the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What a library prints must not stand between the answers.
-    answers = os.fdopen(os.dup(1), "w")
+    # Output of libraries must not mix with the responses.
+    responses = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         try:
             request = json.loads(line)
-            answer = getattr(peer, request.pop("do"))(**request)
-        except Exception as error:  # the other side decides what to do about it
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            response = getattr(peer, request.pop("do"))(**request)
+        except Exception as error:  # reported to the parent
+            response = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(response), file=responses, flush=True)

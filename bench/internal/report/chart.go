@@ -16,7 +16,7 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// Palette is Okabe and Ito's palette, which stays apart for colour-blind eyes.
+// Palette is Okabe and Ito's palette, whose colors color-blind readers can tell apart.
 var Palette = []color.Color{
 	color.RGBA{0x56, 0xB4, 0xE9, 0xFF},
 	color.RGBA{0x00, 0x72, 0xB2, 0xFF},
@@ -26,22 +26,21 @@ var Palette = []color.Color{
 	color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
 }
 
-// Bars is a chart of ratios: a group of bars for each thing compared, in it a bar
-// for each series, upwards where the ratio is above 1 and downwards where it is
-// below, twice as much being the same step in both.
+// Bars is a chart of ratios: a group of bars for each thing compared with a bar for each
+// series, on a logarithmic axis that crosses at 1.
 type Bars struct {
 	Title, Axis string
 	Groups      []string
 	Series      []Series
 }
 
-// Series is the bars of one colour.
+// Series is the bars of one color.
 type Series struct {
 	Name   string
-	Ratios []float64 // one a group, NaN where there is none
+	Ratios []float64 // one for each group, NaN for no bar
 }
 
-// NewSeries returns a series without bars for so many groups.
+// NewSeries returns a series without bars for the given number of groups.
 func NewSeries(name string, groups int) Series {
 	s := Series{name, make([]float64, groups)}
 	for i := range s.Ratios {
@@ -90,7 +89,7 @@ func (c Bars) Write(path string) error {
 	p.X.Tick.Label.Rotation = 0.6
 	p.X.Tick.Label.XAlign = draw.XRight
 	p.X.Tick.Label.YAlign = draw.YTop
-	// Whole steps that hold 1 and 2, and one for the legend.
+	// Powers of two that include 1 and 2, and one more for the legend.
 	p.Y.Min, p.Y.Max = min(0, math.Floor(p.Y.Min)), max(1, math.Ceil(p.Y.Max))+1
 
 	canvas := vgimg.NewWith(vgimg.UseWH(vg.Points(float64(140+60*len(c.Groups))), vg.Points(420)), vgimg.UseDPI(110))
@@ -101,7 +100,7 @@ func (c Bars) Write(path string) error {
 	})
 }
 
-// ratioTicks marks an axis of binary logarithms with the powers of two.
+// ratioTicks labels an axis of binary logarithms with powers of two.
 type ratioTicks struct{}
 
 func (ratioTicks) Ticks(lo, hi float64) []plot.Tick {

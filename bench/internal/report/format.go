@@ -1,5 +1,5 @@
-// Package report holds what the benchmarks' reports share: numbers in tables and
-// CSV files, a chart of ratios and the description of the machine.
+// Package report formats what the reports of the benchmarks have in common: numbers in
+// tables and CSV files, a chart of ratios and the description of the machine.
 package report
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Number prints three digits, or a dash for what does not exist.
+// Number prints three digits, or a dash for NaN.
 func Number(v float64) string {
 	switch {
 	case math.IsNaN(v):
@@ -22,7 +22,7 @@ func Number(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// Percent prints a share of 1 in percent, or a dash for what does not exist.
+// Percent prints a fraction in percent, or a dash for NaN.
 func Percent(v float64) string {
 	if math.IsNaN(v) {
 		return "–"
@@ -38,8 +38,7 @@ func Plural(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// Cell prints all digits of a number for a CSV file, nothing for one that does
-// not exist.
+// Cell prints all digits of a number for a CSV file, nothing for NaN.
 func Cell(v float64) string {
 	if math.IsNaN(v) {
 		return ""
@@ -56,7 +55,7 @@ func Cells(values []float64) string {
 	return strings.Join(words, " ")
 }
 
-// GeometricMean of positive numbers; NaN without any.
+// GeometricMean is the geometric mean of positive numbers, NaN if there are none.
 func GeometricMean(values []float64) float64 {
 	sum := 0.0
 	for _, v := range values {
@@ -65,8 +64,7 @@ func GeometricMean(values []float64) float64 {
 	return math.Exp(sum / float64(len(values)))
 }
 
-// GroupBy splits rows into those of equal keys, in the order in which the keys
-// first come.
+// GroupBy groups rows by a key, in the order in which the keys first occur.
 func GroupBy[R any, K comparable](rows []R, key func(R) K) (groups [][]R) {
 	at := map[K]int{}
 	for _, r := range rows {

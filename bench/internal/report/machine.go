@@ -10,17 +10,17 @@ import (
 	host "github.com/x/afl/internal/machine"
 )
 
-// Machine describes where results come from.
+// Machine describes the machine and the program that results are from.
 type Machine struct {
 	CPU    string // model
 	Cores  int
-	Memory int64 // bytes, 0 where unknown
+	Memory int64 // bytes, 0 if unknown
 	System string
 	Go     string // version
-	Commit string // where known
+	Commit string // empty if unknown
 }
 
-// ThisMachine describes this machine, and the commit of the working folder.
+// ThisMachine describes this machine and the commit of the working folder.
 func ThisMachine() Machine {
 	m := Machine{CPU: host.CPU(), Memory: host.Memory(), Cores: runtime.NumCPU(),
 		System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()}
@@ -43,8 +43,7 @@ func (m Machine) Rows(b *strings.Builder) {
 	}
 }
 
-// Load is the system's load average over one minute, or "unknown". Others at
-// work on the machine make every time longer.
+// Load is the system's load average over one minute, or "unknown".
 func Load() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
@@ -54,7 +53,7 @@ func Load() string {
 	return first
 }
 
-// Slug makes a name a part of a folder's name.
+// Slug turns a name into lower-case words joined by hyphens, for use in a folder's name.
 func Slug(name string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9')

@@ -1,4 +1,4 @@
-// Package timing holds repeated measurements.
+// Package timing repeats measurements and summarizes them.
 package timing
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Samples are repeated measurements of one thing.
+// Samples are repeated measurements of one quantity.
 type Samples []float64
 
 // Median is NaN without samples.
@@ -35,12 +35,12 @@ func (s Samples) Max() float64 {
 	return slices.Max(s)
 }
 
-// Calls calls f until its calls took at least so much time together, at least
-// once, and returns the seconds of each call.
-func Calls(least time.Duration, f func() error) (Samples, error) {
+// Calls calls f once or more, until the calls together took at least the given time,
+// and returns the seconds of each call.
+func Calls(atLeast time.Duration, f func() error) (Samples, error) {
 	var s Samples
 	var total time.Duration
-	for len(s) == 0 || total < least {
+	for len(s) == 0 || total < atLeast {
 		start := time.Now()
 		if err := f(); err != nil {
 			return nil, err

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// counts are instructions by kind for 16 elements.
+// counts are the instructions of each kind for 16 elements.
 type counts struct{ multiply, divide, scale, add, other, load, store float64 }
 
-// turns are how often the work occupies one of a core's multipliers: one a product
-// or fused product and sum, two a scaling by a power of two and three a division,
-// measured on Zen 5.
-func (c counts) turns() float64 { return c.multiply + 2*c.scale + 3*c.divide }
+// slots is the number of cycles for which one of a core's multipliers is busy: one
+// for a product or a fused multiply-add, two for a scaling by a power of two and
+// three for a division, as measured on Zen 5.
+func (c counts) slots() float64 { return c.multiply + 2*c.scale + 3*c.divide }
 
 var (
 	routineLine = regexp.MustCompile(`^TEXT ·(\w+AVX512)\(SB\)`)
@@ -27,28 +27,28 @@ var (
 )
 
 // printCounts writes a Markdown table of the instructions in the loops of every
-// AVX-512 routine for the sigmoid (of a pair, for its difference). Where a loop has
-// two ways, the shorter counts: stores by the cache, and the power of a small γ.
+// logistic AVX-512 routine. Where a loop branches the shorter branch counts: stores
+// through the cache, and the power for a small γ.
 func printCounts(w io.Writer, assembly string) error {
 	f, err := os.Open(assembly)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	fmt.Fprintln(w, "| routine | products | divisions | scalings | sums, comparisons | moves, logic | loads | stores | multiplier turns |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "| routine | products | divisions | scalings | sums, comparisons | moves, logic | loads | stores | multiplier slots |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
 	var (
 		name    string
 		total   counts // of the routine
-		body    counts // since the last label that a loop may begin with
-		begin   string
+		body    counts // since begin
+		begin   string // the last label that a loop may start at
 		step    float64
-		skip    string // label at which the way not taken ends
+		skip    string // label at which the branch not taken ends
 		vectors bool   // the routine has a loop
 	)
 	finish := func() {
 		if vectors {
 			fmt.Fprintf(w, "| %s | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g | %.4g |\n", strings.TrimSuffix(name, "AVX512"),
-				total.multiply, total.divide, total.scale, total.add, total.other, total.load, total.store, total.turns())
+				total.multiply, total.divide, total.scale, total.add, total.other, total.load, total.store, total.slots())
 		}
 	}
 	lines := bufio.NewScanner(f)
@@ -103,7 +103,7 @@ func printCounts(w io.Writer, assembly string) error {
 	return lines.Err()
 }
 
-// one counts an instruction. Moves between registers cost no execution unit.
+// one counts an instruction. Moves between registers need no execution unit.
 func (c *counts) one(name, operands string) {
 	list := strings.Split(operands, ", ")
 	switch last := list[len(list)-1]; {
@@ -132,7 +132,8 @@ func (c *counts) one(name, operands string) {
 	}
 }
 
-// add16 adds what a loop of step elements does for 16 of them.
+// add16 adds the instructions of a loop body, which handles step elements, scaled
+// to 16.
 func (c *counts) add16(body counts, step float64) {
 	k := 16 / step
 	c.multiply += k * body.multiply

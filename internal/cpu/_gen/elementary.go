@@ -5,8 +5,8 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 )
 
-// elementary emits the exponential and log(1+e) by themselves, over whole blocks
-// of numbers: what a loss's speed is measured against.
+// elementary emits the exponential and log(1+e) alone, over whole blocks of
+// numbers: the rates that the speed of a loss is compared with.
 func elementary(t tier) {
 	t.unroll = t.short
 	for _, f := range []struct {

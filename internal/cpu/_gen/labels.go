@@ -3,10 +3,11 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// labels is labelsGo for a multiple of 32 labels. bad is not 0 where one is no
-// class.
+// labels emits labelsGo for a multiple of 32 labels.
 func labels() {
 	TEXT("labelsAVX2", NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
 	Doc("labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
@@ -23,7 +24,7 @@ func labels() {
 	XORQ(i, i)
 	Label("loop")
 	y, is, isNone, c := YMM(), YMM(), YMM(), YMM()
-	PREFETCHT0(Mem{Base: src, Index: i, Scale: 1, Disp: 1024}) // of the next tile
+	PREFETCHT0(Mem{Base: src, Index: i, Scale: 1, Disp: kernel.Strip}) // the next strip
 	VMOVDQU(Mem{Base: src, Index: i, Scale: 1}, y)
 	VPCMPEQB(ignore, y, is)
 	VPMINUB(top, y, c)
@@ -44,7 +45,7 @@ func labels() {
 	RET()
 }
 
-// pack is packGo.
+// pack emits packGo.
 func pack() {
 	TEXT("packAVX2", NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
 	Doc("packAVX2 is packGo for at least one word.")

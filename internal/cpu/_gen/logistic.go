@@ -6,77 +6,9 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
-
-// variant selects what a logistic kernel computes; see logistic.go of package cpu.
-type variant struct {
-	exponent                  int
-	overlap, grad, pair, kept bool
-}
-
-const (
-	noPointwise = iota
-	gammaZero
-	gammaTwo
-	gammaAny
-)
-
-func variants() []variant {
-	var out []variant
-	both := []bool{false, true}
-	for _, kept := range both {
-		for _, pair := range both {
-			for _, grad := range both {
-				for _, overlap := range both {
-					for exponent := noPointwise; exponent <= gammaAny; exponent++ {
-						if overlap || exponent != noPointwise && !kept {
-							out = append(out, variant{exponent, overlap, grad, pair, kept})
-						}
-					}
-				}
-			}
-		}
-	}
-	return out
-}
-
-// index is that of package cpu.
-func (v variant) index() int {
-	i := v.exponent
-	for k, on := range []bool{v.overlap, v.grad, v.pair, v.kept} {
-		if on {
-			i += 4 << k
-		}
-	}
-	return i
-}
-
-// elements reports whether the elements' values are wanted. With an overlap term
-// the pass before the gradient's has added them up; a cross-entropy's gradient
-// then needs no logarithm.
-func (v variant) elements() bool {
-	return v.exponent != noPointwise && !(v.exponent == gammaZero && v.overlap && v.grad)
-}
-
-func (v variant) name(t tier) string {
-	name := "logistic"
-	if v.pair {
-		name = "pair"
-	}
-	name += []string{"", "Gamma0", "Gamma2", "Gamma"}[v.exponent]
-	if v.overlap {
-		name += "Overlap"
-	}
-	if v.grad {
-		name += "Grad"
-	} else {
-		name += "Sums"
-	}
-	if v.kept {
-		name += "Kept"
-	}
-	return name + t.name
-}
 
 // Words of logisticCoef.
 const (
@@ -96,61 +28,38 @@ const (
 	slope0
 )
 
-// Sums of a logistic kernel.
-const (
-	sumPointwise = iota
-	sumI
-	sumP
-	sumG
-	sumI0
-	sumP0
-	sumG0
-)
-
-// fence emits the instruction that orders what was written past the caches
-// before all that follows.
+// fence emits the barrier that completes non-temporal stores before whatever
+// follows.
 func fence() {
 	TEXT("storeFence", NOSPLIT, "func()")
 	SFENCE()
 	RET()
 }
 
-// part is the number of voxels of a turn of a kernel's loops.
-const part = 256
-
-// logistic emits one kernel as a few loops over a part of the voxels at a time.
-// One loop would do, but its chain of dependent operations, some 150 cycles long,
-// is more than a processor's window of instructions covers; of short chains it
-// runs several at a time. What one loop leaves for the next stays in the
-// first-level cache. Parts are short so that memory is read and written at an
-// even pace.
-func logistic(t tier, v variant) {
-	TEXT(v.name(t), NOSPLIT, "func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)")
-	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.name(t)))
+// logistic emits the logistic kernel of one variant: for each part of the voxels a
+// few short loops instead of a single long one. The single loop's chain of
+// dependent operations, about 150 cycles, exceeds a processor's out-of-order
+// window, whereas several short chains run at once. The loops pass intermediates on
+// through the first-level cache, and parts are short so that memory is read and
+// written at a steady rate.
+func logistic(t tier, v kernel.Variant) {
+	TEXT(v.LogisticName()+t.name, NOSPLIT, "func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)")
+	Doc(fmt.Sprintf("%s is logisticGo compiled for one variant.", v.LogisticName()+t.name))
 	Pragma("noescape")
-	var count []int // of the sums, those that this variant has
-	if v.elements() {
-		count = append(count, sumPointwise)
-	}
-	if v.overlap && !v.grad {
-		count = append(count, sumI, sumP, sumG)
-		if v.pair {
-			count = append(count, sumI0, sumP0, sumG0)
-		}
-	}
-	at := map[int]int{}
-	for i, s := range count {
+	list := v.Sums()
+	at := map[kernel.Sum]int{}
+	for i, s := range list {
 		at[s] = i
 	}
 
 	x1, y, k := Load(Param("x1"), GP64()), Load(Param("y"), GP64()), Mem{Base: Load(Param("k"), GP64())}
 	x0, g0, g1 := x1, x1, x1
-	if v.pair {
+	if v.Pair {
 		x0 = Load(Param("x0"), GP64())
 	}
-	if v.grad || v.kept {
+	if v.Grad || v.Cached {
 		g1 = Load(Param("g1"), GP64())
-		if v.grad && v.pair {
+		if v.Grad && v.Pair {
 			g0 = Load(Param("g0"), GP64())
 		}
 	}
@@ -158,19 +67,19 @@ func logistic(t tier, v variant) {
 	coef := func(i int) word { return word{mem: k.Offset(4 * i)} }
 	i := GP64()
 	floats := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
-	// What the loops leave for each other: e^−|x| and log(1+e^−|x|), blockTile
-	// numbers each.
-	e, l := floats(buf), floats(buf).Offset(4*1024)
+	// Intermediates that the loops pass on, e^−|x| and log(1+e^−|x|): kernel.Strip
+	// numbers each, of which a part is in use.
+	e, l := floats(buf), floats(buf).Offset(4*kernel.Strip)
 
 	negative := litBits(signBit)
 	logits := func(t tier, valid mask) vec {
-		x := t.keepAt(valid, floats(x1))
-		if v.pair {
-			x = t.sub(x, t.keepAt(valid, floats(x0)))
+		x := t.loadMasked(valid, floats(x1))
+		if v.Pair {
+			x = t.sub(x, t.loadMasked(valid, floats(x0)))
 		}
 		return x
 	}
-	// loop runs body over a part of the voxels with constants held in registers.
+	// loop emits a loop over the part with constants held in registers.
 	begin, end := GP64(), GP64()
 	loop := func(name string, t tier, constants []word, body func(t tier)) {
 		t = t.holding(constants...)
@@ -181,7 +90,7 @@ func logistic(t tier, v variant) {
 		CMPQ(i, end)
 		JL(LabelRef(name))
 	}
-	t.spare = max(0, t.spare-len(count)-2)
+	t.spare = max(0, t.spare-len(list)-2)
 	short := t
 	short.unroll = t.short
 	labels := t.labelBytes(Mem{Base: y, Index: i, Scale: 1}, coef(class))
@@ -190,68 +99,69 @@ func logistic(t tier, v variant) {
 	if !t.wide {
 		XORQ(half, half)
 	}
-	acc := t.newSums(len(count), half)
+	acc := t.newSums(len(list), half)
 	stream := parameter("stream")
 
 	XORQ(end, end)
 	Label("turn")
 	MOVQ(end, begin)
-	ADDQ(U32(part), end)
+	ADDQ(U32(kernel.Part), end)
 	CMPQ(end, n)
 	CMOVQGT(n, end)
-	// In the second pass g1 holds e^−|x| with the sign of x.
-	signed := v.kept && v.grad
-	if !signed {
+	// The second of two passes loads e^−|x|, with the sign of x, from g1.
+	load := v.Cached && v.Grad
+	if !load {
 		loop("exponential", short, append(expConstants(), negative), func(t tier) {
 			x := func() vec { return logits(t, t.isValid(t.read(labels))) }
 			power := t.exp(t.or(x(), negative))
 			t.store(power, e, false)
-			if v.kept { // read again: registers are scarcer than loads
-				t.storeBy(stream, "kept", t.or(power, t.and(x(), negative)), floats(g1))
+			if v.Cached { // loads x again: registers are scarcer than load slots
+				t.storeBy(stream, "cached", t.or(power, t.and(x(), negative)), floats(g1))
 			}
 		})
 	}
 	exponentials := func(t tier) vec {
-		if signed {
+		if load {
 			return t.and(t.loadAt(floats(g1)), litBits(signBit-1))
 		}
 		return t.loadAt(e)
 	}
-	if v.elements() {
+	if v.Elements() {
 		loop("logarithm", short, logConstants(), func(t tier) { t.store(t.log1p01(exponentials(t)), l, false) })
 	}
 
 	constants := []word{lit(1), lit(0), negative}
-	if v.exponent != noPointwise {
-		if v.elements() {
+	if v.Exponent != kernel.NoPointwise {
+		if v.Elements() {
 			constants = append(constants, coef(pos), coef(neg))
 		}
-		if v.grad {
+		if v.Grad {
 			constants = append(constants, coef(gradPos), coef(gradNeg))
 		}
-		if v.exponent == gammaAny {
+		if v.Exponent == kernel.GammaAny {
 			constants = append(constants, coef(gammaPos), coef(gammaNeg))
 		}
 	}
 	loop("rest", t, constants, func(t tier) {
-		// Bring in the next tile meanwhile: the loops touch memory in bursts that
-		// the processor does not foresee. Beyond the logits this does nothing.
+		// Prefetch the next strip: the loops access memory in bursts, which the
+		// hardware prefetcher does not predict. Past the end of the logits this has no
+		// effect.
 		for line := 0; line < t.bytes()*t.unroll; line += 64 {
-			if signed {
-				PREFETCHT0(floats(g1).Offset(4*1024 + line))
+			if load {
+				PREFETCHT0(floats(g1).Offset(4*kernel.Strip + line))
 			}
-			if !signed || v.elements() {
-				PREFETCHT0(floats(x1).Offset(4*1024 + line))
-				if v.pair {
-					PREFETCHT0(floats(x0).Offset(4*1024 + line))
+			if !load || v.Elements() {
+				PREFETCHT0(floats(x1).Offset(4*kernel.Strip + line))
+				if v.Pair {
+					PREFETCHT0(floats(x0).Offset(4*kernel.Strip + line))
 				}
 			}
 		}
 		labels := t.read(labels)
 		valid := t.isValid(labels)
 		positive := t.isPositive(labels)
-		var x vec // or, where only its sign counts, what has that
-		if signed && !v.elements() {
+		var x vec // or a value of the same sign where nothing else of x is needed
+		if load && !v.Elements() {
 			x = t.loadAt(floats(g1))
 		} else {
 			x = logits(t, valid)
@@ -259,42 +169,42 @@ func logistic(t tier, v variant) {
 		e := exponentials(t)
 		large := t.div(lit(1), t.add(e, lit(1)))
 		small := t.mul(e, large)
-		// The overlap term comes first: fewer values are alive at once that way.
+		// The overlap term comes first, so that fewer values are live at once.
 		var g vec
-		if v.overlap {
+		if v.Overlap {
 			below := t.signs(x)
 			p := t.blend(below, small, large)
 			q := t.blend(below, large, small)
-			if v.grad {
+			if v.Grad {
 				d := t.fma(p, coef(slope), t.blend(positive, coef(coefPos), coef(coefNeg)))
-				if v.pair {
+				if v.Pair {
 					d = t.sub(d, t.fma(q, coef(slope0), t.blend(positive, coef(coefNeg0), coef(coefPos0))))
 				}
 				g = t.mul(d, t.mul(small, large))
 			} else {
-				acc.fma(at[sumP], valid, p, t.max(p, coef(plain)))
-				acc.add(at[sumI], positive, p)
-				acc.add(at[sumG], positive, lit(1))
-				if v.pair {
-					acc.fma(at[sumP0], valid, q, t.max(q, coef(plain)))
+				acc.fma(at[kernel.SumP], valid, p, t.max(p, coef(plain)))
+				acc.add(at[kernel.SumI], positive, p)
+				acc.add(at[kernel.SumG], positive, lit(1))
+				if v.Pair {
+					acc.fma(at[kernel.SumP0], valid, q, t.max(q, coef(plain)))
 					other := t.without(valid, positive)
-					acc.add(at[sumI0], other, q)
-					acc.add(at[sumG0], other, lit(1))
+					acc.add(at[kernel.SumI0], other, q)
+					acc.add(at[kernel.SumG0], other, lit(1))
 				}
 			}
 		}
-		if v.exponent != noPointwise {
-			// Of a voxel of its class the logit counts negated.
+		if v.Exponent != kernel.NoPointwise {
+			// z is −x for a voxel of the class.
 			z := t.blend(positive, t.xor(x, negative), x)
 			miss := t.blend(t.signs(z), small, large)
 			var nll, factor vec
-			if v.elements() {
+			if v.Elements() {
 				l := t.loadAt(l)
 				nll = t.add(t.max(lit(0), z), l)
-				switch v.exponent {
-				case gammaTwo:
+				switch v.Exponent {
+				case kernel.GammaTwo:
 					factor = t.mul(miss, miss)
-				case gammaAny:
+				case kernel.GammaAny:
 					gamma := t.blend(positive, coef(gammaPos), coef(gammaNeg))
 					factor = t.power(t.mul(t.sub(t.min(lit(0), z), l), gamma))
 				}
@@ -302,15 +212,15 @@ func logistic(t tier, v variant) {
 				if factor != nil {
 					w = t.mul(w, factor)
 				}
-				acc.fma(at[sumPointwise], valid, w, nll)
+				acc.fma(at[kernel.SumPointwise], valid, w, nll)
 			}
-			if v.grad {
+			if v.Grad {
 				own := t.blend(positive, coef(gradPos), coef(gradNeg))
 				if factor == nil {
 					own = t.mul(own, miss)
 				} else {
 					hit := t.sub(lit(1), miss)
-					if v.exponent == gammaTwo {
+					if v.Exponent == kernel.GammaTwo {
 						hit = t.add(hit, hit)
 					} else {
 						hit = t.mul(hit, t.blend(positive, coef(gammaPos), coef(gammaNeg)))
@@ -323,19 +233,19 @@ func logistic(t tier, v variant) {
 				g = own
 			}
 		}
-		if v.grad {
-			g = t.keep(valid, g)
+		if v.Grad {
+			g = t.masked(valid, g)
 			at1, at0 := floats(g1), floats(g0)
 			var opposite vec
-			if v.pair {
-				opposite = t.keep(valid, t.xor(g, negative))
+			if v.Pair {
+				opposite = t.masked(valid, t.xor(g, negative))
 			}
-			if signed {
-				t.store(g, at1, false) // that line has just been read
+			if load {
+				t.store(g, at1, false) // its cache line has just been read
 			} else {
 				t.storeBy(stream, "own", g, at1)
 			}
-			if v.pair {
+			if v.Pair {
 				t.storeBy(stream, "opposite", opposite, at0)
 			}
 		}
@@ -348,14 +258,14 @@ func logistic(t tier, v variant) {
 	JL(LabelRef("turn"))
 
 	into := Load(Param("acc"), GP64())
-	for j, s := range count {
-		acc.flush(j, Mem{Base: into}.Offset(128*s))
+	for j, s := range list {
+		acc.flush(j, Mem{Base: into}.Offset(128*int(s)))
 	}
 	VZEROUPPER()
 	RET()
 }
 
-// parameter is where a parameter of the routine lies in memory.
+// parameter is the memory operand of a parameter of the routine.
 func parameter(name string) Mem {
 	p, err := Param(name).Resolve()
 	if err != nil {
@@ -364,8 +274,8 @@ func parameter(name string) Mem {
 	return p.Addr
 }
 
-// power is eᵘ for u ≤ 0. Near 0, where a small γ keeps all of them, exp's
-// remainder is u itself and most of its work falls away.
+// power is eᵘ for u ≤ 0. If all u are near 0, as a small γ makes them, they are
+// exp's remainders themselves and most of its work is skipped.
 func (t tier) power(u vec) vec {
 	out := make(vec, t.unroll)
 	for i := range out {
@@ -376,7 +286,7 @@ func (t tier) power(u vec) vec {
 			VMOVAPS(from[i], out[i])
 		}
 	}
-	t.jumpIfAll(t.atLeast(u, lit(expWhole)), "small")
+	t.jumpIfAll(t.atLeast(u, lit(smallFrom)), "small")
 	move(t.exp(u))
 	JMP(LabelRef("power"))
 	Label("small")

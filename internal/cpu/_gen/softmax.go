@@ -6,6 +6,8 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
 // Words of softmaxCoef, which is 32 bytes.
@@ -20,60 +22,47 @@ const (
 	smSlope
 )
 
-func (v variant) softmaxName(t tier) string {
-	return "softmax" + v.name(t)[len("logistic"):]
-}
-
-// softmaxVariants are the variants of one channel that keep nothing: pair and kept
-// have no meaning here.
-func softmaxVariants() []variant {
-	var out []variant
-	for _, v := range variants() {
-		if !v.pair && !v.kept {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
-// What the loops of a softmax kernel leave for each other, in rows of part
-// numbers: by voxel, and from rowE on each channel's exponential.
+// Intermediates that the loops of a softmax kernel pass on, in rows of kernel.Part
+// numbers, one per voxel; from rowE on there is one row of exponentials per channel.
 const (
 	rowLargest = iota // the largest logit
 	rowTop            // its channel
 	rowOthers         // the sum of the other channels' exponentials
 	rowScale          // 1 over the sum of all of them
-	rowFactor         // of the pointwise gradient
+	rowFactor         // factor of the pointwise gradient
 	rowMiss           // 1−p of the label's class
 	rowAtTop          // derivative of the overlap term at the top channel
-	rowMean           // that of the others less it, weighted by p
+	rowMean           // mean, weighted by p, of the other derivatives less that one
 	rowE
 )
 
-// softmax emits softmaxGo for one variant, for a part of the voxels at a time, as
-// loops over channels and voxels of which each does a little for every voxel.
-func softmax(t tier, v variant) {
-	TEXT(v.softmaxName(t), NOSPLIT, "func(x, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)")
-	Doc(fmt.Sprintf("%s is softmaxGo compiled for one variant. pitch is in bytes.", v.softmaxName(t)))
+var _ = [1]struct{}{}[rowE-kernel.SoftmaxRows] // the two are equal
+
+// softmax emits the softmax kernel of one variant: for each part of the voxels some
+// short loops over channels and voxels, for the reason that logistic gives.
+func softmax(t tier, v kernel.Variant) {
+	TEXT(v.SoftmaxName()+t.name, NOSPLIT, "func(x, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)")
+	Doc(fmt.Sprintf("%s is softmaxGo compiled for one variant. pitch is in bytes.", v.SoftmaxName()+t.name))
 	Pragma("noescape")
 	x, y, buf := Load(Param("x"), GP64()), Load(Param("y"), GP64()), Load(Param("buf"), GP64())
 	g := x
-	if v.grad {
+	if v.Grad {
 		g = Load(Param("grad"), GP64())
 	}
 	i, end, half := GP64(), GP64(), GP64()
 	c, k, e, at, out, sum := GP64(), GP64(), GP64(), GP64(), GP64(), GP64()
 	voxels := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
-	row := func(n int) Mem { return voxels(buf).Offset(4 * part * n) }
+	row := func(n int) Mem { return voxels(buf).Offset(4 * kernel.Part * n) }
 	coef := func(i int) word { return word{mem: Mem{Base: k}.Offset(4 * i)} }
 	negative := litBits(signBit)
 
-	// channels runs body for every channel, with the registers above at its data.
+	// channels emits a loop over the channels, in which the registers above point to
+	// the channel's data.
 	channels := func(name string, body func()) {
 		MOVQ(x, at)
 		MOVQ(g, out)
 		MOVQ(parameter("k"), k)
-		LEAQ(Mem{Base: buf, Disp: 4 * part * rowE}, e)
+		LEAQ(Mem{Base: buf, Disp: 4 * kernel.Part * rowE}, e)
 		MOVQ(parameter("sums"), sum)
 		MOVQ(parameter("c"), c)
 		Label(name)
@@ -81,12 +70,12 @@ func softmax(t tier, v variant) {
 		ADDQ(parameter("pitch"), at)
 		ADDQ(parameter("pitch"), out)
 		ADDQ(Imm(32), k)
-		ADDQ(U32(4*part), e)
+		ADDQ(U32(4*kernel.Part), e)
 		ADDQ(U32(3*64), sum)
 		DECQ(c)
 		JNZ(LabelRef(name))
 	}
-	// overVoxels runs body for every vec of the part.
+	// overVoxels emits a loop over the voxels of the part.
 	overVoxels := func(name string, t tier, body func(t tier)) {
 		XORQ(i, i)
 		Label(name)
@@ -104,8 +93,8 @@ func softmax(t tier, v variant) {
 	constant := func(t tier, w word) vec {
 		return t.each(func(_ int, d reg.VecVirtual) { VBROADCASTSS(w.mem, d) })
 	}
-	// keepIn changes a vec that lives on between channels to m ? v : itself.
-	keepIn := func(into vec, m mask, t tier, v value) {
+	// merge sets a vec that outlives the loop over channels to m ? v : into.
+	merge := func(into vec, m mask, t tier, v value) {
 		now := t.blend(m, v, into)
 		for u := range into {
 			VMOVAPS(now[u], into[u])
@@ -114,22 +103,22 @@ func softmax(t tier, v variant) {
 
 	Label("turn")
 	MOVQ(parameter("n"), end)
-	CMPQ(end, U32(part))
+	CMPQ(end, U32(kernel.Part))
 	JLE(LabelRef("last"))
-	MOVQ(U32(part), end)
+	MOVQ(U32(kernel.Part), end)
 	Label("last")
 
 	overVoxels("largest", t, func(t tier) {
 		here := valid(t)
-		m, top := t.keepAt(here, voxels(x)), constant(t, litBits(0))
+		m, top := t.loadMasked(here, voxels(x)), constant(t, litBits(0))
 		channels("largestOf", func() {
 			for line := 0; line < t.bytes()*t.unroll; line += 64 {
-				PREFETCHT0(voxels(at).Offset(4*1024 + line)) // of the next tile
+				PREFETCHT0(voxels(at).Offset(4*kernel.Strip + line)) // the next strip
 			}
-			x := t.keepAt(here, voxels(at))
+			x := t.loadMasked(here, voxels(at))
 			larger := t.greater(x, m)
-			keepIn(m, larger, t, x)
-			keepIn(top, larger, t, coef(smClass))
+			merge(m, larger, t, x)
+			merge(top, larger, t, coef(smClass))
 		})
 		t.store(m, row(rowLargest), false)
 		t.store(top, row(rowTop), false)
@@ -137,10 +126,10 @@ func softmax(t tier, v variant) {
 	})
 	channels("exponentialOf", func() {
 		overVoxels("exponential", short, func(t tier) {
-			power := t.exp(t.sub(t.keepAt(valid(t), voxels(at)), t.loadAt(row(rowLargest))))
+			power := t.exp(t.sub(t.loadMasked(valid(t), voxels(at)), t.loadAt(row(rowLargest))))
 			t.store(power, voxels(e), false)
 			other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
-			t.store(t.add(t.loadAt(row(rowOthers)), t.keep(other, power)), row(rowOthers), false)
+			t.store(t.add(t.loadAt(row(rowOthers)), t.masked(other, power)), row(rowOthers), false)
 		})
 	})
 	if !t.wide {
@@ -150,20 +139,20 @@ func softmax(t tier, v variant) {
 		others := t.loadAt(row(rowOthers))
 		scale := t.div(lit(1), t.add(others, lit(1)))
 		t.store(scale, row(rowScale), false)
-		if v.exponent == noPointwise {
+		if v.Exponent == kernel.NoPointwise {
 			return
 		}
 		xy, ey, w, gw, gamma := constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0)), constant(t, lit(0))
 		channels("own", func() {
 			mine := positive(t)
-			keepIn(xy, mine, t, t.loadAt(voxels(at)))
-			keepIn(ey, mine, t, t.loadAt(voxels(e)))
-			keepIn(w, mine, t, coef(smPos))
-			if v.grad {
-				keepIn(gw, mine, t, coef(smGrad))
+			merge(xy, mine, t, t.loadAt(voxels(at)))
+			merge(ey, mine, t, t.loadAt(voxels(e)))
+			merge(w, mine, t, coef(smPos))
+			if v.Grad {
+				merge(gw, mine, t, coef(smGrad))
 			}
-			if v.exponent == gammaAny || v.exponent == gammaTwo && v.grad {
-				keepIn(gamma, mine, t, coef(smGamma))
+			if v.Exponent == kernel.GammaAny || v.Exponent == kernel.GammaTwo && v.Grad {
+				merge(gamma, mine, t, coef(smGamma))
 			}
 		})
 		nll := t.add(t.sub(t.loadAt(row(rowLargest)), xy), t.logOnePlus(others))
@@ -171,22 +160,22 @@ func softmax(t tier, v variant) {
 		rest := t.blend(isTop, others, t.add(t.sub(others, ey), lit(1)))
 		miss := t.mul(rest, scale)
 		factor := gw
-		if v.exponent != gammaZero {
-			normal := t.max(lit(0x1p-126), miss)
+		if v.Exponent != kernel.GammaZero {
+			normal := t.max(lit(kernel.Smallest), miss)
 			var power vec
-			if v.exponent == gammaTwo {
+			if v.Exponent == kernel.GammaTwo {
 				power = t.mul(miss, miss)
 			} else {
 				power = t.exp(t.mul(t.logNormal(normal), gamma))
 			}
 			w = t.mul(w, power)
-			if v.grad {
+			if v.Grad {
 				ratio := t.div(nll, normal)
 				slope := t.fma(t.mul(gamma, t.mul(ey, scale)), ratio, lit(1))
 				factor = t.mul(t.mul(gw, power), slope)
 			}
 		}
-		if v.grad {
+		if v.Grad {
 			t.store(factor, row(rowFactor), false)
 			t.store(miss, row(rowMiss), false)
 		}
@@ -202,32 +191,32 @@ func softmax(t tier, v variant) {
 	derivative := func(t tier, p vec) vec {
 		return t.fma(p, coef(smSlope), t.blend(positive(t), coef(smCoefPos), coef(smCoefNeg)))
 	}
-	if v.overlap && v.grad {
+	if v.Overlap && v.Grad {
 		overVoxels("derivatives", t, func(t tier) {
 			atTop, mean := constant(t, lit(0)), constant(t, lit(0))
 			channels("top", func() {
 				d := derivative(t, probability(t))
-				keepIn(atTop, t.isClass(t.loadAt(row(rowTop)), coef(smClass)), t, d)
+				merge(atTop, t.isClass(t.loadAt(row(rowTop)), coef(smClass)), t, d)
 			})
 			channels("mean", func() {
 				p := probability(t)
 				other := t.isNotClass(t.loadAt(row(rowTop)), coef(smClass))
-				t.fma(t.keep(other, p), t.sub(derivative(t, p), atTop), mean)
+				t.fma(t.masked(other, p), t.sub(derivative(t, p), atTop), mean)
 			})
 			t.store(atTop, row(rowAtTop), false)
 			t.store(mean, row(rowMean), false)
 		})
 	}
-	if v.grad || v.overlap {
+	if v.Grad || v.Overlap {
 		channels("writeOf", func() {
 			ADDQ(Imm(64), sum) // past the pointwise sum
 			var r *rowSums
-			if !v.grad {
+			if !v.Grad {
 				r = t.rowSums(3, sum, half)
 			}
 			overVoxels("write", t, func(t tier) {
 				p := probability(t)
-				if !v.grad {
+				if !v.Grad {
 					mine, one := positive(t), constant(t, lit(1))
 					r.fma(0, mine, p, one)
 					r.fma(1, valid(t), p, t.max(p, coef(smPlain)))
@@ -238,18 +227,18 @@ func softmax(t tier, v variant) {
 					return
 				}
 				var d vec
-				if v.exponent != noPointwise {
+				if v.Exponent != kernel.NoPointwise {
 					factor := t.loadAt(row(rowFactor))
 					d = t.blend(positive(t), t.xor(t.mul(factor, t.loadAt(row(rowMiss))), negative), t.mul(factor, p))
 				}
-				if v.overlap {
+				if v.Overlap {
 					own := t.mul(p, t.sub(t.sub(derivative(t, p), t.loadAt(row(rowAtTop))), t.loadAt(row(rowMean))))
 					if d != nil {
 						own = t.add(own, d)
 					}
 					d = own
 				}
-				t.storeBy(parameter("stream"), "gradient", t.keep(valid(t), d), voxels(out))
+				t.storeBy(parameter("stream"), "gradient", t.masked(valid(t), d), voxels(out))
 			})
 			if r != nil {
 				r.store()
@@ -257,23 +246,23 @@ func softmax(t tier, v variant) {
 			SUBQ(Imm(64), sum)
 		})
 	}
-	ADDQ(U32(4*part), x)
-	if v.grad {
-		ADDQ(U32(4*part), g)
+	ADDQ(U32(4*kernel.Part), x)
+	if v.Grad {
+		ADDQ(U32(4*kernel.Part), g)
 	}
-	ADDQ(U32(part), y)
+	ADDQ(U32(kernel.Part), y)
 	SUBQ(end, parameter("n"))
 	JNZ(LabelRef("turn"))
 	VZEROUPPER()
 	RET()
 }
 
-// rowSums are sums by lane that lie in consecutive rows of memory: for AVX-512
-// held in registers from rowSums to store.
+// rowSums are sums of 16 lanes each in consecutive rows of memory; AVX-512 holds
+// them in registers from rowSums to store.
 type rowSums struct {
 	t    tier
 	base reg.Register
-	half reg.Register // byte offset of the half row that AVX2 is at
+	half reg.Register // AVX2: byte offset of the current 8 lanes, 0 or 32
 	regs []reg.VecVirtual
 }
 
@@ -298,7 +287,7 @@ func (r *rowSums) fma(i int, m mask, a, b vec) {
 		}
 		at := Mem{Base: r.base, Disp: 64 * i, Index: r.half, Scale: 1}
 		d, sum := r.t.register(), r.t.register()
-		r.t.keepOne(m, a, u, d)
+		r.t.maskedOne(m, a, u, d)
 		VMOVUPS(at, sum)
 		VFMADD231PS(d, b[u], sum)
 		VMOVUPS(sum, at)

@@ -8,20 +8,21 @@ import (
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 	"github.com/mmcloughlin/avo/x86"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// tier is an instruction set. Its methods emit one operation on a vector of
-// float32 and return the result. A product is fused with a sum where fma says so
-// and nowhere else, so that all tiers and the plain Go kernels round alike.
+// tier is an instruction set. Each of its methods emits one operation on float32
+// vectors and returns the result. A product and a sum are fused by fma and by
+// nothing else, so that all tiers and the plain Go kernels round alike.
 type tier struct {
 	name string
-	wide bool // AVX-512: 16 lanes and mask registers; else AVX2: 8 lanes
-	// unroll is the number of registers of a vec. Operations on independent
-	// registers, one after the other, keep the pipelines busy where a single
-	// chain of operations would wait for each result.
+	wide bool // AVX-512: 16 lanes and mask registers; otherwise AVX2: 8 lanes
+	// unroll is the number of registers of a vec. Interleaved operations on
+	// independent registers hide the latency of a single dependency chain.
 	unroll int
-	short  int // unroll for loops that hold few values at a time
-	spare  int // registers that a loop can hold constants in
+	short  int // unroll of loops that need few registers
+	spare  int // registers available for a loop's constants
 	held   map[word]reg.VecVirtual
 }
 
@@ -30,8 +31,8 @@ var tiers = []tier{
 	{name: "AVX2", unroll: 1, short: 2},
 }
 
-// holding returns the tier with the first of the constants, as many as there are
-// registers for, loaded into registers for what follows; the others stay in memory.
+// holding returns the tier with constants loaded into registers, the first ones
+// first, as many as there are spare registers; the others stay memory operands.
 func (t tier) holding(constants ...word) tier {
 	held := map[word]reg.VecVirtual{}
 	for _, w := range constants[:min(len(constants), t.spare)] {
@@ -44,8 +45,8 @@ func (t tier) holding(constants ...word) tier {
 // vec is a vector of unroll registers, each of all lanes.
 type vec []reg.VecVirtual
 
-// mask is a predicate by lane: mask registers, or vectors of which each lane's
-// top bit counts.
+// mask is a predicate per lane: mask registers, or vectors whose lanes' sign bits
+// hold it.
 type mask []reg.Register
 
 // value is a vec or a word.
@@ -54,10 +55,10 @@ type value any
 // word is a 4-byte constant in memory, the same for every lane.
 type word struct {
 	mem      Mem
-	repeated bool // eight times in a row, for AVX2 to use in place
+	repeated bool // eight times in a row, as a memory operand of AVX2 needs it
 }
 
-// lit is a float32 constant, litBits one by its bits.
+// lit is a float32 constant; litBits is one given by its bits.
 func lit(v float32) word { return litBits(math.Float32bits(v)) }
 
 func litBits(bits uint32) word {
@@ -91,7 +92,7 @@ func (t tier) register() reg.VecVirtual {
 	return YMM()
 }
 
-// each makes a vec, emitting one instruction or more for each of its registers.
+// each makes a vec; emit emits the instructions for one of its registers.
 func (t tier) each(emit func(u int, d reg.VecVirtual)) vec {
 	out := make(vec, t.unroll)
 	for u := range out {
@@ -121,7 +122,7 @@ func (t tier) bytes() int {
 	return 32
 }
 
-// load returns a vec of an operand; of a word all registers are the same.
+// load returns an operand as a vec; that of a word is one register repeated.
 func (t tier) load(v value) vec {
 	w, ok := v.(word)
 	if !ok {
@@ -139,7 +140,7 @@ func (t tier) load(v value) vec {
 	return out
 }
 
-// binary emits d = a∘b. Assembly lists b first.
+// binary emits d = a∘b; in Go's assembly b comes first.
 func (t tier) binary(plain, broadcast func(...Op), a, b value) vec {
 	first := t.load(a)
 	w, ok := t.inMemory(b)
@@ -153,8 +154,8 @@ func (t tier) binary(plain, broadcast func(...Op), a, b value) vec {
 	return t.each(func(u int, d reg.VecVirtual) { plain(w.mem, first[u], d) })
 }
 
-// inMemory returns v where it is a constant that an instruction can take from
-// memory and that is not held in a register.
+// inMemory returns v if it is a constant that can be a memory operand and is not
+// held in a register.
 func (t tier) inMemory(v value) (w word, ok bool) {
 	w, ok = v.(word)
 	if _, held := t.held[w]; held {
@@ -163,11 +164,11 @@ func (t tier) inMemory(v value) (w word, ok bool) {
 	return w, ok && (t.wide || w.repeated)
 }
 
-// fma is a·b + c, rounded once. Where c is a vec it becomes the result and its
-// old value is gone.
+// fma is a·b + c, rounded once. If c is a vec, its registers are overwritten with
+// the result.
 func (t tier) fma(a vec, b, c value) vec { return t.fused(VFMADD231PS, VFMADD231PS_BCST, a, b, c) }
 
-// fnma is c − a·b, rounded once; c as for fma.
+// fnma is c − a·b, rounded once; c is overwritten as by fma.
 func (t tier) fnma(a vec, b, c value) vec {
 	return t.fused(VFNMADD231PS, VFNMADD231PS_BCST, a, b, c)
 }
@@ -193,7 +194,7 @@ func (t tier) fused(plain, broadcast func(...Op), a vec, b, c value) vec {
 	return into
 }
 
-// fresh is a vec of a constant in registers of its own.
+// fresh is a constant in registers that may be overwritten.
 func (t tier) fresh(w word) vec {
 	return t.each(func(_ int, d reg.VecVirtual) {
 		if held, ok := t.held[w]; ok {
@@ -212,10 +213,10 @@ func (t tier) and(a, b value) vec { return t.binary(VANDPS, VANDPS_BCST, a, b) }
 func (t tier) or(a, b value) vec  { return t.binary(VORPS, VORPS_BCST, a, b) }
 func (t tier) xor(a, b value) vec { return t.binary(VXORPS, VXORPS_BCST, a, b) }
 
-// max is a > b ? a : b, so b where one is NaN.
+// max is a > b ? a : b, which is b if either is NaN.
 func (t tier) max(a, b value) vec { return t.binary(VMAXPS, VMAXPS_BCST, a, b) }
 
-// min is a < b ? a : b, so b where one is NaN.
+// min is a < b ? a : b, which is b if either is NaN.
 func (t tier) min(a, b value) vec { return t.binary(VMINPS, VMINPS_BCST, a, b) }
 
 // blend is m ? yes : no.
@@ -240,9 +241,9 @@ func (t tier) blend(m mask, yes, no value) vec {
 	})
 }
 
-// select512 emits a blend by mask register. avo takes such an instruction's
-// destination for one of its inputs, which it would then keep alive through the
-// whole loop; it is not.
+// select512 emits a blend by mask register. avo counts the destination of such an
+// instruction among its inputs, which would keep a register live through the whole
+// loop; here it is removed from them.
 func select512(blend func(...Op) (*ir.Instruction, error), ops ...Op) {
 	i, err := blend(ops...)
 	if err != nil {
@@ -252,12 +253,12 @@ func select512(blend func(...Op) (*ir.Instruction, error), ops ...Op) {
 	Instruction(i)
 }
 
-// keep is m ? v : 0.
-func (t tier) keep(m mask, v value) vec {
-	return t.each(func(u int, d reg.VecVirtual) { t.keepOne(m, v, u, d) })
+// masked is m ? v : 0.
+func (t tier) masked(m mask, v value) vec {
+	return t.each(func(u int, d reg.VecVirtual) { t.maskedOne(m, v, u, d) })
 }
 
-func (t tier) keepOne(m mask, v value, u int, d reg.VecVirtual) {
+func (t tier) maskedOne(m mask, v value, u int, d reg.VecVirtual) {
 	w, isWord := t.inMemory(v)
 	switch {
 	case t.wide && isWord:
@@ -271,8 +272,8 @@ func (t tier) keepOne(m mask, v value, u int, d reg.VecVirtual) {
 	}
 }
 
-// keepAt loads m ? memory : 0.
-func (t tier) keepAt(m mask, at Mem) vec {
+// loadMasked loads m ? memory : 0.
+func (t tier) loadMasked(m mask, at Mem) vec {
 	return t.each(func(u int, d reg.VecVirtual) {
 		if t.wide {
 			VMOVUPS_Z(at.Offset(u*t.bytes()), m[u], d)
@@ -287,7 +288,7 @@ func (t tier) loadAt(at Mem) vec {
 	return t.each(func(u int, d reg.VecVirtual) { VMOVUPS(at.Offset(u*t.bytes()), d) })
 }
 
-// signs is the mask of the lanes whose sign bit is set.
+// signs is the mask of the lanes that have the sign bit set.
 func (t tier) signs(v vec) mask {
 	out := make(mask, t.unroll)
 	for u := range out {
@@ -315,7 +316,7 @@ func (t tier) atLeast(a vec, b word) mask {
 	return t.eachMask(func(u int, k reg.Register) { compare(U8(greaterOrEqual), b.mem, a[u], k) })
 }
 
-// jumpIfAll jumps to a label where every lane of m is set.
+// jumpIfAll jumps to a label if every lane of m is set.
 func (t tier) jumpIfAll(m mask, label string) {
 	if t.wide {
 		all := m[0]
@@ -324,7 +325,7 @@ func (t tier) jumpIfAll(m mask, label string) {
 			KANDW(k, all, both)
 			all = both
 		}
-		KORTESTW(all, all) // sets the carry where all bits are
+		KORTESTW(all, all) // sets the carry flag if all bits are set
 		JCS(LabelRef(label))
 		return
 	}
@@ -339,8 +340,8 @@ func (t tier) jumpIfAll(m mask, label string) {
 	JEQ(LabelRef(label))
 }
 
-// labelBytes are the classes of consecutive voxels and the two to compare them
-// with. AVX-512 compares bytes as they lie in memory; AVX2 widens them.
+// labelBytes are the classes of consecutive voxels and the two that they are
+// compared with. AVX-512 compares bytes in memory; AVX2 widens them first.
 type labelBytes struct {
 	at          Mem
 	class, none reg.VecVirtual // AVX-512: the positive class and noClass in every byte
@@ -353,12 +354,12 @@ func (t tier) labelBytes(at Mem, class word) labelBytes {
 	if t.wide {
 		l.class, l.none = XMM(), XMM()
 		VPBROADCASTB(class.mem, l.class)
-		VPBROADCASTB(litBits(noClass).mem, l.none)
+		VPBROADCASTB(litBits(kernel.NoClass).mem, l.none)
 	}
 	return l
 }
 
-// read loads the labels where they have to be widened.
+// read loads and widens the labels for AVX2.
 func (t tier) read(l labelBytes) labelBytes {
 	if !t.wide {
 		l.wide = t.labels(l.at)
@@ -369,7 +370,7 @@ func (t tier) read(l labelBytes) labelBytes {
 // isValid is the mask of the lanes that have a class.
 func (t tier) isValid(l labelBytes) mask {
 	if !t.wide {
-		limit := t.load(litBits(noClass))
+		limit := t.load(litBits(kernel.NoClass))
 		return t.eachMask(func(u int, k reg.Register) { VPCMPGTD(l.wide[u], limit[u], k) })
 	}
 	const notEqual = 4
@@ -383,8 +384,6 @@ func (t tier) isPositive(l labelBytes) mask {
 	}
 	return t.eachMask(func(u int, k reg.Register) { VPCMPEQB(l.at.Offset(16*u), l.class, k) })
 }
-
-const noClass = 255
 
 // labels loads classes of consecutive voxels as 32-bit integers.
 func (t tier) labels(at Mem) vec {
@@ -400,7 +399,7 @@ func (t tier) isClass(labels vec, class word) mask {
 	return t.eachMask(func(u int, k reg.Register) { VPCMPEQD(want[u], labels[u], k) })
 }
 
-// without is a and not b, where b lies within a.
+// without is a and not b, for b a subset of a.
 func (t tier) without(a, b mask) mask {
 	return t.eachMask(func(u int, k reg.Register) {
 		if t.wide {
@@ -411,7 +410,7 @@ func (t tier) without(a, b mask) mask {
 	})
 }
 
-// round is the nearest whole number, of two the even one.
+// round is the nearest whole number, ties to even.
 func (t tier) round(v vec) vec {
 	return t.each(func(u int, d reg.VecVirtual) {
 		if t.wide {
@@ -440,7 +439,7 @@ func (t tier) powerOfTwo(n vec) vec {
 	})
 }
 
-// store writes a vec, past the caches with stream set.
+// store writes a vec, with non-temporal stores if stream is set.
 func (t tier) store(v vec, at Mem, stream bool) {
 	move := VMOVUPS
 	if stream {
@@ -451,7 +450,7 @@ func (t tier) store(v vec, at Mem, stream bool) {
 	}
 }
 
-// storeBy writes a vec, past the caches where the byte at flag is set.
+// storeBy writes a vec, with non-temporal stores if the byte at flag is set.
 func (t tier) storeBy(flag Mem, label string, v vec, at Mem) {
 	CMPB(flag, Imm(0))
 	JNE(LabelRef(label + "Past"))
@@ -462,13 +461,13 @@ func (t tier) storeBy(flag Mem, label string, v vec, at Mem) {
 	Label(label + "Stored")
 }
 
-// sums are running sums by lane: in registers where there are plenty, else on
-// the stack, 16 lanes each.
+// sums are running sums of 16 lanes each: in registers for AVX-512, on the stack
+// for AVX2.
 type sums struct {
 	t      tier
 	regs   []reg.VecVirtual
 	memory Mem
-	half   reg.GPVirtual // byte offset of the half that AVX2 is at
+	half   reg.GPVirtual // AVX2: byte offset of the current 8 lanes, 0 or 32
 }
 
 func (t tier) newSums(n int, half reg.GPVirtual) *sums {
@@ -506,7 +505,7 @@ func (s *sums) add(i int, m mask, v value) {
 		}
 		at := s.memory.Offset(64*i).Idx(s.half, 1)
 		d := s.t.register()
-		s.t.keepOne(m, v, u, d)
+		s.t.maskedOne(m, v, u, d)
 		VADDPS(at, d, d)
 		VMOVUPS(d, at)
 	}
@@ -521,14 +520,14 @@ func (s *sums) fma(i int, m mask, a, b vec) {
 		}
 		at := s.memory.Offset(64*i).Idx(s.half, 1)
 		d, sum := s.t.register(), s.t.register()
-		s.t.keepOne(m, a, u, d)
+		s.t.maskedOne(m, a, u, d)
 		VMOVUPS(at, sum)
 		VFMADD231PS(d, b[u], sum)
 		VMOVUPS(sum, at)
 	}
 }
 
-// flush adds sum i to 16 float64 lanes in memory.
+// flush adds the lanes of sum i to 16 float64 numbers in memory.
 func (s *sums) flush(i int, at Mem) {
 	if s.t.wide {
 		high := YMM()

@@ -7,69 +7,66 @@ import "C"
 
 import (
 	"errors"
-	"math/bits"
 	"runtime"
 	"sync"
 	"unsafe"
+
+	"github.com/x/afl/internal/sizeclass"
 )
 
-// alignment is that of every buffer: a cache line, and a vector.
+// alignment of every buffer in bytes: a cache line, and an AVX-512 vector.
 const alignment = 64
 
-// buffer is a piece of C memory. Arrays and formulas that point to it count as
-// users; the last one to drop it gives it back to the pool.
+// buffer is a block of C memory with a reference count. The last array or formula
+// to drop it returns it to the pool.
 type buffer struct {
-	p     unsafe.Pointer
-	bytes int // asked for
-	size  int // of the memory, a class
-	users int
-	kept  bool // given back when nothing refers to it, whatever users says
+	p         unsafe.Pointer
+	bytes     int // requested
+	size      int // allocated: the size class
+	users     int
+	collected bool // returned when the garbage collector finds it unreachable; users does not count
 }
 
 // floats returns the buffer for C.
 func (m *buffer) floats() *C.float { return (*C.float)(m.p) }
 
-// pool keeps buffers for reuse. One that is put back may still be used by work
-// that is queued already; whoever gets it next queues behind that.
+// pool reuses buffers. A returned buffer may still be in use by queued work; work
+// of its next user is queued behind that.
 //
-// Networks and volumes of other shapes want buffers of other sizes. They share
-// those that are up to twice as large, and what lies unused is at most as much as
-// was ever in use at once: beyond that it is freed, behind the queued work.
+// Networks and volumes of other shapes need buffers of other sizes. A buffer may
+// be up to twice as large as requested, and unused memory is limited to the peak of
+// what was in use at once: beyond that it is freed, after the queued work.
 type pool struct {
-	later func(func()) // queues
+	later func(func()) // queues a function behind the work
 
 	mu   sync.Mutex
 	free map[int][]unsafe.Pointer // by size class
 	all  map[unsafe.Pointer]struct{}
 
-	held, unused, peak int // bytes; peak is the most in use at once
+	held, unused, peak int // bytes: allocated, in free, and the most ever in use at once
 }
 
-// spare is how much may lie unused in any case.
+// spare is the unused memory in bytes that is allowed whatever the peak.
 const spare = 256 << 20
 
 var errMemory = errors.New("out of memory")
 
-// class rounds a number of bytes up to one of eight sizes per power of two, so
-// that the buffers of volumes that differ a little can stand in for each other.
+// class is the size class of a buffer.
 func class(bytes int) int {
-	const least = 1024
-	if bytes <= least {
-		return least
-	}
-	step := 1 << (bits.Len(uint(bytes-1)) - 4)
-	return (bytes + step - 1) / step * step
+	const granule = 1024
+	return sizeclass.Round(bytes, granule)
 }
 
 // get returns a buffer with arbitrary content.
 func (p *pool) get(bytes int) (*buffer, error) { return p.take(bytes, 2) }
 
-// take returns a buffer whose memory is at most so many times as large as needed.
-func (p *pool) take(bytes, times int) (*buffer, error) {
+// take returns a buffer of at most limit times the size class of the requested
+// bytes.
+func (p *pool) take(bytes, limit int) (*buffer, error) {
 	size := class(bytes)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if has := p.fits(size, times); has != 0 {
+	if has := p.fits(size, limit); has != 0 {
 		list := p.free[has]
 		m := list[len(list)-1]
 		p.free[has] = list[:len(list)-1]
@@ -93,21 +90,21 @@ func (p *pool) take(bytes, times int) (*buffer, error) {
 	return &buffer{p: m, bytes: bytes, size: size, users: 1}, nil
 }
 
-// fits returns the smallest class of a free buffer, of those from size to so many
-// times that; 0 if there is none.
-func (p *pool) fits(size, times int) (best int) {
+// fits returns the smallest class from size to limit·size that has a free buffer, 0
+// if there is none.
+func (p *pool) fits(size, limit int) (best int) {
 	if len(p.free[size]) > 0 {
 		return size
 	}
 	for has, list := range p.free {
-		if len(list) > 0 && has > size && has <= times*size && (best == 0 || has < best) {
+		if len(list) > 0 && has > size && has <= limit*size && (best == 0 || has < best) {
 			best = has
 		}
 	}
 	return best
 }
 
-// trim frees what is unused.
+// trim frees the unused memory.
 func (p *pool) trim() {
 	unused := p.free
 	for _, list := range unused {
@@ -126,9 +123,9 @@ func (p *pool) trim() {
 	p.free, p.unused = nil, 0
 }
 
-// drop gives up one use of a buffer.
+// drop ends one use of a buffer.
 func (p *pool) drop(m *buffer) {
-	if m == nil || m.kept {
+	if m == nil || m.collected {
 		return
 	}
 	if m.users--; m.users == 0 {
@@ -136,7 +133,7 @@ func (p *pool) drop(m *buffer) {
 	}
 }
 
-// put takes back the memory of a buffer.
+// put returns the memory of a buffer to the pool.
 func (p *pool) put(m unsafe.Pointer, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,19 +144,19 @@ func (p *pool) put(m unsafe.Pointer, size int) {
 	p.unused += size
 }
 
-// keep returns a buffer that goes back to the pool when nothing refers to it. It
-// takes no larger one: that would be missing as long as this is kept.
+// keep returns a buffer that goes back to the pool when it is unreachable. It never
+// takes a larger one, which others would be short of for a long time.
 func (p *pool) keep(bytes int) (*buffer, error) {
 	m, err := p.take(bytes, 1)
 	if err == nil {
-		m.kept = true
+		m.collected = true
 		at, size := m.p, m.size
 		runtime.AddCleanup(m, func(at unsafe.Pointer) { p.put(at, size) }, at)
 	}
 	return m, err
 }
 
-// release frees all memory; nothing may use any of it.
+// release frees all memory, which must no longer be in use.
 func (p *pool) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

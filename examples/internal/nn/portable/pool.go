@@ -1,33 +1,28 @@
 package portable
 
-import "math/bits"
+import "github.com/x/afl/internal/sizeclass"
 
-// pool keeps slices for reuse, so that a training step allocates nothing of a
-// volume's size after the first. A slice that no step wanted for a while goes
-// back to Go: volumes of other sizes would otherwise pile up.
+// pool reuses slices, so that a training step allocates nothing of a volume's
+// size after the first. Slices that several steps in a row did not use are left to
+// the garbage collector: those of volumes of other sizes would pile up.
 type pool[T float] struct {
-	free map[int][]idle[T] // by capacity; the last is the most recently used
+	free map[int][]idle[T] // by capacity; the most recently used one is last
 	step int
 }
 
-// idle is a slice that nobody uses, since the given step.
+// idle is a slice that is not in use, since the given step.
 type idle[T float] struct {
 	data  []T
 	since int
 }
 
-// patience is for how many steps an idle slice is kept.
-const patience = 2
+// maxIdleSteps is the number of steps that an idle slice stays in the pool.
+const maxIdleSteps = 2
 
-// capacity rounds a length up to one of eight sizes per power of two, so that
-// the slices of volumes that differ a little can stand in for each other.
+// capacity is that of a slice of n elements: their size class.
 func capacity(n int) int {
-	const least = 64
-	if n <= least {
-		return least
-	}
-	step := 1 << (bits.Len(uint(n-1)) - 4)
-	return (n + step - 1) / step * step
+	const granule = 64
+	return sizeclass.Round(n, granule)
 }
 
 // get returns a slice of n elements with arbitrary content.
@@ -41,7 +36,7 @@ func (p *pool[T]) get(n int) []T {
 	return make([]T, n, c)
 }
 
-// put takes back a slice that get returned.
+// put returns a slice of get to the pool.
 func (p *pool[T]) put(s []T) {
 	if p.free == nil {
 		p.free = map[int][]idle[T]{}
@@ -49,12 +44,12 @@ func (p *pool[T]) put(s []T) {
 	p.free[cap(s)] = append(p.free[cap(s)], idle[T]{s, p.step})
 }
 
-// endStep counts a step and lets go of what has been idle for too long.
+// endStep counts a step and drops the slices that have been idle for too long.
 func (p *pool[T]) endStep() {
 	p.step++
 	for c, list := range p.free {
 		stale := 0
-		for stale < len(list) && list[stale].since < p.step-patience {
+		for stale < len(list) && list[stale].since < p.step-maxIdleSteps {
 			stale++
 		}
 		switch {
@@ -62,9 +57,9 @@ func (p *pool[T]) endStep() {
 			delete(p.free, c)
 		case stale > 0:
 			// In place, so that the list's own memory does not grow either.
-			kept := copy(list, list[stale:])
-			clear(list[kept:])
-			p.free[c] = list[:kept]
+			n := copy(list, list[stale:])
+			clear(list[n:])
+			p.free[c] = list[:n]
 		}
 	}
 }

@@ -8,37 +8,40 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Work is the least that evaluating a loss takes, whatever the program.
+// Work is the least work that evaluating a loss takes, whatever the program.
 type Work struct {
 	Passes   int   // over the logits
-	Bytes    int64 // that are read or written, each once a pass
+	Bytes    int64 // read and written, each once per pass
 	Exp, Log int64 // evaluations
 }
 
-// Elements are the bytes of one logit, which a gradient has too, and of one label.
+// Elements are the sizes in bytes of one logit, or number of the gradient, and of one
+// label.
 type Elements struct{ Logit, Label int }
 
-// Float32Uint8 is a batch of float32 logits and uint8 labels.
-var Float32Uint8 = Elements{Logit: 4, Label: 1}
+// Float32 or float64 logits and uint8 labels.
+var (
+	Float32Uint8 = Elements{Logit: 4, Label: 1}
+	Float64Uint8 = Elements{Logit: 8, Label: 1}
+)
 
-// evaluations of exp and log for one voxel, all channels together.
+// evaluations of exp and log for all channels of one voxel.
 type evaluations struct{ exp, log int }
 
 func (a evaluations) plus(b evaluations) evaluations {
 	return evaluations{a.exp + b.exp, a.log + b.log}
 }
 
-// terms is what a loss needs for one voxel of C channels.
+// terms are the evaluations that a loss needs for one voxel of C channels.
 //
-//	probability  exp of the activations: by sigmoid C, by softmax C−1, as the
-//	             largest logit's numerator is 1. From it p, 1−p and their
-//	             gradients follow by arithmetic.
-//	value        what a pointwise term needs on top for its value: the logarithm,
-//	             and (1−p)^γ where γ is not a whole number.
-//	gradient     what it needs on top for its gradient alone.
+//	probability  exp of the activations: C by sigmoid, C−1 by softmax, as the
+//	             numerator of the largest logit is 1. p, 1−p and their gradients
+//	             follow from it by arithmetic.
+//	value        what the value of a pointwise term needs in addition: the logarithm,
+//	             and (1−p)^γ unless γ is a whole number.
+//	gradient     what its gradient needs in addition if it is computed alone.
 //
-// The table that follows from it, for one voxel, forward/with gradient where the
-// two differ, C channels:
+// It follows for one voxel of C channels, forward/with gradient where the two differ:
 //
 //	cross-entropy, softmax             C−1 exp          1 log
 //	cross-entropy, sigmoid             C exp            C log
@@ -51,19 +54,19 @@ func (a evaluations) plus(b evaluations) evaluations {
 //	Dice + cross-entropy, softmax      C−1 exp          1 log
 //	Dice + focal, sigmoid, whole γ     C exp            C/2C log
 //
-// A gradient of an overlap term takes two passes, as it depends on sums over all
-// voxels. Probabilities count once and their bytes not at all: a program may keep
-// them in the gradient's memory or evaluate them again. The gradient of the
-// cross-entropy is p−t and takes no logarithm; that of a focal term takes its
-// value. (1−p)^γ is exp(γ·log(1−p)), where log(1−p) comes with log p by sigmoid
-// and with two softmax channels, and takes a logarithm of its own with more.
+// The gradient of an overlap term takes two passes, as it depends on sums over all
+// voxels. Probabilities are counted once, and the bytes to store them are not: a
+// program may cache them in the gradient's memory or evaluate them again. The gradient
+// of the cross-entropy is p−t and needs no logarithm; that of a focal term needs its
+// value. (1−p)^γ is exp(γ·log(1−p)); by sigmoid and with two softmax channels log(1−p)
+// follows from log p, and with more channels it is a logarithm of its own.
 type terms struct {
 	probability evaluations
 	value       evaluations
 	gradient    evaluations
 	pointwise   bool
 	overlap     bool
-	label       bool // the label is read once more, for its statistics
+	label       bool // the label is read once more for its statistics
 }
 
 func termsOf(l afl.Loss, c int) (terms, error) {
@@ -131,14 +134,14 @@ func activation(a plan.Activation, first, c int) (evaluations, error) {
 	return evaluations{}, nil
 }
 
-// Count counts what a loss of class indices takes at a size, with its gradient or
+// Count counts the work of a loss of class indices at a size, with its gradient or
 // without.
 func Count(l afl.Loss, s Size, e Elements, gradient bool) (Work, error) {
 	t, err := termsOf(l, Channels)
 	if err != nil {
 		return Work{}, err
 	}
-	each := t.probability.plus(t.value) // the first pass always leaves the value
+	each := t.probability.plus(t.value) // the first pass always yields the value
 	w := Work{Passes: 1}
 	bytes := 0
 	if gradient {

@@ -12,31 +12,31 @@ import (
 	"github.com/x/afl/cuda"
 )
 
-// memory is what is given back together.
+// memory is a list of tensors that are released together.
 type memory struct {
-	g    *GPU
-	mine []*tensor.Dense
+	g       *GPU
+	tensors []*tensor.Dense
 }
 
-func (m *memory) keep(t *tensor.Dense, err error) (*tensor.Dense, error) {
+func (m *memory) own(t *tensor.Dense, err error) (*tensor.Dense, error) {
 	if err == nil {
-		m.mine = append(m.mine, t)
+		m.tensors = append(m.tensors, t)
 	}
 	return t, err
 }
 
-// Release gives the memory back.
+// Release releases the memory.
 func (m *memory) Release() error {
 	var errs []error
-	for _, t := range m.mine {
+	for _, t := range m.tensors {
 		errs = append(errs, m.g.Release(t))
 	}
-	m.mine = nil
+	m.tensors = nil
 	return errors.Join(errs...)
 }
 
-// Batch is logits, labels and room for a gradient in the device's memory, several
-// times over.
+// Batch holds several copies of a batch in device memory, each with memory for the
+// gradient.
 type Batch struct {
 	memory
 	sets []set
@@ -44,7 +44,7 @@ type Batch struct {
 
 type set struct{ logits, labels, grad *tensor.Dense }
 
-// NewBatch puts a batch on the device, as often as [SetsFor] says.
+// NewBatch copies a batch to the device as many times as [SetsFor] says.
 func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
 	b := &Batch{memory: memory{g: g}}
 	defer func() {
@@ -54,13 +54,13 @@ func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
 	}()
 	for range SetsFor(int64(logits.MemSize()+labels.MemSize()), g.L2) {
 		var s set
-		if s.logits, err = b.keep(g.Upload(logits)); err != nil {
+		if s.logits, err = b.own(g.Upload(logits)); err != nil {
 			return nil, err
 		}
-		if s.labels, err = b.keep(g.Upload(labels)); err != nil {
+		if s.labels, err = b.own(g.Upload(labels)); err != nil {
 			return nil, err
 		}
-		if s.grad, err = b.keep(g.NewTensor(logits.Dtype(), logits.Shape()...)); err != nil {
+		if s.grad, err = b.own(g.NewTensor(logits.Dtype(), logits.Shape()...)); err != nil {
 			return nil, err
 		}
 		b.sets = append(b.sets, s)
@@ -68,11 +68,11 @@ func (g *GPU) NewBatch(logits, labels *tensor.Dense) (_ *Batch, err error) {
 	return b, nil
 }
 
-// Sets is how often the batch is there.
+// Sets is the number of copies.
 func (b *Batch) Sets() int { return len(b.sets) }
 
-// Enqueue begins to evaluate a loss on the i-th set, counted round, and does not
-// wait for its value.
+// Enqueue enqueues the evaluation of a loss on set i modulo their number. It does not
+// wait for the device.
 func (b *Batch) Enqueue(l afl.Loss, i int, gradient bool) error {
 	s := b.sets[i%len(b.sets)]
 	grad := s.grad
@@ -86,8 +86,18 @@ func (b *Batch) Enqueue(l afl.Loss, i int, gradient bool) error {
 	return b.g.Release(value)
 }
 
-// Evaluate returns a loss's value and its gradient in host memory (nil without
-// one) on the first set, whose gradient held NaNs before.
+// Run evaluates a loss n times, on the sets in rotation, and waits for the device.
+func (b *Batch) Run(l afl.Loss, n int, gradient bool) error {
+	for i := range n {
+		if err := b.Enqueue(l, i, gradient); err != nil {
+			return err
+		}
+	}
+	return b.g.Synchronize()
+}
+
+// Evaluate returns a loss's value and, if wanted, its gradient in host memory for the
+// first set. The gradient's memory is filled with NaNs before.
 func (b *Batch) Evaluate(l afl.Loss, gradient bool) (float64, *tensor.Dense, error) {
 	s := b.sets[0]
 	if !gradient {
@@ -122,15 +132,14 @@ func notANumber(t tensor.Dtype) (any, error) {
 	return nil, fmt.Errorf("no gradient of type %v", t)
 }
 
-// Copies are buffers in the device's memory to copy from one to the other.
+// Copies are pairs of buffers in device memory to copy from one to the other.
 type Copies struct {
 	memory
 	pairs [][2]*tensor.Dense // to and from
 }
 
-// NewCopies makes buffers for copies that move, read and written bytes counted,
-// from least to most bytes: as many pairs as [SetsFor] says for the least. They
-// hold noise.
+// NewCopies makes buffers of noise for copies that read and write from least to most
+// bytes in total. Their number is that of [SetsFor] for least.
 func (g *GPU) NewCopies(least, most int64) (_ *Copies, err error) {
 	c := &Copies{memory: memory{g: g}}
 	defer func() {
@@ -142,11 +151,11 @@ func (g *GPU) NewCopies(least, most int64) (_ *Copies, err error) {
 	rand.NewChaCha8([32]byte{}).Read(noise)
 	host := tensor.New(tensor.WithShape(len(noise)), tensor.WithBacking(noise))
 	for range SetsFor(least, g.L2) {
-		from, err := c.keep(g.Upload(host))
+		from, err := c.own(g.Upload(host))
 		if err != nil {
 			return nil, err
 		}
-		to, err := c.keep(g.NewTensor(tensor.Byte, len(noise)))
+		to, err := c.own(g.NewTensor(tensor.Byte, len(noise)))
 		if err != nil {
 			return nil, err
 		}
@@ -155,17 +164,17 @@ func (g *GPU) NewCopies(least, most int64) (_ *Copies, err error) {
 	return c, nil
 }
 
-// Pairs is how many buffers there are.
+// Pairs is the number of pairs of buffers.
 func (c *Copies) Pairs() int { return len(c.pairs) }
 
-// Enqueue begins to copy with the i-th pair, counted round, so that so many bytes
-// are moved, half of them read and half written.
+// Enqueue enqueues a copy with pair i modulo their number that moves so many bytes,
+// half of them read and half written.
 func (c *Copies) Enqueue(i int, bytes int64) error {
 	p := c.pairs[i%len(c.pairs)]
 	return c.g.Memcpy(part{p[0], bytes / 2}, part{p[1], bytes / 2})
 }
 
-// part is the first bytes of a tensor's memory.
+// part is the start of a tensor's memory.
 type part struct {
 	of    *tensor.Dense
 	bytes int64

@@ -1,5 +1,5 @@
-// Package workload holds what the benchmarks of the losses are timed on, and
-// counts the least that the work takes.
+// Package workload makes the inputs of the benchmarks and counts the least work that
+// evaluating a loss on them takes.
 package workload
 
 import (
@@ -19,14 +19,14 @@ type Size struct {
 	Spacing [3]float64 // mm
 }
 
-// The inputs of the two programs, and a batch of the second.
+// The sizes of the two programs' inputs, and a batch of eight of the second.
 var (
 	PICAI  = Size{Name: "picai", Samples: 1, Space: [3]int{160, 128, 24}, Spacing: [3]float64{0.5, 0.5, 3}}
 	BraTS  = Size{Name: "brats", Samples: 1, Space: [3]int{224, 224, 144}, Spacing: [3]float64{1, 1, 1}}
 	BraTS8 = Size{Name: "brats8", Samples: 8, Space: BraTS.Space, Spacing: BraTS.Spacing}
 )
 
-// Quick is for trial runs. It has odd edges, several tiles and a ragged last one.
+// Quick is for tests and trial runs: odd edges, several strips, the last one partial.
 var Quick = NewSize([3]int{41, 33, 11})
 
 // NewSize returns a size of one sample, named X×Y×Z, with a spacing of 1 mm.
@@ -38,7 +38,7 @@ func NewSize(space [3]int) Size {
 }
 
 // ParseSizes reads the value of a flag -sizes: a list of picai, brats, brats8 and
-// X×Y×Z written as 160x128x24, none of them twice.
+// sizes such as 160x128x24, none of them twice.
 func ParseSizes(list string) ([]Size, error) {
 	var sizes []Size
 	for _, word := range strings.Split(list, ",") {
@@ -69,8 +69,8 @@ func parseSize(word string) (Size, error) {
 	}
 	for i, e := range edges {
 		v, err := strconv.Atoi(e)
-		// Below 8 there is no room for a lesion; the upper bound keeps a
-		// mistyped number from taking all memory.
+		// Below 8 a lesion does not fit; the upper bound keeps a mistyped number from
+		// using up the memory.
 		if err != nil || v < 8 || v > 1024 {
 			return Size{}, fmt.Errorf("-sizes has the edge %q in %q, want a number from 8 to 1024", e, word)
 		}

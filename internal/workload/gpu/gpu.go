@@ -1,5 +1,5 @@
 // Package gpu times losses on a GPU: calls between two events of the device, on
-// several sets of buffers by turns, beside copies on the device.
+// several sets of buffers in rotation, beside copies on the device.
 package gpu
 
 import (
@@ -11,15 +11,16 @@ import (
 	"github.com/x/afl/cuda"
 )
 
-// GPU is an open device with what timing on it takes.
+// GPU is an open device and two events to time work on it.
 type GPU struct {
 	*cuda.Engine
 	start, stop *cuda.Event
-	// L2 is the bytes of the second-level cache that sets of buffers are to exceed.
+	// L2 is the size in bytes of the second-level cache, which the sets of buffers
+	// exceed.
 	L2 int64
 }
 
-// Open opens a device by its number.
+// Open opens a device by its ordinal number.
 func Open(ordinal int) (*GPU, error) {
 	e, err := cuda.Open(ordinal)
 	if err != nil {
@@ -32,7 +33,7 @@ func Open(ordinal int) (*GPU, error) {
 	return g, nil
 }
 
-// New times on an open device, which the caller closes.
+// New returns a GPU of an open device, which the caller closes.
 func New(e *cuda.Engine) (*GPU, error) {
 	g := &GPU{Engine: e, L2: e.Device().L2}
 	var err error
@@ -43,12 +44,12 @@ func New(e *cuda.Engine) (*GPU, error) {
 	return g, err
 }
 
-// lead is how many calls go before n that are timed: they bring an idle device to
-// its clock, and what is timed begins behind them without a gap.
+// lead is the number of untimed calls before n timed ones. They bring an idle device
+// up to its clock frequency, and keep it busy until the timed ones begin.
 func lead(n int) int { return n/4 + 1 }
 
-// Time makes n calls, behind some that are not timed, and returns the seconds that
-// the device took for all.
+// Time makes n calls, after some that are not timed, and returns the seconds that the
+// device took for all n.
 func (g *GPU) Time(n int, call func(i int) error) (float64, error) {
 	if err := g.Synchronize(); err != nil {
 		return 0, err
@@ -76,13 +77,12 @@ func (g *GPU) Time(n int, call func(i int) error) (float64, error) {
 // Stopwatch times one kind of call, turn after turn.
 type Stopwatch struct {
 	Call  func(i int) error
-	Per   int // calls that one Call stands for
-	calls int // that filled the last turn
+	Per   int // calls that one Call makes
+	calls int // as many as the last turn took
 }
 
-// Turn returns the seconds of a call, the mean of as many as take at least so
-// long together. Where it has to find out how many that is, what was too short is
-// the warm-up of what follows it.
+// Turn returns the seconds of a call, the mean of as many as together take at least
+// the given time. Attempts that turn out too short warm the device up for the next.
 func (s *Stopwatch) Turn(g *GPU, least time.Duration) (float64, error) {
 	s.calls = max(s.calls, 1)
 	for {
@@ -94,17 +94,17 @@ func (s *Stopwatch) Turn(g *GPU, least time.Duration) (float64, error) {
 			return took / float64(s.calls*s.Per), nil
 		}
 		if s.calls >= mostCalls {
-			return 0, fmt.Errorf("%d calls took the device %v s, less than a turn's %v: they do nothing", s.calls, took, least)
+			return 0, fmt.Errorf("%d calls took the device %v s, less than the %v of a turn: they do nothing", s.calls, took, least)
 		}
 		s.calls = more(s.calls, took, least.Seconds())
 	}
 }
 
-// mostCalls is far more than a turn of the shortest kernels needs.
+// mostCalls is far more than a turn of the shortest kernel needs.
 const mostCalls = 1 << 20
 
-// more is how many calls to try after so many took less than least seconds: at
-// least twice as many, and at most a hundred times, as a short time says little.
+// more is the number of calls to try next if so many took less than least seconds:
+// 2 to 100 times as many, as a short time predicts little.
 func more(calls int, took, least float64) int {
 	wanted := math.Inf(1)
 	if took > 0 {
@@ -113,13 +113,13 @@ func more(calls int, took, least float64) int {
 	return int(max(2*float64(calls), min(wanted, 100*float64(calls))))
 }
 
-// mostSets bounds the sets of a batch so small that the cache holds any number of
-// them.
+// mostSets limits the sets of batches so small that the cache would hold any number
+// of them.
 const mostSets = 64
 
-// SetsFor is how many sets of buffers calls have to go through by turns so that,
-// between two uses of a set, twice the bytes of the second-level cache were used;
-// at most 64.
+// SetsFor is the number of sets of buffers, of so many bytes each, that calls have to
+// rotate through so that between two uses of a set twice the size of the second-level
+// cache was accessed. It is at most 64.
 func SetsFor(bytes, l2 int64) int {
 	return int(min(1+(2*l2+bytes-1)/bytes, mostSets))
 }

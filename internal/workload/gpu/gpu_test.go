@@ -11,9 +11,9 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/bench/internal/workload"
 	"github.com/x/afl/cuda"
 	"github.com/x/afl/cuda/cudatest"
+	"github.com/x/afl/internal/workload"
 )
 
 // emulated is an emulated GPU with a small cache.
@@ -24,7 +24,7 @@ func emulated(t *testing.T) *GPU {
 	return g
 }
 
-// TestSetsFor: what is used between two uses of a set is at least twice the cache.
+// TestSetsFor: at least twice the cache is accessed between two uses of a set.
 func TestSetsFor(t *testing.T) {
 	const l2 = 50 << 20
 	for _, bytes := range []int64{4_423_680, 50 << 20, 100 << 20, 1 << 30} {
@@ -37,7 +37,7 @@ func TestSetsFor(t *testing.T) {
 }
 
 func TestMore(t *testing.T) {
-	assert.Equal(t, 100, more(1, 0, 1), "a time too short to be seen")
+	assert.Equal(t, 100, more(1, 0, 1), "a time too short to be measured")
 	assert.Equal(t, 20, more(10, 0.9, 1))
 	assert.Equal(t, 61, more(10, 0.2, 1))
 	assert.Equal(t, 1000, more(10, 1e-6, 1))
@@ -53,12 +53,12 @@ func TestTurn(t *testing.T) {
 	start := time.Now()
 	seconds, err := s.Turn(g, least)
 	require.NoError(t, err)
-	assert.GreaterOrEqual(t, seconds*2*float64(s.calls), least.Seconds(), "a call stands for two")
+	assert.GreaterOrEqual(t, seconds*2*float64(s.calls), least.Seconds(), "one Call makes two")
 	assert.LessOrEqual(t, seconds*2*float64(s.calls), time.Since(start).Seconds())
 	before := calls
 	_, err = s.Turn(g, least/10)
 	require.NoError(t, err)
-	assert.Equal(t, s.calls+lead(s.calls), calls-before, "the number of calls is known by then")
+	assert.Equal(t, s.calls+lead(s.calls), calls-before, "the number of calls is known now")
 
 	idle := Stopwatch{Per: 1, Call: func(int) error { return nil }}
 	_, err = idle.Turn(g, time.Hour)
@@ -69,7 +69,7 @@ func TestTurn(t *testing.T) {
 	assert.ErrorIs(t, err, assert.AnError)
 }
 
-// TestBatch: every set gives the CPU's value and gradient, and nothing stays.
+// TestBatch: every set gives the CPU's value and gradient, and all memory is released.
 func TestBatch(t *testing.T) {
 	g := emulated(t)
 	host := workload.NewBatch(workload.Quick)
@@ -92,9 +92,7 @@ func TestBatch(t *testing.T) {
 				assert.Nil(t, got)
 			}
 		}
-		for i := range 2 * b.Sets() {
-			require.NoError(t, b.Enqueue(l, i, true))
-		}
+		require.NoError(t, b.Run(l, 2*b.Sets(), true))
 		for _, s := range b.sets {
 			got, err := g.Download(s.grad)
 			require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/x/afl"
 )
 
-// ParseLosses reads the value of a flag -losses: a list of names that [afl.ByName]
-// knows, none of them twice, or all.
+// ParseLosses reads the value of a flag -losses: all, or a list of names of
+// [afl.ByName], none of them twice.
 func ParseLosses(list string) ([]string, error) {
 	if list == "all" {
 		return afl.Names(), nil

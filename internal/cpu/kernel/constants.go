@@ -1,0 +1,27 @@
+package kernel
+
+// Constants of the exponential and the logarithm. The polynomials minimize the
+// largest relative error of the result; package cpu tests them over every float32.
+const (
+	Log2E = 1.442695 // 1/ln 2
+	// ln 2 = Ln2Hi + Ln2Lo; a whole number of up to 14 bits times Ln2Hi is exact.
+	Ln2Hi = 0.693359375
+	Ln2Lo = -2.12194440e-4
+	Ln2   = 0.6931472 // as float32 within 2e-9 of ln 2
+	// ExpBias = log₂1½ − ½ moves the range of exp's remainder from ±ln(2)/2 to
+	// [log ¾, log 1½]. Below 0 eʳ is less than 1, where floats lie closer together, so
+	// the sums are rounded more finely.
+	ExpBias = 0.0849625
+	ExpLow  = -104 // exp is 0 from just above it
+	// Log1pSplit is where log(1+e) halves its argument; from ½ on e−1 is exact.
+	Log1pSplit = 0.5
+	// Smallest is the smallest normal float32, a lower bound of divisors and of the
+	// arguments of the logarithm.
+	Smallest = 0x1p-126
+)
+
+// ExpPoly are the coefficients of (eʳ−1−r)/r² on [log ¾, log 1½], constant first.
+var ExpPoly = [...]float32{0.5000002, 0.16666572, 0.041658193, 0.0083601065, 0.0014652617}
+
+// LogPoly are the coefficients of (log(1+f)−f+f²/2)/f³ on [−¼, ½], constant first.
+var LogPoly = [...]float32{0.3333345, -0.25000098, 0.19990826, -0.16647206, 0.14478762, -0.13162799, 0.10464271, -0.04507033}
