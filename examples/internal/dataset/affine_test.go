@@ -44,7 +44,7 @@ func TestSameGrid(t *testing.T) {
 	assert.True(t, sameGrid(m, moved(0.049), dims, 0.1), "a tenth of the smallest edge")
 	assert.False(t, sameGrid(m, moved(0.051), dims, 0.1))
 
-	// A wrong voxel size adds up over the volume: 0.5% of 30 slices.
+	// An error in the voxel size accumulates over the volume: 0.5% of 30 slices.
 	scaled := multiply(m, scaling(point{1, 1, 1.005}, point{}))
 	assert.InDelta(t, 0.005*3*30, gridDistance(m, scaled, dims), 1e-9)
 	assert.False(t, sameGrid(m, scaled, dims, labelTolerance))

@@ -14,7 +14,7 @@ import (
 // Level d has the width Width·2^d. A block is a convolution and a residual pair
 // of convolutions, each with batch norm and ReLU. The way up adds the skip to
 // what comes from below. Each extracted level gives logits by a convolution,
-// enlarged to the volume by nearest neighbour. No convolution has a bias.
+// enlarged to the volume by nearest neighbor. No convolution has a bias.
 //
 // Every axis of a volume must be a multiple of 2^Depth.
 type RegUNet struct {

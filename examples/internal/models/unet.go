@@ -6,7 +6,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Norm selects a network's normalisation where it leaves a choice.
+// Norm selects a network's normalization where it leaves a choice.
 type Norm string
 
 const (
@@ -33,7 +33,7 @@ type UNet struct {
 	Channels []int `json:"channels"`
 	// Strides are the steps X, Y, Z between two levels; one fewer than Channels.
 	Strides [][3]int `json:"strides"`
-	// Norm is the normalisation.
+	// Norm is the normalization.
 	Norm Norm `json:"norm"`
 }
 

@@ -102,14 +102,14 @@ type Backend interface {
 	// voxel i adds x_i·w_a to output voxel i·stride + a·dilation − padding.
 	// The pullback is as for Conv3D.
 	ConvTranspose3D(x, weight, bias Array, spec ConvSpec) (Array, Pullback, error)
-	// BatchNorm normalises every channel of x over batch and space, then scales
+	// BatchNorm normalizes every channel of x over batch and space, then scales
 	// and shifts: y = (x−m)/√(v+ε)·weight + bias. With spec.Training, m and v
 	// are the batch's own (v biased) and runningMean and runningVar are updated
 	// in place, v with the unbiased variance; it needs more than one value per
 	// channel. Otherwise the running values are used and are constants of the
 	// pullback. The pullback returns gradients for x, weight, bias.
 	BatchNorm(x, weight, bias, runningMean, runningVar Array, spec BatchNormSpec) (Array, Pullback, error)
-	// GroupNorm normalises x in each sample over space and channels/groups
+	// GroupNorm normalizes x in each sample over space and channels/groups
 	// consecutive channels, in training and inference alike, with the biased
 	// variance; then it scales and shifts every channel as BatchNorm does. With
 	// as many groups as channels it is the instance norm. weight and bias are

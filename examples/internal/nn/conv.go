@@ -39,7 +39,7 @@ func (b *Builder) conv(name string, d0, d1, out int, kernel [3]int, spec ConvSpe
 	return c
 }
 
-// Fan is a number of connections that He's initialisation goes by.
+// Fan is a number of connections that He's initialization goes by.
 type Fan uint8
 
 const (

@@ -1,5 +1,5 @@
 // Package nn is a small training engine for 3-D networks: a tape that
-// differentiates, layers with parameters, and an optimiser. The arithmetic is a
+// differentiates, layers with parameters, and an optimizer. The arithmetic is a
 // Backend's; package nn/portable is one that needs nothing but Go.
 //
 // # Arrays and backends

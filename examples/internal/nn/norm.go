@@ -70,7 +70,7 @@ func (n *GroupNorm) Forward(t *Tape, x Var) (Var, error) {
 }
 
 // InstanceNorm is an instance norm layer without parameters: each channel of
-// each sample is normalised by itself.
+// each sample is normalized by itself.
 type InstanceNorm struct{}
 
 // Forward records the norm of x.

@@ -1,6 +1,6 @@
 package nn
 
-// Param is a value the optimiser changes.
+// Param is a value the optimizer changes.
 type Param struct {
 	// Name is the parameter's name in a PyTorch state_dict.
 	Name string

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// splitmix64 is the finaliser of Steele, Lea and Flood's SplitMix generator: a
+// splitmix64 is the finalizer of Steele, Lea and Flood's SplitMix generator: a
 // bijection that spreads every input bit over the whole word.
 func splitmix64(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9

@@ -13,10 +13,10 @@ const (
 	// Nearest copies voxel ⌊d·n/m⌋ to voxel d.
 	Nearest ResizeMode = iota
 	// Linear interpolates at max(0, (d + ½)·n/m − ½): both grids span the same
-	// length, with the voxels' centres half a voxel inside.
+	// length, with the voxels' centers half a voxel inside.
 	Linear
 	// LinearAligned interpolates at d·(n−1)/(m−1), or 0 where m is 1: the
-	// centres of the outermost voxels stay where they are.
+	// centers of the outermost voxels stay where they are.
 	LinearAligned
 )
 

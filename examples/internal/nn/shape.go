@@ -2,9 +2,9 @@ package nn
 
 import "fmt"
 
-// Normalised returns the spec with zero strides and dilations replaced by
+// Normalized returns the spec with zero strides and dilations replaced by
 // their default of 1, or an error that names the setting that makes no sense.
-func (s ConvSpec) Normalised() (ConvSpec, error) {
+func (s ConvSpec) Normalized() (ConvSpec, error) {
 	if s.Stride == [3]int{} {
 		s.Stride = [3]int{1, 1, 1}
 	}
@@ -29,7 +29,7 @@ func (s ConvSpec) Normalised() (ConvSpec, error) {
 
 // OutputSize returns the spatial size of a convolution's result,
 // ⌊(n + 2·padding − dilation·(k−1) − 1)/stride⌋ + 1 per axis. The spec must be
-// normalised.
+// normalized.
 func (s ConvSpec) OutputSize(in, kernel [3]int) ([3]int, error) {
 	var out [3]int
 	for i := range out {
@@ -44,7 +44,7 @@ func (s ConvSpec) OutputSize(in, kernel [3]int) ([3]int, error) {
 
 // TransposedSize returns the spatial size of a transposed convolution's
 // result, (n−1)·stride − 2·padding + dilation·(k−1) + outputPadding + 1 per
-// axis. The spec must be normalised.
+// axis. The spec must be normalized.
 func (s ConvSpec) TransposedSize(in, kernel [3]int) ([3]int, error) {
 	var out [3]int
 	for i := range out {
@@ -56,9 +56,9 @@ func (s ConvSpec) TransposedSize(in, kernel [3]int) ([3]int, error) {
 	return out, nil
 }
 
-// Normalised returns the spec with a zero stride replaced by its default, the
+// Normalized returns the spec with a zero stride replaced by its default, the
 // kernel, or an error that names the setting that makes no sense.
-func (s PoolSpec) Normalised() (PoolSpec, error) {
+func (s PoolSpec) Normalized() (PoolSpec, error) {
 	if s.Stride == [3]int{} {
 		s.Stride = s.Kernel
 	}
@@ -76,7 +76,7 @@ func (s PoolSpec) Normalised() (PoolSpec, error) {
 }
 
 // OutputSize returns the spatial size of a pooling's result,
-// ⌊(n + 2·padding − kernel)/stride⌋ + 1 per axis. The spec must be normalised.
+// ⌊(n + 2·padding − kernel)/stride⌋ + 1 per axis. The spec must be normalized.
 func (s PoolSpec) OutputSize(in [3]int) ([3]int, error) {
 	var out [3]int
 	for i := range out {

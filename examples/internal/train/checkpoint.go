@@ -142,7 +142,7 @@ func (t *trainer) readState() (found bool, err error) {
 	return true, nil
 }
 
-// restore makes the network and the optimiser, from the tensors of the
+// restore makes the network and the optimizer, from the tensors of the
 // checkpoint where one was found.
 func (t *trainer) restore() (err error) {
 	if t.net, err = t.network.New(); err != nil {
@@ -162,7 +162,7 @@ func (t *trainer) restore() (err error) {
 		} else if n, ok := strings.CutPrefix(name, velocityPrefix); ok {
 			velocity[n] = v
 		} else {
-			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimiser", t.checkpointPath(), name)
+			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimizer", t.checkpointPath(), name)
 		}
 	}
 	t.restored = nil

@@ -189,7 +189,7 @@ func (j *Job) train(ctx context.Context, n *Network, index int, name string) (re
 		return nil, false, err
 	}
 	if found && t.state.Finished {
-		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", t.label, t.checkpointPath()))
+		j.Progress.Println(fmt.Sprintf("%s: already finished, results read from %s", t.label, t.checkpointPath()))
 		return t.result(), true, nil
 	}
 	if err := t.restore(); err != nil {

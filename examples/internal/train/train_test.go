@@ -155,7 +155,7 @@ func TestRunWritesEverything(t *testing.T) {
 		// equal figures mean that the file holds the best epoch's weights.
 		means := report.MeanOf(l.Cases)
 		assert.Equal(t, best.Valid[:report.Hausdorff95], means[:report.Hausdorff95], l.Loss)
-		// The second case of the phantom has no tumour.
+		// The second case of the phantom has no tumor.
 		assert.False(t, l.Cases[1].Values[report.Sensitivity].Defined())
 		assert.True(t, l.Cases[0].Values[report.Sensitivity].Defined())
 	}

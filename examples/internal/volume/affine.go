@@ -62,7 +62,7 @@ func det(m [3][3]float64) float64 {
 		m[0][2]*(m[1][0]*m[2][1]-m[1][1]*m[2][0])
 }
 
-// qform is the NIfTI parametrisation of a rotation with zooms: the unit
+// qform is the NIfTI parameterization of a rotation with zooms: the unit
 // quaternion (√(1−b²−c²−d²), b, c, d), the zooms, and the sign of the third
 // axis.
 type qform struct {

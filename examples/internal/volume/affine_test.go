@@ -18,7 +18,7 @@ func assertAffine(t *testing.T, want, got [4][4]float64, tol float64) {
 	}
 }
 
-// TestNoForm: only pixdim is known; the grid is centred and the first axis
+// TestNoForm: only pixdim is known; the grid is centered and the first axis
 // runs to the left. Dimensions are 2×3×1, spacing 2×3×4 mm.
 func TestNoForm(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
@@ -102,7 +102,7 @@ func TestSformComesFirst(t *testing.T) {
 	})
 }
 
-func TestUnitsBecomeMillimetres(t *testing.T) {
+func TestUnitsBecomeMillimeters(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
 		for units, scale := range map[byte]float64{
 			0: 1, 1: 1000, 2: 1, 3: 0.001,

@@ -27,7 +27,7 @@ var metaAliases = map[string]string{
 	"ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
 
-// metaLengths are the units of DistanceUnits in millimetres; "?" is unknown.
+// metaLengths are the units of DistanceUnits in millimeters; "?" is unknown.
 var metaLengths = map[string]float64{"?": 1, "um": 1e-3, "mm": 1, "cm": 10}
 
 // metaHeader is the text of a MetaImage header: the value of each key.

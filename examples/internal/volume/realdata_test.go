@@ -99,7 +99,7 @@ func TestBrainCases(t *testing.T) {
 func TestHippocampusCases(t *testing.T) {
 	images := realFiles(t, "hippocampus", "*Image/*_image.nii.gz")
 	assert.Len(t, images, 200)
-	var labelled, voxels int
+	var labeled, voxels int
 	for _, path := range images {
 		image := readReal(t, path)
 		label := readReal(t, strings.NewReplacer("Image/", "Label/", "_image", "_gt").Replace(path))
@@ -112,10 +112,10 @@ func TestHippocampusCases(t *testing.T) {
 			seen[x] = true
 		}
 		assert.Equal(t, map[float64]bool{0: true, 1: true, 2: true}, seen, path)
-		labelled += foreground(label)
+		labeled += foreground(label)
 		voxels += len(label.Data)
 	}
-	assert.InDelta(t, 0.05, float64(labelled)/float64(voxels), 0.01)
+	assert.InDelta(t, 0.05, float64(labeled)/float64(voxels), 0.01)
 }
 
 // TestLesionMasks reads every header and a few whole masks.

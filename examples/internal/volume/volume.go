@@ -10,7 +10,7 @@
 //
 // # World coordinates
 //
-// The affine maps voxel indices to millimetres in RAS+, as NIfTI does.
+// The affine maps voxel indices to millimeters in RAS+, as NIfTI does.
 // MetaImage is LPS+ and is converted. A NIfTI file can hold up to three
 // mappings; they are taken in the order that nibabel and most tools of the
 // field use:
@@ -18,16 +18,16 @@
 //  1. the sform (general affine), where sform_code > 0;
 //  2. the qform (rotation, zooms and shift), where qform_code > 0;
 //  3. else only pixdim is known. NIfTI attaches no orientation to it; as in
-//     nibabel, the grid is centred on the origin and the first axis runs to
+//     nibabel, the grid is centered on the origin and the first axis runs to
 //     the left, the convention of ANALYZE 7.5.
 //
-// Where the header names metres or micrometres as its unit, the affine is
-// converted to millimetres; an unknown unit counts as millimetres.
+// Where the header names meters or micrometers as its unit, the affine is
+// converted to millimeters; an unknown unit counts as millimeters.
 //
 // # What is not read
 //
 // 2-D images, more than four axes, .hdr/.img and .mhd/.raw pairs, and complex,
-// colour and 128-bit values are refused with an error that says so.
+// color and 128-bit values are refused with an error that says so.
 //
 // # Hostile files
 //
@@ -68,12 +68,12 @@ type Volume struct {
 	// Values of 64-bit integer files beyond ±2⁵³ are rounded to the nearest
 	// float64. NaN and infinite values of floating-point files are kept.
 	Data []float64
-	// Affine maps voxel indices (i,j,k,1) to millimetres in RAS+: x to the
+	// Affine maps voxel indices (i,j,k,1) to millimeters in RAS+: x to the
 	// right, y to anterior, z to superior.
 	Affine [4][4]float64
 }
 
-// Spacing returns the distance in millimetres between neighbouring voxels
+// Spacing returns the distance in millimeters between neighboring voxels
 // along each index axis: the norms of the affine's first three columns.
 func (v *Volume) Spacing() [3]float64 { return spacing(v.Affine) }
 
@@ -121,7 +121,7 @@ type Header struct {
 	BigEndian bool          // byte order of the file
 	Slope     float64       // value = Slope × stored + Inter; 1 where the file has no scaling
 	Inter     float64       // 0 where the file has no scaling
-	Affine    [4][4]float64 // voxel index to RAS+ millimetres, as in Volume
+	Affine    [4][4]float64 // voxel index to RAS+ millimeters, as in Volume
 
 	skip        int64 // bytes between the parsed header and the voxels
 	interleaved bool  // channels vary fastest in the file (MetaImage)
@@ -129,7 +129,7 @@ type Header struct {
 	zlibSize    int64 // its length, 0 where unknown
 }
 
-// Spacing returns the voxel spacing in millimetres, like [Volume.Spacing].
+// Spacing returns the voxel spacing in millimeters, like [Volume.Spacing].
 func (h *Header) Spacing() [3]float64 { return spacing(h.Affine) }
 
 // voxels returns the number of values, which checkGrid has bounded.
@@ -189,7 +189,7 @@ func DecodeHeader(r io.Reader) (*Header, error) {
 	return h, nil
 }
 
-// open undoes gzip, recognises the format and parses the header. The returned
+// open undoes gzip, recognizes the format and parses the header. The returned
 // reader stands behind the header; where the voxels are, the header says.
 func open(r io.Reader) (*Header, *bufio.Reader, error) {
 	const bufSize = 64 << 10

@@ -119,7 +119,7 @@ func gridOf(h *Header) grid {
 }
 
 // slabZ rows that lie one behind the other along k are handled together: their
-// elements are neighbours in Data, eight to a cache line.
+// elements are neighbors in Data, eight to a cache line.
 const slabZ = 8
 
 // unpack fills data from little-endian values in file order.

@@ -1,5 +1,5 @@
 // Package weights stores named tensors: network parameters, running statistics
-// and optimiser state.
+// and optimizer state.
 //
 // It writes the safetensors format
 // (https://github.com/huggingface/safetensors) and reads that and the files of

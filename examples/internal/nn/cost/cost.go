@@ -214,7 +214,7 @@ func (b *backend) ConvTranspose3D(x, weight, bias nn.Array, spec nn.ConvSpec) (n
 }
 
 func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size func(nn.ConvSpec, [3]int, [3]int) ([3]int, error)) (nn.Array, nn.Pullback, error) {
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -265,7 +265,7 @@ func (b *backend) Activate(x nn.Array, _ nn.Activation) (nn.Array, nn.Pullback, 
 
 // MaxPool3D implements nn.Backend.
 func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -58,7 +58,7 @@ func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 }
 
 func (c convCase) outputSize(transposed bool) ([3]int, error) {
-	spec, err := c.spec.Normalised()
+	spec, err := c.spec.Normalized()
 	if err != nil {
 		return [3]int{}, err
 	}
@@ -81,7 +81,7 @@ func (c convCase) shapes(transposed bool) [][]int {
 // it visits every pair of a voxel of the coarse volume (a convolution's result,
 // a transposed one's input) and a kernel tap.
 func (c convCase) definition(transposed bool, x, weight, bias []float64) []float64 {
-	spec, _ := c.spec.Normalised()
+	spec, _ := c.spec.Normalized()
 	out, _ := c.outputSize(transposed)
 	coarse, fine := out, c.size
 	if transposed {

@@ -34,7 +34,7 @@ var poolCases = []poolCase{
 // definition returns the largest value of every window and where it lies: of
 // all voxels in the window, in row-major order, the first that no other exceeds.
 func (c poolCase) definition(x []float64) (values []float64, at []int) {
-	spec, _ := c.spec.Normalised()
+	spec, _ := c.spec.Normalized()
 	out, _ := spec.OutputSize(c.size)
 	voxels := c.size[0] * c.size[1] * c.size[2]
 	for plane := range len(x) / voxels {

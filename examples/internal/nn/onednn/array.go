@@ -35,9 +35,9 @@ type array struct {
 	formula formula   // nil where data is there
 	holds   []*buffer // what the formula reads
 
-	// centred says that every channel sums to 0, as the gradient that a norm
+	// centered says that every channel sums to 0, as the gradient that a norm
 	// passes on does: a shift of its input changes nothing.
-	centred bool
+	centered bool
 }
 
 // formula computes an array's numbers when they are asked for.

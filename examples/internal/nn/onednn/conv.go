@@ -112,7 +112,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 	if o.err == nil && len(w.shape) != 5 {
 		o.fail("weight has shape %v, want five axes", w.shape)
 	}
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		o.fail("%w", err)
 	}
@@ -176,7 +176,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 				gx = o.toFine(shape, w, g, size, false)
 			}
 			if need[1] {
-				gw, gb = o.weightGradient(shape, w.shape, need[2] && !g.centred, a, g)
+				gw, gb = o.weightGradient(shape, w.shape, need[2] && !g.centered, a, g)
 			}
 		}
 		if need[2] && gb == nil {
@@ -315,7 +315,7 @@ func (o *op) biasGradient(g *array) *array {
 	out := o.vector(g.shape[1])
 	switch {
 	case o.err != nil:
-	case g.centred:
+	case g.centered:
 		n, to := g.width(), out.floats()
 		o.part("bias").do(out, func() { C.zero(n, to) })
 	default:

@@ -55,7 +55,7 @@ func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 		}
 	}
 	if o.err == nil {
-		y.centred = a0.centred && a1.centred
+		y.centered = a0.centered && a1.centered
 	}
 	// Gradients never change, so both inputs can share one.
 	return o.finish(y, 2, nil, func(o *op, g *array, need []bool) []nn.Array {

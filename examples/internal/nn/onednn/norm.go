@@ -188,7 +188,7 @@ func (o *op) normBackward(n *norm, g *array, need []bool) []nn.Array {
 	o.part("finish").do(n.x, func() { C.norm_finish(v, sums, groups, coef, pw, fixed, pgw, pgb, shift, slope) })
 	if need[0] {
 		if gx = o.volume(n.x.shape...); o.err == nil {
-			gx.centred = !n.fixed && n.groups == n.view.channels
+			gx.centered = !n.fixed && n.groups == n.view.channels
 			t, from, to := d.f.term(), d.g.floats(), gx.floats()
 			o.part("apply").do(n.x, func() { C.backward_map(v, t, from, coef.scale, shift, slope, to) })
 		}

@@ -16,7 +16,7 @@ import (
 func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
 	o := b.begin("MaxPool3D")
 	a := o.inVolume("x", x)
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		o.fail("%w", err)
 	}

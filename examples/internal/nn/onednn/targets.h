@@ -3,7 +3,7 @@
 #ifndef AFL_ONEDNN_TARGETS_H
 #define AFL_ONEDNN_TARGETS_H
 
-// cgo compiles with -O2, which vectorises little.
+// cgo compiles with -O2, which vectorizes little.
 #ifdef __clang__
 #define TARGET_BEGIN_(features) _Pragma(#features)
 #define AVX512_BEGIN TARGET_BEGIN_(clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function))

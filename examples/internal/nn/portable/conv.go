@@ -56,7 +56,7 @@ func (b *backend[T]) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed
 	if len(w.shape) != 5 {
 		return nil, nil, fmt.Errorf("weight has shape %v, want five axes", w.shape)
 	}
-	if spec, err = spec.Normalised(); err != nil {
+	if spec, err = spec.Normalized(); err != nil {
 		return nil, nil, err
 	}
 	kernel, size := [3]int(w.shape[2:]), [3]int(a.shape[2:])

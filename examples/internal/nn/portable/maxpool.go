@@ -20,7 +20,7 @@ func (b *backend[T]) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullb
 		return nil, nil, fmt.Errorf("MaxPool3D: %w", err)
 	}
 	m := maxPool{in: [3]int(a.shape[2:])}
-	if m.spec, err = spec.Normalised(); err == nil {
+	if m.spec, err = spec.Normalized(); err == nil {
 		m.out, err = m.spec.OutputSize(m.in)
 	}
 	if err != nil {
