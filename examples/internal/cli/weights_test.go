@@ -136,7 +136,7 @@ func TestUnsuitableWeights(t *testing.T) {
 		want string
 	}{
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
-		text:                         {exitError, "-weights: weights: " + text + ": is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)"},
+		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"},
 		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
 		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
