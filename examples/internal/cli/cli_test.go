@@ -110,8 +110,8 @@ func TestSeveralNetworks(t *testing.T) {
 	require.Equal(t, exitOK, code, errs)
 	for _, want := range []string{
 		"Network: unet, 4810645 parameters.", "Network: mrrn, 309634 parameters.", "Network: regunet, 2207696 parameters. A training step on 16×16×24 voxels",
-		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet takes multiples of 16×16×16.",
-		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet takes multiples of 8×8×8.",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet requires multiples of 16×16×16.",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet requires multiples of 8×8×8.",
 		"Network 3 of 3: regunet", "mrrn fl  epoch 1/1  loss ",
 		"# picai: unet, mrrn, regunet, epochs 1, seed 0 (synthetic phantom)",
 		"\n| Model   | Loss |", "\n| UNet    | FL   |", "\n| UNet    | A-FL |", "\n| RegUNet | A-FL |",
@@ -254,7 +254,7 @@ func TestUnsuitableDefaultSizeIsPadded(t *testing.T) {
 	code, out, errs := runProgram(p, "-model_dir", t.TempDir(), "-epochs", "1", "-steps", "1", "-max_cases", "1", "-label_area")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which enlarges lesions (-label_area).\n")
-	assert.Contains(t, out, "Volumes of 32×32×20 voxels are padded with zeros to 32×32×32: unet takes multiples of 16×16×16.\n")
+	assert.Contains(t, out, "Volumes of 32×32×20 voxels are padded with zeros to 32×32×32: unet requires multiples of 16×16×16.\n")
 }
 
 func TestDamagedRecord(t *testing.T) {
