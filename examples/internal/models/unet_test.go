@@ -87,10 +87,10 @@ func TestStateIsCheckedCompletely(t *testing.T) {
 	require.NoError(t, err)
 	for want, spoil := range map[string]func(s map[string]*tensor.Dense){
 		"1 missing: model.0.residual.bias": func(s map[string]*tensor.Dense) { delete(s, "model.0.residual.bias") },
-		"1 not of the network: extra":      func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
-		"want floats of shape [2]":         func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
+		"1 not in the network: extra":      func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
+		"want floating point of shape [2]": func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
 		"is nil":                           func(s map[string]*tensor.Dense) { s["model.2.0.conv.bias"] = nil },
-		"want one int64": func(s map[string]*tensor.Dense) {
+		"want a single int64": func(s map[string]*tensor.Dense) {
 			s["model.2.0.adn.N.num_batches_tracked"] = s["model.0.residual.bias"]
 		},
 	} {
@@ -117,9 +117,9 @@ func TestStateIsCheckedCompletely(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, differs.Extra)
 	assert.Len(t, differs.Misfit, 2)
 	assert.EqualError(t, err, "nn: the state does not fit the network: 1 missing: model.2.0.conv.weight; "+
-		"7 not of the network: a, b, c, d, e, f and 1 more; "+
-		"2 of the wrong kind: model.0.residual.bias has float32 of shape [3], want floats of shape [2], "+
-		"model.2.0.conv.bias has float32 of shape [3], want floats of shape [2]")
+		"7 not in the network: a, b, c, d, e, f and 1 more; "+
+		"2 of the wrong shape or type: model.0.residual.bias is float32 of shape [3], want floating point of shape [2], "+
+		"model.2.0.conv.bias is float32 of shape [3], want floating point of shape [2]")
 }
 
 // trainSteps runs the given training steps on data that depends only on the step.
