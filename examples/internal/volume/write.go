@@ -73,7 +73,7 @@ func (v *Volume) check() error {
 		total *= d
 	}
 	if total != len(v.Data) {
-		return fmt.Errorf("Data has %d values, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
+		return fmt.Errorf("the length of Data is %d, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
 	}
 	return checkAffine(v.Affine)
 }
