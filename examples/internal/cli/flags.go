@@ -159,12 +159,7 @@ type lossList []string
 func (l *lossList) String() string { return strings.Join(*l, ",") }
 
 func (l *lossList) Set(s string) error {
-	names, err := splitNames(s, afl.PaperNames(), func(name string) error {
-		if _, err := afl.ByName(name); err != nil {
-			return fmt.Errorf("unknown loss %q, want all or any of %s", name, strings.Join(afl.Names(), ", "))
-		}
-		return nil
-	})
+	names, err := splitNames(s, afl.PaperNames(), afl.CanonicalName)
 	if err == nil {
 		*l = names
 	}
@@ -177,11 +172,11 @@ type modelList []string
 func (m *modelList) String() string { return strings.Join(*m, ",") }
 
 func (m *modelList) Set(s string) error {
-	names, err := splitNames(s, models.PaperNames(), func(name string) error {
+	names, err := splitNames(s, models.PaperNames(), func(name string) (string, error) {
 		if !slices.Contains(models.Names(), name) {
-			return fmt.Errorf("unknown network %q, want all or any of %s", name, strings.Join(models.Names(), ", "))
+			return "", fmt.Errorf("unknown network %q, want all or any of %s", name, strings.Join(models.Names(), ", "))
 		}
-		return nil
+		return name, nil
 	})
 	if err == nil {
 		*m = names
@@ -190,8 +185,9 @@ func (m *modelList) Set(s string) error {
 }
 
 // splitNames splits a comma-separated list of names. The word "all" stands for the
-// names in all. A repeated name is an error.
-func splitNames(s string, all []string, check func(name string) error) ([]string, error) {
+// names in all, and canonical returns the name that stands for one given. A repeated
+// name is an error.
+func splitNames(s string, all []string, canonical func(name string) (string, error)) ([]string, error) {
 	var names []string
 	for _, name := range strings.Split(s, ",") {
 		name = strings.TrimSpace(name)
@@ -199,10 +195,11 @@ func splitNames(s string, all []string, check func(name string) error) ([]string
 			names = append(names, all...)
 			continue
 		}
-		if err := check(name); err != nil {
+		known, err := canonical(name)
+		if err != nil {
 			return nil, err
 		}
-		names = append(names, name)
+		names = append(names, known)
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {

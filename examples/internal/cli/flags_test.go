@@ -115,8 +115,10 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-weight_decay -1", "-weight_decay is -1"},
 		{"-seed -1", "-seed"},
 		{"-loss", "-loss"},
-		{"-loss afl,none", `unknown loss "none"`},
+		{"-loss afl,hinge", `name of the loss is "hinge", want one of tversky`},
+		{"-loss forcal", "want maybe focal; known are tversky"},
 		{"-loss afl,dice,afl", "afl is given twice"},
+		{"-loss fl,focal", "fl is given twice"},
 		{"-model alexnet", `unknown network "alexnet"`},
 		{"-model unet,all", "unet is given twice"},
 		{"-model vnet_authors -size 160,128,24", "-size 160×128×24: vnet_authors: volume size 160×128×24: every axis must be a positive multiple of 16×16×16"},
@@ -173,6 +175,8 @@ func TestLossAll(t *testing.T) {
 	assert.Equal(t, lossList(afl.PaperNames()), l)
 	assert.Len(t, l, 8)
 	assert.Equal(t, "afl", l[7], "A-FL is the last row of the paper's table")
+	require.NoError(t, l.Set("focal, DiceFocal,cross_entropy"))
+	assert.Equal(t, lossList{"fl", "dice-focal", "ce"}, l)
 	require.NoError(t, l.Set(" dice , afl"))
 	assert.Equal(t, "dice,afl", l.String())
 }
