@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -41,14 +42,13 @@ func (k backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, err
 // Release implements [plan.Remote].
 func (k backend) Release(t *tensor.Dense) error { return k.Engine.Release(t) }
 
-// newResult returns the scalar of a [result], whose block it shares with the
-// verdict: both are of the pool's least size.
+// newResult returns the scalar of a [result].
 func (k backend) newResult() (*tensor.Dense, error) {
-	address, err := k.alloc(int64(unsafe.Sizeof(result{})))
+	address, err := k.alloc(resultBytes)
 	if err != nil {
 		return nil, err
 	}
-	k.pool.markResult(address)
+	k.results.add(address)
 	return tensor.NewDense(tensor.Float64, nil, tensor.WithEngine(k.Engine), tensor.FromMemory(address, 8)), nil
 }
 
@@ -58,7 +58,7 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case k.pool.isResult(address):
+	case k.results.has(address):
 		value, err = k.readResult(address)
 	default: // of a loss that is not this module's
 		var host *tensor.Dense
@@ -68,6 +68,64 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 		}
 	}
 	return value, errors.Join(err, k.Engine.Release(scalar))
+}
+
+// Combine implements [plan.Backend].
+func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b float64) error {
+	args := k.newArguments()
+	to, name, err := k.checkCombined(dst)
+	if err != nil {
+		return err
+	}
+	if src == nil && a == 1 {
+		return nil
+	}
+	count := int64(len(dst.Raw)) / int64(dst.Dtype().Size())
+	args.combine_type, args.combine_count = elementTypes[dst.Dtype()], C.int64_t(count)
+	args.combine_a, args.combine_b = C.double(a), C.double(b)
+	point(&args.combine_to, to)
+	if src != nil {
+		from, _, err := k.checkCombined(src)
+		switch {
+		case err != nil:
+			return err
+		case src.Dtype() != dst.Dtype():
+			return plan.Refuse("type of "+name, src.Dtype(), "that of the one it is added to, %v", dst.Dtype())
+		case len(src.Raw) != len(dst.Raw):
+			return plan.Refuse("shape of "+name, src.Shape(), "that of the one it is added to, %v", dst.Shape())
+		}
+		point(&args.combine_from, from)
+		switch {
+		case !k.results.has(to):
+		case k.results.has(from):
+			point(&args.verdict, to+verdictOffset)
+			point(&args.combine_verdict, from+verdictOffset)
+		default: // of the other nobody knows what was refused
+			k.results.remove(to)
+		}
+	}
+	return k.launch("afl_combine", int(min((count+combineElements-1)/combineElements, combineBlocks)), args)
+}
+
+const (
+	combineElements = 8 * C.AFL_THREADS // of a block, at least
+	combineBlocks   = 1 << 12           // enough to fill the largest GPU
+)
+
+// checkCombined returns the address of a tensor that [plan.Backend.Combine] takes,
+// and what it is called in errors.
+func (k backend) checkCombined(t *tensor.Dense) (address uintptr, name string, err error) {
+	name = "gradient"
+	if t != nil && t.IsScalar() {
+		name = "loss value"
+	}
+	if address, err = k.address(name, t); err != nil {
+		return 0, name, err
+	}
+	if types := k.LogitsTypes(); !slices.Contains(types, t.Dtype()) {
+		return 0, name, plan.Refuse("type of "+name, t.Dtype(), "one of %v", types)
+	}
+	return address, name, plan.CheckRowMajor(name, t)
 }
 
 // Eval implements [plan.Backend]. It returns before the GPU has begun.
@@ -188,7 +246,7 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	if a.target_type == C.AFL_BOOL {
 		a.target_type = C.AFL_UINT8 // bytes of 0 and 1
 	}
-	a.dense, a.has_ignore, a.binarise = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarise)
+	a.dense, a.has_ignore, a.binarize = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarize)
 	a.ignore = C.int64_t(b.Target.Ignore)
 	a.limit = C.int32_t(b.Classes())
 	if b.VoxelWeight != nil {
@@ -236,14 +294,16 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.pointwise = 1
 		a.activation = C.int32_t(w.Activation)
 		a.first, a.softmax_from, a.per_voxel = C.int32_t(w.First), C.int32_t(w.SoftmaxFrom), truth(w.PerVoxel)
-		a.gamma, a.smoothing, a.scale = C.double(w.Gamma), C.double(w.Smoothing), C.double(w.Scale)
+		a.smoothing, a.scale = C.double(w.Smoothing), C.double(w.Scale)
+		a.focal = truth(isFocal(w))
 		a.denominator = C.int32_t(w.Denominator)
 		if w.Denominator != plan.LabelWeight && w.Denominator != plan.One && !v.b.Target.HasIgnore {
 			a.scale /= C.double(v.b.N * v.b.V) // every voxel is valid
 			a.denominator = C.AFL_DIVIDE_BY_ONE
 		}
 		for c := range channels {
-			channels[c].pos, channels[c].neg, channels[c].ce = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c])
+			k := &channels[c]
+			k.pos, k.neg, k.ce, k.gamma = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c]), C.double(w.Gamma[c])
 		}
 		if f := w.Adaptive; f != nil {
 			a.form = C.AFL_FORM_RELEASED + C.int32_t(f.Form)
@@ -256,29 +316,50 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.overlap_first = C.int32_t(o.First)
 		a.squared, a.jaccard, a.batch, a.mean = truth(o.Squared), truth(o.Jaccard), truth(o.Batch), truth(o.Mean)
 		a.weighting = C.int32_t(o.Weighting)
-		a.alpha, a.beta, a.exponent = C.double(o.Alpha), C.double(o.Beta), C.double(o.Exponent)
+		a.alpha, a.beta = C.double(o.Alpha), C.double(o.Beta)
 		a.nr, a.dr, a.overlap_scale = C.double(o.Nr), C.double(o.Dr), C.double(o.Scale)
 		for c, weight := range o.Weight {
-			channels[o.First+c].overlap = C.double(weight)
+			k := &channels[o.First+c]
+			k.overlap, k.exponent = C.double(weight), 1
+			if o.Exponent != nil {
+				k.exponent = C.double(o.Exponent[c])
+			}
 		}
 	}
 	if len(channels) <= C.AFL_INLINE_CHANNELS {
 		copy(a.channel[:], channels)
 		return nil
 	}
-	// A kernel writes them, as many at a time as its argument holds: unlike a copy
-	// from the host that can be captured into a graph.
 	at, err := v.reserve(int64(len(channels)) * int64(unsafe.Sizeof(channels[0])))
 	if err != nil {
 		return err
 	}
 	point(&a.far, at)
-	for from := 0; from < len(channels); from += C.AFL_INLINE_CHANNELS {
-		a.far_from = C.int32_t(from)
-		a.far_count = C.int32_t(copy(a.channel[:], channels[from:]))
-		if err := v.launch("afl_channels", 1, a); err != nil {
+	return v.writeConstants(at, unsafe.Slice((*float64)(unsafe.Pointer(&channels[0])), len(channels)*doublesPerChannel))
+}
+
+// isFocal reports whether the gamma of a channel that takes part may not be 0.
+func isFocal(w *plan.Focal) bool {
+	return w.Adaptive != nil || slices.ContainsFunc(w.Gamma[w.First:], func(gamma float64) bool { return gamma != 0 })
+}
+
+// doublesPerChannel is how many numbers a channel's constants are.
+const doublesPerChannel = int(unsafe.Sizeof(C.AflChannel{}) / unsafe.Sizeof(C.double(0)))
+
+// writeConstants enqueues kernels that write numbers to device memory, as many at a
+// time as an argument holds. Unlike a copy from the host that can be captured into a
+// graph.
+func (e *Engine) writeConstants(at uintptr, x []float64) error {
+	a := e.newArguments()
+	inline := unsafe.Slice((*float64)(unsafe.Pointer(&a.channel[0])), C.AFL_INLINE_DOUBLES)
+	for len(x) > 0 {
+		n := copy(inline, x)
+		point(&a.constants, at)
+		a.constant_count = C.int32_t(n)
+		if err := e.launch("afl_constants", 1, a); err != nil {
 			return err
 		}
+		x, at = x[n:], at+uintptr(n)*unsafe.Sizeof(x[0])
 	}
 	return nil
 }
@@ -289,7 +370,7 @@ func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense)
 	err := address(v, &a.grad, "grad", c.Grad)
 	switch {
 	case c.Shape == nil:
-		point(&a.verdict, value.Uintptr()+unsafe.Offsetof(result{}.verdict))
+		point(&a.verdict, value.Uintptr()+verdictOffset)
 		return errors.Join(err, address(v, &a.value, "value", value))
 	case l.Focal != nil:
 		return errors.Join(err, address(v, &a.elements, "value", value), address(v, &a.upstream, "upstream", c.Upstream))

@@ -15,8 +15,8 @@ import (
 // A module is loaded with the first of its kernels, once, whoever asks.
 func TestModulesAreLoadedWhenUsed(t *testing.T) {
 	e, l := openEmulated(t)
-	for i, m := range []string{"labels", "general", "float32", "float16", "bfloat16"} {
-		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "float32": "afl_gradient_sigmoid_f32",
+	for i, m := range []string{"labels", "general", "combine", "float32", "float16", "bfloat16"} {
+		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "combine": "afl_combine", "float32": "afl_gradient_sigmoid_f32",
 			"float16": "afl_gradient_softmax4_f16", "bfloat16": "afl_reduce_softmax_bf16"}[m]
 		found := make([]handle, 8)
 		var group sync.WaitGroup
@@ -39,7 +39,7 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 			assert.NoError(t, err)
 		}
 	}
-	assert.EqualValues(t, 5, l.Count("modules"))
+	assert.EqualValues(t, 6, l.Count("modules"))
 }
 
 // What the driver says against a module comes with the first use of it, and the

@@ -33,6 +33,7 @@ type Engine struct {
 	counter    uintptr // uint32 that the kernels count finished blocks with
 	status     uintptr // what the evaluation's kernels refuse
 	reported   uintptr // what was refused first and is not told yet
+	results    results
 
 	mu       sync.Mutex // of what follows
 	owned    map[*owned]struct{}
@@ -262,7 +263,7 @@ func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 // may still use it.
 func (e *Engine) free(address uintptr) error {
 	return e.do(func(session) error {
-		if err := e.pool.release(address, 0); err != nil {
+		if err := e.recycle(address, 0); err != nil {
 			return fmt.Errorf("cuda: cannot free device memory at %#x: it is %w", address, err)
 		}
 		return nil

@@ -181,7 +181,7 @@ func TestRefusedClassIsWordedAsOnCPU(t *testing.T) {
 		c.ignore = test.ignore
 		require.NoError(t, c.launch(e))
 		got := e.Synchronize()
-		var refused *plan.ArgumentError
+		var refused *plan.Refusal
 		require.ErrorAs(t, got, &refused)
 		assert.Equal(t, want.Error(), got.Error())
 		require.NoError(t, e.Synchronize(), "it is said once")

@@ -46,7 +46,6 @@ type block struct {
 	size    int64
 	used    bool
 	hold    *hold // the graph that it stays with
-	result  bool  // it holds a [result]
 }
 
 func (b *block) end() uintptr { return b.address + uintptr(b.size) }
@@ -222,7 +221,7 @@ func (p *pool) release(address uintptr, bytes int64) error {
 	case b.address != address || bytes != 0 && blockSize(bytes) != b.size:
 		return errInterior
 	}
-	b.used, b.result = false, false
+	b.used = false
 	if b.hold == nil {
 		b.hold = p.capture
 	}
@@ -250,21 +249,6 @@ func (p *pool) check(address uintptr, bytes int64) error {
 		return errReleased
 	}
 	return nil
-}
-
-// markResult says that a block holds a [result], until it is released.
-func (p *pool) markResult(address uintptr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.find(address).result = true
-}
-
-// isResult reports whether an address is that of a [result].
-func (p *pool) isResult(address uintptr) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b := p.find(address)
-	return b != nil && b.address == address && b.result
 }
 
 // beginCapture makes what is allocated and released from now on a graph's.

@@ -36,15 +36,6 @@ type staged struct {
 	result   result
 }
 
-// result is a loss's value and what was refused on the way to it, as they lie in
-// device memory.
-type result struct {
-	value   float64
-	verdict status
-}
-
-var _ = [leastBlock]struct{}{}[unsafe.Sizeof(result{})] // it fits
-
 // stage guards the staged memory.
 type stage struct {
 	sync.Mutex
@@ -65,7 +56,7 @@ func (e *Engine) refusal(argument string) error {
 // readResult waits, and returns the value of a [result].
 func (e *Engine) readResult(address uintptr) (value float64, err error) {
 	err = e.tell("target", func(s session, staged *staged) (status, error) {
-		err := s.copyToHost(unsafe.Pointer(&staged.result), address, int64(unsafe.Sizeof(staged.result)), true)
+		err := s.copyToHost(unsafe.Pointer(&staged.result), address, resultBytes, true)
 		value = staged.result.value
 		return staged.result.verdict, err
 	})

@@ -149,7 +149,7 @@ func (e *Engine) Release(t *tensor.Dense) error {
 		return plan.Refuse("t", "a view", "the tensor that it views")
 	}
 	err = e.do(func(session) error {
-		if err := e.pool.release(address, int64(len(t.Raw))); err != nil {
+		if err := e.recycle(address, int64(len(t.Raw))); err != nil {
 			return plan.Refuse("memory of t", err, "a tensor of this engine as it was made")
 		}
 		return nil

@@ -45,10 +45,15 @@ enum { AFL_THREADS = 256 }; // of every block
 typedef struct AflChannel {
 	double pos, neg; // factors of positive and negative voxels
 	double ce;       // weight of the positive voxels' cross-entropy (PosWeight)
+	double gamma;    // focusing parameter, where form is AFL_FORM_NONE
 	double overlap;  // class weight of the overlap term
+	double exponent; // of the overlap term's ratio
 } AflChannel;
 
-enum { AFL_INLINE_CHANNELS = 16 }; // more lie in device memory, AflArguments.far
+enum {
+	AFL_INLINE_CHANNELS = 16, // more lie in device memory, AflArguments.far
+	AFL_INLINE_DOUBLES = AFL_INLINE_CHANNELS * sizeof(AflChannel) / sizeof(double)
+};
 
 // The first element that a kernel had to refuse. While the kernels of an
 // evaluation run, found is 2⁶⁴−1 less the smallest index of a bad element, and 0
@@ -79,7 +84,7 @@ typedef struct AflArguments {
 	int32_t target_type;
 	int32_t dense;                   // 1: a map per channel, 0: class indices
 	int64_t ignore;                  // class index that takes no part, where has_ignore
-	int32_t has_ignore, binarise;    // binarise: every index above 1 is 1
+	int32_t has_ignore, binarize;    // binarize: every index above 1 is 1
 	int32_t limit;                   // classes: C, or 2 where C = 1
 	int32_t voxel_weight_type;
 	const void *voxel_weight;        // or null
@@ -96,7 +101,7 @@ typedef struct AflArguments {
 	int32_t softmax_from;            // first channel of the softmax
 	int32_t per_voxel;               // elements summed over the channels
 	int32_t denominator;             // AflDenominator
-	double gamma;                    // where form is AFL_FORM_NONE
+	int32_t focal;                   // 0: every gamma is 0
 	double smoothing;                // label smoothing
 	double scale;                    // over the denominator
 
@@ -108,7 +113,7 @@ typedef struct AflArguments {
 	int32_t overlap;                 // AflOverlap
 	int32_t overlap_activation, overlap_first;
 	int32_t squared, jaccard, batch, weighting, mean;
-	double alpha, beta, exponent, nr, dr, overlap_scale;
+	double alpha, beta, nr, dr, overlap_scale;
 
 	// What is wanted. Null where it is not.
 	double *value;                   // the reduced loss
@@ -121,11 +126,21 @@ typedef struct AflArguments {
 	double *stats;                   // statistics of the label, see afl_stats_doubles
 	AflStatus *verdict;              // what was refused, if anything
 	int32_t last;                    // 1: this launch ends the evaluation: it writes the verdict, and cleans status
-	int32_t unused;
+
+	// afl_constants: where the first constant_count numbers of channel go.
+	double *constants;
+	int32_t constant_count;          // up to AFL_INLINE_DOUBLES
+
+	// afl_combine: to = a·to + b·from, combine_count elements of one type.
+	int32_t combine_type;            // AflType: a float
+	void *combine_to;
+	const void *combine_from;        // null: to = a·to
+	double combine_a, combine_b;
+	int64_t combine_count;
+	const AflStatus *combine_verdict; // from's, where both are loss values; verdict is then to's
 
 	// Device memory of the call, none of it cleared beforehand.
 	AflChannel *far;                 // where C > AFL_INLINE_CHANNELS
-	int32_t far_from, far_count;     // afl_channels: where channel[0 … far_count) belong
 	uint8_t *classes;                // N×V: 255 for ignored voxels; null: read target
 	double *partials;                // blocks × afl_partials_width
 	double *factors;                 // scale, then gamma, pos, neg, N×C each; null: the constants above

@@ -1,6 +1,6 @@
 // afl_classes: class indices of any type, N×V, become bytes, so that what follows
 // reads one byte a voxel and knows no types. It fuses the rules of the target
-// (ignored, binarised) and the check that every label is a class; nothing like a
+// (ignored, binarized) and the check that every label is a class; nothing like a
 // one-hot map is made. Bytes a voxel: one label read, 1 written.
 #ifndef AFL_CLASSES_H
 #define AFL_CLASSES_H

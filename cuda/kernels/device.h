@@ -71,6 +71,15 @@ AFL_DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b,
 AFL_DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
 AFL_DEVICE double square_root(double x) { return __builtin_sqrt(x); }
 
+// Of one rounding each: the compiler may fuse x·y + z elsewhere.
+#ifdef __NVPTX__
+AFL_DEVICE double rounded_product(double x, double y) { return __nvvm_mul_rn_d(x, y); }
+AFL_DEVICE double rounded_sum(double x, double y) { return __nvvm_add_rn_d(x, y); }
+#else
+AFL_DEVICE double rounded_product(double x, double y) { return x * y; }
+AFL_DEVICE double rounded_sum(double x, double y) { return x + y; }
+#endif
+
 // Words that are read and written at once. p is aligned to all of them.
 typedef uint32_t Word4 __attribute__((vector_size(16), may_alias));
 typedef uint32_t Word2 __attribute__((vector_size(8), may_alias));

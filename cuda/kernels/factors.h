@@ -12,7 +12,8 @@ namespace afl {
 AFL_DEVICE AflChannel channel_of(const AflArguments &a, int c) {
 	if (a.far) {
 		const double *p = &a.far[c].pos;
-		return AflChannel{load_constant(p), load_constant(p + 1), load_constant(p + 2), load_constant(p + 3)};
+		return AflChannel{load_constant(p), load_constant(p + 1), load_constant(p + 2), load_constant(p + 3), load_constant(p + 4),
+			load_constant(p + 5)};
 	}
 	return a.channel[c];
 }
@@ -25,7 +26,7 @@ AFL_DEVICE double scale_of(const AflArguments &a) { return a.factors ? load_cons
 AFL_DEVICE double gamma_of(const AflArguments &a, int n, int c) {
 	if (a.factors)
 		return load_constant(a.factors + 1 + (int64_t)n * a.channels + c);
-	return a.gamma;
+	return channel_of(a, c).gamma;
 }
 AFL_DEVICE double pos_of(const AflArguments &a, int n, int c) {
 	if (a.factors)

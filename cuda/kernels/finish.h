@@ -28,8 +28,10 @@ AFL_DEVICE Ratio quotient(double num, double den, double num_I, double den_I, do
 	return Ratio{1 - r, (r * den_I - num_I) / den, r * den_P / den};
 }
 
-// Dice, Jaccard and Tversky: f and f^exponent of one group.
-AFL_DEVICE Ratio ratio_of(const AflArguments &a, double I, double P, double G) {
+// Dice, Jaccard and Tversky: f^exponent of one group. Where f is 0, a perfect
+// prediction, or below it, which rounding and a larger nr than dr leave, the power
+// and its derivatives are taken as 0, also for exponents below 1.
+AFL_DEVICE Ratio ratio_of(const AflArguments &a, double exponent, double I, double P, double G) {
 	Ratio r;
 	if (a.overlap == AFL_OVERLAP_TVERSKY)
 		r = quotient(I + a.nr, I + a.alpha * (P - I) + a.beta * (G - I) + a.dr, 1, 1 - a.alpha - a.beta, a.alpha);
@@ -37,14 +39,12 @@ AFL_DEVICE Ratio ratio_of(const AflArguments &a, double I, double P, double G) {
 		r = quotient(2 * I + a.nr, 2 * (G + P - I) + a.dr, 2, -2, 2);
 	else
 		r = quotient(2 * I + a.nr, G + P + a.dr, 2, 0, 1);
-	if (a.exponent != 1) {
-		// The derivative of f^e at f = 0 is 0 for e > 1; rounding may leave f a
-		// hair below 0.
-		double f = is_nan(r.f) ? r.f : maximum(r.f, 0);
-		double slope = f > 0 ? a.exponent * pow(f, a.exponent - 1) : 0.0;
-		r = Ratio{pow(f, a.exponent), slope * r.dI, slope * r.dP};
-	}
-	return r;
+	if (exponent == 1)
+		return r;
+	if (r.f <= 0)
+		return Ratio{0, 0, 0};
+	const double slope = exponent * pow(r.f, exponent - 1);
+	return Ratio{pow(r.f, exponent), slope * r.dI, slope * r.dP};
 }
 
 // Where the sums of channel c lie among afl_sums_width.
@@ -142,8 +142,9 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 	for (int64_t i = thread; i < count; i += AFL_THREADS) {
 		const int64_t m = i / kept;
 		const int32_t c = a.overlap_first + (int32_t)(i % kept);
-		Ratio r = ratio_of(a, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
-		const double w = channel_of(a, c).overlap, v = w * r.f;
+		const AflChannel k = channel_of(a, c);
+		Ratio r = ratio_of(a, k.exponent, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
+		const double w = k.overlap, v = w * r.f;
 		total += v;
 		if (a.groups)
 			a.groups[i] = a.overlap_scale * v;

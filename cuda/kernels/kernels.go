@@ -4,10 +4,10 @@
 // The sources beside it are CUDA C++ in a small freestanding subset whose words
 // are defined in device.h. generate.sh makes the PTX with clang alone; tests run
 // the same sources on the CPU through emulator.h. arguments.h is the one parameter
-// of every kernel and the contract with the host. There are five modules, so that a
+// of every kernel and the contract with the host. There are six modules, so that a
 // driver compiles no more than a program uses:
 //
-//   - labels: afl_channels, channel constants that do not fit into the argument;
+//   - labels: afl_constants, numbers that do not fit into the argument;
 //     afl_classes, labels of any type to class bytes; afl_stats_classes and
 //     afl_stats_general, statistics of the label, and what the passes multiply by
 //   - float32, float16, bfloat16: afl_reduce_* and afl_gradient_*, the two passes
@@ -15,10 +15,11 @@
 //     softmax2, softmax3, softmax4, softmax) and type (f32, f16, bf16)
 //   - general: afl_reduce_general and afl_gradient_general, the passes in float64
 //     for everything else
+//   - combine: afl_combine, multiples and sums of gradients and of loss values
 //
-// Every kernel is launched with samples × chunks blocks of 256 threads. Sums are
-// made in an order that follows from the shape alone, without floating-point
-// atomics, and the last block finishes what a pass is for.
+// The kernels over voxels are launched with samples × chunks blocks of 256 threads.
+// Sums are made in an order that follows from the shape alone, without
+// floating-point atomics, and the last block finishes what a pass is for.
 package kernels
 
 import (

@@ -73,7 +73,7 @@ AFL_DEVICE int32_t class_of_index(const AflArguments &a, Index y) {
 	uint64_t ignore = ignore_negative ? 0 - (uint64_t)a.ignore : (uint64_t)a.ignore;
 	if (a.has_ignore && y.negative == ignore_negative && y.magnitude == ignore)
 		return IGNORED;
-	if (!y.negative && a.binarise)
+	if (!y.negative && a.binarize)
 		return y.magnitude != 0;
 	if (!y.negative && y.magnitude < (uint64_t)a.limit)
 		return (int32_t)y.magnitude;
@@ -89,7 +89,7 @@ AFL_DEVICE int32_t class_of_float(const AflArguments &a, double y) {
 		return IGNORED;
 	// Whole numbers of at least 0, which all are from 2⁵² on.
 	if (y >= 0 && y < infinity() && (y >= 0x1p52 || y == (double)(int64_t)y)) {
-		if (a.binarise)
+		if (a.binarize)
 			return y > 0;
 		if (y < (double)a.limit)
 			return (int32_t)y;
@@ -159,7 +159,7 @@ struct ByteRules {
 AFL_DEVICE ByteRules byte_rules(const AflArguments &a) {
 	if (a.classes)
 		return ByteRules{NO_CLASS, 255, 255}; // all else are classes
-	ByteRules r{256, a.binarise ? 1u : 255u, (uint32_t)a.limit};
+	ByteRules r{256, a.binarize ? 1u : 255u, (uint32_t)a.limit};
 	if (a.has_ignore && a.ignore >= 0 && a.ignore <= 255)
 		r.ignore = (uint32_t)a.ignore;
 	return r;

@@ -1,4 +1,4 @@
-// What every loss needs: the label's classes and statistics, and channel constants.
-#include "channels.h"
+// What every loss needs: the label's classes and statistics, and constants.
 #include "classes.h"
+#include "constants.h"
 #include "stats.h"

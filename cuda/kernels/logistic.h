@@ -165,7 +165,7 @@ AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double 
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool focal = is_focal(a);
+	const bool focal = a.focal;
 	const int32_t last = a.channels - 1, channels = pair ? 1 : a.channels - first_channel(a);
 	double elements = 0;
 	for (int32_t r = 0; r < channels; r++) {

@@ -63,9 +63,6 @@ template <class T, class V> AFL_DEVICE void clear_grad(const AflArguments &a, co
 		store(grad_row<T>(a, ch, c), v, tile_at(v, at), zeros);
 }
 
-// Whether a gamma may not be 0.
-AFL_DEVICE bool is_focal(const AflArguments &a) { return a.form != AFL_FORM_NONE || a.gamma != 0; }
-
 // The focusing parameter of channel c. A larger one than 2²⁴ leaves the same: 1
 // for a probability of the label that float32 takes for 0, and 0 for others.
 AFL_DEVICE double bounded_gamma(const AflArguments &a, int n, int c) {

@@ -126,7 +126,7 @@ template <class T, int channels, bool gradient> AFL_DEVICE void softmax_register
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = is_focal(a);
+	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	AFL_SHARED SoftmaxChannel table[channels + 1];
 	softmax_table(a, ch.n, gradient, table);
@@ -252,7 +252,7 @@ template <class T, bool gradient> AFL_DEVICE void softmax_memory(const AflArgume
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = is_focal(a);
+	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	const int32_t thread = (int32_t)thread_index();
 	AFL_SHARED SoftmaxChannel table[AFL_THREADS];

@@ -62,7 +62,7 @@ struct Adaptive {
 
 AFL_DEVICE Adaptive adaptive(const AflArguments &a, int n, int c) {
 	if (a.form == AFL_FORM_NONE)
-		return Adaptive{a.gamma, 1, 1};
+		return Adaptive{channel_of(a, c).gamma, 1, 1};
 	const double gamma_va = share(a, n, FOREGROUND), alpha_va = 1 - gamma_va;
 	const bool foreground = c > 0 || a.channels == 1;
 	double gamma = gamma_va + smoothness(a, n, 0);
@@ -167,7 +167,7 @@ struct Mask {
 // Mask 0 is the foreground, mask k the class k.
 AFL_DEVICE Mask mask_of(const ByteRules &r, int32_t k) {
 	Mask m{0, 0, r.ignore * 0x01010101, r.ignore < 256};
-	if (k > 0 && r.most > 1) { // binarised labels have one class above 0, the foreground
+	if (k > 0 && r.most > 1) { // binarized labels have one class above 0, the foreground
 		m.class4 = (uint32_t)k * 0x01010101;
 		m.invert = ~0u;
 	}
@@ -369,7 +369,7 @@ template <bool GRADIENT, bool PLAIN>
 AFL_DEVICE Counts count_mask(const AflArguments &a, const Segments &s, int32_t k) {
 	const ByteRules rules = byte_rules(a);
 	const Mask mask = mask_of(rules, k);
-	const bool check = k == 0 && !a.classes && !a.binarise;
+	const bool check = k == 0 && !a.classes && !a.binarize;
 	const int32_t n = (int32_t)(block_index() / a.chunks);
 	const int64_t j = block_index() % a.chunks, all = (int64_t)s.planes * s.rows * s.per_row;
 	const int64_t begin = all / a.chunks * j + all % a.chunks * j / a.chunks;

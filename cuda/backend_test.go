@@ -1,0 +1,308 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/plan"
+)
+
+// problem is a batch in Go memory, with logits in float64.
+type problem struct {
+	n, c  int
+	space [3]int
+	x     []float64
+	label tensor.Tensor
+	plan.Target
+}
+
+func (p *problem) voxels() int { return p.space[0] * p.space[1] * p.space[2] }
+
+// newProblem returns random logits, some of which are so large that float32 takes
+// their probability for 0 or 1, and labels of which some are ignored.
+func newProblem(n, c int, space [3]int, seed uint64) *problem {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := &problem{n: n, c: c, space: space}
+	p.x = make([]float64, n*c*p.voxels())
+	for i := range p.x {
+		p.x[i] = 3 * r.NormFloat64()
+		if r.IntN(20) == 0 {
+			p.x[i] *= 40
+		}
+	}
+	labels := make([]int64, n*p.voxels())
+	for i := range labels {
+		labels[i] = int64(r.IntN(max(c, 2)))
+		if r.IntN(9) == 0 {
+			labels[i] = -7
+		}
+	}
+	p.Target = plan.Target{Argument: "target", Ignore: -7, HasIgnore: true,
+		Tensor: tensor.New(tensor.WithShape(n, p.voxels()), tensor.WithBacking(labels))}
+	return p
+}
+
+// logits returns the logits in a type, and what is left of them in float64.
+func (p *problem) logits(dt tensor.Dtype) (typed *tensor.Dense, exact []float64) {
+	exact = slices.Clone(p.x)
+	var backing any
+	switch dt {
+	case tensor.Float64:
+		backing = p.x
+	case tensor.Float32:
+		x := make([]float32, len(p.x))
+		for i, v := range p.x {
+			x[i] = float32(v)
+			exact[i] = float64(x[i])
+		}
+		backing = x
+	case Float16:
+		x := make([]F16, len(p.x))
+		for i, v := range p.x {
+			x[i] = NewF16(float32(v))
+			exact[i] = float64(x[i].Float32())
+		}
+		backing = x
+	case BFloat16:
+		x := make([]BF16, len(p.x))
+		for i, v := range p.x {
+			x[i] = NewBF16(float32(v))
+			exact[i] = float64(x[i].Float32())
+		}
+		backing = x
+	}
+	return tensor.New(tensor.WithShape(p.n, p.c, p.voxels()), tensor.WithBacking(backing)), exact
+}
+
+func (p *problem) batch(logits, label *tensor.Dense) *plan.Batch {
+	b := &plan.Batch{N: p.n, C: p.c, V: p.voxels(), Space: p.space, Logits: logits, Target: p.Target}
+	b.Target.Tensor = label
+	return b
+}
+
+// onCPU evaluates a loss in float64 on the CPU.
+func (p *problem) onCPU(t testing.TB, x []float64, l *plan.Loss) (value float64, grad []float64) {
+	t.Helper()
+	g := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(p.n, p.c, p.voxels()))
+	b := p.batch(tensor.New(tensor.WithShape(p.n, p.c, p.voxels()), tensor.WithBacking(slices.Clone(x))), p.Tensor)
+	v, err := cpu.Backend{}.Eval(b, l, &plan.Call{Grad: g})
+	require.NoError(t, err)
+	value, err = plan.Number(v)
+	require.NoError(t, err)
+	return value, g.Data().([]float64)
+}
+
+// onDevice evaluates a loss on an engine.
+func (p *problem) onDevice(t testing.TB, e *Engine, logits *tensor.Dense, l *plan.Loss) (value float64, grad []float64) {
+	t.Helper()
+	d, err := e.Upload(logits)
+	require.NoError(t, err)
+	label, err := e.Upload(p.Tensor)
+	require.NoError(t, err)
+	g, err := e.Upload(logits)
+	require.NoError(t, err)
+	v, err := backend{e}.Eval(p.batch(d, label), l, &plan.Call{Grad: g})
+	require.NoError(t, err)
+	value, err = backend{e}.Number(v)
+	require.NoError(t, err)
+	host, err := e.Download(g)
+	require.NoError(t, err)
+	for _, d := range []*tensor.Dense{d, label, g} {
+		require.NoError(t, e.Release(d))
+	}
+	return value, wide(host)
+}
+
+// wide returns the elements of a host tensor of a float type.
+func wide(t *tensor.Dense) []float64 {
+	var x []float64
+	switch s := hostSlice(t).(type) {
+	case []float64:
+		x = slices.Clone(s)
+	case []float32:
+		for _, v := range s {
+			x = append(x, float64(v))
+		}
+	case []F16:
+		for _, v := range s {
+			x = append(x, float64(v.Float32()))
+		}
+	case []BF16:
+		for _, v := range s {
+			x = append(x, float64(v.Float32()))
+		}
+	}
+	return x
+}
+
+// accuracy is how far numbers of a type may be from those of the CPU in float64: the
+// value and the gradient relative to themselves, and the gradient by a part of its
+// largest element and by an amount besides.
+type accuracy struct{ value, gradient, largest, absolute float64 }
+
+var accuracies = map[tensor.Dtype]accuracy{
+	tensor.Float64: {1e-12, 1e-10, 1e-12, 0},
+	tensor.Float32: {2e-6, 5e-6, 1e-6, 0},
+	BFloat16:       {2e-6, 0x1p-8, 1e-6, 0},
+	Float16:        {2e-6, 0x1p-11 + 5e-6, 1e-6, 0x1p-25},
+}
+
+// requireLikeCPU evaluates a loss in every type of logits and compares with the CPU.
+func (p *problem) requireLikeCPU(t testing.TB, e *Engine, l *plan.Loss, name string) {
+	t.Helper()
+	for dt, allowed := range accuracies {
+		logits, x := p.logits(dt)
+		want, wantGrad := p.onCPU(t, x, l)
+		got, gotGrad := p.onDevice(t, e, logits, l)
+		require.InDelta(t, want, got, allowed.value*math.Abs(want)+1e-7*allowed.value, "%s %v", name, dt)
+		largest := 0.0
+		for _, g := range wantGrad {
+			largest = max(largest, math.Abs(g))
+		}
+		for i, g := range wantGrad {
+			require.InDelta(t, g, gotGrad[i], allowed.gradient*math.Abs(g)+allowed.largest*largest+allowed.absolute, "%s %v: element %d", name, dt, i)
+		}
+	}
+}
+
+// focalLoss returns a pointwise loss with a gamma for each channel.
+func focalLoss(activation plan.Activation, first int, gamma ...float64) *plan.Loss {
+	c := len(gamma)
+	w := &plan.Focal{Activation: activation, First: first, Gamma: gamma, Scale: 1, Denominator: plan.Valid,
+		Pos: make([]float64, c), Neg: make([]float64, c), CE: make([]float64, c)}
+	for i := range c {
+		w.CE[i] = 1
+		if i >= first {
+			w.Pos[i], w.Neg[i] = 1+0.3*float64(i), 1-0.02*float64(i)
+		}
+	}
+	return &plan.Loss{Focal: w}
+}
+
+// withDice adds a Dice term of the same activation.
+func withDice(l *plan.Loss) *plan.Loss {
+	c := len(l.Focal.Gamma)
+	l.Overlap = &plan.Overlap{Kind: plan.Dice, Activation: l.Focal.Activation, First: l.Focal.First, Nr: 1e-5, Dr: 1e-5,
+		Weight: make([]float64, c-l.Focal.First), Scale: 1, Mean: true}
+	for i := range l.Overlap.Weight {
+		l.Overlap.Weight[i] = 1
+	}
+	return l
+}
+
+func TestGammaByChannel(t *testing.T) {
+	e, _ := openEmulated(t)
+	patterns := map[string]func(c int) float64{
+		"zero":        func(c int) float64 { return 0 },
+		"two":         func(c int) float64 { return 2 },
+		"zero first":  func(c int) float64 { return 2 * float64(min(c, 1)) },
+		"two first":   func(c int) float64 { return 2 * float64(max(1-c, 0)) },
+		"last alone":  func(c int) float64 { return 1.5 * float64(c/19) },
+		"all unlike":  func(c int) float64 { return 0.3 * float64(c) },
+		"below one":   func(c int) float64 { return 1 / (1 + float64(c)) },
+		"from nought": func(c int) float64 { return []float64{0, 2, 0.5}[c%3] },
+	}
+	for _, c := range []int{1, 2, 3, 4, 5, 20} { // more than 16 lie in device memory
+		space := [3]int{13, 17, 11} // two chunks
+		if c == 20 {
+			space = [3]int{3, 5, 7}
+		}
+		p := newProblem(2, c, space, uint64(c))
+		for name, pattern := range patterns {
+			gamma := make([]float64, c)
+			for i := range gamma {
+				gamma[i] = pattern(i)
+			}
+			for _, activation := range []plan.Activation{plan.Sigmoid, plan.Softmax} {
+				if activation == plan.Softmax && c == 1 {
+					continue
+				}
+				name := fmt.Sprintf("%s, activation %d of %d", name, activation, c)
+				p.requireLikeCPU(t, e, focalLoss(activation, 0, gamma...), name)
+				if c > 1 {
+					// A channel that takes no part has no say in it.
+					p.requireLikeCPU(t, e, withDice(focalLoss(activation, 1, append([]float64{3}, gamma[1:]...)...)), name+", overlap")
+				}
+			}
+		}
+	}
+}
+
+// The float32 kernels of a loss whose gammas are all 0 compute no power, whatever
+// stands for the channels that take no part.
+func TestIsFocal(t *testing.T) {
+	for _, test := range []struct {
+		loss *plan.Loss
+		want bool
+	}{
+		{focalLoss(plan.Sigmoid, 0, 0, 0, 0), false},
+		{focalLoss(plan.Sigmoid, 1, 2, 0, 0), false},
+		{focalLoss(plan.Sigmoid, 1, 0, 0, 2), true},
+		{focalLoss(plan.Sigmoid, 0, 1e-300, 0), true},
+	} {
+		assert.Equal(t, test.want, isFocal(test.loss.Focal), "%v", test.loss.Focal.Gamma)
+	}
+	adaptive := focalLoss(plan.Sigmoid, 0, 0, 0)
+	adaptive.Focal.Adaptive = &plan.Adaptive{}
+	assert.True(t, isFocal(adaptive.Focal))
+}
+
+func TestExponentByChannel(t *testing.T) {
+	e, _ := openEmulated(t)
+	for _, c := range []int{1, 2, 3, 5, 20} {
+		p := newProblem(2, c, [3]int{3, 5, 7}, uint64(c))
+		for _, activation := range []plan.Activation{plan.Sigmoid, plan.Softmax} {
+			for _, batch := range []bool{false, true} {
+				for _, first := range []int{0, 1} {
+					if c == 1 && (first == 1 || activation == plan.Softmax) {
+						continue
+					}
+					kept := c - first
+					o := &plan.Overlap{Kind: plan.Tversky, Activation: activation, First: first, Batch: batch, Alpha: 0.3, Beta: 0.7,
+						Nr: 1e-5, Dr: 1e-5, Weight: make([]float64, kept), Exponent: make([]float64, kept), Scale: 1.25, Mean: true}
+					for i := range kept {
+						o.Weight[i] = 1 + 0.1*float64(i)
+						o.Exponent[i] = []float64{0.75, 1, 4.0 / 3, 0.2}[i%4]
+					}
+					p.requireLikeCPU(t, e, &plan.Loss{Overlap: o}, fmt.Sprintf("%d channels from %d, activation %d, batch %v", c, first, activation, batch))
+					o.Exponent = nil
+					p.requireLikeCPU(t, e, &plan.Loss{Overlap: o}, "no exponents")
+				}
+			}
+		}
+	}
+}
+
+// A perfect prediction, and one better than perfect, have the loss 0 and the gradient
+// 0, whatever the exponent.
+func TestExponentAtZero(t *testing.T) {
+	e, _ := openEmulated(t)
+	p := newProblem(1, 2, [3]int{3, 5, 1}, 1)
+	p.HasIgnore = false
+	labels := p.Tensor.Data().([]int64)
+	for i := range labels {
+		labels[i] = int64(i % 2)
+		p.x[i], p.x[15+i] = float64(1-i%2), float64(i%2)
+	}
+	for _, nr := range []float64{1e-5, 1} {
+		o := &plan.Overlap{Kind: plan.Tversky, Activation: plan.None, Alpha: 0.5, Beta: 0.5, Nr: nr, Dr: 1e-5,
+			Weight: []float64{1, 1}, Exponent: []float64{0.5, 2}, Scale: 1}
+		logits, x := p.logits(tensor.Float32)
+		value, grad := p.onDevice(t, e, logits, &plan.Loss{Overlap: o})
+		assert.Zero(t, value)
+		assert.Equal(t, make([]float64, 30), grad)
+		want, wantGrad := p.onCPU(t, x, &plan.Loss{Overlap: o})
+		assert.Zero(t, want)
+		assert.Equal(t, wantGrad, grad)
+	}
+}
