@@ -308,6 +308,9 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		if f := w.Adaptive; f != nil {
 			a.form = C.AFL_FORM_RELEASED + C.int32_t(f.Form)
 			a.stats_mode, a.smoothness = C.int32_t(f.Stats), C.int32_t(f.Smoothness)
+			if f.Given != nil {
+				a.form = C.AFL_FORM_GIVEN
+			}
 		}
 	}
 	if o := l.Overlap; o != nil {
@@ -381,13 +384,22 @@ func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense)
 // run enqueues the passes of a loss.
 func (v *evaluation) run(l *plan.Loss, fast string) error {
 	a, n, c := v.args, int64(v.b.N), int64(v.b.C)
-	if want, needed := l.Request(v.b); needed {
-		a.masks = C.int32_t(want.Masks(v.b.C))
+	want, needed := l.Request(v.b)
+	given := a.form == C.AFL_FORM_GIVEN
+	if needed || given {
 		at, err := v.reserve(8 * (1 + 3*n*c))
 		if err != nil {
 			return err
 		}
 		point(&a.factors, at)
+		if given {
+			if err := v.writeConstants(at, givenFactors(l.Focal, v.b, float64(a.scale))); err != nil {
+				return err
+			}
+		}
+	}
+	if needed {
+		a.masks = C.int32_t(want.Masks(v.b.C))
 		if err := v.statistics(false); err != nil {
 			return err
 		}
@@ -428,6 +440,24 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 		return v.launch("afl_gradient_"+suffix, v.blocks(), a)
 	}
 	return nil
+}
+
+// givenFactors returns AflArguments.factors of an adaptive term whose statistics are
+// given. The kernels of the label's statistics replace the scale where it depends
+// on the label.
+func givenFactors(w *plan.Focal, b *plan.Batch, scale float64) []float64 {
+	all := b.N * b.C
+	x := make([]float64, 1+3*all)
+	x[0] = scale
+	gamma, pos, neg := x[1:][:all], x[1+all:][:all], x[1+2*all:]
+	for n := range b.N {
+		q := w.Adaptive.Factors(w.Adaptive.Given, n, b.C)
+		for c := range b.C {
+			i := n*b.C + c
+			gamma[i], pos[i], neg[i] = q.Gamma[c], w.Pos[c]*q.Positive[c], w.Neg[c]*q.Negative[c]
+		}
+	}
+	return x
 }
 
 // alone enqueues the evaluation's kernels with no other's between them.

@@ -306,3 +306,127 @@ func TestExponentAtZero(t *testing.T) {
 		assert.Equal(t, wantGrad, grad)
 	}
 }
+
+// adaptiveLosses calls f with A-FL in every form, with all sorts of statistics,
+// denominators and activations.
+func adaptiveLosses(c int, f func(name string, l *plan.Loss)) {
+	for form := plan.Released; form <= plan.Multiclass; form++ {
+		if form != plan.Multiclass && c > 2 || form == plan.Released && c == 1 {
+			continue
+		}
+		for mode := plan.StatsReleased; mode <= plan.StatsPerSample; mode++ {
+			for denominator := plan.One; denominator <= plan.LabelWeight; denominator++ {
+				if c == 1 && denominator == plan.LabelWeight {
+					continue // it is of several channels
+				}
+				activation := plan.Sigmoid
+				if form == plan.Multiclass && c > 1 {
+					activation = plan.Softmax
+				}
+				l := focalLoss(activation, 0, make([]float64, c)...)
+				l.Focal.Denominator = denominator
+				l.Focal.Adaptive = &plan.Adaptive{Form: form, Stats: mode, Smoothness: plan.Smoothness(mode % 2)}
+				if c > 1 && mode == plan.StatsPooled {
+					withDice(l)
+				}
+				f(fmt.Sprintf("form %d, mode %d, denominator %d, %d channels", form, mode, denominator, c), l)
+			}
+		}
+	}
+}
+
+// statsOf returns the statistics of a problem's label for A-FL, made on the CPU.
+func (p *problem) statsOf(t testing.TB, a *plan.Adaptive) *plan.Stats {
+	t.Helper()
+	st, err := cpu.Backend{}.Stats(p.batch(nil, p.Tensor), a.Request())
+	require.NoError(t, err)
+	return st
+}
+
+func TestGivenStatistics(t *testing.T) {
+	e, _ := openEmulated(t)
+	for _, c := range []int{1, 2, 5, 20} {
+		p := newProblem(3, c, [3]int{5, 7, 9}, uint64(c))
+		other := newProblem(3, c, [3]int{11, 3, 2}, 99)
+		for i := range other.Tensor.Data().([]int64) {
+			if i%3 > 0 {
+				other.Tensor.Data().([]int64)[i] = 0
+			}
+		}
+		adaptiveLosses(c, func(name string, l *plan.Loss) {
+			given := *l
+			focal, adaptive := *l.Focal, *l.Focal.Adaptive
+			given.Focal, focal.Adaptive = &focal, &adaptive
+			adaptive.Given = other.statsOf(t, &adaptive)
+			p.requireLikeCPU(t, e, &given, "other statistics, "+name)
+
+			// The label's own, given, are the label's own.
+			adaptive.Given = p.statsOf(t, &adaptive)
+			logits, _ := p.logits(tensor.Float32)
+			want, wantGrad := p.onDevice(t, e, logits, l)
+			got, gotGrad := p.onDevice(t, e, logits, &given)
+			require.InDelta(t, want, got, 1e-9*math.Abs(want), name)
+			require.InDeltaSlice(t, wantGrad, gotGrad, 1e-7*(1+math.Abs(want)), name)
+		})
+	}
+}
+
+// A label without a valid voxel has the statistics that were given, and its own
+// denominators.
+func TestGivenStatisticsOfIgnoredLabel(t *testing.T) {
+	e, _ := openEmulated(t)
+	p := newProblem(2, 2, [3]int{3, 5, 7}, 1)
+	other := newProblem(2, 2, [3]int{3, 5, 7}, 2)
+	for i := range p.Tensor.Data().([]int64) {
+		p.Tensor.Data().([]int64)[i] = -7
+	}
+	logits, x := p.logits(tensor.Float32)
+	for denominator := plan.One; denominator <= plan.LabelWeight; denominator++ {
+		l := focalLoss(plan.Softmax, 0, 0, 0)
+		l.Focal.Denominator = denominator
+		l.Focal.Adaptive = &plan.Adaptive{Form: plan.Multiclass}
+		l.Focal.Adaptive.Given = other.statsOf(t, l.Focal.Adaptive)
+		want, wantGrad := p.onCPU(t, x, l)
+		got, gotGrad := p.onDevice(t, e, logits, l)
+		assert.Equal(t, math.IsNaN(want), math.IsNaN(got), "denominator %d", denominator)
+		if !math.IsNaN(want) {
+			assert.Equal(t, want, got, "denominator %d", denominator)
+		}
+		assert.Equal(t, wantGrad, gotGrad)
+	}
+}
+
+// A graph holds the numbers that were given, not where they were.
+func TestGivenStatisticsInGraph(t *testing.T) {
+	e, _ := openEmulated(t)
+	p := newProblem(4, 20, [3]int{3, 5, 7}, 3)
+	l := focalLoss(plan.Softmax, 0, make([]float64, 20)...)
+	l.Focal.Adaptive = &plan.Adaptive{Form: plan.Multiclass, Stats: plan.StatsPerSample}
+	st := p.statsOf(t, l.Focal.Adaptive)
+	l.Focal.Adaptive.Given = st
+	host, _ := p.logits(tensor.Float32)
+	want, _ := p.onDevice(t, e, host, l)
+
+	logits, err := e.Upload(host)
+	require.NoError(t, err)
+	label, err := e.Upload(p.Tensor)
+	require.NoError(t, err)
+	var value *tensor.Dense
+	g, err := e.Capture(func() (err error) {
+		value, err = backend{e}.Eval(p.batch(logits, label), l, &plan.Call{})
+		return err
+	})
+	require.NoError(t, err)
+	for _, x := range [][]float64{st.Valid, st.Count, st.Foreground, st.Magnitude, st.Boundary} {
+		for i := range x {
+			x[i] = math.NaN()
+		}
+	}
+	for range 2 {
+		require.NoError(t, g.Launch())
+		got, err := e.readResult(addressOf(value.Raw))
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	require.NoError(t, g.Close())
+}

@@ -32,7 +32,9 @@ enum AflDenominator {
 };
 
 // A-FL: which reading, and over which samples its statistics are taken.
-enum AflForm { AFL_FORM_NONE, AFL_FORM_RELEASED, AFL_FORM_SCALAR, AFL_FORM_BALANCED, AFL_FORM_MULTICLASS };
+// AFL_FORM_GIVEN: the factors are in device memory already, and only the scale
+// comes from the label.
+enum AflForm { AFL_FORM_NONE, AFL_FORM_RELEASED, AFL_FORM_SCALAR, AFL_FORM_BALANCED, AFL_FORM_MULTICLASS, AFL_FORM_GIVEN };
 enum AflStatsMode { AFL_STATS_RELEASED, AFL_STATS_POOLED, AFL_STATS_PER_SAMPLE };
 enum AflSmoothness { AFL_SMOOTHNESS_WHOLE_IMAGE, AFL_SMOOTHNESS_BOUNDARY };
 

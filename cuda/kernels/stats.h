@@ -122,6 +122,8 @@ AFL_OUT_OF_LINE void finish_stats(const AflArguments &a) {
 	const double scale = scale_from_stats(a);
 	if (thread == 0)
 		a.factors[0] = scale;
+	if (a.form == AFL_FORM_GIVEN)
+		return;
 	const int64_t all = (int64_t)a.samples * a.channels;
 	for (int64_t i = thread; i < all; i += AFL_THREADS) {
 		const int n = (int)(i / a.channels), c = (int)(i % a.channels);
