@@ -36,11 +36,11 @@ func (backend) LogitsTypes() []tensor.Dtype {
 
 // NewTensor implements [plan.Backend].
 func (k backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
-	return k.Engine.NewTensor(like.Dtype(), shape...)
+	return k.newTensor(like.Dtype(), shape)
 }
 
 // Release implements [plan.Remote].
-func (k backend) Release(t *tensor.Dense) error { return k.Engine.Release(t) }
+func (k backend) Release(t *tensor.Dense) error { return k.release(t) }
 
 // newResult returns the scalar of a [result].
 func (k backend) newResult() (*tensor.Dense, error) {
@@ -62,12 +62,12 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 		value, err = k.readResult(address)
 	default: // of a loss that is not this module's
 		var host *tensor.Dense
-		if host, err = k.Download(scalar); err == nil {
+		if host, err = k.download(scalar); err == nil {
 			value, err = plan.Number(host)
 			err = errors.Join(err, k.refusal("target"))
 		}
 	}
-	return value, errors.Join(err, k.Engine.Release(scalar))
+	return value, errors.Join(err, k.release(scalar))
 }
 
 // Combine implements [plan.Backend].
@@ -145,9 +145,9 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 	case c.Shape == nil:
 		value, err = k.newResult()
 	case l.Focal != nil:
-		value, err = k.Engine.NewTensor(b.Logits.Dtype(), c.Shape...)
+		value, err = k.newTensor(b.Logits.Dtype(), c.Shape)
 	default:
-		value, err = k.Engine.NewTensor(tensor.Float64, c.Shape...)
+		value, err = k.newTensor(tensor.Float64, c.Shape)
 	}
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 		err = v.alone(func() error { return v.run(l, fast) })
 	}
 	if err != nil {
-		return nil, errors.Join(err, k.Engine.Release(value))
+		return nil, errors.Join(err, k.release(value))
 	}
 	return value, nil
 }

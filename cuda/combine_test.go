@@ -171,7 +171,7 @@ func TestCombineRefuses(t *testing.T) {
 		{good, upload(hostTensor(tensor.Float32, 3, 7)), "shape of gradient is (3, 7), want that of the one it is added to, (3, 5)"},
 		{scalar, upload(tensor.New(tensor.FromScalar(float32(1)))), "type of loss value is float32, want that of the one it is added to, float64"},
 	} {
-		assertRefused(t, backend{e}.Combine(test.dst, 2, test.src, 1), test.want)
+		assertRefusal(t, backend{e}.Combine(test.dst, 2, test.src, 1), test.want)
 	}
 	assert.Equal(t, launched, l.Count("launches"))
 }
@@ -223,7 +223,7 @@ func TestCombineKeepsVerdicts(t *testing.T) {
 		require.NoError(t, k.Combine(a, 0.5, b, 0))
 		require.NoError(t, e.Release(b))
 		got, err := k.Number(a)
-		assertRefused(t, err, nineIsRefused)
+		assertRefusal(t, err, nineIsRefused)
 		assert.True(t, math.IsNaN(got))
 		require.NoError(t, e.Synchronize(), "it is said once")
 	}
@@ -235,7 +235,7 @@ func TestCombineKeepsVerdicts(t *testing.T) {
 	a, unread := value(good), value(bad)
 	require.NoError(t, k.Combine(a, 1, other, 1))
 	got, err = k.Number(a)
-	assertRefused(t, err, nineIsRefused)
+	assertRefusal(t, err, nineIsRefused)
 	assert.Equal(t, one+1, got)
 	require.NoError(t, e.Release(unread))
 	require.NoError(t, e.Synchronize())
@@ -320,7 +320,7 @@ func TestCombineInGraph(t *testing.T) {
 		require.NoError(t, g.Launch())
 		got, err := e.readResult(addressOf(total.Raw))
 		if l == bad {
-			assertRefused(t, err, nineIsRefused)
+			assertRefusal(t, err, nineIsRefused)
 			assert.True(t, math.IsNaN(got))
 			continue
 		}

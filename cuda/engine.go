@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Engine is an open GPU: a context, one stream, a memory pool and the kernels. It
@@ -66,7 +68,7 @@ func Open(ordinal int) (*Engine, error) {
 	case n == 0:
 		return nil, errNoDevice
 	case ordinal < 0 || ordinal >= n:
-		return nil, fmt.Errorf("cuda: there is no device %d, only 0 to %d", ordinal, n-1)
+		return nil, refuse("ordinal", ordinal, "a device from 0 to %d", n-1)
 	}
 	device, err := d.device(ordinal)
 	if err != nil {
@@ -177,7 +179,7 @@ func (e *Engine) Memory() MemoryStats {
 // wrong meanwhile: an error of the device, or an [github.com/x/afl.ArgumentError]
 // where a kernel had refused the elements of a tensor, which it says once.
 func (e *Engine) Synchronize() error {
-	err := e.refusal("target")
+	err := public(e.refusal("target"))
 	if err != nil && (errors.Is(err, errCapturing) || errors.Is(err, errNotOpen)) {
 		return err
 	}
@@ -264,7 +266,7 @@ func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 func (e *Engine) free(address uintptr) error {
 	return e.do(func(session) error {
 		if err := e.recycle(address, 0); err != nil {
-			return fmt.Errorf("cuda: cannot free device memory at %#x: it is %w", address, err)
+			return plan.Refuse("memory of mem", err, "as this engine allocated it")
 		}
 		return nil
 	})

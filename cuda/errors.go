@@ -3,7 +3,29 @@ package cuda
 import (
 	"errors"
 	"fmt"
+
+	"github.com/x/afl"
+	"github.com/x/afl/internal/plan"
 )
+
+// argumentError is an [afl.ArgumentError] in the name of this package.
+type argumentError struct{ refusal *plan.Refusal }
+
+func (e *argumentError) Error() string { return "cuda: " + e.refusal.Error() }
+
+// Unwrap returns the [afl.ArgumentError].
+func (e *argumentError) Unwrap() error { return (*afl.ArgumentError)(e.refusal) }
+
+// public turns the refusals in an error into errors of this package. Functions that
+// the backend calls return them as they are, since package afl words those.
+func public(err error) error {
+	return plan.Reword(err, func(r *plan.Refusal) error { return &argumentError{r} })
+}
+
+// refuse returns an [afl.ArgumentError] of this package; got is formatted with %v.
+func refuse(argument string, got any, want string, args ...any) error {
+	return public(plan.Refuse(argument, got, want, args...))
+}
 
 // ErrClosed is returned by every method of an engine, and of what belongs to it,
 // after [Engine.Close].

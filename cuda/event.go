@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // Event marks a place in the engine's stream: to wait for what was enqueued before
@@ -71,11 +69,11 @@ func (ev *Event) Synchronize() error {
 func Elapsed(start, end *Event) (time.Duration, error) {
 	switch {
 	case start == nil:
-		return 0, plan.Refuse("start", "nil", "an event")
+		return 0, refuse("start", "nil", "an event")
 	case end == nil:
-		return 0, plan.Refuse("end", "nil", "an event")
+		return 0, refuse("end", "nil", "an event")
 	case start.owned.engine != end.owned.engine:
-		return 0, plan.Refuse("end", "an event of another engine", "one of start's")
+		return 0, refuse("end", "an event of another engine", "one of start's")
 	}
 	if err := errors.Join(start.Synchronize(), end.Synchronize()); err != nil {
 		return 0, err

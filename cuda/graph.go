@@ -3,8 +3,6 @@ package cuda
 import (
 	"errors"
 	"fmt"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // Graph is a sequence of device work that is launched at once: for a small batch
@@ -29,7 +27,7 @@ type Graph struct {
 // loaded when they are first used, and the pool then has the memory.
 func (e *Engine) Capture(work func() error) (*Graph, error) {
 	if work == nil {
-		return nil, plan.Refuse("work", "nil", "a function")
+		return nil, refuse("work", "nil", "a function")
 	}
 	g := new(Graph)
 	g.owned.kind = "graph"

@@ -69,7 +69,7 @@ func TestGraphReplays(t *testing.T) {
 	// A bad label in a replay is refused as in a launch.
 	in.Raw[1001] = 0x80
 	require.NoError(t, g.Launch())
-	assertRefused(t, e.Synchronize(), "target at sample 1, voxel 1 is -128, want a class index from 0 to 99")
+	assertRefused(t, e.Synchronize(), "cuda: target at sample 1, voxel 1 is -128, want a class index from 0 to 99")
 
 	require.NoError(t, g.Close())
 	require.NoError(t, g.Close())
@@ -137,7 +137,7 @@ func TestCaptureFails(t *testing.T) {
 		assert.Zero(t, l.Count("graphs")+l.Count("graph_executables"))
 	}
 	_, err = e.Capture(nil)
-	assertRefused(t, err, "work is nil")
+	assertRefused(t, err, "cuda: work is nil")
 	mistake := errors.New("mistake")
 	_, err = e.Capture(func() error { return errors.Join(work(), mistake) })
 	assert.ErrorIs(t, err, mistake)
@@ -218,13 +218,13 @@ func TestEvents(t *testing.T) {
 	assert.Equal(t, -d, back)
 
 	_, err = Elapsed(nil, end)
-	assertRefused(t, err, "start is nil, want an event")
+	assertRefused(t, err, "cuda: start is nil, want an event")
 	_, err = Elapsed(start, nil)
-	assertRefused(t, err, "end is nil, want an event")
+	assertRefused(t, err, "cuda: end is nil, want an event")
 	foreign, err := openAnother(t).NewEvent()
 	require.NoError(t, err)
 	_, err = Elapsed(start, foreign)
-	assertRefused(t, err, "end is an event of another engine")
+	assertRefused(t, err, "cuda: end is an event of another engine")
 
 	require.NoError(t, end.Close())
 	require.NoError(t, end.Close())

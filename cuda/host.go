@@ -5,8 +5,6 @@ import (
 	"unsafe"
 
 	"gorgonia.org/tensor"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // HostBuffer is pinned host memory: copies between it and the device run beside
@@ -20,7 +18,7 @@ type HostBuffer struct {
 // NewHostBuffer returns pinned memory with arbitrary content.
 func (e *Engine) NewHostBuffer(bytes int64) (*HostBuffer, error) {
 	if bytes < 1 || bytes > mostBlock {
-		return nil, plan.Refuse("bytes", bytes, "from 1 to 2⁴⁶")
+		return nil, refuse("number of bytes", bytes, "from 1 to 2⁴⁶")
 	}
 	b := new(HostBuffer)
 	b.owned.kind = "host buffer"
@@ -62,10 +60,10 @@ func (b *HostBuffer) Bytes() []byte {
 func (b *HostBuffer) Tensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
 	bytes, err := tensorBytes(dt, shape)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	if bytes > int64(len(b.memory)) {
-		return nil, plan.Refuse("shape", shape, "at most the %d bytes of the buffer", len(b.memory))
+		return nil, refuse("shape", shape, "at most the %d bytes of the buffer", len(b.memory))
 	}
 	if err := b.owned.with(func(session) error { return nil }); err != nil {
 		return nil, err

@@ -3,10 +3,10 @@ package cuda
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/sizeclass"
 )
 
@@ -72,7 +72,7 @@ func blockSize(bytes int64) int64 { return sizeclass.Round(bytes, leastBlock) }
 // alloc returns the address of memory with arbitrary content.
 func (p *pool) alloc(bytes int64) (uintptr, error) {
 	if bytes <= 0 {
-		return 0, fmt.Errorf("cuda: cannot allocate %d bytes", bytes)
+		return 0, plan.Refuse("number of bytes", bytes, "at least 1")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -203,7 +203,7 @@ func (p *pool) find(address uintptr) *block {
 
 // Why an address is not one that was asked for.
 var (
-	errNotHere  = errors.New("memory that is not this engine's")
+	errNotHere  = errors.New("not this engine's")
 	errInterior = errors.New("a part of a larger allocation")
 	errReleased = errors.New("released already")
 )

@@ -82,7 +82,7 @@ func TestPoolRefuses(t *testing.T) {
 	p := newPool(newLedger(t, 1<<30))
 	for _, bytes := range []int64{0, -1} {
 		_, err := p.alloc(bytes)
-		assert.ErrorContains(t, err, fmt.Sprintf("cannot allocate %d bytes", bytes))
+		assert.ErrorContains(t, err, fmt.Sprintf("number of bytes is %d, want at least 1", bytes))
 	}
 	var oom *OutOfMemoryError
 	_, err := p.alloc(1 << 62)

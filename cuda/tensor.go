@@ -17,6 +17,11 @@ import (
 // least one element; no shape at all is a scalar. The type is a number, a bool,
 // [Float16] or [BFloat16].
 func (e *Engine) NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
+	t, err := e.newTensor(dt, shape)
+	return t, public(err)
+}
+
+func (e *Engine) newTensor(dt tensor.Dtype, shape []int) (*tensor.Dense, error) {
 	bytes, err := tensorBytes(dt, shape)
 	if err != nil {
 		return nil, err
@@ -61,7 +66,7 @@ func checkType(name string, dt tensor.Dtype) error {
 // of a host tensor. It waits where the host tensor does not lie in a [HostBuffer].
 func (e *Engine) Upload(t *tensor.Dense) (*tensor.Dense, error) {
 	if err := e.checkHost("t", t); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	device, err := e.NewTensor(t.Dtype(), t.Shape()...)
 	if err != nil {
@@ -76,13 +81,18 @@ func (e *Engine) Upload(t *tensor.Dense) (*tensor.Dense, error) {
 // Download waits, and returns a new host tensor with the shape, type and elements
 // of one in device memory.
 func (e *Engine) Download(t *tensor.Dense) (*tensor.Dense, error) {
+	host, err := e.download(t)
+	return host, public(err)
+}
+
+func (e *Engine) download(t *tensor.Dense) (*tensor.Dense, error) {
 	if err := e.checkDevice("t", t); err != nil {
 		return nil, err
 	}
 	n := len(t.Raw) / int(t.Dtype().Size())
 	backing := reflect.MakeSlice(reflect.SliceOf(t.Dtype().Type), n, n).Interface()
 	host := tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithBacking(backing))
-	if err := e.CopyToHost(host, t); err != nil {
+	if err := e.toHost(host.Raw, addressOf(t.Raw)); err != nil {
 		return nil, err
 	}
 	return host, nil
@@ -94,7 +104,7 @@ func (e *Engine) Download(t *tensor.Dense) (*tensor.Dense, error) {
 // [Engine.Synchronize] tells; from other memory it waits.
 func (e *Engine) CopyToDevice(dst, src *tensor.Dense) error {
 	if err := e.checkPair("dst", dst, "src", src); err != nil {
-		return err
+		return public(err)
 	}
 	return e.toDevice(addressOf(dst.Raw), src.Raw)
 }
@@ -105,7 +115,7 @@ func (e *Engine) CopyToDevice(dst, src *tensor.Dense) error {
 // memory it waits.
 func (e *Engine) CopyToHost(dst, src *tensor.Dense) error {
 	if err := e.checkPair("src", src, "dst", dst); err != nil {
-		return err
+		return public(err)
 	}
 	return e.toHost(dst.Raw, addressOf(src.Raw))
 }
@@ -140,7 +150,9 @@ func (e *Engine) toHost(to []byte, from uintptr) error {
 // already may still use it. The tensor has no memory afterwards; others that
 // share it (views, shallow clones) must not be used any more. A view, a tensor of
 // another engine and one that was released already are errors.
-func (e *Engine) Release(t *tensor.Dense) error {
+func (e *Engine) Release(t *tensor.Dense) error { return public(e.release(t)) }
+
+func (e *Engine) release(t *tensor.Dense) error {
 	address, err := e.address("t", t)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -31,11 +33,24 @@ func hostTensor(dt tensor.Dtype, shape ...int) *tensor.Dense {
 	return t
 }
 
-// assertRefused checks that an error is an ArgumentError with a text.
+// assertRefused checks that an error is this package's word of an ArgumentError, and
+// how its text begins.
 func assertRefused(t *testing.T, err error, want string) {
 	t.Helper()
-	var refused *plan.Refusal
+	var refused *afl.ArgumentError
 	if assert.ErrorAs(t, err, &refused) {
+		assert.True(t, strings.HasPrefix(err.Error(), want), "%v\nwant %s", err, want)
+		assert.True(t, strings.HasPrefix(want, "cuda: "))
+		assert.NotEmpty(t, refused.Argument)
+		assert.Contains(t, err.Error(), refused.Want)
+	}
+}
+
+// assertRefusal checks that an error is one that package afl words, and its text.
+func assertRefusal(t *testing.T, err error, want string) {
+	t.Helper()
+	var refusal *plan.Refusal
+	if assert.ErrorAs(t, err, &refusal) {
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -82,15 +97,15 @@ func TestUploadAndDownload(t *testing.T) {
 func TestNewTensorRefuses(t *testing.T) {
 	e, _ := openEmulated(t)
 	_, err := e.NewTensor(tensor.Float32, 2, 0, 3)
-	assertRefused(t, err, "shape is [2 0 3], want no axis shorter than 1")
+	assertRefused(t, err, "cuda: shape is [2 0 3], want no axis shorter than 1")
 	_, err = e.NewTensor(tensor.Float32, 2, -1)
-	assertRefused(t, err, "shape is [2 -1]")
+	assertRefused(t, err, "cuda: shape is [2 -1]")
 	_, err = e.NewTensor(tensor.Float32, 1<<40, 1<<40)
-	assertRefused(t, err, "want at most 2⁴⁶ bytes")
+	assertRefused(t, err, "cuda: shape is [1099511627776 1099511627776], want at most 2⁴⁶ bytes")
 	_, err = e.NewTensor(tensor.String, 2)
-	assertRefused(t, err, "type of tensor is string, want a number or bool")
+	assertRefused(t, err, "cuda: type of tensor is string, want a number or bool")
 	_, err = e.NewTensor(tensor.Dtype{}, 2)
-	assertRefused(t, err, "type of tensor is not set")
+	assertRefused(t, err, "cuda: type of tensor is not set")
 	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse, "the engine's own")
 }
 
@@ -120,33 +135,33 @@ func TestCopy(t *testing.T) {
 		dst, src *tensor.Dense
 		want     string
 	}{
-		{nil, host, "dst is nil, want a tensor"},
-		{device, nil, "src is nil, want a tensor"},
-		{host, host, "engine of dst is tensor.StdEng, want this engine, Emulated GPU 0"},
-		{foreign, host, "engine of dst is another engine, Emulated GPU 0"},
-		{released, host, "dst is a tensor without memory (released already?)"},
-		{shared, host, "memory of dst is released already"},
-		{device, device, "engine of src is this engine, Emulated GPU 0"},
-		{device, hostTensor(tensor.Uint16, 20), "type of src is uint16, want that of dst, int16"},
-		{device, hostTensor(tensor.Int16, 21), "shape of src is (21), want as many elements as dst has with (4, 5)"},
-		{device, masked, "src is a masked tensor"},
-		{device, transposed, "layout of src is"},
-		{device, column.(*tensor.Dense), "layout of src is"},
+		{nil, host, "cuda: dst is nil, want a tensor"},
+		{device, nil, "cuda: src is nil, want a tensor"},
+		{host, host, "cuda: engine of dst is tensor.StdEng, want this engine, Emulated GPU 0"},
+		{foreign, host, "cuda: engine of dst is another engine, Emulated GPU 0"},
+		{released, host, "cuda: dst is a tensor without memory (released already?)"},
+		{shared, host, "cuda: memory of dst is released already"},
+		{device, device, "cuda: engine of src is this engine, Emulated GPU 0"},
+		{device, hostTensor(tensor.Uint16, 20), "cuda: type of src is uint16, want that of dst, int16"},
+		{device, hostTensor(tensor.Int16, 21), "cuda: shape of src is (21), want as many elements as dst has with (4, 5)"},
+		{device, masked, "cuda: src is a masked tensor"},
+		{device, transposed, "cuda: layout of src is"},
+		{device, column.(*tensor.Dense), "cuda: layout of src is"},
 	} {
 		assertRefused(t, e.CopyToDevice(test.dst, test.src), test.want)
 	}
-	assertRefused(t, e.CopyToHost(nil, device), "dst is nil")
-	assertRefused(t, e.CopyToHost(host, host), "engine of src is")
-	assertRefused(t, e.CopyToHost(transposed, device), "layout of dst is")
-	assertRefused(t, e.CopyToHost(hostTensor(tensor.Int16, 3), device), "shape of dst is (3)")
+	assertRefused(t, e.CopyToHost(nil, device), "cuda: dst is nil")
+	assertRefused(t, e.CopyToHost(host, host), "cuda: engine of src is")
+	assertRefused(t, e.CopyToHost(transposed, device), "cuda: layout of dst is")
+	assertRefused(t, e.CopyToHost(hostTensor(tensor.Int16, 3), device), "cuda: shape of dst is (3)")
 	_, err = e.Upload(nil)
-	assertRefused(t, err, "t is nil")
+	assertRefused(t, err, "cuda: t is nil")
 	_, err = e.Upload(transposed)
-	assertRefused(t, err, "layout of t")
+	assertRefused(t, err, "cuda: layout of t")
 	_, err = e.Upload(tensor.New(tensor.WithBacking([]string{"a"})))
-	assertRefused(t, err, "type of t is string")
+	assertRefused(t, err, "cuda: type of t is string")
 	_, err = e.Download(foreign)
-	assertRefused(t, err, "engine of t is another engine")
+	assertRefused(t, err, "cuda: engine of t is another engine")
 }
 
 // A view of whole planes is contiguous, and is copied like a tensor of its own.
@@ -163,11 +178,11 @@ func TestViewsOfPlanes(t *testing.T) {
 	rows, err := device.Slice(nil, tensor.S(1, 3))
 	require.NoError(t, err)
 	_, err = e.Download(rows.(*tensor.Dense))
-	assertRefused(t, err, "layout of t is")
-	assertRefused(t, e.Release(view.(*tensor.Dense)), "t is a view, want the tensor that it views")
+	assertRefused(t, err, "cuda: layout of t is")
+	assertRefused(t, e.Release(view.(*tensor.Dense)), "cuda: t is a view, want the tensor that it views")
 	require.NoError(t, e.Release(device))
 	_, err = e.Download(view.(*tensor.Dense))
-	assertRefused(t, err, "memory of t is released already")
+	assertRefused(t, err, "cuda: memory of t is released already")
 }
 
 func TestRelease(t *testing.T) {
@@ -177,19 +192,19 @@ func TestRelease(t *testing.T) {
 	clone := a.ShallowClone()
 	interior := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(a.Uintptr()+400, 40))
 	shorter := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(a.Uintptr(), 40))
-	assertRefused(t, e.Release(interior), "memory of t is a part of a larger allocation")
-	assertRefused(t, e.Release(shorter), "memory of t is a part of a larger allocation")
+	assertRefused(t, e.Release(interior), "cuda: memory of t is a part of a larger allocation")
+	assertRefused(t, e.Release(shorter), "cuda: memory of t is a part of a larger allocation")
 	require.NoError(t, e.Release(a))
-	assertRefused(t, e.Release(a), "t is a tensor without memory (released already?)")
-	assertRefused(t, e.Release(clone), "memory of t is released already")
-	assertRefused(t, e.Release(nil), "t is nil")
-	assertRefused(t, e.Release(hostTensor(tensor.Float32, 3)), "engine of t is tensor.StdEng")
+	assertRefused(t, e.Release(a), "cuda: t is a tensor without memory (released already?)")
+	assertRefused(t, e.Release(clone), "cuda: memory of t is released already")
+	assertRefused(t, e.Release(nil), "cuda: t is nil")
+	assertRefused(t, e.Release(hostTensor(tensor.Float32, 3)), "cuda: engine of t is tensor.StdEng")
 	elsewhere := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(4096, 40))
-	assertRefused(t, e.Release(elsewhere), "memory of t is memory that is not this engine's")
+	assertRefused(t, e.Release(elsewhere), "cuda: memory of t is not this engine's, want this engine's, in use")
 	other := openAnother(t)
 	foreign, err := other.NewTensor(tensor.Float32, 10)
 	require.NoError(t, err)
-	assertRefused(t, e.Release(foreign), "engine of t is another engine")
+	assertRefused(t, e.Release(foreign), "cuda: engine of t is another engine")
 	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse)
 	assert.Positive(t, e.Memory().PeakInUse-3*leastBlock)
 }
@@ -260,12 +275,12 @@ func TestHostBuffer(t *testing.T) {
 	assert.EqualValues(t, 3, in.Bytes()[12])
 
 	_, err = in.Tensor(tensor.Int32, 26)
-	assertRefused(t, err, "shape is [26], want at most the 100 bytes of the buffer")
+	assertRefused(t, err, "cuda: shape is [26], want at most the 100 bytes of the buffer")
 	_, err = in.Tensor(tensor.Int32, 0)
-	assertRefused(t, err, "shape is [0]")
+	assertRefused(t, err, "cuda: shape is [0]")
 	for _, n := range []int64{0, -5, 1 << 60} {
 		_, err = e.NewHostBuffer(n)
-		assertRefused(t, err, fmt.Sprintf("bytes is %d", n))
+		assertRefused(t, err, fmt.Sprintf("cuda: number of bytes is %d, want from 1 to 2⁴⁶", n))
 	}
 	require.NoError(t, in.Close())
 	require.NoError(t, in.Close())
@@ -409,7 +424,7 @@ func TestGorgonia(t *testing.T) {
 
 	assert.False(t, e.AllocAccessible())
 	_, err = e.Accessible(scalar)
-	assert.ErrorContains(t, err, "not accessible from Go")
+	assertRefused(t, err, "cuda: mem is device memory, which Go cannot access, want memory of Go (Download copies a tensor there)")
 	assert.True(t, e.WorksWith(tensor.DataOrder(0)))
 	assert.False(t, e.WorksWith(tensor.ColMajor))
 	assert.False(t, e.WorksWith(tensor.NonContiguous))
@@ -460,38 +475,38 @@ func TestMemoryCallsRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, e.Release(gone))
 
-	assert.ErrorContains(t, e.Memset(d, 1.0), "cannot fill a tensor of float32 with a float64")
-	assert.ErrorContains(t, e.Memset(d, nil), "with nil")
-	assertRefused(t, e.Memset(memory{d.Uintptr(), 24}, "x"), "type of value is string")
-	assert.ErrorContains(t, e.Memset(memory{d.Uintptr(), 23}, float32(1)), "cannot fill 23 bytes with elements of 4")
-	assert.ErrorContains(t, e.Memset(host, float32(1)), "memory that is not this engine's")
-	assert.ErrorContains(t, e.Memset(gone, float32(1)), "memory is empty (a released tensor?)")
-	assert.ErrorContains(t, e.Memset(nil, float32(1)), "memory is empty")
+	assertRefused(t, e.Memset(d, 1.0), "cuda: type of val is float64, want that of the elements, float32")
+	assertRefused(t, e.Memset(d, nil), "cuda: val is nil, want a number or bool")
+	assertRefused(t, e.Memset(memory{d.Uintptr(), 24}, "x"), "cuda: type of val is string")
+	assertRefused(t, e.Memset(memory{d.Uintptr(), 23}, float32(1)), "cuda: size of mem is 23 bytes, want a multiple of the 4 bytes of an element")
+	assertRefused(t, e.Memset(host, float32(1)), "cuda: memory of mem is not this engine's, want this engine's, in use")
+	assertRefused(t, e.Memset(gone, float32(1)), "cuda: mem is empty (a released tensor?), want at least one byte")
+	assertRefused(t, e.Memset(nil, float32(1)), "cuda: mem is nil, want memory")
 	e.Memclr(host)
-	assert.ErrorContains(t, e.Synchronize(), "memory that is not this engine's", "Memclr has no result of its own")
+	assertRefused(t, e.Synchronize(), "cuda: memory of mem is not this engine's") // Memclr has no result of its own
 	require.NoError(t, e.Synchronize(), "it is said once")
 
-	assert.ErrorContains(t, e.Memcpy(d, hostTensor(tensor.Float32, 5)), "cannot copy 20 bytes to 24")
-	assert.ErrorContains(t, e.Memcpy(host, host), "neither source nor destination")
-	assert.ErrorContains(t, e.Memcpy(gone, host), "destination is empty")
-	assert.ErrorContains(t, e.Memcpy(d, nil), "source is empty")
+	assertRefused(t, e.Memcpy(d, hostTensor(tensor.Float32, 5)), "cuda: size of src is 20 bytes, want that of dst, 24 bytes")
+	assertRefused(t, e.Memcpy(host, host), "cuda: dst and src are outside this engine's memory, want at least one of them in it")
+	assertRefused(t, e.Memcpy(gone, host), "cuda: dst is empty (a released tensor?), want at least one byte")
+	assertRefused(t, e.Memcpy(d, nil), "cuda: src is nil, want memory")
 	other := openAnother(t)
 	foreign, err := other.NewTensor(tensor.Float32, 6)
 	require.NoError(t, err)
-	assert.ErrorContains(t, e.Memcpy(d, foreign), "source, a *tensor.Dense, is neither this engine's memory nor Go's")
-	assert.ErrorContains(t, e.Memcpy(foreign, d), "destination, a *tensor.Dense, is neither")
-	assert.ErrorContains(t, e.Memcpy(memory{4096, 24}, d), "destination, a cuda.memory, is neither")
+	assertRefused(t, e.Memcpy(d, foreign), "cuda: memory of src is that of a *tensor.Dense elsewhere, want this engine's or Go's")
+	assertRefused(t, e.Memcpy(foreign, d), "cuda: memory of dst is that of a *tensor.Dense elsewhere")
+	assertRefused(t, e.Memcpy(memory{4096, 24}, d), "cuda: memory of dst is that of a cuda.memory elsewhere")
 
-	assert.ErrorContains(t, e.Free(nil, 0), "cannot free nil")
-	assert.ErrorContains(t, e.Free(memory{4096, 24}, 24), "it is memory that is not this engine's")
+	assertRefused(t, e.Free(nil, 0), "cuda: mem is nil, want memory of this engine")
+	assertRefused(t, e.Free(memory{4096, 24}, 24), "cuda: memory of mem is not this engine's, want as this engine allocated it")
 	m, err := e.Alloc(24)
 	require.NoError(t, err)
 	require.NoError(t, e.Memcpy(m, host))
 	require.NoError(t, e.Memcpy(d, m))
 	require.NoError(t, e.Free(m, 24))
-	assert.ErrorContains(t, e.Free(m, 24), "it is released already")
+	assertRefused(t, e.Free(m, 24), "cuda: memory of mem is released already")
 	_, err = e.Alloc(0)
-	assert.ErrorContains(t, err, "cannot allocate 0 bytes")
+	assertRefused(t, err, "cuda: number of bytes is 0, want at least 1")
 	back, err := e.Download(d)
 	require.NoError(t, err)
 	assert.Equal(t, host.Raw, back.Raw)
