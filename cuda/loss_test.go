@@ -84,6 +84,7 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 	d := losstest.Call{
 		Logits: logits, Target: upload(c.Target, losstest.None),
 		VoxelWeight: upload(c.VoxelWeight, losstest.None), Upstream: upload(c.Upstream, upstream),
+		Stats: c.Stats,
 	}
 	var g *tensor.Dense
 	if c.WantGrad {
@@ -385,6 +386,51 @@ func TestCaptureOfFirstUse(t *testing.T) {
 	want, err := afl.Value(afl.NewAdaptiveFocal(), hostLogits, hostTarget)
 	require.NoError(t, err)
 	assert.InEpsilon(t, want, download(t, e, value).ScalarValue(), 2e-6)
+	require.NoError(t, g.Close())
+}
+
+// TestSum: a sum of losses waits for nothing, keeps no memory, and says what was
+// refused of any of its terms, also of one that other terms do not mind.
+func TestSum(t *testing.T) {
+	e := open(t)
+	shape := []int{2, 2, 9, 11, 7}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	bad := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i / 1000 * 7) }))
+	grad := upload(t, e, hostLogits)
+	// A-FL reads 7 as 1.
+	sum := afl.NewSum(afl.Term{Weight: 0.5, Loss: afl.NewAdaptiveFocal()}, afl.Term{Weight: -2, Loss: afl.NewDiceCE()},
+		afl.Term{Weight: 1, Loss: afl.NewTversky()})
+	before := e.Memory().InUse
+	want, wantGrad, err := afl.Grad(sum, hostLogits, hostTarget)
+	require.NoError(t, err)
+	value, err := afl.GradInto(sum, logits, target, grad)
+	require.NoError(t, err)
+	assert.InEpsilon(t, want, value, 1e-5)
+	losstest.Near(t, "gradient", losstest.Numbers(t, wantGrad), losstest.Numbers(t, download(t, e, grad)),
+		losstest.Tolerance{Relative: 2e-5, Largest: 4e-6})
+
+	_, err = afl.Value(sum, logits, bad)
+	assert.EqualError(t, err, "afl: target at sample 1, voxel 307 is 7, want a class index from 0 to 1")
+	assert.NoError(t, e.Synchronize(), "it is said once")
+	assert.Equal(t, before, e.Memory().InUse)
+
+	var total *tensor.Dense
+	label := upload(t, e, hostTarget)
+	g, err := e.Capture(func() (err error) {
+		total, err = sum.Eval(logits, label, grad)
+		return err
+	})
+	require.NoError(t, err)
+	gotGrad := download(t, e, grad)
+	require.NoError(t, e.Memset(grad, float32(0)))
+	require.NoError(t, g.Launch())
+	assert.Equal(t, value, download(t, e, total).ScalarValue())
+	assert.Equal(t, gotGrad.Data(), download(t, e, grad).Data())
+	require.NoError(t, e.Memcpy(label, bad))
+	require.NoError(t, g.Launch())
+	assert.EqualError(t, e.Synchronize(), "cuda: target at sample 1, voxel 307 is 7, want a class index from 0 to 1")
+	assert.True(t, math.IsNaN(download(t, e, total).ScalarValue().(float64)))
 	require.NoError(t, g.Close())
 }
 
