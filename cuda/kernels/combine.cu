@@ -1,7 +1,6 @@
-// afl_combine: a gradient or a loss value becomes a·to + b·from, or a·to where there
-// is no other, elements of one type. Each is computed in float64 and rounded once,
-// the products not fused with the sum, as on the CPU. Every element is read once
-// and written once.
+// afl_combine: to = a·to + b·from, or a·to if from is null, for gradients and loss
+// values. Elements are computed in float64 and rounded once; product and sum are not
+// fused, as on the CPU.
 #include "label.h"
 
 AFL_KERNEL(afl_combine, 4) {
@@ -12,7 +11,7 @@ AFL_KERNEL(afl_combine, 4) {
 			x = afl::rounded_sum(x, afl::rounded_product(a.combine_b, afl::number_at(a.combine_from, a.combine_type, i)));
 		afl::store_at(a.combine_to, a.combine_type, i, x);
 	}
-	// What was refused of either loss was refused of their sum.
+	// The sum of two loss values has the first rejected element of either.
 	if (a.verdict && a.combine_verdict && afl::block_index() == 0 && afl::thread_index() == 0 && a.verdict->kind == AFL_GOOD)
 		*a.verdict = *a.combine_verdict;
 }

@@ -1,8 +1,7 @@
-// Numbers that the host knows and that the kernels read from device memory: block 0
-// writes constants[i] = the i-th number of channel, one launch for every
-// AFL_INLINE_DOUBLES of them. A launch holds its argument by value, so unlike a copy
-// from the host it can be captured into a graph and replayed when the host's memory
-// is gone.
+// afl_constants writes numbers from the host to device memory: constants[i] becomes
+// double i of channel, with one launch per AFL_INLINE_DOUBLES numbers. A launch holds
+// its arguments by value, so unlike a copy from host memory it can be captured into a
+// graph and replayed after that memory is gone.
 #ifndef AFL_CONSTANTS_H
 #define AFL_CONSTANTS_H
 
