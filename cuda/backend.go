@@ -17,14 +17,13 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Backend is for package afl, which finds it by the engine of the logits. What
-// it computes, and how, is said at [github.com/x/afl/internal/plan.Backend].
+// Backend implements [plan.Provider] for package afl, which finds the backend by the
+// engine of the logits; see [github.com/x/afl/internal/plan.Backend].
 func (e *Engine) Backend() plan.Backend { return backend{e} }
 
-// backend enqueues the kernels of an evaluation on the engine's stream. Nothing
-// that one kernel finds comes to the host before the next is enqueued: label
-// statistics, the parameters of A-FL, the sums and derivatives of an overlap
-// term stay in device memory.
+// backend enqueues the kernels of an evaluation on the engine's stream without host
+// synchronization between them: label statistics, the parameters of A-FL, and the sums
+// and derivatives of an overlap term stay in device memory.
 type backend struct{ *Engine }
 
 var _ plan.Remote = backend{}
@@ -42,7 +41,7 @@ func (k backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, err
 // Release implements [plan.Remote].
 func (k backend) Release(t *tensor.Dense) error { return k.release(t) }
 
-// newResult returns the scalar of a [result].
+// newResult returns the value of a new [result] as a scalar.
 func (k backend) newResult() (*tensor.Dense, error) {
 	address, err := k.alloc(resultBytes)
 	if err != nil {
@@ -60,7 +59,7 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 		return 0, err
 	case k.results.has(address):
 		value, err = k.readResult(address)
-	default: // of a loss that is not this module's
+	default: // made by a loss of another module
 		var host *tensor.Dense
 		if host, err = k.download(scalar); err == nil {
 			value, err = plan.Number(host)
@@ -100,7 +99,7 @@ func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b floa
 		case k.results.has(from):
 			point(&args.verdict, to+verdictOffset)
 			point(&args.combine_verdict, from+verdictOffset)
-		default: // of the other nobody knows what was refused
+		default: // rejections in the computation of src are unknown
 			k.results.remove(to)
 		}
 	}
@@ -108,12 +107,12 @@ func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b floa
 }
 
 const (
-	combineElements = 8 * C.AFL_THREADS // of a block, at least
+	combineElements = 8 * C.AFL_THREADS // per block, at least
 	combineBlocks   = 1 << 12           // enough to fill the largest GPU
 )
 
-// checkCombined returns the address of a tensor that [plan.Backend.Combine] takes,
-// and what it is called in errors.
+// checkCombined checks an argument of [plan.Backend.Combine] and returns its address and
+// its name in errors.
 func (k backend) checkCombined(t *tensor.Dense) (address uintptr, name string, err error) {
 	name = "gradient"
 	if t != nil && t.IsScalar() {
@@ -128,7 +127,7 @@ func (k backend) checkCombined(t *tensor.Dense) (address uintptr, name string, e
 	return address, name, plan.CheckRowMajor(name, t)
 }
 
-// Eval implements [plan.Backend]. It returns before the GPU has begun.
+// Eval implements [plan.Backend]. It only enqueues the work.
 func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense, error) {
 	fast := fastKernel(b, l, c)
 	v, err := k.begin(b, fast == "")
@@ -162,7 +161,7 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 	return value, nil
 }
 
-// Stats implements [plan.Backend]. It waits for the numbers.
+// Stats implements [plan.Backend]. It synchronizes.
 func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
 	v, err := k.begin(b, true)
 	if err != nil {
@@ -198,27 +197,27 @@ func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, erro
 	return st, nil
 }
 
-// evaluation is one call's arguments and device memory.
+// evaluation holds the arguments and the device memory of one call.
 type evaluation struct {
 	backend
 	b    *plan.Batch
 	args *C.AflArguments
-	held []uintptr
+	held []uintptr // to be freed at the end
 }
 
 const (
 	tileVoxels = 2048 // AflArguments.chunk is a multiple of it
-	// Blocks a sample at most: enough to fill the largest GPU, few enough for one
-	// block to add up what they found.
+	// Maximum number of blocks per sample: enough to fill the largest GPU, and few enough
+	// for one block to add up their sums.
 	maxChunks = 1024
-	// The float64 kernels have scratch memory for every block.
+	// The same for the float64 kernels, which need scratch memory for every block.
 	maxGeneralChunks = 256
-	// Class bytes hold the classes below this.
+	// Class bytes can represent this many classes.
 	maxByteClasses = 254
 	maxBlocks      = math.MaxInt32
 )
 
-// begin fills in the batch.
+// begin starts an evaluation and fills in the batch.
 func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	v := &evaluation{backend: k, b: b, args: k.newArguments()}
 	a := v.args
@@ -244,7 +243,7 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	}
 	a.target_type = elementTypes[b.Target.Tensor.Dtype()]
 	if a.target_type == C.AFL_BOOL {
-		a.target_type = C.AFL_UINT8 // bytes of 0 and 1
+		a.target_type = C.AFL_UINT8 // the bytes are 0 or 1
 	}
 	a.dense, a.has_ignore, a.binarize = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarize)
 	a.ignore = C.int64_t(b.Target.Ignore)
@@ -267,16 +266,15 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	return v, nil
 }
 
-// end gives the evaluation's memory back; the stream's order lets it be used
-// again at once. That fails only where the engine is closed or lost, and all of its
-// memory with it.
+// end frees the evaluation's memory, which stream order allows to be reused at once.
+// That fails only if the engine is closed or lost, and all of its memory with it.
 func (v *evaluation) end() {
 	for _, at := range v.held {
 		v.free(at)
 	}
 }
 
-// reserve returns device memory until the end of the evaluation.
+// reserve allocates device memory until the end of the evaluation.
 func (v *evaluation) reserve(bytes int64) (uintptr, error) {
 	at, err := v.alloc(bytes)
 	if err == nil {
@@ -298,7 +296,7 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.focal = truth(isFocal(w))
 		a.denominator = C.int32_t(w.Denominator)
 		if w.Denominator != plan.LabelWeight && w.Denominator != plan.One && !v.b.Target.HasIgnore {
-			a.scale /= C.double(v.b.N * v.b.V) // every voxel is valid
+			a.scale /= C.double(v.b.N * v.b.V) // all voxels are valid
 			a.denominator = C.AFL_DIVIDE_BY_ONE
 		}
 		for c := range channels {
@@ -341,17 +339,16 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 	return v.writeConstants(at, unsafe.Slice((*float64)(unsafe.Pointer(&channels[0])), len(channels)*doublesPerChannel))
 }
 
-// isFocal reports whether the gamma of a channel that takes part may not be 0.
+// isFocal reports whether the gamma of any channel that takes part may be nonzero.
 func isFocal(w *plan.Focal) bool {
 	return w.Adaptive != nil || slices.ContainsFunc(w.Gamma[w.First:], func(gamma float64) bool { return gamma != 0 })
 }
 
-// doublesPerChannel is how many numbers a channel's constants are.
+// doublesPerChannel is the number of constants of a channel.
 const doublesPerChannel = int(unsafe.Sizeof(C.AflChannel{}) / unsafe.Sizeof(C.double(0)))
 
-// writeConstants enqueues kernels that write numbers to device memory, as many at a
-// time as an argument holds. Unlike a copy from the host that can be captured into a
-// graph.
+// writeConstants enqueues kernels that write numbers to device memory, each as many as
+// its arguments hold. Unlike a copy from host memory this can be captured into a graph.
 func (e *Engine) writeConstants(at uintptr, x []float64) error {
 	a := e.newArguments()
 	inline := unsafe.Slice((*float64)(unsafe.Pointer(&a.channel[0])), C.AFL_INLINE_DOUBLES)
@@ -367,7 +364,7 @@ func (e *Engine) writeConstants(at uintptr, x []float64) error {
 	return nil
 }
 
-// setOutputs fills in what is wanted.
+// setOutputs fills in the outputs that the call requests.
 func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense) error {
 	a := v.args
 	err := address(v, &a.grad, "grad", c.Grad)
@@ -434,7 +431,7 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 		if err := v.launch("afl_reduce_"+suffix, v.blocks(), a); err != nil {
 			return err
 		}
-		a.status = nil // told by then
+		a.status = nil // the reduce pass has recorded bad elements
 	}
 	if writes {
 		return v.launch("afl_gradient_"+suffix, v.blocks(), a)
@@ -442,9 +439,8 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 	return nil
 }
 
-// givenFactors returns AflArguments.factors of an adaptive term whose statistics are
-// given. The kernels of the label's statistics replace the scale where it depends
-// on the label.
+// givenFactors returns AflArguments.factors for an adaptive term with given statistics.
+// If the scale depends on the label, the statistics kernel overwrites it.
 func givenFactors(w *plan.Focal, b *plan.Batch, scale float64) []float64 {
 	all := b.N * b.C
 	x := make([]float64, 1+3*all)
@@ -460,13 +456,13 @@ func givenFactors(w *plan.Focal, b *plan.Batch, scale float64) []float64 {
 	return x
 }
 
-// alone enqueues the evaluation's kernels with no other's between them.
+// alone enqueues the evaluation's kernels with no other evaluation's in between.
 func (v *evaluation) alone(kernels func() error) error {
 	v.evaluating.Lock()
 	defer v.evaluating.Unlock()
 	err := kernels()
 	if err != nil {
-		// What ran did not come to the end, where the status is cleaned.
+		// The kernel that resets the status was not enqueued.
 		err = errors.Join(err, v.do(func(s session) error { return zero(s, v.Engine.status, statusBytes) }))
 	}
 	return err
@@ -481,8 +477,8 @@ func (v *evaluation) reservePartials() error {
 	return err
 }
 
-// statistics enqueues the statistics of the label. last says that nothing else is
-// evaluated.
+// statistics enqueues the kernels of the label's statistics. last says that they end the
+// evaluation.
 func (v *evaluation) statistics(last bool) error {
 	if err := v.reservePartials(); err != nil {
 		return err
@@ -498,7 +494,7 @@ func (v *evaluation) statistics(last bool) error {
 	return v.launch(kernel, v.blocks(), v.args)
 }
 
-// classBytes makes bytes of the class indices where they are none.
+// classBytes enqueues the conversion of class indices to bytes, if it is needed.
 func (v *evaluation) classBytes() error {
 	a := v.args
 	if a.target_type == C.AFL_UINT8 || a.classes != nil {
@@ -512,12 +508,12 @@ func (v *evaluation) classBytes() error {
 	return v.launch("afl_classes", v.blocks(), a)
 }
 
-// fastTypes are the endings of their names.
+// fastTypes are the suffixes of the float32 kernels by type of logits.
 var fastTypes = map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}
 
-// fastKernel names the float32 kernels that serve a call, after afl_reduce_ and
-// afl_gradient_; it is empty where the float64 ones serve. Which of the two it
-// is depends on the call alone.
+// fastKernel returns the name of the float32 kernels for a call, without afl_reduce_ or
+// afl_gradient_, or "" if the float64 kernels have to be used. The choice depends on the
+// call alone.
 func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
 	suffix, ok := fastTypes[b.Logits.Dtype()]
 	if !ok || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
@@ -544,7 +540,7 @@ func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
 	return ""
 }
 
-// elementTypes are the kernels' names of the types that tensors may have.
+// elementTypes maps the types of tensors to AflType.
 var elementTypes = map[tensor.Dtype]C.int32_t{
 	tensor.Float32: C.AFL_FLOAT32, tensor.Float64: C.AFL_FLOAT64, Float16: C.AFL_FLOAT16, BFloat16: C.AFL_BFLOAT16,
 	tensor.Uint8: C.AFL_UINT8, tensor.Int8: C.AFL_INT8, tensor.Uint16: C.AFL_UINT16, tensor.Int16: C.AFL_INT16,
@@ -552,8 +548,8 @@ var elementTypes = map[tensor.Dtype]C.int32_t{
 	tensor.Uint: C.AFL_UINT64, tensor.Int: C.AFL_INT64, tensor.Bool: C.AFL_BOOL,
 }
 
-// The plan's constants are C's, or follow each other as C's do: an index other than
-// 0 does not compile.
+// The plan's constants equal C's, or are in the same order: an index other than 0 does
+// not compile.
 var (
 	_ = [1]struct{}{}[plan.None-C.AFL_IDENTITY]
 	_ = [1]struct{}{}[plan.Sigmoid-C.AFL_SIGMOID]
@@ -589,7 +585,8 @@ func truth(b bool) C.int32_t {
 // point stores a device address in a pointer field of the arguments.
 func point[P any](field *P, at uintptr) { *(*uintptr)(unsafe.Pointer(field)) = at }
 
-// address stores the device address of a tensor's memory, null for no tensor.
+// address stores the device address of a tensor's memory in a pointer field, or leaves
+// it null if there is no tensor.
 func address[P any](v *evaluation, field *P, name string, t *tensor.Dense) error {
 	if t == nil {
 		return nil

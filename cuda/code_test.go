@@ -48,7 +48,7 @@ func TestModuleIsRefused(t *testing.T) {
 	e, l := openEmulated(t)
 	l.Set(t, "refuse_ptx", 1)
 	_, err := e.code.function("afl_reduce_general")
-	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) refuses the kernels general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
+	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) rejects the kernel module general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
 		"cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'")
 	l.Set(t, "refuse_ptx", 0)
 	l.Fail("cuModuleGetFunction", 1, 500)

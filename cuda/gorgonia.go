@@ -11,7 +11,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// memory is a piece of device memory.
+// memory is a range of device memory.
 type memory struct {
 	address uintptr
 	bytes   int64
@@ -20,15 +20,15 @@ type memory struct {
 func (m memory) Uintptr() uintptr { return m.address }
 func (m memory) MemSize() uintptr { return uintptr(m.bytes) }
 
-// NonStdAlloc tells gorgonia.org/tensor that Go does not manage the memory.
+// NonStdAlloc tells gorgonia.org/tensor that Go does not manage the engine's memory.
 func (e *Engine) NonStdAlloc() {}
 
-// AllocAccessible is false: Go code cannot touch the memory.
+// AllocAccessible returns false: Go code cannot access the engine's memory.
 func (e *Engine) AllocAccessible() bool { return false }
 
-// Alloc returns zeroed device memory, since [tensor.New] promises zeros. It
-// makes tensor.New(tensor.WithEngine(e), tensor.WithShape(…), tensor.Of(…)) work;
-// that function panics where Alloc returns an error, [Engine.NewTensor] returns it.
+// Alloc returns zeroed device memory, as [tensor.New] requires. With it
+// tensor.New(tensor.WithEngine(e), tensor.WithShape(…), tensor.Of(…)) works, but panics
+// if Alloc fails; [Engine.NewTensor] returns the error.
 func (e *Engine) Alloc(size int64) (tensor.Memory, error) {
 	address, err := e.alloc(size)
 	if err != nil {
@@ -41,7 +41,7 @@ func (e *Engine) Alloc(size int64) (tensor.Memory, error) {
 	return m, nil
 }
 
-// Free gives memory of [Engine.Alloc] back; [Engine.Release] does it for tensors.
+// Free returns memory of [Engine.Alloc] to the engine; use [Engine.Release] for tensors.
 func (e *Engine) Free(mem tensor.Memory, _ int64) error {
 	if mem == nil {
 		return refuse("mem", "nil", "memory of this engine")
@@ -49,8 +49,8 @@ func (e *Engine) Free(mem tensor.Memory, _ int64) error {
 	return public(e.free(mem.Uintptr()))
 }
 
-// Memset enqueues that every element of a tensor or other memory of this engine
-// becomes val, a number or bool of the elements' type.
+// Memset enqueues setting every element of a tensor or other memory of this engine to
+// val, a number or bool of the elements' type.
 func (e *Engine) Memset(mem tensor.Memory, val any) error {
 	v := reflect.ValueOf(val)
 	if !v.IsValid() {
@@ -69,8 +69,8 @@ func (e *Engine) Memset(mem tensor.Memory, val any) error {
 	return public(e.set(mem, unsafe.Slice((*byte)(cell.UnsafePointer()), size)))
 }
 
-// Memclr enqueues that all bytes of a tensor or other memory of this engine become
-// 0. It has no result to return an error with; [Engine.Synchronize] does.
+// Memclr enqueues zeroing all bytes of a tensor or other memory of this engine. Its
+// error is returned by the next [Engine.Synchronize].
 func (e *Engine) Memclr(mem tensor.Memory) {
 	if err := e.set(mem, make([]byte, 1)); err != nil && e != nil {
 		e.mu.Lock()
@@ -81,7 +81,7 @@ func (e *Engine) Memclr(mem tensor.Memory) {
 	}
 }
 
-// set fills memory with copies of an element.
+// set enqueues filling memory with copies of an element.
 func (e *Engine) set(mem tensor.Memory, element []byte) error {
 	to, bytes, err := extent("mem", mem)
 	if err != nil {
@@ -98,7 +98,7 @@ func (e *Engine) set(mem tensor.Memory, element []byte) error {
 	})
 }
 
-// extent returns address and size of memory; a tensor without any has no address.
+// extent returns the address and size of memory. It refuses tensors without memory.
 func extent(name string, m tensor.Memory) (uintptr, int64, error) {
 	t, dense := m.(*tensor.Dense)
 	switch {
@@ -110,9 +110,9 @@ func extent(name string, m tensor.Memory) (uintptr, int64, error) {
 	return m.Uintptr(), int64(m.MemSize()), nil
 }
 
-// Memcpy copies memory of the same size from the device to itself, to the host or
-// from the host, as the two lie; it waits where one is the host's. gorgonia's Copy,
-// Clone and Materialize of contiguous tensors come here.
+// Memcpy copies memory to memory of the same size, at least one of them on the device. It
+// synchronizes if the other is in host memory. gorgonia.org/tensor calls it in Copy,
+// Clone and Materialize of contiguous tensors.
 func (e *Engine) Memcpy(dst, src tensor.Memory) error {
 	to, bytes, err := extent("dst", dst)
 	if err != nil {
@@ -149,7 +149,7 @@ func (e *Engine) Memcpy(dst, src tensor.Memory) error {
 	return refuse("dst and src", "outside this engine's memory", "at least one of them in it")
 }
 
-// hostBytes returns the bytes of gorgonia's tensors and arrays in host memory.
+// hostBytes returns the bytes of gorgonia.org/tensor's tensors and arrays in host memory.
 func hostBytes(name string, m tensor.Memory) ([]byte, error) {
 	switch m := m.(type) {
 	case *tensor.Dense:
@@ -157,7 +157,7 @@ func hostBytes(name string, m tensor.Memory) ([]byte, error) {
 			return m.Raw, nil
 		}
 	case memory:
-	case interface{ Data() any }: // gorgonia's own arrays
+	case interface{ Data() any }: // gorgonia.org/tensor's arrays
 		v := reflect.ValueOf(m.Data())
 		if v.Kind() == reflect.Slice {
 			return unsafe.Slice((*byte)(v.UnsafePointer()), m.(tensor.Memory).MemSize()), nil
@@ -166,13 +166,13 @@ func hostBytes(name string, m tensor.Memory) ([]byte, error) {
 	return nil, refuse("memory of "+name, fmt.Sprintf("that of a %T elsewhere", m), "this engine's or Go's")
 }
 
-// Accessible returns an error: Go code cannot touch device memory.
+// Accessible returns an error: Go code cannot access device memory.
 func (e *Engine) Accessible(tensor.Memory) (tensor.Memory, error) {
 	return nil, refuse("mem", "device memory, which Go cannot access", "memory of Go (Download copies a tensor there)")
 }
 
-// WorksWith reports whether kernels take tensors of a data order: contiguous,
-// row-major ones.
+// WorksWith reports whether the kernels accept tensors of a data order, which is true for
+// contiguous, row-major ones.
 func (e *Engine) WorksWith(order tensor.DataOrder) bool {
 	return order.IsRowMajor() && order.IsContiguous()
 }

@@ -125,7 +125,7 @@ func TestLostDevice(t *testing.T) {
 		assert.Equal(t, 700, lost.Cause.Code)
 		var cause *DriverError
 		require.ErrorAs(t, err, &cause)
-		assert.ErrorContains(t, err, "cuda: the device is lost to this engine, which has to be closed (a new engine may need a new process): cuda: cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700)")
+		assert.ErrorContains(t, err, "cuda: the device is lost; the engine must be closed, and a new one may need a new process: cuda: cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700)")
 	}
 	require.NoError(t, e.Close(), "it was said")
 	assert.ErrorIs(t, e.Synchronize(), ErrClosed)

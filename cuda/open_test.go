@@ -132,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no device":     {"devices", 0, "cuda: the driver shows no device"},
 		"old device":    {"major", 6, "cuda: Emulated GPU 0 (CUDA device 0, compute capability 6.0, 256.0 MiB) is too old: compute capability 7.5 or later is needed"},
 		"older Turing":  {"major", 7, "compute capability 7.0, 256.0 MiB) is too old"},
-		"kernels' text": {"refuse_ptx", 1, "cuda: the driver (for CUDA 12.4) refuses the kernels labels for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'"},
+		"kernels' text": {"refuse_ptx", 1, "cuda: the driver (for CUDA 12.4) rejects the kernel module labels for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'"},
 		"little memory": {"memory", 600, "out of device memory: wanted 512 B; this engine uses 512 B and reserves 512 B; the device has 88 B free of 600 B"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// result is a loss's value and what was refused on the way to it, as they lie in
-// device memory.
+// result is the layout in device memory of a loss value and the first element rejected
+// in its computation.
 type result struct {
 	value   float64
 	verdict status
@@ -17,11 +17,11 @@ const (
 	verdictOffset = unsafe.Offsetof(result{}.verdict)
 )
 
-// A result and its value, which is a tensor of 8 bytes, are of one size in the pool,
-// which therefore takes the tensor back.
+// The pool rounds a result and its 8-byte value tensor to the same size, so the tensor
+// can be released like any other.
 var _ = [leastBlock]struct{}{}[resultBytes]
 
-// results are the addresses at which the scalars of an engine are the values of a
+// results is the set of addresses of an engine's scalars that are the value of a
 // [result].
 type results struct {
 	mu sync.Mutex
@@ -50,9 +50,9 @@ func (r *results) remove(address uintptr) {
 	delete(r.at, address)
 }
 
-// recycle gives memory back to the pool, where bytes is how many its owner takes it
-// for, or 0. Both happen under one lock: whoever gets the memory next enters its
-// address after it is forgotten, not before.
+// recycle returns memory to the pool and removes its address from the results; bytes is
+// its size as its owner knows it, or 0. One lock covers both steps, so that the next
+// owner of the memory cannot add the address in between.
 func (e *Engine) recycle(address uintptr, bytes int64) error {
 	e.results.mu.Lock()
 	defer e.results.mu.Unlock()
