@@ -260,7 +260,7 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	chunk := (tiles + most - 1) / most * tileVoxels
 	chunks := (b.V + chunk - 1) / chunk
 	if chunk > math.MaxInt32 || b.N > maxBlocks/chunks {
-		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "at most %d blocks of work", maxBlocks)
+		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "a batch that %d blocks of threads can process", maxBlocks)
 	}
 	a.chunk, a.chunks = C.int32_t(chunk), C.int32_t(chunks)
 	return v, nil

@@ -28,8 +28,8 @@ type problem struct {
 
 func (p *problem) voxels() int { return p.space[0] * p.space[1] * p.space[2] }
 
-// newProblem returns random logits, some of which are so large that float32 takes
-// their probability for 0 or 1, and labels of which some are ignored.
+// newProblem returns random logits, some of them so large that their probability is 0 or
+// 1 in float32, and labels some of which are ignored.
 func newProblem(n, c int, space [3]int, seed uint64) *problem {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := &problem{n: n, c: c, space: space}
@@ -52,7 +52,7 @@ func newProblem(n, c int, space [3]int, seed uint64) *problem {
 	return p
 }
 
-// logits returns the logits in a type, and what is left of them in float64.
+// logits returns the logits in a type, and the rounded values in float64.
 func (p *problem) logits(dt tensor.Dtype) (typed *tensor.Dense, exact []float64) {
 	exact = slices.Clone(p.x)
 	var backing any
@@ -145,9 +145,9 @@ func wide(t *tensor.Dense) []float64 {
 	return x
 }
 
-// accuracy is how far numbers of a type may be from those of the CPU in float64: the
-// value and the gradient relative to themselves, and the gradient by a part of its
-// largest element and by an amount besides.
+// accuracy holds the tolerances for logits of a type against the CPU in float64: relative
+// ones of value and gradient, and for the gradient one relative to its largest element and
+// an absolute one.
 type accuracy struct{ value, gradient, largest, absolute float64 }
 
 var accuracies = map[tensor.Dtype]accuracy{
@@ -230,7 +230,7 @@ func TestGammaByChannel(t *testing.T) {
 				name := fmt.Sprintf("%s, activation %d of %d", name, activation, c)
 				p.requireLikeCPU(t, e, focalLoss(activation, 0, gamma...), name)
 				if c > 1 {
-					// A channel that takes no part has no say in it.
+					// The gamma of a channel that takes no part has no effect.
 					p.requireLikeCPU(t, e, withDice(focalLoss(activation, 1, append([]float64{3}, gamma[1:]...)...)), name+", overlap")
 				}
 			}
@@ -238,8 +238,8 @@ func TestGammaByChannel(t *testing.T) {
 	}
 }
 
-// The float32 kernels of a loss whose gammas are all 0 compute no power, whatever
-// stands for the channels that take no part.
+// The float32 kernels skip the focal factor if gamma is 0 for all channels that take part,
+// whatever it is for the others.
 func TestIsFocal(t *testing.T) {
 	for _, test := range []struct {
 		loss *plan.Loss
@@ -267,10 +267,10 @@ func TestExponentByChannel(t *testing.T) {
 					if c == 1 && (first == 1 || activation == plan.Softmax) {
 						continue
 					}
-					kept := c - first
+					active := c - first
 					o := &plan.Overlap{Kind: plan.Tversky, Activation: activation, First: first, Batch: batch, Alpha: 0.3, Beta: 0.7,
-						Nr: 1e-5, Dr: 1e-5, Weight: make([]float64, kept), Exponent: make([]float64, kept), Scale: 1.25, Mean: true}
-					for i := range kept {
+						Nr: 1e-5, Dr: 1e-5, Weight: make([]float64, active), Exponent: make([]float64, active), Scale: 1.25, Mean: true}
+					for i := range active {
 						o.Weight[i] = 1 + 0.1*float64(i)
 						o.Exponent[i] = []float64{0.75, 1, 4.0 / 3, 0.2}[i%4]
 					}
@@ -283,8 +283,8 @@ func TestExponentByChannel(t *testing.T) {
 	}
 }
 
-// A perfect prediction, and one better than perfect, have the loss 0 and the gradient
-// 0, whatever the exponent.
+// Where the ratio is 0, a perfect prediction, or negative, loss and gradient are 0 for
+// every exponent.
 func TestExponentAtZero(t *testing.T) {
 	e, _ := openEmulated(t)
 	p := newProblem(1, 2, [3]int{3, 5, 1}, 1)
@@ -307,8 +307,8 @@ func TestExponentAtZero(t *testing.T) {
 	}
 }
 
-// adaptiveLosses calls f with A-FL in every form, with all sorts of statistics,
-// denominators and activations.
+// adaptiveLosses calls f with A-FL in all forms, with all modes of statistics and all
+// denominators.
 func adaptiveLosses(c int, f func(name string, l *plan.Loss)) {
 	for form := plan.Released; form <= plan.Multiclass; form++ {
 		if form != plan.Multiclass && c > 2 || form == plan.Released && c == 1 {
@@ -317,7 +317,7 @@ func adaptiveLosses(c int, f func(name string, l *plan.Loss)) {
 		for mode := plan.StatsReleased; mode <= plan.StatsPerSample; mode++ {
 			for denominator := plan.One; denominator <= plan.LabelWeight; denominator++ {
 				if c == 1 && denominator == plan.LabelWeight {
-					continue // it is of several channels
+					continue // needs several channels
 				}
 				activation := plan.Sigmoid
 				if form == plan.Multiclass && c > 1 {
@@ -360,7 +360,7 @@ func TestGivenStatistics(t *testing.T) {
 			adaptive.Given = other.statsOf(t, &adaptive)
 			p.requireLikeCPU(t, e, &given, "other statistics, "+name)
 
-			// The label's own, given, are the label's own.
+			// The label's own statistics, given, change nothing.
 			adaptive.Given = p.statsOf(t, &adaptive)
 			logits, _ := p.logits(tensor.Float32)
 			want, wantGrad := p.onDevice(t, e, logits, l)
@@ -371,8 +371,8 @@ func TestGivenStatistics(t *testing.T) {
 	}
 }
 
-// A label without a valid voxel has the statistics that were given, and its own
-// denominators.
+// If all voxels are ignored, the given statistics apply, and the denominators are the
+// label's.
 func TestGivenStatisticsOfIgnoredLabel(t *testing.T) {
 	e, _ := openEmulated(t)
 	p := newProblem(2, 2, [3]int{3, 5, 7}, 1)
@@ -396,7 +396,7 @@ func TestGivenStatisticsOfIgnoredLabel(t *testing.T) {
 	}
 }
 
-// A graph holds the numbers that were given, not where they were.
+// A graph holds the values of given statistics rather than their address.
 func TestGivenStatisticsInGraph(t *testing.T) {
 	e, _ := openEmulated(t)
 	p := newProblem(4, 20, [3]int{3, 5, 7}, 3)

@@ -12,7 +12,7 @@ import (
 	"github.com/x/afl/cuda/kernels"
 )
 
-// A module is loaded with the first of its kernels, once, whoever asks.
+// A module is loaded once, with the first of its kernels that is used.
 func TestModulesAreLoadedWhenUsed(t *testing.T) {
 	e, l := openEmulated(t)
 	for i, m := range []string{"labels", "general", "combine", "float32", "float16", "bfloat16"} {
@@ -42,8 +42,8 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 	assert.EqualValues(t, 6, l.Count("modules"))
 }
 
-// What the driver says against a module comes with the first use of it, and the
-// next use tries again.
+// If the driver rejects a module, the first use returns its messages, and the next use
+// tries again.
 func TestModuleIsRefused(t *testing.T) {
 	e, l := openEmulated(t)
 	l.Set(t, "refuse_ptx", 1)

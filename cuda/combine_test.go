@@ -121,7 +121,7 @@ func TestCombine(t *testing.T) {
 	}
 }
 
-// More elements than the blocks of one launch take at once.
+// More elements than the threads of a launch: threads loop.
 func TestCombineLarge(t *testing.T) {
 	e, _ := openEmulated(t)
 	n := combineElements*combineBlocks + 3
@@ -191,7 +191,7 @@ func goodAndBad(t *testing.T, e *Engine, p *problem) (good, bad *tensor.Dense) {
 
 const nineIsRefused = "target at sample 0, voxel 7 is 9, want a class index from 0 to 1, or the ignored -7"
 
-// A sum of loss values keeps what was refused of either.
+// The sum of two loss values reports the rejected element of either.
 func TestCombineKeepsVerdicts(t *testing.T) {
 	e, _ := openEmulated(t)
 	k := backend{e}
@@ -225,11 +225,11 @@ func TestCombineKeepsVerdicts(t *testing.T) {
 		got, err := k.Number(a)
 		assertRefusal(t, err, nineIsRefused)
 		assert.True(t, math.IsNaN(got))
-		require.NoError(t, e.Synchronize(), "it is said once")
+		require.NoError(t, e.Synchronize(), "it is reported once")
 	}
 
-	// Of a number that no loss of this module made nobody knows whether something was
-	// refused on the way to it: the engine tells what it has.
+	// For a number that was not computed by a loss of this module, rejected elements are
+	// unknown, so the engine's first rejected element not yet reported counts.
 	other, err := e.Upload(tensor.New(tensor.FromScalar(1.0)))
 	require.NoError(t, err)
 	a, unread := value(good), value(bad)
@@ -241,7 +241,7 @@ func TestCombineKeepsVerdicts(t *testing.T) {
 	require.NoError(t, e.Synchronize())
 }
 
-// The address of a loss's value means nothing once the value is released.
+// Once a loss value is released, its address is an ordinary one.
 func TestReleasedResultIsForgotten(t *testing.T) {
 	e, _ := openEmulated(t)
 	k := backend{e}
@@ -257,7 +257,7 @@ func TestReleasedResultIsForgotten(t *testing.T) {
 		assert.False(t, e.results.has(at))
 		plain, err := e.Upload(tensor.New(tensor.FromScalar(2.5)))
 		require.NoError(t, err)
-		require.Equal(t, at, addressOf(plain.Raw), "the pool gives it out again")
+		require.Equal(t, at, addressOf(plain.Raw), "the pool reuses the address")
 		got, err := k.Number(plain)
 		require.NoError(t, err)
 		assert.Equal(t, 2.5, got)
@@ -265,7 +265,7 @@ func TestReleasedResultIsForgotten(t *testing.T) {
 	assert.Empty(t, e.results.at)
 }
 
-// A graph combines what its tensors hold when it is launched, values and verdicts.
+// A graph combines the current values and verdicts at each launch.
 func TestCombineInGraph(t *testing.T) {
 	e, _ := openEmulated(t)
 	k := backend{e}

@@ -101,10 +101,10 @@ func (e *Engine) prepare() error {
 		return err
 	}
 	for _, p := range []*uintptr{&e.counter, &e.status, &e.reported} {
-		if *p, err = e.pool.alloc(leastBlock); err != nil {
+		if *p, err = e.pool.alloc(leastBytes); err != nil {
 			return err
 		}
-		if err := zero(e.session, *p, leastBlock); err != nil {
+		if err := zero(e.session, *p, leastBytes); err != nil {
 			return err
 		}
 	}

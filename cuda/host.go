@@ -16,7 +16,7 @@ type HostBuffer struct {
 
 // NewHostBuffer returns uninitialized pinned memory.
 func (e *Engine) NewHostBuffer(bytes int64) (*HostBuffer, error) {
-	if bytes < 1 || bytes > mostBlock {
+	if bytes < 1 || bytes > mostBytes {
 		return nil, refuse("number of bytes", bytes, "from 1 to 2⁴⁶")
 	}
 	b := new(HostBuffer)

@@ -19,7 +19,7 @@ const (
 
 // The pool rounds a result and its 8-byte value tensor to the same size, so the tensor
 // can be released like any other.
-var _ = [leastBlock]struct{}{}[resultBytes]
+var _ = [leastBytes]struct{}{}[resultBytes]
 
 // results is the set of addresses of an engine's scalars that are the value of a
 // [result].

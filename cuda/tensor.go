@@ -42,7 +42,7 @@ func tensorBytes(dt tensor.Dtype, shape []int) (int64, error) {
 		if n < 1 {
 			return 0, plan.Refuse("shape", shape, "no axis shorter than 1")
 		}
-		if bytes > mostBlock/int64(n) {
+		if bytes > mostBytes/int64(n) {
 			return 0, plan.Refuse("shape", shape, "at most 2⁴⁶ bytes")
 		}
 		bytes *= int64(n)

@@ -19,7 +19,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// hostTensor returns a tensor of a type with arbitrary bytes.
+// hostTensor returns a tensor of a type with random bytes.
 func hostTensor(dt tensor.Dtype, shape ...int) *tensor.Dense {
 	n := tensor.Shape(shape).TotalSize()
 	backing := reflect.MakeSlice(reflect.SliceOf(dt.Type), n, n)
@@ -33,8 +33,8 @@ func hostTensor(dt tensor.Dtype, shape ...int) *tensor.Dense {
 	return t
 }
 
-// assertRefused checks that an error is this package's word of an ArgumentError, and
-// how its text begins.
+// assertRefused checks that an error of this package is an ArgumentError, and the
+// beginning of its text.
 func assertRefused(t *testing.T, err error, want string) {
 	t.Helper()
 	var refused *afl.ArgumentError
@@ -46,7 +46,8 @@ func assertRefused(t *testing.T, err error, want string) {
 	}
 }
 
-// assertRefusal checks that an error is one that package afl words, and its text.
+// assertRefusal checks that an error is a refusal for package afl to convert, and that its
+// text contains the given one.
 func assertRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	var refusal *plan.Refusal
@@ -106,7 +107,7 @@ func TestNewTensorRefuses(t *testing.T) {
 	assertRefused(t, err, "cuda: type of tensor is string, want a number or bool")
 	_, err = e.NewTensor(tensor.Dtype{}, 2)
 	assertRefused(t, err, "cuda: type of tensor is not set")
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse, "the engine's own")
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse, "the engine's own memory")
 }
 
 func TestCopy(t *testing.T) {
@@ -164,7 +165,7 @@ func TestCopy(t *testing.T) {
 	assertRefused(t, err, "cuda: engine of t is another engine")
 }
 
-// A view of whole planes is contiguous, and is copied like a tensor of its own.
+// A view of whole planes is contiguous and can be copied.
 func TestViewsOfPlanes(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Float32, 3, 4, 5)
@@ -205,8 +206,8 @@ func TestRelease(t *testing.T) {
 	foreign, err := other.NewTensor(tensor.Float32, 10)
 	require.NoError(t, err)
 	assertRefused(t, e.Release(foreign), "cuda: engine of t is another engine")
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse)
-	assert.Positive(t, e.Memory().PeakInUse-3*leastBlock)
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse)
+	assert.Positive(t, e.Memory().PeakInUse-3*leastBytes)
 }
 
 func TestOutOfMemory(t *testing.T) {
@@ -223,17 +224,17 @@ func TestOutOfMemory(t *testing.T) {
 	assert.Equal(t, e.Memory().InUse, oom.InUse)
 	require.NoError(t, e.Release(a))
 	b, err := e.NewTensor(tensor.Uint8, 500_000)
-	require.NoError(t, err, "the pool gives back what it keeps")
+	require.NoError(t, err, "the pool returns its unused memory")
 	require.NoError(t, e.Release(b))
 
-	// One refusal of the driver is answered with another try.
+	// If the driver is out of memory, the pool returns unused memory and tries again.
 	l.Fail("cuMemAlloc_v2", 1, 2)
 	c, err := e.NewTensor(tensor.Uint8, 200_000)
 	require.NoError(t, err)
-	assert.Equal(t, e.Memory().InUse, e.Memory().Reserved, "the pool gave back what it kept")
+	assert.Equal(t, e.Memory().InUse, e.Memory().Reserved, "the pool returned its unused memory")
 	require.NoError(t, e.Release(c))
 
-	// And what fails meanwhile is said.
+	// Errors on the way are returned.
 	for _, function := range []string{"cuStreamSynchronize", "cuMemFree_v2"} {
 		l.Fail("cuMemAlloc_v2", 1, 2)
 		l.Fail(function, 1, 1)
@@ -269,7 +270,7 @@ func TestHostBuffer(t *testing.T) {
 	before := append([]int32(nil), back.Data().([]int32)...)
 	require.NoError(t, e.CopyToDevice(device, host))
 	require.NoError(t, e.CopyToHost(back, device))
-	assert.Equal(t, before, back.Data(), "nothing was waited for yet")
+	assert.Equal(t, before, back.Data(), "the copies are pending")
 	require.NoError(t, e.Synchronize())
 	assert.Equal(t, numbers, back.Data())
 	assert.EqualValues(t, 3, in.Bytes()[12])
@@ -289,7 +290,7 @@ func TestHostBuffer(t *testing.T) {
 	assert.EqualError(t, err, "cuda: the host buffer is closed")
 }
 
-// A buffer that is closed right after a copy was enqueued: Close waits for it.
+// Closing a buffer right after enqueueing a copy waits for the copy.
 func TestHostBufferCloseWaits(t *testing.T) {
 	e, _ := openEmulated(t)
 	in, err := e.NewHostBuffer(8)
@@ -305,7 +306,7 @@ func TestHostBufferCloseWaits(t *testing.T) {
 	assert.Equal(t, []byte("12345678"), back.Data())
 }
 
-// What every goroutine does with its own tensors is not disturbed by the others.
+// Goroutines that use their own tensors do not disturb each other.
 func TestConcurrentUse(t *testing.T) {
 	e, _ := openEmulated(t)
 	var wg sync.WaitGroup
@@ -351,10 +352,10 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	require.NoError(t, e.Synchronize())
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse)
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse)
 }
 
-// Close waits for the calls of other goroutines; later ones are refused.
+// Close waits for running calls of other goroutines; later calls fail.
 func TestCloseDuringUse(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Uint8, 999)
@@ -394,7 +395,7 @@ func TestGorgonia(t *testing.T) {
 	assert.False(t, d.IsNativelyAccessible())
 	back, err := e.Download(d)
 	require.NoError(t, err)
-	assert.Equal(t, make([]float64, 15), back.Data(), "tensor.New gives zeros")
+	assert.Equal(t, make([]float64, 15), back.Data(), "tensor.New promises zeros")
 
 	host := hostTensor(tensor.Float64, 3, 5)
 	require.NoError(t, e.CopyToDevice(d, host))
@@ -456,7 +457,7 @@ func TestMemset(t *testing.T) {
 	}
 }
 
-// hostSlice returns the elements of a host tensor, of a single one too.
+// hostSlice returns the elements of a host tensor, which may be a scalar.
 func hostSlice(t *tensor.Dense) any {
 	if t.IsScalar() {
 		s := reflect.MakeSlice(reflect.SliceOf(t.Dtype().Type), 1, 1)
@@ -484,7 +485,7 @@ func TestMemoryCallsRefuse(t *testing.T) {
 	assertRefused(t, e.Memset(nil, float32(1)), "cuda: mem is nil, want memory")
 	e.Memclr(host)
 	assertRefused(t, e.Synchronize(), "cuda: memory of mem is not this engine's") // Memclr has no result of its own
-	require.NoError(t, e.Synchronize(), "it is said once")
+	require.NoError(t, e.Synchronize(), "it is reported once")
 
 	assertRefused(t, e.Memcpy(d, hostTensor(tensor.Float32, 5)), "cuda: size of src is 20 bytes, want that of dst, 24 bytes")
 	assertRefused(t, e.Memcpy(host, host), "cuda: dst and src are outside this engine's memory, want at least one of them in it")

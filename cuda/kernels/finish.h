@@ -120,9 +120,9 @@ AFL_DEVICE double generalized_group(const AflArguments &a, int64_t m, double fac
 AFL_DEVICE double finish_overlap(const AflArguments &a) {
 	const uint32_t thread = thread_index();
 	const int64_t samples = a.batch ? 1 : a.samples;
-	const int32_t kept = a.channels - a.overlap_first;
+	const int32_t active = a.channels - a.overlap_first; // channels that take part
 	const bool generalized = a.overlap == AFL_OVERLAP_GENERALIZED_DICE;
-	const int64_t count = generalized ? samples : samples * kept;
+	const int64_t count = generalized ? samples : samples * active;
 	const double factor = a.mean ? a.overlap_scale / (double)count : a.overlap_scale;
 
 	for (int64_t i = thread; i < samples * a.overlap_first; i += AFL_THREADS)
@@ -140,8 +140,8 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 		return block_sum(total) * factor;
 	}
 	for (int64_t i = thread; i < count; i += AFL_THREADS) {
-		const int64_t m = i / kept;
-		const int32_t c = a.overlap_first + (int32_t)(i % kept);
+		const int64_t m = i / active;
+		const int32_t c = a.overlap_first + (int32_t)(i % active);
 		const AflChannel k = channel_of(a, c);
 		Ratio r = ratio_of(a, k.exponent, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
 		const double w = k.overlap, v = w * r.f;

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sources are the files that a module is made from, in order of their names.
+// sources returns the names of the files that a module is compiled from, sorted.
 func sources(t *testing.T, m *Module) []string {
 	t.Helper()
 	names, err := filepath.Glob("*.h")
@@ -71,11 +71,11 @@ func TestEveryKernelIsInOneModule(t *testing.T) {
 	assert.EqualError(t, err, `there is no kernel "afl_nothing"`)
 }
 
-// The sums' bits must not depend on the order in which blocks run.
+// The bits of a sum must not depend on the order in which blocks run.
 func TestPTXHasNoFloatingPointAtomics(t *testing.T) {
 	for _, m := range Modules() {
 		found := regexp.MustCompile(`(?m)^.*\b(?:atom|red)\.\S+`).FindAll(m.PTX, -1)
-		assert.Equal(t, m.Name != "combine", len(found) > 0, "%s: the last block, which adds the sums up, is found by one", m.Name)
+		assert.Equal(t, m.Name != "combine", len(found) > 0, "%s: an atomic determines the last block, which adds up the sums", m.Name)
 		for _, line := range found {
 			assert.NotRegexp(t, `\.f(16|32|64)`, string(line))
 		}
