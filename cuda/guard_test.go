@@ -12,8 +12,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// A kernel that writes behind its memory does not go unnoticed on the emulator,
-// which stops the process; so another process does it.
+// The emulator aborts the process if a kernel writes outside its memory, so this test runs
+// in a process of its own.
 func TestEmulatorGuardsMemory(t *testing.T) {
 	const variable = "AFL_TEST_WRITE_OUTSIDE"
 	if os.Getenv(variable) == "" {

@@ -13,8 +13,8 @@ import (
 	"github.com/x/afl/cuda/internal/emulator"
 )
 
-// TestSources compiles and runs the programs of testdata, which test parts of the
-// kernels on the CPU.
+// TestSources compiles and runs the programs in testdata, which test parts of the kernels
+// on the CPU.
 func TestSources(t *testing.T) {
 	compiler, err := emulator.FindCompiler()
 	require.NoError(t, err)
