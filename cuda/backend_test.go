@@ -22,7 +22,6 @@ type problem struct {
 	n, c  int
 	space [3]int
 	x     []float64
-	label tensor.Tensor
 	plan.Target
 }
 
@@ -212,7 +211,7 @@ func TestGammaByChannel(t *testing.T) {
 		"below one":   func(c int) float64 { return 1 / (1 + float64(c)) },
 		"from nought": func(c int) float64 { return []float64{0, 2, 0.5}[c%3] },
 	}
-	for _, c := range []int{1, 2, 3, 4, 5, 20} { // more than 16 lie in device memory
+	for _, c := range []int{1, 2, 3, 4, 5, 20} { // more than 16 are passed in device memory
 		space := [3]int{13, 17, 11} // two chunks
 		if c == 20 {
 			space = [3]int{3, 5, 7}
