@@ -55,5 +55,8 @@ func WithUpstream(upstream *tensor.Dense) EvalOption {
 // two channels, by [StatsOfClasses]. Losses without such statistics pay no
 // attention to it.
 func WithStats(stats ...LabelStats) EvalOption {
+	if stats == nil {
+		stats = []LabelStats{} // refused for its number, and not the same as none given
+	}
 	return func(c *EvalConfig) { c.Stats = stats }
 }

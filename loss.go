@@ -21,9 +21,9 @@ import (
 // losses and pass their options on.
 type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
-	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
-	// the logits' shape, type and engine and shares no memory with the other
-	// arguments. The result lies on the logits' engine; on a GPU it is the caller's
+	// describes. Where grad is not nil it also stores ∂L/∂logits in it, in every
+	// element; grad has the logits' shape, type and engine and shares no memory with
+	// the other arguments. The result lies on the logits' engine; on a GPU it is the caller's
 	// to release.
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
@@ -72,6 +72,20 @@ func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (f
 func evalScalar(argument string, l Loss, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
 	if err := checkLoss(argument, l); err != nil {
 		return nil, err
+	}
+	// A loss of another package need not check these.
+	in, err := newLogitsInput(logits)
+	if err != nil {
+		return nil, err
+	}
+	if target == nil {
+		return nil, refuse("target", "nil", "a tensor")
+	}
+	in.batch.Target.Tensor = target
+	if grad != nil {
+		if err := in.checkGrad(grad, nil); err != nil {
+			return nil, err
+		}
 	}
 	v, err := l.Eval(logits, target, grad, opts...)
 	if err != nil {
@@ -192,10 +206,21 @@ type IgnoreIndex struct {
 func Ignore(index int64) IgnoreIndex { return IgnoreIndex{Set: true, Index: index} }
 
 func (i IgnoreIndex) String() string {
-	if !i.Set {
-		return "none"
+	switch {
+	case i.Set:
+		return strconv.FormatInt(i.Index, 10)
+	case i.Index != 0:
+		return fmt.Sprintf("index %d without Set", i.Index)
 	}
-	return strconv.FormatInt(i.Index, 10)
+	return "none"
+}
+
+// check refuses an index that is not set, which would ignore nothing.
+func (i IgnoreIndex) check() error {
+	if !i.Set && i.Index != 0 {
+		return refuse("IgnoreIndex", i, "one made by Ignore")
+	}
+	return nil
 }
 
 // Options are what all losses share. The zero value holds the defaults.

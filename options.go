@@ -20,6 +20,17 @@ func SetOptions(l Loss, set func(*Options)) (Loss, error) {
 	if set == nil {
 		return nil, refuse("set", "nil", "a function")
 	}
+	if sum, ok := l.(Sum); ok {
+		terms := make([]Term, len(sum.Terms))
+		for i, term := range sum.Terms {
+			changed, err := SetOptions(term.Loss, set)
+			if err != nil {
+				return nil, fmt.Errorf("term %d of the sum: %w", i, err)
+			}
+			terms[i] = Term{term.Weight, changed}
+		}
+		return Sum{terms}, nil
+	}
 	v := reflect.New(reflect.TypeOf(l)).Elem()
 	v.Set(reflect.ValueOf(l))
 	if !setOptions(v, set) {

@@ -1,6 +1,7 @@
 package afl
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -98,8 +99,8 @@ const paperLosses = 8
 
 // ByName returns a new loss with the settings of its constructor. [Names] lists
 // the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
-// are known too, and capitals, hyphens, underscores and spaces make no difference:
-// "DiceFocal" is "dice-focal". A name that is not known gets an error with the one
+// are known too, and capitals, hyphens, underscores, spaces and a final "loss"
+// make no difference: "DiceFocalLoss" is "dice-focal". A name that is not known gets an error with the one
 // that is nearest.
 func ByName(name string) (Loss, error) {
 	e, err := find(name)
@@ -124,7 +125,7 @@ func CanonicalName(name string) (string, error) {
 }
 
 func find(name string) (entry, error) {
-	nearest, distance := "", len(name)
+	nearest, distance := "", math.MaxInt
 	plain := plainName(name)
 	for _, e := range registry {
 		for _, known := range append([]string{e.name}, e.aliases...) {
@@ -137,7 +138,7 @@ func find(name string) (entry, error) {
 		}
 	}
 	want := "one of " + strings.Join(Names(), ", ")
-	if distance <= max(2, len(plain)/3) {
+	if distance <= len(plain)/3+1 && len(plain) > 2 {
 		want = "maybe " + nearest + "; known are " + strings.Join(Names(), ", ")
 	}
 	return entry{}, refuse("name of the loss", `"`+name+`"`, "%s", want)
@@ -145,7 +146,8 @@ func find(name string) (entry, error) {
 
 // plainName drops what makes no difference between names.
 func plainName(name string) string {
-	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
+	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
+	return strings.TrimSuffix(plain, "loss")
 }
 
 // editDistance is the least number of letters to insert, delete or replace that
