@@ -16,7 +16,7 @@ import (
 //
 // The label, and a voxel weight where there is one, is brought to each output by
 // nearest neighbor: along each axis voxel j of n takes voxel ⌊j·m/n⌋ of m, which is
-// PyTorch's "nearest". nnU-Net (whose lowest resolution has weight 0) and MONAI's
+// PyTorch's "nearest". It is not a Loss, as it takes several logits. nnU-Net (whose lowest resolution has weight 0) and MONAI's
 // DeepSupervisionLoss (which does not divide by Σ w) do the same.
 //
 // Outputs are those of Eval, all of one engine. On a GPU they have to be of the

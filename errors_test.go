@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 			logits: logits, target: target, argument: "LambdaPointwise", got: "NaN"},
 		"softmax of one channel, CE":   {loss: afl.NewCrossEntropy(), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel", want: "sigmoid"},
 		"softmax of one channel, Dice": {loss: dice(func(l *afl.Dice) { l.Activation = afl.Softmax }), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel"},
-		"no gamma":                     {loss: focal(func(l *afl.Focal) { l.Gamma = nil }), logits: logits, target: target, argument: "Gamma", got: "empty", want: "each of the 3"},
+		"no gamma":                     {loss: focal(func(l *afl.Focal) { l.Gamma = nil }), logits: logits, target: target, argument: "Gamma", got: "empty", want: "each of the 3 included ones"},
 		"gamma of wrong length":        {loss: focal(func(l *afl.Focal) { l.Gamma = []float64{1, 2} }), logits: logits, target: target, argument: "length of Gamma", got: "2", want: "1 or 3"},
 		"stats of one sample": {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target, opts: []afl.EvalOption{afl.WithStats(afl.LabelStats{})},
 			argument: "number of WithStats", got: "1", want: "2, one for each sample"},

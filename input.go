@@ -190,7 +190,7 @@ func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarize 
 	}
 	t.Dense = dense && (!perVoxel || isFloat(target.Dtype()) && !ignore.Set)
 	if t.Dense && ignore.Set {
-		return t, refuse("IgnoreIndex", ignore, "none with a target of maps (use WithVoxelWeight)")
+		return t, refuse("IgnoreIndex", ignore, "none with a per-channel target (use WithVoxelWeight)")
 	}
 	return t, nil
 }

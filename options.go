@@ -11,7 +11,7 @@ import (
 //
 //	l, err = afl.SetOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
 //
-// A loss of another package is a copy of itself with the Options in its exported
+// A loss defined in another package is a copy of itself with the Options in its exported
 // fields changed. One that has none is refused.
 func SetOptions(l Loss, set func(*Options)) (Loss, error) {
 	if err := checkLoss("loss", l); err != nil {

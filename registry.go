@@ -20,7 +20,7 @@ type entry struct {
 var registry = []entry{
 	{
 		name: "tversky", title: "Tversky", constructor: "NewTversky",
-		summary: "false positives by α, false negatives by β",
+		summary: "false positives weighted by α, false negatives by β",
 		make:    func() Loss { return NewTversky() },
 	},
 	{
@@ -40,12 +40,12 @@ var registry = []entry{
 	},
 	{
 		name: "dice-ce", aliases: []string{"dice-cross-entropy"}, title: "Dice CE", constructor: "NewDiceCE",
-		summary: "Dice + cross-entropy by softmax",
+		summary: "Dice + cross-entropy with softmax",
 		make:    func() Loss { return NewDiceCE() },
 	},
 	{
 		name: "dice-focal", title: "DiceFocal", constructor: "NewDiceFocal",
-		summary: "Dice + focal by sigmoid",
+		summary: "Dice + focal with sigmoid",
 		make:    func() Loss { return NewDiceFocal() },
 	},
 	{
@@ -70,22 +70,22 @@ var registry = []entry{
 	},
 	{
 		name: "afl-multiclass", aliases: []string{"adaptive-focal-multiclass"}, title: "A-FL (multiclass)", constructor: "NewAdaptiveFocalMulticlass",
-		summary: "a γ and an α for every class, by softmax",
+		summary: "a γ and an α for every class, with softmax",
 		make:    func() Loss { return NewAdaptiveFocalMulticlass() },
 	},
 	{
 		name: "dice-afl", aliases: []string{"afl-dice", "dice-adaptive-focal"}, title: "Dice + A-FL", constructor: "NewDiceAdaptiveFocal",
-		summary: "Dice + A-FL by sigmoid",
+		summary: "Dice + A-FL with sigmoid",
 		make:    func() Loss { return NewDiceAdaptiveFocal() },
 	},
 	{
 		name: "bce", aliases: []string{"binary-cross-entropy"}, title: "BCE", constructor: "NewBinaryCrossEntropy",
-		summary: "cross-entropy of every channel by sigmoid",
+		summary: "cross-entropy of every channel with sigmoid",
 		make:    func() Loss { return NewBinaryCrossEntropy() },
 	},
 	{
 		name: "generalized-dice", aliases: []string{"gdl"}, title: "Generalized Dice", constructor: "NewGeneralizedDice",
-		summary: "classes weighed by 1/volume²",
+		summary: "classes weighted by 1/volume²",
 		make:    func() Loss { return NewGeneralizedDice() },
 	},
 	{
@@ -111,14 +111,14 @@ func ByName(name string) (Loss, error) {
 }
 
 // Title returns the name that the paper's tables print for the loss that
-// [ByName] knows by name.
+// [ByName] knows by name. A name that it does not know is an error.
 func Title(name string) (string, error) {
 	e, err := find(name)
 	return e.title, err
 }
 
 // CanonicalName returns the one of [Names] that means the same to [ByName] as name:
-// "fl" for "focal".
+// "fl" for "focal". A name that it does not know is an error.
 func CanonicalName(name string) (string, error) {
 	e, err := find(name)
 	return e.name, err

@@ -10,7 +10,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Sum is the weighted sum of any losses, also of those of other packages,
+// Sum is the weighted sum of any losses, including those defined in other packages,
 //
 //	L = Σ_i Terms[i].Weight · Terms[i].Loss.
 //

@@ -49,7 +49,7 @@
 // # Errors
 //
 // The text of an error starts with "cuda: ". Calls that refuse an argument return an
-// [github.com/x/afl.ArgumentError], to be found with errors.As; see [DriverError],
+// ArgumentError of package afl, to be found with errors.As; see [DriverError],
 // [LostError], [OutOfMemoryError] and [ErrClosed] for the others.
 //
 // An invalid label is found by a kernel, after the call that enqueued it has returned.

@@ -175,7 +175,7 @@ func (e *Engine) Memory() MemoryStats {
 }
 
 // Synchronize waits until all enqueued work is done. It returns the errors of that work:
-// an error of the device, or an [github.com/x/afl.ArgumentError] for the first rejected
+// an error of the device, or an ArgumentError of package afl for the first rejected
 // element not yet reported.
 func (e *Engine) Synchronize() error {
 	err := public(e.refusal("target"))
