@@ -11,7 +11,7 @@ import (
 )
 
 // OpenEmulated returns an engine on an emulated GPU and closes it when the test ends. The
-// test fails if there is no C++ compiler, or if objects made in the engine's context still
+// test is skipped if there is no C++ compiler, and fails if objects made in the engine's context still
 // exist when the context is destroyed.
 func OpenEmulated(t testing.TB) *cuda.Engine {
 	t.Helper()

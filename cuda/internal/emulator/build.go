@@ -57,8 +57,11 @@ func Build(dir string) (path string, err error) {
 	return path, nil
 }
 
+// ErrNoCompiler says that there is no C++ compiler to build the emulator with.
+var ErrNoCompiler = errors.New("the tests of the CUDA backend need a C++20 compiler")
+
 // FindCompiler returns the C++ compiler to use: $CXX, or the first of c++, g++ and clang++
-// that is installed.
+// that is installed. Without one the error is [ErrNoCompiler].
 func FindCompiler() (string, error) {
 	names := []string{"c++", "g++", "clang++"}
 	if cxx := os.Getenv("CXX"); cxx != "" {
@@ -69,7 +72,7 @@ func FindCompiler() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("emulator: the tests of the CUDA backend need a C++20 compiler and found none of %v; install one (Debian: g++) or name it in CXX", names)
+	return "", fmt.Errorf("emulator: %w and found none of %v; install one (Debian: g++) or name it in CXX", ErrNoCompiler, names)
 }
 
 // sourceFolder returns the folder of this package's sources.

@@ -14,6 +14,7 @@ package emulator
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -58,11 +59,14 @@ var load = sync.OnceValues(func() (*Library, error) {
 	return l, nil
 })
 
-// Load builds and loads the library, or fails the test. Settings and faults are reset when
-// the test ends.
+// Load builds and loads the library, or fails the test; without a C++ compiler it skips
+// the test. Settings and faults are reset when the test ends.
 func Load(t testing.TB) *Library {
 	t.Helper()
 	l, err := load()
+	if errors.Is(err, ErrNoCompiler) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
