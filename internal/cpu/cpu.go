@@ -37,6 +37,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
@@ -79,8 +80,8 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 }
 
 const (
-	tileVoxels = 256 // a tile of 8 channels fits the first-level cache
-	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
+	tileVoxels = kernel.Part
+	maxChunks  = 64 // per sample; bounds the memory of the chunks' sums
 )
 
 // chunk is voxels [lo,hi) of sample n.
@@ -122,8 +123,10 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // scratch is the reusable memory of a goroutine. Its size depends on the number of
 // channels and, for the statistics of the label, on the size of an image plane.
 type scratch struct {
-	tile   tile
+	labels labelTile
 	strip  stripScratch
+	rows32 rowScratch[float32]
+	rows64 rowScratch[float64]
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
@@ -135,12 +138,6 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
-}
-
-func fill(s []float64, v float64) {
-	for i := range s {
-		s[i] = v
-	}
 }
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}

@@ -9,7 +9,7 @@ import (
 
 //go:generate go run -C _gen .
 
-// kernels are the float32 kernels of one instruction set. All sets give the same
+// kernels are the kernels of one instruction set. All sets give the same
 // bits.
 type kernels struct {
 	name string
@@ -22,6 +22,9 @@ type kernels struct {
 	// softmax is [softmaxGo]. e is scratch memory of kernel.SoftmaxBuffer numbers;
 	// stream is as for logistic.
 	softmax func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool)
+	// rows32 and rows64 are the row kernels, see [plainRows].
+	rows32 rowKernels[float32]
+	rows64 rowKernels[float64]
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
@@ -37,6 +40,8 @@ var plain = kernels{
 	},
 	fence:   func() {},
 	softmax: softmaxGo,
+	rows32:  plainRows[float32](),
+	rows64:  plainRows[float64](),
 	exp:     expGo,
 	log1p:   log1pGo,
 	labels:  labelsGo,

@@ -3,6 +3,8 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"golang.org/x/sys/cpu"
 
 	"github.com/x/afl/internal/cpu/kernel"
@@ -16,6 +18,7 @@ func tiers() []kernels {
 			t = append(t, kernels{
 				name:     "avx512",
 				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
+				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512),
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
 				labels: labelsBytes, pack: packWords,
 			})
@@ -23,6 +26,7 @@ func tiers() []kernels {
 		t = append(t, kernels{
 			name:     "avx2",
 			logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), fence: storeFence,
+			rows32: rowKernelsBy[float32](&rows32AVX2), rows64: rowKernelsBy[float64](&rows64AVX2),
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
 			labels: labelsBytes, pack: packWords,
 		})
@@ -117,5 +121,45 @@ func packWords(dst []uint64, src []uint8, class uint8) {
 	if n := len(dst); n > 0 {
 		_ = src[64*n-1]
 		packAVX2(&dst[0], &src[0], n, class)
+	}
+}
+
+// rowRoutine is an assembly routine; args points to a rowArgs.
+type rowRoutine func(args *byte, n int)
+
+// rowKernelsBy returns the kernels that call the routines of a table.
+func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
+	var all rowKernels[T]
+	for i, routine := range table {
+		all[i] = func(a *rowArgs[T], n int) {
+			if n == 0 {
+				return
+			}
+			a.check(n)
+			routine((*byte)(unsafe.Pointer(a)), n)
+		}
+	}
+	return all
+}
+
+// check panics if a slice is too short, as a plain kernel would. A kernel that needs
+// a slice that is nil faults.
+func (a *rowArgs[T]) check(n int) {
+	if n%block != 0 || n > kernel.Part {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for arg, least := range [...]int{
+		kernel.ArgBuffer: kernel.RowBuffer * kernel.Part, kernel.ArgLogistic: 3 * kernel.Part,
+		kernel.ArgSums: kernel.RowSums * lanesOf[T](), kernel.ArgCoefficients: kernel.RowCoefs,
+	} {
+		if least == 0 {
+			least = n
+		}
+		if s := a.row[arg]; s != nil && len(s) < least {
+			panic("cpu: a row is too short")
+		}
+	}
+	if a.classes != nil && len(a.classes) < n {
+		panic("cpu: too few classes")
 	}
 }
