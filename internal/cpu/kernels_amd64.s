@@ -41650,10 +41650,10 @@ DATA constants<>+2560(SB)/8, $0x3fb745cde7911346
 DATA constants<>+2568(SB)/8, $0x3fb745cde7911346
 DATA constants<>+2576(SB)/8, $0x3fb745cde7911346
 DATA constants<>+2584(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2592(SB)/8, $0xbfb999996735d79e
-DATA constants<>+2600(SB)/8, $0xbfb999996735d79e
-DATA constants<>+2608(SB)/8, $0xbfb999996735d79e
-DATA constants<>+2616(SB)/8, $0xbfb999996735d79e
+DATA constants<>+2592(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2600(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2608(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2616(SB)/8, $0xbfb99999673c94c7
 DATA constants<>+2624(SB)/8, $0x3fbc71c730b14ae0
 DATA constants<>+2632(SB)/8, $0x3fbc71c730b14ae0
 DATA constants<>+2640(SB)/8, $0x3fbc71c730b14ae0
