@@ -135,7 +135,11 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 			if n == 0 {
 				return
 			}
-			a.check(n)
+			channels := 1
+			if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+				channels = 2
+			}
+			a.check(n, channels)
 			routine((*byte)(unsafe.Pointer(a)), n)
 		}
 	}
@@ -144,13 +148,14 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
 // a slice that is nil faults.
-func (a *rowArgs[T]) check(n int) {
+func (a *rowArgs[T]) check(n, channels int) {
 	if n%block != 0 || n > kernel.Part {
 		panic("cpu: not a tile of whole blocks")
 	}
 	for arg, least := range [...]int{
 		kernel.ArgBuffer: kernel.RowBuffer * kernel.Part, kernel.ArgLogistic: 3 * kernel.Part,
-		kernel.ArgSums: kernel.RowSums * lanesOf[T](), kernel.ArgCoefficients: kernel.RowCoefs,
+		kernel.ArgTarget: (channels-1)*kernel.Part + n,
+		kernel.ArgSums:   channels * kernel.RowSums * lanesOf[T](), kernel.ArgCoefficients: channels * kernel.RowCoefs,
 	} {
 		if least == 0 {
 			least = n

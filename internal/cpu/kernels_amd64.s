@@ -33820,10 +33820,10 @@ word:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
-	MOVQ         312(AX), DX
-	VPBROADCASTD 336(AX), Z0
+	MOVQ         408(AX), DX
+	VPBROADCASTD 432(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -33846,7 +33846,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+992(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 352(AX)
+	ORQ            $0x01, 448(AX)
 
 flag1:
 	VZEROUPPER
@@ -33856,10 +33856,10 @@ flag1:
 // Requires: AVX, AVX512F
 TEXT ·rowValid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         312(AX), BX
+	MOVQ         408(AX), BX
 	VBROADCASTSS constants<>+32(SB), Z0
 	XORQ         AX, AX
 
@@ -33884,7 +33884,7 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowMap32AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  288(AX), CX
+	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  120(AX), BX
 	KXORW K1, K1, K1
@@ -33921,12 +33921,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 352(AX)
+	ORQ         $0x01, 448(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 352(AX)
+	ORQ    $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -33936,7 +33936,7 @@ flag2:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowWeight32AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  288(AX), CX
+	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  96(AX), BX
 	KXORW K1, K1, K1
@@ -33975,12 +33975,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 352(AX)
+	ORQ         $0x01, 448(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 352(AX)
+	ORQ    $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -33990,9 +33990,9 @@ flag2:
 // Requires: AVX, AVX512F
 TEXT ·rowTotal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), CX
-	MOVQ    264(AX), DX
+	MOVQ    360(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -34013,10 +34013,10 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -34082,10 +34082,10 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -34160,8 +34160,8 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 240(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -34267,12 +34267,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 240(AX), R8
+	MOVQ 312(AX), DI
+	MOVQ 336(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -34344,16 +34344,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    264(AX), R11
+	MOVQ    360(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -34455,16 +34455,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -34608,16 +34608,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -34745,10 +34745,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 216(AX), SI
+	MOVQ 312(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -34784,11 +34784,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -34859,8 +34859,8 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -34947,9 +34947,9 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 144(AX), DX
-	MOVQ 216(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 240(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -35074,16 +35074,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    264(AX), R11
+	MOVQ    360(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -35153,16 +35153,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R10
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -35268,16 +35268,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R10
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -35383,10 +35383,10 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 168(AX), DX
-	MOVQ 192(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 288(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -35420,13 +35420,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
-	MOVQ    144(AX), BX
-	MOVQ    168(AX), SI
-	MOVQ    192(AX), DI
+	MOVQ    384(AX), DX
+	MOVQ    240(AX), BX
+	MOVQ    264(AX), SI
+	MOVQ    288(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -35468,8 +35468,8 @@ loop:
 	VBROADCASTSS constants<>+64(SB), Z3
 	VFMADD231PS  Z1, Z3, Z0
 	VFMADD231PS  Z2, Z3, Z0
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (R8)(CX*4), Z3
 	VMOVUPS      64(R8)(CX*4), Z4
 	VADDPS       Z3, Z1, Z1
@@ -35477,9 +35477,854 @@ loop:
 	VMOVAPS      Z1, Z1
 	VMOVAPS      Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (R8)(CX*4)
 	VMOVUPS Z2, 64(R8)(CX*4)
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, 320(R10)
+	VZEROUPPER
+	RET
+
+// func rowDifference32AVX512(args *byte, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ (AX), CX
+	MOVQ 144(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0  1024(CX)(AX*4)
+	PREFETCHT0  1088(CX)(AX*4)
+	PREFETCHT0  1024(DX)(AX*4)
+	PREFETCHT0  1088(DX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Z0
+	VMOVUPS     64(BX)(AX*4), Z1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z1, K2
+	VMOVUPS.Z   (CX)(AX*4), K1, Z0
+	VMOVUPS.Z   64(CX)(AX*4), K2, Z1
+	VMOVUPS.Z   (DX)(AX*4), K1, Z2
+	VMOVUPS.Z   64(DX)(AX*4), K2, Z3
+	VSUBPS      Z2, Z0, Z0
+	VSUBPS      Z3, Z1, Z1
+	VMOVUPS     Z0, 3072(SI)(AX*4)
+	VMOVUPS     Z1, 3136(SI)(AX*4)
+	ADDQ        $0x20, AX
+	CMPQ        AX, n+8(FP)
+	JL          loop
+	VZEROUPPER
+	RET
+
+// func rowPairPower32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairPower32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           3072(DX)(AX*4), Z0
+	VMOVUPS           3136(DX)(AX*4), Z1
+	VBROADCASTSS      constants<>+64(SB), Z2
+	VMAXPS            Z0, Z2, Z3
+	VMAXPS            Z1, Z2, Z2
+	VMOVUPS           2048(DX)(AX*4), Z4
+	VMOVUPS           2112(DX)(AX*4), Z5
+	VADDPS            Z4, Z3, Z3
+	VADDPS            Z5, Z2, Z2
+	VMULPS.BCST       72(CX), Z3, Z3
+	VMULPS.BCST       72(CX), Z2, Z2
+	VBROADCASTSS      constants<>+96(SB), Z4
+	VMAXPS            Z3, Z4, Z3
+	VMAXPS            Z2, Z4, Z2
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z5
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z2
+	VMULPS            Z3, Z3, Z6
+	VMULPS            Z2, Z2, Z7
+	VBROADCASTSS      constants<>+352(SB), Z8
+	VBROADCASTSS      constants<>+352(SB), Z9
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z8
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z9
+	VFMADD231PS.BCST  constants<>+416(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z9
+	VBROADCASTSS      constants<>+288(SB), Z10
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z10
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VFMADD231PS       Z6, Z10, Z3
+	VFMADD231PS       Z7, Z11, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VSCALEFPS         Z4, Z3, Z3
+	VSCALEFPS         Z5, Z2, Z2
+	VMOVUPS           Z3, 6144(DX)(AX*4)
+	VMOVUPS           Z2, 6208(DX)(AX*4)
+	VXORPS.BCST       constants<>+0(SB), Z0, Z0
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VBROADCASTSS      constants<>+64(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VMOVUPS           2048(DX)(AX*4), Z2
+	VMOVUPS           2112(DX)(AX*4), Z3
+	VADDPS            Z2, Z0, Z0
+	VADDPS            Z3, Z1, Z1
+	VMULPS.BCST       16(CX), Z0, Z0
+	VMULPS.BCST       16(CX), Z1, Z1
+	VBROADCASTSS      constants<>+96(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      constants<>+160(SB), Z2
+	VBROADCASTSS      constants<>+160(SB), Z3
+	VFMADD231PS.BCST  constants<>+128(SB), Z0, Z2
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z3
+	VRNDSCALEPS       $0x00, Z2, Z2
+	VRNDSCALEPS       $0x00, Z3, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z2, Z0
+	VFNMADD231PS.BCST constants<>+192(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z2, Z0
+	VFNMADD231PS.BCST constants<>+224(SB), Z3, Z1
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z1, Z1, Z5
+	VBROADCASTSS      constants<>+352(SB), Z6
+	VBROADCASTSS      constants<>+352(SB), Z7
+	VFMADD231PS.BCST  constants<>+384(SB), Z0, Z6
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z7
+	VFMADD231PS.BCST  constants<>+416(SB), Z4, Z6
+	VFMADD231PS.BCST  constants<>+416(SB), Z5, Z7
+	VBROADCASTSS      constants<>+288(SB), Z8
+	VBROADCASTSS      constants<>+288(SB), Z9
+	VFMADD231PS.BCST  constants<>+320(SB), Z0, Z8
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z9
+	VFMADD231PS       Z4, Z6, Z8
+	VFMADD231PS       Z5, Z7, Z9
+	VFMADD231PS       Z4, Z8, Z0
+	VFMADD231PS       Z5, Z9, Z1
+	VADDPS.BCST       constants<>+256(SB), Z0, Z0
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VSCALEFPS         Z2, Z0, Z0
+	VSCALEFPS         Z3, Z1, Z1
+	VMOVUPS           Z0, 4096(DX)(AX*4)
+	VMOVUPS           Z1, 4160(DX)(AX*4)
+	ADDQ              $0x20, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalZero32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocalZero32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*4), Z2
+	VMOVUPS          64(SI)(CX*4), Z3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS          3072(DI)(CX*4), Z4
+	VMOVUPS          3136(DI)(CX*4), Z5
+	VMOVUPS          2048(DI)(CX*4), Z6
+	VMOVUPS          2112(DI)(CX*4), Z7
+	VMOVUPS          1024(DI)(CX*4), Z8
+	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          (DI)(CX*4), Z10
+	VMOVUPS          64(DI)(CX*4), Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z9, Z11, Z11
+	VPMOVD2M         Z4, K3
+	VPMOVD2M         Z5, K4
+	VBLENDMPS        Z10, Z8, K3, Z12
+	VBLENDMPS        Z11, Z9, K4, Z13
+	VBLENDMPS        Z8, Z10, K3, Z8
+	VBLENDMPS        Z9, Z11, K4, Z9
+	VXORPS.BCST      constants<>+0(SB), Z4, Z10
+	VXORPS.BCST      constants<>+0(SB), Z5, Z11
+	VMOVUPS          1024(BX)(CX*4), Z14
+	VMOVUPS          1088(BX)(CX*4), Z15
+	VBROADCASTSS     84(DX), Z16
+	VBROADCASTSS     84(DX), Z17
+	VFMADD231PS.BCST 80(DX), Z14, Z16
+	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
+	VBROADCASTSS     constants<>+64(SB), Z14
+	VMAXPS           Z10, Z14, Z10
+	VMAXPS           Z11, Z14, Z11
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VMOVAPS.Z        Z10, K3, Z10
+	VMOVAPS.Z        Z11, K4, Z11
+	VMOVUPS          (BX)(CX*4), Z14
+	VMOVUPS          64(BX)(CX*4), Z15
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z14, Z18
+	VFMADD231PS.BCST 24(DX), Z15, Z19
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
+	VBROADCASTSS     constants<>+64(SB), Z14
+	VMAXPS           Z4, Z14, Z4
+	VMAXPS           Z5, Z14, Z5
+	VADDPS           Z6, Z4, Z4
+	VADDPS           Z7, Z5, Z5
+	VMOVAPS.Z        Z4, K3, Z4
+	VMOVAPS.Z        Z5, K4, Z5
+	VMULPS           Z10, Z16, Z6
+	VMULPS           Z11, Z17, Z7
+	VMULPS           Z4, Z18, Z4
+	VMULPS           Z5, Z19, Z5
+	VADDPS           Z4, Z6, Z10
+	VADDPS           Z5, Z7, Z11
+	VFMADD231PS      Z2, Z10, Z0
+	VFMADD231PS      Z3, Z11, Z0
+	VMULPS.BCST      76(DX), Z2, Z2
+	VMULPS.BCST      76(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*4), Z10
+	VMOVUPS          64(R12)(CX*4), Z11
+	VFMADD231PS      Z6, Z2, Z10
+	VFMADD231PS      Z7, Z3, Z11
+	VMOVUPS          Z10, (R12)(CX*4)
+	VMOVUPS          Z11, 64(R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Z6
+	VMOVUPS     64(R13)(CX*4), Z7
+	VFMADD231PS Z4, Z2, Z6
+	VFMADD231PS Z5, Z3, Z7
+	VMOVUPS     Z6, (R13)(CX*4)
+	VMOVUPS     Z7, 64(R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPS.Z    (R9)(CX*4), K1, Z4
+	VMOVUPS.Z    64(R9)(CX*4), K2, Z5
+	VMULPS       Z2, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VMULPS       Z18, Z4, Z4
+	VMULPS       Z19, Z5, Z5
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z13, Z5, Z5
+	VMOVUPS.Z    (R8)(CX*4), K1, Z6
+	VMOVUPS.Z    64(R8)(CX*4), K2, Z7
+	VMULPS       Z2, Z6, Z2
+	VMULPS       Z3, Z7, Z3
+	VMULPS       Z16, Z2, Z2
+	VMULPS       Z17, Z3, Z3
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z3, Z5, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VFMADD231PS  Z3, Z4, Z1
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	VXORPS.BCST  constants<>+0(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Z6
+	VMOVUPS      64(R10)(CX*4), Z7
+	VADDPS       Z6, Z2, Z2
+	VADDPS       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Z2
+	VMOVUPS 64(R11)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*4)
+	VMOVUPS Z5, 64(R11)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairFocalTwo32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocalTwo32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*4), Z2
+	VMOVUPS          64(SI)(CX*4), Z3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS          3072(DI)(CX*4), Z4
+	VMOVUPS          3136(DI)(CX*4), Z5
+	VMOVUPS          2048(DI)(CX*4), Z6
+	VMOVUPS          2112(DI)(CX*4), Z7
+	VMOVUPS          1024(DI)(CX*4), Z8
+	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          (DI)(CX*4), Z10
+	VMOVUPS          64(DI)(CX*4), Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z9, Z11, Z11
+	VPMOVD2M         Z4, K3
+	VPMOVD2M         Z5, K4
+	VBLENDMPS        Z10, Z8, K3, Z12
+	VBLENDMPS        Z11, Z9, K4, Z13
+	VBLENDMPS        Z8, Z10, K3, Z8
+	VBLENDMPS        Z9, Z11, K4, Z9
+	VXORPS.BCST      constants<>+0(SB), Z4, Z10
+	VXORPS.BCST      constants<>+0(SB), Z5, Z11
+	VMOVUPS          1024(BX)(CX*4), Z14
+	VMOVUPS          1088(BX)(CX*4), Z15
+	VBROADCASTSS     84(DX), Z16
+	VBROADCASTSS     84(DX), Z17
+	VFMADD231PS.BCST 80(DX), Z14, Z16
+	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
+	VBROADCASTSS     constants<>+64(SB), Z14
+	VMAXPS           Z10, Z14, Z10
+	VMAXPS           Z11, Z14, Z11
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VMOVAPS.Z        Z10, K3, Z10
+	VMOVAPS.Z        Z11, K4, Z11
+	VMULPS           Z8, Z8, Z14
+	VMULPS           Z9, Z9, Z15
+	VMULPS           Z14, Z16, Z14
+	VMULPS           Z15, Z17, Z15
+	VMOVUPS          (BX)(CX*4), Z16
+	VMOVUPS          64(BX)(CX*4), Z17
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z4, Z16, Z4
+	VMAXPS           Z5, Z16, Z5
+	VADDPS           Z6, Z4, Z4
+	VADDPS           Z7, Z5, Z5
+	VMOVAPS.Z        Z4, K3, Z4
+	VMOVAPS.Z        Z5, K4, Z5
+	VMULPS           Z12, Z12, Z6
+	VMULPS           Z13, Z13, Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VMULPS           Z10, Z14, Z16
+	VMULPS           Z11, Z15, Z17
+	VMULPS           Z4, Z6, Z18
+	VMULPS           Z5, Z7, Z19
+	VADDPS           Z18, Z16, Z20
+	VADDPS           Z19, Z17, Z21
+	VFMADD231PS      Z2, Z20, Z0
+	VFMADD231PS      Z3, Z21, Z0
+	VMULPS.BCST      76(DX), Z2, Z2
+	VMULPS.BCST      76(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*4), Z20
+	VMOVUPS          64(R12)(CX*4), Z21
+	VFMADD231PS      Z16, Z2, Z20
+	VFMADD231PS      Z17, Z3, Z21
+	VMOVUPS          Z20, (R12)(CX*4)
+	VMOVUPS          Z21, 64(R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Z16
+	VMOVUPS     64(R13)(CX*4), Z17
+	VFMADD231PS Z18, Z2, Z16
+	VFMADD231PS Z19, Z3, Z17
+	VMOVUPS     Z16, (R13)(CX*4)
+	VMOVUPS     Z17, 64(R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPS.Z    (R9)(CX*4), K1, Z16
+	VMOVUPS.Z    64(R9)(CX*4), K2, Z17
+	VMULPS       Z2, Z16, Z16
+	VMULPS       Z3, Z17, Z17
+	VMULPS       Z6, Z16, Z6
+	VMULPS       Z7, Z17, Z7
+	VMULPS.BCST  12(DX), Z8, Z16
+	VMULPS.BCST  12(DX), Z9, Z17
+	VMOVAPS      Z12, Z18
+	VMOVAPS      Z13, Z19
+	VFMADD231PS  Z4, Z16, Z18
+	VFMADD231PS  Z5, Z17, Z19
+	VMULPS       Z18, Z6, Z4
+	VMULPS       Z19, Z7, Z5
+	VMOVUPS.Z    (R8)(CX*4), K1, Z6
+	VMOVUPS.Z    64(R8)(CX*4), K2, Z7
+	VMULPS       Z2, Z6, Z2
+	VMULPS       Z3, Z7, Z3
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z15, Z3, Z3
+	VMULPS.BCST  68(DX), Z12, Z6
+	VMULPS.BCST  68(DX), Z13, Z7
+	VMOVAPS      Z8, Z8
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z10, Z6, Z8
+	VFMADD231PS  Z11, Z7, Z9
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z3, Z5, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VFMADD231PS  Z3, Z4, Z1
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	VXORPS.BCST  constants<>+0(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Z6
+	VMOVUPS      64(R10)(CX*4), Z7
+	VADDPS       Z6, Z2, Z2
+	VADDPS       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Z2
+	VMOVUPS 64(R11)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*4)
+	VMOVUPS Z5, 64(R11)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairFocal32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocal32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*4), Z2
+	VMOVUPS          64(SI)(CX*4), Z3
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS          3072(DI)(CX*4), Z4
+	VMOVUPS          3136(DI)(CX*4), Z5
+	VMOVUPS          2048(DI)(CX*4), Z6
+	VMOVUPS          2112(DI)(CX*4), Z7
+	VMOVUPS          1024(DI)(CX*4), Z8
+	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          (DI)(CX*4), Z10
+	VMOVUPS          64(DI)(CX*4), Z11
+	VMULPS           Z8, Z10, Z10
+	VMULPS           Z9, Z11, Z11
+	VPMOVD2M         Z4, K3
+	VPMOVD2M         Z5, K4
+	VBLENDMPS        Z10, Z8, K3, Z12
+	VBLENDMPS        Z11, Z9, K4, Z13
+	VBLENDMPS        Z8, Z10, K3, Z8
+	VBLENDMPS        Z9, Z11, K4, Z9
+	VXORPS.BCST      constants<>+0(SB), Z4, Z10
+	VXORPS.BCST      constants<>+0(SB), Z5, Z11
+	VMOVUPS          1024(BX)(CX*4), Z14
+	VMOVUPS          1088(BX)(CX*4), Z15
+	VBROADCASTSS     84(DX), Z16
+	VBROADCASTSS     84(DX), Z17
+	VFMADD231PS.BCST 80(DX), Z14, Z16
+	VFMADD231PS.BCST 80(DX), Z15, Z17
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
+	VBROADCASTSS     constants<>+64(SB), Z14
+	VMAXPS           Z10, Z14, Z10
+	VMAXPS           Z11, Z14, Z11
+	VADDPS           Z6, Z10, Z10
+	VADDPS           Z7, Z11, Z11
+	VMOVAPS.Z        Z10, K3, Z10
+	VMOVAPS.Z        Z11, K4, Z11
+	VMOVUPS          6144(DI)(CX*4), Z14
+	VMOVUPS          6208(DI)(CX*4), Z15
+	VMULPS           Z14, Z16, Z14
+	VMULPS           Z15, Z17, Z15
+	VMOVUPS          (BX)(CX*4), Z16
+	VMOVUPS          64(BX)(CX*4), Z17
+	VBROADCASTSS     28(DX), Z18
+	VBROADCASTSS     28(DX), Z19
+	VFMADD231PS.BCST 24(DX), Z16, Z18
+	VFMADD231PS.BCST 24(DX), Z17, Z19
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z18, K3
+	VCMPPS.BCST      $0x04, constants<>+64(SB), Z19, K4
+	VBROADCASTSS     constants<>+64(SB), Z16
+	VMAXPS           Z4, Z16, Z4
+	VMAXPS           Z5, Z16, Z5
+	VADDPS           Z6, Z4, Z4
+	VADDPS           Z7, Z5, Z5
+	VMOVAPS.Z        Z4, K3, Z4
+	VMOVAPS.Z        Z5, K4, Z5
+	VMOVUPS          4096(DI)(CX*4), Z6
+	VMOVUPS          4160(DI)(CX*4), Z7
+	VMULPS           Z6, Z18, Z6
+	VMULPS           Z7, Z19, Z7
+	VMULPS           Z10, Z14, Z16
+	VMULPS           Z11, Z15, Z17
+	VMULPS           Z4, Z6, Z18
+	VMULPS           Z5, Z7, Z19
+	VADDPS           Z18, Z16, Z20
+	VADDPS           Z19, Z17, Z21
+	VFMADD231PS      Z2, Z20, Z0
+	VFMADD231PS      Z3, Z21, Z0
+	VMULPS.BCST      76(DX), Z2, Z2
+	VMULPS.BCST      76(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*4), Z20
+	VMOVUPS          64(R12)(CX*4), Z21
+	VFMADD231PS      Z16, Z2, Z20
+	VFMADD231PS      Z17, Z3, Z21
+	VMOVUPS          Z20, (R12)(CX*4)
+	VMOVUPS          Z21, 64(R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Z16
+	VMOVUPS     64(R13)(CX*4), Z17
+	VFMADD231PS Z18, Z2, Z16
+	VFMADD231PS Z19, Z3, Z17
+	VMOVUPS     Z16, (R13)(CX*4)
+	VMOVUPS     Z17, 64(R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPS.Z    (R9)(CX*4), K1, Z16
+	VMOVUPS.Z    64(R9)(CX*4), K2, Z17
+	VMULPS       Z2, Z16, Z16
+	VMULPS       Z3, Z17, Z17
+	VMULPS       Z6, Z16, Z6
+	VMULPS       Z7, Z17, Z7
+	VMULPS.BCST  12(DX), Z8, Z16
+	VMULPS.BCST  12(DX), Z9, Z17
+	VMOVAPS      Z12, Z18
+	VMOVAPS      Z13, Z19
+	VFMADD231PS  Z4, Z16, Z18
+	VFMADD231PS  Z5, Z17, Z19
+	VMULPS       Z18, Z6, Z4
+	VMULPS       Z19, Z7, Z5
+	VMOVUPS.Z    (R8)(CX*4), K1, Z6
+	VMOVUPS.Z    64(R8)(CX*4), K2, Z7
+	VMULPS       Z2, Z6, Z2
+	VMULPS       Z3, Z7, Z3
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z15, Z3, Z3
+	VMULPS.BCST  68(DX), Z12, Z6
+	VMULPS.BCST  68(DX), Z13, Z7
+	VMOVAPS      Z8, Z8
+	VMOVAPS      Z9, Z9
+	VFMADD231PS  Z10, Z6, Z8
+	VFMADD231PS  Z11, Z7, Z9
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VSUBPS       Z2, Z4, Z2
+	VSUBPS       Z3, Z5, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VFMADD231PS  Z3, Z4, Z1
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	VXORPS.BCST  constants<>+0(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Z6
+	VMOVUPS      64(R10)(CX*4), Z7
+	VADDPS       Z6, Z2, Z2
+	VADDPS       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Z2
+	VMOVUPS 64(R11)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*4)
+	VMOVUPS Z5, 64(R11)(CX*4)
+
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairSums32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairSums32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), CX
+	MOVQ    120(AX), DX
+	MOVQ    96(AX), BX
+	MOVQ    312(AX), SI
+	MOVQ    360(AX), DI
+	VMOVUPS 64(DI), Z0
+	VMOVUPS 448(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 512(DI), Z3
+	VMOVUPS 192(DI), Z4
+	VMOVUPS 576(DI), Z5
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS          (BX)(AX*4), Z6
+	VMOVUPS          64(BX)(AX*4), Z7
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z6, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z7, K1
+	VMOVUPS          3072(SI)(AX*4), Z8
+	VMOVUPS          3136(SI)(AX*4), Z9
+	VMOVUPS          1024(SI)(AX*4), Z10
+	VMOVUPS          1088(SI)(AX*4), Z11
+	VMOVUPS          (SI)(AX*4), Z12
+	VMOVUPS          64(SI)(AX*4), Z13
+	VMULPS           Z10, Z12, Z12
+	VMULPS           Z11, Z13, Z13
+	VPMOVD2M         Z8, K1
+	VPMOVD2M         Z9, K2
+	VBLENDMPS        Z12, Z10, K1, Z8
+	VBLENDMPS        Z13, Z11, K2, Z9
+	VBLENDMPS        Z10, Z12, K1, Z10
+	VBLENDMPS        Z11, Z13, K2, Z11
+	VMOVUPS          (DX)(AX*4), Z12
+	VMOVUPS          64(DX)(AX*4), Z13
+	VMULPS           Z6, Z10, Z14
+	VMULPS           Z7, Z11, Z15
+	VFMADD231PS      Z14, Z12, Z0
+	VFMADD231PS      Z15, Z13, Z0
+	VBROADCASTSS     52(CX), Z16
+	VBROADCASTSS     52(CX), Z17
+	VFMADD231PS.BCST 48(CX), Z10, Z16
+	VFMADD231PS.BCST 48(CX), Z11, Z17
+	VFMADD231PS      Z14, Z16, Z2
+	VFMADD231PS      Z15, Z17, Z2
+	VMULPS           Z6, Z12, Z10
+	VMULPS           Z7, Z13, Z11
+	VBROADCASTSS     52(CX), Z14
+	VBROADCASTSS     52(CX), Z15
+	VFMADD231PS.BCST 48(CX), Z12, Z14
+	VFMADD231PS.BCST 48(CX), Z13, Z15
+	VFMADD231PS      Z10, Z14, Z4
+	VFMADD231PS      Z11, Z15, Z4
+	VMOVUPS          1024(DX)(AX*4), Z10
+	VMOVUPS          1088(DX)(AX*4), Z11
+	VMULPS           Z6, Z8, Z12
+	VMULPS           Z7, Z9, Z13
+	VFMADD231PS      Z12, Z10, Z1
+	VFMADD231PS      Z13, Z11, Z1
+	VBROADCASTSS     108(CX), Z14
+	VBROADCASTSS     108(CX), Z15
+	VFMADD231PS.BCST 104(CX), Z8, Z14
+	VFMADD231PS.BCST 104(CX), Z9, Z15
+	VFMADD231PS      Z12, Z14, Z3
+	VFMADD231PS      Z13, Z15, Z3
+	VMULPS           Z6, Z10, Z6
+	VMULPS           Z7, Z11, Z7
+	VBROADCASTSS     108(CX), Z8
+	VBROADCASTSS     108(CX), Z9
+	VFMADD231PS.BCST 104(CX), Z10, Z8
+	VFMADD231PS.BCST 104(CX), Z11, Z9
+	VFMADD231PS      Z6, Z8, Z5
+	VFMADD231PS      Z7, Z9, Z5
+	ADDQ             $0x20, AX
+	CMPQ             AX, n+8(FP)
+	JL               loop
+	VMOVUPS          Z0, 64(DI)
+	VMOVUPS          Z2, 128(DI)
+	VMOVUPS          Z4, 192(DI)
+	VMOVUPS          Z1, 448(DI)
+	VMOVUPS          Z3, 512(DI)
+	VMOVUPS          Z5, 576(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairGrad32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairGrad32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    168(AX), R9
+	MOVQ    360(AX), R10
+	VMOVUPS 320(R10), Z0
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*4), Z1
+	VMOVUPS          64(SI)(CX*4), Z2
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z1, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
+	VMOVUPS          3072(DI)(CX*4), Z3
+	VMOVUPS          3136(DI)(CX*4), Z4
+	VMOVUPS          1024(DI)(CX*4), Z5
+	VMOVUPS          1088(DI)(CX*4), Z6
+	VMOVUPS          (DI)(CX*4), Z7
+	VMOVUPS          64(DI)(CX*4), Z8
+	VMULPS           Z5, Z7, Z7
+	VMULPS           Z6, Z8, Z8
+	VPMOVD2M         Z3, K1
+	VPMOVD2M         Z4, K2
+	VBLENDMPS        Z7, Z5, K1, Z3
+	VBLENDMPS        Z8, Z6, K2, Z4
+	VBLENDMPS        Z5, Z7, K1, Z5
+	VBLENDMPS        Z6, Z8, K2, Z6
+	VMOVUPS          1024(BX)(CX*4), Z7
+	VMOVUPS          1088(BX)(CX*4), Z8
+	VBROADCASTSS     96(DX), Z9
+	VBROADCASTSS     96(DX), Z10
+	VFMADD231PS.BCST 92(DX), Z7, Z9
+	VFMADD231PS.BCST 92(DX), Z8, Z10
+	VFMADD231PS.BCST 100(DX), Z3, Z9
+	VFMADD231PS.BCST 100(DX), Z4, Z10
+	VMOVUPS          (BX)(CX*4), Z7
+	VMOVUPS          64(BX)(CX*4), Z8
+	VBROADCASTSS     40(DX), Z11
+	VBROADCASTSS     40(DX), Z12
+	VFMADD231PS.BCST 36(DX), Z7, Z11
+	VFMADD231PS.BCST 36(DX), Z8, Z12
+	VFMADD231PS.BCST 44(DX), Z5, Z11
+	VFMADD231PS.BCST 44(DX), Z6, Z12
+	VSUBPS           Z11, Z9, Z7
+	VSUBPS           Z12, Z10, Z8
+	VMULPS           Z1, Z7, Z1
+	VMULPS           Z2, Z8, Z2
+	VMULPS           Z5, Z3, Z3
+	VMULPS           Z6, Z4, Z4
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VBROADCASTSS     constants<>+64(SB), Z3
+	VFMADD231PS      Z1, Z3, Z0
+	VFMADD231PS      Z2, Z3, Z0
+	VXORPS.BCST      constants<>+0(SB), Z1, Z3
+	VXORPS.BCST      constants<>+0(SB), Z2, Z4
+	CMPB             440(AX), $0x00
+	JE               store1
+	VMOVUPS          (R8)(CX*4), Z5
+	VMOVUPS          64(R8)(CX*4), Z6
+	VADDPS           Z5, Z1, Z1
+	VADDPS           Z6, Z2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+
+store1:
+	VMOVUPS Z1, (R8)(CX*4)
+	VMOVUPS Z2, 64(R8)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R9)(CX*4), Z1
+	VMOVUPS 64(R9)(CX*4), Z2
+	VADDPS  Z1, Z3, Z1
+	VADDPS  Z2, Z4, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z2, Z4
+
+store2:
+	VMOVUPS Z3, (R9)(CX*4)
+	VMOVUPS Z4, 64(R9)(CX*4)
 	ADDQ    $0x20, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
@@ -35491,13 +36336,13 @@ store:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), DI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), DI
+	MOVQ    240(AX), DI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -35543,13 +36388,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), DI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), R8
+	MOVQ    240(AX), DI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -35607,13 +36452,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), SI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), R8
+	MOVQ    240(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -35663,15 +36508,15 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    168(AX), CX
+	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    144(AX), CX
-	MOVQ    216(AX), CX
-	MOVQ    264(AX), R9
+	MOVQ    240(AX), CX
+	MOVQ    312(AX), CX
+	MOVQ    360(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -35695,8 +36540,8 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
 	VADDPS           Z3, Z1, Z1
@@ -35704,7 +36549,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*4)
 	VMOVUPS Z2, 64(DI)(CX*4)
 	ADDQ    $0x20, CX
@@ -35718,15 +36563,15 @@ store:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    168(AX), CX
+	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    144(AX), CX
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    240(AX), CX
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -35764,8 +36609,8 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
 	VADDPS           Z3, Z1, Z1
@@ -35773,7 +36618,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*4)
 	VMOVUPS Z2, 64(DI)(CX*4)
 	ADDQ    $0x20, CX
@@ -35787,15 +36632,15 @@ store:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), CX
-	MOVQ    168(AX), DI
+	MOVQ    264(AX), DI
 	MOVQ    (AX), CX
-	MOVQ    144(AX), R8
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    240(AX), R8
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -35822,8 +36667,8 @@ loop:
 	VMULPS           Z2, Z4, Z2
 	VMULPS           Z7, Z1, Z1
 	VMULPS           Z8, Z2, Z2
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
 	VADDPS           Z3, Z1, Z1
@@ -35831,7 +36676,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*4)
 	VMOVUPS Z2, 64(DI)(CX*4)
 	ADDQ    $0x20, CX
@@ -35845,10 +36690,10 @@ store:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
-	MOVQ         312(AX), DX
-	VPBROADCASTQ 336(AX), Z0
+	MOVQ         408(AX), DX
+	VPBROADCASTQ 432(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -35871,7 +36716,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+992(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 352(AX)
+	ORQ            $0x01, 448(AX)
 
 flag1:
 	VZEROUPPER
@@ -35881,10 +36726,10 @@ flag1:
 // Requires: AVX, AVX512F
 TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         312(AX), BX
+	MOVQ         408(AX), BX
 	VBROADCASTSD constants<>+1344(SB), Z0
 	XORQ         AX, AX
 
@@ -35909,7 +36754,7 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowMap64AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  288(AX), CX
+	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  120(AX), BX
 	KXORW K1, K1, K1
@@ -35946,12 +36791,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 352(AX)
+	ORQ         $0x01, 448(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 352(AX)
+	ORQ    $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -35961,7 +36806,7 @@ flag2:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowWeight64AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  288(AX), CX
+	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  96(AX), BX
 	KXORW K1, K1, K1
@@ -36000,12 +36845,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 352(AX)
+	ORQ         $0x01, 448(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 352(AX)
+	ORQ    $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -36015,9 +36860,9 @@ flag2:
 // Requires: AVX, AVX512F
 TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), CX
-	MOVQ    264(AX), DX
+	MOVQ    360(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -36038,10 +36883,10 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -36123,10 +36968,10 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -36217,8 +37062,8 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 240(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -36416,12 +37261,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 240(AX), R8
+	MOVQ 312(AX), DI
+	MOVQ 336(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -36509,16 +37354,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    264(AX), R11
+	MOVQ    360(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -36620,16 +37465,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -36773,16 +37618,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    240(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    336(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -36910,10 +37755,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 216(AX), SI
+	MOVQ 312(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -36949,11 +37794,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -37040,8 +37885,8 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -37168,9 +38013,9 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 144(AX), DX
-	MOVQ 216(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 240(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -37351,16 +38196,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R9
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    264(AX), R11
+	MOVQ    360(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -37430,16 +38275,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R10
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -37545,16 +38390,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    216(AX), R8
-	MOVQ    144(AX), R9
-	MOVQ    168(AX), R10
+	MOVQ    312(AX), R8
+	MOVQ    240(AX), R9
+	MOVQ    264(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    264(AX), R12
+	MOVQ    360(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -37660,10 +38505,10 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 168(AX), DX
-	MOVQ 192(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 288(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -37697,13 +38542,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
-	MOVQ    144(AX), BX
-	MOVQ    168(AX), SI
-	MOVQ    192(AX), DI
+	MOVQ    384(AX), DX
+	MOVQ    240(AX), BX
+	MOVQ    264(AX), SI
+	MOVQ    288(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -37745,8 +38590,8 @@ loop:
 	VBROADCASTSD constants<>+1376(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (R8)(CX*8), Z3
 	VMOVUPS      64(R8)(CX*8), Z4
 	VADDPD       Z3, Z1, Z1
@@ -37754,9 +38599,886 @@ loop:
 	VMOVAPS      Z1, Z1
 	VMOVAPS      Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (R8)(CX*8)
 	VMOVUPS Z2, 64(R8)(CX*8)
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, 320(R10)
+	VZEROUPPER
+	RET
+
+// func rowDifference64AVX512(args *byte, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ (AX), CX
+	MOVQ 144(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0  2048(CX)(AX*8)
+	PREFETCHT0  2112(CX)(AX*8)
+	PREFETCHT0  2048(DX)(AX*8)
+	PREFETCHT0  2112(DX)(AX*8)
+	VMOVUPS     (BX)(AX*8), Z0
+	VMOVUPS     64(BX)(AX*8), Z1
+	VCMPPD.BCST $0x1e, constants<>+1376(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1376(SB), Z1, K2
+	VMOVUPD.Z   (CX)(AX*8), K1, Z0
+	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
+	VMOVUPD.Z   (DX)(AX*8), K1, Z2
+	VMOVUPD.Z   64(DX)(AX*8), K2, Z3
+	VSUBPD      Z2, Z0, Z0
+	VSUBPD      Z3, Z1, Z1
+	VMOVUPS     Z0, 6144(SI)(AX*8)
+	VMOVUPS     Z1, 6208(SI)(AX*8)
+	ADDQ        $0x10, AX
+	CMPQ        AX, n+8(FP)
+	JL          loop
+	VZEROUPPER
+	RET
+
+// func rowPairPower64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           6144(DX)(AX*8), Z0
+	VMOVUPS           6208(DX)(AX*8), Z1
+	VBROADCASTSD      constants<>+1376(SB), Z2
+	VMAXPD            Z0, Z2, Z3
+	VMAXPD            Z1, Z2, Z2
+	VMOVUPS           4096(DX)(AX*8), Z4
+	VMOVUPS           4160(DX)(AX*8), Z5
+	VADDPD            Z4, Z3, Z3
+	VADDPD            Z5, Z2, Z2
+	VMULPD.BCST       144(CX), Z3, Z3
+	VMULPD.BCST       144(CX), Z2, Z2
+	VBROADCASTSD      constants<>+1600(SB), Z4
+	VMAXPD            Z3, Z4, Z3
+	VMAXPD            Z2, Z4, Z2
+	VBROADCASTSD      constants<>+1664(SB), Z4
+	VBROADCASTSD      constants<>+1664(SB), Z5
+	VFMADD231PD.BCST  constants<>+1632(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1632(SB), Z2, Z5
+	VRNDSCALEPD       $0x00, Z4, Z4
+	VRNDSCALEPD       $0x00, Z5, Z5
+	VFNMADD231PD.BCST constants<>+1696(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+1696(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+1728(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+1728(SB), Z5, Z2
+	VMULPD            Z3, Z3, Z6
+	VMULPD            Z2, Z2, Z7
+	VBROADCASTSD      constants<>+1792(SB), Z8
+	VBROADCASTSD      constants<>+1792(SB), Z9
+	VFMADD231PD.BCST  constants<>+1760(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+1760(SB), Z2, Z9
+	VBROADCASTSD      constants<>+1856(SB), Z10
+	VBROADCASTSD      constants<>+1856(SB), Z11
+	VFMADD231PD.BCST  constants<>+1824(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+1824(SB), Z2, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+1920(SB), Z8
+	VBROADCASTSD      constants<>+1920(SB), Z9
+	VFMADD231PD.BCST  constants<>+1888(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+1888(SB), Z2, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z10
+	VBROADCASTSD      constants<>+1984(SB), Z11
+	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VFMADD231PD       Z6, Z8, Z3
+	VFMADD231PD       Z7, Z9, Z2
+	VADDPD.BCST       constants<>+1312(SB), Z3, Z3
+	VADDPD.BCST       constants<>+1312(SB), Z2, Z2
+	VSCALEFPD         Z4, Z3, Z3
+	VSCALEFPD         Z5, Z2, Z2
+	VMOVUPS           Z3, 12288(DX)(AX*8)
+	VMOVUPS           Z2, 12352(DX)(AX*8)
+	VXORPD.BCST       constants<>+1568(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1568(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1376(SB), Z2
+	VMAXPD            Z0, Z2, Z0
+	VMAXPD            Z1, Z2, Z1
+	VMOVUPS           4096(DX)(AX*8), Z2
+	VMOVUPS           4160(DX)(AX*8), Z3
+	VADDPD            Z2, Z0, Z0
+	VADDPD            Z3, Z1, Z1
+	VMULPD.BCST       32(CX), Z0, Z0
+	VMULPD.BCST       32(CX), Z1, Z1
+	VBROADCASTSD      constants<>+1600(SB), Z2
+	VMAXPD            Z0, Z2, Z0
+	VMAXPD            Z1, Z2, Z1
+	VBROADCASTSD      constants<>+1664(SB), Z2
+	VBROADCASTSD      constants<>+1664(SB), Z3
+	VFMADD231PD.BCST  constants<>+1632(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1632(SB), Z1, Z3
+	VRNDSCALEPD       $0x00, Z2, Z2
+	VRNDSCALEPD       $0x00, Z3, Z3
+	VFNMADD231PD.BCST constants<>+1696(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1696(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1728(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1728(SB), Z3, Z1
+	VMULPD            Z0, Z0, Z4
+	VMULPD            Z1, Z1, Z5
+	VBROADCASTSD      constants<>+1792(SB), Z6
+	VBROADCASTSD      constants<>+1792(SB), Z7
+	VFMADD231PD.BCST  constants<>+1760(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1760(SB), Z1, Z7
+	VBROADCASTSD      constants<>+1856(SB), Z8
+	VBROADCASTSD      constants<>+1856(SB), Z9
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+1920(SB), Z6
+	VBROADCASTSD      constants<>+1920(SB), Z7
+	VFMADD231PD.BCST  constants<>+1888(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1888(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+1984(SB), Z8
+	VBROADCASTSD      constants<>+1984(SB), Z9
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2048(SB), Z6
+	VBROADCASTSD      constants<>+2048(SB), Z7
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VFMADD231PD       Z4, Z6, Z0
+	VFMADD231PD       Z5, Z7, Z1
+	VADDPD.BCST       constants<>+1312(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
+	VSCALEFPD         Z2, Z0, Z0
+	VSCALEFPD         Z3, Z1, Z1
+	VMOVUPS           Z0, 8192(DX)(AX*8)
+	VMOVUPS           Z1, 8256(DX)(AX*8)
+	ADDQ              $0x10, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalZero64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*8), Z2
+	VMOVUPS          64(SI)(CX*8), Z3
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VMOVUPS          6144(DI)(CX*8), Z4
+	VMOVUPS          6208(DI)(CX*8), Z5
+	VMOVUPS          4096(DI)(CX*8), Z6
+	VMOVUPS          4160(DI)(CX*8), Z7
+	VMOVUPS          2048(DI)(CX*8), Z8
+	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          (DI)(CX*8), Z10
+	VMOVUPS          64(DI)(CX*8), Z11
+	VMULPD           Z8, Z10, Z10
+	VMULPD           Z9, Z11, Z11
+	VPMOVQ2M         Z4, K3
+	VPMOVQ2M         Z5, K4
+	VBLENDMPD        Z10, Z8, K3, Z12
+	VBLENDMPD        Z11, Z9, K4, Z13
+	VBLENDMPD        Z8, Z10, K3, Z8
+	VBLENDMPD        Z9, Z11, K4, Z9
+	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VMOVUPS          2048(BX)(CX*8), Z14
+	VMOVUPS          2112(BX)(CX*8), Z15
+	VBROADCASTSD     168(DX), Z16
+	VBROADCASTSD     168(DX), Z17
+	VFMADD231PD.BCST 160(DX), Z14, Z16
+	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
+	VBROADCASTSD     constants<>+1376(SB), Z14
+	VMAXPD           Z10, Z14, Z10
+	VMAXPD           Z11, Z14, Z11
+	VADDPD           Z6, Z10, Z10
+	VADDPD           Z7, Z11, Z11
+	VMOVAPD.Z        Z10, K3, Z10
+	VMOVAPD.Z        Z11, K4, Z11
+	VMOVUPS          (BX)(CX*8), Z14
+	VMOVUPS          64(BX)(CX*8), Z15
+	VBROADCASTSD     56(DX), Z18
+	VBROADCASTSD     56(DX), Z19
+	VFMADD231PD.BCST 48(DX), Z14, Z18
+	VFMADD231PD.BCST 48(DX), Z15, Z19
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
+	VBROADCASTSD     constants<>+1376(SB), Z14
+	VMAXPD           Z4, Z14, Z4
+	VMAXPD           Z5, Z14, Z5
+	VADDPD           Z6, Z4, Z4
+	VADDPD           Z7, Z5, Z5
+	VMOVAPD.Z        Z4, K3, Z4
+	VMOVAPD.Z        Z5, K4, Z5
+	VMULPD           Z10, Z16, Z6
+	VMULPD           Z11, Z17, Z7
+	VMULPD           Z4, Z18, Z4
+	VMULPD           Z5, Z19, Z5
+	VADDPD           Z4, Z6, Z10
+	VADDPD           Z5, Z7, Z11
+	VFMADD231PD      Z2, Z10, Z0
+	VFMADD231PD      Z3, Z11, Z0
+	VMULPD.BCST      152(DX), Z2, Z2
+	VMULPD.BCST      152(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*8), Z10
+	VMOVUPS          64(R12)(CX*8), Z11
+	VFMADD231PD      Z6, Z2, Z10
+	VFMADD231PD      Z7, Z3, Z11
+	VMOVUPS          Z10, (R12)(CX*8)
+	VMOVUPS          Z11, 64(R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Z6
+	VMOVUPS     64(R13)(CX*8), Z7
+	VFMADD231PD Z4, Z2, Z6
+	VFMADD231PD Z5, Z3, Z7
+	VMOVUPS     Z6, (R13)(CX*8)
+	VMOVUPS     Z7, 64(R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPD.Z    (R9)(CX*8), K1, Z4
+	VMOVUPD.Z    64(R9)(CX*8), K2, Z5
+	VMULPD       Z2, Z4, Z4
+	VMULPD       Z3, Z5, Z5
+	VMULPD       Z18, Z4, Z4
+	VMULPD       Z19, Z5, Z5
+	VMULPD       Z12, Z4, Z4
+	VMULPD       Z13, Z5, Z5
+	VMOVUPD.Z    (R8)(CX*8), K1, Z6
+	VMOVUPD.Z    64(R8)(CX*8), K2, Z7
+	VMULPD       Z2, Z6, Z2
+	VMULPD       Z3, Z7, Z3
+	VMULPD       Z16, Z2, Z2
+	VMULPD       Z17, Z3, Z3
+	VMULPD       Z8, Z2, Z2
+	VMULPD       Z9, Z3, Z3
+	VSUBPD       Z2, Z4, Z2
+	VSUBPD       Z3, Z5, Z3
+	VBROADCASTSD constants<>+1376(SB), Z4
+	VFMADD231PD  Z2, Z4, Z1
+	VFMADD231PD  Z3, Z4, Z1
+	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Z6
+	VMOVUPS      64(R10)(CX*8), Z7
+	VADDPD       Z6, Z2, Z2
+	VADDPD       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Z2
+	VMOVUPS 64(R11)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*8)
+	VMOVUPS Z5, 64(R11)(CX*8)
+
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairFocalTwo64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*8), Z2
+	VMOVUPS          64(SI)(CX*8), Z3
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VMOVUPS          6144(DI)(CX*8), Z4
+	VMOVUPS          6208(DI)(CX*8), Z5
+	VMOVUPS          4096(DI)(CX*8), Z6
+	VMOVUPS          4160(DI)(CX*8), Z7
+	VMOVUPS          2048(DI)(CX*8), Z8
+	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          (DI)(CX*8), Z10
+	VMOVUPS          64(DI)(CX*8), Z11
+	VMULPD           Z8, Z10, Z10
+	VMULPD           Z9, Z11, Z11
+	VPMOVQ2M         Z4, K3
+	VPMOVQ2M         Z5, K4
+	VBLENDMPD        Z10, Z8, K3, Z12
+	VBLENDMPD        Z11, Z9, K4, Z13
+	VBLENDMPD        Z8, Z10, K3, Z8
+	VBLENDMPD        Z9, Z11, K4, Z9
+	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VMOVUPS          2048(BX)(CX*8), Z14
+	VMOVUPS          2112(BX)(CX*8), Z15
+	VBROADCASTSD     168(DX), Z16
+	VBROADCASTSD     168(DX), Z17
+	VFMADD231PD.BCST 160(DX), Z14, Z16
+	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
+	VBROADCASTSD     constants<>+1376(SB), Z14
+	VMAXPD           Z10, Z14, Z10
+	VMAXPD           Z11, Z14, Z11
+	VADDPD           Z6, Z10, Z10
+	VADDPD           Z7, Z11, Z11
+	VMOVAPD.Z        Z10, K3, Z10
+	VMOVAPD.Z        Z11, K4, Z11
+	VMULPD           Z8, Z8, Z14
+	VMULPD           Z9, Z9, Z15
+	VMULPD           Z14, Z16, Z14
+	VMULPD           Z15, Z17, Z15
+	VMOVUPS          (BX)(CX*8), Z16
+	VMOVUPS          64(BX)(CX*8), Z17
+	VBROADCASTSD     56(DX), Z18
+	VBROADCASTSD     56(DX), Z19
+	VFMADD231PD.BCST 48(DX), Z16, Z18
+	VFMADD231PD.BCST 48(DX), Z17, Z19
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
+	VBROADCASTSD     constants<>+1376(SB), Z16
+	VMAXPD           Z4, Z16, Z4
+	VMAXPD           Z5, Z16, Z5
+	VADDPD           Z6, Z4, Z4
+	VADDPD           Z7, Z5, Z5
+	VMOVAPD.Z        Z4, K3, Z4
+	VMOVAPD.Z        Z5, K4, Z5
+	VMULPD           Z12, Z12, Z6
+	VMULPD           Z13, Z13, Z7
+	VMULPD           Z6, Z18, Z6
+	VMULPD           Z7, Z19, Z7
+	VMULPD           Z10, Z14, Z16
+	VMULPD           Z11, Z15, Z17
+	VMULPD           Z4, Z6, Z18
+	VMULPD           Z5, Z7, Z19
+	VADDPD           Z18, Z16, Z20
+	VADDPD           Z19, Z17, Z21
+	VFMADD231PD      Z2, Z20, Z0
+	VFMADD231PD      Z3, Z21, Z0
+	VMULPD.BCST      152(DX), Z2, Z2
+	VMULPD.BCST      152(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*8), Z20
+	VMOVUPS          64(R12)(CX*8), Z21
+	VFMADD231PD      Z16, Z2, Z20
+	VFMADD231PD      Z17, Z3, Z21
+	VMOVUPS          Z20, (R12)(CX*8)
+	VMOVUPS          Z21, 64(R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Z16
+	VMOVUPS     64(R13)(CX*8), Z17
+	VFMADD231PD Z18, Z2, Z16
+	VFMADD231PD Z19, Z3, Z17
+	VMOVUPS     Z16, (R13)(CX*8)
+	VMOVUPS     Z17, 64(R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPD.Z    (R9)(CX*8), K1, Z16
+	VMOVUPD.Z    64(R9)(CX*8), K2, Z17
+	VMULPD       Z2, Z16, Z16
+	VMULPD       Z3, Z17, Z17
+	VMULPD       Z6, Z16, Z6
+	VMULPD       Z7, Z17, Z7
+	VMULPD.BCST  24(DX), Z8, Z16
+	VMULPD.BCST  24(DX), Z9, Z17
+	VMOVAPS      Z12, Z18
+	VMOVAPS      Z13, Z19
+	VFMADD231PD  Z4, Z16, Z18
+	VFMADD231PD  Z5, Z17, Z19
+	VMULPD       Z18, Z6, Z4
+	VMULPD       Z19, Z7, Z5
+	VMOVUPD.Z    (R8)(CX*8), K1, Z6
+	VMOVUPD.Z    64(R8)(CX*8), K2, Z7
+	VMULPD       Z2, Z6, Z2
+	VMULPD       Z3, Z7, Z3
+	VMULPD       Z14, Z2, Z2
+	VMULPD       Z15, Z3, Z3
+	VMULPD.BCST  136(DX), Z12, Z6
+	VMULPD.BCST  136(DX), Z13, Z7
+	VMOVAPS      Z8, Z8
+	VMOVAPS      Z9, Z9
+	VFMADD231PD  Z10, Z6, Z8
+	VFMADD231PD  Z11, Z7, Z9
+	VMULPD       Z8, Z2, Z2
+	VMULPD       Z9, Z3, Z3
+	VSUBPD       Z2, Z4, Z2
+	VSUBPD       Z3, Z5, Z3
+	VBROADCASTSD constants<>+1376(SB), Z4
+	VFMADD231PD  Z2, Z4, Z1
+	VFMADD231PD  Z3, Z4, Z1
+	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Z6
+	VMOVUPS      64(R10)(CX*8), Z7
+	VADDPD       Z6, Z2, Z2
+	VADDPD       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Z2
+	VMOVUPS 64(R11)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*8)
+	VMOVUPS Z5, 64(R11)(CX*8)
+
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairFocal64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    72(AX), R8
+	MOVQ    216(AX), R9
+	MOVQ    24(AX), R10
+	MOVQ    168(AX), R11
+	MOVQ    48(AX), R12
+	MOVQ    192(AX), R13
+	MOVQ    360(AX), R14
+	VMOVUPS (R14), Z0
+	VMOVUPS 320(R14), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*8), Z2
+	VMOVUPS          64(SI)(CX*8), Z3
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
+	VMOVUPS          6144(DI)(CX*8), Z4
+	VMOVUPS          6208(DI)(CX*8), Z5
+	VMOVUPS          4096(DI)(CX*8), Z6
+	VMOVUPS          4160(DI)(CX*8), Z7
+	VMOVUPS          2048(DI)(CX*8), Z8
+	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          (DI)(CX*8), Z10
+	VMOVUPS          64(DI)(CX*8), Z11
+	VMULPD           Z8, Z10, Z10
+	VMULPD           Z9, Z11, Z11
+	VPMOVQ2M         Z4, K3
+	VPMOVQ2M         Z5, K4
+	VBLENDMPD        Z10, Z8, K3, Z12
+	VBLENDMPD        Z11, Z9, K4, Z13
+	VBLENDMPD        Z8, Z10, K3, Z8
+	VBLENDMPD        Z9, Z11, K4, Z9
+	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
+	VMOVUPS          2048(BX)(CX*8), Z14
+	VMOVUPS          2112(BX)(CX*8), Z15
+	VBROADCASTSD     168(DX), Z16
+	VBROADCASTSD     168(DX), Z17
+	VFMADD231PD.BCST 160(DX), Z14, Z16
+	VFMADD231PD.BCST 160(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z17, K4
+	VBROADCASTSD     constants<>+1376(SB), Z14
+	VMAXPD           Z10, Z14, Z10
+	VMAXPD           Z11, Z14, Z11
+	VADDPD           Z6, Z10, Z10
+	VADDPD           Z7, Z11, Z11
+	VMOVAPD.Z        Z10, K3, Z10
+	VMOVAPD.Z        Z11, K4, Z11
+	VMOVUPS          12288(DI)(CX*8), Z14
+	VMOVUPS          12352(DI)(CX*8), Z15
+	VMULPD           Z14, Z16, Z14
+	VMULPD           Z15, Z17, Z15
+	VMOVUPS          (BX)(CX*8), Z16
+	VMOVUPS          64(BX)(CX*8), Z17
+	VBROADCASTSD     56(DX), Z18
+	VBROADCASTSD     56(DX), Z19
+	VFMADD231PD.BCST 48(DX), Z16, Z18
+	VFMADD231PD.BCST 48(DX), Z17, Z19
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z19, K4
+	VBROADCASTSD     constants<>+1376(SB), Z16
+	VMAXPD           Z4, Z16, Z4
+	VMAXPD           Z5, Z16, Z5
+	VADDPD           Z6, Z4, Z4
+	VADDPD           Z7, Z5, Z5
+	VMOVAPD.Z        Z4, K3, Z4
+	VMOVAPD.Z        Z5, K4, Z5
+	VMOVUPS          8192(DI)(CX*8), Z6
+	VMOVUPS          8256(DI)(CX*8), Z7
+	VMULPD           Z6, Z18, Z6
+	VMULPD           Z7, Z19, Z7
+	VMULPD           Z10, Z14, Z16
+	VMULPD           Z11, Z15, Z17
+	VMULPD           Z4, Z6, Z18
+	VMULPD           Z5, Z7, Z19
+	VADDPD           Z18, Z16, Z20
+	VADDPD           Z19, Z17, Z21
+	VFMADD231PD      Z2, Z20, Z0
+	VFMADD231PD      Z3, Z21, Z0
+	VMULPD.BCST      152(DX), Z2, Z2
+	VMULPD.BCST      152(DX), Z3, Z3
+	TESTQ            R12, R12
+	JZ               noElements
+	VMOVUPS          (R12)(CX*8), Z20
+	VMOVUPS          64(R12)(CX*8), Z21
+	VFMADD231PD      Z16, Z2, Z20
+	VFMADD231PD      Z17, Z3, Z21
+	VMOVUPS          Z20, (R12)(CX*8)
+	VMOVUPS          Z21, 64(R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Z16
+	VMOVUPS     64(R13)(CX*8), Z17
+	VFMADD231PD Z18, Z2, Z16
+	VFMADD231PD Z19, Z3, Z17
+	VMOVUPS     Z16, (R13)(CX*8)
+	VMOVUPS     Z17, 64(R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMOVUPD.Z    (R9)(CX*8), K1, Z16
+	VMOVUPD.Z    64(R9)(CX*8), K2, Z17
+	VMULPD       Z2, Z16, Z16
+	VMULPD       Z3, Z17, Z17
+	VMULPD       Z6, Z16, Z6
+	VMULPD       Z7, Z17, Z7
+	VMULPD.BCST  24(DX), Z8, Z16
+	VMULPD.BCST  24(DX), Z9, Z17
+	VMOVAPS      Z12, Z18
+	VMOVAPS      Z13, Z19
+	VFMADD231PD  Z4, Z16, Z18
+	VFMADD231PD  Z5, Z17, Z19
+	VMULPD       Z18, Z6, Z4
+	VMULPD       Z19, Z7, Z5
+	VMOVUPD.Z    (R8)(CX*8), K1, Z6
+	VMOVUPD.Z    64(R8)(CX*8), K2, Z7
+	VMULPD       Z2, Z6, Z2
+	VMULPD       Z3, Z7, Z3
+	VMULPD       Z14, Z2, Z2
+	VMULPD       Z15, Z3, Z3
+	VMULPD.BCST  136(DX), Z12, Z6
+	VMULPD.BCST  136(DX), Z13, Z7
+	VMOVAPS      Z8, Z8
+	VMOVAPS      Z9, Z9
+	VFMADD231PD  Z10, Z6, Z8
+	VFMADD231PD  Z11, Z7, Z9
+	VMULPD       Z8, Z2, Z2
+	VMULPD       Z9, Z3, Z3
+	VSUBPD       Z2, Z4, Z2
+	VSUBPD       Z3, Z5, Z3
+	VBROADCASTSD constants<>+1376(SB), Z4
+	VFMADD231PD  Z2, Z4, Z1
+	VFMADD231PD  Z3, Z4, Z1
+	VXORPD.BCST  constants<>+1568(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1568(SB), Z3, Z5
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Z6
+	VMOVUPS      64(R10)(CX*8), Z7
+	VADDPD       Z6, Z2, Z2
+	VADDPD       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Z2
+	VMOVUPS 64(R11)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R11)(CX*8)
+	VMOVUPS Z5, 64(R11)(CX*8)
+
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R14)
+	VMOVUPS Z1, 320(R14)
+	VZEROUPPER
+	RET
+
+// func rowPairSums64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), CX
+	MOVQ    120(AX), DX
+	MOVQ    96(AX), BX
+	MOVQ    312(AX), SI
+	MOVQ    360(AX), DI
+	VMOVUPS 64(DI), Z0
+	VMOVUPS 448(DI), Z1
+	VMOVUPS 128(DI), Z2
+	VMOVUPS 512(DI), Z3
+	VMOVUPS 192(DI), Z4
+	VMOVUPS 576(DI), Z5
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS          (BX)(AX*8), Z6
+	VMOVUPS          64(BX)(AX*8), Z7
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z7, K1
+	VMOVUPS          6144(SI)(AX*8), Z8
+	VMOVUPS          6208(SI)(AX*8), Z9
+	VMOVUPS          2048(SI)(AX*8), Z10
+	VMOVUPS          2112(SI)(AX*8), Z11
+	VMOVUPS          (SI)(AX*8), Z12
+	VMOVUPS          64(SI)(AX*8), Z13
+	VMULPD           Z10, Z12, Z12
+	VMULPD           Z11, Z13, Z13
+	VPMOVQ2M         Z8, K1
+	VPMOVQ2M         Z9, K2
+	VBLENDMPD        Z12, Z10, K1, Z8
+	VBLENDMPD        Z13, Z11, K2, Z9
+	VBLENDMPD        Z10, Z12, K1, Z10
+	VBLENDMPD        Z11, Z13, K2, Z11
+	VMOVUPS          (DX)(AX*8), Z12
+	VMOVUPS          64(DX)(AX*8), Z13
+	VMULPD           Z6, Z10, Z14
+	VMULPD           Z7, Z11, Z15
+	VFMADD231PD      Z14, Z12, Z0
+	VFMADD231PD      Z15, Z13, Z0
+	VBROADCASTSD     104(CX), Z16
+	VBROADCASTSD     104(CX), Z17
+	VFMADD231PD.BCST 96(CX), Z10, Z16
+	VFMADD231PD.BCST 96(CX), Z11, Z17
+	VFMADD231PD      Z14, Z16, Z2
+	VFMADD231PD      Z15, Z17, Z2
+	VMULPD           Z6, Z12, Z10
+	VMULPD           Z7, Z13, Z11
+	VBROADCASTSD     104(CX), Z14
+	VBROADCASTSD     104(CX), Z15
+	VFMADD231PD.BCST 96(CX), Z12, Z14
+	VFMADD231PD.BCST 96(CX), Z13, Z15
+	VFMADD231PD      Z10, Z14, Z4
+	VFMADD231PD      Z11, Z15, Z4
+	VMOVUPS          2048(DX)(AX*8), Z10
+	VMOVUPS          2112(DX)(AX*8), Z11
+	VMULPD           Z6, Z8, Z12
+	VMULPD           Z7, Z9, Z13
+	VFMADD231PD      Z12, Z10, Z1
+	VFMADD231PD      Z13, Z11, Z1
+	VBROADCASTSD     216(CX), Z14
+	VBROADCASTSD     216(CX), Z15
+	VFMADD231PD.BCST 208(CX), Z8, Z14
+	VFMADD231PD.BCST 208(CX), Z9, Z15
+	VFMADD231PD      Z12, Z14, Z3
+	VFMADD231PD      Z13, Z15, Z3
+	VMULPD           Z6, Z10, Z6
+	VMULPD           Z7, Z11, Z7
+	VBROADCASTSD     216(CX), Z8
+	VBROADCASTSD     216(CX), Z9
+	VFMADD231PD.BCST 208(CX), Z10, Z8
+	VFMADD231PD.BCST 208(CX), Z11, Z9
+	VFMADD231PD      Z6, Z8, Z5
+	VFMADD231PD      Z7, Z9, Z5
+	ADDQ             $0x10, AX
+	CMPQ             AX, n+8(FP)
+	JL               loop
+	VMOVUPS          Z0, 64(DI)
+	VMOVUPS          Z2, 128(DI)
+	VMOVUPS          Z4, 192(DI)
+	VMOVUPS          Z1, 448(DI)
+	VMOVUPS          Z3, 512(DI)
+	VMOVUPS          Z5, 576(DI)
+	VZEROUPPER
+	RET
+
+// func rowPairGrad64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    384(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    24(AX), R8
+	MOVQ    168(AX), R9
+	MOVQ    360(AX), R10
+	VMOVUPS 320(R10), Z0
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS          (SI)(CX*8), Z1
+	VMOVUPS          64(SI)(CX*8), Z2
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
+	VMOVUPS          6144(DI)(CX*8), Z3
+	VMOVUPS          6208(DI)(CX*8), Z4
+	VMOVUPS          2048(DI)(CX*8), Z5
+	VMOVUPS          2112(DI)(CX*8), Z6
+	VMOVUPS          (DI)(CX*8), Z7
+	VMOVUPS          64(DI)(CX*8), Z8
+	VMULPD           Z5, Z7, Z7
+	VMULPD           Z6, Z8, Z8
+	VPMOVQ2M         Z3, K1
+	VPMOVQ2M         Z4, K2
+	VBLENDMPD        Z7, Z5, K1, Z3
+	VBLENDMPD        Z8, Z6, K2, Z4
+	VBLENDMPD        Z5, Z7, K1, Z5
+	VBLENDMPD        Z6, Z8, K2, Z6
+	VMOVUPS          2048(BX)(CX*8), Z7
+	VMOVUPS          2112(BX)(CX*8), Z8
+	VBROADCASTSD     192(DX), Z9
+	VBROADCASTSD     192(DX), Z10
+	VFMADD231PD.BCST 184(DX), Z7, Z9
+	VFMADD231PD.BCST 184(DX), Z8, Z10
+	VFMADD231PD.BCST 200(DX), Z3, Z9
+	VFMADD231PD.BCST 200(DX), Z4, Z10
+	VMOVUPS          (BX)(CX*8), Z7
+	VMOVUPS          64(BX)(CX*8), Z8
+	VBROADCASTSD     80(DX), Z11
+	VBROADCASTSD     80(DX), Z12
+	VFMADD231PD.BCST 72(DX), Z7, Z11
+	VFMADD231PD.BCST 72(DX), Z8, Z12
+	VFMADD231PD.BCST 88(DX), Z5, Z11
+	VFMADD231PD.BCST 88(DX), Z6, Z12
+	VSUBPD           Z11, Z9, Z7
+	VSUBPD           Z12, Z10, Z8
+	VMULPD           Z1, Z7, Z1
+	VMULPD           Z2, Z8, Z2
+	VMULPD           Z5, Z3, Z3
+	VMULPD           Z6, Z4, Z4
+	VMULPD           Z3, Z1, Z1
+	VMULPD           Z4, Z2, Z2
+	VBROADCASTSD     constants<>+1376(SB), Z3
+	VFMADD231PD      Z1, Z3, Z0
+	VFMADD231PD      Z2, Z3, Z0
+	VXORPD.BCST      constants<>+1568(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1568(SB), Z2, Z4
+	CMPB             440(AX), $0x00
+	JE               store1
+	VMOVUPS          (R8)(CX*8), Z5
+	VMOVUPS          64(R8)(CX*8), Z6
+	VADDPD           Z5, Z1, Z1
+	VADDPD           Z6, Z2, Z2
+	VMOVAPS          Z1, Z1
+	VMOVAPS          Z2, Z2
+
+store1:
+	VMOVUPS Z1, (R8)(CX*8)
+	VMOVUPS Z2, 64(R8)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R9)(CX*8), Z1
+	VMOVUPS 64(R9)(CX*8), Z2
+	VADDPD  Z1, Z3, Z1
+	VADDPD  Z2, Z4, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z2, Z4
+
+store2:
+	VMOVUPS Z3, (R9)(CX*8)
+	VMOVUPS Z4, 64(R9)(CX*8)
 	ADDQ    $0x10, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
@@ -37768,13 +39490,13 @@ store:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), DI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), DI
+	MOVQ    240(AX), DI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -37820,13 +39542,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), DI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), R8
+	MOVQ    240(AX), DI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -37884,13 +39606,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), CX
+	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    144(AX), SI
-	MOVQ    216(AX), DI
-	MOVQ    264(AX), R8
+	MOVQ    240(AX), SI
+	MOVQ    312(AX), DI
+	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -37940,15 +39662,15 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    168(AX), CX
+	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    144(AX), CX
-	MOVQ    216(AX), CX
-	MOVQ    264(AX), R9
+	MOVQ    240(AX), CX
+	MOVQ    312(AX), CX
+	MOVQ    360(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -37972,8 +39694,8 @@ loop:
 	VBROADCASTSD     constants<>+1376(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
 	VADDPD           Z3, Z1, Z1
@@ -37981,7 +39703,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*8)
 	VMOVUPS Z2, 64(DI)(CX*8)
 	ADDQ    $0x10, CX
@@ -37995,15 +39717,15 @@ store:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    168(AX), CX
+	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    144(AX), CX
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    240(AX), CX
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -38041,8 +39763,8 @@ loop:
 	VBROADCASTSD     constants<>+1376(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
 	VADDPD           Z3, Z1, Z1
@@ -38050,7 +39772,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*8)
 	VMOVUPS Z2, 64(DI)(CX*8)
 	ADDQ    $0x10, CX
@@ -38064,15 +39786,15 @@ store:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    288(AX), DX
+	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), CX
-	MOVQ    168(AX), DI
+	MOVQ    264(AX), DI
 	MOVQ    (AX), CX
-	MOVQ    144(AX), R8
-	MOVQ    216(AX), R9
-	MOVQ    264(AX), R10
+	MOVQ    240(AX), R8
+	MOVQ    312(AX), R9
+	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -38099,8 +39821,8 @@ loop:
 	VMULPD           Z2, Z4, Z2
 	VMULPD           Z7, Z1, Z1
 	VMULPD           Z8, Z2, Z2
-	CMPB             344(AX), $0x00
-	JE               store
+	CMPB             440(AX), $0x00
+	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
 	VADDPD           Z3, Z1, Z1
@@ -38108,7 +39830,7 @@ loop:
 	VMOVAPS          Z1, Z1
 	VMOVAPS          Z2, Z2
 
-store:
+store1:
 	VMOVUPS Z1, (DI)(CX*8)
 	VMOVUPS Z2, 64(DI)(CX*8)
 	ADDQ    $0x10, CX
@@ -38122,10 +39844,10 @@ store:
 // Requires: AVX, AVX2
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
-	MOVQ         312(AX), DX
-	VPBROADCASTD 336(AX), Y0
+	MOVQ         408(AX), DX
+	VPBROADCASTD 432(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -38142,7 +39864,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+992(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 352(AX)
+	ORQ       $0x01, 448(AX)
 
 flag1:
 	VZEROUPPER
@@ -38152,10 +39874,10 @@ flag1:
 // Requires: AVX, AVX2
 TEXT ·rowValid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         312(AX), BX
+	MOVQ         408(AX), BX
 	VBROADCASTSS constants<>+32(SB), Y0
 	XORQ         AX, AX
 
@@ -38175,7 +39897,7 @@ loop:
 // Requires: AVX, MMX+
 TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   288(AX), CX
+	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   120(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -38201,13 +39923,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 352(AX)
+	ORQ        $0x01, 448(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 352(AX)
+	ORQ       $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -38217,7 +39939,7 @@ flag2:
 // Requires: AVX, MMX+
 TEXT ·rowWeight32AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   288(AX), CX
+	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   96(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -38244,13 +39966,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 352(AX)
+	ORQ        $0x01, 448(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 352(AX)
+	ORQ       $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -38260,9 +39982,9 @@ flag2:
 // Requires: AVX, FMA3
 TEXT ·rowTotal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
-	MOVQ 264(AX), DX
+	MOVQ 360(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -38283,10 +40005,10 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -38335,10 +40057,10 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -38392,8 +40114,8 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 240(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -38453,12 +40175,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 240(AX), R8
+	MOVQ 312(AX), DI
+	MOVQ 336(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -38511,16 +40233,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 264(AX), R11
+	MOVQ 360(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -38591,16 +40313,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -38691,16 +40413,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -38784,10 +40506,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 216(AX), SI
+	MOVQ 312(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -38813,11 +40535,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -38869,8 +40591,8 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -38921,9 +40643,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 144(AX), DX
-	MOVQ 216(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 240(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -39003,16 +40725,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 264(AX), R11
+	MOVQ 360(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -39063,16 +40785,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R10
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -39143,16 +40865,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R10
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -39223,10 +40945,10 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 168(AX), DX
-	MOVQ 192(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 288(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -39250,13 +40972,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
-	MOVQ 144(AX), BX
-	MOVQ 168(AX), SI
-	MOVQ 192(AX), DI
+	MOVQ 384(AX), DX
+	MOVQ 240(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -39283,14 +41005,606 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (R8)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (R8)(CX*4)
+	XORQ    $0x20, R11
+	ADDQ    $0x08, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VZEROUPPER
+	RET
+
+// func rowDifference32AVX2(args *byte, n int)
+// Requires: AVX, MMX+
+TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ (AX), CX
+	MOVQ 144(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0 1024(CX)(AX*4)
+	PREFETCHT0 1024(DX)(AX*4)
+	VMOVUPS    (BX)(AX*4), Y0
+	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y0
+	VANDPS     (CX)(AX*4), Y0, Y1
+	VANDPS     (DX)(AX*4), Y0, Y0
+	VSUBPS     Y0, Y1, Y0
+	VMOVUPS    Y0, 3072(SI)(AX*4)
+	ADDQ       $0x08, AX
+	CMPQ       AX, n+8(FP)
+	JL         loop
+	VZEROUPPER
+	RET
+
+// func rowPairPower32AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowPairPower32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      3072(DX)(AX*4), Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMAXPS       Y0, Y1, Y1
+	VMOVUPS      2048(DX)(AX*4), Y2
+	VADDPS       Y2, Y1, Y1
+	VBROADCASTSS 72(CX), Y2
+	VMULPS       Y2, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS constants<>+192(SB), Y2, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+352(SB), Y4
+	VFMADD231PS  constants<>+384(SB), Y1, Y4
+	VFMADD231PS  constants<>+416(SB), Y3, Y4
+	VBROADCASTSS constants<>+288(SB), Y5
+	VFMADD231PS  constants<>+320(SB), Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VFMADD231PS  Y3, Y5, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       constants<>+928(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 6144(DX)(AX*4)
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      2048(DX)(AX*4), Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS 16(CX), Y1
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+160(SB), Y1
+	VFMADD231PS  constants<>+128(SB), Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS constants<>+192(SB), Y1, Y0
+	VFNMADD231PS constants<>+224(SB), Y1, Y0
+	VMULPS       Y0, Y0, Y2
+	VBROADCASTSS constants<>+352(SB), Y3
+	VFMADD231PS  constants<>+384(SB), Y0, Y3
+	VFMADD231PS  constants<>+416(SB), Y2, Y3
+	VBROADCASTSS constants<>+288(SB), Y4
+	VFMADD231PS  constants<>+320(SB), Y0, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       constants<>+928(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       constants<>+928(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 4096(DX)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalZero32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocalZero32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      3072(DI)(CX*4), Y2
+	VMOVUPS      2048(DI)(CX*4), Y3
+	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      (DI)(CX*4), Y5
+	VMULPS       Y4, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y4, Y6
+	VBLENDVPS    Y2, Y4, Y5, Y4
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VMOVUPS      1024(BX)(CX*4), Y7
+	VBROADCASTSS 84(DX), Y8
+	VBROADCASTSS 80(DX), Y9
+	VFMADD231PS  Y9, Y7, Y8
+	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VADDPS       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMOVUPS      (BX)(CX*4), Y7
+	VBROADCASTSS 28(DX), Y9
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y10, Y7, Y9
+	VCMPPS       $0x04, constants<>+64(SB), Y9, Y7
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y2, Y10, Y2
+	VADDPS       Y3, Y2, Y2
+	VANDPS       Y2, Y7, Y2
+	VMULPS       Y5, Y8, Y3
+	VMULPS       Y2, Y9, Y2
+	VADDPS       Y2, Y3, Y5
+	VMOVUPS      (R14)(R15*1), Y7
+	VFMADD231PS  Y0, Y5, Y7
+	VMOVUPS      Y7, (R14)(R15*1)
+	VBROADCASTSS 76(DX), Y5
+	VMULPS       Y5, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*4), Y5
+	VFMADD231PS  Y3, Y0, Y5
+	VMOVUPS      Y5, (R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Y3
+	VFMADD231PS Y2, Y0, Y3
+	VMOVUPS     Y3, (R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*4), Y1, Y2
+	VMULPS       Y0, Y2, Y2
+	VMULPS       Y9, Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VSUBPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalTwo32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocalTwo32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      3072(DI)(CX*4), Y2
+	VMOVUPS      2048(DI)(CX*4), Y3
+	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      (DI)(CX*4), Y5
+	VMULPS       Y4, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y4, Y6
+	VBLENDVPS    Y2, Y4, Y5, Y4
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VMOVUPS      1024(BX)(CX*4), Y7
+	VBROADCASTSS 84(DX), Y8
+	VBROADCASTSS 80(DX), Y9
+	VFMADD231PS  Y9, Y7, Y8
+	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VADDPS       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMULPS       Y4, Y4, Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      (BX)(CX*4), Y8
+	VBROADCASTSS 28(DX), Y9
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y10, Y8, Y9
+	VCMPPS       $0x04, constants<>+64(SB), Y9, Y8
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y2, Y10, Y2
+	VADDPS       Y3, Y2, Y2
+	VANDPS       Y2, Y8, Y2
+	VMULPS       Y6, Y6, Y3
+	VMULPS       Y3, Y9, Y3
+	VMULPS       Y5, Y7, Y8
+	VMULPS       Y2, Y3, Y9
+	VADDPS       Y9, Y8, Y10
+	VMOVUPS      (R14)(R15*1), Y11
+	VFMADD231PS  Y0, Y10, Y11
+	VMOVUPS      Y11, (R14)(R15*1)
+	VBROADCASTSS 76(DX), Y10
+	VMULPS       Y10, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*4), Y10
+	VFMADD231PS  Y8, Y0, Y10
+	VMOVUPS      Y10, (R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Y8
+	VFMADD231PS Y9, Y0, Y8
+	VMOVUPS     Y8, (R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*4), Y1, Y8
+	VMULPS       Y0, Y8, Y8
+	VMULPS       Y3, Y8, Y3
+	VBROADCASTSS 12(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       Y9, Y3, Y2
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VMULPS       Y7, Y0, Y0
+	VBROADCASTSS 68(DX), Y1
+	VMULPS       Y1, Y6, Y1
+	VMOVAPS      Y4, Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VMULPS       Y3, Y0, Y0
+	VSUBPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocal32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocal32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      3072(DI)(CX*4), Y2
+	VMOVUPS      2048(DI)(CX*4), Y3
+	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      (DI)(CX*4), Y5
+	VMULPS       Y4, Y5, Y5
+	VBLENDVPS    Y2, Y5, Y4, Y6
+	VBLENDVPS    Y2, Y4, Y5, Y4
+	VXORPS       constants<>+0(SB), Y2, Y5
+	VMOVUPS      1024(BX)(CX*4), Y7
+	VBROADCASTSS 84(DX), Y8
+	VBROADCASTSS 80(DX), Y9
+	VFMADD231PS  Y9, Y7, Y8
+	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
+	VBROADCASTSS constants<>+64(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VADDPS       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMOVUPS      6144(DI)(CX*4), Y7
+	VMULPS       Y7, Y8, Y7
+	VMOVUPS      (BX)(CX*4), Y8
+	VBROADCASTSS 28(DX), Y9
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y10, Y8, Y9
+	VCMPPS       $0x04, constants<>+64(SB), Y9, Y8
+	VBROADCASTSS constants<>+64(SB), Y10
+	VMAXPS       Y2, Y10, Y2
+	VADDPS       Y3, Y2, Y2
+	VANDPS       Y2, Y8, Y2
+	VMOVUPS      4096(DI)(CX*4), Y3
+	VMULPS       Y3, Y9, Y3
+	VMULPS       Y5, Y7, Y8
+	VMULPS       Y2, Y3, Y9
+	VADDPS       Y9, Y8, Y10
+	VMOVUPS      (R14)(R15*1), Y11
+	VFMADD231PS  Y0, Y10, Y11
+	VMOVUPS      Y11, (R14)(R15*1)
+	VBROADCASTSS 76(DX), Y10
+	VMULPS       Y10, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*4), Y10
+	VFMADD231PS  Y8, Y0, Y10
+	VMOVUPS      Y10, (R12)(CX*4)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*4), Y8
+	VFMADD231PS Y9, Y0, Y8
+	VMOVUPS     Y8, (R13)(CX*4)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*4), Y1, Y8
+	VMULPS       Y0, Y8, Y8
+	VMULPS       Y3, Y8, Y3
+	VBROADCASTSS 12(DX), Y8
+	VMULPS       Y8, Y4, Y8
+	VMOVAPS      Y6, Y9
+	VFMADD231PS  Y2, Y8, Y9
+	VMULPS       Y9, Y3, Y2
+	VANDPS       (R8)(CX*4), Y1, Y1
+	VMULPS       Y0, Y1, Y0
+	VMULPS       Y7, Y0, Y0
+	VBROADCASTSS 68(DX), Y1
+	VMULPS       Y1, Y6, Y1
+	VMOVAPS      Y4, Y3
+	VFMADD231PS  Y5, Y1, Y3
+	VMULPS       Y3, Y0, Y0
+	VSUBPS       Y0, Y2, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairSums32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairSums32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 120(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	MOVQ 360(AX), DI
+	XORQ R8, R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      3072(SI)(AX*4), Y1
+	VMOVUPS      1024(SI)(AX*4), Y2
+	VMOVUPS      (SI)(AX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVUPS      (DX)(AX*4), Y2
+	VMULPS       Y0, Y1, Y3
+	VMOVUPS      64(DI)(R8*1), Y5
+	VFMADD231PS  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(DI)(R8*1)
+	VBROADCASTSS 52(CX), Y5
+	VBROADCASTSS 48(CX), Y6
+	VFMADD231PS  Y6, Y1, Y5
+	VMOVUPS      128(DI)(R8*1), Y1
+	VFMADD231PS  Y3, Y5, Y1
+	VMOVUPS      Y1, 128(DI)(R8*1)
+	VMULPS       Y0, Y2, Y1
+	VBROADCASTSS 52(CX), Y3
+	VBROADCASTSS 48(CX), Y5
+	VFMADD231PS  Y5, Y2, Y3
+	VMOVUPS      192(DI)(R8*1), Y2
+	VFMADD231PS  Y1, Y3, Y2
+	VMOVUPS      Y2, 192(DI)(R8*1)
+	VMOVUPS      1024(DX)(AX*4), Y1
+	VMULPS       Y0, Y4, Y2
+	VMOVUPS      448(DI)(R8*1), Y3
+	VFMADD231PS  Y2, Y1, Y3
+	VMOVUPS      Y3, 448(DI)(R8*1)
+	VBROADCASTSS 108(CX), Y3
+	VBROADCASTSS 104(CX), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVUPS      512(DI)(R8*1), Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      Y4, 512(DI)(R8*1)
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS 108(CX), Y2
+	VBROADCASTSS 104(CX), Y3
+	VFMADD231PS  Y3, Y1, Y2
+	VMOVUPS      576(DI)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 576(DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowPairGrad32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairGrad32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 24(AX), R8
+	MOVQ 168(AX), R9
+	MOVQ 360(AX), R10
+	XORQ R11, R11
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      3072(DI)(CX*4), Y1
+	VMOVUPS      1024(DI)(CX*4), Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMOVUPS      1024(BX)(CX*4), Y2
+	VBROADCASTSS 96(DX), Y3
+	VBROADCASTSS 92(DX), Y5
+	VFMADD231PS  Y5, Y2, Y3
+	VBROADCASTSS 100(DX), Y2
+	VFMADD231PS  Y2, Y4, Y3
+	VMOVUPS      (BX)(CX*4), Y2
+	VBROADCASTSS 40(DX), Y5
+	VBROADCASTSS 36(DX), Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VBROADCASTSS 44(DX), Y2
+	VFMADD231PS  Y2, Y1, Y5
+	VSUBPS       Y5, Y3, Y2
+	VMULPS       Y0, Y2, Y0
+	VMULPS       Y1, Y4, Y1
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R10)(R11*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R10)(R11*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R8)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R8)(CX*4)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R9)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R9)(CX*4)
 	XORQ    $0x20, R11
 	ADDQ    $0x08, CX
 	CMPQ    CX, n+8(FP)
@@ -39302,13 +41616,13 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), DI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), DI
+	MOVQ 240(AX), DI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -39345,13 +41659,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), DI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), R8
+	MOVQ 240(AX), DI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -39393,13 +41707,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), R8
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -39438,15 +41752,15 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 168(AX), CX
+	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 144(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 264(AX), R9
+	MOVQ 240(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 360(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -39465,13 +41779,13 @@ loop:
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*4)
 	XORQ    $0x20, R10
 	ADDQ    $0x08, CX
@@ -39484,15 +41798,15 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 168(AX), CX
+	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 144(AX), CX
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 240(AX), CX
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -39517,13 +41831,13 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*4)
 	XORQ    $0x20, R11
 	ADDQ    $0x08, CX
@@ -39536,15 +41850,15 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), CX
-	MOVQ 168(AX), DI
+	MOVQ 264(AX), DI
 	MOVQ (AX), CX
-	MOVQ 144(AX), R8
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), CX
+	MOVQ 240(AX), R8
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -39562,13 +41876,13 @@ loop:
 	VFMADD231PS  Y2, Y1, Y3
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*4)
 	XORQ    $0x20, R10
 	ADDQ    $0x08, CX
@@ -39581,10 +41895,10 @@ store:
 // Requires: AVX, AVX2
 TEXT ·rowClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
-	MOVQ         312(AX), DX
-	VPBROADCASTQ 336(AX), Y0
+	MOVQ         408(AX), DX
+	VPBROADCASTQ 432(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -39601,7 +41915,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+992(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 352(AX)
+	ORQ       $0x01, 448(AX)
 
 flag1:
 	VZEROUPPER
@@ -39611,10 +41925,10 @@ flag1:
 // Requires: AVX, AVX2
 TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         288(AX), CX
+	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         312(AX), BX
+	MOVQ         408(AX), BX
 	VBROADCASTSD constants<>+1344(SB), Y0
 	XORQ         AX, AX
 
@@ -39634,7 +41948,7 @@ loop:
 // Requires: AVX, MMX+
 TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   288(AX), CX
+	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   120(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -39660,13 +41974,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 352(AX)
+	ORQ        $0x01, 448(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 352(AX)
+	ORQ       $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -39676,7 +41990,7 @@ flag2:
 // Requires: AVX, MMX+
 TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   288(AX), CX
+	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   96(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -39703,13 +42017,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 352(AX)
+	ORQ        $0x01, 448(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 352(AX)
+	ORQ       $0x02, 448(AX)
 
 flag2:
 	VZEROUPPER
@@ -39719,9 +42033,9 @@ flag2:
 // Requires: AVX, FMA3
 TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
-	MOVQ 264(AX), DX
+	MOVQ 360(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -39742,10 +42056,10 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -39802,10 +42116,10 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 240(AX), BX
+	MOVQ 336(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -39867,8 +42181,8 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 240(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 336(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -39974,12 +42288,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 240(AX), R8
+	MOVQ 312(AX), DI
+	MOVQ 336(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -40040,16 +42354,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 264(AX), R11
+	MOVQ 360(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -40120,16 +42434,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -40220,16 +42534,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 240(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 336(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -40313,10 +42627,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 216(AX), SI
+	MOVQ 312(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -40342,11 +42656,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -40406,8 +42720,8 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -40478,9 +42792,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 144(AX), DX
-	MOVQ 216(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 240(AX), DX
+	MOVQ 312(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -40588,16 +42902,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R9
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 264(AX), R11
+	MOVQ 360(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -40648,16 +42962,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R10
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -40728,16 +43042,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 216(AX), R8
-	MOVQ 144(AX), R9
-	MOVQ 168(AX), R10
+	MOVQ 312(AX), R8
+	MOVQ 240(AX), R9
+	MOVQ 264(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 264(AX), R12
+	MOVQ 360(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -40808,10 +43122,10 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 168(AX), DX
-	MOVQ 192(AX), BX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 264(AX), DX
+	MOVQ 288(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -40835,13 +43149,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
-	MOVQ 144(AX), BX
-	MOVQ 168(AX), SI
-	MOVQ 192(AX), DI
+	MOVQ 384(AX), DX
+	MOVQ 240(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -40868,14 +43182,622 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (R8)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (R8)(CX*8)
+	XORQ    $0x20, R11
+	ADDQ    $0x04, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VZEROUPPER
+	RET
+
+// func rowDifference64AVX2(args *byte, n int)
+// Requires: AVX, MMX+
+TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ (AX), CX
+	MOVQ 144(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0 2048(CX)(AX*8)
+	PREFETCHT0 2048(DX)(AX*8)
+	VMOVUPS    (BX)(AX*8), Y0
+	VCMPPD     $0x1e, constants<>+1376(SB), Y0, Y0
+	VANDPS     (CX)(AX*8), Y0, Y1
+	VANDPS     (DX)(AX*8), Y0, Y0
+	VSUBPD     Y0, Y1, Y0
+	VMOVUPS    Y0, 6144(SI)(AX*8)
+	ADDQ       $0x04, AX
+	CMPQ       AX, n+8(FP)
+	JL         loop
+	VZEROUPPER
+	RET
+
+// func rowPairPower64AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 312(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      6144(DX)(AX*8), Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMAXPD       Y0, Y1, Y1
+	VMOVUPS      4096(DX)(AX*8), Y2
+	VADDPD       Y2, Y1, Y1
+	VBROADCASTSD 144(CX), Y2
+	VMULPD       Y2, Y1, Y1
+	VBROADCASTSD constants<>+1600(SB), Y2
+	VMAXPD       Y1, Y2, Y1
+	VBROADCASTSD constants<>+1664(SB), Y2
+	VFMADD231PD  constants<>+1632(SB), Y1, Y2
+	VROUNDPD     $0x00, Y2, Y2
+	VFNMADD231PD constants<>+1696(SB), Y2, Y1
+	VFNMADD231PD constants<>+1728(SB), Y2, Y1
+	VMULPD       Y1, Y1, Y3
+	VBROADCASTSD constants<>+1792(SB), Y4
+	VFMADD231PD  constants<>+1760(SB), Y1, Y4
+	VBROADCASTSD constants<>+1856(SB), Y5
+	VFMADD231PD  constants<>+1824(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+1920(SB), Y4
+	VFMADD231PD  constants<>+1888(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+1984(SB), Y5
+	VFMADD231PD  constants<>+1952(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VFMADD231PD  Y3, Y4, Y1
+	VADDPD       constants<>+1312(SB), Y1, Y1
+	VMULPD       constants<>+2144(SB), Y2, Y3
+	VROUNDPD     $0x01, Y3, Y3
+	VSUBPD       Y3, Y2, Y2
+	VADDPD       constants<>+2976(SB), Y3, Y3
+	VPSLLQ       $0x34, Y3, Y3
+	VMULPD       Y3, Y1, Y1
+	VADDPD       constants<>+2976(SB), Y2, Y2
+	VPSLLQ       $0x34, Y2, Y2
+	VMULPD       Y2, Y1, Y1
+	VMOVUPS      Y1, 12288(DX)(AX*8)
+	VXORPD       constants<>+1568(SB), Y0, Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMAXPD       Y0, Y1, Y0
+	VMOVUPS      4096(DX)(AX*8), Y1
+	VADDPD       Y1, Y0, Y0
+	VBROADCASTSD 32(CX), Y1
+	VMULPD       Y1, Y0, Y0
+	VBROADCASTSD constants<>+1600(SB), Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1664(SB), Y1
+	VFMADD231PD  constants<>+1632(SB), Y0, Y1
+	VROUNDPD     $0x00, Y1, Y1
+	VFNMADD231PD constants<>+1696(SB), Y1, Y0
+	VFNMADD231PD constants<>+1728(SB), Y1, Y0
+	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+1792(SB), Y3
+	VFMADD231PD  constants<>+1760(SB), Y0, Y3
+	VBROADCASTSD constants<>+1856(SB), Y4
+	VFMADD231PD  constants<>+1824(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+1920(SB), Y3
+	VFMADD231PD  constants<>+1888(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+1984(SB), Y4
+	VFMADD231PD  constants<>+1952(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2048(SB), Y3
+	VFMADD231PD  constants<>+2016(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VFMADD231PD  Y2, Y3, Y0
+	VADDPD       constants<>+1312(SB), Y0, Y0
+	VMULPD       constants<>+2144(SB), Y1, Y2
+	VROUNDPD     $0x01, Y2, Y2
+	VSUBPD       Y2, Y1, Y1
+	VADDPD       constants<>+2976(SB), Y2, Y2
+	VPSLLQ       $0x34, Y2, Y2
+	VMULPD       Y2, Y0, Y0
+	VADDPD       constants<>+2976(SB), Y1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMOVUPS      Y0, 8192(DX)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalZero64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VMOVUPS      6144(DI)(CX*8), Y2
+	VMOVUPS      4096(DI)(CX*8), Y3
+	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      (DI)(CX*8), Y5
+	VMULPD       Y4, Y5, Y5
+	VBLENDVPD    Y2, Y5, Y4, Y6
+	VBLENDVPD    Y2, Y4, Y5, Y4
+	VXORPD       constants<>+1568(SB), Y2, Y5
+	VMOVUPS      2048(BX)(CX*8), Y7
+	VBROADCASTSD 168(DX), Y8
+	VBROADCASTSD 160(DX), Y9
+	VFMADD231PD  Y9, Y7, Y8
+	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
+	VBROADCASTSD constants<>+1376(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VADDPD       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMOVUPS      (BX)(CX*8), Y7
+	VBROADCASTSD 56(DX), Y9
+	VBROADCASTSD 48(DX), Y10
+	VFMADD231PD  Y10, Y7, Y9
+	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y7
+	VBROADCASTSD constants<>+1376(SB), Y10
+	VMAXPD       Y2, Y10, Y2
+	VADDPD       Y3, Y2, Y2
+	VANDPS       Y2, Y7, Y2
+	VMULPD       Y5, Y8, Y3
+	VMULPD       Y2, Y9, Y2
+	VADDPD       Y2, Y3, Y5
+	VMOVUPS      (R14)(R15*1), Y7
+	VFMADD231PD  Y0, Y5, Y7
+	VMOVUPS      Y7, (R14)(R15*1)
+	VBROADCASTSD 152(DX), Y5
+	VMULPD       Y5, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*8), Y5
+	VFMADD231PD  Y3, Y0, Y5
+	VMOVUPS      Y5, (R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Y3
+	VFMADD231PD Y2, Y0, Y3
+	VMOVUPS     Y3, (R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*8), Y1, Y2
+	VMULPD       Y0, Y2, Y2
+	VMULPD       Y9, Y2, Y2
+	VMULPD       Y6, Y2, Y2
+	VANDPS       (R8)(CX*8), Y1, Y1
+	VMULPD       Y0, Y1, Y0
+	VMULPD       Y8, Y0, Y0
+	VMULPD       Y4, Y0, Y0
+	VSUBPD       Y0, Y2, Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPD       constants<>+1568(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocalTwo64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VMOVUPS      6144(DI)(CX*8), Y2
+	VMOVUPS      4096(DI)(CX*8), Y3
+	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      (DI)(CX*8), Y5
+	VMULPD       Y4, Y5, Y5
+	VBLENDVPD    Y2, Y5, Y4, Y6
+	VBLENDVPD    Y2, Y4, Y5, Y4
+	VXORPD       constants<>+1568(SB), Y2, Y5
+	VMOVUPS      2048(BX)(CX*8), Y7
+	VBROADCASTSD 168(DX), Y8
+	VBROADCASTSD 160(DX), Y9
+	VFMADD231PD  Y9, Y7, Y8
+	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
+	VBROADCASTSD constants<>+1376(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VADDPD       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMULPD       Y4, Y4, Y7
+	VMULPD       Y7, Y8, Y7
+	VMOVUPS      (BX)(CX*8), Y8
+	VBROADCASTSD 56(DX), Y9
+	VBROADCASTSD 48(DX), Y10
+	VFMADD231PD  Y10, Y8, Y9
+	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y8
+	VBROADCASTSD constants<>+1376(SB), Y10
+	VMAXPD       Y2, Y10, Y2
+	VADDPD       Y3, Y2, Y2
+	VANDPS       Y2, Y8, Y2
+	VMULPD       Y6, Y6, Y3
+	VMULPD       Y3, Y9, Y3
+	VMULPD       Y5, Y7, Y8
+	VMULPD       Y2, Y3, Y9
+	VADDPD       Y9, Y8, Y10
+	VMOVUPS      (R14)(R15*1), Y11
+	VFMADD231PD  Y0, Y10, Y11
+	VMOVUPS      Y11, (R14)(R15*1)
+	VBROADCASTSD 152(DX), Y10
+	VMULPD       Y10, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*8), Y10
+	VFMADD231PD  Y8, Y0, Y10
+	VMOVUPS      Y10, (R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Y8
+	VFMADD231PD Y9, Y0, Y8
+	VMOVUPS     Y8, (R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*8), Y1, Y8
+	VMULPD       Y0, Y8, Y8
+	VMULPD       Y3, Y8, Y3
+	VBROADCASTSD 24(DX), Y8
+	VMULPD       Y8, Y4, Y8
+	VMOVAPS      Y6, Y9
+	VFMADD231PD  Y2, Y8, Y9
+	VMULPD       Y9, Y3, Y2
+	VANDPS       (R8)(CX*8), Y1, Y1
+	VMULPD       Y0, Y1, Y0
+	VMULPD       Y7, Y0, Y0
+	VBROADCASTSD 136(DX), Y1
+	VMULPD       Y1, Y6, Y1
+	VMOVAPS      Y4, Y3
+	VFMADD231PD  Y5, Y1, Y3
+	VMULPD       Y3, Y0, Y0
+	VSUBPD       Y0, Y2, Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPD       constants<>+1568(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairFocal64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 72(AX), R8
+	MOVQ 216(AX), R9
+	MOVQ 24(AX), R10
+	MOVQ 168(AX), R11
+	MOVQ 48(AX), R12
+	MOVQ 192(AX), R13
+	MOVQ 360(AX), R14
+	XORQ R15, R15
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VMOVUPS      6144(DI)(CX*8), Y2
+	VMOVUPS      4096(DI)(CX*8), Y3
+	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      (DI)(CX*8), Y5
+	VMULPD       Y4, Y5, Y5
+	VBLENDVPD    Y2, Y5, Y4, Y6
+	VBLENDVPD    Y2, Y4, Y5, Y4
+	VXORPD       constants<>+1568(SB), Y2, Y5
+	VMOVUPS      2048(BX)(CX*8), Y7
+	VBROADCASTSD 168(DX), Y8
+	VBROADCASTSD 160(DX), Y9
+	VFMADD231PD  Y9, Y7, Y8
+	VCMPPD       $0x04, constants<>+1376(SB), Y8, Y7
+	VBROADCASTSD constants<>+1376(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VADDPD       Y3, Y5, Y5
+	VANDPS       Y5, Y7, Y5
+	VMOVUPS      12288(DI)(CX*8), Y7
+	VMULPD       Y7, Y8, Y7
+	VMOVUPS      (BX)(CX*8), Y8
+	VBROADCASTSD 56(DX), Y9
+	VBROADCASTSD 48(DX), Y10
+	VFMADD231PD  Y10, Y8, Y9
+	VCMPPD       $0x04, constants<>+1376(SB), Y9, Y8
+	VBROADCASTSD constants<>+1376(SB), Y10
+	VMAXPD       Y2, Y10, Y2
+	VADDPD       Y3, Y2, Y2
+	VANDPS       Y2, Y8, Y2
+	VMOVUPS      8192(DI)(CX*8), Y3
+	VMULPD       Y3, Y9, Y3
+	VMULPD       Y5, Y7, Y8
+	VMULPD       Y2, Y3, Y9
+	VADDPD       Y9, Y8, Y10
+	VMOVUPS      (R14)(R15*1), Y11
+	VFMADD231PD  Y0, Y10, Y11
+	VMOVUPS      Y11, (R14)(R15*1)
+	VBROADCASTSD 152(DX), Y10
+	VMULPD       Y10, Y0, Y0
+	TESTQ        R12, R12
+	JZ           noElements
+	VMOVUPS      (R12)(CX*8), Y10
+	VFMADD231PD  Y8, Y0, Y10
+	VMOVUPS      Y10, (R12)(CX*8)
+
+noElements:
+	TESTQ       R13, R13
+	JZ          noElements0
+	VMOVUPS     (R13)(CX*8), Y8
+	VFMADD231PD Y9, Y0, Y8
+	VMOVUPS     Y8, (R13)(CX*8)
+
+noElements0:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VANDPS       (R9)(CX*8), Y1, Y8
+	VMULPD       Y0, Y8, Y8
+	VMULPD       Y3, Y8, Y3
+	VBROADCASTSD 24(DX), Y8
+	VMULPD       Y8, Y4, Y8
+	VMOVAPS      Y6, Y9
+	VFMADD231PD  Y2, Y8, Y9
+	VMULPD       Y9, Y3, Y2
+	VANDPS       (R8)(CX*8), Y1, Y1
+	VMULPD       Y0, Y1, Y0
+	VMULPD       Y7, Y0, Y0
+	VBROADCASTSD 136(DX), Y1
+	VMULPD       Y1, Y6, Y1
+	VMOVAPS      Y4, Y3
+	VFMADD231PD  Y5, Y1, Y3
+	VMULPD       Y3, Y0, Y0
+	VSUBPD       Y0, Y2, Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMOVUPS      320(R14)(R15*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R14)(R15*1)
+	VXORPD       constants<>+1568(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R10)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noGradient:
+	XORQ $0x20, R15
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowPairSums64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), CX
+	MOVQ 120(AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 312(AX), SI
+	MOVQ 360(AX), DI
+	XORQ R8, R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VMOVUPS      6144(SI)(AX*8), Y1
+	VMOVUPS      2048(SI)(AX*8), Y2
+	VMOVUPS      (SI)(AX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMOVUPS      (DX)(AX*8), Y2
+	VMULPD       Y0, Y1, Y3
+	VMOVUPS      64(DI)(R8*1), Y5
+	VFMADD231PD  Y3, Y2, Y5
+	VMOVUPS      Y5, 64(DI)(R8*1)
+	VBROADCASTSD 104(CX), Y5
+	VBROADCASTSD 96(CX), Y6
+	VFMADD231PD  Y6, Y1, Y5
+	VMOVUPS      128(DI)(R8*1), Y1
+	VFMADD231PD  Y3, Y5, Y1
+	VMOVUPS      Y1, 128(DI)(R8*1)
+	VMULPD       Y0, Y2, Y1
+	VBROADCASTSD 104(CX), Y3
+	VBROADCASTSD 96(CX), Y5
+	VFMADD231PD  Y5, Y2, Y3
+	VMOVUPS      192(DI)(R8*1), Y2
+	VFMADD231PD  Y1, Y3, Y2
+	VMOVUPS      Y2, 192(DI)(R8*1)
+	VMOVUPS      2048(DX)(AX*8), Y1
+	VMULPD       Y0, Y4, Y2
+	VMOVUPS      448(DI)(R8*1), Y3
+	VFMADD231PD  Y2, Y1, Y3
+	VMOVUPS      Y3, 448(DI)(R8*1)
+	VBROADCASTSD 216(CX), Y3
+	VBROADCASTSD 208(CX), Y5
+	VFMADD231PD  Y5, Y4, Y3
+	VMOVUPS      512(DI)(R8*1), Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VMOVUPS      Y4, 512(DI)(R8*1)
+	VMULPD       Y0, Y1, Y0
+	VBROADCASTSD 216(CX), Y2
+	VBROADCASTSD 208(CX), Y3
+	VFMADD231PD  Y3, Y1, Y2
+	VMOVUPS      576(DI)(R8*1), Y1
+	VFMADD231PD  Y0, Y2, Y1
+	VMOVUPS      Y1, 576(DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowPairGrad64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 384(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 24(AX), R8
+	MOVQ 168(AX), R9
+	MOVQ 360(AX), R10
+	XORQ R11, R11
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
+	VMOVUPS      6144(DI)(CX*8), Y1
+	VMOVUPS      2048(DI)(CX*8), Y2
+	VMOVUPS      (DI)(CX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMOVUPS      2048(BX)(CX*8), Y2
+	VBROADCASTSD 192(DX), Y3
+	VBROADCASTSD 184(DX), Y5
+	VFMADD231PD  Y5, Y2, Y3
+	VBROADCASTSD 200(DX), Y2
+	VFMADD231PD  Y2, Y4, Y3
+	VMOVUPS      (BX)(CX*8), Y2
+	VBROADCASTSD 80(DX), Y5
+	VBROADCASTSD 72(DX), Y6
+	VFMADD231PD  Y6, Y2, Y5
+	VBROADCASTSD 88(DX), Y2
+	VFMADD231PD  Y2, Y1, Y5
+	VSUBPD       Y5, Y3, Y2
+	VMULPD       Y0, Y2, Y0
+	VMULPD       Y1, Y4, Y1
+	VMULPD       Y1, Y0, Y0
+	VBROADCASTSD constants<>+1376(SB), Y1
+	VMOVUPS      320(R10)(R11*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R10)(R11*1)
+	VXORPD       constants<>+1568(SB), Y0, Y1
+	CMPB         440(AX), $0x00
+	JE           store1
+	VMOVUPS      (R8)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R8)(CX*8)
+	CMPB    440(AX), $0x00
+	JE      store2
+	VMOVUPS (R9)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R9)(CX*8)
 	XORQ    $0x20, R11
 	ADDQ    $0x04, CX
 	CMPQ    CX, n+8(FP)
@@ -40887,13 +43809,13 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), DI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), DI
+	MOVQ 240(AX), DI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -40930,13 +43852,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), DI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), R8
+	MOVQ 240(AX), DI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -40978,13 +43900,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 144(AX), SI
-	MOVQ 216(AX), DI
-	MOVQ 264(AX), R8
+	MOVQ 240(AX), SI
+	MOVQ 312(AX), DI
+	MOVQ 360(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -41023,15 +43945,15 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 168(AX), CX
+	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 144(AX), CX
-	MOVQ 216(AX), CX
-	MOVQ 264(AX), R9
+	MOVQ 240(AX), CX
+	MOVQ 312(AX), CX
+	MOVQ 360(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -41050,13 +43972,13 @@ loop:
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*8)
 	XORQ    $0x20, R10
 	ADDQ    $0x04, CX
@@ -41069,15 +43991,15 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 168(AX), CX
+	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 144(AX), CX
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), R10
+	MOVQ 240(AX), CX
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -41102,13 +44024,13 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*8)
 	XORQ    $0x20, R11
 	ADDQ    $0x04, CX
@@ -41121,15 +44043,15 @@ store:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 288(AX), DX
+	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), CX
-	MOVQ 168(AX), DI
+	MOVQ 264(AX), DI
 	MOVQ (AX), CX
-	MOVQ 144(AX), R8
-	MOVQ 216(AX), R9
-	MOVQ 264(AX), CX
+	MOVQ 240(AX), R8
+	MOVQ 312(AX), R9
+	MOVQ 360(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -41147,13 +44069,13 @@ loop:
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	CMPB         344(AX), $0x00
-	JE           store
+	CMPB         440(AX), $0x00
+	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VMOVAPS      Y0, Y0
 
-store:
+store1:
 	VMOVUPS Y0, (DI)(CX*8)
 	XORQ    $0x20, R10
 	ADDQ    $0x04, CX

@@ -41,6 +41,12 @@ func plainRows[T real]() rowKernels[T] {
 		kernel.RowSoftmaxFocal:     func(a *rowArgs[T], n int) { rowSoftmaxFocal(a, n, kernel.GammaAny) },
 		kernel.RowAfter:            rowAfter[T], kernel.RowPullback: rowPullback[T],
 
+		kernel.RowDifference: rowDifference[T], kernel.RowPairPower: rowPairPower[T],
+		kernel.RowPairFocalZero: func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaZero) },
+		kernel.RowPairFocalTwo:  func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaTwo) },
+		kernel.RowPairFocal:     func(a *rowArgs[T], n int) { rowPairFocal(a, n, kernel.GammaAny) },
+		kernel.RowPairSums:      rowPairSums[T], kernel.RowPairGrad: rowPairGrad[T],
+
 		kernel.RowSumsNone:    func(a *rowArgs[T], n int) { rowSums(a, n, kernel.RowSumsNone) },
 		kernel.RowSumsSigmoid: func(a *rowArgs[T], n int) { rowSums(a, n, kernel.RowSumsSigmoid) },
 		kernel.RowSumsSoftmax: func(a *rowArgs[T], n int) { rowSums(a, n, kernel.RowSumsSoftmax) },
@@ -493,5 +499,157 @@ func rowGrad[T real](a *rowArgs[T], n int, activation kernel.Row) {
 			d += grad[i]
 		}
 		grad[i] = d
+	}
+}
+
+// rowDifference computes the logit of channel 1 of a pair less that of channel 0, x, of
+// which the softmax is the sigmoid.
+func rowDifference[T real](a *rowArgs[T], n int) {
+	x, x0, m := a.of(kernel.ArgX, n), a.of(kernel.ArgX0, n), a.of(kernel.ArgWeight, n)
+	difference := a.buffer(kernel.ArgBuffer, kernel.BufDifference, n)
+	for i, w := range m {
+		difference[i] = 0
+		if w > 0 {
+			difference[i] = x[i] - x0[i]
+		}
+	}
+}
+
+// rowPairPower computes (1−p)^γ of both channels of a pair, as rowPower does.
+func rowPairPower[T real](a *rowArgs[T], n int) {
+	l, power, power0 := a.buffer(kernel.ArgBuffer, kernel.BufLog, n), a.buffer(kernel.ArgBuffer, kernel.BufPower, n), a.buffer(kernel.ArgBuffer, kernel.BufPower0, n)
+	minusGamma, minusGamma0 := a.coef(kernel.RowCoefs+kernel.CoefMinusGamma), a.coef(kernel.CoefMinusGamma)
+	for i, x := range a.buffer(kernel.ArgBuffer, kernel.BufDifference, n) {
+		power[i] = exp(T((largerOf(0, x) + l[i]) * minusGamma))
+		power0[i] = exp(T((largerOf(0, -x) + l[i]) * minusGamma0))
+	}
+}
+
+// pairArgs are the arguments of a kernel for two channels, [0] of channel 0.
+type pairArgs[T real] struct {
+	m, x, e, r []T
+	t          [2][]T
+	coef       [2][]T
+}
+
+func pairOf[T real](a *rowArgs[T], n int) pairArgs[T] {
+	t, coef := a.row[kernel.ArgTarget], a.row[kernel.ArgCoefficients]
+	return pairArgs[T]{
+		m: a.of(kernel.ArgWeight, n), x: a.buffer(kernel.ArgBuffer, kernel.BufDifference, n),
+		e: a.buffer(kernel.ArgBuffer, kernel.BufExp, n), r: a.buffer(kernel.ArgBuffer, kernel.BufReciprocal, n),
+		t:    [2][]T{t[:n], t[kernel.Part:][:n]},
+		coef: [2][]T{coef[:kernel.RowCoefs], coef[kernel.RowCoefs:][:kernel.RowCoefs]},
+	}
+}
+
+// probabilities returns those of channel 0 and channel 1.
+func (p *pairArgs[T]) probabilities(i int) [2]T {
+	small := T(p.e[i] * p.r[i])
+	if signed(p.x[i]) {
+		return [2]T{p.r[i], small}
+	}
+	return [2]T{small, p.r[i]}
+}
+
+// rowPairFocal is rowSoftmaxFocal and rowPullback for the two channels of a pair, whose
+// gradients are opposite. The derivative of an element by the channel's logit is
+//
+//	−u·(1−p)^γ·((1−p) + γ·p·(−log p)).
+func rowPairFocal[T real](a *rowArgs[T], n int, exponent kernel.Exponent) {
+	args := pairOf(a, n)
+	l := a.buffer(kernel.ArgBuffer, kernel.BufLog, n)
+	power := [2][]T{a.buffer(kernel.ArgBuffer, kernel.BufPower0, n), a.buffer(kernel.ArgBuffer, kernel.BufPower, n)}
+	upstream := [2][]T{a.row[kernel.ArgUpstream0], a.row[kernel.ArgUpstream]}
+	elements := [2][]T{a.row[kernel.ArgElements0], a.row[kernel.ArgElements]}
+	grad, grad0 := a.row[kernel.ArgGrad], a.row[kernel.ArgGrad0]
+	sum, check := a.sum(kernel.RowSumPointwise), a.sum(kernel.RowSumCheck)
+	for i, w := range args.m {
+		p := args.probabilities(i)
+		scaled := T(w * args.coef[1][kernel.CoefScale])
+		var element, d [2]T
+		for c, z := range [2]T{args.x[i], -args.x[i]} {
+			coef, miss := args.coef[c], p[1-c]
+			u := fma(args.t[c][i], coef[kernel.CoefTarget], coef[kernel.CoefUniform])
+			nll := largerOf(0, z) + l[i]
+			if u == 0 {
+				nll = 0
+			}
+			switch exponent {
+			case kernel.GammaTwo:
+				u *= T(miss * miss)
+			case kernel.GammaAny:
+				u *= power[c][i]
+			}
+			element[c] = T(u * nll)
+			if grad == nil {
+				continue
+			}
+			if w > 0 {
+				d[c] = upstream[c][i]
+			}
+			d[c] = T(T(d[c]*scaled) * u)
+			if exponent != kernel.GammaZero {
+				miss = fma(T(p[c]*coef[kernel.CoefGamma]), nll, miss)
+			}
+			d[c] *= miss
+		}
+		lane := i % len(sum)
+		sum[lane] = fma(w, element[1]+element[0], sum[lane])
+		for _, c := range [2]int{1, 0} {
+			if elements[c] != nil {
+				elements[c][i] = fma(scaled, element[c], elements[c][i])
+			}
+		}
+		if grad != nil {
+			d := d[0] - d[1]
+			check[lane] = fma(d, 0, check[lane])
+			opposite := -d
+			if a.add != 0 {
+				d += grad[i]
+				opposite += grad0[i]
+			}
+			grad[i], grad0[i] = d, opposite
+		}
+	}
+}
+
+// rowPairSums is rowSums for the two channels of a pair.
+func rowPairSums[T real](a *rowArgs[T], n int) {
+	args := pairOf(a, n)
+	for c := range 2 {
+		square, linear := args.coef[c][kernel.CoefSquare], args.coef[c][kernel.CoefLinear]
+		at := c * kernel.RowSums
+		si, sp, sg := a.sum(at+kernel.RowSumI), a.sum(at+kernel.RowSumP), a.sum(at+kernel.RowSumG)
+		for i, w := range args.m {
+			lane := i % len(si)
+			p, t := args.probabilities(i)[c], args.t[c][i]
+			mp := T(p * w)
+			si[lane] = fma(mp, t, si[lane])
+			sp[lane] = fma(mp, fma(p, square, linear), sp[lane])
+			sg[lane] = fma(T(t*w), fma(t, square, linear), sg[lane])
+		}
+	}
+}
+
+// rowPairGrad is rowGrad and rowPullback for the two channels of a pair.
+func rowPairGrad[T real](a *rowArgs[T], n int) {
+	args := pairOf(a, n)
+	grad, grad0, check := a.of(kernel.ArgGrad, n), a.of(kernel.ArgGrad0, n), a.sum(kernel.RowSumCheck)
+	for i, w := range args.m {
+		p := args.probabilities(i)
+		derivative := func(c int) T {
+			k := args.coef[c]
+			return fma(p[c], k[kernel.CoefSlope], fma(args.t[c][i], k[kernel.CoefT], k[kernel.CoefPlain]))
+		}
+		d := derivative(1) - derivative(0)
+		d = T(T(d*w) * T(p[1]*p[0]))
+		lane := i % len(check)
+		check[lane] = fma(d, 0, check[lane])
+		opposite := -d
+		if a.add != 0 {
+			d += grad[i]
+			opposite += grad0[i]
+		}
+		grad[i], grad0[i] = d, opposite
 	}
 }

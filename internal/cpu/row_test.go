@@ -27,12 +27,14 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 	}
 	unit := func(int) T { return T(r.Float64()) }
 	normal := func(int) T { return T(r.NormFloat64()) }
-	for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgUpstream, kernel.ArgDerivative, kernel.ArgAfter} {
+	for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgUpstream, kernel.ArgDerivative, kernel.ArgAfter,
+		kernel.ArgGrad0, kernel.ArgElements0, kernel.ArgUpstream0} {
 		a.row[arg] = fill(n, normal)
 	}
 	a.row[kernel.ArgX] = fill(n, func(int) T { return logit() })
+	a.row[kernel.ArgX0] = fill(n, func(int) T { return logit() })
 	a.row[kernel.ArgWeight] = fill(n, func(int) T { return T(r.IntN(3)) * T(r.Float64()) })
-	a.row[kernel.ArgTarget] = fill(n, func(int) T { return []T{0, 1, T(r.Float64()), 0.5}[r.IntN(4)] })
+	a.row[kernel.ArgTarget] = fill(kernel.Part+n, func(int) T { return []T{0, 1, T(r.Float64()), 0.5}[r.IntN(4)] })
 	a.row[kernel.ArgExp] = fill(n, unit)
 	a.row[kernel.ArgBuffer] = fill(kernel.RowBuffer*kernel.Part, func(i int) T {
 		switch i / kernel.Part {
@@ -44,14 +46,16 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 		return T(r.Float64())
 	})
 	a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][r.IntN(2)*3*kernel.Part:][:3*kernel.Part]
-	a.row[kernel.ArgSums] = fill(kernel.RowSums*lanesOf[T](), normal)
-	a.row[kernel.ArgCoefficients] = fill(kernel.RowCoefs, normal)
-	coef := a.row[kernel.ArgCoefficients]
-	coef[kernel.CoefChannel] = T(r.IntN(3))
-	coef[kernel.CoefGamma] = T(3 * r.Float64())
-	coef[kernel.CoefMinusGamma] = -coef[kernel.CoefGamma]
-	if r.IntN(3) == 0 {
-		coef[kernel.CoefUniform] = 0
+	a.row[kernel.ArgSums] = fill(2*kernel.RowSums*lanesOf[T](), normal)
+	a.row[kernel.ArgCoefficients] = fill(2*kernel.RowCoefs, normal)
+	for c := range 2 {
+		coef := a.row[kernel.ArgCoefficients][c*kernel.RowCoefs:]
+		coef[kernel.CoefChannel] = T(r.IntN(3))
+		coef[kernel.CoefGamma] = T(3 * r.Float64())
+		coef[kernel.CoefMinusGamma] = -coef[kernel.CoefGamma]
+		if r.IntN(3) == 0 {
+			coef[kernel.CoefUniform] = 0
+		}
 	}
 	a.classes = make([]uint8, n+offset)[offset:]
 	for i := range a.classes {
@@ -138,7 +142,7 @@ func testRowKernels[T real](t *testing.T, kernels *rowKernels[T]) {
 						return
 					}
 					// Without optional outputs.
-					for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgDerivative} {
+					for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgDerivative, kernel.ArgGrad0, kernel.ArgElements0} {
 						if which.Exponent() != kernel.NoPointwise {
 							args.row[arg] = nil
 						}
@@ -164,6 +168,7 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 		{kernel.RowExp, kernel.RowLog, kernel.RowPower, kernel.RowFocal, kernel.RowSumsSigmoid, kernel.RowGradSigmoid},
 		{kernel.RowScaledExp, kernel.RowLog, kernel.RowFocalTwo},
 		{kernel.RowExp, kernel.RowLog, kernel.RowFocalZero, kernel.RowSumsNone, kernel.RowGradNone},
+		{kernel.RowDifference, kernel.RowExp, kernel.RowLog, kernel.RowPairPower, kernel.RowPairFocal, kernel.RowPairSums, kernel.RowPairGrad},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxPower, kernel.RowSoftmaxFocal, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxFocalTwo, kernel.RowGradSoftmax, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSumsSoftmax, kernel.RowSoftmaxFocalZero, kernel.RowPullback},
@@ -182,7 +187,17 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 					}
 				}
 			}
-			for _, which := range sequence {
+			if sequence[0] == kernel.RowDifference {
+				for _, a := range []*rowArgs[T]{want, got} {
+					a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][:3*kernel.Part]
+				}
+			}
+			for i, which := range sequence {
+				if i == 1 && sequence[0] == kernel.RowDifference {
+					for _, a := range []*rowArgs[T]{want, got} {
+						a.row[kernel.ArgX] = a.buffer(kernel.ArgBuffer, kernel.BufDifference, kernel.Part)
+					}
+				}
 				plain[which](want, kernel.Part)
 				kernels[which](got, kernel.Part)
 				for arg := range want.row {

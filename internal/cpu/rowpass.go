@@ -81,6 +81,10 @@ func (f *rowPass[T]) constants() bool {
 			}
 		}
 		set(kernel.CoefChannel, float64(ch))
+		if w := f.plan.Pointwise; w != nil && ch+1 == w.First && f.C == 2 {
+			// Channel 0 of a pair has no elements; their factor 0 is not to meet an infinite power.
+			set(kernel.CoefMinusGamma, -w.Gamma[i+1])
+		}
 		if w := f.plan.Pointwise; w != nil && ch >= w.First {
 			factor(kernel.CoefPos, w.Pos[i])
 			factor(kernel.CoefNeg, w.Neg[i])
@@ -93,7 +97,10 @@ func (f *rowPass[T]) constants() bool {
 			set(kernel.CoefTarget, w.Pos[i]*(1-w.Smoothing))
 			set(kernel.CoefUniform, w.Pos[i]*w.Smoothing/float64(f.C))
 			zero, two, general := kernel.RowFocalZero, kernel.RowFocalTwo, kernel.RowFocal
-			if w.Activation == plan.Softmax {
+			switch {
+			case w.Activation == plan.Softmax && f.C == 2 && w.SoftmaxFrom == 0:
+				zero, two, general = kernel.RowPairFocalZero, kernel.RowPairFocalTwo, kernel.RowPairFocal
+			case w.Activation == plan.Softmax:
 				zero, two, general = kernel.RowSoftmaxFocalZero, kernel.RowSoftmaxFocalTwo, kernel.RowSoftmaxFocal
 			}
 			switch w.Gamma[i] {
@@ -105,7 +112,7 @@ func (f *rowPass[T]) constants() bool {
 				f.focal[i] = general
 			}
 		}
-		if o := f.plan.Overlap; o != nil {
+		if o := f.plan.Overlap; o != nil && ch >= o.First {
 			square := 0.0
 			if o.Squared {
 				square = 1
@@ -583,6 +590,10 @@ func (t *rowTile[T]) softmax() {
 	if pointwise {
 		from = t.plan.Pointwise.SoftmaxFrom
 	}
+	if t.C == 2 && from == 0 {
+		t.pair(pointwise, overlap)
+		return
+	}
 	if pointwise || overlap {
 		t.exponentials(from)
 	}
@@ -628,6 +639,59 @@ func (t *rowTile[T]) softmax() {
 	}
 	if !t.sums {
 		t.pullback(0)
+	}
+}
+
+// pair computes the terms by softmax of two channels.
+func (t *rowTile[T]) pair(pointwise, overlap bool) {
+	if !pointwise && !overlap {
+		return
+	}
+	a, s := &t.s.args, t.s
+	t.channel(1)
+	a.row[kernel.ArgX0] = t.xRow(0)
+	a.row[kernel.ArgTarget] = s.t[:2*tileVoxels]
+	a.row[kernel.ArgSums] = s.sums
+	a.row[kernel.ArgCoefficients] = t.coef[t.sample*2*kernel.RowCoefs:][:2*kernel.RowCoefs]
+	if t.wantGrad {
+		a.row[kernel.ArgGrad0] = t.gradRow(0)
+		if s.written[1] && !s.written[0] { // both are added to
+			clear(t.gradRow(0)[:t.processed])
+		}
+	}
+	t.run(kernel.RowDifference)
+	a.row[kernel.ArgX] = s.buf[kernel.BufDifference*kernel.Part:][:kernel.Part]
+	t.run(kernel.RowExp)
+	if pointwise {
+		t.run(kernel.RowLog)
+		w := t.plan.Pointwise
+		a.row[kernel.ArgUpstream], a.row[kernel.ArgUpstream0] = t.upstreamRow(1), s.ones
+		a.row[kernel.ArgElements0] = nil
+		if t.wantElements {
+			a.row[kernel.ArgElements] = t.elementRow(1)
+		}
+		if w.First == 0 {
+			a.row[kernel.ArgUpstream0] = t.upstreamRow(0)
+			if t.wantElements {
+				a.row[kernel.ArgElements0] = t.elementRow(0)
+			}
+		}
+		focal := t.focal[t.sample*2+1]
+		if w.First == 0 && t.focal[t.sample*2] != focal {
+			focal = kernel.RowPairFocal
+		}
+		if focal == kernel.RowPairFocal {
+			t.run(kernel.RowPairPower)
+		}
+		if s.written[1] { // by an overlap term of another activation
+			a.add = 1
+		}
+		t.run(focal)
+		s.written[0], s.written[1] = t.wantGrad, t.wantGrad
+	}
+	if overlap {
+		t.overlap(1, kernel.RowPairSums, kernel.RowPairGrad)
+		s.written[0] = t.wantGrad
 	}
 }
 

@@ -713,6 +713,41 @@ func rowAfter32AVX512(args *byte, n int)
 //go:noescape
 func rowPullback32AVX512(args *byte, n int)
 
+// rowDifference32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference32AVX512(args *byte, n int)
+
+// rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower32AVX512(args *byte, n int)
+
+// rowPairFocalZero32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero32AVX512(args *byte, n int)
+
+// rowPairFocalTwo32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo32AVX512(args *byte, n int)
+
+// rowPairFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal32AVX512(args *byte, n int)
+
+// rowPairSums32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums32AVX512(args *byte, n int)
+
+// rowPairGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad32AVX512(args *byte, n int)
+
 // rowSumsNone32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -847,6 +882,41 @@ func rowAfter64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowPullback64AVX512(args *byte, n int)
+
+// rowDifference64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference64AVX512(args *byte, n int)
+
+// rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower64AVX512(args *byte, n int)
+
+// rowPairFocalZero64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero64AVX512(args *byte, n int)
+
+// rowPairFocalTwo64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo64AVX512(args *byte, n int)
+
+// rowPairFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal64AVX512(args *byte, n int)
+
+// rowPairSums64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums64AVX512(args *byte, n int)
+
+// rowPairGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad64AVX512(args *byte, n int)
 
 // rowSumsNone64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -983,6 +1053,41 @@ func rowAfter32AVX2(args *byte, n int)
 //go:noescape
 func rowPullback32AVX2(args *byte, n int)
 
+// rowDifference32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference32AVX2(args *byte, n int)
+
+// rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower32AVX2(args *byte, n int)
+
+// rowPairFocalZero32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero32AVX2(args *byte, n int)
+
+// rowPairFocalTwo32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo32AVX2(args *byte, n int)
+
+// rowPairFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal32AVX2(args *byte, n int)
+
+// rowPairSums32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums32AVX2(args *byte, n int)
+
+// rowPairGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad32AVX2(args *byte, n int)
+
 // rowSumsNone32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1117,6 +1222,41 @@ func rowAfter64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowPullback64AVX2(args *byte, n int)
+
+// rowDifference64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference64AVX2(args *byte, n int)
+
+// rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower64AVX2(args *byte, n int)
+
+// rowPairFocalZero64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero64AVX2(args *byte, n int)
+
+// rowPairFocalTwo64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo64AVX2(args *byte, n int)
+
+// rowPairFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal64AVX2(args *byte, n int)
+
+// rowPairSums64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums64AVX2(args *byte, n int)
+
+// rowPairGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad64AVX2(args *byte, n int)
 
 // rowSumsNone64AVX2 is a row kernel for n voxels, a multiple of 64.
 //

@@ -42,6 +42,7 @@ type rowKernel struct {
 	sumsBase    reg.Register
 	half        reg.GPVirtual // AVX2: byte offset of the current lanes, 0 or 32
 	coefficient reg.Register
+	stores      int // for labels
 }
 
 // pointer loads the address of an argument's slice.
@@ -110,7 +111,7 @@ func (k *rowKernel) loop(body func()) {
 	ADDQ(Imm(uint64(k.step())), k.i)
 	CMPQ(k.i, parameter("n"))
 	JL(LabelRef("loop"))
-	for s := range kernel.RowSums {
+	for s := range 2 * kernel.RowSums {
 		if d, ok := k.sums[s]; ok {
 			VMOVUPS(d, Mem{Base: k.sumsBase, Disp: 64 * s})
 		}
@@ -200,6 +201,22 @@ func row(t tier, r kernel.Row) {
 		})
 	case kernel.RowPullback:
 		k.pullback()
+	case kernel.RowDifference:
+		x, x0, m, b := k.row(kernel.ArgX), k.row(kernel.ArgX0), k.row(kernel.ArgWeight), k.buffer(kernel.ArgBuffer)
+		k.loop(func() {
+			k.prefetch(x)
+			k.prefetch(x0)
+			k.weights(m)
+			k.store(k.sub(k.loadMasked(k.valid, x), k.loadMasked(k.valid, x0)), b(kernel.BufDifference), false)
+		})
+	case kernel.RowPairPower:
+		k.pairPower()
+	case kernel.RowPairFocalZero, kernel.RowPairFocalTwo, kernel.RowPairFocal:
+		k.pairFocal(r.Exponent())
+	case kernel.RowPairSums:
+		k.pairSums()
+	case kernel.RowPairGrad:
+		k.pairGradient()
 	case kernel.RowSumsNone, kernel.RowSumsSigmoid, kernel.RowSumsSoftmax:
 		k.overlapSums(r)
 	default:
@@ -522,13 +539,15 @@ func (k *rowKernel) softmaxFocal(exponent kernel.Exponent) {
 
 // storeGradient adds d to the gradient if the flag for that is set, else stores it.
 func (k *rowKernel) storeGradient(d vec, at Mem) {
+	k.stores++
+	label := fmt.Sprintf("store%d", k.stores)
 	CMPB(Mem{Base: k.args, Disp: argAdd}, Imm(0))
-	JE(LabelRef("store"))
+	JE(LabelRef(label))
 	sum := k.add(d, k.loadAt(at))
 	for u := range d {
 		VMOVAPS(sum[u], d[u])
 	}
-	Label("store")
+	Label(label)
 	k.store(d, at, false)
 }
 
@@ -598,5 +617,135 @@ func (k *rowKernel) overlapGradient(r kernel.Row) {
 		}
 		k.sum(kernel.RowSumCheck, d, k.load(k.lit(0)))
 		k.storeGradient(d, grad)
+	})
+}
+
+// pair are the arguments of a kernel for two channels.
+type pair struct {
+	m, t, t0 Mem
+	b        func(row int) Mem
+}
+
+func (k *rowKernel) pair() pair {
+	t := k.row(kernel.ArgTarget)
+	return pair{m: k.row(kernel.ArgWeight), t: t.Offset(kernel.Part * k.size()), t0: t, b: k.buffer(kernel.ArgBuffer)}
+}
+
+// coef1 is a constant of channel 1 of a pair.
+func (k *rowKernel) coef1(i int) word { return k.coef(kernel.RowCoefs + i) }
+
+func (k *rowKernel) pairPower() {
+	b := k.buffer(kernel.ArgBuffer)
+	k.loop(func() {
+		power := func(x vec, minusGamma word, row int) {
+			k.store(k.exp(k.mul(k.add(k.max(k.lit(0), x), k.loadAt(b(kernel.BufLog))), minusGamma)), b(row), false)
+		}
+		x := k.loadAt(b(kernel.BufDifference))
+		power(x, k.coef1(kernel.CoefMinusGamma), kernel.BufPower)
+		power(k.negative(x), k.coef(kernel.CoefMinusGamma), kernel.BufPower0)
+	})
+}
+
+// probabilities are those of channel 1 and channel 0 of a pair.
+func (k *rowKernel) probabilities(p pair, x vec) (p1, p0 vec) {
+	r := k.loadAt(p.b(kernel.BufReciprocal))
+	small, below := k.mul(k.loadAt(p.b(kernel.BufExp)), r), k.signs(x)
+	return k.blend(below, small, r), k.blend(below, r, small)
+}
+
+func (k *rowKernel) pairFocal(exponent kernel.Exponent) {
+	args := k.pair()
+	upstream, upstream0 := k.row(kernel.ArgUpstream), k.row(kernel.ArgUpstream0)
+	grad, grad0, elements, elements0 := k.pointer(kernel.ArgGrad), k.pointer(kernel.ArgGrad0), k.pointer(kernel.ArgElements), k.pointer(kernel.ArgElements0)
+	k.sumsOf(kernel.RowSumPointwise, kernel.RowSumCheck)
+	k.loop(func() {
+		k.weights(args.m)
+		x, l := k.loadAt(args.b(kernel.BufDifference)), k.loadAt(args.b(kernel.BufLog))
+		p1, p0 := k.probabilities(args, x)
+		channel := func(t Mem, coef func(int) word, x, miss vec, power int) (u, nll vec) {
+			u = k.fma(k.loadAt(t), coef(kernel.CoefTarget), coef(kernel.CoefUniform))
+			nll = k.masked(k.compare(notEqual, u, k.lit(0)), k.add(k.max(k.lit(0), x), l))
+			switch exponent {
+			case kernel.GammaTwo:
+				u = k.mul(u, k.mul(miss, miss))
+			case kernel.GammaAny:
+				u = k.mul(u, k.loadAt(args.b(power)))
+			}
+			return u, nll
+		}
+		u1, nll1 := channel(args.t, k.coef1, k.negative(x), p0, kernel.BufPower)
+		u0, nll0 := channel(args.t0, k.coef, x, p1, kernel.BufPower0)
+		element1, element0 := k.mul(u1, nll1), k.mul(u0, nll0)
+		k.sum(kernel.RowSumPointwise, k.weight, k.add(element1, element0))
+		scaled := k.mul(k.weight, k.coef1(kernel.CoefScale))
+		unless(elements, "noElements", func() {
+			at := k.at(elements)
+			k.store(k.fma(scaled, element1, k.loadAt(at)), at, false)
+		})
+		unless(elements0, "noElements0", func() {
+			at := k.at(elements0)
+			k.store(k.fma(scaled, element0, k.loadAt(at)), at, false)
+		})
+		unless(grad, "noGradient", func() {
+			derivative := func(upstream Mem, coef func(int) word, u, nll, hit, miss vec) vec {
+				d := k.mul(k.mul(k.loadMasked(k.valid, upstream), scaled), u)
+				if exponent != kernel.GammaZero {
+					// The copy is overwritten.
+					miss = k.fma(k.mul(hit, coef(kernel.CoefGamma)), nll, k.copy(miss))
+				}
+				return k.mul(d, miss)
+			}
+			d := derivative(upstream0, k.coef, u0, nll0, p0, p1)
+			d = k.sub(d, derivative(upstream, k.coef1, u1, nll1, p1, p0))
+			k.sum(kernel.RowSumCheck, d, k.load(k.lit(0)))
+			opposite := k.negative(d)
+			k.storeGradient(d, k.at(grad))
+			k.storeGradient(opposite, k.at(grad0))
+		})
+	})
+}
+
+// copy is a vec that may be overwritten.
+func (t tier) copy(v vec) vec {
+	return t.each(func(u int, d reg.VecVirtual) { VMOVAPS(v[u], d) })
+}
+
+func (k *rowKernel) pairSums() {
+	args := k.pair()
+	var list []int
+	for _, s := range []int{kernel.RowSumI, kernel.RowSumP, kernel.RowSumG} {
+		list = append(list, s, kernel.RowSums+s)
+	}
+	k.sumsOf(list...)
+	k.loop(func() {
+		k.weights(args.m)
+		p1, p0 := k.probabilities(args, k.loadAt(args.b(kernel.BufDifference)))
+		channel := func(t Mem, p vec, coef func(int) word, sums int) {
+			of := func(v vec) vec { return k.fma(v, coef(kernel.CoefSquare), coef(kernel.CoefLinear)) }
+			target, mp := k.loadAt(t), k.mul(p, k.weight)
+			k.sum(sums+kernel.RowSumI, mp, target)
+			k.sum(sums+kernel.RowSumP, mp, of(p))
+			k.sum(sums+kernel.RowSumG, k.mul(target, k.weight), of(target))
+		}
+		channel(args.t0, p0, k.coef, 0)
+		channel(args.t, p1, k.coef1, kernel.RowSums)
+	})
+}
+
+func (k *rowKernel) pairGradient() {
+	args, grad, grad0 := k.pair(), k.row(kernel.ArgGrad), k.row(kernel.ArgGrad0)
+	k.sumsOf(kernel.RowSumCheck)
+	k.loop(func() {
+		k.weights(args.m)
+		p1, p0 := k.probabilities(args, k.loadAt(args.b(kernel.BufDifference)))
+		derivative := func(t Mem, p vec, coef func(int) word) vec {
+			return k.fma(p, coef(kernel.CoefSlope), k.fma(k.loadAt(t), coef(kernel.CoefT), coef(kernel.CoefPlain)))
+		}
+		d := k.sub(derivative(args.t, p1, k.coef1), derivative(args.t0, p0, k.coef))
+		d = k.mul(k.mul(d, k.weight), k.mul(p1, p0))
+		k.sum(kernel.RowSumCheck, d, k.load(k.lit(0)))
+		opposite := k.negative(d)
+		k.storeGradient(d, grad)
+		k.storeGradient(opposite, grad0)
 	})
 }

@@ -35,6 +35,15 @@ const (
 	RowAfter
 	RowPullback
 
+	// Two channels by softmax, the sigmoid of their difference.
+	RowDifference
+	RowPairPower
+	RowPairFocalZero
+	RowPairFocalTwo
+	RowPairFocal
+	RowPairSums
+	RowPairGrad
+
 	RowSumsNone
 	RowSumsSigmoid
 	RowSumsSoftmax
@@ -49,6 +58,7 @@ func (r Row) Name() string {
 	return "row" + [Rows]string{"Class", "Valid", "Map", "Weight", "Total",
 		"Exp", "ScaledExp", "Log", "Power", "FocalZero", "FocalTwo", "Focal",
 		"Largest", "SoftmaxExp", "SoftmaxSum", "SoftmaxPower", "SoftmaxFocalZero", "SoftmaxFocalTwo", "SoftmaxFocal", "After", "Pullback",
+		"Difference", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
 		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax"}[r]
 }
 
@@ -77,6 +87,12 @@ const (
 	ArgUpstream               // upstream gradient of the elements
 	ArgWeight                 // voxel weight, 0 for a voxel that takes no part
 	ArgTarget
+	// The same of channel 0 of a pair, where those above are of channel 1. Targets,
+	// constants and sums of a pair are one slice that begins with those of channel 0.
+	ArgX0
+	ArgGrad0
+	ArgElements0
+	ArgUpstream0
 	ArgExp          // exponential of a channel's logit less the largest
 	ArgDerivative   // derivative by the channel's log-probability, times the upstream gradient
 	ArgAfter        // sum of the derivatives of the channels after it
@@ -98,13 +114,16 @@ const (
 	BufScaledLog
 	BufPower // σ(−s·x)^γ, or (1−p)^γ
 
-	// By softmax.
-	BufLargest = iota - 7 // the largest logit
+	BufLargest = iota - 7 // by softmax: the largest logit
 	BufTop                // its channel
 	BufOthers             // the sum of the other channels' exponentials
 	BufScale              // 1 over the sum of all of them
 	BufLogSum             // the logarithm of that sum
 	BufRunning            // a sum over channels
+
+	// Of a pair, besides the first three and BufPower, which is for channel 1.
+	BufDifference = BufScaledExp        // logit of channel 1 less that of channel 0
+	BufPower0     = BufScaledReciprocal // (1−p)^γ of channel 0
 
 	RowBuffer = 7 // their number
 )
