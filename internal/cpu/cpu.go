@@ -37,7 +37,6 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
@@ -80,7 +79,7 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 }
 
 const (
-	tileVoxels = kernel.Part
+	tileVoxels = 256 // chunks are of whole tiles
 	maxChunks  = 64 // per sample; bounds the memory of the chunks' sums
 )
 

@@ -131,13 +131,13 @@ type rowRoutine func(args *byte, n int)
 func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	var all rowKernels[T]
 	for i, routine := range table {
+		channels := 1
+		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			channels = 2
+		}
 		all[i] = func(a *rowArgs[T], n int) {
 			if n == 0 {
 				return
-			}
-			channels := 1
-			if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
-				channels = 2
 			}
 			a.check(n, channels)
 			routine((*byte)(unsafe.Pointer(a)), n)
@@ -149,22 +149,25 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 // check panics if a slice is too short, as a plain kernel would. A kernel that needs
 // a slice that is nil faults.
 func (a *rowArgs[T]) check(n, channels int) {
-	if n%block != 0 || n > kernel.Part {
+	if n%block != 0 || n > kernel.Tile {
 		panic("cpu: not a tile of whole blocks")
 	}
-	for arg, least := range [...]int{
-		kernel.ArgBuffer: kernel.RowBuffer * kernel.Part, kernel.ArgLogistic: 3 * kernel.Part,
-		kernel.ArgTarget: (channels-1)*kernel.Part + n,
-		kernel.ArgSums:   channels * kernel.RowSums * lanesOf[T](), kernel.ArgCoefficients: channels * kernel.RowCoefs,
-	} {
-		if least == 0 {
-			least = n
-		}
-		if s := a.row[arg]; s != nil && len(s) < least {
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
 			panic("cpu: a row is too short")
 		}
 	}
-	if a.classes != nil && len(a.classes) < n {
+	if uint(len(a.classes)-1) < uint(n-1) {
 		panic("cpu: too few classes")
 	}
+	least := func(arg kernel.RowArg, n int) {
+		if uint(len(a.row[arg])-1) < uint(n-1) {
+			panic("cpu: a slice is too short")
+		}
+	}
+	least(kernel.ArgTarget, (channels-1)*kernel.Tile+n)
+	least(kernel.ArgBuffer, kernel.RowBuffer*kernel.Tile)
+	least(kernel.ArgLogistic, 3*kernel.Tile)
+	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
+	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
 }

@@ -33892,8 +33892,8 @@ TEXT ·rowMap32AVX512(SB), NOSPLIT, $0-16
 	XORQ  CX, CX
 
 loop:
-	PREFETCHT0  1024(DX)(CX*4)
-	PREFETCHT0  1088(DX)(CX*4)
+	PREFETCHT0  2048(DX)(CX*4)
+	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+1024(SB), Z0, K3
@@ -33944,8 +33944,8 @@ TEXT ·rowWeight32AVX512(SB), NOSPLIT, $0-16
 	XORQ  CX, CX
 
 loop:
-	PREFETCHT0  1024(DX)(CX*4)
-	PREFETCHT0  1088(DX)(CX*4)
+	PREFETCHT0  2048(DX)(CX*4)
+	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z0, K3
@@ -34020,8 +34020,8 @@ TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0        1024(CX)(AX*4)
-	PREFETCHT0        1088(CX)(AX*4)
+	PREFETCHT0        2048(CX)(AX*4)
+	PREFETCHT0        2112(CX)(AX*4)
 	VMOVUPS           (DX)(AX*4), Z0
 	VMOVUPS           64(DX)(AX*4), Z1
 	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z0, K1
@@ -34070,8 +34070,8 @@ loop:
 	VBROADCASTSS      constants<>+256(SB), Z2
 	VDIVPS            Z0, Z2, Z0
 	VDIVPS            Z1, Z2, Z1
-	VMOVUPS           Z0, 1024(BX)(AX*4)
-	VMOVUPS           Z1, 1088(BX)(AX*4)
+	VMOVUPS           Z0, 2048(BX)(AX*4)
+	VMOVUPS           Z1, 2112(BX)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -34090,8 +34090,8 @@ TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0        1024(CX)(AX*4)
-	PREFETCHT0        1088(CX)(AX*4)
+	PREFETCHT0        2048(CX)(AX*4)
+	PREFETCHT0        2112(CX)(AX*4)
 	VMOVUPS           (DX)(AX*4), Z0
 	VMOVUPS           64(DX)(AX*4), Z1
 	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z0, K1
@@ -34148,8 +34148,8 @@ loop:
 	VBROADCASTSS      constants<>+256(SB), Z2
 	VDIVPS            Z0, Z2, Z0
 	VDIVPS            Z1, Z2, Z1
-	VMOVUPS           Z0, 1024(BX)(AX*4)
-	VMOVUPS           Z1, 1088(BX)(AX*4)
+	VMOVUPS           Z0, 2048(BX)(AX*4)
+	VMOVUPS           Z1, 2112(BX)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -34253,10 +34253,10 @@ loop:
 	VADDPS           Z5, Z1, Z1
 	VADDPS           Z6, Z2, Z2
 	VADDPS           Z7, Z3, Z3
-	VMOVUPS          Z0, 2048(CX)(AX*4)
-	VMOVUPS          Z1, 2112(CX)(AX*4)
-	VMOVUPS          Z2, 2176(CX)(AX*4)
-	VMOVUPS          Z3, 2240(CX)(AX*4)
+	VMOVUPS          Z0, 4096(CX)(AX*4)
+	VMOVUPS          Z1, 4160(CX)(AX*4)
+	VMOVUPS          Z2, 4224(CX)(AX*4)
+	VMOVUPS          Z3, 4288(CX)(AX*4)
 	ADDQ             $0x40, AX
 	CMPQ             AX, n+8(FP)
 	JL               loop
@@ -34293,8 +34293,8 @@ loop:
 	VBROADCASTSS      constants<>+64(SB), Z2
 	VMAXPS            Z0, Z2, Z0
 	VMAXPS            Z1, Z2, Z1
-	VMOVUPS           2048(R8)(AX*4), Z2
-	VMOVUPS           2112(R8)(AX*4), Z3
+	VMOVUPS           4096(R8)(AX*4), Z2
+	VMOVUPS           4160(R8)(AX*4), Z3
 	VADDPS            Z2, Z0, Z0
 	VADDPS            Z3, Z1, Z1
 	VMULPS.BCST       16(CX), Z0, Z0
@@ -34332,8 +34332,8 @@ loop:
 	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VSCALEFPS         Z2, Z0, Z0
 	VSCALEFPS         Z3, Z1, Z1
-	VMOVUPS           Z0, 6144(DI)(AX*4)
-	VMOVUPS           Z1, 6208(DI)(AX*4)
+	VMOVUPS           Z0, 12288(DI)(AX*4)
+	VMOVUPS           Z1, 12352(DI)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -34372,8 +34372,8 @@ loop:
 	VSUBPS           Z7, Z8, Z8
 	VMULPS.BCST      8(CX), Z6, Z10
 	VMULPS.BCST      8(CX), Z7, Z11
-	VMOVUPS          2048(R8)(AX*4), Z12
-	VMOVUPS          2112(R8)(AX*4), Z13
+	VMOVUPS          4096(R8)(AX*4), Z12
+	VMOVUPS          4160(R8)(AX*4), Z13
 	VBROADCASTSS     constants<>+64(SB), Z14
 	VMAXPS           Z4, Z14, Z15
 	VMAXPS           Z5, Z14, Z14
@@ -34412,8 +34412,8 @@ loop:
 noElements:
 	TESTQ        R9, R9
 	JZ           noGradient
-	VMOVUPS      1024(R8)(AX*4), Z6
-	VMOVUPS      1088(R8)(AX*4), Z7
+	VMOVUPS      2048(R8)(AX*4), Z6
+	VMOVUPS      2112(R8)(AX*4), Z7
 	VMOVUPS      (R8)(AX*4), Z12
 	VMOVUPS      64(R8)(AX*4), Z13
 	VMULPS       Z6, Z12, Z12
@@ -34483,8 +34483,8 @@ loop:
 	VSUBPS           Z7, Z8, Z8
 	VMULPS.BCST      8(CX), Z6, Z10
 	VMULPS.BCST      8(CX), Z7, Z11
-	VMOVUPS          2048(R8)(AX*4), Z12
-	VMOVUPS          2112(R8)(AX*4), Z13
+	VMOVUPS          4096(R8)(AX*4), Z12
+	VMOVUPS          4160(R8)(AX*4), Z13
 	VBROADCASTSS     constants<>+64(SB), Z14
 	VMAXPS           Z4, Z14, Z15
 	VMAXPS           Z5, Z14, Z14
@@ -34505,8 +34505,8 @@ loop:
 	VMULPS.BCST      4(CX), Z8, Z15
 	VFMADD231PS.BCST (CX), Z6, Z14
 	VFMADD231PS.BCST (CX), Z7, Z15
-	VMOVUPS          1024(R9)(AX*4), Z16
-	VMOVUPS          1088(R9)(AX*4), Z17
+	VMOVUPS          2048(R9)(AX*4), Z16
+	VMOVUPS          2112(R9)(AX*4), Z17
 	VBROADCASTSS     constants<>+1280(SB), Z18
 	VBROADCASTSS     constants<>+1280(SB), Z19
 	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z18
@@ -34543,8 +34543,8 @@ loop:
 noElements:
 	TESTQ            R10, R10
 	JZ               noGradient
-	VMOVUPS          1024(R8)(AX*4), Z16
-	VMOVUPS          1088(R8)(AX*4), Z17
+	VMOVUPS          2048(R8)(AX*4), Z16
+	VMOVUPS          2112(R8)(AX*4), Z17
 	VMOVUPS          (R8)(AX*4), Z18
 	VMOVUPS          64(R8)(AX*4), Z19
 	VMULPS           Z16, Z18, Z18
@@ -34563,8 +34563,8 @@ noElements:
 	VBROADCASTSS     constants<>+1280(SB), Z11
 	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z10
 	VFMADD231PS.BCST constants<>+1248(SB), Z7, Z11
-	VMOVUPS          1024(R9)(AX*4), Z6
-	VMOVUPS          1088(R9)(AX*4), Z7
+	VMOVUPS          2048(R9)(AX*4), Z6
+	VMOVUPS          2112(R9)(AX*4), Z7
 	VMULPS           Z10, Z4, Z4
 	VMULPS           Z11, Z5, Z5
 	VPMOVD2M         Z4, K3
@@ -34636,8 +34636,8 @@ loop:
 	VSUBPS           Z7, Z8, Z8
 	VMULPS.BCST      8(CX), Z6, Z10
 	VMULPS.BCST      8(CX), Z7, Z11
-	VMOVUPS          2048(R8)(AX*4), Z12
-	VMOVUPS          2112(R8)(AX*4), Z13
+	VMOVUPS          4096(R8)(AX*4), Z12
+	VMOVUPS          4160(R8)(AX*4), Z13
 	VBROADCASTSS     constants<>+64(SB), Z14
 	VMAXPS           Z4, Z14, Z15
 	VMAXPS           Z5, Z14, Z14
@@ -34658,8 +34658,8 @@ loop:
 	VMULPS.BCST      4(CX), Z8, Z15
 	VFMADD231PS.BCST (CX), Z6, Z14
 	VFMADD231PS.BCST (CX), Z7, Z15
-	VMOVUPS          6144(R8)(AX*4), Z16
-	VMOVUPS          6208(R8)(AX*4), Z17
+	VMOVUPS          12288(R8)(AX*4), Z16
+	VMOVUPS          12352(R8)(AX*4), Z17
 	VMULPS           Z16, Z14, Z14
 	VMULPS           Z17, Z15, Z15
 	VMULPS           Z12, Z14, Z16
@@ -34680,8 +34680,8 @@ loop:
 noElements:
 	TESTQ            R10, R10
 	JZ               noGradient
-	VMOVUPS          1024(R8)(AX*4), Z16
-	VMOVUPS          1088(R8)(AX*4), Z17
+	VMOVUPS          2048(R8)(AX*4), Z16
+	VMOVUPS          2112(R8)(AX*4), Z17
 	VMOVUPS          (R8)(AX*4), Z18
 	VMOVUPS          64(R8)(AX*4), Z19
 	VMULPS           Z16, Z18, Z18
@@ -34700,8 +34700,8 @@ noElements:
 	VBROADCASTSS     constants<>+1280(SB), Z11
 	VFMADD231PS.BCST constants<>+1248(SB), Z6, Z10
 	VFMADD231PS.BCST constants<>+1248(SB), Z7, Z11
-	VMOVUPS          1024(R9)(AX*4), Z6
-	VMOVUPS          1088(R9)(AX*4), Z7
+	VMOVUPS          2048(R9)(AX*4), Z6
+	VMOVUPS          2112(R9)(AX*4), Z7
 	VMULPS           Z10, Z4, Z4
 	VMULPS           Z11, Z5, Z5
 	VPMOVD2M         Z4, K3
@@ -34752,8 +34752,8 @@ TEXT ·rowLargest32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0     1024(DX)(AX*4)
-	PREFETCHT0     1088(DX)(AX*4)
+	PREFETCHT0     2048(DX)(AX*4)
+	PREFETCHT0     2112(DX)(AX*4)
 	VMOVUPS        (BX)(AX*4), Z0
 	VMOVUPS        64(BX)(AX*4), Z1
 	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z0, K1
@@ -34768,12 +34768,12 @@ loop:
 	VBLENDMPS      Z1, Z3, K2, Z1
 	VMOVUPS        Z0, (SI)(AX*4)
 	VMOVUPS        Z1, 64(SI)(AX*4)
-	VMOVUPS        1024(SI)(AX*4), Z0
-	VMOVUPS        1088(SI)(AX*4), Z1
+	VMOVUPS        2048(SI)(AX*4), Z0
+	VMOVUPS        2112(SI)(AX*4), Z1
 	VBLENDMPS.BCST 32(CX), Z0, K1, Z0
 	VBLENDMPS.BCST 32(CX), Z1, K2, Z1
-	VMOVUPS        Z0, 1024(SI)(AX*4)
-	VMOVUPS        Z1, 1088(SI)(AX*4)
+	VMOVUPS        Z0, 2048(SI)(AX*4)
+	VMOVUPS        Z1, 2112(SI)(AX*4)
 	ADDQ           $0x20, AX
 	CMPQ           AX, n+8(FP)
 	JL             loop
@@ -34837,18 +34837,18 @@ loop:
 	VSCALEFPS         Z3, Z1, Z1
 	VMOVUPS           Z0, (SI)(AX*4)
 	VMOVUPS           Z1, 64(SI)(AX*4)
-	VMOVUPS           1024(DI)(AX*4), Z2
-	VMOVUPS           1088(DI)(AX*4), Z3
-	VCMPPS.BCST       $0x04, 32(CX), Z2, K1
-	VCMPPS.BCST       $0x04, 32(CX), Z3, K2
 	VMOVUPS           2048(DI)(AX*4), Z2
 	VMOVUPS           2112(DI)(AX*4), Z3
+	VCMPPS.BCST       $0x04, 32(CX), Z2, K1
+	VCMPPS.BCST       $0x04, 32(CX), Z3, K2
+	VMOVUPS           4096(DI)(AX*4), Z2
+	VMOVUPS           4160(DI)(AX*4), Z3
 	VMOVAPS.Z         Z0, K1, Z0
 	VMOVAPS.Z         Z1, K2, Z1
 	VADDPS            Z0, Z2, Z0
 	VADDPS            Z1, Z3, Z1
-	VMOVUPS           Z0, 2048(DI)(AX*4)
-	VMOVUPS           Z1, 2112(DI)(AX*4)
+	VMOVUPS           Z0, 4096(DI)(AX*4)
+	VMOVUPS           Z1, 4160(DI)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -34864,15 +34864,15 @@ TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS          2048(CX)(AX*4), Z0
-	VMOVUPS          2112(CX)(AX*4), Z1
+	VMOVUPS          4096(CX)(AX*4), Z0
+	VMOVUPS          4160(CX)(AX*4), Z1
 	VADDPS.BCST      constants<>+256(SB), Z0, Z2
 	VADDPS.BCST      constants<>+256(SB), Z1, Z3
 	VBROADCASTSS     constants<>+256(SB), Z4
 	VDIVPS           Z2, Z4, Z2
 	VDIVPS           Z3, Z4, Z3
-	VMOVUPS          Z2, 3072(CX)(AX*4)
-	VMOVUPS          Z3, 3136(CX)(AX*4)
+	VMOVUPS          Z2, 6144(CX)(AX*4)
+	VMOVUPS          Z3, 6208(CX)(AX*4)
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z0, K1
 	VCMPPS.BCST      $0x1d, constants<>+448(SB), Z1, K2
 	VADDPS.BCST      constants<>+256(SB), Z0, Z2
@@ -34935,8 +34935,8 @@ loop:
 	VFMADD231PS      Z5, Z7, Z1
 	VADDPS           Z0, Z10, Z0
 	VADDPS           Z1, Z11, Z1
-	VMOVUPS          Z0, 4096(CX)(AX*4)
-	VMOVUPS          Z1, 4160(CX)(AX*4)
+	VMOVUPS          Z0, 8192(CX)(AX*4)
+	VMOVUPS          Z1, 8256(CX)(AX*4)
 	ADDQ             $0x20, AX
 	CMPQ             AX, n+8(FP)
 	JL               loop
@@ -34955,10 +34955,10 @@ TEXT ·rowSoftmaxPower32AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (DX)(AX*4), Z0
 	VMOVUPS           64(DX)(AX*4), Z1
-	VMOVUPS           2048(BX)(AX*4), Z2
-	VMOVUPS           2112(BX)(AX*4), Z3
-	VMOVUPS           1024(BX)(AX*4), Z4
-	VMOVUPS           1088(BX)(AX*4), Z5
+	VMOVUPS           4096(BX)(AX*4), Z2
+	VMOVUPS           4160(BX)(AX*4), Z3
+	VMOVUPS           2048(BX)(AX*4), Z4
+	VMOVUPS           2112(BX)(AX*4), Z5
 	VCMPPS.BCST       $0x00, 32(CX), Z4, K1
 	VCMPPS.BCST       $0x00, 32(CX), Z5, K2
 	VSUBPS            Z0, Z2, Z0
@@ -34967,8 +34967,8 @@ loop:
 	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VBLENDMPS         Z2, Z0, K1, Z0
 	VBLENDMPS         Z3, Z1, K2, Z1
-	VMOVUPS           3072(BX)(AX*4), Z2
-	VMOVUPS           3136(BX)(AX*4), Z3
+	VMOVUPS           6144(BX)(AX*4), Z2
+	VMOVUPS           6208(BX)(AX*4), Z3
 	VMULPS            Z2, Z0, Z0
 	VMULPS            Z3, Z1, Z1
 	VMAXPS.BCST       constants<>+896(SB), Z0, Z0
@@ -35062,8 +35062,8 @@ loop:
 	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VSCALEFPS         Z2, Z0, Z0
 	VSCALEFPS         Z3, Z1, Z1
-	VMOVUPS           Z0, 6144(BX)(AX*4)
-	VMOVUPS           Z1, 6208(BX)(AX*4)
+	VMOVUPS           Z0, 12288(BX)(AX*4)
+	VMOVUPS           Z1, 12352(BX)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -35104,8 +35104,8 @@ loop:
 	VMOVUPS.Z        64(DX)(AX*4), K2, Z8
 	VSUBPS           Z7, Z3, Z3
 	VSUBPS           Z8, Z4, Z4
-	VMOVUPS          4096(R8)(AX*4), Z7
-	VMOVUPS          4160(R8)(AX*4), Z8
+	VMOVUPS          8192(R8)(AX*4), Z7
+	VMOVUPS          8256(R8)(AX*4), Z8
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z8, Z4, Z4
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z5, K3
@@ -35183,8 +35183,8 @@ loop:
 	VMOVUPS.Z        64(DX)(AX*4), K2, Z8
 	VSUBPS           Z7, Z3, Z3
 	VSUBPS           Z8, Z4, Z4
-	VMOVUPS          4096(R8)(AX*4), Z7
-	VMOVUPS          4160(R8)(AX*4), Z8
+	VMOVUPS          8192(R8)(AX*4), Z7
+	VMOVUPS          8256(R8)(AX*4), Z8
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z8, Z4, Z4
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z5, K3
@@ -35193,14 +35193,14 @@ loop:
 	VMOVAPS.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*4), Z7
 	VMOVUPS          64(R9)(AX*4), Z8
-	VMOVUPS          3072(R8)(AX*4), Z9
-	VMOVUPS          3136(R8)(AX*4), Z10
+	VMOVUPS          6144(R8)(AX*4), Z9
+	VMOVUPS          6208(R8)(AX*4), Z10
 	VMULPS           Z9, Z7, Z11
 	VMULPS           Z10, Z8, Z12
-	VMOVUPS          2048(R8)(AX*4), Z13
-	VMOVUPS          2112(R8)(AX*4), Z14
-	VMOVUPS          1024(R8)(AX*4), Z15
-	VMOVUPS          1088(R8)(AX*4), Z16
+	VMOVUPS          4096(R8)(AX*4), Z13
+	VMOVUPS          4160(R8)(AX*4), Z14
+	VMOVUPS          2048(R8)(AX*4), Z15
+	VMOVUPS          2112(R8)(AX*4), Z16
 	VCMPPS.BCST      $0x00, 32(CX), Z15, K3
 	VCMPPS.BCST      $0x00, 32(CX), Z16, K4
 	VSUBPS           Z7, Z13, Z7
@@ -35298,8 +35298,8 @@ loop:
 	VMOVUPS.Z        64(DX)(AX*4), K2, Z8
 	VSUBPS           Z7, Z3, Z3
 	VSUBPS           Z8, Z4, Z4
-	VMOVUPS          4096(R8)(AX*4), Z7
-	VMOVUPS          4160(R8)(AX*4), Z8
+	VMOVUPS          8192(R8)(AX*4), Z7
+	VMOVUPS          8256(R8)(AX*4), Z8
 	VADDPS           Z7, Z3, Z3
 	VADDPS           Z8, Z4, Z4
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z5, K3
@@ -35308,14 +35308,14 @@ loop:
 	VMOVAPS.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*4), Z7
 	VMOVUPS          64(R9)(AX*4), Z8
-	VMOVUPS          3072(R8)(AX*4), Z9
-	VMOVUPS          3136(R8)(AX*4), Z10
+	VMOVUPS          6144(R8)(AX*4), Z9
+	VMOVUPS          6208(R8)(AX*4), Z10
 	VMULPS           Z9, Z7, Z11
 	VMULPS           Z10, Z8, Z12
-	VMOVUPS          2048(R8)(AX*4), Z13
-	VMOVUPS          2112(R8)(AX*4), Z14
-	VMOVUPS          1024(R8)(AX*4), Z15
-	VMOVUPS          1088(R8)(AX*4), Z16
+	VMOVUPS          4096(R8)(AX*4), Z13
+	VMOVUPS          4160(R8)(AX*4), Z14
+	VMOVUPS          2048(R8)(AX*4), Z15
+	VMOVUPS          2112(R8)(AX*4), Z16
 	VCMPPS.BCST      $0x00, 32(CX), Z15, K3
 	VCMPPS.BCST      $0x00, 32(CX), Z16, K4
 	VSUBPS           Z7, Z13, Z7
@@ -35326,8 +35326,8 @@ loop:
 	VBLENDMPS        Z14, Z8, K4, Z8
 	VMULPS           Z9, Z7, Z7
 	VMULPS           Z10, Z8, Z8
-	VMOVUPS          6144(R8)(AX*4), Z9
-	VMOVUPS          6208(R8)(AX*4), Z10
+	VMOVUPS          12288(R8)(AX*4), Z9
+	VMOVUPS          12352(R8)(AX*4), Z10
 	VMULPS           Z9, Z5, Z5
 	VMULPS           Z10, Z6, Z6
 	VMULPS           Z3, Z5, Z9
@@ -35390,10 +35390,10 @@ TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS 5120(CX)(AX*4), Z0
-	VMOVUPS 5184(CX)(AX*4), Z1
-	VMOVUPS 5248(CX)(AX*4), Z2
-	VMOVUPS 5312(CX)(AX*4), Z3
+	VMOVUPS 10240(CX)(AX*4), Z0
+	VMOVUPS 10304(CX)(AX*4), Z1
+	VMOVUPS 10368(CX)(AX*4), Z2
+	VMOVUPS 10432(CX)(AX*4), Z3
 	VMOVUPS Z0, (BX)(AX*4)
 	VMOVUPS Z1, 64(BX)(AX*4)
 	VMOVUPS Z2, 128(BX)(AX*4)
@@ -35406,10 +35406,10 @@ loop:
 	VADDPS  Z5, Z1, Z1
 	VADDPS  Z6, Z2, Z2
 	VADDPS  Z7, Z3, Z3
-	VMOVUPS Z0, 5120(CX)(AX*4)
-	VMOVUPS Z1, 5184(CX)(AX*4)
-	VMOVUPS Z2, 5248(CX)(AX*4)
-	VMOVUPS Z3, 5312(CX)(AX*4)
+	VMOVUPS Z0, 10240(CX)(AX*4)
+	VMOVUPS Z1, 10304(CX)(AX*4)
+	VMOVUPS Z2, 10368(CX)(AX*4)
+	VMOVUPS Z3, 10432(CX)(AX*4)
 	ADDQ    $0x40, AX
 	CMPQ    AX, n+8(FP)
 	JL      loop
@@ -35435,12 +35435,12 @@ loop:
 	VMOVUPS      64(BX)(CX*4), Z2
 	VMOVUPS      (SI)(CX*4), Z3
 	VMOVUPS      64(SI)(CX*4), Z4
-	VMOVUPS      5120(R9)(CX*4), Z5
-	VMOVUPS      5184(R9)(CX*4), Z6
-	VMOVUPS      2048(R9)(CX*4), Z7
-	VMOVUPS      2112(R9)(CX*4), Z8
-	VMOVUPS      1024(R9)(CX*4), Z9
-	VMOVUPS      1088(R9)(CX*4), Z10
+	VMOVUPS      10240(R9)(CX*4), Z5
+	VMOVUPS      10304(R9)(CX*4), Z6
+	VMOVUPS      4096(R9)(CX*4), Z7
+	VMOVUPS      4160(R9)(CX*4), Z8
+	VMOVUPS      2048(R9)(CX*4), Z9
+	VMOVUPS      2112(R9)(CX*4), Z10
 	VCMPPS.BCST  $0x00, 32(DX), Z9, K1
 	VCMPPS.BCST  $0x00, 32(DX), Z10, K2
 	VSUBPS       Z1, Z7, Z9
@@ -35459,10 +35459,10 @@ loop:
 	VFNMADD231PS Z10, Z2, Z8
 	VADDPS       Z3, Z5, Z1
 	VADDPS       Z4, Z6, Z2
-	VMOVUPS      Z1, 5120(R9)(CX*4)
-	VMOVUPS      Z2, 5184(R9)(CX*4)
-	VMOVUPS      3072(R9)(CX*4), Z1
-	VMOVUPS      3136(R9)(CX*4), Z2
+	VMOVUPS      Z1, 10240(R9)(CX*4)
+	VMOVUPS      Z2, 10304(R9)(CX*4)
+	VMOVUPS      6144(R9)(CX*4), Z1
+	VMOVUPS      6208(R9)(CX*4), Z2
 	VMULPS       Z1, Z7, Z1
 	VMULPS       Z2, Z8, Z2
 	VBROADCASTSS constants<>+64(SB), Z3
@@ -35499,10 +35499,10 @@ TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0  1024(CX)(AX*4)
-	PREFETCHT0  1088(CX)(AX*4)
-	PREFETCHT0  1024(DX)(AX*4)
-	PREFETCHT0  1088(DX)(AX*4)
+	PREFETCHT0  2048(CX)(AX*4)
+	PREFETCHT0  2112(CX)(AX*4)
+	PREFETCHT0  2048(DX)(AX*4)
+	PREFETCHT0  2112(DX)(AX*4)
 	VMOVUPS     (BX)(AX*4), Z0
 	VMOVUPS     64(BX)(AX*4), Z1
 	VCMPPS.BCST $0x1e, constants<>+64(SB), Z0, K1
@@ -35513,8 +35513,8 @@ loop:
 	VMOVUPS.Z   64(DX)(AX*4), K2, Z3
 	VSUBPS      Z2, Z0, Z0
 	VSUBPS      Z3, Z1, Z1
-	VMOVUPS     Z0, 3072(SI)(AX*4)
-	VMOVUPS     Z1, 3136(SI)(AX*4)
+	VMOVUPS     Z0, 6144(SI)(AX*4)
+	VMOVUPS     Z1, 6208(SI)(AX*4)
 	ADDQ        $0x20, AX
 	CMPQ        AX, n+8(FP)
 	JL          loop
@@ -35530,13 +35530,13 @@ TEXT ·rowPairPower32AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS           3072(DX)(AX*4), Z0
-	VMOVUPS           3136(DX)(AX*4), Z1
+	VMOVUPS           6144(DX)(AX*4), Z0
+	VMOVUPS           6208(DX)(AX*4), Z1
 	VBROADCASTSS      constants<>+64(SB), Z2
 	VMAXPS            Z0, Z2, Z3
 	VMAXPS            Z1, Z2, Z2
-	VMOVUPS           2048(DX)(AX*4), Z4
-	VMOVUPS           2112(DX)(AX*4), Z5
+	VMOVUPS           4096(DX)(AX*4), Z4
+	VMOVUPS           4160(DX)(AX*4), Z5
 	VADDPS            Z4, Z3, Z3
 	VADDPS            Z5, Z2, Z2
 	VMULPS.BCST       72(CX), Z3, Z3
@@ -35574,15 +35574,15 @@ loop:
 	VADDPS.BCST       constants<>+256(SB), Z2, Z2
 	VSCALEFPS         Z4, Z3, Z3
 	VSCALEFPS         Z5, Z2, Z2
-	VMOVUPS           Z3, 6144(DX)(AX*4)
-	VMOVUPS           Z2, 6208(DX)(AX*4)
+	VMOVUPS           Z3, 12288(DX)(AX*4)
+	VMOVUPS           Z2, 12352(DX)(AX*4)
 	VXORPS.BCST       constants<>+0(SB), Z0, Z0
 	VXORPS.BCST       constants<>+0(SB), Z1, Z1
 	VBROADCASTSS      constants<>+64(SB), Z2
 	VMAXPS            Z0, Z2, Z0
 	VMAXPS            Z1, Z2, Z1
-	VMOVUPS           2048(DX)(AX*4), Z2
-	VMOVUPS           2112(DX)(AX*4), Z3
+	VMOVUPS           4096(DX)(AX*4), Z2
+	VMOVUPS           4160(DX)(AX*4), Z3
 	VADDPS            Z2, Z0, Z0
 	VADDPS            Z3, Z1, Z1
 	VMULPS.BCST       16(CX), Z0, Z0
@@ -35620,8 +35620,8 @@ loop:
 	VADDPS.BCST       constants<>+256(SB), Z1, Z1
 	VSCALEFPS         Z2, Z0, Z0
 	VSCALEFPS         Z3, Z1, Z1
-	VMOVUPS           Z0, 4096(DX)(AX*4)
-	VMOVUPS           Z1, 4160(DX)(AX*4)
+	VMOVUPS           Z0, 8192(DX)(AX*4)
+	VMOVUPS           Z1, 8256(DX)(AX*4)
 	ADDQ              $0x20, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -35652,12 +35652,12 @@ loop:
 	VMOVUPS          64(SI)(CX*4), Z3
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
-	VMOVUPS          3072(DI)(CX*4), Z4
-	VMOVUPS          3136(DI)(CX*4), Z5
-	VMOVUPS          2048(DI)(CX*4), Z6
-	VMOVUPS          2112(DI)(CX*4), Z7
-	VMOVUPS          1024(DI)(CX*4), Z8
-	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          6144(DI)(CX*4), Z4
+	VMOVUPS          6208(DI)(CX*4), Z5
+	VMOVUPS          4096(DI)(CX*4), Z6
+	VMOVUPS          4160(DI)(CX*4), Z7
+	VMOVUPS          2048(DI)(CX*4), Z8
+	VMOVUPS          2112(DI)(CX*4), Z9
 	VMOVUPS          (DI)(CX*4), Z10
 	VMOVUPS          64(DI)(CX*4), Z11
 	VMULPS           Z8, Z10, Z10
@@ -35670,8 +35670,8 @@ loop:
 	VBLENDMPS        Z9, Z11, K4, Z9
 	VXORPS.BCST      constants<>+0(SB), Z4, Z10
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
-	VMOVUPS          1024(BX)(CX*4), Z14
-	VMOVUPS          1088(BX)(CX*4), Z15
+	VMOVUPS          2048(BX)(CX*4), Z14
+	VMOVUPS          2112(BX)(CX*4), Z15
 	VBROADCASTSS     84(DX), Z16
 	VBROADCASTSS     84(DX), Z17
 	VFMADD231PS.BCST 80(DX), Z14, Z16
@@ -35813,12 +35813,12 @@ loop:
 	VMOVUPS          64(SI)(CX*4), Z3
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
-	VMOVUPS          3072(DI)(CX*4), Z4
-	VMOVUPS          3136(DI)(CX*4), Z5
-	VMOVUPS          2048(DI)(CX*4), Z6
-	VMOVUPS          2112(DI)(CX*4), Z7
-	VMOVUPS          1024(DI)(CX*4), Z8
-	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          6144(DI)(CX*4), Z4
+	VMOVUPS          6208(DI)(CX*4), Z5
+	VMOVUPS          4096(DI)(CX*4), Z6
+	VMOVUPS          4160(DI)(CX*4), Z7
+	VMOVUPS          2048(DI)(CX*4), Z8
+	VMOVUPS          2112(DI)(CX*4), Z9
 	VMOVUPS          (DI)(CX*4), Z10
 	VMOVUPS          64(DI)(CX*4), Z11
 	VMULPS           Z8, Z10, Z10
@@ -35831,8 +35831,8 @@ loop:
 	VBLENDMPS        Z9, Z11, K4, Z9
 	VXORPS.BCST      constants<>+0(SB), Z4, Z10
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
-	VMOVUPS          1024(BX)(CX*4), Z14
-	VMOVUPS          1088(BX)(CX*4), Z15
+	VMOVUPS          2048(BX)(CX*4), Z14
+	VMOVUPS          2112(BX)(CX*4), Z15
 	VBROADCASTSS     84(DX), Z16
 	VBROADCASTSS     84(DX), Z17
 	VFMADD231PS.BCST 80(DX), Z14, Z16
@@ -35994,12 +35994,12 @@ loop:
 	VMOVUPS          64(SI)(CX*4), Z3
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K2
-	VMOVUPS          3072(DI)(CX*4), Z4
-	VMOVUPS          3136(DI)(CX*4), Z5
-	VMOVUPS          2048(DI)(CX*4), Z6
-	VMOVUPS          2112(DI)(CX*4), Z7
-	VMOVUPS          1024(DI)(CX*4), Z8
-	VMOVUPS          1088(DI)(CX*4), Z9
+	VMOVUPS          6144(DI)(CX*4), Z4
+	VMOVUPS          6208(DI)(CX*4), Z5
+	VMOVUPS          4096(DI)(CX*4), Z6
+	VMOVUPS          4160(DI)(CX*4), Z7
+	VMOVUPS          2048(DI)(CX*4), Z8
+	VMOVUPS          2112(DI)(CX*4), Z9
 	VMOVUPS          (DI)(CX*4), Z10
 	VMOVUPS          64(DI)(CX*4), Z11
 	VMULPS           Z8, Z10, Z10
@@ -36012,8 +36012,8 @@ loop:
 	VBLENDMPS        Z9, Z11, K4, Z9
 	VXORPS.BCST      constants<>+0(SB), Z4, Z10
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
-	VMOVUPS          1024(BX)(CX*4), Z14
-	VMOVUPS          1088(BX)(CX*4), Z15
+	VMOVUPS          2048(BX)(CX*4), Z14
+	VMOVUPS          2112(BX)(CX*4), Z15
 	VBROADCASTSS     84(DX), Z16
 	VBROADCASTSS     84(DX), Z17
 	VFMADD231PS.BCST 80(DX), Z14, Z16
@@ -36027,8 +36027,8 @@ loop:
 	VADDPS           Z7, Z11, Z11
 	VMOVAPS.Z        Z10, K3, Z10
 	VMOVAPS.Z        Z11, K4, Z11
-	VMOVUPS          6144(DI)(CX*4), Z14
-	VMOVUPS          6208(DI)(CX*4), Z15
+	VMOVUPS          12288(DI)(CX*4), Z14
+	VMOVUPS          12352(DI)(CX*4), Z15
 	VMULPS           Z14, Z16, Z14
 	VMULPS           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*4), Z16
@@ -36046,8 +36046,8 @@ loop:
 	VADDPS           Z7, Z5, Z5
 	VMOVAPS.Z        Z4, K3, Z4
 	VMOVAPS.Z        Z5, K4, Z5
-	VMOVUPS          4096(DI)(CX*4), Z6
-	VMOVUPS          4160(DI)(CX*4), Z7
+	VMOVUPS          8192(DI)(CX*4), Z6
+	VMOVUPS          8256(DI)(CX*4), Z7
 	VMULPS           Z6, Z18, Z6
 	VMULPS           Z7, Z19, Z7
 	VMULPS           Z10, Z14, Z16
@@ -36173,10 +36173,10 @@ loop:
 	VMOVUPS          64(BX)(AX*4), Z7
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z6, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z7, K1
-	VMOVUPS          3072(SI)(AX*4), Z8
-	VMOVUPS          3136(SI)(AX*4), Z9
-	VMOVUPS          1024(SI)(AX*4), Z10
-	VMOVUPS          1088(SI)(AX*4), Z11
+	VMOVUPS          6144(SI)(AX*4), Z8
+	VMOVUPS          6208(SI)(AX*4), Z9
+	VMOVUPS          2048(SI)(AX*4), Z10
+	VMOVUPS          2112(SI)(AX*4), Z11
 	VMOVUPS          (SI)(AX*4), Z12
 	VMOVUPS          64(SI)(AX*4), Z13
 	VMULPS           Z10, Z12, Z12
@@ -36207,8 +36207,8 @@ loop:
 	VFMADD231PS.BCST 48(CX), Z13, Z15
 	VFMADD231PS      Z10, Z14, Z4
 	VFMADD231PS      Z11, Z15, Z4
-	VMOVUPS          1024(DX)(AX*4), Z10
-	VMOVUPS          1088(DX)(AX*4), Z11
+	VMOVUPS          2048(DX)(AX*4), Z10
+	VMOVUPS          2112(DX)(AX*4), Z11
 	VMULPS           Z6, Z8, Z12
 	VMULPS           Z7, Z9, Z13
 	VFMADD231PS      Z12, Z10, Z1
@@ -36258,10 +36258,10 @@ loop:
 	VMOVUPS          64(SI)(CX*4), Z2
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z1, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
-	VMOVUPS          3072(DI)(CX*4), Z3
-	VMOVUPS          3136(DI)(CX*4), Z4
-	VMOVUPS          1024(DI)(CX*4), Z5
-	VMOVUPS          1088(DI)(CX*4), Z6
+	VMOVUPS          6144(DI)(CX*4), Z3
+	VMOVUPS          6208(DI)(CX*4), Z4
+	VMOVUPS          2048(DI)(CX*4), Z5
+	VMOVUPS          2112(DI)(CX*4), Z6
 	VMOVUPS          (DI)(CX*4), Z7
 	VMOVUPS          64(DI)(CX*4), Z8
 	VMULPS           Z5, Z7, Z7
@@ -36272,8 +36272,8 @@ loop:
 	VBLENDMPS        Z8, Z6, K2, Z4
 	VBLENDMPS        Z5, Z7, K1, Z5
 	VBLENDMPS        Z6, Z8, K2, Z6
-	VMOVUPS          1024(BX)(CX*4), Z7
-	VMOVUPS          1088(BX)(CX*4), Z8
+	VMOVUPS          2048(BX)(CX*4), Z7
+	VMOVUPS          2112(BX)(CX*4), Z8
 	VBROADCASTSS     96(DX), Z9
 	VBROADCASTSS     96(DX), Z10
 	VFMADD231PS.BCST 92(DX), Z7, Z9
@@ -36405,8 +36405,8 @@ loop:
 	VMOVUPS          64(DX)(AX*4), Z4
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z3, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z4, K2
-	VMOVUPS          1024(DI)(AX*4), Z5
-	VMOVUPS          1088(DI)(AX*4), Z6
+	VMOVUPS          2048(DI)(AX*4), Z5
+	VMOVUPS          2112(DI)(AX*4), Z6
 	VMOVUPS          (DI)(AX*4), Z7
 	VMOVUPS          64(DI)(AX*4), Z8
 	VMULPS           Z5, Z7, Z7
@@ -36471,8 +36471,8 @@ loop:
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z4, K1
 	VMOVUPS          (SI)(AX*4), Z5
 	VMOVUPS          64(SI)(AX*4), Z6
-	VMOVUPS          3072(DI)(AX*4), Z7
-	VMOVUPS          3136(DI)(AX*4), Z8
+	VMOVUPS          6144(DI)(AX*4), Z7
+	VMOVUPS          6208(DI)(AX*4), Z8
 	VMULPS           Z7, Z5, Z5
 	VMULPS           Z8, Z6, Z6
 	VMOVUPS          (BX)(AX*4), Z7
@@ -36580,8 +36580,8 @@ loop:
 	VMOVUPS          64(BX)(CX*4), Z2
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z1, K1
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K2
-	VMOVUPS          1024(R9)(CX*4), Z3
-	VMOVUPS          1088(R9)(CX*4), Z4
+	VMOVUPS          2048(R9)(CX*4), Z3
+	VMOVUPS          2112(R9)(CX*4), Z4
 	VMOVUPS          (R9)(CX*4), Z5
 	VMOVUPS          64(R9)(CX*4), Z6
 	VMULPS           Z3, Z5, Z5
@@ -36651,8 +36651,8 @@ loop:
 	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z2, K1
 	VMOVUPS          (R8)(CX*4), Z3
 	VMOVUPS          64(R8)(CX*4), Z4
-	VMOVUPS          3072(R9)(CX*4), Z5
-	VMOVUPS          3136(R9)(CX*4), Z6
+	VMOVUPS          6144(R9)(CX*4), Z5
+	VMOVUPS          6208(R9)(CX*4), Z6
 	VMULPS           Z5, Z3, Z3
 	VMULPS           Z6, Z4, Z4
 	VMOVUPS          (SI)(CX*4), Z5
@@ -36762,8 +36762,8 @@ TEXT ·rowMap64AVX512(SB), NOSPLIT, $0-16
 	XORQ  CX, CX
 
 loop:
-	PREFETCHT0  2048(DX)(CX*8)
-	PREFETCHT0  2112(DX)(CX*8)
+	PREFETCHT0  4096(DX)(CX*8)
+	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
 	VCMPPD.BCST $0x19, constants<>+1408(SB), Z0, K3
@@ -36814,8 +36814,8 @@ TEXT ·rowWeight64AVX512(SB), NOSPLIT, $0-16
 	XORQ  CX, CX
 
 loop:
-	PREFETCHT0  2048(DX)(CX*8)
-	PREFETCHT0  2112(DX)(CX*8)
+	PREFETCHT0  4096(DX)(CX*8)
+	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
 	VCMPPD.BCST $0x19, constants<>+1376(SB), Z0, K3
@@ -36890,8 +36890,8 @@ TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0        2048(CX)(AX*8)
-	PREFETCHT0        2112(CX)(AX*8)
+	PREFETCHT0        4096(CX)(AX*8)
+	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
 	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
@@ -36956,8 +36956,8 @@ loop:
 	VBROADCASTSD      constants<>+1312(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
-	VMOVUPS           Z0, 2048(BX)(AX*8)
-	VMOVUPS           Z1, 2112(BX)(AX*8)
+	VMOVUPS           Z0, 4096(BX)(AX*8)
+	VMOVUPS           Z1, 4160(BX)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -36976,8 +36976,8 @@ TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0        2048(CX)(AX*8)
-	PREFETCHT0        2112(CX)(AX*8)
+	PREFETCHT0        4096(CX)(AX*8)
+	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
 	VCMPPD.BCST       $0x1e, constants<>+1376(SB), Z0, K1
@@ -37050,8 +37050,8 @@ loop:
 	VBROADCASTSD      constants<>+1312(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
-	VMOVUPS           Z0, 2048(BX)(AX*8)
-	VMOVUPS           Z1, 2112(BX)(AX*8)
+	VMOVUPS           Z0, 4096(BX)(AX*8)
+	VMOVUPS           Z1, 4160(BX)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -37247,10 +37247,10 @@ loop:
 	VADDPD           Z1, Z21, Z1
 	VADDPD           Z2, Z22, Z2
 	VADDPD           Z3, Z23, Z3
-	VMOVUPS          Z0, 4096(CX)(AX*8)
-	VMOVUPS          Z1, 4160(CX)(AX*8)
-	VMOVUPS          Z2, 4224(CX)(AX*8)
-	VMOVUPS          Z3, 4288(CX)(AX*8)
+	VMOVUPS          Z0, 8192(CX)(AX*8)
+	VMOVUPS          Z1, 8256(CX)(AX*8)
+	VMOVUPS          Z2, 8320(CX)(AX*8)
+	VMOVUPS          Z3, 8384(CX)(AX*8)
 	ADDQ             $0x20, AX
 	CMPQ             AX, n+8(FP)
 	JL               loop
@@ -37287,8 +37287,8 @@ loop:
 	VBROADCASTSD      constants<>+1376(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VMOVUPS           4096(R8)(AX*8), Z2
-	VMOVUPS           4160(R8)(AX*8), Z3
+	VMOVUPS           8192(R8)(AX*8), Z2
+	VMOVUPS           8256(R8)(AX*8), Z3
 	VADDPD            Z2, Z0, Z0
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
@@ -37342,8 +37342,8 @@ loop:
 	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
-	VMOVUPS           Z0, 12288(DI)(AX*8)
-	VMOVUPS           Z1, 12352(DI)(AX*8)
+	VMOVUPS           Z0, 24576(DI)(AX*8)
+	VMOVUPS           Z1, 24640(DI)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -37382,8 +37382,8 @@ loop:
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
-	VMOVUPS          4096(R8)(AX*8), Z12
-	VMOVUPS          4160(R8)(AX*8), Z13
+	VMOVUPS          8192(R8)(AX*8), Z12
+	VMOVUPS          8256(R8)(AX*8), Z13
 	VBROADCASTSD     constants<>+1376(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
@@ -37422,8 +37422,8 @@ loop:
 noElements:
 	TESTQ        R9, R9
 	JZ           noGradient
-	VMOVUPS      2048(R8)(AX*8), Z6
-	VMOVUPS      2112(R8)(AX*8), Z7
+	VMOVUPS      4096(R8)(AX*8), Z6
+	VMOVUPS      4160(R8)(AX*8), Z7
 	VMOVUPS      (R8)(AX*8), Z12
 	VMOVUPS      64(R8)(AX*8), Z13
 	VMULPD       Z6, Z12, Z12
@@ -37493,8 +37493,8 @@ loop:
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
-	VMOVUPS          4096(R8)(AX*8), Z12
-	VMOVUPS          4160(R8)(AX*8), Z13
+	VMOVUPS          8192(R8)(AX*8), Z12
+	VMOVUPS          8256(R8)(AX*8), Z13
 	VBROADCASTSD     constants<>+1376(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
@@ -37515,8 +37515,8 @@ loop:
 	VMULPD.BCST      8(CX), Z8, Z15
 	VFMADD231PD.BCST (CX), Z6, Z14
 	VFMADD231PD.BCST (CX), Z7, Z15
-	VMOVUPS          2048(R9)(AX*8), Z16
-	VMOVUPS          2112(R9)(AX*8), Z17
+	VMOVUPS          4096(R9)(AX*8), Z16
+	VMOVUPS          4160(R9)(AX*8), Z17
 	VBROADCASTSD     constants<>+2112(SB), Z18
 	VBROADCASTSD     constants<>+2112(SB), Z19
 	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z18
@@ -37553,8 +37553,8 @@ loop:
 noElements:
 	TESTQ            R10, R10
 	JZ               noGradient
-	VMOVUPS          2048(R8)(AX*8), Z16
-	VMOVUPS          2112(R8)(AX*8), Z17
+	VMOVUPS          4096(R8)(AX*8), Z16
+	VMOVUPS          4160(R8)(AX*8), Z17
 	VMOVUPS          (R8)(AX*8), Z18
 	VMOVUPS          64(R8)(AX*8), Z19
 	VMULPD           Z16, Z18, Z18
@@ -37573,8 +37573,8 @@ noElements:
 	VBROADCASTSD     constants<>+2112(SB), Z11
 	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z10
 	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z11
-	VMOVUPS          2048(R9)(AX*8), Z6
-	VMOVUPS          2112(R9)(AX*8), Z7
+	VMOVUPS          4096(R9)(AX*8), Z6
+	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
 	VMULPD           Z11, Z5, Z5
 	VPMOVQ2M         Z4, K3
@@ -37646,8 +37646,8 @@ loop:
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
-	VMOVUPS          4096(R8)(AX*8), Z12
-	VMOVUPS          4160(R8)(AX*8), Z13
+	VMOVUPS          8192(R8)(AX*8), Z12
+	VMOVUPS          8256(R8)(AX*8), Z13
 	VBROADCASTSD     constants<>+1376(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
@@ -37668,8 +37668,8 @@ loop:
 	VMULPD.BCST      8(CX), Z8, Z15
 	VFMADD231PD.BCST (CX), Z6, Z14
 	VFMADD231PD.BCST (CX), Z7, Z15
-	VMOVUPS          12288(R8)(AX*8), Z16
-	VMOVUPS          12352(R8)(AX*8), Z17
+	VMOVUPS          24576(R8)(AX*8), Z16
+	VMOVUPS          24640(R8)(AX*8), Z17
 	VMULPD           Z16, Z14, Z14
 	VMULPD           Z17, Z15, Z15
 	VMULPD           Z12, Z14, Z16
@@ -37690,8 +37690,8 @@ loop:
 noElements:
 	TESTQ            R10, R10
 	JZ               noGradient
-	VMOVUPS          2048(R8)(AX*8), Z16
-	VMOVUPS          2112(R8)(AX*8), Z17
+	VMOVUPS          4096(R8)(AX*8), Z16
+	VMOVUPS          4160(R8)(AX*8), Z17
 	VMOVUPS          (R8)(AX*8), Z18
 	VMOVUPS          64(R8)(AX*8), Z19
 	VMULPD           Z16, Z18, Z18
@@ -37710,8 +37710,8 @@ noElements:
 	VBROADCASTSD     constants<>+2112(SB), Z11
 	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z10
 	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z11
-	VMOVUPS          2048(R9)(AX*8), Z6
-	VMOVUPS          2112(R9)(AX*8), Z7
+	VMOVUPS          4096(R9)(AX*8), Z6
+	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
 	VMULPD           Z11, Z5, Z5
 	VPMOVQ2M         Z4, K3
@@ -37762,8 +37762,8 @@ TEXT ·rowLargest64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0     2048(DX)(AX*8)
-	PREFETCHT0     2112(DX)(AX*8)
+	PREFETCHT0     4096(DX)(AX*8)
+	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
 	VCMPPD.BCST    $0x1e, constants<>+1376(SB), Z0, K1
@@ -37778,12 +37778,12 @@ loop:
 	VBLENDMPD      Z1, Z3, K2, Z1
 	VMOVUPS        Z0, (SI)(AX*8)
 	VMOVUPS        Z1, 64(SI)(AX*8)
-	VMOVUPS        2048(SI)(AX*8), Z0
-	VMOVUPS        2112(SI)(AX*8), Z1
+	VMOVUPS        4096(SI)(AX*8), Z0
+	VMOVUPS        4160(SI)(AX*8), Z1
 	VBLENDMPD.BCST 64(CX), Z0, K1, Z0
 	VBLENDMPD.BCST 64(CX), Z1, K2, Z1
-	VMOVUPS        Z0, 2048(SI)(AX*8)
-	VMOVUPS        Z1, 2112(SI)(AX*8)
+	VMOVUPS        Z0, 4096(SI)(AX*8)
+	VMOVUPS        Z1, 4160(SI)(AX*8)
 	ADDQ           $0x10, AX
 	CMPQ           AX, n+8(FP)
 	JL             loop
@@ -37863,18 +37863,18 @@ loop:
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (SI)(AX*8)
 	VMOVUPS           Z1, 64(SI)(AX*8)
-	VMOVUPS           2048(DI)(AX*8), Z2
-	VMOVUPS           2112(DI)(AX*8), Z3
-	VCMPPD.BCST       $0x04, 64(CX), Z2, K1
-	VCMPPD.BCST       $0x04, 64(CX), Z3, K2
 	VMOVUPS           4096(DI)(AX*8), Z2
 	VMOVUPS           4160(DI)(AX*8), Z3
+	VCMPPD.BCST       $0x04, 64(CX), Z2, K1
+	VCMPPD.BCST       $0x04, 64(CX), Z3, K2
+	VMOVUPS           8192(DI)(AX*8), Z2
+	VMOVUPS           8256(DI)(AX*8), Z3
 	VMOVAPD.Z         Z0, K1, Z0
 	VMOVAPD.Z         Z1, K2, Z1
 	VADDPD            Z0, Z2, Z0
 	VADDPD            Z1, Z3, Z1
-	VMOVUPS           Z0, 4096(DI)(AX*8)
-	VMOVUPS           Z1, 4160(DI)(AX*8)
+	VMOVUPS           Z0, 8192(DI)(AX*8)
+	VMOVUPS           Z1, 8256(DI)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -37890,15 +37890,15 @@ TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS          4096(CX)(AX*8), Z0
-	VMOVUPS          4160(CX)(AX*8), Z1
+	VMOVUPS          8192(CX)(AX*8), Z0
+	VMOVUPS          8256(CX)(AX*8), Z1
 	VADDPD.BCST      constants<>+1312(SB), Z0, Z2
 	VADDPD.BCST      constants<>+1312(SB), Z1, Z3
 	VBROADCASTSD     constants<>+1312(SB), Z4
 	VDIVPD           Z2, Z4, Z2
 	VDIVPD           Z3, Z4, Z3
-	VMOVUPS          Z2, 6144(CX)(AX*8)
-	VMOVUPS          Z3, 6208(CX)(AX*8)
+	VMOVUPS          Z2, 12288(CX)(AX*8)
+	VMOVUPS          Z3, 12352(CX)(AX*8)
 	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z0, K1
 	VCMPPD.BCST      $0x1d, constants<>+2144(SB), Z1, K2
 	VADDPD.BCST      constants<>+1312(SB), Z0, Z2
@@ -38001,8 +38001,8 @@ loop:
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
 	VADDPD           Z1, Z11, Z1
-	VMOVUPS          Z0, 8192(CX)(AX*8)
-	VMOVUPS          Z1, 8256(CX)(AX*8)
+	VMOVUPS          Z0, 16384(CX)(AX*8)
+	VMOVUPS          Z1, 16448(CX)(AX*8)
 	ADDQ             $0x10, AX
 	CMPQ             AX, n+8(FP)
 	JL               loop
@@ -38021,10 +38021,10 @@ TEXT ·rowSoftmaxPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VMOVUPS           4096(BX)(AX*8), Z2
-	VMOVUPS           4160(BX)(AX*8), Z3
-	VMOVUPS           2048(BX)(AX*8), Z4
-	VMOVUPS           2112(BX)(AX*8), Z5
+	VMOVUPS           8192(BX)(AX*8), Z2
+	VMOVUPS           8256(BX)(AX*8), Z3
+	VMOVUPS           4096(BX)(AX*8), Z4
+	VMOVUPS           4160(BX)(AX*8), Z5
 	VCMPPD.BCST       $0x00, 64(CX), Z4, K1
 	VCMPPD.BCST       $0x00, 64(CX), Z5, K2
 	VSUBPD            Z0, Z2, Z0
@@ -38033,8 +38033,8 @@ loop:
 	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
 	VBLENDMPD         Z2, Z0, K1, Z0
 	VBLENDMPD         Z3, Z1, K2, Z1
-	VMOVUPS           6144(BX)(AX*8), Z2
-	VMOVUPS           6208(BX)(AX*8), Z3
+	VMOVUPS           12288(BX)(AX*8), Z2
+	VMOVUPS           12352(BX)(AX*8), Z3
 	VMULPD            Z2, Z0, Z0
 	VMULPD            Z3, Z1, Z1
 	VMAXPD.BCST       constants<>+2944(SB), Z0, Z0
@@ -38184,8 +38184,8 @@ loop:
 	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
-	VMOVUPS           Z0, 12288(BX)(AX*8)
-	VMOVUPS           Z1, 12352(BX)(AX*8)
+	VMOVUPS           Z0, 24576(BX)(AX*8)
+	VMOVUPS           Z1, 24640(BX)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -38226,8 +38226,8 @@ loop:
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z8
 	VSUBPD           Z7, Z3, Z3
 	VSUBPD           Z8, Z4, Z4
-	VMOVUPS          8192(R8)(AX*8), Z7
-	VMOVUPS          8256(R8)(AX*8), Z8
+	VMOVUPS          16384(R8)(AX*8), Z7
+	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
 	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
@@ -38305,8 +38305,8 @@ loop:
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z8
 	VSUBPD           Z7, Z3, Z3
 	VSUBPD           Z8, Z4, Z4
-	VMOVUPS          8192(R8)(AX*8), Z7
-	VMOVUPS          8256(R8)(AX*8), Z8
+	VMOVUPS          16384(R8)(AX*8), Z7
+	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
 	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
@@ -38315,14 +38315,14 @@ loop:
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
 	VMOVUPS          64(R9)(AX*8), Z8
-	VMOVUPS          6144(R8)(AX*8), Z9
-	VMOVUPS          6208(R8)(AX*8), Z10
+	VMOVUPS          12288(R8)(AX*8), Z9
+	VMOVUPS          12352(R8)(AX*8), Z10
 	VMULPD           Z9, Z7, Z11
 	VMULPD           Z10, Z8, Z12
-	VMOVUPS          4096(R8)(AX*8), Z13
-	VMOVUPS          4160(R8)(AX*8), Z14
-	VMOVUPS          2048(R8)(AX*8), Z15
-	VMOVUPS          2112(R8)(AX*8), Z16
+	VMOVUPS          8192(R8)(AX*8), Z13
+	VMOVUPS          8256(R8)(AX*8), Z14
+	VMOVUPS          4096(R8)(AX*8), Z15
+	VMOVUPS          4160(R8)(AX*8), Z16
 	VCMPPD.BCST      $0x00, 64(CX), Z15, K3
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
@@ -38420,8 +38420,8 @@ loop:
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z8
 	VSUBPD           Z7, Z3, Z3
 	VSUBPD           Z8, Z4, Z4
-	VMOVUPS          8192(R8)(AX*8), Z7
-	VMOVUPS          8256(R8)(AX*8), Z8
+	VMOVUPS          16384(R8)(AX*8), Z7
+	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
 	VCMPPD.BCST      $0x04, constants<>+1376(SB), Z5, K3
@@ -38430,14 +38430,14 @@ loop:
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
 	VMOVUPS          64(R9)(AX*8), Z8
-	VMOVUPS          6144(R8)(AX*8), Z9
-	VMOVUPS          6208(R8)(AX*8), Z10
+	VMOVUPS          12288(R8)(AX*8), Z9
+	VMOVUPS          12352(R8)(AX*8), Z10
 	VMULPD           Z9, Z7, Z11
 	VMULPD           Z10, Z8, Z12
-	VMOVUPS          4096(R8)(AX*8), Z13
-	VMOVUPS          4160(R8)(AX*8), Z14
-	VMOVUPS          2048(R8)(AX*8), Z15
-	VMOVUPS          2112(R8)(AX*8), Z16
+	VMOVUPS          8192(R8)(AX*8), Z13
+	VMOVUPS          8256(R8)(AX*8), Z14
+	VMOVUPS          4096(R8)(AX*8), Z15
+	VMOVUPS          4160(R8)(AX*8), Z16
 	VCMPPD.BCST      $0x00, 64(CX), Z15, K3
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
@@ -38448,8 +38448,8 @@ loop:
 	VBLENDMPD        Z14, Z8, K4, Z8
 	VMULPD           Z9, Z7, Z7
 	VMULPD           Z10, Z8, Z8
-	VMOVUPS          12288(R8)(AX*8), Z9
-	VMOVUPS          12352(R8)(AX*8), Z10
+	VMOVUPS          24576(R8)(AX*8), Z9
+	VMOVUPS          24640(R8)(AX*8), Z10
 	VMULPD           Z9, Z5, Z5
 	VMULPD           Z10, Z6, Z6
 	VMULPD           Z3, Z5, Z9
@@ -38512,10 +38512,10 @@ TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS 10240(CX)(AX*8), Z0
-	VMOVUPS 10304(CX)(AX*8), Z1
-	VMOVUPS 10368(CX)(AX*8), Z2
-	VMOVUPS 10432(CX)(AX*8), Z3
+	VMOVUPS 20480(CX)(AX*8), Z0
+	VMOVUPS 20544(CX)(AX*8), Z1
+	VMOVUPS 20608(CX)(AX*8), Z2
+	VMOVUPS 20672(CX)(AX*8), Z3
 	VMOVUPS Z0, (BX)(AX*8)
 	VMOVUPS Z1, 64(BX)(AX*8)
 	VMOVUPS Z2, 128(BX)(AX*8)
@@ -38528,10 +38528,10 @@ loop:
 	VADDPD  Z5, Z1, Z1
 	VADDPD  Z6, Z2, Z2
 	VADDPD  Z7, Z3, Z3
-	VMOVUPS Z0, 10240(CX)(AX*8)
-	VMOVUPS Z1, 10304(CX)(AX*8)
-	VMOVUPS Z2, 10368(CX)(AX*8)
-	VMOVUPS Z3, 10432(CX)(AX*8)
+	VMOVUPS Z0, 20480(CX)(AX*8)
+	VMOVUPS Z1, 20544(CX)(AX*8)
+	VMOVUPS Z2, 20608(CX)(AX*8)
+	VMOVUPS Z3, 20672(CX)(AX*8)
 	ADDQ    $0x20, AX
 	CMPQ    AX, n+8(FP)
 	JL      loop
@@ -38557,12 +38557,12 @@ loop:
 	VMOVUPS      64(BX)(CX*8), Z2
 	VMOVUPS      (SI)(CX*8), Z3
 	VMOVUPS      64(SI)(CX*8), Z4
-	VMOVUPS      10240(R9)(CX*8), Z5
-	VMOVUPS      10304(R9)(CX*8), Z6
-	VMOVUPS      4096(R9)(CX*8), Z7
-	VMOVUPS      4160(R9)(CX*8), Z8
-	VMOVUPS      2048(R9)(CX*8), Z9
-	VMOVUPS      2112(R9)(CX*8), Z10
+	VMOVUPS      20480(R9)(CX*8), Z5
+	VMOVUPS      20544(R9)(CX*8), Z6
+	VMOVUPS      8192(R9)(CX*8), Z7
+	VMOVUPS      8256(R9)(CX*8), Z8
+	VMOVUPS      4096(R9)(CX*8), Z9
+	VMOVUPS      4160(R9)(CX*8), Z10
 	VCMPPD.BCST  $0x00, 64(DX), Z9, K1
 	VCMPPD.BCST  $0x00, 64(DX), Z10, K2
 	VSUBPD       Z1, Z7, Z9
@@ -38581,10 +38581,10 @@ loop:
 	VFNMADD231PD Z10, Z2, Z8
 	VADDPD       Z3, Z5, Z1
 	VADDPD       Z4, Z6, Z2
-	VMOVUPS      Z1, 10240(R9)(CX*8)
-	VMOVUPS      Z2, 10304(R9)(CX*8)
-	VMOVUPS      6144(R9)(CX*8), Z1
-	VMOVUPS      6208(R9)(CX*8), Z2
+	VMOVUPS      Z1, 20480(R9)(CX*8)
+	VMOVUPS      Z2, 20544(R9)(CX*8)
+	VMOVUPS      12288(R9)(CX*8), Z1
+	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
 	VBROADCASTSD constants<>+1376(SB), Z3
@@ -38621,10 +38621,10 @@ TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0  2048(CX)(AX*8)
-	PREFETCHT0  2112(CX)(AX*8)
-	PREFETCHT0  2048(DX)(AX*8)
-	PREFETCHT0  2112(DX)(AX*8)
+	PREFETCHT0  4096(CX)(AX*8)
+	PREFETCHT0  4160(CX)(AX*8)
+	PREFETCHT0  4096(DX)(AX*8)
+	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
 	VCMPPD.BCST $0x1e, constants<>+1376(SB), Z0, K1
@@ -38635,8 +38635,8 @@ loop:
 	VMOVUPD.Z   64(DX)(AX*8), K2, Z3
 	VSUBPD      Z2, Z0, Z0
 	VSUBPD      Z3, Z1, Z1
-	VMOVUPS     Z0, 6144(SI)(AX*8)
-	VMOVUPS     Z1, 6208(SI)(AX*8)
+	VMOVUPS     Z0, 12288(SI)(AX*8)
+	VMOVUPS     Z1, 12352(SI)(AX*8)
 	ADDQ        $0x10, AX
 	CMPQ        AX, n+8(FP)
 	JL          loop
@@ -38652,13 +38652,13 @@ TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS           6144(DX)(AX*8), Z0
-	VMOVUPS           6208(DX)(AX*8), Z1
+	VMOVUPS           12288(DX)(AX*8), Z0
+	VMOVUPS           12352(DX)(AX*8), Z1
 	VBROADCASTSD      constants<>+1376(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
-	VMOVUPS           4096(DX)(AX*8), Z4
-	VMOVUPS           4160(DX)(AX*8), Z5
+	VMOVUPS           8192(DX)(AX*8), Z4
+	VMOVUPS           8256(DX)(AX*8), Z5
 	VADDPD            Z4, Z3, Z3
 	VADDPD            Z5, Z2, Z2
 	VMULPD.BCST       144(CX), Z3, Z3
@@ -38712,15 +38712,15 @@ loop:
 	VADDPD.BCST       constants<>+1312(SB), Z2, Z2
 	VSCALEFPD         Z4, Z3, Z3
 	VSCALEFPD         Z5, Z2, Z2
-	VMOVUPS           Z3, 12288(DX)(AX*8)
-	VMOVUPS           Z2, 12352(DX)(AX*8)
+	VMOVUPS           Z3, 24576(DX)(AX*8)
+	VMOVUPS           Z2, 24640(DX)(AX*8)
 	VXORPD.BCST       constants<>+1568(SB), Z0, Z0
 	VXORPD.BCST       constants<>+1568(SB), Z1, Z1
 	VBROADCASTSD      constants<>+1376(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VMOVUPS           4096(DX)(AX*8), Z2
-	VMOVUPS           4160(DX)(AX*8), Z3
+	VMOVUPS           8192(DX)(AX*8), Z2
+	VMOVUPS           8256(DX)(AX*8), Z3
 	VADDPD            Z2, Z0, Z0
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
@@ -38774,8 +38774,8 @@ loop:
 	VADDPD.BCST       constants<>+1312(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
-	VMOVUPS           Z0, 8192(DX)(AX*8)
-	VMOVUPS           Z1, 8256(DX)(AX*8)
+	VMOVUPS           Z0, 16384(DX)(AX*8)
+	VMOVUPS           Z1, 16448(DX)(AX*8)
 	ADDQ              $0x10, AX
 	CMPQ              AX, n+8(FP)
 	JL                loop
@@ -38806,12 +38806,12 @@ loop:
 	VMOVUPS          64(SI)(CX*8), Z3
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
-	VMOVUPS          6144(DI)(CX*8), Z4
-	VMOVUPS          6208(DI)(CX*8), Z5
-	VMOVUPS          4096(DI)(CX*8), Z6
-	VMOVUPS          4160(DI)(CX*8), Z7
-	VMOVUPS          2048(DI)(CX*8), Z8
-	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          12288(DI)(CX*8), Z4
+	VMOVUPS          12352(DI)(CX*8), Z5
+	VMOVUPS          8192(DI)(CX*8), Z6
+	VMOVUPS          8256(DI)(CX*8), Z7
+	VMOVUPS          4096(DI)(CX*8), Z8
+	VMOVUPS          4160(DI)(CX*8), Z9
 	VMOVUPS          (DI)(CX*8), Z10
 	VMOVUPS          64(DI)(CX*8), Z11
 	VMULPD           Z8, Z10, Z10
@@ -38824,8 +38824,8 @@ loop:
 	VBLENDMPD        Z9, Z11, K4, Z9
 	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
 	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
-	VMOVUPS          2048(BX)(CX*8), Z14
-	VMOVUPS          2112(BX)(CX*8), Z15
+	VMOVUPS          4096(BX)(CX*8), Z14
+	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
@@ -38967,12 +38967,12 @@ loop:
 	VMOVUPS          64(SI)(CX*8), Z3
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
-	VMOVUPS          6144(DI)(CX*8), Z4
-	VMOVUPS          6208(DI)(CX*8), Z5
-	VMOVUPS          4096(DI)(CX*8), Z6
-	VMOVUPS          4160(DI)(CX*8), Z7
-	VMOVUPS          2048(DI)(CX*8), Z8
-	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          12288(DI)(CX*8), Z4
+	VMOVUPS          12352(DI)(CX*8), Z5
+	VMOVUPS          8192(DI)(CX*8), Z6
+	VMOVUPS          8256(DI)(CX*8), Z7
+	VMOVUPS          4096(DI)(CX*8), Z8
+	VMOVUPS          4160(DI)(CX*8), Z9
 	VMOVUPS          (DI)(CX*8), Z10
 	VMOVUPS          64(DI)(CX*8), Z11
 	VMULPD           Z8, Z10, Z10
@@ -38985,8 +38985,8 @@ loop:
 	VBLENDMPD        Z9, Z11, K4, Z9
 	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
 	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
-	VMOVUPS          2048(BX)(CX*8), Z14
-	VMOVUPS          2112(BX)(CX*8), Z15
+	VMOVUPS          4096(BX)(CX*8), Z14
+	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
@@ -39148,12 +39148,12 @@ loop:
 	VMOVUPS          64(SI)(CX*8), Z3
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K2
-	VMOVUPS          6144(DI)(CX*8), Z4
-	VMOVUPS          6208(DI)(CX*8), Z5
-	VMOVUPS          4096(DI)(CX*8), Z6
-	VMOVUPS          4160(DI)(CX*8), Z7
-	VMOVUPS          2048(DI)(CX*8), Z8
-	VMOVUPS          2112(DI)(CX*8), Z9
+	VMOVUPS          12288(DI)(CX*8), Z4
+	VMOVUPS          12352(DI)(CX*8), Z5
+	VMOVUPS          8192(DI)(CX*8), Z6
+	VMOVUPS          8256(DI)(CX*8), Z7
+	VMOVUPS          4096(DI)(CX*8), Z8
+	VMOVUPS          4160(DI)(CX*8), Z9
 	VMOVUPS          (DI)(CX*8), Z10
 	VMOVUPS          64(DI)(CX*8), Z11
 	VMULPD           Z8, Z10, Z10
@@ -39166,8 +39166,8 @@ loop:
 	VBLENDMPD        Z9, Z11, K4, Z9
 	VXORPD.BCST      constants<>+1568(SB), Z4, Z10
 	VXORPD.BCST      constants<>+1568(SB), Z5, Z11
-	VMOVUPS          2048(BX)(CX*8), Z14
-	VMOVUPS          2112(BX)(CX*8), Z15
+	VMOVUPS          4096(BX)(CX*8), Z14
+	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
@@ -39181,8 +39181,8 @@ loop:
 	VADDPD           Z7, Z11, Z11
 	VMOVAPD.Z        Z10, K3, Z10
 	VMOVAPD.Z        Z11, K4, Z11
-	VMOVUPS          12288(DI)(CX*8), Z14
-	VMOVUPS          12352(DI)(CX*8), Z15
+	VMOVUPS          24576(DI)(CX*8), Z14
+	VMOVUPS          24640(DI)(CX*8), Z15
 	VMULPD           Z14, Z16, Z14
 	VMULPD           Z15, Z17, Z15
 	VMOVUPS          (BX)(CX*8), Z16
@@ -39200,8 +39200,8 @@ loop:
 	VADDPD           Z7, Z5, Z5
 	VMOVAPD.Z        Z4, K3, Z4
 	VMOVAPD.Z        Z5, K4, Z5
-	VMOVUPS          8192(DI)(CX*8), Z6
-	VMOVUPS          8256(DI)(CX*8), Z7
+	VMOVUPS          16384(DI)(CX*8), Z6
+	VMOVUPS          16448(DI)(CX*8), Z7
 	VMULPD           Z6, Z18, Z6
 	VMULPD           Z7, Z19, Z7
 	VMULPD           Z10, Z14, Z16
@@ -39327,10 +39327,10 @@ loop:
 	VMOVUPS          64(BX)(AX*8), Z7
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z6, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z7, K1
-	VMOVUPS          6144(SI)(AX*8), Z8
-	VMOVUPS          6208(SI)(AX*8), Z9
-	VMOVUPS          2048(SI)(AX*8), Z10
-	VMOVUPS          2112(SI)(AX*8), Z11
+	VMOVUPS          12288(SI)(AX*8), Z8
+	VMOVUPS          12352(SI)(AX*8), Z9
+	VMOVUPS          4096(SI)(AX*8), Z10
+	VMOVUPS          4160(SI)(AX*8), Z11
 	VMOVUPS          (SI)(AX*8), Z12
 	VMOVUPS          64(SI)(AX*8), Z13
 	VMULPD           Z10, Z12, Z12
@@ -39361,8 +39361,8 @@ loop:
 	VFMADD231PD.BCST 96(CX), Z13, Z15
 	VFMADD231PD      Z10, Z14, Z4
 	VFMADD231PD      Z11, Z15, Z4
-	VMOVUPS          2048(DX)(AX*8), Z10
-	VMOVUPS          2112(DX)(AX*8), Z11
+	VMOVUPS          4096(DX)(AX*8), Z10
+	VMOVUPS          4160(DX)(AX*8), Z11
 	VMULPD           Z6, Z8, Z12
 	VMULPD           Z7, Z9, Z13
 	VFMADD231PD      Z12, Z10, Z1
@@ -39412,10 +39412,10 @@ loop:
 	VMOVUPS          64(SI)(CX*8), Z2
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
-	VMOVUPS          6144(DI)(CX*8), Z3
-	VMOVUPS          6208(DI)(CX*8), Z4
-	VMOVUPS          2048(DI)(CX*8), Z5
-	VMOVUPS          2112(DI)(CX*8), Z6
+	VMOVUPS          12288(DI)(CX*8), Z3
+	VMOVUPS          12352(DI)(CX*8), Z4
+	VMOVUPS          4096(DI)(CX*8), Z5
+	VMOVUPS          4160(DI)(CX*8), Z6
 	VMOVUPS          (DI)(CX*8), Z7
 	VMOVUPS          64(DI)(CX*8), Z8
 	VMULPD           Z5, Z7, Z7
@@ -39426,8 +39426,8 @@ loop:
 	VBLENDMPD        Z8, Z6, K2, Z4
 	VBLENDMPD        Z5, Z7, K1, Z5
 	VBLENDMPD        Z6, Z8, K2, Z6
-	VMOVUPS          2048(BX)(CX*8), Z7
-	VMOVUPS          2112(BX)(CX*8), Z8
+	VMOVUPS          4096(BX)(CX*8), Z7
+	VMOVUPS          4160(BX)(CX*8), Z8
 	VBROADCASTSD     192(DX), Z9
 	VBROADCASTSD     192(DX), Z10
 	VFMADD231PD.BCST 184(DX), Z7, Z9
@@ -39559,8 +39559,8 @@ loop:
 	VMOVUPS          64(DX)(AX*8), Z4
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z3, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z4, K2
-	VMOVUPS          2048(DI)(AX*8), Z5
-	VMOVUPS          2112(DI)(AX*8), Z6
+	VMOVUPS          4096(DI)(AX*8), Z5
+	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
 	VMOVUPS          64(DI)(AX*8), Z8
 	VMULPD           Z5, Z7, Z7
@@ -39625,8 +39625,8 @@ loop:
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
-	VMOVUPS          6144(DI)(AX*8), Z7
-	VMOVUPS          6208(DI)(AX*8), Z8
+	VMOVUPS          12288(DI)(AX*8), Z7
+	VMOVUPS          12352(DI)(AX*8), Z8
 	VMULPD           Z7, Z5, Z5
 	VMULPD           Z8, Z6, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -39734,8 +39734,8 @@ loop:
 	VMOVUPS          64(BX)(CX*8), Z2
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z1, K1
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K2
-	VMOVUPS          2048(R9)(CX*8), Z3
-	VMOVUPS          2112(R9)(CX*8), Z4
+	VMOVUPS          4096(R9)(CX*8), Z3
+	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
 	VMOVUPS          64(R9)(CX*8), Z6
 	VMULPD           Z3, Z5, Z5
@@ -39805,8 +39805,8 @@ loop:
 	VCMPPD.BCST      $0x1e, constants<>+1376(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
-	VMOVUPS          6144(R9)(CX*8), Z5
-	VMOVUPS          6208(R9)(CX*8), Z6
+	VMOVUPS          12288(R9)(CX*8), Z5
+	VMOVUPS          12352(R9)(CX*8), Z6
 	VMULPD           Z5, Z3, Z3
 	VMULPD           Z6, Z4, Z4
 	VMOVUPS          (SI)(CX*8), Z5
@@ -39905,7 +39905,7 @@ TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 	XORQ   CX, CX
 
 loop:
-	PREFETCHT0 1024(DX)(CX*4)
+	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+1024(SB), Y2, Y3
 	VCMPPS     $0x16, constants<>+1088(SB), Y2, Y4
@@ -39947,7 +39947,7 @@ TEXT ·rowWeight32AVX2(SB), NOSPLIT, $0-16
 	XORQ   CX, CX
 
 loop:
-	PREFETCHT0 1024(DX)(CX*4)
+	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+64(SB), Y2, Y3
 	VCMPPS     $0x16, constants<>+1152(SB), Y2, Y4
@@ -40012,7 +40012,7 @@ TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   1024(CX)(AX*4)
+	PREFETCHT0   2048(CX)(AX*4)
 	VMOVUPS      (DX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS       (CX)(AX*4), Y0, Y0
@@ -40046,7 +40046,7 @@ loop:
 	VADDPS       constants<>+256(SB), Y0, Y0
 	VBROADCASTSS constants<>+256(SB), Y1
 	VDIVPS       Y0, Y1, Y0
-	VMOVUPS      Y0, 1024(BX)(AX*4)
+	VMOVUPS      Y0, 2048(BX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40065,7 +40065,7 @@ TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   1024(CX)(AX*4)
+	PREFETCHT0   2048(CX)(AX*4)
 	VMOVUPS      (DX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS       (CX)(AX*4), Y0, Y0
@@ -40103,7 +40103,7 @@ loop:
 	VADDPS       constants<>+256(SB), Y0, Y0
 	VBROADCASTSS constants<>+256(SB), Y1
 	VDIVPS       Y0, Y1, Y0
-	VMOVUPS      Y0, 1024(BX)(AX*4)
+	VMOVUPS      Y0, 2048(BX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40163,8 +40163,8 @@ loop:
 	VANDPS       constants<>+512(SB), Y3, Y3
 	VADDPS       Y2, Y0, Y0
 	VADDPS       Y3, Y1, Y1
-	VMOVUPS      Y0, 2048(CX)(AX*4)
-	VMOVUPS      Y1, 2080(CX)(AX*4)
+	VMOVUPS      Y0, 4096(CX)(AX*4)
+	VMOVUPS      Y1, 4128(CX)(AX*4)
 	ADDQ         $0x10, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40193,7 +40193,7 @@ loop:
 	VMULPS       Y2, Y0, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VMOVUPS      2048(R8)(AX*4), Y1
+	VMOVUPS      4096(R8)(AX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VBROADCASTSS 16(CX), Y1
 	VMULPS       Y1, Y0, Y0
@@ -40222,7 +40222,7 @@ loop:
 	VPADDD       constants<>+928(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 6144(DI)(AX*4)
+	VMOVUPS      Y0, 12288(DI)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40255,7 +40255,7 @@ loop:
 	VSUBPS       Y3, Y4, Y4
 	VBROADCASTSS 8(CX), Y5
 	VMULPS       Y5, Y3, Y5
-	VMOVUPS      2048(R8)(AX*4), Y6
+	VMOVUPS      4096(R8)(AX*4), Y6
 	VBROADCASTSS constants<>+64(SB), Y7
 	VMAXPS       Y2, Y7, Y7
 	VADDPS       Y6, Y7, Y7
@@ -40284,7 +40284,7 @@ loop:
 noElements:
 	TESTQ        R9, R9
 	JZ           noGradient
-	VMOVUPS      1024(R8)(AX*4), Y3
+	VMOVUPS      2048(R8)(AX*4), Y3
 	VMOVUPS      (R8)(AX*4), Y6
 	VMULPS       Y3, Y6, Y6
 	VBLENDVPS    Y2, Y6, Y3, Y8
@@ -40335,7 +40335,7 @@ loop:
 	VSUBPS       Y3, Y4, Y4
 	VBROADCASTSS 8(CX), Y5
 	VMULPS       Y5, Y3, Y5
-	VMOVUPS      2048(R8)(AX*4), Y6
+	VMOVUPS      4096(R8)(AX*4), Y6
 	VBROADCASTSS constants<>+64(SB), Y7
 	VMAXPS       Y2, Y7, Y7
 	VADDPS       Y6, Y7, Y7
@@ -40349,7 +40349,7 @@ loop:
 	VMULPS       Y7, Y4, Y7
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y3, Y7
-	VMOVUPS      1024(R9)(AX*4), Y8
+	VMOVUPS      2048(R9)(AX*4), Y8
 	VBROADCASTSS constants<>+1280(SB), Y9
 	VFMADD231PS  constants<>+1248(SB), Y3, Y9
 	VMULPS       Y9, Y2, Y9
@@ -40373,7 +40373,7 @@ loop:
 noElements:
 	TESTQ        R10, R10
 	JZ           noGradient
-	VMOVUPS      1024(R8)(AX*4), Y8
+	VMOVUPS      2048(R8)(AX*4), Y8
 	VMOVUPS      (R8)(AX*4), Y9
 	VMULPS       Y8, Y9, Y9
 	VBLENDVPS    Y2, Y9, Y8, Y10
@@ -40382,7 +40382,7 @@ noElements:
 	VFNMADD231PS Y8, Y5, Y4
 	VBROADCASTSS constants<>+1280(SB), Y5
 	VFMADD231PS  constants<>+1248(SB), Y3, Y5
-	VMOVUPS      1024(R9)(AX*4), Y3
+	VMOVUPS      2048(R9)(AX*4), Y3
 	VMULPS       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y8
 	VMULPS       Y3, Y8, Y8
@@ -40435,7 +40435,7 @@ loop:
 	VSUBPS       Y3, Y4, Y4
 	VBROADCASTSS 8(CX), Y5
 	VMULPS       Y5, Y3, Y5
-	VMOVUPS      2048(R8)(AX*4), Y6
+	VMOVUPS      4096(R8)(AX*4), Y6
 	VBROADCASTSS constants<>+64(SB), Y7
 	VMAXPS       Y2, Y7, Y7
 	VADDPS       Y6, Y7, Y7
@@ -40449,7 +40449,7 @@ loop:
 	VMULPS       Y7, Y4, Y7
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y8, Y3, Y7
-	VMOVUPS      6144(R8)(AX*4), Y8
+	VMOVUPS      12288(R8)(AX*4), Y8
 	VMULPS       Y8, Y7, Y7
 	VMULPS       Y6, Y7, Y8
 	VMOVUPS      (R12)(R13*1), Y9
@@ -40466,7 +40466,7 @@ loop:
 noElements:
 	TESTQ        R10, R10
 	JZ           noGradient
-	VMOVUPS      1024(R8)(AX*4), Y8
+	VMOVUPS      2048(R8)(AX*4), Y8
 	VMOVUPS      (R8)(AX*4), Y9
 	VMULPS       Y8, Y9, Y9
 	VBLENDVPS    Y2, Y9, Y8, Y10
@@ -40475,7 +40475,7 @@ noElements:
 	VFNMADD231PS Y8, Y5, Y4
 	VBROADCASTSS constants<>+1280(SB), Y5
 	VFMADD231PS  constants<>+1248(SB), Y3, Y5
-	VMOVUPS      1024(R9)(AX*4), Y3
+	VMOVUPS      2048(R9)(AX*4), Y3
 	VMULPS       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*4), Y8
 	VMULPS       Y3, Y8, Y8
@@ -40513,7 +40513,7 @@ TEXT ·rowLargest32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   1024(DX)(AX*4)
+	PREFETCHT0   2048(DX)(AX*4)
 	VMOVUPS      (BX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS       (DX)(AX*4), Y0, Y0
@@ -40521,10 +40521,10 @@ loop:
 	VCMPPS       $0x1e, Y1, Y0, Y2
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	VMOVUPS      Y0, (SI)(AX*4)
-	VMOVUPS      1024(SI)(AX*4), Y0
+	VMOVUPS      2048(SI)(AX*4), Y0
 	VBROADCASTSS 32(CX), Y1
 	VBLENDVPS    Y2, Y1, Y0, Y0
-	VMOVUPS      Y0, 1024(SI)(AX*4)
+	VMOVUPS      Y0, 2048(SI)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40574,13 +40574,13 @@ loop:
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*4)
-	VMOVUPS      1024(DI)(AX*4), Y1
+	VMOVUPS      2048(DI)(AX*4), Y1
 	VBROADCASTSS 32(CX), Y2
 	VCMPPS       $0x04, Y2, Y1, Y1
-	VMOVUPS      2048(DI)(AX*4), Y2
+	VMOVUPS      4096(DI)(AX*4), Y2
 	VANDPS       Y0, Y1, Y0
 	VADDPS       Y0, Y2, Y0
-	VMOVUPS      Y0, 2048(DI)(AX*4)
+	VMOVUPS      Y0, 4096(DI)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40596,11 +40596,11 @@ TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS      2048(CX)(AX*4), Y0
+	VMOVUPS      4096(CX)(AX*4), Y0
 	VADDPS       constants<>+256(SB), Y0, Y1
 	VBROADCASTSS constants<>+256(SB), Y2
 	VDIVPS       Y1, Y2, Y1
-	VMOVUPS      Y1, 3072(CX)(AX*4)
+	VMOVUPS      Y1, 6144(CX)(AX*4)
 	VCMPPS       $0x1d, constants<>+448(SB), Y0, Y1
 	VADDPS       constants<>+256(SB), Y0, Y2
 	VPSUBD       constants<>+864(SB), Y2, Y3
@@ -40632,7 +40632,7 @@ loop:
 	VFMADD231PS  constants<>+224(SB), Y1, Y0
 	VFMADD231PS  Y2, Y3, Y0
 	VADDPS       Y0, Y5, Y0
-	VMOVUPS      Y0, 4096(CX)(AX*4)
+	VMOVUPS      Y0, 8192(CX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40650,14 +40650,14 @@ TEXT ·rowSoftmaxPower32AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
-	VMOVUPS      2048(BX)(AX*4), Y1
-	VMOVUPS      1024(BX)(AX*4), Y2
+	VMOVUPS      4096(BX)(AX*4), Y1
+	VMOVUPS      2048(BX)(AX*4), Y2
 	VBROADCASTSS 32(CX), Y3
 	VCMPPS       $0x00, Y3, Y2, Y2
 	VSUBPS       Y0, Y1, Y0
 	VADDPS       constants<>+256(SB), Y0, Y0
 	VBLENDVPS    Y2, Y1, Y0, Y0
-	VMOVUPS      3072(BX)(AX*4), Y1
+	VMOVUPS      6144(BX)(AX*4), Y1
 	VMULPS       Y1, Y0, Y0
 	VMAXPS       constants<>+896(SB), Y0, Y0
 	VPSUBD       constants<>+864(SB), Y0, Y1
@@ -40714,7 +40714,7 @@ loop:
 	VPADDD       constants<>+928(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 6144(BX)(AX*4)
+	VMOVUPS      Y0, 12288(BX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -40748,7 +40748,7 @@ loop:
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
 	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      4096(R8)(AX*4), Y4
+	VMOVUPS      8192(R8)(AX*4), Y4
 	VADDPS       Y4, Y2, Y2
 	VCMPPS       $0x04, constants<>+64(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
@@ -40808,15 +40808,15 @@ loop:
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
 	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      4096(R8)(AX*4), Y4
+	VMOVUPS      8192(R8)(AX*4), Y4
 	VADDPS       Y4, Y2, Y2
 	VCMPPS       $0x04, constants<>+64(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*4), Y4
-	VMOVUPS      3072(R8)(AX*4), Y5
+	VMOVUPS      6144(R8)(AX*4), Y5
 	VMULPS       Y5, Y4, Y6
-	VMOVUPS      2048(R8)(AX*4), Y7
-	VMOVUPS      1024(R8)(AX*4), Y8
+	VMOVUPS      4096(R8)(AX*4), Y7
+	VMOVUPS      2048(R8)(AX*4), Y8
 	VBROADCASTSS 32(CX), Y9
 	VCMPPS       $0x00, Y9, Y8, Y8
 	VSUBPS       Y4, Y7, Y4
@@ -40888,22 +40888,22 @@ loop:
 	VMOVUPS      (R8)(AX*4), Y2
 	VANDPS       (DX)(AX*4), Y1, Y4
 	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      4096(R8)(AX*4), Y4
+	VMOVUPS      8192(R8)(AX*4), Y4
 	VADDPS       Y4, Y2, Y2
 	VCMPPS       $0x04, constants<>+64(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*4), Y4
-	VMOVUPS      3072(R8)(AX*4), Y5
+	VMOVUPS      6144(R8)(AX*4), Y5
 	VMULPS       Y5, Y4, Y6
-	VMOVUPS      2048(R8)(AX*4), Y7
-	VMOVUPS      1024(R8)(AX*4), Y8
+	VMOVUPS      4096(R8)(AX*4), Y7
+	VMOVUPS      2048(R8)(AX*4), Y8
 	VBROADCASTSS 32(CX), Y9
 	VCMPPS       $0x00, Y9, Y8, Y8
 	VSUBPS       Y4, Y7, Y4
 	VADDPS       constants<>+256(SB), Y4, Y4
 	VBLENDVPS    Y8, Y7, Y4, Y4
 	VMULPS       Y5, Y4, Y4
-	VMOVUPS      6144(R8)(AX*4), Y5
+	VMOVUPS      12288(R8)(AX*4), Y5
 	VMULPS       Y5, Y3, Y3
 	VMULPS       Y2, Y3, Y5
 	VMOVUPS      (R12)(R13*1), Y7
@@ -40952,16 +40952,16 @@ TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS 5120(CX)(AX*4), Y0
-	VMOVUPS 5152(CX)(AX*4), Y1
+	VMOVUPS 10240(CX)(AX*4), Y0
+	VMOVUPS 10272(CX)(AX*4), Y1
 	VMOVUPS Y0, (BX)(AX*4)
 	VMOVUPS Y1, 32(BX)(AX*4)
 	VMOVUPS (DX)(AX*4), Y2
 	VMOVUPS 32(DX)(AX*4), Y3
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y3, Y1, Y1
-	VMOVUPS Y0, 5120(CX)(AX*4)
-	VMOVUPS Y1, 5152(CX)(AX*4)
+	VMOVUPS Y0, 10240(CX)(AX*4)
+	VMOVUPS Y1, 10272(CX)(AX*4)
 	ADDQ    $0x10, AX
 	CMPQ    AX, n+8(FP)
 	JL      loop
@@ -40985,9 +40985,9 @@ TEXT ·rowPullback32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(CX*4), Y0
 	VMOVUPS      (SI)(CX*4), Y1
-	VMOVUPS      5120(R9)(CX*4), Y2
-	VMOVUPS      2048(R9)(CX*4), Y3
-	VMOVUPS      1024(R9)(CX*4), Y4
+	VMOVUPS      10240(R9)(CX*4), Y2
+	VMOVUPS      4096(R9)(CX*4), Y3
+	VMOVUPS      2048(R9)(CX*4), Y4
 	VBROADCASTSS 32(DX), Y5
 	VCMPPS       $0x00, Y5, Y4, Y4
 	VSUBPS       Y0, Y3, Y5
@@ -40998,8 +40998,8 @@ loop:
 	VADDPS       Y4, Y2, Y4
 	VFNMADD231PS Y4, Y0, Y3
 	VADDPS       Y1, Y2, Y0
-	VMOVUPS      Y0, 5120(R9)(CX*4)
-	VMOVUPS      3072(R9)(CX*4), Y0
+	VMOVUPS      Y0, 10240(R9)(CX*4)
+	VMOVUPS      6144(R9)(CX*4), Y0
 	VMULPS       Y0, Y3, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
@@ -41032,14 +41032,14 @@ TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0 1024(CX)(AX*4)
-	PREFETCHT0 1024(DX)(AX*4)
+	PREFETCHT0 2048(CX)(AX*4)
+	PREFETCHT0 2048(DX)(AX*4)
 	VMOVUPS    (BX)(AX*4), Y0
 	VCMPPS     $0x1e, constants<>+64(SB), Y0, Y0
 	VANDPS     (CX)(AX*4), Y0, Y1
 	VANDPS     (DX)(AX*4), Y0, Y0
 	VSUBPS     Y0, Y1, Y0
-	VMOVUPS    Y0, 3072(SI)(AX*4)
+	VMOVUPS    Y0, 6144(SI)(AX*4)
 	ADDQ       $0x08, AX
 	CMPQ       AX, n+8(FP)
 	JL         loop
@@ -41055,10 +41055,10 @@ TEXT ·rowPairPower32AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS      3072(DX)(AX*4), Y0
+	VMOVUPS      6144(DX)(AX*4), Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMAXPS       Y0, Y1, Y1
-	VMOVUPS      2048(DX)(AX*4), Y2
+	VMOVUPS      4096(DX)(AX*4), Y2
 	VADDPS       Y2, Y1, Y1
 	VBROADCASTSS 72(CX), Y2
 	VMULPS       Y2, Y1, Y1
@@ -41087,11 +41087,11 @@ loop:
 	VPADDD       constants<>+928(SB), Y2, Y2
 	VPSLLD       $0x17, Y2, Y2
 	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 6144(DX)(AX*4)
+	VMOVUPS      Y1, 12288(DX)(AX*4)
 	VXORPS       constants<>+0(SB), Y0, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMAXPS       Y0, Y1, Y0
-	VMOVUPS      2048(DX)(AX*4), Y1
+	VMOVUPS      4096(DX)(AX*4), Y1
 	VADDPS       Y1, Y0, Y0
 	VBROADCASTSS 16(CX), Y1
 	VMULPS       Y1, Y0, Y0
@@ -41120,7 +41120,7 @@ loop:
 	VPADDD       constants<>+928(SB), Y1, Y1
 	VPSLLD       $0x17, Y1, Y1
 	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, 4096(DX)(AX*4)
+	VMOVUPS      Y0, 8192(DX)(AX*4)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -41148,15 +41148,15 @@ TEXT ·rowPairFocalZero32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      3072(DI)(CX*4), Y2
-	VMOVUPS      2048(DI)(CX*4), Y3
-	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      6144(DI)(CX*4), Y2
+	VMOVUPS      4096(DI)(CX*4), Y3
+	VMOVUPS      2048(DI)(CX*4), Y4
 	VMOVUPS      (DI)(CX*4), Y5
 	VMULPS       Y4, Y5, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
-	VMOVUPS      1024(BX)(CX*4), Y7
+	VMOVUPS      2048(BX)(CX*4), Y7
 	VBROADCASTSS 84(DX), Y8
 	VBROADCASTSS 80(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
@@ -41258,15 +41258,15 @@ TEXT ·rowPairFocalTwo32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      3072(DI)(CX*4), Y2
-	VMOVUPS      2048(DI)(CX*4), Y3
-	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      6144(DI)(CX*4), Y2
+	VMOVUPS      4096(DI)(CX*4), Y3
+	VMOVUPS      2048(DI)(CX*4), Y4
 	VMOVUPS      (DI)(CX*4), Y5
 	VMULPS       Y4, Y5, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
-	VMOVUPS      1024(BX)(CX*4), Y7
+	VMOVUPS      2048(BX)(CX*4), Y7
 	VBROADCASTSS 84(DX), Y8
 	VBROADCASTSS 80(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
@@ -41380,15 +41380,15 @@ TEXT ·rowPairFocal32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      3072(DI)(CX*4), Y2
-	VMOVUPS      2048(DI)(CX*4), Y3
-	VMOVUPS      1024(DI)(CX*4), Y4
+	VMOVUPS      6144(DI)(CX*4), Y2
+	VMOVUPS      4096(DI)(CX*4), Y3
+	VMOVUPS      2048(DI)(CX*4), Y4
 	VMOVUPS      (DI)(CX*4), Y5
 	VMULPS       Y4, Y5, Y5
 	VBLENDVPS    Y2, Y5, Y4, Y6
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
-	VMOVUPS      1024(BX)(CX*4), Y7
+	VMOVUPS      2048(BX)(CX*4), Y7
 	VBROADCASTSS 84(DX), Y8
 	VBROADCASTSS 80(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
@@ -41397,7 +41397,7 @@ loop:
 	VMAXPS       Y5, Y9, Y5
 	VADDPS       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
-	VMOVUPS      6144(DI)(CX*4), Y7
+	VMOVUPS      12288(DI)(CX*4), Y7
 	VMULPS       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*4), Y8
 	VBROADCASTSS 28(DX), Y9
@@ -41408,7 +41408,7 @@ loop:
 	VMAXPS       Y2, Y10, Y2
 	VADDPS       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
-	VMOVUPS      4096(DI)(CX*4), Y3
+	VMOVUPS      8192(DI)(CX*4), Y3
 	VMULPS       Y3, Y9, Y3
 	VMULPS       Y5, Y7, Y8
 	VMULPS       Y2, Y3, Y9
@@ -41496,8 +41496,8 @@ TEXT ·rowPairSums32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      3072(SI)(AX*4), Y1
-	VMOVUPS      1024(SI)(AX*4), Y2
+	VMOVUPS      6144(SI)(AX*4), Y1
+	VMOVUPS      2048(SI)(AX*4), Y2
 	VMOVUPS      (SI)(AX*4), Y3
 	VMULPS       Y2, Y3, Y3
 	VBLENDVPS    Y1, Y3, Y2, Y4
@@ -41520,7 +41520,7 @@ loop:
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PS  Y1, Y3, Y2
 	VMOVUPS      Y2, 192(DI)(R8*1)
-	VMOVUPS      1024(DX)(AX*4), Y1
+	VMOVUPS      2048(DX)(AX*4), Y1
 	VMULPS       Y0, Y4, Y2
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PS  Y2, Y1, Y3
@@ -41562,13 +41562,13 @@ TEXT ·rowPairGrad32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      3072(DI)(CX*4), Y1
-	VMOVUPS      1024(DI)(CX*4), Y2
+	VMOVUPS      6144(DI)(CX*4), Y1
+	VMOVUPS      2048(DI)(CX*4), Y2
 	VMOVUPS      (DI)(CX*4), Y3
 	VMULPS       Y2, Y3, Y3
 	VBLENDVPS    Y1, Y3, Y2, Y4
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	VMOVUPS      1024(BX)(CX*4), Y2
+	VMOVUPS      2048(BX)(CX*4), Y2
 	VBROADCASTSS 96(DX), Y3
 	VBROADCASTSS 92(DX), Y5
 	VFMADD231PS  Y5, Y2, Y3
@@ -41672,7 +41672,7 @@ TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (DX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      1024(DI)(AX*4), Y2
+	VMOVUPS      2048(DI)(AX*4), Y2
 	VMOVUPS      (DI)(AX*4), Y3
 	VMULPS       Y2, Y3, Y3
 	VANDPS       (SI)(AX*4), Y1, Y1
@@ -41721,7 +41721,7 @@ loop:
 	VMOVUPS      (DX)(AX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*4), Y1
-	VMOVUPS      3072(DI)(AX*4), Y2
+	VMOVUPS      6144(DI)(AX*4), Y2
 	VMULPS       Y2, Y1, Y1
 	VMOVUPS      (BX)(AX*4), Y2
 	VMULPS       Y0, Y1, Y3
@@ -41813,7 +41813,7 @@ TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VMOVUPS      1024(R9)(CX*4), Y2
+	VMOVUPS      2048(R9)(CX*4), Y2
 	VMOVUPS      (R9)(CX*4), Y3
 	VMULPS       Y2, Y3, Y3
 	VANDPS       (R8)(CX*4), Y1, Y1
@@ -41866,7 +41866,7 @@ loop:
 	VMOVUPS      (BX)(CX*4), Y0
 	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*4), Y1
-	VMOVUPS      3072(R9)(CX*4), Y2
+	VMOVUPS      6144(R9)(CX*4), Y2
 	VMULPS       Y2, Y1, Y1
 	VMOVUPS      (SI)(CX*4), Y2
 	VBROADCASTSS 40(DX), Y3
@@ -41956,7 +41956,7 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 	XORQ   CX, CX
 
 loop:
-	PREFETCHT0 2048(DX)(CX*8)
+	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
 	VCMPPD     $0x19, constants<>+1408(SB), Y2, Y3
 	VCMPPD     $0x16, constants<>+1440(SB), Y2, Y4
@@ -41998,7 +41998,7 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 	XORQ   CX, CX
 
 loop:
-	PREFETCHT0 2048(DX)(CX*8)
+	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
 	VCMPPD     $0x19, constants<>+1376(SB), Y2, Y3
 	VCMPPD     $0x16, constants<>+1472(SB), Y2, Y4
@@ -42063,7 +42063,7 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   2048(CX)(AX*8)
+	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
@@ -42105,7 +42105,7 @@ loop:
 	VADDPD       constants<>+1312(SB), Y0, Y0
 	VBROADCASTSD constants<>+1312(SB), Y1
 	VDIVPD       Y0, Y1, Y0
-	VMOVUPS      Y0, 2048(BX)(AX*8)
+	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42124,7 +42124,7 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   2048(CX)(AX*8)
+	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
@@ -42170,7 +42170,7 @@ loop:
 	VADDPD       constants<>+1312(SB), Y0, Y0
 	VBROADCASTSD constants<>+1312(SB), Y1
 	VDIVPD       Y0, Y1, Y0
-	VMOVUPS      Y0, 2048(BX)(AX*8)
+	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42276,8 +42276,8 @@ loop:
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
 	VADDPD       Y1, Y11, Y1
-	VMOVUPS      Y0, 4096(CX)(AX*8)
-	VMOVUPS      Y1, 4128(CX)(AX*8)
+	VMOVUPS      Y0, 8192(CX)(AX*8)
+	VMOVUPS      Y1, 8224(CX)(AX*8)
 	ADDQ         $0x08, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42306,7 +42306,7 @@ loop:
 	VMULPD       Y2, Y0, Y0
 	VBROADCASTSD constants<>+1376(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VMOVUPS      4096(R8)(AX*8), Y1
+	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
@@ -42343,7 +42343,7 @@ loop:
 	VADDPD       constants<>+2976(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
-	VMOVUPS      Y0, 12288(DI)(AX*8)
+	VMOVUPS      Y0, 24576(DI)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42376,7 +42376,7 @@ loop:
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
-	VMOVUPS      4096(R8)(AX*8), Y6
+	VMOVUPS      8192(R8)(AX*8), Y6
 	VBROADCASTSD constants<>+1376(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
@@ -42405,7 +42405,7 @@ loop:
 noElements:
 	TESTQ        R9, R9
 	JZ           noGradient
-	VMOVUPS      2048(R8)(AX*8), Y3
+	VMOVUPS      4096(R8)(AX*8), Y3
 	VMOVUPS      (R8)(AX*8), Y6
 	VMULPD       Y3, Y6, Y6
 	VBLENDVPD    Y2, Y6, Y3, Y8
@@ -42456,7 +42456,7 @@ loop:
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
-	VMOVUPS      4096(R8)(AX*8), Y6
+	VMOVUPS      8192(R8)(AX*8), Y6
 	VBROADCASTSD constants<>+1376(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
@@ -42470,7 +42470,7 @@ loop:
 	VMULPD       Y7, Y4, Y7
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
-	VMOVUPS      2048(R9)(AX*8), Y8
+	VMOVUPS      4096(R9)(AX*8), Y8
 	VBROADCASTSD constants<>+2112(SB), Y9
 	VFMADD231PD  constants<>+2080(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
@@ -42494,7 +42494,7 @@ loop:
 noElements:
 	TESTQ        R10, R10
 	JZ           noGradient
-	VMOVUPS      2048(R8)(AX*8), Y8
+	VMOVUPS      4096(R8)(AX*8), Y8
 	VMOVUPS      (R8)(AX*8), Y9
 	VMULPD       Y8, Y9, Y9
 	VBLENDVPD    Y2, Y9, Y8, Y10
@@ -42503,7 +42503,7 @@ noElements:
 	VFNMADD231PD Y8, Y5, Y4
 	VBROADCASTSD constants<>+2112(SB), Y5
 	VFMADD231PD  constants<>+2080(SB), Y3, Y5
-	VMOVUPS      2048(R9)(AX*8), Y3
+	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
 	VMULPD       Y3, Y8, Y8
@@ -42556,7 +42556,7 @@ loop:
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
-	VMOVUPS      4096(R8)(AX*8), Y6
+	VMOVUPS      8192(R8)(AX*8), Y6
 	VBROADCASTSD constants<>+1376(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
@@ -42570,7 +42570,7 @@ loop:
 	VMULPD       Y7, Y4, Y7
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
-	VMOVUPS      12288(R8)(AX*8), Y8
+	VMOVUPS      24576(R8)(AX*8), Y8
 	VMULPD       Y8, Y7, Y7
 	VMULPD       Y6, Y7, Y8
 	VMOVUPS      (R12)(R13*1), Y9
@@ -42587,7 +42587,7 @@ loop:
 noElements:
 	TESTQ        R10, R10
 	JZ           noGradient
-	VMOVUPS      2048(R8)(AX*8), Y8
+	VMOVUPS      4096(R8)(AX*8), Y8
 	VMOVUPS      (R8)(AX*8), Y9
 	VMULPD       Y8, Y9, Y9
 	VBLENDVPD    Y2, Y9, Y8, Y10
@@ -42596,7 +42596,7 @@ noElements:
 	VFNMADD231PD Y8, Y5, Y4
 	VBROADCASTSD constants<>+2112(SB), Y5
 	VFMADD231PD  constants<>+2080(SB), Y3, Y5
-	VMOVUPS      2048(R9)(AX*8), Y3
+	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
 	VMULPD       Y3, Y8, Y8
@@ -42634,7 +42634,7 @@ TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0   2048(DX)(AX*8)
+	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
@@ -42642,10 +42642,10 @@ loop:
 	VCMPPD       $0x1e, Y1, Y0, Y2
 	VBLENDVPD    Y2, Y0, Y1, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
-	VMOVUPS      2048(SI)(AX*8), Y0
+	VMOVUPS      4096(SI)(AX*8), Y0
 	VBROADCASTSD 64(CX), Y1
 	VBLENDVPD    Y2, Y1, Y0, Y0
-	VMOVUPS      Y0, 2048(SI)(AX*8)
+	VMOVUPS      Y0, 4096(SI)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42703,13 +42703,13 @@ loop:
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
-	VMOVUPS      2048(DI)(AX*8), Y1
+	VMOVUPS      4096(DI)(AX*8), Y1
 	VBROADCASTSD 64(CX), Y2
 	VCMPPD       $0x04, Y2, Y1, Y1
-	VMOVUPS      4096(DI)(AX*8), Y2
+	VMOVUPS      8192(DI)(AX*8), Y2
 	VANDPS       Y0, Y1, Y0
 	VADDPD       Y0, Y2, Y0
-	VMOVUPS      Y0, 4096(DI)(AX*8)
+	VMOVUPS      Y0, 8192(DI)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42725,11 +42725,11 @@ TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS      4096(CX)(AX*8), Y0
+	VMOVUPS      8192(CX)(AX*8), Y0
 	VADDPD       constants<>+1312(SB), Y0, Y1
 	VBROADCASTSD constants<>+1312(SB), Y2
 	VDIVPD       Y1, Y2, Y1
-	VMOVUPS      Y1, 6144(CX)(AX*8)
+	VMOVUPS      Y1, 12288(CX)(AX*8)
 	VCMPPD       $0x1d, constants<>+2144(SB), Y0, Y1
 	VADDPD       constants<>+1312(SB), Y0, Y2
 	VPADDQ       constants<>+2848(SB), Y2, Y3
@@ -42781,7 +42781,7 @@ loop:
 	VFMADD231PD  constants<>+1728(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
-	VMOVUPS      Y0, 8192(CX)(AX*8)
+	VMOVUPS      Y0, 16384(CX)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42799,14 +42799,14 @@ TEXT ·rowSoftmaxPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VMOVUPS      4096(BX)(AX*8), Y1
-	VMOVUPS      2048(BX)(AX*8), Y2
+	VMOVUPS      8192(BX)(AX*8), Y1
+	VMOVUPS      4096(BX)(AX*8), Y2
 	VBROADCASTSD 64(CX), Y3
 	VCMPPD       $0x00, Y3, Y2, Y2
 	VSUBPD       Y0, Y1, Y0
 	VADDPD       constants<>+1312(SB), Y0, Y0
 	VBLENDVPD    Y2, Y1, Y0, Y0
-	VMOVUPS      6144(BX)(AX*8), Y1
+	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
 	VMAXPD       constants<>+2944(SB), Y0, Y0
 	VPADDQ       constants<>+2848(SB), Y0, Y1
@@ -42891,7 +42891,7 @@ loop:
 	VADDPD       constants<>+2976(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
-	VMOVUPS      Y0, 12288(BX)(AX*8)
+	VMOVUPS      Y0, 24576(BX)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -42925,7 +42925,7 @@ loop:
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
-	VMOVUPS      8192(R8)(AX*8), Y4
+	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
 	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
@@ -42985,15 +42985,15 @@ loop:
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
-	VMOVUPS      8192(R8)(AX*8), Y4
+	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
 	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
-	VMOVUPS      6144(R8)(AX*8), Y5
+	VMOVUPS      12288(R8)(AX*8), Y5
 	VMULPD       Y5, Y4, Y6
-	VMOVUPS      4096(R8)(AX*8), Y7
-	VMOVUPS      2048(R8)(AX*8), Y8
+	VMOVUPS      8192(R8)(AX*8), Y7
+	VMOVUPS      4096(R8)(AX*8), Y8
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
@@ -43065,22 +43065,22 @@ loop:
 	VMOVUPS      (R8)(AX*8), Y2
 	VANDPS       (DX)(AX*8), Y1, Y4
 	VSUBPD       Y4, Y2, Y2
-	VMOVUPS      8192(R8)(AX*8), Y4
+	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
 	VCMPPD       $0x04, constants<>+1376(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
-	VMOVUPS      6144(R8)(AX*8), Y5
+	VMOVUPS      12288(R8)(AX*8), Y5
 	VMULPD       Y5, Y4, Y6
-	VMOVUPS      4096(R8)(AX*8), Y7
-	VMOVUPS      2048(R8)(AX*8), Y8
+	VMOVUPS      8192(R8)(AX*8), Y7
+	VMOVUPS      4096(R8)(AX*8), Y8
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
 	VADDPD       constants<>+1312(SB), Y4, Y4
 	VBLENDVPD    Y8, Y7, Y4, Y4
 	VMULPD       Y5, Y4, Y4
-	VMOVUPS      12288(R8)(AX*8), Y5
+	VMOVUPS      24576(R8)(AX*8), Y5
 	VMULPD       Y5, Y3, Y3
 	VMULPD       Y2, Y3, Y5
 	VMOVUPS      (R12)(R13*1), Y7
@@ -43129,16 +43129,16 @@ TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS 10240(CX)(AX*8), Y0
-	VMOVUPS 10272(CX)(AX*8), Y1
+	VMOVUPS 20480(CX)(AX*8), Y0
+	VMOVUPS 20512(CX)(AX*8), Y1
 	VMOVUPS Y0, (BX)(AX*8)
 	VMOVUPS Y1, 32(BX)(AX*8)
 	VMOVUPS (DX)(AX*8), Y2
 	VMOVUPS 32(DX)(AX*8), Y3
 	VADDPD  Y2, Y0, Y0
 	VADDPD  Y3, Y1, Y1
-	VMOVUPS Y0, 10240(CX)(AX*8)
-	VMOVUPS Y1, 10272(CX)(AX*8)
+	VMOVUPS Y0, 20480(CX)(AX*8)
+	VMOVUPS Y1, 20512(CX)(AX*8)
 	ADDQ    $0x08, AX
 	CMPQ    AX, n+8(FP)
 	JL      loop
@@ -43162,9 +43162,9 @@ TEXT ·rowPullback64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
 	VMOVUPS      (SI)(CX*8), Y1
-	VMOVUPS      10240(R9)(CX*8), Y2
-	VMOVUPS      4096(R9)(CX*8), Y3
-	VMOVUPS      2048(R9)(CX*8), Y4
+	VMOVUPS      20480(R9)(CX*8), Y2
+	VMOVUPS      8192(R9)(CX*8), Y3
+	VMOVUPS      4096(R9)(CX*8), Y4
 	VBROADCASTSD 64(DX), Y5
 	VCMPPD       $0x00, Y5, Y4, Y4
 	VSUBPD       Y0, Y3, Y5
@@ -43175,8 +43175,8 @@ loop:
 	VADDPD       Y4, Y2, Y4
 	VFNMADD231PD Y4, Y0, Y3
 	VADDPD       Y1, Y2, Y0
-	VMOVUPS      Y0, 10240(R9)(CX*8)
-	VMOVUPS      6144(R9)(CX*8), Y0
+	VMOVUPS      Y0, 20480(R9)(CX*8)
+	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
 	VBROADCASTSD constants<>+1376(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
@@ -43209,14 +43209,14 @@ TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	PREFETCHT0 2048(CX)(AX*8)
-	PREFETCHT0 2048(DX)(AX*8)
+	PREFETCHT0 4096(CX)(AX*8)
+	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
 	VCMPPD     $0x1e, constants<>+1376(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
-	VMOVUPS    Y0, 6144(SI)(AX*8)
+	VMOVUPS    Y0, 12288(SI)(AX*8)
 	ADDQ       $0x04, AX
 	CMPQ       AX, n+8(FP)
 	JL         loop
@@ -43232,10 +43232,10 @@ TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 	XORQ AX, AX
 
 loop:
-	VMOVUPS      6144(DX)(AX*8), Y0
+	VMOVUPS      12288(DX)(AX*8), Y0
 	VBROADCASTSD constants<>+1376(SB), Y1
 	VMAXPD       Y0, Y1, Y1
-	VMOVUPS      4096(DX)(AX*8), Y2
+	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
 	VBROADCASTSD 144(CX), Y2
 	VMULPD       Y2, Y1, Y1
@@ -43272,11 +43272,11 @@ loop:
 	VADDPD       constants<>+2976(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
-	VMOVUPS      Y1, 12288(DX)(AX*8)
+	VMOVUPS      Y1, 24576(DX)(AX*8)
 	VXORPD       constants<>+1568(SB), Y0, Y0
 	VBROADCASTSD constants<>+1376(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VMOVUPS      4096(DX)(AX*8), Y1
+	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
@@ -43313,7 +43313,7 @@ loop:
 	VADDPD       constants<>+2976(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
-	VMOVUPS      Y0, 8192(DX)(AX*8)
+	VMOVUPS      Y0, 16384(DX)(AX*8)
 	ADDQ         $0x04, AX
 	CMPQ         AX, n+8(FP)
 	JL           loop
@@ -43341,15 +43341,15 @@ TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      6144(DI)(CX*8), Y2
-	VMOVUPS      4096(DI)(CX*8), Y3
-	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      12288(DI)(CX*8), Y2
+	VMOVUPS      8192(DI)(CX*8), Y3
+	VMOVUPS      4096(DI)(CX*8), Y4
 	VMOVUPS      (DI)(CX*8), Y5
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1568(SB), Y2, Y5
-	VMOVUPS      2048(BX)(CX*8), Y7
+	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
@@ -43451,15 +43451,15 @@ TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      6144(DI)(CX*8), Y2
-	VMOVUPS      4096(DI)(CX*8), Y3
-	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      12288(DI)(CX*8), Y2
+	VMOVUPS      8192(DI)(CX*8), Y3
+	VMOVUPS      4096(DI)(CX*8), Y4
 	VMOVUPS      (DI)(CX*8), Y5
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1568(SB), Y2, Y5
-	VMOVUPS      2048(BX)(CX*8), Y7
+	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
@@ -43573,15 +43573,15 @@ TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      6144(DI)(CX*8), Y2
-	VMOVUPS      4096(DI)(CX*8), Y3
-	VMOVUPS      2048(DI)(CX*8), Y4
+	VMOVUPS      12288(DI)(CX*8), Y2
+	VMOVUPS      8192(DI)(CX*8), Y3
+	VMOVUPS      4096(DI)(CX*8), Y4
 	VMOVUPS      (DI)(CX*8), Y5
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
 	VXORPD       constants<>+1568(SB), Y2, Y5
-	VMOVUPS      2048(BX)(CX*8), Y7
+	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
@@ -43590,7 +43590,7 @@ loop:
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
-	VMOVUPS      12288(DI)(CX*8), Y7
+	VMOVUPS      24576(DI)(CX*8), Y7
 	VMULPD       Y7, Y8, Y7
 	VMOVUPS      (BX)(CX*8), Y8
 	VBROADCASTSD 56(DX), Y9
@@ -43601,7 +43601,7 @@ loop:
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
-	VMOVUPS      8192(DI)(CX*8), Y3
+	VMOVUPS      16384(DI)(CX*8), Y3
 	VMULPD       Y3, Y9, Y3
 	VMULPD       Y5, Y7, Y8
 	VMULPD       Y2, Y3, Y9
@@ -43689,8 +43689,8 @@ TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      6144(SI)(AX*8), Y1
-	VMOVUPS      2048(SI)(AX*8), Y2
+	VMOVUPS      12288(SI)(AX*8), Y1
+	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
 	VBLENDVPD    Y1, Y3, Y2, Y4
@@ -43713,7 +43713,7 @@ loop:
 	VMOVUPS      192(DI)(R8*1), Y2
 	VFMADD231PD  Y1, Y3, Y2
 	VMOVUPS      Y2, 192(DI)(R8*1)
-	VMOVUPS      2048(DX)(AX*8), Y1
+	VMOVUPS      4096(DX)(AX*8), Y1
 	VMULPD       Y0, Y4, Y2
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PD  Y2, Y1, Y3
@@ -43755,13 +43755,13 @@ TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      6144(DI)(CX*8), Y1
-	VMOVUPS      2048(DI)(CX*8), Y2
+	VMOVUPS      12288(DI)(CX*8), Y1
+	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
 	VBLENDVPD    Y1, Y3, Y2, Y4
 	VBLENDVPD    Y1, Y2, Y3, Y1
-	VMOVUPS      2048(BX)(CX*8), Y2
+	VMOVUPS      4096(BX)(CX*8), Y2
 	VBROADCASTSD 192(DX), Y3
 	VBROADCASTSD 184(DX), Y5
 	VFMADD231PD  Y5, Y2, Y3
@@ -43865,7 +43865,7 @@ TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      2048(DI)(AX*8), Y2
+	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
 	VANDPS       (SI)(AX*8), Y1, Y1
@@ -43914,7 +43914,7 @@ loop:
 	VMOVUPS      (DX)(AX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
-	VMOVUPS      6144(DI)(AX*8), Y2
+	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
@@ -44006,7 +44006,7 @@ TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
-	VMOVUPS      2048(R9)(CX*8), Y2
+	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
 	VANDPS       (R8)(CX*8), Y1, Y1
@@ -44059,7 +44059,7 @@ loop:
 	VMOVUPS      (BX)(CX*8), Y0
 	VCMPPD       $0x1e, constants<>+1376(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
-	VMOVUPS      6144(R9)(CX*8), Y2
+	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
 	VBROADCASTSD 80(DX), Y3

@@ -61,7 +61,7 @@ func (a *rowArgs[T]) of(arg kernel.RowArg, n int) []T { return a.row[arg][:n] }
 
 // buffer returns a row of one of the buffers.
 func (a *rowArgs[T]) buffer(arg kernel.RowArg, row, n int) []T {
-	return a.row[arg][row*kernel.Part:][:n]
+	return a.row[arg][row*kernel.Tile:][:n]
 }
 
 // coef returns a constant of the channel.
@@ -537,7 +537,7 @@ func pairOf[T real](a *rowArgs[T], n int) pairArgs[T] {
 	return pairArgs[T]{
 		m: a.of(kernel.ArgWeight, n), x: a.buffer(kernel.ArgBuffer, kernel.BufDifference, n),
 		e: a.buffer(kernel.ArgBuffer, kernel.BufExp, n), r: a.buffer(kernel.ArgBuffer, kernel.BufReciprocal, n),
-		t:    [2][]T{t[:n], t[kernel.Part:][:n]},
+		t:    [2][]T{t[:n], t[kernel.Tile:][:n]},
 		coef: [2][]T{coef[:kernel.RowCoefs], coef[kernel.RowCoefs:][:kernel.RowCoefs]},
 	}
 }

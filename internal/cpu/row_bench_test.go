@@ -18,13 +18,13 @@ func BenchmarkRow(b *testing.B) {
 
 func benchmarkRows[T real](b *testing.B, name string, kernels *rowKernels[T]) {
 	r := rand.New(rand.NewPCG(1, 2))
-	a := randomRowArgs(r, func() T { return T(3 * r.NormFloat64()) }, kernel.Part, 0)
+	a := randomRowArgs(r, func() T { return T(3 * r.NormFloat64()) }, kernel.Tile, 0)
 	for which, run := range kernels {
 		b.Run(fmt.Sprintf("backend=%s/kernel=%s", name, kernel.Row(which).Name()), func(b *testing.B) {
 			for b.Loop() {
-				run(a, kernel.Part)
+				run(a, kernel.Tile)
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/kernel.Part, "ns/voxel")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/kernel.Tile, "ns/voxel")
 		})
 	}
 }

@@ -34,10 +34,10 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 	a.row[kernel.ArgX] = fill(n, func(int) T { return logit() })
 	a.row[kernel.ArgX0] = fill(n, func(int) T { return logit() })
 	a.row[kernel.ArgWeight] = fill(n, func(int) T { return T(r.IntN(3)) * T(r.Float64()) })
-	a.row[kernel.ArgTarget] = fill(kernel.Part+n, func(int) T { return []T{0, 1, T(r.Float64()), 0.5}[r.IntN(4)] })
+	a.row[kernel.ArgTarget] = fill(kernel.Tile+n, func(int) T { return []T{0, 1, T(r.Float64()), 0.5}[r.IntN(4)] })
 	a.row[kernel.ArgExp] = fill(n, unit)
-	a.row[kernel.ArgBuffer] = fill(kernel.RowBuffer*kernel.Part, func(i int) T {
-		switch i / kernel.Part {
+	a.row[kernel.ArgBuffer] = fill(kernel.RowBuffer*kernel.Tile, func(i int) T {
+		switch i / kernel.Tile {
 		case kernel.BufTop:
 			return T(r.IntN(3))
 		case kernel.BufOthers:
@@ -45,7 +45,7 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 		}
 		return T(r.Float64())
 	})
-	a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][r.IntN(2)*3*kernel.Part:][:3*kernel.Part]
+	a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][r.IntN(2)*3*kernel.Tile:][:3*kernel.Tile]
 	a.row[kernel.ArgSums] = fill(2*kernel.RowSums*lanesOf[T](), normal)
 	a.row[kernel.ArgCoefficients] = fill(2*kernel.RowCoefs, normal)
 	for c := range 2 {
@@ -85,7 +85,7 @@ func guardedCopy[T real](a *rowArgs[T], offset int) (c *rowArgs[T], intact func(
 	}
 	// The logistic rows stay rows of the buffer.
 	at := (cap(a.row[kernel.ArgBuffer]) - cap(a.row[kernel.ArgLogistic]))
-	c.row[kernel.ArgLogistic] = c.row[kernel.ArgBuffer][at:][:3*kernel.Part]
+	c.row[kernel.ArgLogistic] = c.row[kernel.ArgBuffer][at:][:3*kernel.Tile]
 	return c, func() bool {
 		for _, whole := range all {
 			for i, v := range whole {
@@ -129,13 +129,13 @@ func testRowKernels[T real](t *testing.T, kernels *rowKernels[T]) {
 	awkward := func() T { return T(hostile[r.IntN(len(hostile))]) }
 	random := func() T { return T(4 * r.NormFloat64()) }
 	for which := range kernel.Row(kernel.Rows) {
-		for _, n := range []int{0, block, 3 * block, kernel.Part} {
+		for _, n := range []int{0, block, 3 * block, kernel.Tile} {
 			for offset := range 3 {
 				for _, logit := range []func() T{random, awkward} {
 					args := randomRowArgs(r, logit, n, offset)
 					if which == kernel.RowSoftmaxExp { // no logit exceeds the largest
 						for i, v := range args.row[kernel.ArgX] {
-							args.row[kernel.ArgBuffer][kernel.BufLargest*kernel.Part+i] = max(v, T(r.NormFloat64()))
+							args.row[kernel.ArgBuffer][kernel.BufLargest*kernel.Tile+i] = max(v, T(r.NormFloat64()))
 						}
 					}
 					if !rowCase(t, kernels, which, args, n, offset) {
@@ -176,30 +176,30 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 	plain := plainRows[T]()
 	for range 20 {
 		for _, sequence := range sequences {
-			args := randomRowArgs(r, func() T { return T(hostile[r.IntN(len(hostile))]) }, kernel.Part, 1)
+			args := randomRowArgs(r, func() T { return T(hostile[r.IntN(len(hostile))]) }, kernel.Tile, 1)
 			want, _ := guardedCopy(args, 1)
 			got, intact := guardedCopy(args, 1)
 			if slices.Contains(sequence, kernel.RowLargest) {
 				for _, a := range []*rowArgs[T]{want, got} {
-					for i := range kernel.Part {
-						a.buffer(kernel.ArgBuffer, kernel.BufLargest, kernel.Part)[i] = T(math.Inf(-1))
-						a.buffer(kernel.ArgBuffer, kernel.BufOthers, kernel.Part)[i] = T(i % 2)
+					for i := range kernel.Tile {
+						a.buffer(kernel.ArgBuffer, kernel.BufLargest, kernel.Tile)[i] = T(math.Inf(-1))
+						a.buffer(kernel.ArgBuffer, kernel.BufOthers, kernel.Tile)[i] = T(i % 2)
 					}
 				}
 			}
 			if sequence[0] == kernel.RowDifference {
 				for _, a := range []*rowArgs[T]{want, got} {
-					a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][:3*kernel.Part]
+					a.row[kernel.ArgLogistic] = a.row[kernel.ArgBuffer][:3*kernel.Tile]
 				}
 			}
 			for i, which := range sequence {
 				if i == 1 && sequence[0] == kernel.RowDifference {
 					for _, a := range []*rowArgs[T]{want, got} {
-						a.row[kernel.ArgX] = a.buffer(kernel.ArgBuffer, kernel.BufDifference, kernel.Part)
+						a.row[kernel.ArgX] = a.buffer(kernel.ArgBuffer, kernel.BufDifference, kernel.Tile)
 					}
 				}
-				plain[which](want, kernel.Part)
-				kernels[which](got, kernel.Part)
+				plain[which](want, kernel.Tile)
+				kernels[which](got, kernel.Tile)
 				for arg := range want.row {
 					if !sameBits(t, want.row[arg], got.row[arg], fmt.Sprintf("%v of %v: argument %d", which.Name(), sequence, arg)) {
 						return

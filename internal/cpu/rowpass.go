@@ -27,6 +27,7 @@ type rowPass[T real] struct {
 	given                  any          // the upstream gradient
 	coef                   []T          // by sample and channel
 	focal                  []kernel.Row // of each sample and channel, by its γ
+	summed                 []int        // the sums that the pass adds up
 }
 
 // newRowPass returns nil if a constant of the loss is outside the range of T.
@@ -55,6 +56,18 @@ func newRowPass[T real](b *batch, k *kernels, kernels *rowKernels[T], p *plan.Pl
 	if out.Upstream != nil {
 		f.given = out.Upstream.Data()
 		f.upstream, _ = f.given.([]T)
+	}
+	if p.Pointwise != nil {
+		f.summed = append(f.summed, kernel.RowSumPointwise)
+	}
+	if p.Overlap != nil && sums {
+		f.summed = append(f.summed, kernel.RowSumI, kernel.RowSumP, kernel.RowSumG)
+	}
+	if f.given != nil && sums {
+		f.summed = append(f.summed, kernel.RowSumUpstream)
+	}
+	if f.wantGrad {
+		f.summed = append(f.summed, kernel.RowSumCheck)
 	}
 	if !f.constants() {
 		return nil
@@ -132,7 +145,7 @@ func (f *rowPass[T]) constants() bool {
 // rowScratch is scratch memory for row kernels.
 type rowScratch[T real] struct {
 	args rowArgs[T]
-	// One row of tileVoxels numbers for each channel.
+	// One row of kernel.Tile numbers for each channel.
 	t, e, derivative, after, x, grad, elements, upstream []T
 	m, weight                                            []T
 	ones, lowest                                         []T // constant rows
@@ -140,24 +153,24 @@ type rowScratch[T real] struct {
 	sums                                                 []T
 	lanes                                                []float64
 	soft, written                                        []bool
-	y                                                    [tileVoxels]uint8
+	y                                                    [kernel.Tile]uint8
 	class                                                []int32
-	wide                                                 [tileVoxels]float64
+	wide                                                 [kernel.Tile]float64
 }
 
 func (s *rowScratch[T]) reserve(c int) {
 	if s.ones == nil {
 		for _, row := range []*[]T{&s.m, &s.weight, &s.ones, &s.lowest} {
-			*row = alignedOf[T](tileVoxels)
+			*row = alignedOf[T](kernel.Tile)
 		}
 		for i := range s.ones {
 			s.ones[i], s.lowest[i] = 1, T(math.Inf(-1))
 		}
-		s.buf = alignedOf[T](kernel.RowBuffer * kernel.Part)
+		s.buf = alignedOf[T](kernel.RowBuffer * kernel.Tile)
 	}
-	if len(s.t) < c*tileVoxels {
+	if len(s.t) < c*kernel.Tile {
 		for _, row := range []*[]T{&s.t, &s.e, &s.derivative, &s.after, &s.x, &s.grad, &s.elements, &s.upstream} {
-			*row = alignedOf[T](c * tileVoxels)
+			*row = alignedOf[T](c * kernel.Tile)
 		}
 	}
 	s.sums = grow(s.sums, c*kernel.RowSums*lanesOf[T]())
@@ -172,7 +185,7 @@ func alignedOf[T real](n int) []T {
 }
 
 // rowOf returns the row of channel c in scratch memory.
-func rowOf[T real](s []T, c int) []T { return s[c*tileVoxels:][:tileVoxels] }
+func rowOf[T real](s []T, c int) []T { return s[c*kernel.Tile:][:kernel.Tile] }
 
 // chunk computes one chunk and adds its sums to acc, in the layout of pass. It returns
 // ok = false if a result exceeded the range of T.
@@ -183,14 +196,20 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 		clear(s.sums)
 		hi := min(lo+stripVoxels, ch.hi)
-		for at := lo; at < hi; at += tileVoxels {
-			t := rowTile[T]{f, s, ch.n, at, min(at+tileVoxels, hi), 0}
+		for at := lo; at < hi; at += kernel.Tile {
+			t := rowTile[T]{f, s, ch.n, at, min(at+kernel.Tile, hi), 0}
 			if ok, err := t.compute(); err != nil || !ok {
 				return false, err
 			}
 		}
-		for i, v := range s.sums {
-			s.lanes[i] += float64(v)
+		for _, i := range f.summed {
+			for c := range f.C {
+				at := (c*kernel.RowSums + i) * lanesOf[T]()
+				to := s.lanes[at:][:lanesOf[T]()]
+				for i, v := range s.sums[at:][:len(to)] {
+					to[i] += float64(v)
+				}
+			}
 		}
 	}
 	first := f.C
@@ -245,7 +264,7 @@ func (t *rowTile[T]) channel(c int) {
 	a.row[kernel.ArgAfter] = rowOf(s.after, c)
 	a.row[kernel.ArgSums] = s.sums[c*sums:][:sums]
 	a.row[kernel.ArgCoefficients] = t.coef[(t.sample*t.C+c)*kernel.RowCoefs:][:kernel.RowCoefs]
-	a.row[kernel.ArgLogistic] = s.buf[:3*kernel.Part]
+	a.row[kernel.ArgLogistic] = s.buf[:3*kernel.Tile]
 	a.row[kernel.ArgGrad], a.row[kernel.ArgElements] = nil, nil
 	if t.wantGrad {
 		a.row[kernel.ArgGrad] = t.gradRow(c)
@@ -254,7 +273,7 @@ func (t *rowTile[T]) channel(c int) {
 }
 
 // buffer returns a row of the intermediates.
-func (t *rowTile[T]) buffer(i int) []T { return t.s.buf[i*kernel.Part:][:t.processed] }
+func (t *rowTile[T]) buffer(i int) []T { return t.s.buf[i*kernel.Tile:][:t.processed] }
 
 func (t *rowTile[T]) xRow(c int) []T {
 	if t.x != nil && !t.padded() {
@@ -379,7 +398,7 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 			s.y[i] = noClass
 		}
 	default:
-		s.class = grow(s.class, tileVoxels)
+		s.class = grow(s.class, kernel.Tile)
 		if err := classes(t.batch, t.sample, t.lo, t.hi, s.class); err != nil {
 			return false, err
 		}
@@ -562,7 +581,7 @@ func (t *rowTile[T]) sigmoid() {
 			t.run(kernel.RowLog)
 			focal := t.focal[t.sample*t.C+c]
 			if focal != kernel.RowFocalZero && t.s.soft[c] {
-				a.row[kernel.ArgLogistic] = t.s.buf[kernel.BufScaledExp*kernel.Part:][:3*kernel.Part]
+				a.row[kernel.ArgLogistic] = t.s.buf[kernel.BufScaledExp*kernel.Tile:][:3*kernel.Tile]
 				t.run(kernel.RowScaledExp)
 				t.run(kernel.RowLog)
 			}
@@ -650,7 +669,7 @@ func (t *rowTile[T]) pair(pointwise, overlap bool) {
 	a, s := &t.s.args, t.s
 	t.channel(1)
 	a.row[kernel.ArgX0] = t.xRow(0)
-	a.row[kernel.ArgTarget] = s.t[:2*tileVoxels]
+	a.row[kernel.ArgTarget] = s.t[:2*kernel.Tile]
 	a.row[kernel.ArgSums] = s.sums
 	a.row[kernel.ArgCoefficients] = t.coef[t.sample*2*kernel.RowCoefs:][:2*kernel.RowCoefs]
 	if t.wantGrad {
@@ -660,7 +679,7 @@ func (t *rowTile[T]) pair(pointwise, overlap bool) {
 		}
 	}
 	t.run(kernel.RowDifference)
-	a.row[kernel.ArgX] = s.buf[kernel.BufDifference*kernel.Part:][:kernel.Part]
+	a.row[kernel.ArgX] = s.buf[kernel.BufDifference*kernel.Tile:][:kernel.Tile]
 	t.run(kernel.RowExp)
 	if pointwise {
 		t.run(kernel.RowLog)

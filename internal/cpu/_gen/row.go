@@ -62,7 +62,7 @@ func (k *rowKernel) at(base reg.Register) Mem {
 // buffer returns the memory of the rows of one of the buffers.
 func (k *rowKernel) buffer(arg kernel.RowArg) func(row int) Mem {
 	m := k.row(arg)
-	return func(row int) Mem { return m.Offset(row * kernel.Part * k.size()) }
+	return func(row int) Mem { return m.Offset(row * kernel.Tile * k.size()) }
 }
 
 // coef is a constant of the channel.
@@ -141,7 +141,7 @@ func (k *rowKernel) side(t vec) vec { return k.fma(t, k.lit(2), k.lit(-1)) }
 // hardware prefetcher does not predict.
 func (k *rowKernel) prefetch(at Mem) {
 	for line := 0; line < k.bytes()*k.unroll; line += 64 {
-		PREFETCHT0(at.Offset(kernel.Part*k.size() + line))
+		PREFETCHT0(at.Offset(kernel.Tile*k.size() + line))
 	}
 }
 
@@ -628,7 +628,7 @@ type pair struct {
 
 func (k *rowKernel) pair() pair {
 	t := k.row(kernel.ArgTarget)
-	return pair{m: k.row(kernel.ArgWeight), t: t.Offset(kernel.Part * k.size()), t0: t, b: k.buffer(kernel.ArgBuffer)}
+	return pair{m: k.row(kernel.ArgWeight), t: t.Offset(kernel.Tile * k.size()), t0: t, b: k.buffer(kernel.ArgBuffer)}
 }
 
 // coef1 is a constant of channel 1 of a pair.

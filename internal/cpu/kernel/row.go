@@ -96,7 +96,7 @@ const (
 	ArgExp          // exponential of a channel's logit less the largest
 	ArgDerivative   // derivative by the channel's log-probability, times the upstream gradient
 	ArgAfter        // sum of the derivatives of the channels after it
-	ArgBuffer       // intermediates of all channels, rows of Part numbers
+	ArgBuffer       // intermediates of all channels, rows of Tile numbers
 	ArgLogistic     // the first three rows of ArgBuffer, or the next three
 	ArgSums         // sums, 64 bytes of lanes each
 	ArgCoefficients // constants
