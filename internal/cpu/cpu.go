@@ -80,7 +80,7 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 
 const (
 	tileVoxels = 256 // chunks are of whole tiles
-	maxChunks  = 64 // per sample; bounds the memory of the chunks' sums
+	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
 )
 
 // chunk is voxels [lo,hi) of sample n.

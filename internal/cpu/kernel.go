@@ -31,6 +31,8 @@ type kernels struct {
 	labels func(dst, src []uint8, r *labelRules) (ok bool)
 	// pack is [packGo].
 	pack func(dst []uint64, src []uint8, class uint8)
+	// packMap is [packMapGo].
+	packMap func(dst []uint64, src []float32) (hard bool)
 }
 
 var plain = kernels{
@@ -46,6 +48,7 @@ var plain = kernels{
 	log1p:   log1pGo,
 	labels:  labelsGo,
 	pack:    packGo,
+	packMap: packMapGo,
 }
 
 // expGo stores the exponential of each number, which is finite.

@@ -20,7 +20,7 @@ func tiers() []kernels {
 				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
 				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512),
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
-				labels: labelsBytes, pack: packWords,
+				labels: labelsBytes, pack: packWords, packMap: packMapWords,
 			})
 		}
 		t = append(t, kernels{
@@ -28,7 +28,7 @@ func tiers() []kernels {
 			logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), fence: storeFence,
 			rows32: rowKernelsBy[float32](&rows32AVX2), rows64: rowKernelsBy[float64](&rows64AVX2),
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
-			labels: labelsBytes, pack: packWords,
+			labels: labelsBytes, pack: packWords, packMap: packMapWords,
 		})
 	}
 	return append(t, plain)
@@ -122,6 +122,16 @@ func packWords(dst []uint64, src []uint8, class uint8) {
 		_ = src[64*n-1]
 		packAVX2(&dst[0], &src[0], n, class)
 	}
+}
+
+// packMapWords runs packMapAVX2.
+func packMapWords(dst []uint64, src []float32) (hard bool) {
+	n := len(dst)
+	if n == 0 {
+		return true
+	}
+	_ = src[64*n-1]
+	return packMapAVX2(&dst[0], &src[0], n) == 0
 }
 
 // rowRoutine is an assembly routine; args points to a rowArgs.

@@ -33816,6 +33816,100 @@ word:
 	VZEROUPPER
 	RET
 
+// func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
+// Requires: AVX, MMX+
+TEXT ·packMapAVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         words+16(FP), DX
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS constants<>+256(SB), Y1
+	VXORPS       Y2, Y2, Y2
+	XORQ         BX, BX
+
+word:
+	XORQ       SI, SI
+	PREFETCHT0 4096(CX)
+	VMOVUPS    (CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	ORQ        DI, SI
+	PREFETCHT0 4128(CX)
+	VMOVUPS    32(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x08, DI
+	ORQ        DI, SI
+	PREFETCHT0 4160(CX)
+	VMOVUPS    64(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x10, DI
+	ORQ        DI, SI
+	PREFETCHT0 4192(CX)
+	VMOVUPS    96(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x18, DI
+	ORQ        DI, SI
+	PREFETCHT0 4224(CX)
+	VMOVUPS    128(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x20, DI
+	ORQ        DI, SI
+	PREFETCHT0 4256(CX)
+	VMOVUPS    160(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x28, DI
+	ORQ        DI, SI
+	PREFETCHT0 4288(CX)
+	VMOVUPS    192(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x30, DI
+	ORQ        DI, SI
+	PREFETCHT0 4320(CX)
+	VMOVUPS    224(CX), Y3
+	VCMPPS     $0x00, Y1, Y3, Y4
+	VCMPPS     $0x04, Y0, Y3, Y3
+	VMOVMSKPS  Y4, DI
+	VXORPS     Y4, Y3, Y3
+	VORPS      Y3, Y2, Y2
+	SHLQ       $0x38, DI
+	ORQ        DI, SI
+	MOVQ       SI, (AX)(BX*8)
+	ADDQ       $0x00000100, CX
+	INCQ       BX
+	CMPQ       BX, DX
+	JL         word
+	VMOVMSKPS  Y2, AX
+	MOVL       AX, soft+24(FP)
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16

@@ -56,6 +56,9 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 func maps(b *batch, n, c, lo, hi int, dst []float64) error {
 	b.labels.Float64s(dst[:hi-lo], (n*b.C+c)*b.V+lo)
 	for i, v := range dst[:hi-lo] {
+		if v >= 0 && v <= 1 {
+			continue
+		}
 		if !(v >= -kernel.MapSlack && v <= 1+kernel.MapSlack) {
 			return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", channel "+strconv.Itoa(c)+", voxel "+strconv.Itoa(lo+i),
 				v, "a value in [0,1]")

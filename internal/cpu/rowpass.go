@@ -40,7 +40,7 @@ func newRowPass[T real](b *batch, k *kernels, kernels *rowKernels[T], p *plan.Pl
 		case []uint8:
 			f.byteMaps = s
 		case []bool:
-			f.byteMaps = unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
+			f.byteMaps = bytesOf(s)
 		case []T:
 			f.maps = s
 		}

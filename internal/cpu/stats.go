@@ -20,10 +20,16 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		st.Boundary = make([]float64, b.N*st.K)
 	}
 	if labels := newLabelReader(b, k.kernels()); labels != nil {
-		if err := statsOfClasses(labels, st, want); err != nil {
+		if err := statsOfBits(b, labels, st, want); err != nil {
 			return nil, err
 		}
 		return st, nil
+	}
+	if b.Target.Dense {
+		if maps := newMapReader(b, k.kernels()); maps != nil && statsOfBits(b, maps, st, want) == nil {
+			return st, nil
+		}
+		// A map is soft, or invalid: what follows names the first such value.
 	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {

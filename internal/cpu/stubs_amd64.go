@@ -608,6 +608,11 @@ func labelsAVX2(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 //go:noescape
 func packAVX2(dst *uint64, src *uint8, words int, class uint8)
 
+// packMapAVX2 is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.
+//
+//go:noescape
+func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
+
 // rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape

@@ -43,6 +43,7 @@ func main() {
 	fence()
 	labels()
 	pack()
+	packMap()
 	for _, t := range rowTiers() {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
