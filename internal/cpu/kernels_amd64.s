@@ -33914,7 +33914,6 @@ word:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
 	MOVQ         408(AX), DX
 	VPBROADCASTD 432(AX), Z0
@@ -33950,7 +33949,6 @@ flag1:
 // Requires: AVX, AVX512F
 TEXT ·rowValid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
@@ -33978,7 +33976,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowMap32AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  120(AX), BX
 	KXORW K1, K1, K1
@@ -34030,7 +34027,6 @@ flag2:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowWeight32AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  96(AX), BX
 	KXORW K1, K1, K1
@@ -34084,7 +34080,6 @@ flag2:
 // Requires: AVX, AVX512F
 TEXT ·rowTotal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
 	MOVQ    (AX), CX
 	MOVQ    360(AX), DX
 	VMOVUPS 256(DX), Z0
@@ -34107,7 +34102,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -34176,7 +34170,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -34254,7 +34247,6 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 336(AX), CX
 	XORQ AX, AX
 
@@ -34953,7 +34945,6 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	XORQ AX, AX
 
@@ -35477,7 +35468,6 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	MOVQ 264(AX), DX
 	MOVQ 288(AX), BX
@@ -35585,7 +35575,6 @@ store1:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
@@ -36434,8 +36423,6 @@ TEXT ·rowSumsNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    240(AX), DI
-	MOVQ    312(AX), DI
 	MOVQ    360(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
@@ -36486,7 +36473,6 @@ TEXT ·rowSumsSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    240(AX), DI
 	MOVQ    312(AX), DI
 	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
@@ -36549,7 +36535,6 @@ TEXT ·rowSumsSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    (AX), SI
 	MOVQ    240(AX), SI
 	MOVQ    312(AX), DI
 	MOVQ    360(AX), R8
@@ -36606,10 +36591,7 @@ TEXT ·rowGradNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    240(AX), CX
-	MOVQ    312(AX), CX
 	MOVQ    360(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
@@ -36661,9 +36643,7 @@ TEXT ·rowGradSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    240(AX), CX
 	MOVQ    312(AX), R9
 	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
@@ -36729,9 +36709,7 @@ TEXT ·rowGradSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    24(AX), CX
 	MOVQ    264(AX), DI
-	MOVQ    (AX), CX
 	MOVQ    240(AX), R8
 	MOVQ    312(AX), R9
 	MOVQ    360(AX), R10
@@ -36784,7 +36762,6 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
 	MOVQ         408(AX), DX
 	VPBROADCASTQ 432(AX), Z0
@@ -36820,7 +36797,6 @@ flag1:
 // Requires: AVX, AVX512F
 TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
@@ -36848,7 +36824,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowMap64AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  120(AX), BX
 	KXORW K1, K1, K1
@@ -36900,7 +36875,6 @@ flag2:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowWeight64AVX512(SB), NOSPLIT, $0-16
 	MOVQ  args+0(FP), AX
-	MOVQ  384(AX), CX
 	MOVQ  (AX), DX
 	MOVQ  96(AX), BX
 	KXORW K1, K1, K1
@@ -36954,7 +36928,6 @@ flag2:
 // Requires: AVX, AVX512F
 TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    384(AX), CX
 	MOVQ    (AX), CX
 	MOVQ    360(AX), DX
 	VMOVUPS 256(DX), Z0
@@ -36977,7 +36950,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -37062,7 +37034,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -37156,7 +37127,6 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 336(AX), CX
 	XORQ AX, AX
 
@@ -37979,7 +37949,6 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	XORQ AX, AX
 
@@ -38599,7 +38568,6 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	MOVQ 264(AX), DX
 	MOVQ 288(AX), BX
@@ -38707,7 +38675,6 @@ store1:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
@@ -39588,8 +39555,6 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    240(AX), DI
-	MOVQ    312(AX), DI
 	MOVQ    360(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
@@ -39640,7 +39605,6 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    240(AX), DI
 	MOVQ    312(AX), DI
 	MOVQ    360(AX), R8
 	VMOVUPS 64(R8), Z0
@@ -39703,7 +39667,6 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    384(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
-	MOVQ    (AX), SI
 	MOVQ    240(AX), SI
 	MOVQ    312(AX), DI
 	MOVQ    360(AX), R8
@@ -39760,10 +39723,7 @@ TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    240(AX), CX
-	MOVQ    312(AX), CX
 	MOVQ    360(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
@@ -39815,9 +39775,7 @@ TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
-	MOVQ    264(AX), CX
 	MOVQ    (AX), R8
-	MOVQ    240(AX), CX
 	MOVQ    312(AX), R9
 	MOVQ    360(AX), R10
 	VMOVUPS 320(R10), Z0
@@ -39883,9 +39841,7 @@ TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    384(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
-	MOVQ    24(AX), CX
 	MOVQ    264(AX), DI
-	MOVQ    (AX), CX
 	MOVQ    240(AX), R8
 	MOVQ    312(AX), R9
 	MOVQ    360(AX), R10
@@ -39938,7 +39894,6 @@ store1:
 // Requires: AVX, AVX2
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
 	MOVQ         408(AX), DX
 	VPBROADCASTD 432(AX), Y0
@@ -39968,7 +39923,6 @@ flag1:
 // Requires: AVX, AVX2
 TEXT ·rowValid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
@@ -39991,7 +39945,6 @@ loop:
 // Requires: AVX, MMX+
 TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   120(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -40033,7 +39986,6 @@ flag2:
 // Requires: AVX, MMX+
 TEXT ·rowWeight32AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   96(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -40076,7 +40028,6 @@ flag2:
 // Requires: AVX, FMA3
 TEXT ·rowTotal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 360(AX), DX
 	XORQ BX, BX
@@ -40099,7 +40050,6 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -40151,7 +40101,6 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -40208,7 +40157,6 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 336(AX), CX
 	XORQ AX, AX
 
@@ -40685,7 +40633,6 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	XORQ AX, AX
 
@@ -41039,7 +40986,6 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	MOVQ 264(AX), DX
 	MOVQ 288(AX), BX
@@ -41118,7 +41064,6 @@ store1:
 // Requires: AVX, MMX+
 TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
@@ -41714,8 +41659,6 @@ TEXT ·rowSumsNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 240(AX), DI
-	MOVQ 312(AX), DI
 	MOVQ 360(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
@@ -41757,7 +41700,6 @@ TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 240(AX), DI
 	MOVQ 312(AX), DI
 	MOVQ 360(AX), R8
 	XORQ R9, R9
@@ -41804,7 +41746,6 @@ TEXT ·rowSumsSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ (AX), SI
 	MOVQ 240(AX), SI
 	MOVQ 312(AX), DI
 	MOVQ 360(AX), R8
@@ -41850,10 +41791,7 @@ TEXT ·rowGradNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 240(AX), CX
-	MOVQ 312(AX), CX
 	MOVQ 360(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
@@ -41896,9 +41834,7 @@ TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 240(AX), CX
 	MOVQ 312(AX), R9
 	MOVQ 360(AX), R10
 	XORQ R11, R11
@@ -41947,9 +41883,7 @@ TEXT ·rowGradSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 24(AX), CX
 	MOVQ 264(AX), DI
-	MOVQ (AX), CX
 	MOVQ 240(AX), R8
 	MOVQ 312(AX), R9
 	MOVQ 360(AX), CX
@@ -41989,7 +41923,6 @@ store1:
 // Requires: AVX, AVX2
 TEXT ·rowClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         120(AX), BX
 	MOVQ         408(AX), DX
 	VPBROADCASTQ 432(AX), Y0
@@ -42019,7 +41952,6 @@ flag1:
 // Requires: AVX, AVX2
 TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         384(AX), CX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
@@ -42042,7 +41974,6 @@ loop:
 // Requires: AVX, MMX+
 TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   120(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -42084,7 +42015,6 @@ flag2:
 // Requires: AVX, MMX+
 TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 	MOVQ   args+0(FP), AX
-	MOVQ   384(AX), CX
 	MOVQ   (AX), DX
 	MOVQ   96(AX), BX
 	VXORPS Y0, Y0, Y0
@@ -42127,7 +42057,6 @@ flag2:
 // Requires: AVX, FMA3
 TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 360(AX), DX
 	XORQ BX, BX
@@ -42150,7 +42079,6 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -42210,7 +42138,6 @@ loop:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 336(AX), BX
@@ -42275,7 +42202,6 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 336(AX), CX
 	XORQ AX, AX
 
@@ -42814,7 +42740,6 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	XORQ AX, AX
 
@@ -43216,7 +43141,6 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ 312(AX), CX
 	MOVQ 264(AX), DX
 	MOVQ 288(AX), BX
@@ -43295,7 +43219,6 @@ store1:
 // Requires: AVX, MMX+
 TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 384(AX), CX
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
@@ -43907,8 +43830,6 @@ TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 240(AX), DI
-	MOVQ 312(AX), DI
 	MOVQ 360(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
@@ -43950,7 +43871,6 @@ TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 240(AX), DI
 	MOVQ 312(AX), DI
 	MOVQ 360(AX), R8
 	XORQ R9, R9
@@ -43997,7 +43917,6 @@ TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 384(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
-	MOVQ (AX), SI
 	MOVQ 240(AX), SI
 	MOVQ 312(AX), DI
 	MOVQ 360(AX), R8
@@ -44043,10 +43962,7 @@ TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 240(AX), CX
-	MOVQ 312(AX), CX
 	MOVQ 360(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
@@ -44089,9 +44005,7 @@ TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
-	MOVQ 264(AX), CX
 	MOVQ (AX), R8
-	MOVQ 240(AX), CX
 	MOVQ 312(AX), R9
 	MOVQ 360(AX), R10
 	XORQ R11, R11
@@ -44140,9 +44054,7 @@ TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 384(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 24(AX), CX
 	MOVQ 264(AX), DI
-	MOVQ (AX), CX
 	MOVQ 240(AX), R8
 	MOVQ 312(AX), R9
 	MOVQ 360(AX), CX

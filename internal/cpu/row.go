@@ -81,8 +81,15 @@ func (a *rowArgs[T]) sum(i int) []T {
 	return a.row[kernel.ArgSums][i*n:][:n]
 }
 
-// side is 2t−1.
-func side[T real](t T) T { return fma(t, 2, -1) }
+// side is 2t−1. As in nonFinite and squares, the product is exact, so that this is the
+// fused operation of the assembly.
+func side[T real](t T) T { return T(2*t) - 1 }
+
+// nonFinite adds 0 to a sum, or NaN if d is not finite.
+func nonFinite[T real](sum *T, d T) { *sum = T(d*0) + *sum }
+
+// squares is v·square + linear, of which one constant is 1 and the other 0.
+func squares[T real](v, square, linear T) T { return T(v*square) + linear }
 
 // rowClass sets the target of a voxel to 1 if its label is the class, else to 0.
 func rowClass[T real](a *rowArgs[T], n int) {
@@ -251,7 +258,7 @@ func rowFocal[T real](a *rowArgs[T], n int, exponent kernel.Exponent) {
 				from = upstream[i]
 			}
 			d = T(T(from*scaled)*factor) * d
-			check[lane] = fma(d, 0, check[lane])
+			nonFinite(&check[lane], d)
 			grad[i] = d
 		}
 	}
@@ -407,7 +414,7 @@ func rowPullback[T real](a *rowArgs[T], n int) {
 		running[i] += own
 		d *= scale[i]
 		lane := i % len(check)
-		check[lane] = fma(d, 0, check[lane])
+		nonFinite(&check[lane], d)
 		if a.add != 0 {
 			d += grad[i]
 		}
@@ -466,8 +473,8 @@ func rowSums[T real](a *rowArgs[T], n int, activation kernel.Row) {
 		p, _ := probability.at(i)
 		mp := T(p * w)
 		si[lane] = fma(mp, t[i], si[lane])
-		sp[lane] = fma(mp, fma(p, square, linear), sp[lane])
-		sg[lane] = fma(T(t[i]*w), fma(t[i], square, linear), sg[lane])
+		sp[lane] = fma(mp, squares(p, square, linear), sp[lane])
+		sg[lane] = fma(T(t[i]*w), squares(t[i], square, linear), sg[lane])
 	}
 }
 
@@ -494,7 +501,7 @@ func rowGrad[T real](a *rowArgs[T], n int, activation kernel.Row) {
 		p, derivative := probability.at(i)
 		d := T(T(fma(p, slope, fma(t[i], coefT, plain))*w) * derivative)
 		lane := i % len(check)
-		check[lane] = fma(d, 0, check[lane])
+		nonFinite(&check[lane], d)
 		if a.add != 0 {
 			d += grad[i]
 		}
@@ -602,7 +609,7 @@ func rowPairFocal[T real](a *rowArgs[T], n int, exponent kernel.Exponent) {
 		}
 		if grad != nil {
 			d := d[0] - d[1]
-			check[lane] = fma(d, 0, check[lane])
+			nonFinite(&check[lane], d)
 			opposite := -d
 			if a.add != 0 {
 				d += grad[i]
@@ -625,8 +632,8 @@ func rowPairSums[T real](a *rowArgs[T], n int) {
 			p, t := args.probabilities(i)[c], args.t[c][i]
 			mp := T(p * w)
 			si[lane] = fma(mp, t, si[lane])
-			sp[lane] = fma(mp, fma(p, square, linear), sp[lane])
-			sg[lane] = fma(T(t*w), fma(t, square, linear), sg[lane])
+			sp[lane] = fma(mp, squares(p, square, linear), sp[lane])
+			sg[lane] = fma(T(t*w), squares(t, square, linear), sg[lane])
 		}
 	}
 }
@@ -644,7 +651,7 @@ func rowPairGrad[T real](a *rowArgs[T], n int) {
 		d := derivative(1) - derivative(0)
 		d = T(T(d*w) * T(p[1]*p[0]))
 		lane := i % len(check)
-		check[lane] = fma(d, 0, check[lane])
+		nonFinite(&check[lane], d)
 		opposite := -d
 		if a.add != 0 {
 			d += grad[i]

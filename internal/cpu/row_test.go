@@ -56,6 +56,8 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 		if r.IntN(3) == 0 {
 			coef[kernel.CoefUniform] = 0
 		}
+		coef[kernel.CoefSquare] = T(r.IntN(2))
+		coef[kernel.CoefLinear] = 1 - coef[kernel.CoefSquare]
 	}
 	a.classes = make([]uint8, n+offset)[offset:]
 	for i := range a.classes {

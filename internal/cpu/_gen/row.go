@@ -152,7 +152,9 @@ func row(t tier, r kernel.Row) {
 	Doc(fmt.Sprintf("%s is a row kernel for n voxels, a multiple of 64.", name))
 	Pragma("noescape")
 	k := &rowKernel{tier: t, args: Load(Param("args"), GP64()), i: GP64()}
-	k.coefficient = k.pointer(kernel.ArgCoefficients)
+	if r >= kernel.RowPower && r != kernel.RowAfter && r != kernel.RowSoftmaxSum && r != kernel.RowDifference {
+		k.coefficient = k.pointer(kernel.ArgCoefficients)
+	}
 	switch r {
 	case kernel.RowClass:
 		k.class()
@@ -568,16 +570,18 @@ func (k *rowKernel) pullback() {
 }
 
 // probability returns a function that computes the probability by the activation of
-// an overlap kernel, and by sigmoid its derivative.
+// a kernel of overlap sums, and by sigmoid its derivative.
 func (k *rowKernel) probability(activation kernel.Row) func() (p, derivative vec) {
-	x, e, b := k.row(kernel.ArgX), k.row(kernel.ArgExp), k.buffer(kernel.ArgBuffer)
+	switch activation {
+	case kernel.RowSumsNone:
+		x := k.row(kernel.ArgX)
+		return func() (p, derivative vec) { return k.loadMasked(k.valid, x), nil }
+	case kernel.RowSumsSoftmax:
+		e, b := k.row(kernel.ArgExp), k.buffer(kernel.ArgBuffer)
+		return func() (p, derivative vec) { return k.mul(k.loadAt(e), k.loadAt(b(kernel.BufScale))), nil }
+	}
+	x, b := k.row(kernel.ArgX), k.buffer(kernel.ArgBuffer)
 	return func() (p, derivative vec) {
-		switch activation {
-		case kernel.RowSumsNone:
-			return k.loadMasked(k.valid, x), nil
-		case kernel.RowSumsSoftmax:
-			return k.mul(k.loadAt(e), k.loadAt(b(kernel.BufScale))), nil
-		}
 		r := k.loadAt(b(kernel.BufReciprocal))
 		small := k.mul(k.loadAt(b(kernel.BufExp)), r)
 		return k.blend(k.signs(k.loadMasked(k.valid, x)), small, r), k.mul(small, r)
@@ -600,7 +604,12 @@ func (k *rowKernel) overlapSums(r kernel.Row) {
 }
 
 func (k *rowKernel) overlapGradient(r kernel.Row) {
-	m, t, grad, a := k.row(kernel.ArgWeight), k.row(kernel.ArgTarget), k.row(kernel.ArgGrad), k.row(kernel.ArgDerivative)
+	m, t := k.row(kernel.ArgWeight), k.row(kernel.ArgTarget)
+	output := kernel.ArgGrad
+	if r == kernel.RowGradSoftmax {
+		output = kernel.ArgDerivative
+	}
+	to := k.row(output)
 	probability := k.probability(r - kernel.RowGradNone + kernel.RowSumsNone)
 	k.sumsOf(kernel.RowSumCheck)
 	k.loop(func() {
@@ -608,7 +617,7 @@ func (k *rowKernel) overlapGradient(r kernel.Row) {
 		p, derivative := probability()
 		d := k.fma(p, k.coef(kernel.CoefSlope), k.fma(k.loadAt(t), k.coef(kernel.CoefT), k.coef(kernel.CoefPlain)))
 		if r == kernel.RowGradSoftmax {
-			k.storeGradient(k.mul(k.mul(p, k.weight), d), a)
+			k.storeGradient(k.mul(k.mul(p, k.weight), d), to)
 			return
 		}
 		d = k.mul(d, k.weight)
@@ -616,7 +625,7 @@ func (k *rowKernel) overlapGradient(r kernel.Row) {
 			d = k.mul(d, derivative)
 		}
 		k.sum(kernel.RowSumCheck, d, k.load(k.lit(0)))
-		k.storeGradient(d, grad)
+		k.storeGradient(d, to)
 	})
 }
 
