@@ -74,6 +74,17 @@ fi
 step tests without assembly
 go test -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models
 
+step the same bits on other architectures
+emulated() { # architecture, emulator, tests
+	if command -v "$2" >/dev/null; then
+		GOARCH=$1 go test -short -exec "$2" -run "$3" ./internal/cpu
+	else
+		echo "left out: $2 is not there (Debian: qemu-user-static)"
+	fi
+}
+emulated arm64 qemu-aarch64-static .
+emulated s390x qemu-s390x-static 'TestSameBits|TestFMA32'
+
 step race detector
 go test -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$')
 

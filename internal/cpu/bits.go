@@ -25,7 +25,7 @@ type histogram [levels]int
 // magnitude returns Σ|∇mask| and the number of voxels where it is not zero.
 func (h *histogram) magnitude() (sum, boundary float64) {
 	for level := levels - 1; level > 0; level-- {
-		sum += float64(h[level]) * math.Sqrt(float64(level)) / 2
+		sum += float64(float64(h[level]) * math.Sqrt(float64(level)) / 2)
 		boundary += float64(h[level])
 	}
 	return sum, boundary

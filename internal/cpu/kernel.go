@@ -70,7 +70,7 @@ func log1pGo(dst, src []float32) {
 var available = tiers()
 
 // Tiers names the instruction sets whose float32 kernels this machine can run, the
-// fastest first: of avx512, avx2 and go, which is plain Go and always there. The
+// fastest first: of avx512, avx2, neon and go, which is plain Go and always there. The
 // build tag noasm leaves only that.
 func Tiers() []string {
 	names := make([]string, len(available))

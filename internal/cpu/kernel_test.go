@@ -21,7 +21,7 @@ func eachImplementation(t *testing.T, test func(t *testing.T, k kernels)) {
 	for _, k := range available {
 		present[k.name] = k
 	}
-	for _, name := range []string{"go", "avx2", "avx512"} {
+	for _, name := range []string{"go", "avx2", "avx512", "neon"} {
 		t.Run(name, func(t *testing.T) {
 			k, ok := present[name]
 			if !ok {

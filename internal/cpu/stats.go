@@ -226,7 +226,7 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 				dx := (right[i] - left[i]) * stepX
 				dy := (down[i] - up[i]) * stepY
 				dz := (own[min(i+1, length-1)] - own[max(i-1, 0)]) * step(i, length)
-				s.row[i] = math.Sqrt(dx*dx + dy*dy + dz*dz)
+				s.row[i] = math.Sqrt(float64(dx*dx) + float64(dy*dy) + float64(dz*dz))
 			}
 			for len(skip) > 0 && int(skip[0]) < at+length {
 				s.row[int(skip[0])-at] = 0

@@ -8,9 +8,9 @@ import (
 )
 
 // labels emits labelsGo for a multiple of 32 labels.
-func labels() {
-	TEXT("labelsAVX2", NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
-	Doc("labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
+func labels(t tier) {
+	TEXT("labels"+t.name, NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
+	Doc("labels" + t.name + " is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
 	Pragma("noescape")
 	dst, src, r, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Mem{Base: Load(Param("r"), GP64())}, Load(Param("n"), GP64())
 	ignore, mark, top, limit, none, bad := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
@@ -46,9 +46,9 @@ func labels() {
 }
 
 // pack emits packGo.
-func pack() {
-	TEXT("packAVX2", NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
-	Doc("packAVX2 is packGo for at least one word.")
+func pack(t tier) {
+	TEXT("pack"+t.name, NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
+	Doc("pack" + t.name + " is packGo for at least one word.")
 	Pragma("noescape")
 	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
 	class := YMM()

@@ -27,12 +27,17 @@ type tier struct {
 	short  int // unroll of loops that need few registers
 	spare  int // registers available for a loop's constants
 	held   map[word]reg.VecVirtual
+	plain  bool // has no non-temporal stores
 }
 
 var tiers = []tier{
 	{name: "AVX512", wide: true, unroll: 2, short: 4, spare: 8},
 	{name: "AVX2", unroll: 1, short: 2},
 }
+
+// neon is described like AVX2: its vectors of 8 lanes are two registers each. A
+// constant takes one.
+var neon = tier{name: "NEON", unroll: 1, short: 2, spare: 16, plain: true}
 
 // holding returns the tier with constants loaded into registers, the first ones
 // first, as many as there are spare registers; the others stay memory operands.
@@ -566,6 +571,10 @@ func (t tier) store(v vec, at Mem, stream bool) {
 
 // storeBy writes a vec, with non-temporal stores if the byte at flag is set.
 func (t tier) storeBy(flag Mem, label string, v vec, at Mem) {
+	if t.plain {
+		t.store(v, at, false)
+		return
+	}
 	CMPB(flag, Imm(0))
 	JNE(LabelRef(label + "Past"))
 	t.store(v, at, false)
