@@ -3,8 +3,8 @@
 // # Float32 kernels and float64 tiles
 //
 // Float32 logits with a target of class indices are computed in float32, for any
-// number of channels that a byte can name. The AVX-512 and AVX2 kernels, which are
-// in assembly, and their plain Go twin give the same bits: they sum in the same
+// number of channels that a byte can name. The AVX-512, AVX2 and NEON kernels, which
+// are in assembly, and their plain Go twin give the same bits: they sum in the same
 // sixteen lanes, use the same polynomials for exp and log, and fuse the same
 // products and sums, which plain Go emulates exactly where it has no fused
 // multiply-add of float32. A lane sums at most the voxels of one strip before it is

@@ -28,18 +28,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -66,108 +66,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -435,18 +428,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -473,108 +466,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -847,18 +833,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -885,108 +871,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -1187,11 +1166,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07141 // ldr q1, [x10, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00540 // ldr q0, [x10, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -1203,63 +1182,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01941 // ldr q1, [x10, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08144 // ldr q4, [x10, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -1267,27 +1241,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -1385,18 +1359,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -1423,108 +1397,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -1768,18 +1735,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -1806,108 +1773,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -2337,18 +2297,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -2375,108 +2335,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -2911,18 +2864,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01933 // ldr q19, [x9, #96]
-	WORD $0x3dc01d32 // ldr q18, [x9, #112]
-	WORD $0x3dc02131 // ldr q17, [x9, #128]
-	WORD $0x3dc02530 // ldr q16, [x9, #144]
-	WORD $0x3dc0292f // ldr q15, [x9, #160]
-	WORD $0x3dc02d2e // ldr q14, [x9, #176]
-	WORD $0x3dc0312d // ldr q13, [x9, #192]
-	WORD $0x3dc0352c // ldr q12, [x9, #208]
-	WORD $0x3dc0392b // ldr q11, [x9, #224]
-	WORD $0x3dc03d2a // ldr q10, [x9, #240]
-	WORD $0x3dc04129 // ldr q9, [x9, #256]
-	WORD $0x3dc00d28 // ldr q8, [x9, #48]
+	WORD $0x3dc01937 // ldr q23, [x9, #96]
+	WORD $0x3dc01d36 // ldr q22, [x9, #112]
+	WORD $0x3dc02135 // ldr q21, [x9, #128]
+	WORD $0x3dc02534 // ldr q20, [x9, #144]
+	WORD $0x3dc02933 // ldr q19, [x9, #160]
+	WORD $0x3dc02d32 // ldr q18, [x9, #176]
+	WORD $0x3dc03131 // ldr q17, [x9, #192]
+	WORD $0x3dc03530 // ldr q16, [x9, #208]
+	WORD $0x3dc0392f // ldr q15, [x9, #224]
+	WORD $0x3dc03d2e // ldr q14, [x9, #240]
+	WORD $0x3dc0412d // ldr q13, [x9, #256]
+	WORD $0x3dc00d2c // ldr q12, [x9, #48]
 	MOVD R1, R10
 
 exponential:
@@ -2949,108 +2902,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08128 // ldr q8, [x9, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -3293,11 +3239,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07121 // ldr q1, [x9, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00520 // ldr q0, [x9, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -3309,63 +3255,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01921 // ldr q1, [x9, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01920 // ldr q0, [x9, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02122 // ldr q2, [x9, #128]
 	WORD $0x3dc02121 // ldr q1, [x9, #128]
 	WORD $0x3dc01d20 // ldr q0, [x9, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02520 // ldr q0, [x9, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02920 // ldr q0, [x9, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03124 // ldr q4, [x9, #192]
 	WORD $0x3dc03123 // ldr q3, [x9, #192]
 	WORD $0x3dc03520 // ldr q0, [x9, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03922 // ldr q2, [x9, #224]
 	WORD $0x3dc03921 // ldr q1, [x9, #224]
 	WORD $0x3dc03d20 // ldr q0, [x9, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04120 // ldr q0, [x9, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08124 // ldr q4, [x9, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08120 // ldr q0, [x9, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -3373,27 +3314,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03124 // ldr q4, [x9, #192]
 	WORD $0x3dc03123 // ldr q3, [x9, #192]
 	WORD $0x3dc03520 // ldr q0, [x9, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03922 // ldr q2, [x9, #224]
 	WORD $0x3dc03921 // ldr q1, [x9, #224]
 	WORD $0x3dc03d20 // ldr q0, [x9, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04120 // ldr q0, [x9, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -3592,18 +3533,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R11
 
 exponential:
@@ -3630,108 +3571,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -4016,18 +3950,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R11
 
 exponential:
@@ -4054,108 +3988,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -4451,18 +4378,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R11
 
 exponential:
@@ -4489,108 +4416,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -4794,11 +4714,11 @@ rest:
 	WORD $0x6e751de0 // bsl v0.16b, v15.16b, v21.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3a // fmul v26.4s, v1.4s, v3.4s
-	WORD $0x6e22dc19 // fmul v25.4s, v0.4s, v2.4s
+	WORD $0x6e23dc36 // fmul v22.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1a // fmul v26.4s, v0.4s, v2.4s
 	WORD $0x3dc07141 // ldr q1, [x10, #448]
-	WORD $0x6e21e740 // fcmge v0.4s, v26.4s, v1.4s
-	WORD $0x6e21e723 // fcmge v3.4s, v25.4s, v1.4s
+	WORD $0x6e21e6c0 // fcmge v0.4s, v22.4s, v1.4s
+	WORD $0x6e21e743 // fcmge v3.4s, v26.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00540 // ldr q0, [x10, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -4811,60 +4731,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ebae416 // fcmgt v22.4s, v0.4s, v26.4s
-	WORD $0x6e7a1c16 // bsl v22.16b, v0.16b, v26.16b
-	WORD $0x6eb9e41b // fcmgt v27.4s, v0.4s, v25.4s
-	WORD $0x6e791c1b // bsl v27.16b, v0.16b, v25.16b
+	WORD $0x4e36f419 // fmax v25.4s, v0.4s, v22.4s
+	WORD $0x4e3af416 // fmax v22.4s, v0.4s, v26.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
-	WORD $0x4e21885a // frintn v26.4s, v2.4s
-	WORD $0x4e218839 // frintn v25.4s, v1.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e21885b // frintn v27.4s, v2.4s
+	WORD $0x4e21883a // frintn v26.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cf79 // fmls v25.4s, v27.4s, v0.4s
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
-	WORD $0x4ea0cf3b // fmls v27.4s, v25.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cf79 // fmls v25.4s, v27.4s, v0.4s
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
-	WORD $0x4ea0cf3b // fmls v27.4s, v25.4s, v0.4s
-	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
+	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
+	WORD $0x4e35cc99 // fmla v25.4s, v4.4s, v21.4s
+	WORD $0x4e25cc76 // fmla v22.4s, v3.4s, v5.4s
+	WORD $0x4e30d739 // fadd v25.4s, v25.4s, v16.4s
 	WORD $0x4e30d6d6 // fadd v22.4s, v22.4s, v16.4s
-	WORD $0x4e30d775 // fadd v21.4s, v27.4s, v16.4s
-	WORD $0x4e21ab43 // fcvtns v3.4s, v26.4s
-	WORD $0x4e21ab20 // fcvtns v0.4s, v25.4s
+	WORD $0x4e21ab63 // fcvtns v3.4s, v27.4s
+	WORD $0x4e21ab42 // fcvtns v2.4s, v26.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18475 // sub v21.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08144 // ldr q4, [x10, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dec3 // fmul v3.4s, v22.4s, v1.4s
-	WORD $0x6e20dea2 // fmul v2.4s, v21.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df23 // fmul v3.4s, v25.4s, v1.4s
+	WORD $0x6e20dec2 // fmul v2.4s, v22.4s, v0.4s
+	WORD $0x4ea486a1 // add v1.4s, v21.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc76 // fmul v22.4s, v3.4s, v1.4s
@@ -4872,27 +4789,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
-	WORD $0x6e39df25 // fmul v5.4s, v25.4s, v25.4s
+	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
+	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc9a // fmla v26.4s, v4.4s, v21.4s
-	WORD $0x4e25cc79 // fmla v25.4s, v3.4s, v5.4s
-	WORD $0x4e30d756 // fadd v22.4s, v26.4s, v16.4s
-	WORD $0x4e30d735 // fadd v21.4s, v25.4s, v16.4s
+	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
+	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e30d6d6 // fadd v22.4s, v22.4s, v16.4s
+	WORD $0x4e30d755 // fadd v21.4s, v26.4s, v16.4s
 
 power:
 	WORD $0x4eb81f01 // mov v1.16b, v24.16b
@@ -4998,18 +4915,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -5036,108 +4953,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -5243,18 +5153,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R2
 
 exponential:
@@ -5281,108 +5191,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -5518,18 +5421,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R11
 
 exponential:
@@ -5556,108 +5459,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -5981,18 +5877,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01953 // ldr q19, [x10, #96]
-	WORD $0x3dc01d52 // ldr q18, [x10, #112]
-	WORD $0x3dc02151 // ldr q17, [x10, #128]
-	WORD $0x3dc02550 // ldr q16, [x10, #144]
-	WORD $0x3dc0294f // ldr q15, [x10, #160]
-	WORD $0x3dc02d4e // ldr q14, [x10, #176]
-	WORD $0x3dc0314d // ldr q13, [x10, #192]
-	WORD $0x3dc0354c // ldr q12, [x10, #208]
-	WORD $0x3dc0394b // ldr q11, [x10, #224]
-	WORD $0x3dc03d4a // ldr q10, [x10, #240]
-	WORD $0x3dc04149 // ldr q9, [x10, #256]
-	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc01957 // ldr q23, [x10, #96]
+	WORD $0x3dc01d56 // ldr q22, [x10, #112]
+	WORD $0x3dc02155 // ldr q21, [x10, #128]
+	WORD $0x3dc02554 // ldr q20, [x10, #144]
+	WORD $0x3dc02953 // ldr q19, [x10, #160]
+	WORD $0x3dc02d52 // ldr q18, [x10, #176]
+	WORD $0x3dc03151 // ldr q17, [x10, #192]
+	WORD $0x3dc03550 // ldr q16, [x10, #208]
+	WORD $0x3dc0394f // ldr q15, [x10, #224]
+	WORD $0x3dc03d4e // ldr q14, [x10, #240]
+	WORD $0x3dc0414d // ldr q13, [x10, #256]
+	WORD $0x3dc00d4c // ldr q12, [x10, #48]
 	MOVD R1, R11
 
 exponential:
@@ -6019,108 +5915,101 @@ exponential:
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
 	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
 	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -6350,11 +6239,11 @@ rest:
 	WORD $0x6e771de0 // bsl v0.16b, v15.16b, v23.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3c // fmul v28.4s, v1.4s, v3.4s
-	WORD $0x6e22dc1b // fmul v27.4s, v0.4s, v2.4s
+	WORD $0x6e23dc38 // fmul v24.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1c // fmul v28.4s, v0.4s, v2.4s
 	WORD $0x3dc07141 // ldr q1, [x10, #448]
-	WORD $0x6e21e780 // fcmge v0.4s, v28.4s, v1.4s
-	WORD $0x6e21e763 // fcmge v3.4s, v27.4s, v1.4s
+	WORD $0x6e21e700 // fcmge v0.4s, v24.4s, v1.4s
+	WORD $0x6e21e783 // fcmge v3.4s, v28.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00540 // ldr q0, [x10, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -6367,60 +6256,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ebce418 // fcmgt v24.4s, v0.4s, v28.4s
-	WORD $0x6e7c1c18 // bsl v24.16b, v0.16b, v28.16b
-	WORD $0x6ebbe41d // fcmgt v29.4s, v0.4s, v27.4s
-	WORD $0x6e7b1c1d // bsl v29.16b, v0.16b, v27.16b
+	WORD $0x4e38f41b // fmax v27.4s, v0.4s, v24.4s
+	WORD $0x4e3cf418 // fmax v24.4s, v0.4s, v28.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
-	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
-	WORD $0x6e3ddfa5 // fmul v5.4s, v29.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa3 // fmla v3.4s, v29.4s, v0.4s
+	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7d // fmla v29.4s, v3.4s, v5.4s
+	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
+	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e30d77b // fadd v27.4s, v27.4s, v16.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
-	WORD $0x4e30d7b7 // fadd v23.4s, v29.4s, v16.4s
-	WORD $0x4e21ab83 // fcvtns v3.4s, v28.4s
-	WORD $0x4e21ab60 // fcvtns v0.4s, v27.4s
+	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
+	WORD $0x4e21ab82 // fcvtns v2.4s, v28.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18477 // sub v23.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08144 // ldr q4, [x10, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
-	WORD $0x6e20dee2 // fmul v2.4s, v23.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	WORD $0x6e20df02 // fmul v2.4s, v24.4s, v0.4s
+	WORD $0x4ea486e1 // add v1.4s, v23.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc78 // fmul v24.4s, v3.4s, v1.4s
@@ -6428,27 +6314,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3cdf97 // fmul v23.4s, v28.4s, v28.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cf84 // fmla v4.4s, v28.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
+	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cf82 // fmla v2.4s, v28.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9c // fmla v28.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
-	WORD $0x4e30d798 // fadd v24.4s, v28.4s, v16.4s
-	WORD $0x4e30d777 // fadd v23.4s, v27.4s, v16.4s
+	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
+	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
+	WORD $0x4e30d797 // fadd v23.4s, v28.4s, v16.4s
 
 power:
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -6563,18 +6449,18 @@ turn:
 	CMP R0, R4
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R4, R4
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R3
 
 exponential:
@@ -6590,8 +6476,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R3<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -6599,8 +6485,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R3<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -6608,114 +6494,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -6992,18 +6871,18 @@ turn:
 	CMP R0, R4
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R4, R4
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R3
 
 exponential:
@@ -7019,8 +6898,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R3<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -7028,8 +6907,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R3<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -7037,114 +6916,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -7426,18 +7298,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01973 // ldr q19, [x11, #96]
-	WORD $0x3dc01d72 // ldr q18, [x11, #112]
-	WORD $0x3dc02171 // ldr q17, [x11, #128]
-	WORD $0x3dc02570 // ldr q16, [x11, #144]
-	WORD $0x3dc0296f // ldr q15, [x11, #160]
-	WORD $0x3dc02d6e // ldr q14, [x11, #176]
-	WORD $0x3dc0316d // ldr q13, [x11, #192]
-	WORD $0x3dc0356c // ldr q12, [x11, #208]
-	WORD $0x3dc0396b // ldr q11, [x11, #224]
-	WORD $0x3dc03d6a // ldr q10, [x11, #240]
-	WORD $0x3dc04169 // ldr q9, [x11, #256]
-	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	WORD $0x3dc01977 // ldr q23, [x11, #96]
+	WORD $0x3dc01d76 // ldr q22, [x11, #112]
+	WORD $0x3dc02175 // ldr q21, [x11, #128]
+	WORD $0x3dc02574 // ldr q20, [x11, #144]
+	WORD $0x3dc02973 // ldr q19, [x11, #160]
+	WORD $0x3dc02d72 // ldr q18, [x11, #176]
+	WORD $0x3dc03171 // ldr q17, [x11, #192]
+	WORD $0x3dc03570 // ldr q16, [x11, #208]
+	WORD $0x3dc0396f // ldr q15, [x11, #224]
+	WORD $0x3dc03d6e // ldr q14, [x11, #240]
+	WORD $0x3dc0416d // ldr q13, [x11, #256]
+	WORD $0x3dc00d6c // ldr q12, [x11, #48]
 	MOVD R1, R12
 
 exponential:
@@ -7453,8 +7325,8 @@ exponential:
 	WORD $0x3dc01160 // ldr q0, [x11, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -7462,8 +7334,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R12<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -7471,114 +7343,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08168 // ldr q8, [x11, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -7787,11 +7652,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07161 // ldr q1, [x11, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00560 // ldr q0, [x11, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -7803,63 +7668,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01961 // ldr q1, [x11, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02162 // ldr q2, [x11, #128]
 	WORD $0x3dc02161 // ldr q1, [x11, #128]
 	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08164 // ldr q4, [x11, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -7867,27 +7727,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -7998,18 +7858,18 @@ turn:
 	CMP R0, R4
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R4, R4
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R3
 
 exponential:
@@ -8025,8 +7885,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R3<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -8034,8 +7894,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R3<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -8043,114 +7903,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -8165,7 +8018,7 @@ exponential:
 	ADD $16, R3, R3
 	CMP R4, R3
 	BLT exponential
-	WORD $0x3dc02d86 // ldr q6, [x12, #176]
+	WORD $0x3dc02d87 // ldr q7, [x12, #176]
 	WORD $0x3dc01580 // ldr q0, [x12, #80]
 	WORD $0x3dc00d80 // ldr q0, [x12, #48]
 	MOVD R1, R3
@@ -8181,49 +8034,49 @@ rest:
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
-	WORD $0x4ea2340c // cmgt v12.4s, v0.4s, v2.4s
-	WORD $0x4ea1340b // cmgt v11.4s, v0.4s, v1.4s
+	WORD $0x4ea2340d // cmgt v13.4s, v0.4s, v2.4s
+	WORD $0x4ea1340c // cmgt v12.4s, v0.4s, v1.4s
 	WORD $0x4d40c900 // ld1r {v0.4s}, [x8]
-	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
-	WORD $0x6ea08c29 // cmeq v9.4s, v1.4s, v0.4s
+	WORD $0x6ea08c4b // cmeq v11.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2a // cmeq v10.4s, v1.4s, v0.4s
 	WORD $0x3dc00041 // ldr q1, [x2]
 	WORD $0x3dc00440 // ldr q0, [x2, #16]
-	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
-	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4e211d81 // and v1.16b, v12.16b, v1.16b
-	WORD $0x4e201d60 // and v0.16b, v11.16b, v0.16b
-	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
-	WORD $0x4ea0d447 // fsub v7.4s, v2.4s, v0.4s
+	WORD $0x4e211da1 // and v1.16b, v13.16b, v1.16b
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x4ea1d469 // fsub v9.4s, v3.4s, v1.4s
+	WORD $0x4ea0d448 // fsub v8.4s, v2.4s, v0.4s
 	ADD R3<<2, R6, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x4e26d441 // fadd v1.4s, v2.4s, v6.4s
-	WORD $0x4e26d4a0 // fadd v0.4s, v5.4s, v6.4s
-	WORD $0x6e21fcc4 // fdiv v4.4s, v6.4s, v1.4s
-	WORD $0x6e20fcc3 // fdiv v3.4s, v6.4s, v0.4s
+	WORD $0x4e27d441 // fadd v1.4s, v2.4s, v7.4s
+	WORD $0x4e27d4a0 // fadd v0.4s, v5.4s, v7.4s
+	WORD $0x6e21fce4 // fdiv v4.4s, v7.4s, v1.4s
+	WORD $0x6e20fce3 // fdiv v3.4s, v7.4s, v0.4s
 	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
 	WORD $0x6e23dca1 // fmul v1.4s, v5.4s, v3.4s
-	WORD $0x4f21050e // sshr v14.4s, v8.4s, #31
+	WORD $0x4f21052e // sshr v14.4s, v9.4s, #31
 	WORD $0x6e641c4e // bsl v14.16b, v2.16b, v4.16b
-	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
 	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f210529 // sshr v9.4s, v9.4s, #31
+	WORD $0x6e621c89 // bsl v9.16b, v4.16b, v2.16b
 	WORD $0x4f210508 // sshr v8.4s, v8.4s, #31
-	WORD $0x6e621c88 // bsl v8.16b, v4.16b, v2.16b
-	WORD $0x4f2104e7 // sshr v7.4s, v7.4s, #31
-	WORD $0x6e611c67 // bsl v7.16b, v3.16b, v1.16b
+	WORD $0x6e611c68 // bsl v8.16b, v3.16b, v1.16b
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e5c0 // fcmgt v0.4s, v14.4s, v1.4s
 	WORD $0x6e611dc0 // bsl v0.16b, v14.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e5a0 // fcmgt v0.4s, v13.4s, v1.4s
-	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x6ea1e4c0 // fcmgt v0.4s, v6.4s, v1.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e2e1d83 // and v3.16b, v12.16b, v14.16b
-	WORD $0x4e2d1d62 // and v2.16b, v11.16b, v13.16b
+	WORD $0x4e2e1da3 // and v3.16b, v13.16b, v14.16b
+	WORD $0x4e261d82 // and v2.16b, v12.16b, v6.16b
 	ADD R5<<0, R11, R1
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
@@ -8231,17 +8084,17 @@ rest:
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	WORD $0x4e2e1d43 // and v3.16b, v10.16b, v14.16b
-	WORD $0x4e2d1d22 // and v2.16b, v9.16b, v13.16b
+	WORD $0x4e2e1d63 // and v3.16b, v11.16b, v14.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d800023 // str q3, [x1]
 	WORD $0x3d800422 // str q2, [x1, #16]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201d43 // and v3.16b, v10.16b, v0.16b
-	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc02d86 // ldr q6, [x12, #176]
+	WORD $0x4e261d63 // and v3.16b, v11.16b, v6.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -8250,33 +8103,32 @@ rest:
 	WORD $0x3d802422 // str q2, [x1, #144]
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e520 // fcmgt v0.4s, v9.4s, v1.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e500 // fcmgt v0.4s, v8.4s, v1.4s
 	WORD $0x6e611d00 // bsl v0.16b, v8.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e4e0 // fcmgt v0.4s, v7.4s, v1.4s
-	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e281d83 // and v3.16b, v12.16b, v8.16b
-	WORD $0x4e271d62 // and v2.16b, v11.16b, v7.16b
+	WORD $0x4e291da3 // and v3.16b, v13.16b, v9.16b
+	WORD $0x4e281d82 // and v2.16b, v12.16b, v8.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d804021 // str q1, [x1, #256]
 	WORD $0x3d804420 // str q0, [x1, #272]
-	WORD $0x6e2c1d45 // eor v5.16b, v10.16b, v12.16b
-	WORD $0x6e2b1d24 // eor v4.16b, v9.16b, v11.16b
-	WORD $0x4e281ca3 // and v3.16b, v5.16b, v8.16b
-	WORD $0x4e271c82 // and v2.16b, v4.16b, v7.16b
+	WORD $0x6e2d1d65 // eor v5.16b, v11.16b, v13.16b
+	WORD $0x6e2c1d44 // eor v4.16b, v10.16b, v12.16b
+	WORD $0x4e291ca3 // and v3.16b, v5.16b, v9.16b
+	WORD $0x4e281c82 // and v2.16b, v4.16b, v8.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d803023 // str q3, [x1, #192]
 	WORD $0x3d803422 // str q2, [x1, #208]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e261ca3 // and v3.16b, v5.16b, v6.16b
+	WORD $0x4e261c82 // and v2.16b, v4.16b, v6.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -8558,18 +8410,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01973 // ldr q19, [x11, #96]
-	WORD $0x3dc01d72 // ldr q18, [x11, #112]
-	WORD $0x3dc02171 // ldr q17, [x11, #128]
-	WORD $0x3dc02570 // ldr q16, [x11, #144]
-	WORD $0x3dc0296f // ldr q15, [x11, #160]
-	WORD $0x3dc02d6e // ldr q14, [x11, #176]
-	WORD $0x3dc0316d // ldr q13, [x11, #192]
-	WORD $0x3dc0356c // ldr q12, [x11, #208]
-	WORD $0x3dc0396b // ldr q11, [x11, #224]
-	WORD $0x3dc03d6a // ldr q10, [x11, #240]
-	WORD $0x3dc04169 // ldr q9, [x11, #256]
-	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	WORD $0x3dc01977 // ldr q23, [x11, #96]
+	WORD $0x3dc01d76 // ldr q22, [x11, #112]
+	WORD $0x3dc02175 // ldr q21, [x11, #128]
+	WORD $0x3dc02574 // ldr q20, [x11, #144]
+	WORD $0x3dc02973 // ldr q19, [x11, #160]
+	WORD $0x3dc02d72 // ldr q18, [x11, #176]
+	WORD $0x3dc03171 // ldr q17, [x11, #192]
+	WORD $0x3dc03570 // ldr q16, [x11, #208]
+	WORD $0x3dc0396f // ldr q15, [x11, #224]
+	WORD $0x3dc03d6e // ldr q14, [x11, #240]
+	WORD $0x3dc0416d // ldr q13, [x11, #256]
+	WORD $0x3dc00d6c // ldr q12, [x11, #48]
 	MOVD R1, R12
 
 exponential:
@@ -8585,8 +8437,8 @@ exponential:
 	WORD $0x3dc01160 // ldr q0, [x11, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -8594,8 +8446,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R12<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -8603,114 +8455,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08168 // ldr q8, [x11, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -8887,21 +8732,21 @@ rest:
 	WORD $0x6e721e38 // bsl v24.16b, v17.16b, v18.16b
 	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
 	WORD $0x6e701de0 // bsl v0.16b, v15.16b, v16.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
-	WORD $0x6e711e56 // bsl v22.16b, v18.16b, v17.16b
-	WORD $0x4f210675 // sshr v21.4s, v19.4s, #31
-	WORD $0x6e6f1e15 // bsl v21.16b, v16.16b, v15.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e711e57 // bsl v23.16b, v18.16b, v17.16b
+	WORD $0x4f210676 // sshr v22.4s, v19.4s, #31
+	WORD $0x6e6f1e16 // bsl v22.16b, v16.16b, v15.16b
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
-	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e381d83 // and v3.16b, v12.16b, v24.16b
-	WORD $0x4e371d62 // and v2.16b, v11.16b, v23.16b
+	WORD $0x4e351d62 // and v2.16b, v11.16b, v21.16b
 	ADD R4<<0, R10, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
@@ -8910,16 +8755,16 @@ rest:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e381dc3 // and v3.16b, v14.16b, v24.16b
-	WORD $0x4e371da2 // and v2.16b, v13.16b, v23.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201dc3 // and v3.16b, v14.16b, v0.16b
-	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc02d75 // ldr q21, [x11, #176]
+	WORD $0x4e351dc3 // and v3.16b, v14.16b, v21.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -8928,14 +8773,14 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
+	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e6c0 // fcmgt v0.4s, v22.4s, v1.4s
 	WORD $0x6e611ec0 // bsl v0.16b, v22.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
-	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e361d83 // and v3.16b, v12.16b, v22.16b
-	WORD $0x4e351d62 // and v2.16b, v11.16b, v21.16b
+	WORD $0x4e371d83 // and v3.16b, v12.16b, v23.16b
+	WORD $0x4e361d62 // and v2.16b, v11.16b, v22.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
@@ -8944,17 +8789,16 @@ rest:
 	WORD $0x3d805420 // str q0, [x1, #336]
 	WORD $0x6e2c1dc5 // eor v5.16b, v14.16b, v12.16b
 	WORD $0x6e2b1da4 // eor v4.16b, v13.16b, v11.16b
-	WORD $0x4e361ca3 // and v3.16b, v5.16b, v22.16b
-	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
+	WORD $0x4e371ca3 // and v3.16b, v5.16b, v23.16b
+	WORD $0x4e361c82 // and v2.16b, v4.16b, v22.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e351ca3 // and v3.16b, v5.16b, v21.16b
+	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -9304,18 +9148,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01973 // ldr q19, [x11, #96]
-	WORD $0x3dc01d72 // ldr q18, [x11, #112]
-	WORD $0x3dc02171 // ldr q17, [x11, #128]
-	WORD $0x3dc02570 // ldr q16, [x11, #144]
-	WORD $0x3dc0296f // ldr q15, [x11, #160]
-	WORD $0x3dc02d6e // ldr q14, [x11, #176]
-	WORD $0x3dc0316d // ldr q13, [x11, #192]
-	WORD $0x3dc0356c // ldr q12, [x11, #208]
-	WORD $0x3dc0396b // ldr q11, [x11, #224]
-	WORD $0x3dc03d6a // ldr q10, [x11, #240]
-	WORD $0x3dc04169 // ldr q9, [x11, #256]
-	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	WORD $0x3dc01977 // ldr q23, [x11, #96]
+	WORD $0x3dc01d76 // ldr q22, [x11, #112]
+	WORD $0x3dc02175 // ldr q21, [x11, #128]
+	WORD $0x3dc02574 // ldr q20, [x11, #144]
+	WORD $0x3dc02973 // ldr q19, [x11, #160]
+	WORD $0x3dc02d72 // ldr q18, [x11, #176]
+	WORD $0x3dc03171 // ldr q17, [x11, #192]
+	WORD $0x3dc03570 // ldr q16, [x11, #208]
+	WORD $0x3dc0396f // ldr q15, [x11, #224]
+	WORD $0x3dc03d6e // ldr q14, [x11, #240]
+	WORD $0x3dc0416d // ldr q13, [x11, #256]
+	WORD $0x3dc00d6c // ldr q12, [x11, #48]
 	MOVD R1, R12
 
 exponential:
@@ -9331,8 +9175,8 @@ exponential:
 	WORD $0x3dc01160 // ldr q0, [x11, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -9340,8 +9184,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R12<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -9349,114 +9193,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08168 // ldr q8, [x11, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -9633,21 +9470,21 @@ rest:
 	WORD $0x6e731e58 // bsl v24.16b, v18.16b, v19.16b
 	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
 	WORD $0x6e711cc0 // bsl v0.16b, v6.16b, v17.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
-	WORD $0x6e721e76 // bsl v22.16b, v19.16b, v18.16b
-	WORD $0x4f2104f5 // sshr v21.4s, v7.4s, #31
-	WORD $0x6e661e35 // bsl v21.16b, v17.16b, v6.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e721e77 // bsl v23.16b, v19.16b, v18.16b
+	WORD $0x4f2104f6 // sshr v22.4s, v7.4s, #31
+	WORD $0x6e661e36 // bsl v22.16b, v17.16b, v6.16b
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
-	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e381dc3 // and v3.16b, v14.16b, v24.16b
-	WORD $0x4e371da2 // and v2.16b, v13.16b, v23.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	ADD R4<<0, R10, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
@@ -9656,16 +9493,16 @@ rest:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e381e03 // and v3.16b, v16.16b, v24.16b
-	WORD $0x4e371de2 // and v2.16b, v15.16b, v23.16b
+	WORD $0x4e351de2 // and v2.16b, v15.16b, v21.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201e03 // and v3.16b, v16.16b, v0.16b
-	WORD $0x4e201de2 // and v2.16b, v15.16b, v0.16b
+	WORD $0x3dc02d75 // ldr q21, [x11, #176]
+	WORD $0x4e351e03 // and v3.16b, v16.16b, v21.16b
+	WORD $0x4e351de2 // and v2.16b, v15.16b, v21.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -9674,14 +9511,14 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
+	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e6c0 // fcmgt v0.4s, v22.4s, v1.4s
 	WORD $0x6e611ec0 // bsl v0.16b, v22.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
-	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e361dc3 // and v3.16b, v14.16b, v22.16b
-	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
+	WORD $0x4e371dc3 // and v3.16b, v14.16b, v23.16b
+	WORD $0x4e361da2 // and v2.16b, v13.16b, v22.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
@@ -9690,17 +9527,16 @@ rest:
 	WORD $0x3d805420 // str q0, [x1, #336]
 	WORD $0x6e2e1e05 // eor v5.16b, v16.16b, v14.16b
 	WORD $0x6e2d1de4 // eor v4.16b, v15.16b, v13.16b
-	WORD $0x4e361ca3 // and v3.16b, v5.16b, v22.16b
-	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
+	WORD $0x4e371ca3 // and v3.16b, v5.16b, v23.16b
+	WORD $0x4e361c82 // and v2.16b, v4.16b, v22.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e351ca3 // and v3.16b, v5.16b, v21.16b
+	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -10055,18 +9891,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01973 // ldr q19, [x11, #96]
-	WORD $0x3dc01d72 // ldr q18, [x11, #112]
-	WORD $0x3dc02171 // ldr q17, [x11, #128]
-	WORD $0x3dc02570 // ldr q16, [x11, #144]
-	WORD $0x3dc0296f // ldr q15, [x11, #160]
-	WORD $0x3dc02d6e // ldr q14, [x11, #176]
-	WORD $0x3dc0316d // ldr q13, [x11, #192]
-	WORD $0x3dc0356c // ldr q12, [x11, #208]
-	WORD $0x3dc0396b // ldr q11, [x11, #224]
-	WORD $0x3dc03d6a // ldr q10, [x11, #240]
-	WORD $0x3dc04169 // ldr q9, [x11, #256]
-	WORD $0x3dc00d68 // ldr q8, [x11, #48]
+	WORD $0x3dc01977 // ldr q23, [x11, #96]
+	WORD $0x3dc01d76 // ldr q22, [x11, #112]
+	WORD $0x3dc02175 // ldr q21, [x11, #128]
+	WORD $0x3dc02574 // ldr q20, [x11, #144]
+	WORD $0x3dc02973 // ldr q19, [x11, #160]
+	WORD $0x3dc02d72 // ldr q18, [x11, #176]
+	WORD $0x3dc03171 // ldr q17, [x11, #192]
+	WORD $0x3dc03570 // ldr q16, [x11, #208]
+	WORD $0x3dc0396f // ldr q15, [x11, #224]
+	WORD $0x3dc03d6e // ldr q14, [x11, #240]
+	WORD $0x3dc0416d // ldr q13, [x11, #256]
+	WORD $0x3dc00d6c // ldr q12, [x11, #48]
 	MOVD R1, R12
 
 exponential:
@@ -10082,8 +9918,8 @@ exponential:
 	WORD $0x3dc01160 // ldr q0, [x11, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R12<<2, R9, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -10091,8 +9927,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R12<<2, R6, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -10100,114 +9936,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08168 // ldr q8, [x11, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -10374,52 +10203,52 @@ rest:
 	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
 	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
 	WORD $0x4ea1d477 // fsub v23.4s, v3.4s, v1.4s
-	WORD $0x4ea0d456 // fsub v22.4s, v2.4s, v0.4s
+	WORD $0x4ea0d446 // fsub v6.4s, v2.4s, v0.4s
 	ADD R12<<2, R5, R2
 	WORD $0x3dc00043 // ldr q3, [x2]
 	WORD $0x3dc00442 // ldr q2, [x2, #16]
 	WORD $0x4e2fd461 // fadd v1.4s, v3.4s, v15.4s
 	WORD $0x4e2fd440 // fadd v0.4s, v2.4s, v15.4s
-	WORD $0x6e21fdf5 // fdiv v21.4s, v15.4s, v1.4s
-	WORD $0x6e20fde7 // fdiv v7.4s, v15.4s, v0.4s
-	WORD $0x6e35dc68 // fmul v8.4s, v3.4s, v21.4s
-	WORD $0x6e27dc45 // fmul v5.4s, v2.4s, v7.4s
+	WORD $0x6e21fdf6 // fdiv v22.4s, v15.4s, v1.4s
+	WORD $0x6e20fde8 // fdiv v8.4s, v15.4s, v0.4s
+	WORD $0x6e36dc75 // fmul v21.4s, v3.4s, v22.4s
+	WORD $0x6e28dc47 // fmul v7.4s, v2.4s, v8.4s
 	WORD $0x4f2106fa // sshr v26.4s, v23.4s, #31
-	WORD $0x6e751d1a // bsl v26.16b, v8.16b, v21.16b
-	WORD $0x4f2106d9 // sshr v25.4s, v22.4s, #31
-	WORD $0x6e671cb9 // bsl v25.16b, v5.16b, v7.16b
-	WORD $0x4f2106f8 // sshr v24.4s, v23.4s, #31
-	WORD $0x6e681eb8 // bsl v24.16b, v21.16b, v8.16b
-	WORD $0x4f2106d4 // sshr v20.4s, v22.4s, #31
-	WORD $0x6e651cf4 // bsl v20.16b, v7.16b, v5.16b
+	WORD $0x6e761eba // bsl v26.16b, v21.16b, v22.16b
+	WORD $0x4f2104d4 // sshr v20.4s, v6.4s, #31
+	WORD $0x6e681cf4 // bsl v20.16b, v7.16b, v8.16b
+	WORD $0x4f2106f9 // sshr v25.4s, v23.4s, #31
+	WORD $0x6e751ed9 // bsl v25.16b, v22.16b, v21.16b
+	WORD $0x4f2104d8 // sshr v24.4s, v6.4s, #31
+	WORD $0x6e671d18 // bsl v24.16b, v8.16b, v7.16b
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e740 // fcmgt v0.4s, v26.4s, v1.4s
 	WORD $0x6e611f40 // bsl v0.16b, v26.16b, v1.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x6ea1e720 // fcmgt v0.4s, v25.4s, v1.4s
-	WORD $0x6e611f20 // bsl v0.16b, v25.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e3a1e23 // and v3.16b, v17.16b, v26.16b
-	WORD $0x4e391e02 // and v2.16b, v16.16b, v25.16b
+	WORD $0x4e341e02 // and v2.16b, v16.16b, v20.16b
 	ADD R4<<0, R10, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e3a1e63 // and v3.16b, v19.16b, v26.16b
-	WORD $0x4e391e42 // and v2.16b, v18.16b, v25.16b
+	WORD $0x4e341e42 // and v2.16b, v18.16b, v20.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201e63 // and v3.16b, v19.16b, v0.16b
-	WORD $0x4e201e42 // and v2.16b, v18.16b, v0.16b
+	WORD $0x3dc02d74 // ldr q20, [x11, #176]
+	WORD $0x4e341e63 // and v3.16b, v19.16b, v20.16b
+	WORD $0x4e341e42 // and v2.16b, v18.16b, v20.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -10428,33 +10257,32 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R7, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e720 // fcmgt v0.4s, v25.4s, v1.4s
+	WORD $0x6e611f20 // bsl v0.16b, v25.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
-	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e381e23 // and v3.16b, v17.16b, v24.16b
-	WORD $0x4e341e02 // and v2.16b, v16.16b, v20.16b
+	WORD $0x4e391e23 // and v3.16b, v17.16b, v25.16b
+	WORD $0x4e381e02 // and v2.16b, v16.16b, v24.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d805021 // str q1, [x1, #320]
 	WORD $0x3d805420 // str q0, [x1, #336]
-	WORD $0x6e311e66 // eor v6.16b, v19.16b, v17.16b
+	WORD $0x6e311e65 // eor v5.16b, v19.16b, v17.16b
 	WORD $0x6e301e44 // eor v4.16b, v18.16b, v16.16b
-	WORD $0x4e381cc3 // and v3.16b, v6.16b, v24.16b
-	WORD $0x4e341c82 // and v2.16b, v4.16b, v20.16b
+	WORD $0x4e391ca3 // and v3.16b, v5.16b, v25.16b
+	WORD $0x4e381c82 // and v2.16b, v4.16b, v24.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
-	WORD $0x4e201cc3 // and v3.16b, v6.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e341ca3 // and v3.16b, v5.16b, v20.16b
+	WORD $0x4e341c82 // and v2.16b, v4.16b, v20.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -10462,16 +10290,16 @@ rest:
 	WORD $0x3d806023 // str q3, [x1, #384]
 	WORD $0x3d806422 // str q2, [x1, #400]
 	WORD $0x6e2d1ee0 // eor v0.16b, v23.16b, v13.16b
-	WORD $0x6e2d1ec1 // eor v1.16b, v22.16b, v13.16b
+	WORD $0x6e2d1cc1 // eor v1.16b, v6.16b, v13.16b
 	WORD $0x4eb31e74 // mov v20.16b, v19.16b
 	WORD $0x6e771c14 // bsl v20.16b, v0.16b, v23.16b
 	WORD $0x4eb21e40 // mov v0.16b, v18.16b
-	WORD $0x6e761c20 // bsl v0.16b, v1.16b, v22.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	WORD $0x4f210680 // sshr v0.4s, v20.4s, #31
-	WORD $0x6e751d00 // bsl v0.16b, v8.16b, v21.16b
+	WORD $0x6e761ea0 // bsl v0.16b, v21.16b, v22.16b
 	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
-	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x6e681ce0 // bsl v0.16b, v7.16b, v8.16b
 	WORD $0x3dc40045 // ldr q5, [x2, #4096]
 	WORD $0x3dc40444 // ldr q4, [x2, #4112]
 	WORD $0x6eb4e5c0 // fcmgt v0.4s, v14.4s, v20.4s
@@ -10493,11 +10321,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07161 // ldr q1, [x11, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00560 // ldr q0, [x11, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -10509,63 +10337,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01961 // ldr q1, [x11, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01960 // ldr q0, [x11, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02162 // ldr q2, [x11, #128]
 	WORD $0x3dc02161 // ldr q1, [x11, #128]
 	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08164 // ldr q4, [x11, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -10573,27 +10396,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -10902,18 +10725,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc019b3 // ldr q19, [x13, #96]
-	WORD $0x3dc01db2 // ldr q18, [x13, #112]
-	WORD $0x3dc021b1 // ldr q17, [x13, #128]
-	WORD $0x3dc025b0 // ldr q16, [x13, #144]
-	WORD $0x3dc029af // ldr q15, [x13, #160]
-	WORD $0x3dc02dae // ldr q14, [x13, #176]
-	WORD $0x3dc031ad // ldr q13, [x13, #192]
-	WORD $0x3dc035ac // ldr q12, [x13, #208]
-	WORD $0x3dc039ab // ldr q11, [x13, #224]
-	WORD $0x3dc03daa // ldr q10, [x13, #240]
-	WORD $0x3dc041a9 // ldr q9, [x13, #256]
-	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	WORD $0x3dc019b7 // ldr q23, [x13, #96]
+	WORD $0x3dc01db6 // ldr q22, [x13, #112]
+	WORD $0x3dc021b5 // ldr q21, [x13, #128]
+	WORD $0x3dc025b4 // ldr q20, [x13, #144]
+	WORD $0x3dc029b3 // ldr q19, [x13, #160]
+	WORD $0x3dc02db2 // ldr q18, [x13, #176]
+	WORD $0x3dc031b1 // ldr q17, [x13, #192]
+	WORD $0x3dc035b0 // ldr q16, [x13, #208]
+	WORD $0x3dc039af // ldr q15, [x13, #224]
+	WORD $0x3dc03dae // ldr q14, [x13, #240]
+	WORD $0x3dc041ad // ldr q13, [x13, #256]
+	WORD $0x3dc00dac // ldr q12, [x13, #48]
 	MOVD R1, R14
 
 exponential:
@@ -10929,8 +10752,8 @@ exponential:
 	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R14<<2, R11, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -10938,8 +10761,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R14<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -10947,114 +10770,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc081a8 // ldr q8, [x13, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -11356,18 +11172,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc019b3 // ldr q19, [x13, #96]
-	WORD $0x3dc01db2 // ldr q18, [x13, #112]
-	WORD $0x3dc021b1 // ldr q17, [x13, #128]
-	WORD $0x3dc025b0 // ldr q16, [x13, #144]
-	WORD $0x3dc029af // ldr q15, [x13, #160]
-	WORD $0x3dc02dae // ldr q14, [x13, #176]
-	WORD $0x3dc031ad // ldr q13, [x13, #192]
-	WORD $0x3dc035ac // ldr q12, [x13, #208]
-	WORD $0x3dc039ab // ldr q11, [x13, #224]
-	WORD $0x3dc03daa // ldr q10, [x13, #240]
-	WORD $0x3dc041a9 // ldr q9, [x13, #256]
-	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	WORD $0x3dc019b7 // ldr q23, [x13, #96]
+	WORD $0x3dc01db6 // ldr q22, [x13, #112]
+	WORD $0x3dc021b5 // ldr q21, [x13, #128]
+	WORD $0x3dc025b4 // ldr q20, [x13, #144]
+	WORD $0x3dc029b3 // ldr q19, [x13, #160]
+	WORD $0x3dc02db2 // ldr q18, [x13, #176]
+	WORD $0x3dc031b1 // ldr q17, [x13, #192]
+	WORD $0x3dc035b0 // ldr q16, [x13, #208]
+	WORD $0x3dc039af // ldr q15, [x13, #224]
+	WORD $0x3dc03dae // ldr q14, [x13, #240]
+	WORD $0x3dc041ad // ldr q13, [x13, #256]
+	WORD $0x3dc00dac // ldr q12, [x13, #48]
 	MOVD R1, R14
 
 exponential:
@@ -11383,8 +11199,8 @@ exponential:
 	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R14<<2, R11, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -11392,8 +11208,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R14<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -11401,114 +11217,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc081a8 // ldr q8, [x13, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -11821,18 +11630,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc019b3 // ldr q19, [x13, #96]
-	WORD $0x3dc01db2 // ldr q18, [x13, #112]
-	WORD $0x3dc021b1 // ldr q17, [x13, #128]
-	WORD $0x3dc025b0 // ldr q16, [x13, #144]
-	WORD $0x3dc029af // ldr q15, [x13, #160]
-	WORD $0x3dc02dae // ldr q14, [x13, #176]
-	WORD $0x3dc031ad // ldr q13, [x13, #192]
-	WORD $0x3dc035ac // ldr q12, [x13, #208]
-	WORD $0x3dc039ab // ldr q11, [x13, #224]
-	WORD $0x3dc03daa // ldr q10, [x13, #240]
-	WORD $0x3dc041a9 // ldr q9, [x13, #256]
-	WORD $0x3dc00da8 // ldr q8, [x13, #48]
+	WORD $0x3dc019b7 // ldr q23, [x13, #96]
+	WORD $0x3dc01db6 // ldr q22, [x13, #112]
+	WORD $0x3dc021b5 // ldr q21, [x13, #128]
+	WORD $0x3dc025b4 // ldr q20, [x13, #144]
+	WORD $0x3dc029b3 // ldr q19, [x13, #160]
+	WORD $0x3dc02db2 // ldr q18, [x13, #176]
+	WORD $0x3dc031b1 // ldr q17, [x13, #192]
+	WORD $0x3dc035b0 // ldr q16, [x13, #208]
+	WORD $0x3dc039af // ldr q15, [x13, #224]
+	WORD $0x3dc03dae // ldr q14, [x13, #240]
+	WORD $0x3dc041ad // ldr q13, [x13, #256]
+	WORD $0x3dc00dac // ldr q12, [x13, #48]
 	MOVD R1, R14
 
 exponential:
@@ -11848,8 +11657,8 @@ exponential:
 	WORD $0x3dc011a0 // ldr q0, [x13, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R14<<2, R11, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -11857,8 +11666,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R14<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -11866,114 +11675,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc081a8 // ldr q8, [x13, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -12185,11 +11987,11 @@ rest:
 	WORD $0x6e751da0 // bsl v0.16b, v13.16b, v21.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3a // fmul v26.4s, v1.4s, v3.4s
-	WORD $0x6e22dc19 // fmul v25.4s, v0.4s, v2.4s
+	WORD $0x6e23dc36 // fmul v22.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1a // fmul v26.4s, v0.4s, v2.4s
 	WORD $0x3dc071a1 // ldr q1, [x13, #448]
-	WORD $0x6e21e740 // fcmge v0.4s, v26.4s, v1.4s
-	WORD $0x6e21e723 // fcmge v3.4s, v25.4s, v1.4s
+	WORD $0x6e21e6c0 // fcmge v0.4s, v22.4s, v1.4s
+	WORD $0x6e21e743 // fcmge v3.4s, v26.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc005a0 // ldr q0, [x13, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -12202,60 +12004,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc019a0 // ldr q0, [x13, #96]
-	WORD $0x6ebae416 // fcmgt v22.4s, v0.4s, v26.4s
-	WORD $0x6e7a1c16 // bsl v22.16b, v0.16b, v26.16b
-	WORD $0x6eb9e41b // fcmgt v27.4s, v0.4s, v25.4s
-	WORD $0x6e791c1b // bsl v27.16b, v0.16b, v25.16b
+	WORD $0x4e36f419 // fmax v25.4s, v0.4s, v22.4s
+	WORD $0x4e3af416 // fmax v22.4s, v0.4s, v26.4s
 	WORD $0x3dc021a2 // ldr q2, [x13, #128]
 	WORD $0x3dc021a1 // ldr q1, [x13, #128]
 	WORD $0x3dc01da0 // ldr q0, [x13, #112]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
-	WORD $0x4e21885a // frintn v26.4s, v2.4s
-	WORD $0x4e218839 // frintn v25.4s, v1.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e21885b // frintn v27.4s, v2.4s
+	WORD $0x4e21883a // frintn v26.4s, v1.4s
 	WORD $0x3dc025a0 // ldr q0, [x13, #144]
+	WORD $0x4ea0cf79 // fmls v25.4s, v27.4s, v0.4s
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
-	WORD $0x4ea0cf3b // fmls v27.4s, v25.4s, v0.4s
 	WORD $0x3dc029a0 // ldr q0, [x13, #160]
+	WORD $0x4ea0cf79 // fmls v25.4s, v27.4s, v0.4s
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
-	WORD $0x4ea0cf3b // fmls v27.4s, v25.4s, v0.4s
-	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
+	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
 	WORD $0x3dc031a4 // ldr q4, [x13, #192]
 	WORD $0x3dc031a3 // ldr q3, [x13, #192]
 	WORD $0x3dc035a0 // ldr q0, [x13, #208]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc039a2 // ldr q2, [x13, #224]
 	WORD $0x3dc039a1 // ldr q1, [x13, #224]
 	WORD $0x3dc03da0 // ldr q0, [x13, #240]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
 	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
+	WORD $0x4e35cc99 // fmla v25.4s, v4.4s, v21.4s
+	WORD $0x4e25cc76 // fmla v22.4s, v3.4s, v5.4s
+	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
 	WORD $0x4e2ed6d6 // fadd v22.4s, v22.4s, v14.4s
-	WORD $0x4e2ed775 // fadd v21.4s, v27.4s, v14.4s
-	WORD $0x4e21ab43 // fcvtns v3.4s, v26.4s
-	WORD $0x4e21ab20 // fcvtns v0.4s, v25.4s
+	WORD $0x4e21ab63 // fcvtns v3.4s, v27.4s
+	WORD $0x4e21ab42 // fcvtns v2.4s, v26.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18475 // sub v21.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc081a4 // ldr q4, [x13, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dec3 // fmul v3.4s, v22.4s, v1.4s
-	WORD $0x6e20dea2 // fmul v2.4s, v21.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df23 // fmul v3.4s, v25.4s, v1.4s
+	WORD $0x6e20dec2 // fmul v2.4s, v22.4s, v0.4s
+	WORD $0x4ea486a1 // add v1.4s, v21.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc76 // fmul v22.4s, v3.4s, v1.4s
@@ -12263,27 +12062,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
-	WORD $0x6e39df25 // fmul v5.4s, v25.4s, v25.4s
+	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
+	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
 	WORD $0x3dc031a4 // ldr q4, [x13, #192]
 	WORD $0x3dc031a3 // ldr q3, [x13, #192]
 	WORD $0x3dc035a0 // ldr q0, [x13, #208]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
+	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
 	WORD $0x3dc039a2 // ldr q2, [x13, #224]
 	WORD $0x3dc039a1 // ldr q1, [x13, #224]
 	WORD $0x3dc03da0 // ldr q0, [x13, #240]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
 	WORD $0x3dc041a0 // ldr q0, [x13, #256]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc9a // fmla v26.4s, v4.4s, v21.4s
-	WORD $0x4e25cc79 // fmla v25.4s, v3.4s, v5.4s
-	WORD $0x4e2ed756 // fadd v22.4s, v26.4s, v14.4s
-	WORD $0x4e2ed735 // fadd v21.4s, v25.4s, v14.4s
+	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
+	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e2ed6d6 // fadd v22.4s, v22.4s, v14.4s
+	WORD $0x4e2ed755 // fadd v21.4s, v26.4s, v14.4s
 
 power:
 	WORD $0x4eb81f01 // mov v1.16b, v24.16b
@@ -12398,18 +12197,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R13
 
 exponential:
@@ -12425,8 +12224,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R13<<2, R11, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -12434,8 +12233,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R13<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -12443,114 +12242,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -12689,18 +12481,18 @@ turn:
 	CMP R0, R3
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R3, R3
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R13
 
 exponential:
@@ -12716,8 +12508,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R13<<2, R11, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -12725,8 +12517,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R13<<2, R8, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -12734,114 +12526,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -13010,18 +12795,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R13
 
 exponential:
@@ -13037,8 +12822,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R13<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -13046,8 +12831,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R13<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -13055,114 +12840,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -13518,18 +13296,18 @@ turn:
 	CMP R0, R2
 	MOVD n+64(FP), R0
 	CSEL GT, R0, R2, R2
-	WORD $0x3dc01993 // ldr q19, [x12, #96]
-	WORD $0x3dc01d92 // ldr q18, [x12, #112]
-	WORD $0x3dc02191 // ldr q17, [x12, #128]
-	WORD $0x3dc02590 // ldr q16, [x12, #144]
-	WORD $0x3dc0298f // ldr q15, [x12, #160]
-	WORD $0x3dc02d8e // ldr q14, [x12, #176]
-	WORD $0x3dc0318d // ldr q13, [x12, #192]
-	WORD $0x3dc0358c // ldr q12, [x12, #208]
-	WORD $0x3dc0398b // ldr q11, [x12, #224]
-	WORD $0x3dc03d8a // ldr q10, [x12, #240]
-	WORD $0x3dc04189 // ldr q9, [x12, #256]
-	WORD $0x3dc00d88 // ldr q8, [x12, #48]
+	WORD $0x3dc01997 // ldr q23, [x12, #96]
+	WORD $0x3dc01d96 // ldr q22, [x12, #112]
+	WORD $0x3dc02195 // ldr q21, [x12, #128]
+	WORD $0x3dc02594 // ldr q20, [x12, #144]
+	WORD $0x3dc02993 // ldr q19, [x12, #160]
+	WORD $0x3dc02d92 // ldr q18, [x12, #176]
+	WORD $0x3dc03191 // ldr q17, [x12, #192]
+	WORD $0x3dc03590 // ldr q16, [x12, #208]
+	WORD $0x3dc0398f // ldr q15, [x12, #224]
+	WORD $0x3dc03d8e // ldr q14, [x12, #240]
+	WORD $0x3dc0418d // ldr q13, [x12, #256]
+	WORD $0x3dc00d8c // ldr q12, [x12, #48]
 	MOVD R1, R13
 
 exponential:
@@ -13545,8 +13323,8 @@ exponential:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea33403 // cmgt v3.4s, v0.4s, v3.4s
 	WORD $0x4ea23402 // cmgt v2.4s, v0.4s, v2.4s
-	WORD $0x4ea43415 // cmgt v21.4s, v0.4s, v4.4s
-	WORD $0x4ea13414 // cmgt v20.4s, v0.4s, v1.4s
+	WORD $0x4ea43409 // cmgt v9.4s, v0.4s, v4.4s
+	WORD $0x4ea13408 // cmgt v8.4s, v0.4s, v1.4s
 	ADD R13<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -13554,8 +13332,8 @@ exponential:
 	WORD $0x4e201c46 // and v6.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea5 // and v5.16b, v21.16b, v1.16b
-	WORD $0x4e201e84 // and v4.16b, v20.16b, v0.16b
+	WORD $0x4e211d25 // and v5.16b, v9.16b, v1.16b
+	WORD $0x4e201d04 // and v4.16b, v8.16b, v0.16b
 	ADD R13<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -13563,114 +13341,107 @@ exponential:
 	WORD $0x4e201c42 // and v2.16b, v2.16b, v0.16b
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x4e211ea1 // and v1.16b, v21.16b, v1.16b
-	WORD $0x4e201e80 // and v0.16b, v20.16b, v0.16b
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
 	WORD $0x4ea3d4e3 // fsub v3.4s, v7.4s, v3.4s
 	WORD $0x4ea2d4c2 // fsub v2.4s, v6.4s, v2.4s
 	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
 	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81c63 // orr v3.16b, v3.16b, v8.16b
-	WORD $0x4ea81c42 // orr v2.16b, v2.16b, v8.16b
-	WORD $0x4ea81c21 // orr v1.16b, v1.16b, v8.16b
-	WORD $0x4ea81c00 // orr v0.16b, v0.16b, v8.16b
-	WORD $0x6ea3e67f // fcmgt v31.4s, v19.4s, v3.4s
-	WORD $0x6e631e7f // bsl v31.16b, v19.16b, v3.16b
-	WORD $0x6ea2e67e // fcmgt v30.4s, v19.4s, v2.4s
-	WORD $0x6e621e7e // bsl v30.16b, v19.16b, v2.16b
-	WORD $0x6ea1e679 // fcmgt v25.4s, v19.4s, v1.4s
-	WORD $0x6e611e79 // bsl v25.16b, v19.16b, v1.16b
-	WORD $0x6ea0e678 // fcmgt v24.4s, v19.4s, v0.4s
-	WORD $0x6e601e78 // bsl v24.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfe3 // fmla v3.4s, v31.4s, v18.4s
-	WORD $0x4e32cfc2 // fmla v2.4s, v30.4s, v18.4s
-	WORD $0x4e32cf21 // fmla v1.4s, v25.4s, v18.4s
-	WORD $0x4e32cf00 // fmla v0.4s, v24.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbf // fmls v31.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf9e // fmls v30.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf79 // fmls v25.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf58 // fmls v24.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbf // fmls v31.4s, v29.4s, v15.4s
-	WORD $0x4eafcf9e // fmls v30.4s, v28.4s, v15.4s
-	WORD $0x4eafcf79 // fmls v25.4s, v27.4s, v15.4s
-	WORD $0x4eafcf58 // fmls v24.4s, v26.4s, v15.4s
-	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfe7 // fmla v7.4s, v31.4s, v12.4s
-	WORD $0x4e2ccfc6 // fmla v6.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf25 // fmla v5.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf04 // fmla v4.4s, v24.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
-	WORD $0x4e2acfc2 // fmla v2.4s, v30.4s, v10.4s
-	WORD $0x4e2acf21 // fmla v1.4s, v25.4s, v10.4s
-	WORD $0x4e2acf00 // fmla v0.4s, v24.4s, v10.4s
-	WORD $0x4e29cee3 // fmla v3.4s, v23.4s, v9.4s
-	WORD $0x4e29cec2 // fmla v2.4s, v22.4s, v9.4s
-	WORD $0x4e29cea1 // fmla v1.4s, v21.4s, v9.4s
-	WORD $0x4e29ce80 // fmla v0.4s, v20.4s, v9.4s
-	WORD $0x4e37cc67 // fmla v7.4s, v3.4s, v23.4s
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ccff // fmla v31.4s, v7.4s, v23.4s
-	WORD $0x4e36ccde // fmla v30.4s, v6.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
-	WORD $0x4e2ed7e7 // fadd v7.4s, v31.4s, v14.4s
-	WORD $0x4e2ed7c6 // fadd v6.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	WORD $0x4e23f6ff // fmax v31.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fb // fmax v27.4s, v23.4s, v2.4s
+	WORD $0x4e21f6fa // fmax v26.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f9 // fmax v25.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cfe3 // fmla v3.4s, v31.4s, v22.4s
+	WORD $0x4e36cf62 // fmla v2.4s, v27.4s, v22.4s
+	WORD $0x4e36cf41 // fmla v1.4s, v26.4s, v22.4s
+	WORD $0x4e36cf20 // fmla v0.4s, v25.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eb4cfdf // fmls v31.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfbb // fmls v27.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf9a // fmls v26.4s, v28.4s, v20.4s
+	WORD $0x4eb4cf19 // fmls v25.4s, v24.4s, v20.4s
+	WORD $0x4eb3cfdf // fmls v31.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfbb // fmls v27.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf9a // fmls v26.4s, v28.4s, v19.4s
+	WORD $0x4eb3cf19 // fmls v25.4s, v24.4s, v19.4s
+	WORD $0x6e3fdfeb // fmul v11.4s, v31.4s, v31.4s
+	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
+	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
+	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
+	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
+	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
+	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
+	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
+	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
+	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
+	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
+	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e21abc8 // fcvtns v8.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38518 // sub v24.4s, v8.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df66 // fmul v6.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4ea88703 // add v3.4s, v24.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s
@@ -13923,11 +13694,11 @@ rest:
 	WORD $0x6e771da0 // bsl v0.16b, v13.16b, v23.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3c // fmul v28.4s, v1.4s, v3.4s
-	WORD $0x6e22dc1b // fmul v27.4s, v0.4s, v2.4s
+	WORD $0x6e23dc38 // fmul v24.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1c // fmul v28.4s, v0.4s, v2.4s
 	WORD $0x3dc07181 // ldr q1, [x12, #448]
-	WORD $0x6e21e780 // fcmge v0.4s, v28.4s, v1.4s
-	WORD $0x6e21e763 // fcmge v3.4s, v27.4s, v1.4s
+	WORD $0x6e21e700 // fcmge v0.4s, v24.4s, v1.4s
+	WORD $0x6e21e783 // fcmge v3.4s, v28.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00580 // ldr q0, [x12, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -13940,60 +13711,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ebce418 // fcmgt v24.4s, v0.4s, v28.4s
-	WORD $0x6e7c1c18 // bsl v24.16b, v0.16b, v28.16b
-	WORD $0x6ebbe41d // fcmgt v29.4s, v0.4s, v27.4s
-	WORD $0x6e7b1c1d // bsl v29.16b, v0.16b, v27.16b
+	WORD $0x4e38f41b // fmax v27.4s, v0.4s, v24.4s
+	WORD $0x4e3cf418 // fmax v24.4s, v0.4s, v28.4s
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
-	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
-	WORD $0x6e3ddfa5 // fmul v5.4s, v29.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
 	WORD $0x3dc03184 // ldr q4, [x12, #192]
 	WORD $0x3dc03183 // ldr q3, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa3 // fmla v3.4s, v29.4s, v0.4s
+	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7d // fmla v29.4s, v3.4s, v5.4s
+	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
+	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e2ed7b7 // fadd v23.4s, v29.4s, v14.4s
-	WORD $0x4e21ab83 // fcvtns v3.4s, v28.4s
-	WORD $0x4e21ab60 // fcvtns v0.4s, v27.4s
+	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
+	WORD $0x4e21ab82 // fcvtns v2.4s, v28.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18477 // sub v23.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08184 // ldr q4, [x12, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
-	WORD $0x6e20dee2 // fmul v2.4s, v23.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	WORD $0x6e20df02 // fmul v2.4s, v24.4s, v0.4s
+	WORD $0x4ea486e1 // add v1.4s, v23.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc78 // fmul v24.4s, v3.4s, v1.4s
@@ -14001,27 +13769,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3cdf97 // fmul v23.4s, v28.4s, v28.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
 	WORD $0x3dc03184 // ldr q4, [x12, #192]
 	WORD $0x3dc03183 // ldr q3, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cf84 // fmla v4.4s, v28.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
+	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cf82 // fmla v2.4s, v28.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9c // fmla v28.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
-	WORD $0x4e2ed798 // fadd v24.4s, v28.4s, v14.4s
-	WORD $0x4e2ed777 // fadd v23.4s, v27.4s, v14.4s
+	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
+	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
+	WORD $0x4e2ed797 // fadd v23.4s, v28.4s, v14.4s
 
 power:
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -14193,54 +13961,50 @@ exponential:
 	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
 	WORD $0x4ea61c21 // orr v1.16b, v1.16b, v6.16b
 	WORD $0x4ea61c00 // orr v0.16b, v0.16b, v6.16b
-	WORD $0x6ea3e63f // fcmgt v31.4s, v17.4s, v3.4s
-	WORD $0x6e631e3f // bsl v31.16b, v17.16b, v3.16b
-	WORD $0x6ea2e63e // fcmgt v30.4s, v17.4s, v2.4s
-	WORD $0x6e621e3e // bsl v30.16b, v17.16b, v2.16b
-	WORD $0x6ea1e639 // fcmgt v25.4s, v17.4s, v1.4s
-	WORD $0x6e611e39 // bsl v25.16b, v17.16b, v1.16b
-	WORD $0x6ea0e638 // fcmgt v24.4s, v17.4s, v0.4s
-	WORD $0x6e601e38 // bsl v24.16b, v17.16b, v0.16b
+	WORD $0x4e23f63f // fmax v31.4s, v17.4s, v3.4s
+	WORD $0x4e22f63b // fmax v27.4s, v17.4s, v2.4s
+	WORD $0x4e21f63a // fmax v26.4s, v17.4s, v1.4s
+	WORD $0x4e20f639 // fmax v25.4s, v17.4s, v0.4s
 	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
 	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
 	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
 	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
 	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
-	WORD $0x4e30cfc2 // fmla v2.4s, v30.4s, v16.4s
-	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaecfbf // fmls v31.4s, v29.4s, v14.4s
-	WORD $0x4eaecf9e // fmls v30.4s, v28.4s, v14.4s
-	WORD $0x4eaecf79 // fmls v25.4s, v27.4s, v14.4s
-	WORD $0x4eaecf58 // fmls v24.4s, v26.4s, v14.4s
-	WORD $0x4eadcfbf // fmls v31.4s, v29.4s, v13.4s
-	WORD $0x4eadcf9e // fmls v30.4s, v28.4s, v13.4s
-	WORD $0x4eadcf79 // fmls v25.4s, v27.4s, v13.4s
-	WORD $0x4eadcf58 // fmls v24.4s, v26.4s, v13.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaecfdf // fmls v31.4s, v30.4s, v14.4s
+	WORD $0x4eaecfbb // fmls v27.4s, v29.4s, v14.4s
+	WORD $0x4eaecf9a // fmls v26.4s, v28.4s, v14.4s
+	WORD $0x4eaecf19 // fmls v25.4s, v24.4s, v14.4s
+	WORD $0x4eadcfdf // fmls v31.4s, v30.4s, v13.4s
+	WORD $0x4eadcfbb // fmls v27.4s, v29.4s, v13.4s
+	WORD $0x4eadcf9a // fmls v26.4s, v28.4s, v13.4s
+	WORD $0x4eadcf19 // fmls v25.4s, v24.4s, v13.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4eab1d73 // mov v19.16b, v11.16b
 	WORD $0x4eab1d72 // mov v18.16b, v11.16b
 	WORD $0x4eab1d65 // mov v5.16b, v11.16b
 	WORD $0x4eab1d64 // mov v4.16b, v11.16b
 	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
-	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
-	WORD $0x4e2acf04 // fmla v4.4s, v24.4s, v10.4s
+	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
 	WORD $0x4ea91d23 // mov v3.16b, v9.16b
 	WORD $0x4ea91d22 // mov v2.16b, v9.16b
 	WORD $0x4ea91d21 // mov v1.16b, v9.16b
 	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cfc2 // fmla v2.4s, v30.4s, v8.4s
-	WORD $0x4e28cf21 // fmla v1.4s, v25.4s, v8.4s
-	WORD $0x4e28cf00 // fmla v0.4s, v24.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
 	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
 	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
 	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
@@ -14250,47 +14014,44 @@ exponential:
 	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
 	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
+	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
-	WORD $0x4e2cd7d2 // fadd v18.4s, v30.4s, v12.4s
+	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
+	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
 	WORD $0x4e2cd739 // fadd v25.4s, v25.4s, v12.4s
-	WORD $0x4e2cd718 // fadd v24.4s, v24.4s, v12.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc081b4 // ldr q20, [x13, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de75 // fmul v21.4s, v19.4s, v3.4s
@@ -14611,54 +14372,50 @@ exponential:
 	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
 	WORD $0x4ea61c21 // orr v1.16b, v1.16b, v6.16b
 	WORD $0x4ea61c00 // orr v0.16b, v0.16b, v6.16b
-	WORD $0x6ea3e63f // fcmgt v31.4s, v17.4s, v3.4s
-	WORD $0x6e631e3f // bsl v31.16b, v17.16b, v3.16b
-	WORD $0x6ea2e63e // fcmgt v30.4s, v17.4s, v2.4s
-	WORD $0x6e621e3e // bsl v30.16b, v17.16b, v2.16b
-	WORD $0x6ea1e639 // fcmgt v25.4s, v17.4s, v1.4s
-	WORD $0x6e611e39 // bsl v25.16b, v17.16b, v1.16b
-	WORD $0x6ea0e638 // fcmgt v24.4s, v17.4s, v0.4s
-	WORD $0x6e601e38 // bsl v24.16b, v17.16b, v0.16b
+	WORD $0x4e23f63f // fmax v31.4s, v17.4s, v3.4s
+	WORD $0x4e22f63b // fmax v27.4s, v17.4s, v2.4s
+	WORD $0x4e21f63a // fmax v26.4s, v17.4s, v1.4s
+	WORD $0x4e20f639 // fmax v25.4s, v17.4s, v0.4s
 	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
 	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
 	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
 	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
 	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
-	WORD $0x4e30cfc2 // fmla v2.4s, v30.4s, v16.4s
-	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaecfbf // fmls v31.4s, v29.4s, v14.4s
-	WORD $0x4eaecf9e // fmls v30.4s, v28.4s, v14.4s
-	WORD $0x4eaecf79 // fmls v25.4s, v27.4s, v14.4s
-	WORD $0x4eaecf58 // fmls v24.4s, v26.4s, v14.4s
-	WORD $0x4eadcfbf // fmls v31.4s, v29.4s, v13.4s
-	WORD $0x4eadcf9e // fmls v30.4s, v28.4s, v13.4s
-	WORD $0x4eadcf79 // fmls v25.4s, v27.4s, v13.4s
-	WORD $0x4eadcf58 // fmls v24.4s, v26.4s, v13.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaecfdf // fmls v31.4s, v30.4s, v14.4s
+	WORD $0x4eaecfbb // fmls v27.4s, v29.4s, v14.4s
+	WORD $0x4eaecf9a // fmls v26.4s, v28.4s, v14.4s
+	WORD $0x4eaecf19 // fmls v25.4s, v24.4s, v14.4s
+	WORD $0x4eadcfdf // fmls v31.4s, v30.4s, v13.4s
+	WORD $0x4eadcfbb // fmls v27.4s, v29.4s, v13.4s
+	WORD $0x4eadcf9a // fmls v26.4s, v28.4s, v13.4s
+	WORD $0x4eadcf19 // fmls v25.4s, v24.4s, v13.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4eab1d73 // mov v19.16b, v11.16b
 	WORD $0x4eab1d72 // mov v18.16b, v11.16b
 	WORD $0x4eab1d65 // mov v5.16b, v11.16b
 	WORD $0x4eab1d64 // mov v4.16b, v11.16b
 	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
-	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
-	WORD $0x4e2acf04 // fmla v4.4s, v24.4s, v10.4s
+	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
 	WORD $0x4ea91d23 // mov v3.16b, v9.16b
 	WORD $0x4ea91d22 // mov v2.16b, v9.16b
 	WORD $0x4ea91d21 // mov v1.16b, v9.16b
 	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cfc2 // fmla v2.4s, v30.4s, v8.4s
-	WORD $0x4e28cf21 // fmla v1.4s, v25.4s, v8.4s
-	WORD $0x4e28cf00 // fmla v0.4s, v24.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
 	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
 	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
 	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
@@ -14668,47 +14425,44 @@ exponential:
 	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
 	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
+	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
-	WORD $0x4e2cd7d2 // fadd v18.4s, v30.4s, v12.4s
+	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
+	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
 	WORD $0x4e2cd739 // fadd v25.4s, v25.4s, v12.4s
-	WORD $0x4e2cd718 // fadd v24.4s, v24.4s, v12.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc08194 // ldr q20, [x12, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de75 // fmul v21.4s, v19.4s, v3.4s
@@ -15215,54 +14969,50 @@ exponential:
 	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
 	WORD $0x4ea61c21 // orr v1.16b, v1.16b, v6.16b
 	WORD $0x4ea61c00 // orr v0.16b, v0.16b, v6.16b
-	WORD $0x6ea3e63f // fcmgt v31.4s, v17.4s, v3.4s
-	WORD $0x6e631e3f // bsl v31.16b, v17.16b, v3.16b
-	WORD $0x6ea2e63e // fcmgt v30.4s, v17.4s, v2.4s
-	WORD $0x6e621e3e // bsl v30.16b, v17.16b, v2.16b
-	WORD $0x6ea1e639 // fcmgt v25.4s, v17.4s, v1.4s
-	WORD $0x6e611e39 // bsl v25.16b, v17.16b, v1.16b
-	WORD $0x6ea0e638 // fcmgt v24.4s, v17.4s, v0.4s
-	WORD $0x6e601e38 // bsl v24.16b, v17.16b, v0.16b
+	WORD $0x4e23f63f // fmax v31.4s, v17.4s, v3.4s
+	WORD $0x4e22f63b // fmax v27.4s, v17.4s, v2.4s
+	WORD $0x4e21f63a // fmax v26.4s, v17.4s, v1.4s
+	WORD $0x4e20f639 // fmax v25.4s, v17.4s, v0.4s
 	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
 	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
 	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
 	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
 	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
-	WORD $0x4e30cfc2 // fmla v2.4s, v30.4s, v16.4s
-	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaecfbf // fmls v31.4s, v29.4s, v14.4s
-	WORD $0x4eaecf9e // fmls v30.4s, v28.4s, v14.4s
-	WORD $0x4eaecf79 // fmls v25.4s, v27.4s, v14.4s
-	WORD $0x4eaecf58 // fmls v24.4s, v26.4s, v14.4s
-	WORD $0x4eadcfbf // fmls v31.4s, v29.4s, v13.4s
-	WORD $0x4eadcf9e // fmls v30.4s, v28.4s, v13.4s
-	WORD $0x4eadcf79 // fmls v25.4s, v27.4s, v13.4s
-	WORD $0x4eadcf58 // fmls v24.4s, v26.4s, v13.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaecfdf // fmls v31.4s, v30.4s, v14.4s
+	WORD $0x4eaecfbb // fmls v27.4s, v29.4s, v14.4s
+	WORD $0x4eaecf9a // fmls v26.4s, v28.4s, v14.4s
+	WORD $0x4eaecf19 // fmls v25.4s, v24.4s, v14.4s
+	WORD $0x4eadcfdf // fmls v31.4s, v30.4s, v13.4s
+	WORD $0x4eadcfbb // fmls v27.4s, v29.4s, v13.4s
+	WORD $0x4eadcf9a // fmls v26.4s, v28.4s, v13.4s
+	WORD $0x4eadcf19 // fmls v25.4s, v24.4s, v13.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4eab1d73 // mov v19.16b, v11.16b
 	WORD $0x4eab1d72 // mov v18.16b, v11.16b
 	WORD $0x4eab1d65 // mov v5.16b, v11.16b
 	WORD $0x4eab1d64 // mov v4.16b, v11.16b
 	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
-	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
-	WORD $0x4e2acf04 // fmla v4.4s, v24.4s, v10.4s
+	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
 	WORD $0x4ea91d23 // mov v3.16b, v9.16b
 	WORD $0x4ea91d22 // mov v2.16b, v9.16b
 	WORD $0x4ea91d21 // mov v1.16b, v9.16b
 	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cfc2 // fmla v2.4s, v30.4s, v8.4s
-	WORD $0x4e28cf21 // fmla v1.4s, v25.4s, v8.4s
-	WORD $0x4e28cf00 // fmla v0.4s, v24.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
 	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
 	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
 	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
@@ -15272,47 +15022,44 @@ exponential:
 	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
 	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
+	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
-	WORD $0x4e2cd7d2 // fadd v18.4s, v30.4s, v12.4s
+	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
+	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
 	WORD $0x4e2cd739 // fadd v25.4s, v25.4s, v12.4s
-	WORD $0x4e2cd718 // fadd v24.4s, v24.4s, v12.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc08194 // ldr q20, [x12, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de75 // fmul v21.4s, v19.4s, v3.4s
@@ -15824,54 +15571,50 @@ exponential:
 	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
 	WORD $0x4ea61c21 // orr v1.16b, v1.16b, v6.16b
 	WORD $0x4ea61c00 // orr v0.16b, v0.16b, v6.16b
-	WORD $0x6ea3e63f // fcmgt v31.4s, v17.4s, v3.4s
-	WORD $0x6e631e3f // bsl v31.16b, v17.16b, v3.16b
-	WORD $0x6ea2e63e // fcmgt v30.4s, v17.4s, v2.4s
-	WORD $0x6e621e3e // bsl v30.16b, v17.16b, v2.16b
-	WORD $0x6ea1e639 // fcmgt v25.4s, v17.4s, v1.4s
-	WORD $0x6e611e39 // bsl v25.16b, v17.16b, v1.16b
-	WORD $0x6ea0e638 // fcmgt v24.4s, v17.4s, v0.4s
-	WORD $0x6e601e38 // bsl v24.16b, v17.16b, v0.16b
+	WORD $0x4e23f63f // fmax v31.4s, v17.4s, v3.4s
+	WORD $0x4e22f63b // fmax v27.4s, v17.4s, v2.4s
+	WORD $0x4e21f63a // fmax v26.4s, v17.4s, v1.4s
+	WORD $0x4e20f639 // fmax v25.4s, v17.4s, v0.4s
 	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
 	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
 	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
 	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
 	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
-	WORD $0x4e30cfc2 // fmla v2.4s, v30.4s, v16.4s
-	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
-	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaecfbf // fmls v31.4s, v29.4s, v14.4s
-	WORD $0x4eaecf9e // fmls v30.4s, v28.4s, v14.4s
-	WORD $0x4eaecf79 // fmls v25.4s, v27.4s, v14.4s
-	WORD $0x4eaecf58 // fmls v24.4s, v26.4s, v14.4s
-	WORD $0x4eadcfbf // fmls v31.4s, v29.4s, v13.4s
-	WORD $0x4eadcf9e // fmls v30.4s, v28.4s, v13.4s
-	WORD $0x4eadcf79 // fmls v25.4s, v27.4s, v13.4s
-	WORD $0x4eadcf58 // fmls v24.4s, v26.4s, v13.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaecfdf // fmls v31.4s, v30.4s, v14.4s
+	WORD $0x4eaecfbb // fmls v27.4s, v29.4s, v14.4s
+	WORD $0x4eaecf9a // fmls v26.4s, v28.4s, v14.4s
+	WORD $0x4eaecf19 // fmls v25.4s, v24.4s, v14.4s
+	WORD $0x4eadcfdf // fmls v31.4s, v30.4s, v13.4s
+	WORD $0x4eadcfbb // fmls v27.4s, v29.4s, v13.4s
+	WORD $0x4eadcf9a // fmls v26.4s, v28.4s, v13.4s
+	WORD $0x4eadcf19 // fmls v25.4s, v24.4s, v13.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4eab1d73 // mov v19.16b, v11.16b
 	WORD $0x4eab1d72 // mov v18.16b, v11.16b
 	WORD $0x4eab1d65 // mov v5.16b, v11.16b
 	WORD $0x4eab1d64 // mov v4.16b, v11.16b
 	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acfd2 // fmla v18.4s, v30.4s, v10.4s
-	WORD $0x4e2acf25 // fmla v5.4s, v25.4s, v10.4s
-	WORD $0x4e2acf04 // fmla v4.4s, v24.4s, v10.4s
+	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
+	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
+	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
 	WORD $0x4ea91d23 // mov v3.16b, v9.16b
 	WORD $0x4ea91d22 // mov v2.16b, v9.16b
 	WORD $0x4ea91d21 // mov v1.16b, v9.16b
 	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cfc2 // fmla v2.4s, v30.4s, v8.4s
-	WORD $0x4e28cf21 // fmla v1.4s, v25.4s, v8.4s
-	WORD $0x4e28cf00 // fmla v0.4s, v24.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
 	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
 	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
 	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
@@ -15881,47 +15624,44 @@ exponential:
 	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
 	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ccb9 // fmla v25.4s, v5.4s, v21.4s
-	WORD $0x4e34cc98 // fmla v24.4s, v4.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
+	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
-	WORD $0x4e2cd7d2 // fadd v18.4s, v30.4s, v12.4s
+	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
+	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
 	WORD $0x4e2cd739 // fadd v25.4s, v25.4s, v12.4s
-	WORD $0x4e2cd718 // fadd v24.4s, v24.4s, v12.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21ab04 // fcvtns v4.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea184b5 // sub v21.4s, v5.4s, v1.4s
-	WORD $0x6ea48414 // sub v20.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea184b6 // sub v22.4s, v5.4s, v1.4s
+	WORD $0x6ea08495 // sub v21.4s, v4.4s, v0.4s
+	WORD $0x3dc08154 // ldr q20, [x10, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
-	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df45 // fmul v5.4s, v26.4s, v1.4s
+	WORD $0x6e20df24 // fmul v4.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de75 // fmul v21.4s, v19.4s, v3.4s
@@ -16198,11 +15938,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07141 // ldr q1, [x10, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00540 // ldr q0, [x10, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -16214,63 +15954,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01941 // ldr q1, [x10, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08144 // ldr q4, [x10, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -16278,27 +16013,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -16722,7 +16457,6 @@ logarithm:
 	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c87 // and v7.16b, v4.16b, v0.16b
 	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
-	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
 	WORD $0x6e36e4fe // fcmge v30.4s, v7.4s, v22.4s
@@ -17042,7 +16776,6 @@ logarithm:
 	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c87 // and v7.16b, v4.16b, v0.16b
 	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
-	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
 	WORD $0x6e36e4fe // fcmge v30.4s, v7.4s, v22.4s
@@ -17247,11 +16980,11 @@ rest:
 	WORD $0x6e771de0 // bsl v0.16b, v15.16b, v23.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3c // fmul v28.4s, v1.4s, v3.4s
-	WORD $0x6e22dc1b // fmul v27.4s, v0.4s, v2.4s
+	WORD $0x6e23dc38 // fmul v24.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1c // fmul v28.4s, v0.4s, v2.4s
 	WORD $0x3dc07161 // ldr q1, [x11, #448]
-	WORD $0x6e21e780 // fcmge v0.4s, v28.4s, v1.4s
-	WORD $0x6e21e763 // fcmge v3.4s, v27.4s, v1.4s
+	WORD $0x6e21e700 // fcmge v0.4s, v24.4s, v1.4s
+	WORD $0x6e21e783 // fcmge v3.4s, v28.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00560 // ldr q0, [x11, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -17264,60 +16997,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc01960 // ldr q0, [x11, #96]
-	WORD $0x6ebce418 // fcmgt v24.4s, v0.4s, v28.4s
-	WORD $0x6e7c1c18 // bsl v24.16b, v0.16b, v28.16b
-	WORD $0x6ebbe41d // fcmgt v29.4s, v0.4s, v27.4s
-	WORD $0x6e7b1c1d // bsl v29.16b, v0.16b, v27.16b
+	WORD $0x4e38f41b // fmax v27.4s, v0.4s, v24.4s
+	WORD $0x4e3cf418 // fmax v24.4s, v0.4s, v28.4s
 	WORD $0x3dc02162 // ldr q2, [x11, #128]
 	WORD $0x3dc02161 // ldr q1, [x11, #128]
 	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
 	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
 	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
-	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
-	WORD $0x6e3ddfa5 // fmul v5.4s, v29.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa3 // fmla v3.4s, v29.4s, v0.4s
+	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7d // fmla v29.4s, v3.4s, v5.4s
+	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
+	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e30d77b // fadd v27.4s, v27.4s, v16.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
-	WORD $0x4e30d7b7 // fadd v23.4s, v29.4s, v16.4s
-	WORD $0x4e21ab83 // fcvtns v3.4s, v28.4s
-	WORD $0x4e21ab60 // fcvtns v0.4s, v27.4s
+	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
+	WORD $0x4e21ab82 // fcvtns v2.4s, v28.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18477 // sub v23.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08164 // ldr q4, [x11, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
-	WORD $0x6e20dee2 // fmul v2.4s, v23.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	WORD $0x6e20df02 // fmul v2.4s, v24.4s, v0.4s
+	WORD $0x4ea486e1 // add v1.4s, v23.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc78 // fmul v24.4s, v3.4s, v1.4s
@@ -17325,27 +17055,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3cdf97 // fmul v23.4s, v28.4s, v28.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cf84 // fmla v4.4s, v28.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
+	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cf82 // fmla v2.4s, v28.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9c // fmla v28.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
-	WORD $0x4e30d798 // fadd v24.4s, v28.4s, v16.4s
-	WORD $0x4e30d777 // fadd v23.4s, v27.4s, v16.4s
+	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
+	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
+	WORD $0x4e30d797 // fadd v23.4s, v28.4s, v16.4s
 
 power:
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -17536,54 +17266,50 @@ exponential:
 	WORD $0x4ea41c42 // orr v2.16b, v2.16b, v4.16b
 	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
 	WORD $0x4ea41c00 // orr v0.16b, v0.16b, v4.16b
-	WORD $0x6ea3e5ff // fcmgt v31.4s, v15.4s, v3.4s
-	WORD $0x6e631dff // bsl v31.16b, v15.16b, v3.16b
-	WORD $0x6ea2e5fe // fcmgt v30.4s, v15.4s, v2.4s
-	WORD $0x6e621dfe // bsl v30.16b, v15.16b, v2.16b
-	WORD $0x6ea1e5f9 // fcmgt v25.4s, v15.4s, v1.4s
-	WORD $0x6e611df9 // bsl v25.16b, v15.16b, v1.16b
-	WORD $0x6ea0e5f8 // fcmgt v24.4s, v15.4s, v0.4s
-	WORD $0x6e601df8 // bsl v24.16b, v15.16b, v0.16b
+	WORD $0x4e23f5ff // fmax v31.4s, v15.4s, v3.4s
+	WORD $0x4e22f5fb // fmax v27.4s, v15.4s, v2.4s
+	WORD $0x4e21f5fa // fmax v26.4s, v15.4s, v1.4s
+	WORD $0x4e20f5f9 // fmax v25.4s, v15.4s, v0.4s
 	WORD $0x4ead1da3 // mov v3.16b, v13.16b
 	WORD $0x4ead1da2 // mov v2.16b, v13.16b
 	WORD $0x4ead1da1 // mov v1.16b, v13.16b
 	WORD $0x4ead1da0 // mov v0.16b, v13.16b
 	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecfc2 // fmla v2.4s, v30.4s, v14.4s
-	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
-	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaccfbf // fmls v31.4s, v29.4s, v12.4s
-	WORD $0x4eaccf9e // fmls v30.4s, v28.4s, v12.4s
-	WORD $0x4eaccf79 // fmls v25.4s, v27.4s, v12.4s
-	WORD $0x4eaccf58 // fmls v24.4s, v26.4s, v12.4s
-	WORD $0x4eabcfbf // fmls v31.4s, v29.4s, v11.4s
-	WORD $0x4eabcf9e // fmls v30.4s, v28.4s, v11.4s
-	WORD $0x4eabcf79 // fmls v25.4s, v27.4s, v11.4s
-	WORD $0x4eabcf58 // fmls v24.4s, v26.4s, v11.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaccfdf // fmls v31.4s, v30.4s, v12.4s
+	WORD $0x4eaccfbb // fmls v27.4s, v29.4s, v12.4s
+	WORD $0x4eaccf9a // fmls v26.4s, v28.4s, v12.4s
+	WORD $0x4eaccf19 // fmls v25.4s, v24.4s, v12.4s
+	WORD $0x4eabcfdf // fmls v31.4s, v30.4s, v11.4s
+	WORD $0x4eabcfbb // fmls v27.4s, v29.4s, v11.4s
+	WORD $0x4eabcf9a // fmls v26.4s, v28.4s, v11.4s
+	WORD $0x4eabcf19 // fmls v25.4s, v24.4s, v11.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4ea91d33 // mov v19.16b, v9.16b
 	WORD $0x4ea91d32 // mov v18.16b, v9.16b
 	WORD $0x4ea91d31 // mov v17.16b, v9.16b
 	WORD $0x4ea91d30 // mov v16.16b, v9.16b
 	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cfd2 // fmla v18.4s, v30.4s, v8.4s
-	WORD $0x4e28cf31 // fmla v17.4s, v25.4s, v8.4s
-	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
+	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
 	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
 	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
 	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cfc2 // fmla v2.4s, v30.4s, v6.4s
-	WORD $0x4e26cf21 // fmla v1.4s, v25.4s, v6.4s
-	WORD $0x4e26cf00 // fmla v0.4s, v24.4s, v6.4s
+	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
+	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
+	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
 	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
 	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
 	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
@@ -17593,47 +17319,44 @@ exponential:
 	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
 	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ce39 // fmla v25.4s, v17.4s, v21.4s
-	WORD $0x4e34ce18 // fmla v24.4s, v16.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
+	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
-	WORD $0x4e2ad7d2 // fadd v18.4s, v30.4s, v10.4s
+	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
+	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
 	WORD $0x4e2ad739 // fadd v25.4s, v25.4s, v10.4s
-	WORD $0x4e2ad718 // fadd v24.4s, v24.4s, v10.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab71 // fcvtns v17.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
-	WORD $0x4f3f0410 // sshr v16.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea18635 // sub v21.4s, v17.4s, v1.4s
-	WORD $0x6eb08414 // sub v20.4s, v0.4s, v16.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc081b4 // ldr q20, [x13, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df31 // fmul v17.4s, v25.4s, v1.4s
-	WORD $0x6e20df10 // fmul v16.4s, v24.4s, v0.4s
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc081a0 // ldr q0, [x13, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
@@ -17694,7 +17417,7 @@ exponential:
 	ADD $16, R14, R14
 	CMP R4, R14
 	BLT exponential
-	WORD $0x3dc02da6 // ldr q6, [x13, #176]
+	WORD $0x3dc02da7 // ldr q7, [x13, #176]
 	WORD $0x3dc015a0 // ldr q0, [x13, #80]
 	WORD $0x3dc00da0 // ldr q0, [x13, #48]
 	MOVD R15, R14
@@ -17710,49 +17433,49 @@ rest:
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x3dc011a0 // ldr q0, [x13, #64]
-	WORD $0x4ea2340c // cmgt v12.4s, v0.4s, v2.4s
-	WORD $0x4ea1340b // cmgt v11.4s, v0.4s, v1.4s
+	WORD $0x4ea2340d // cmgt v13.4s, v0.4s, v2.4s
+	WORD $0x4ea1340c // cmgt v12.4s, v0.4s, v1.4s
 	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
-	WORD $0x6ea08c4a // cmeq v10.4s, v2.4s, v0.4s
-	WORD $0x6ea08c29 // cmeq v9.4s, v1.4s, v0.4s
+	WORD $0x6ea08c4b // cmeq v11.4s, v2.4s, v0.4s
+	WORD $0x6ea08c2a // cmeq v10.4s, v1.4s, v0.4s
 	WORD $0x3dc00041 // ldr q1, [x2]
 	WORD $0x3dc00440 // ldr q0, [x2, #16]
-	WORD $0x4e211d83 // and v3.16b, v12.16b, v1.16b
-	WORD $0x4e201d62 // and v2.16b, v11.16b, v0.16b
+	WORD $0x4e211da3 // and v3.16b, v13.16b, v1.16b
+	WORD $0x4e201d82 // and v2.16b, v12.16b, v0.16b
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4e211d81 // and v1.16b, v12.16b, v1.16b
-	WORD $0x4e201d60 // and v0.16b, v11.16b, v0.16b
-	WORD $0x4ea1d468 // fsub v8.4s, v3.4s, v1.4s
-	WORD $0x4ea0d447 // fsub v7.4s, v2.4s, v0.4s
+	WORD $0x4e211da1 // and v1.16b, v13.16b, v1.16b
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x4ea1d469 // fsub v9.4s, v3.4s, v1.4s
+	WORD $0x4ea0d448 // fsub v8.4s, v2.4s, v0.4s
 	ADD R14<<2, R6, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x4e26d441 // fadd v1.4s, v2.4s, v6.4s
-	WORD $0x4e26d4a0 // fadd v0.4s, v5.4s, v6.4s
-	WORD $0x6e21fcc4 // fdiv v4.4s, v6.4s, v1.4s
-	WORD $0x6e20fcc3 // fdiv v3.4s, v6.4s, v0.4s
+	WORD $0x4e27d441 // fadd v1.4s, v2.4s, v7.4s
+	WORD $0x4e27d4a0 // fadd v0.4s, v5.4s, v7.4s
+	WORD $0x6e21fce4 // fdiv v4.4s, v7.4s, v1.4s
+	WORD $0x6e20fce3 // fdiv v3.4s, v7.4s, v0.4s
 	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
 	WORD $0x6e23dca1 // fmul v1.4s, v5.4s, v3.4s
-	WORD $0x4f21050e // sshr v14.4s, v8.4s, #31
+	WORD $0x4f21052e // sshr v14.4s, v9.4s, #31
 	WORD $0x6e641c4e // bsl v14.16b, v2.16b, v4.16b
-	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
 	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f210529 // sshr v9.4s, v9.4s, #31
+	WORD $0x6e621c89 // bsl v9.16b, v4.16b, v2.16b
 	WORD $0x4f210508 // sshr v8.4s, v8.4s, #31
-	WORD $0x6e621c88 // bsl v8.16b, v4.16b, v2.16b
-	WORD $0x4f2104e7 // sshr v7.4s, v7.4s, #31
-	WORD $0x6e611c67 // bsl v7.16b, v3.16b, v1.16b
+	WORD $0x6e611c68 // bsl v8.16b, v3.16b, v1.16b
 	ADD $28, R9, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e5c0 // fcmgt v0.4s, v14.4s, v1.4s
 	WORD $0x6e611dc0 // bsl v0.16b, v14.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e5a0 // fcmgt v0.4s, v13.4s, v1.4s
-	WORD $0x6e611da0 // bsl v0.16b, v13.16b, v1.16b
+	WORD $0x6ea1e4c0 // fcmgt v0.4s, v6.4s, v1.4s
+	WORD $0x6e611cc0 // bsl v0.16b, v6.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e2e1d83 // and v3.16b, v12.16b, v14.16b
-	WORD $0x4e2d1d62 // and v2.16b, v11.16b, v13.16b
+	WORD $0x4e2e1da3 // and v3.16b, v13.16b, v14.16b
+	WORD $0x4e261d82 // and v2.16b, v12.16b, v6.16b
 	ADD R5<<0, R12, R1
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
@@ -17760,17 +17483,17 @@ rest:
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d801021 // str q1, [x1, #64]
 	WORD $0x3d801420 // str q0, [x1, #80]
-	WORD $0x4e2e1d43 // and v3.16b, v10.16b, v14.16b
-	WORD $0x4e2d1d22 // and v2.16b, v9.16b, v13.16b
+	WORD $0x4e2e1d63 // and v3.16b, v11.16b, v14.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d800023 // str q3, [x1]
 	WORD $0x3d800422 // str q2, [x1, #16]
-	WORD $0x3dc02da0 // ldr q0, [x13, #176]
-	WORD $0x4e201d43 // and v3.16b, v10.16b, v0.16b
-	WORD $0x4e201d22 // and v2.16b, v9.16b, v0.16b
+	WORD $0x3dc02da6 // ldr q6, [x13, #176]
+	WORD $0x4e261d63 // and v3.16b, v11.16b, v6.16b
+	WORD $0x4e261d42 // and v2.16b, v10.16b, v6.16b
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -17779,33 +17502,32 @@ rest:
 	WORD $0x3d802422 // str q2, [x1, #144]
 	ADD $28, R9, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e520 // fcmgt v0.4s, v9.4s, v1.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e500 // fcmgt v0.4s, v8.4s, v1.4s
 	WORD $0x6e611d00 // bsl v0.16b, v8.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e4e0 // fcmgt v0.4s, v7.4s, v1.4s
-	WORD $0x6e611ce0 // bsl v0.16b, v7.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e281d83 // and v3.16b, v12.16b, v8.16b
-	WORD $0x4e271d62 // and v2.16b, v11.16b, v7.16b
+	WORD $0x4e291da3 // and v3.16b, v13.16b, v9.16b
+	WORD $0x4e281d82 // and v2.16b, v12.16b, v8.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d804021 // str q1, [x1, #256]
 	WORD $0x3d804420 // str q0, [x1, #272]
-	WORD $0x6e2c1d45 // eor v5.16b, v10.16b, v12.16b
-	WORD $0x6e2b1d24 // eor v4.16b, v9.16b, v11.16b
-	WORD $0x4e281ca3 // and v3.16b, v5.16b, v8.16b
-	WORD $0x4e271c82 // and v2.16b, v4.16b, v7.16b
+	WORD $0x6e2d1d65 // eor v5.16b, v11.16b, v13.16b
+	WORD $0x6e2c1d44 // eor v4.16b, v10.16b, v12.16b
+	WORD $0x4e291ca3 // and v3.16b, v5.16b, v9.16b
+	WORD $0x4e281c82 // and v2.16b, v4.16b, v8.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d803023 // str q3, [x1, #192]
 	WORD $0x3d803422 // str q2, [x1, #208]
-	WORD $0x3dc02da0 // ldr q0, [x13, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e261ca3 // and v3.16b, v5.16b, v6.16b
+	WORD $0x4e261c82 // and v2.16b, v4.16b, v6.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -18143,54 +17865,50 @@ exponential:
 	WORD $0x4ea41c42 // orr v2.16b, v2.16b, v4.16b
 	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
 	WORD $0x4ea41c00 // orr v0.16b, v0.16b, v4.16b
-	WORD $0x6ea3e5ff // fcmgt v31.4s, v15.4s, v3.4s
-	WORD $0x6e631dff // bsl v31.16b, v15.16b, v3.16b
-	WORD $0x6ea2e5fe // fcmgt v30.4s, v15.4s, v2.4s
-	WORD $0x6e621dfe // bsl v30.16b, v15.16b, v2.16b
-	WORD $0x6ea1e5f9 // fcmgt v25.4s, v15.4s, v1.4s
-	WORD $0x6e611df9 // bsl v25.16b, v15.16b, v1.16b
-	WORD $0x6ea0e5f8 // fcmgt v24.4s, v15.4s, v0.4s
-	WORD $0x6e601df8 // bsl v24.16b, v15.16b, v0.16b
+	WORD $0x4e23f5ff // fmax v31.4s, v15.4s, v3.4s
+	WORD $0x4e22f5fb // fmax v27.4s, v15.4s, v2.4s
+	WORD $0x4e21f5fa // fmax v26.4s, v15.4s, v1.4s
+	WORD $0x4e20f5f9 // fmax v25.4s, v15.4s, v0.4s
 	WORD $0x4ead1da3 // mov v3.16b, v13.16b
 	WORD $0x4ead1da2 // mov v2.16b, v13.16b
 	WORD $0x4ead1da1 // mov v1.16b, v13.16b
 	WORD $0x4ead1da0 // mov v0.16b, v13.16b
 	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecfc2 // fmla v2.4s, v30.4s, v14.4s
-	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
-	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaccfbf // fmls v31.4s, v29.4s, v12.4s
-	WORD $0x4eaccf9e // fmls v30.4s, v28.4s, v12.4s
-	WORD $0x4eaccf79 // fmls v25.4s, v27.4s, v12.4s
-	WORD $0x4eaccf58 // fmls v24.4s, v26.4s, v12.4s
-	WORD $0x4eabcfbf // fmls v31.4s, v29.4s, v11.4s
-	WORD $0x4eabcf9e // fmls v30.4s, v28.4s, v11.4s
-	WORD $0x4eabcf79 // fmls v25.4s, v27.4s, v11.4s
-	WORD $0x4eabcf58 // fmls v24.4s, v26.4s, v11.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaccfdf // fmls v31.4s, v30.4s, v12.4s
+	WORD $0x4eaccfbb // fmls v27.4s, v29.4s, v12.4s
+	WORD $0x4eaccf9a // fmls v26.4s, v28.4s, v12.4s
+	WORD $0x4eaccf19 // fmls v25.4s, v24.4s, v12.4s
+	WORD $0x4eabcfdf // fmls v31.4s, v30.4s, v11.4s
+	WORD $0x4eabcfbb // fmls v27.4s, v29.4s, v11.4s
+	WORD $0x4eabcf9a // fmls v26.4s, v28.4s, v11.4s
+	WORD $0x4eabcf19 // fmls v25.4s, v24.4s, v11.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4ea91d33 // mov v19.16b, v9.16b
 	WORD $0x4ea91d32 // mov v18.16b, v9.16b
 	WORD $0x4ea91d31 // mov v17.16b, v9.16b
 	WORD $0x4ea91d30 // mov v16.16b, v9.16b
 	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cfd2 // fmla v18.4s, v30.4s, v8.4s
-	WORD $0x4e28cf31 // fmla v17.4s, v25.4s, v8.4s
-	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
+	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
 	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
 	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
 	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cfc2 // fmla v2.4s, v30.4s, v6.4s
-	WORD $0x4e26cf21 // fmla v1.4s, v25.4s, v6.4s
-	WORD $0x4e26cf00 // fmla v0.4s, v24.4s, v6.4s
+	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
+	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
+	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
 	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
 	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
 	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
@@ -18200,47 +17918,44 @@ exponential:
 	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
 	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ce39 // fmla v25.4s, v17.4s, v21.4s
-	WORD $0x4e34ce18 // fmla v24.4s, v16.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
+	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
-	WORD $0x4e2ad7d2 // fadd v18.4s, v30.4s, v10.4s
+	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
+	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
 	WORD $0x4e2ad739 // fadd v25.4s, v25.4s, v10.4s
-	WORD $0x4e2ad718 // fadd v24.4s, v24.4s, v10.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab71 // fcvtns v17.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
-	WORD $0x4f3f0410 // sshr v16.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea18635 // sub v21.4s, v17.4s, v1.4s
-	WORD $0x6eb08414 // sub v20.4s, v0.4s, v16.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc08194 // ldr q20, [x12, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df31 // fmul v17.4s, v25.4s, v1.4s
-	WORD $0x6e20df10 // fmul v16.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
@@ -18463,21 +18178,21 @@ rest:
 	WORD $0x6e721e38 // bsl v24.16b, v17.16b, v18.16b
 	WORD $0x4f210660 // sshr v0.4s, v19.4s, #31
 	WORD $0x6e701de0 // bsl v0.16b, v15.16b, v16.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
-	WORD $0x6e711e56 // bsl v22.16b, v18.16b, v17.16b
-	WORD $0x4f210675 // sshr v21.4s, v19.4s, #31
-	WORD $0x6e6f1e15 // bsl v21.16b, v16.16b, v15.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e711e57 // bsl v23.16b, v18.16b, v17.16b
+	WORD $0x4f210676 // sshr v22.4s, v19.4s, #31
+	WORD $0x6e6f1e16 // bsl v22.16b, v16.16b, v15.16b
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
-	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e381d83 // and v3.16b, v12.16b, v24.16b
-	WORD $0x4e371d62 // and v2.16b, v11.16b, v23.16b
+	WORD $0x4e351d62 // and v2.16b, v11.16b, v21.16b
 	ADD R4<<0, R11, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
@@ -18486,16 +18201,16 @@ rest:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e381dc3 // and v3.16b, v14.16b, v24.16b
-	WORD $0x4e371da2 // and v2.16b, v13.16b, v23.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201dc3 // and v3.16b, v14.16b, v0.16b
-	WORD $0x4e201da2 // and v2.16b, v13.16b, v0.16b
+	WORD $0x3dc02d95 // ldr q21, [x12, #176]
+	WORD $0x4e351dc3 // and v3.16b, v14.16b, v21.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -18504,14 +18219,14 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
+	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e6c0 // fcmgt v0.4s, v22.4s, v1.4s
 	WORD $0x6e611ec0 // bsl v0.16b, v22.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
-	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e361d83 // and v3.16b, v12.16b, v22.16b
-	WORD $0x4e351d62 // and v2.16b, v11.16b, v21.16b
+	WORD $0x4e371d83 // and v3.16b, v12.16b, v23.16b
+	WORD $0x4e361d62 // and v2.16b, v11.16b, v22.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
@@ -18520,17 +18235,16 @@ rest:
 	WORD $0x3d805420 // str q0, [x1, #336]
 	WORD $0x6e2c1dc5 // eor v5.16b, v14.16b, v12.16b
 	WORD $0x6e2b1da4 // eor v4.16b, v13.16b, v11.16b
-	WORD $0x4e361ca3 // and v3.16b, v5.16b, v22.16b
-	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
+	WORD $0x4e371ca3 // and v3.16b, v5.16b, v23.16b
+	WORD $0x4e361c82 // and v2.16b, v4.16b, v22.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e351ca3 // and v3.16b, v5.16b, v21.16b
+	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -18936,54 +18650,50 @@ exponential:
 	WORD $0x4ea41c42 // orr v2.16b, v2.16b, v4.16b
 	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
 	WORD $0x4ea41c00 // orr v0.16b, v0.16b, v4.16b
-	WORD $0x6ea3e5ff // fcmgt v31.4s, v15.4s, v3.4s
-	WORD $0x6e631dff // bsl v31.16b, v15.16b, v3.16b
-	WORD $0x6ea2e5fe // fcmgt v30.4s, v15.4s, v2.4s
-	WORD $0x6e621dfe // bsl v30.16b, v15.16b, v2.16b
-	WORD $0x6ea1e5f9 // fcmgt v25.4s, v15.4s, v1.4s
-	WORD $0x6e611df9 // bsl v25.16b, v15.16b, v1.16b
-	WORD $0x6ea0e5f8 // fcmgt v24.4s, v15.4s, v0.4s
-	WORD $0x6e601df8 // bsl v24.16b, v15.16b, v0.16b
+	WORD $0x4e23f5ff // fmax v31.4s, v15.4s, v3.4s
+	WORD $0x4e22f5fb // fmax v27.4s, v15.4s, v2.4s
+	WORD $0x4e21f5fa // fmax v26.4s, v15.4s, v1.4s
+	WORD $0x4e20f5f9 // fmax v25.4s, v15.4s, v0.4s
 	WORD $0x4ead1da3 // mov v3.16b, v13.16b
 	WORD $0x4ead1da2 // mov v2.16b, v13.16b
 	WORD $0x4ead1da1 // mov v1.16b, v13.16b
 	WORD $0x4ead1da0 // mov v0.16b, v13.16b
 	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecfc2 // fmla v2.4s, v30.4s, v14.4s
-	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
-	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaccfbf // fmls v31.4s, v29.4s, v12.4s
-	WORD $0x4eaccf9e // fmls v30.4s, v28.4s, v12.4s
-	WORD $0x4eaccf79 // fmls v25.4s, v27.4s, v12.4s
-	WORD $0x4eaccf58 // fmls v24.4s, v26.4s, v12.4s
-	WORD $0x4eabcfbf // fmls v31.4s, v29.4s, v11.4s
-	WORD $0x4eabcf9e // fmls v30.4s, v28.4s, v11.4s
-	WORD $0x4eabcf79 // fmls v25.4s, v27.4s, v11.4s
-	WORD $0x4eabcf58 // fmls v24.4s, v26.4s, v11.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaccfdf // fmls v31.4s, v30.4s, v12.4s
+	WORD $0x4eaccfbb // fmls v27.4s, v29.4s, v12.4s
+	WORD $0x4eaccf9a // fmls v26.4s, v28.4s, v12.4s
+	WORD $0x4eaccf19 // fmls v25.4s, v24.4s, v12.4s
+	WORD $0x4eabcfdf // fmls v31.4s, v30.4s, v11.4s
+	WORD $0x4eabcfbb // fmls v27.4s, v29.4s, v11.4s
+	WORD $0x4eabcf9a // fmls v26.4s, v28.4s, v11.4s
+	WORD $0x4eabcf19 // fmls v25.4s, v24.4s, v11.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4ea91d33 // mov v19.16b, v9.16b
 	WORD $0x4ea91d32 // mov v18.16b, v9.16b
 	WORD $0x4ea91d31 // mov v17.16b, v9.16b
 	WORD $0x4ea91d30 // mov v16.16b, v9.16b
 	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cfd2 // fmla v18.4s, v30.4s, v8.4s
-	WORD $0x4e28cf31 // fmla v17.4s, v25.4s, v8.4s
-	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
+	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
 	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
 	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
 	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cfc2 // fmla v2.4s, v30.4s, v6.4s
-	WORD $0x4e26cf21 // fmla v1.4s, v25.4s, v6.4s
-	WORD $0x4e26cf00 // fmla v0.4s, v24.4s, v6.4s
+	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
+	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
+	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
 	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
 	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
 	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
@@ -18993,47 +18703,44 @@ exponential:
 	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
 	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ce39 // fmla v25.4s, v17.4s, v21.4s
-	WORD $0x4e34ce18 // fmla v24.4s, v16.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
+	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
-	WORD $0x4e2ad7d2 // fadd v18.4s, v30.4s, v10.4s
+	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
+	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
 	WORD $0x4e2ad739 // fadd v25.4s, v25.4s, v10.4s
-	WORD $0x4e2ad718 // fadd v24.4s, v24.4s, v10.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab71 // fcvtns v17.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
-	WORD $0x4f3f0410 // sshr v16.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea18635 // sub v21.4s, v17.4s, v1.4s
-	WORD $0x6eb08414 // sub v20.4s, v0.4s, v16.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc08194 // ldr q20, [x12, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df31 // fmul v17.4s, v25.4s, v1.4s
-	WORD $0x6e20df10 // fmul v16.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
@@ -19256,21 +18963,21 @@ rest:
 	WORD $0x6e731e58 // bsl v24.16b, v18.16b, v19.16b
 	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
 	WORD $0x6e711cc0 // bsl v0.16b, v6.16b, v17.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
-	WORD $0x4f210696 // sshr v22.4s, v20.4s, #31
-	WORD $0x6e721e76 // bsl v22.16b, v19.16b, v18.16b
-	WORD $0x4f2104f5 // sshr v21.4s, v7.4s, #31
-	WORD $0x6e661e35 // bsl v21.16b, v17.16b, v6.16b
+	WORD $0x4ea01c15 // mov v21.16b, v0.16b
+	WORD $0x4f210697 // sshr v23.4s, v20.4s, #31
+	WORD $0x6e721e77 // bsl v23.16b, v19.16b, v18.16b
+	WORD $0x4f2104f6 // sshr v22.4s, v7.4s, #31
+	WORD $0x6e661e36 // bsl v22.16b, v17.16b, v6.16b
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
-	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
+	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e381dc3 // and v3.16b, v14.16b, v24.16b
-	WORD $0x4e371da2 // and v2.16b, v13.16b, v23.16b
+	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
 	ADD R4<<0, R11, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
@@ -19279,16 +18986,16 @@ rest:
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e381e03 // and v3.16b, v16.16b, v24.16b
-	WORD $0x4e371de2 // and v2.16b, v15.16b, v23.16b
+	WORD $0x4e351de2 // and v2.16b, v15.16b, v21.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201e03 // and v3.16b, v16.16b, v0.16b
-	WORD $0x4e201de2 // and v2.16b, v15.16b, v0.16b
+	WORD $0x3dc02d95 // ldr q21, [x12, #176]
+	WORD $0x4e351e03 // and v3.16b, v16.16b, v21.16b
+	WORD $0x4e351de2 // and v2.16b, v15.16b, v21.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -19297,14 +19004,14 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e6e0 // fcmgt v0.4s, v23.4s, v1.4s
+	WORD $0x6e611ee0 // bsl v0.16b, v23.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e6c0 // fcmgt v0.4s, v22.4s, v1.4s
 	WORD $0x6e611ec0 // bsl v0.16b, v22.16b, v1.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x6ea1e6a0 // fcmgt v0.4s, v21.4s, v1.4s
-	WORD $0x6e611ea0 // bsl v0.16b, v21.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e361dc3 // and v3.16b, v14.16b, v22.16b
-	WORD $0x4e351da2 // and v2.16b, v13.16b, v21.16b
+	WORD $0x4e371dc3 // and v3.16b, v14.16b, v23.16b
+	WORD $0x4e361da2 // and v2.16b, v13.16b, v22.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
 	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
@@ -19313,17 +19020,16 @@ rest:
 	WORD $0x3d805420 // str q0, [x1, #336]
 	WORD $0x6e2e1e05 // eor v5.16b, v16.16b, v14.16b
 	WORD $0x6e2d1de4 // eor v4.16b, v15.16b, v13.16b
-	WORD $0x4e361ca3 // and v3.16b, v5.16b, v22.16b
-	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
+	WORD $0x4e371ca3 // and v3.16b, v5.16b, v23.16b
+	WORD $0x4e361c82 // and v2.16b, v4.16b, v22.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201ca3 // and v3.16b, v5.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e351ca3 // and v3.16b, v5.16b, v21.16b
+	WORD $0x4e351c82 // and v2.16b, v4.16b, v21.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -19734,54 +19440,50 @@ exponential:
 	WORD $0x4ea41c42 // orr v2.16b, v2.16b, v4.16b
 	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
 	WORD $0x4ea41c00 // orr v0.16b, v0.16b, v4.16b
-	WORD $0x6ea3e5ff // fcmgt v31.4s, v15.4s, v3.4s
-	WORD $0x6e631dff // bsl v31.16b, v15.16b, v3.16b
-	WORD $0x6ea2e5fe // fcmgt v30.4s, v15.4s, v2.4s
-	WORD $0x6e621dfe // bsl v30.16b, v15.16b, v2.16b
-	WORD $0x6ea1e5f9 // fcmgt v25.4s, v15.4s, v1.4s
-	WORD $0x6e611df9 // bsl v25.16b, v15.16b, v1.16b
-	WORD $0x6ea0e5f8 // fcmgt v24.4s, v15.4s, v0.4s
-	WORD $0x6e601df8 // bsl v24.16b, v15.16b, v0.16b
+	WORD $0x4e23f5ff // fmax v31.4s, v15.4s, v3.4s
+	WORD $0x4e22f5fb // fmax v27.4s, v15.4s, v2.4s
+	WORD $0x4e21f5fa // fmax v26.4s, v15.4s, v1.4s
+	WORD $0x4e20f5f9 // fmax v25.4s, v15.4s, v0.4s
 	WORD $0x4ead1da3 // mov v3.16b, v13.16b
 	WORD $0x4ead1da2 // mov v2.16b, v13.16b
 	WORD $0x4ead1da1 // mov v1.16b, v13.16b
 	WORD $0x4ead1da0 // mov v0.16b, v13.16b
 	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecfc2 // fmla v2.4s, v30.4s, v14.4s
-	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
-	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eaccfbf // fmls v31.4s, v29.4s, v12.4s
-	WORD $0x4eaccf9e // fmls v30.4s, v28.4s, v12.4s
-	WORD $0x4eaccf79 // fmls v25.4s, v27.4s, v12.4s
-	WORD $0x4eaccf58 // fmls v24.4s, v26.4s, v12.4s
-	WORD $0x4eabcfbf // fmls v31.4s, v29.4s, v11.4s
-	WORD $0x4eabcf9e // fmls v30.4s, v28.4s, v11.4s
-	WORD $0x4eabcf79 // fmls v25.4s, v27.4s, v11.4s
-	WORD $0x4eabcf58 // fmls v24.4s, v26.4s, v11.4s
+	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e218818 // frintn v24.4s, v0.4s
+	WORD $0x4eaccfdf // fmls v31.4s, v30.4s, v12.4s
+	WORD $0x4eaccfbb // fmls v27.4s, v29.4s, v12.4s
+	WORD $0x4eaccf9a // fmls v26.4s, v28.4s, v12.4s
+	WORD $0x4eaccf19 // fmls v25.4s, v24.4s, v12.4s
+	WORD $0x4eabcfdf // fmls v31.4s, v30.4s, v11.4s
+	WORD $0x4eabcfbb // fmls v27.4s, v29.4s, v11.4s
+	WORD $0x4eabcf9a // fmls v26.4s, v28.4s, v11.4s
+	WORD $0x4eabcf19 // fmls v25.4s, v24.4s, v11.4s
 	WORD $0x6e3fdff7 // fmul v23.4s, v31.4s, v31.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
+	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
+	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
+	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
 	WORD $0x4ea91d33 // mov v19.16b, v9.16b
 	WORD $0x4ea91d32 // mov v18.16b, v9.16b
 	WORD $0x4ea91d31 // mov v17.16b, v9.16b
 	WORD $0x4ea91d30 // mov v16.16b, v9.16b
 	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cfd2 // fmla v18.4s, v30.4s, v8.4s
-	WORD $0x4e28cf31 // fmla v17.4s, v25.4s, v8.4s
-	WORD $0x4e28cf10 // fmla v16.4s, v24.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
+	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
 	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
 	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
 	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
 	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cfc2 // fmla v2.4s, v30.4s, v6.4s
-	WORD $0x4e26cf21 // fmla v1.4s, v25.4s, v6.4s
-	WORD $0x4e26cf00 // fmla v0.4s, v24.4s, v6.4s
+	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
+	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
+	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
 	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
 	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
 	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
@@ -19791,47 +19493,44 @@ exponential:
 	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
 	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
 	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5e // fmla v30.4s, v18.4s, v22.4s
-	WORD $0x4e35ce39 // fmla v25.4s, v17.4s, v21.4s
-	WORD $0x4e34ce18 // fmla v24.4s, v16.4s, v20.4s
+	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
+	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
+	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
-	WORD $0x4e2ad7d2 // fadd v18.4s, v30.4s, v10.4s
+	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
+	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
 	WORD $0x4e2ad739 // fadd v25.4s, v25.4s, v10.4s
-	WORD $0x4e2ad718 // fadd v24.4s, v24.4s, v10.4s
-	WORD $0x4e21abb5 // fcvtns v21.4s, v29.4s
-	WORD $0x4e21ab94 // fcvtns v20.4s, v28.4s
-	WORD $0x4e21ab71 // fcvtns v17.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f06a3 // sshr v3.4s, v21.4s, #1
-	WORD $0x4f3f0682 // sshr v2.4s, v20.4s, #1
+	WORD $0x4e21abd4 // fcvtns v20.4s, v30.4s
+	WORD $0x4e21abb2 // fcvtns v18.4s, v29.4s
+	WORD $0x4e21ab91 // fcvtns v17.4s, v28.4s
+	WORD $0x4e21ab10 // fcvtns v16.4s, v24.4s
+	WORD $0x4f3f0683 // sshr v3.4s, v20.4s, #1
+	WORD $0x4f3f0642 // sshr v2.4s, v18.4s, #1
 	WORD $0x4f3f0621 // sshr v1.4s, v17.4s, #1
-	WORD $0x4f3f0410 // sshr v16.4s, v0.4s, #1
-	WORD $0x6ea386b7 // sub v23.4s, v21.4s, v3.4s
-	WORD $0x6ea28696 // sub v22.4s, v20.4s, v2.4s
-	WORD $0x6ea18635 // sub v21.4s, v17.4s, v1.4s
-	WORD $0x6eb08414 // sub v20.4s, v0.4s, v16.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0600 // sshr v0.4s, v16.4s, #1
+	WORD $0x6ea38698 // sub v24.4s, v20.4s, v3.4s
+	WORD $0x6ea28657 // sub v23.4s, v18.4s, v2.4s
+	WORD $0x6ea18636 // sub v22.4s, v17.4s, v1.4s
+	WORD $0x6ea08615 // sub v21.4s, v16.4s, v0.4s
+	WORD $0x3dc08194 // ldr q20, [x12, #512]
+	WORD $0x4eb48463 // add v3.4s, v3.4s, v20.4s
+	WORD $0x4eb48442 // add v2.4s, v2.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08600 // add v0.4s, v16.4s, v0.4s
+	WORD $0x4eb48421 // add v1.4s, v1.4s, v20.4s
+	WORD $0x4eb48400 // add v0.4s, v0.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
-	WORD $0x6e22de52 // fmul v18.4s, v18.4s, v2.4s
-	WORD $0x6e21df31 // fmul v17.4s, v25.4s, v1.4s
-	WORD $0x6e20df10 // fmul v16.4s, v24.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086e3 // add v3.4s, v23.4s, v0.4s
-	WORD $0x4ea086c2 // add v2.4s, v22.4s, v0.4s
+	WORD $0x6e22df72 // fmul v18.4s, v27.4s, v2.4s
+	WORD $0x6e21df51 // fmul v17.4s, v26.4s, v1.4s
+	WORD $0x6e20df30 // fmul v16.4s, v25.4s, v0.4s
+	WORD $0x4eb48703 // add v3.4s, v24.4s, v20.4s
+	WORD $0x4eb486e2 // add v2.4s, v23.4s, v20.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea086a1 // add v1.4s, v21.4s, v0.4s
-	WORD $0x4ea08680 // add v0.4s, v20.4s, v0.4s
+	WORD $0x4eb486c1 // add v1.4s, v22.4s, v20.4s
+	WORD $0x4eb486a0 // add v0.4s, v21.4s, v20.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23de73 // fmul v19.4s, v19.4s, v3.4s
@@ -20044,52 +19743,52 @@ rest:
 	WORD $0x4e211e21 // and v1.16b, v17.16b, v1.16b
 	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
 	WORD $0x4ea1d477 // fsub v23.4s, v3.4s, v1.4s
-	WORD $0x4ea0d456 // fsub v22.4s, v2.4s, v0.4s
+	WORD $0x4ea0d446 // fsub v6.4s, v2.4s, v0.4s
 	ADD R13<<2, R5, R2
 	WORD $0x3dc00043 // ldr q3, [x2]
 	WORD $0x3dc00442 // ldr q2, [x2, #16]
 	WORD $0x4e2fd461 // fadd v1.4s, v3.4s, v15.4s
 	WORD $0x4e2fd440 // fadd v0.4s, v2.4s, v15.4s
-	WORD $0x6e21fdf5 // fdiv v21.4s, v15.4s, v1.4s
-	WORD $0x6e20fde7 // fdiv v7.4s, v15.4s, v0.4s
-	WORD $0x6e35dc68 // fmul v8.4s, v3.4s, v21.4s
-	WORD $0x6e27dc45 // fmul v5.4s, v2.4s, v7.4s
+	WORD $0x6e21fdf6 // fdiv v22.4s, v15.4s, v1.4s
+	WORD $0x6e20fde8 // fdiv v8.4s, v15.4s, v0.4s
+	WORD $0x6e36dc75 // fmul v21.4s, v3.4s, v22.4s
+	WORD $0x6e28dc47 // fmul v7.4s, v2.4s, v8.4s
 	WORD $0x4f2106fa // sshr v26.4s, v23.4s, #31
-	WORD $0x6e751d1a // bsl v26.16b, v8.16b, v21.16b
-	WORD $0x4f2106d9 // sshr v25.4s, v22.4s, #31
-	WORD $0x6e671cb9 // bsl v25.16b, v5.16b, v7.16b
-	WORD $0x4f2106f8 // sshr v24.4s, v23.4s, #31
-	WORD $0x6e681eb8 // bsl v24.16b, v21.16b, v8.16b
-	WORD $0x4f2106d4 // sshr v20.4s, v22.4s, #31
-	WORD $0x6e651cf4 // bsl v20.16b, v7.16b, v5.16b
+	WORD $0x6e761eba // bsl v26.16b, v21.16b, v22.16b
+	WORD $0x4f2104d4 // sshr v20.4s, v6.4s, #31
+	WORD $0x6e681cf4 // bsl v20.16b, v7.16b, v8.16b
+	WORD $0x4f2106f9 // sshr v25.4s, v23.4s, #31
+	WORD $0x6e751ed9 // bsl v25.16b, v22.16b, v21.16b
+	WORD $0x4f2104d8 // sshr v24.4s, v6.4s, #31
+	WORD $0x6e671d18 // bsl v24.16b, v8.16b, v7.16b
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x6ea1e740 // fcmgt v0.4s, v26.4s, v1.4s
 	WORD $0x6e611f40 // bsl v0.16b, v26.16b, v1.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x6ea1e720 // fcmgt v0.4s, v25.4s, v1.4s
-	WORD $0x6e611f20 // bsl v0.16b, v25.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
+	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x4e3a1e23 // and v3.16b, v17.16b, v26.16b
-	WORD $0x4e391e02 // and v2.16b, v16.16b, v25.16b
+	WORD $0x4e341e02 // and v2.16b, v16.16b, v20.16b
 	ADD R4<<0, R11, R1
 	WORD $0x3dc02021 // ldr q1, [x1, #128]
 	WORD $0x3dc02420 // ldr q0, [x1, #144]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d802021 // str q1, [x1, #128]
 	WORD $0x3d802420 // str q0, [x1, #144]
 	WORD $0x4e3a1e63 // and v3.16b, v19.16b, v26.16b
-	WORD $0x4e391e42 // and v2.16b, v18.16b, v25.16b
+	WORD $0x4e341e42 // and v2.16b, v18.16b, v20.16b
 	WORD $0x3dc01021 // ldr q1, [x1, #64]
 	WORD $0x3dc01420 // ldr q0, [x1, #80]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d801023 // str q3, [x1, #64]
 	WORD $0x3d801422 // str q2, [x1, #80]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201e63 // and v3.16b, v19.16b, v0.16b
-	WORD $0x4e201e42 // and v2.16b, v18.16b, v0.16b
+	WORD $0x3dc02d94 // ldr q20, [x12, #176]
+	WORD $0x4e341e63 // and v3.16b, v19.16b, v20.16b
+	WORD $0x4e341e42 // and v2.16b, v18.16b, v20.16b
 	WORD $0x3dc03021 // ldr q1, [x1, #192]
 	WORD $0x3dc03420 // ldr q0, [x1, #208]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -20098,33 +19797,32 @@ rest:
 	WORD $0x3d803422 // str q2, [x1, #208]
 	ADD $28, R8, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x6ea1e720 // fcmgt v0.4s, v25.4s, v1.4s
+	WORD $0x6e611f20 // bsl v0.16b, v25.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	WORD $0x6ea1e700 // fcmgt v0.4s, v24.4s, v1.4s
 	WORD $0x6e611f00 // bsl v0.16b, v24.16b, v1.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x6ea1e680 // fcmgt v0.4s, v20.4s, v1.4s
-	WORD $0x6e611e80 // bsl v0.16b, v20.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4e381e23 // and v3.16b, v17.16b, v24.16b
-	WORD $0x4e341e02 // and v2.16b, v16.16b, v20.16b
+	WORD $0x4e391e23 // and v3.16b, v17.16b, v25.16b
+	WORD $0x4e381e02 // and v2.16b, v16.16b, v24.16b
 	WORD $0x3dc05021 // ldr q1, [x1, #320]
 	WORD $0x3dc05420 // ldr q0, [x1, #336]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
 	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d805021 // str q1, [x1, #320]
 	WORD $0x3d805420 // str q0, [x1, #336]
-	WORD $0x6e311e66 // eor v6.16b, v19.16b, v17.16b
+	WORD $0x6e311e65 // eor v5.16b, v19.16b, v17.16b
 	WORD $0x6e301e44 // eor v4.16b, v18.16b, v16.16b
-	WORD $0x4e381cc3 // and v3.16b, v6.16b, v24.16b
-	WORD $0x4e341c82 // and v2.16b, v4.16b, v20.16b
+	WORD $0x4e391ca3 // and v3.16b, v5.16b, v25.16b
+	WORD $0x4e381c82 // and v2.16b, v4.16b, v24.16b
 	WORD $0x3dc04021 // ldr q1, [x1, #256]
 	WORD $0x3dc04420 // ldr q0, [x1, #272]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
 	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
 	WORD $0x3d804023 // str q3, [x1, #256]
 	WORD $0x3d804422 // str q2, [x1, #272]
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e201cc3 // and v3.16b, v6.16b, v0.16b
-	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x4e341ca3 // and v3.16b, v5.16b, v20.16b
+	WORD $0x4e341c82 // and v2.16b, v4.16b, v20.16b
 	WORD $0x3dc06021 // ldr q1, [x1, #384]
 	WORD $0x3dc06420 // ldr q0, [x1, #400]
 	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
@@ -20132,16 +19830,16 @@ rest:
 	WORD $0x3d806023 // str q3, [x1, #384]
 	WORD $0x3d806422 // str q2, [x1, #400]
 	WORD $0x6e2d1ee0 // eor v0.16b, v23.16b, v13.16b
-	WORD $0x6e2d1ec1 // eor v1.16b, v22.16b, v13.16b
+	WORD $0x6e2d1cc1 // eor v1.16b, v6.16b, v13.16b
 	WORD $0x4eb31e74 // mov v20.16b, v19.16b
 	WORD $0x6e771c14 // bsl v20.16b, v0.16b, v23.16b
 	WORD $0x4eb21e40 // mov v0.16b, v18.16b
-	WORD $0x6e761c20 // bsl v0.16b, v1.16b, v22.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	WORD $0x4f210680 // sshr v0.4s, v20.4s, #31
-	WORD $0x6e751d00 // bsl v0.16b, v8.16b, v21.16b
+	WORD $0x6e761ea0 // bsl v0.16b, v21.16b, v22.16b
 	WORD $0x4f2104c0 // sshr v0.4s, v6.4s, #31
-	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x6e681ce0 // bsl v0.16b, v7.16b, v8.16b
 	WORD $0x3dc40045 // ldr q5, [x2, #4096]
 	WORD $0x3dc40444 // ldr q4, [x2, #4112]
 	WORD $0x6eb4e5c0 // fcmgt v0.4s, v14.4s, v20.4s
@@ -20163,11 +19861,11 @@ rest:
 	WORD $0x6e661dc0 // bsl v0.16b, v14.16b, v6.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc34 // fmul v20.4s, v1.4s, v3.4s
-	WORD $0x6e22dc15 // fmul v21.4s, v0.4s, v2.4s
+	WORD $0x6e23dc35 // fmul v21.4s, v1.4s, v3.4s
+	WORD $0x6e22dc14 // fmul v20.4s, v0.4s, v2.4s
 	WORD $0x3dc07181 // ldr q1, [x12, #448]
-	WORD $0x6e21e680 // fcmge v0.4s, v20.4s, v1.4s
-	WORD $0x6e21e6a3 // fcmge v3.4s, v21.4s, v1.4s
+	WORD $0x6e21e6a0 // fcmge v0.4s, v21.4s, v1.4s
+	WORD $0x6e21e683 // fcmge v3.4s, v20.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00580 // ldr q0, [x12, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -20179,63 +19877,58 @@ rest:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMP $255, R0
 	BEQ small
-	WORD $0x3dc01981 // ldr q1, [x12, #96]
-	WORD $0x6eb4e420 // fcmgt v0.4s, v1.4s, v20.4s
-	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
-	WORD $0x4ea01c14 // mov v20.16b, v0.16b
-	WORD $0x6eb5e420 // fcmgt v0.4s, v1.4s, v21.4s
-	WORD $0x6e751c20 // bsl v0.16b, v1.16b, v21.16b
-	WORD $0x4ea01c17 // mov v23.16b, v0.16b
+	WORD $0x3dc01980 // ldr q0, [x12, #96]
+	WORD $0x4e35f415 // fmax v21.4s, v0.4s, v21.4s
+	WORD $0x4e34f414 // fmax v20.4s, v0.4s, v20.4s
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e218856 // frintn v22.4s, v2.4s
-	WORD $0x4e218835 // frintn v21.4s, v1.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e218857 // frintn v23.4s, v2.4s
+	WORD $0x4e218836 // frintn v22.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0cef5 // fmls v21.4s, v23.4s, v0.4s
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
-	WORD $0x4ea0ceb7 // fmls v23.4s, v21.4s, v0.4s
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e37dee5 // fmul v5.4s, v23.4s, v23.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03184 // ldr q4, [x12, #192]
 	WORD $0x3dc03183 // ldr q3, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc77 // fmla v23.4s, v3.4s, v5.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6e6 // fadd v6.4s, v23.4s, v15.4s
-	WORD $0x4e21aac3 // fcvtns v3.4s, v22.4s
-	WORD $0x4e21aaa0 // fcvtns v0.4s, v21.4s
+	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
+	WORD $0x4e21aac2 // fcvtns v2.4s, v22.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08184 // ldr q4, [x12, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21de83 // fmul v3.4s, v20.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dea3 // fmul v3.4s, v21.4s, v1.4s
+	WORD $0x6e20de82 // fmul v2.4s, v20.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
@@ -20243,27 +19936,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e34de86 // fmul v6.4s, v20.4s, v20.4s
-	WORD $0x6e35dea5 // fmul v5.4s, v21.4s, v21.4s
+	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
+	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
 	WORD $0x3dc03184 // ldr q4, [x12, #192]
 	WORD $0x3dc03183 // ldr q3, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20ce84 // fmla v4.4s, v20.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc94 // fmla v20.4s, v4.4s, v6.4s
-	WORD $0x4e25cc75 // fmla v21.4s, v3.4s, v5.4s
-	WORD $0x4e2fd681 // fadd v1.4s, v20.4s, v15.4s
-	WORD $0x4e2fd6a0 // fadd v0.4s, v21.4s, v15.4s
+	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
+	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
+	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
@@ -20847,7 +20540,6 @@ logarithm:
 	WORD $0x3dc07580 // ldr q0, [x12, #464]
 	WORD $0x4e201c87 // and v7.16b, v4.16b, v0.16b
 	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
-	WORD $0x3dc07580 // ldr q0, [x12, #464]
 	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
 	WORD $0x6e36e4fe // fcmge v30.4s, v7.4s, v22.4s
@@ -21199,7 +20891,6 @@ logarithm:
 	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c87 // and v7.16b, v4.16b, v0.16b
 	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
-	WORD $0x3dc07560 // ldr q0, [x11, #464]
 	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
 	WORD $0x4e201c24 // and v4.16b, v1.16b, v0.16b
 	WORD $0x6e36e4fe // fcmge v30.4s, v7.4s, v22.4s
@@ -21427,11 +21118,11 @@ rest:
 	WORD $0x6e771da0 // bsl v0.16b, v13.16b, v23.16b
 	WORD $0x4ea5d421 // fsub v1.4s, v1.4s, v5.4s
 	WORD $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
-	WORD $0x6e23dc3c // fmul v28.4s, v1.4s, v3.4s
-	WORD $0x6e22dc1b // fmul v27.4s, v0.4s, v2.4s
+	WORD $0x6e23dc38 // fmul v24.4s, v1.4s, v3.4s
+	WORD $0x6e22dc1c // fmul v28.4s, v0.4s, v2.4s
 	WORD $0x3dc07161 // ldr q1, [x11, #448]
-	WORD $0x6e21e780 // fcmge v0.4s, v28.4s, v1.4s
-	WORD $0x6e21e763 // fcmge v3.4s, v27.4s, v1.4s
+	WORD $0x6e21e700 // fcmge v0.4s, v24.4s, v1.4s
+	WORD $0x6e21e783 // fcmge v3.4s, v28.4s, v1.4s
 	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
 	WORD $0x3dc00560 // ldr q0, [x11, #16]
 	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
@@ -21444,60 +21135,57 @@ rest:
 	CMP $255, R0
 	BEQ small
 	WORD $0x3dc01960 // ldr q0, [x11, #96]
-	WORD $0x6ebce418 // fcmgt v24.4s, v0.4s, v28.4s
-	WORD $0x6e7c1c18 // bsl v24.16b, v0.16b, v28.16b
-	WORD $0x6ebbe41d // fcmgt v29.4s, v0.4s, v27.4s
-	WORD $0x6e7b1c1d // bsl v29.16b, v0.16b, v27.16b
+	WORD $0x4e38f41b // fmax v27.4s, v0.4s, v24.4s
+	WORD $0x4e3cf418 // fmax v24.4s, v0.4s, v28.4s
 	WORD $0x3dc02162 // ldr q2, [x11, #128]
 	WORD $0x3dc02161 // ldr q1, [x11, #128]
 	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
 	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
 	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0cfbb // fmls v27.4s, v29.4s, v0.4s
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
-	WORD $0x4ea0cf7d // fmls v29.4s, v27.4s, v0.4s
-	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
-	WORD $0x6e3ddfa5 // fmul v5.4s, v29.4s, v29.4s
+	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
+	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa3 // fmla v3.4s, v29.4s, v0.4s
+	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cfa1 // fmla v1.4s, v29.4s, v0.4s
+	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7d // fmla v29.4s, v3.4s, v5.4s
+	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
+	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e2ed7b7 // fadd v23.4s, v29.4s, v14.4s
-	WORD $0x4e21ab83 // fcvtns v3.4s, v28.4s
-	WORD $0x4e21ab60 // fcvtns v0.4s, v27.4s
+	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
+	WORD $0x4e21ab82 // fcvtns v2.4s, v28.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18477 // sub v23.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08164 // ldr q4, [x11, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
-	WORD $0x6e20dee2 // fmul v2.4s, v23.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df63 // fmul v3.4s, v27.4s, v1.4s
+	WORD $0x6e20df02 // fmul v2.4s, v24.4s, v0.4s
+	WORD $0x4ea486e1 // add v1.4s, v23.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc78 // fmul v24.4s, v3.4s, v1.4s
@@ -21505,27 +21193,27 @@ rest:
 	B power
 
 small:
-	WORD $0x6e3cdf97 // fmul v23.4s, v28.4s, v28.4s
-	WORD $0x6e3bdf65 // fmul v5.4s, v27.4s, v27.4s
+	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
+	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
 	WORD $0x3dc03164 // ldr q4, [x11, #192]
 	WORD $0x3dc03163 // ldr q3, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cf84 // fmla v4.4s, v28.4s, v0.4s
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
+	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
+	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cf82 // fmla v2.4s, v28.4s, v0.4s
-	WORD $0x4e20cf61 // fmla v1.4s, v27.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9c // fmla v28.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7b // fmla v27.4s, v3.4s, v5.4s
-	WORD $0x4e2ed798 // fadd v24.4s, v28.4s, v14.4s
-	WORD $0x4e2ed777 // fadd v23.4s, v27.4s, v14.4s
+	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
+	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
+	WORD $0x4e2ed797 // fadd v23.4s, v28.4s, v14.4s
 
 power:
 	WORD $0x4eba1f41 // mov v1.16b, v26.16b
@@ -21747,118 +21435,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01900 // ldr q0, [x8, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02104 // ldr q4, [x8, #128]
 	WORD $0x3dc02103 // ldr q3, [x8, #128]
 	WORD $0x3dc02102 // ldr q2, [x8, #128]
 	WORD $0x3dc02101 // ldr q1, [x8, #128]
 	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03108 // ldr q8, [x8, #192]
 	WORD $0x3dc03107 // ldr q7, [x8, #192]
 	WORD $0x3dc03106 // ldr q6, [x8, #192]
 	WORD $0x3dc03105 // ldr q5, [x8, #192]
 	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03904 // ldr q4, [x8, #224]
 	WORD $0x3dc03903 // ldr q3, [x8, #224]
 	WORD $0x3dc03902 // ldr q2, [x8, #224]
 	WORD $0x3dc03901 // ldr q1, [x8, #224]
 	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08108 // ldr q8, [x8, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -21882,7 +21556,6 @@ exponential:
 	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -21918,22 +21591,22 @@ exponential:
 
 value:
 	ADD R11<<2, R5, R0
-	WORD $0x3dc2000c // ldr q12, [x0, #2048]
-	WORD $0x3dc2040b // ldr q11, [x0, #2064]
+	WORD $0x3dc2000b // ldr q11, [x0, #2048]
+	WORD $0x3dc2040a // ldr q10, [x0, #2064]
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d582 // fadd v2.4s, v12.4s, v0.4s
-	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x4e20d562 // fadd v2.4s, v11.4s, v0.4s
+	WORD $0x4e20d541 // fadd v1.4s, v10.4s, v0.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
-	WORD $0x6e21fc09 // fdiv v9.4s, v0.4s, v1.4s
-	WORD $0x3d83000a // str q10, [x0, #3072]
-	WORD $0x3d830409 // str q9, [x0, #3088]
-	WORD $0x3dc01506 // ldr q6, [x8, #80]
+	WORD $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
+	WORD $0x6e21fc08 // fdiv v8.4s, v0.4s, v1.4s
+	WORD $0x3d830009 // str q9, [x0, #3072]
+	WORD $0x3d830408 // str q8, [x0, #3088]
+	WORD $0x3dc0150c // ldr q12, [x8, #80]
 	WORD $0x3dc01505 // ldr q5, [x8, #80]
 	WORD $0x3dc0150e // ldr q14, [x8, #80]
 	WORD $0x3dc0150d // ldr q13, [x8, #80]
-	WORD $0x3dc01508 // ldr q8, [x8, #80]
 	WORD $0x3dc01507 // ldr q7, [x8, #80]
+	WORD $0x3dc01506 // ldr q6, [x8, #80]
 	WORD $0x3dc01500 // ldr q0, [x8, #80]
 	WORD $0x3dc01500 // ldr q0, [x8, #80]
 	MOVD R7, R13
@@ -21956,10 +21629,10 @@ own:
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
-	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x4ea11c2c // mov v12.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD R11<<2, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
@@ -21973,11 +21646,11 @@ own:
 	ADD $4, R10, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
-	WORD $0x4ea01c08 // mov v8.16b, v0.16b
-	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R13, R13
 	MOVD pitch+16(FP), R0
@@ -21990,14 +21663,14 @@ own:
 	ADD R11<<2, R5, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea6d432 // fsub v18.4s, v1.4s, v6.4s
-	WORD $0x4ea5d411 // fsub v17.4s, v0.4s, v5.4s
+	WORD $0x4eacd433 // fsub v19.4s, v1.4s, v12.4s
+	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
 	WORD $0x3dc04500 // ldr q0, [x8, #272]
-	WORD $0x6e20e58f // fcmge v15.4s, v12.4s, v0.4s
-	WORD $0x6e20e566 // fcmge v6.4s, v11.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d585 // fadd v5.4s, v12.4s, v0.4s
-	WORD $0x4e20d564 // fadd v4.4s, v11.4s, v0.4s
+	WORD $0x6e20e570 // fcmge v16.4s, v11.4s, v0.4s
+	WORD $0x6e20e54f // fcmge v15.4s, v10.4s, v0.4s
+	WORD $0x3dc02d0c // ldr q12, [x8, #176]
+	WORD $0x4e2cd565 // fadd v5.4s, v11.4s, v12.4s
+	WORD $0x4e2cd544 // fadd v4.4s, v10.4s, v12.4s
 	WORD $0x3dc07900 // ldr q0, [x8, #480]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
@@ -22006,89 +21679,86 @@ own:
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4eacd421 // fsub v1.4s, v1.4s, v12.4s
+	WORD $0x4eacd400 // fsub v0.4s, v0.4s, v12.4s
+	WORD $0x4eb01e17 // mov v23.16b, v16.16b
+	WORD $0x6e6b1c37 // bsl v23.16b, v1.16b, v11.16b
 	WORD $0x4eaf1df6 // mov v22.16b, v15.16b
-	WORD $0x6e6c1c36 // bsl v22.16b, v1.16b, v12.16b
-	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
-	WORD $0x6e6b1c15 // bsl v21.16b, v0.16b, v11.16b
-	WORD $0x4e231df4 // and v20.16b, v15.16b, v3.16b
-	WORD $0x4e221cd3 // and v19.16b, v6.16b, v2.16b
+	WORD $0x6e6a1c16 // bsl v22.16b, v0.16b, v10.16b
+	WORD $0x4e231e15 // and v21.16b, v16.16b, v3.16b
+	WORD $0x4e221df4 // and v20.16b, v15.16b, v2.16b
+	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x6e35deaf // fmul v15.4s, v21.4s, v21.4s
 	WORD $0x3dc06904 // ldr q4, [x8, #416]
 	WORD $0x3dc06903 // ldr q3, [x8, #416]
 	WORD $0x3dc06d00 // ldr q0, [x8, #432]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc06102 // ldr q2, [x8, #384]
 	WORD $0x3dc06101 // ldr q1, [x8, #384]
 	WORD $0x3dc06500 // ldr q0, [x8, #400]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc05904 // ldr q4, [x8, #352]
 	WORD $0x3dc05903 // ldr q3, [x8, #352]
 	WORD $0x3dc05d00 // ldr q0, [x8, #368]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
-	WORD $0x4e30cc44 // fmla v4.4s, v2.4s, v16.4s
-	WORD $0x4e2fcc23 // fmla v3.4s, v1.4s, v15.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
+	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
+	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
 	WORD $0x3dc05102 // ldr q2, [x8, #320]
 	WORD $0x3dc05101 // ldr q1, [x8, #320]
 	WORD $0x3dc05500 // ldr q0, [x8, #336]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
-	WORD $0x3dc04906 // ldr q6, [x8, #288]
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
+	WORD $0x3dc0490f // ldr q15, [x8, #288]
 	WORD $0x3dc04905 // ldr q5, [x8, #288]
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
+	WORD $0x4e37cc4f // fmla v15.4s, v2.4s, v23.4s
+	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
 	WORD $0x3dc02500 // ldr q0, [x8, #144]
-	WORD $0x6e20de81 // fmul v1.4s, v20.4s, v0.4s
-	WORD $0x6e20de60 // fmul v0.4s, v19.4s, v0.4s
-	WORD $0x4e36d424 // fadd v4.4s, v1.4s, v22.4s
-	WORD $0x4e35d403 // fadd v3.4s, v0.4s, v21.4s
+	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
+	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
+	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
+	WORD $0x4e36d403 // fadd v3.4s, v0.4s, v22.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d6c1 // fsub v1.4s, v22.4s, v1.4s
-	WORD $0x4ea0d6a2 // fsub v2.4s, v21.4s, v0.4s
+	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
+	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
 	WORD $0x3dc02900 // ldr q0, [x8, #160]
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e20ce62 // fmla v2.4s, v19.4s, v0.4s
-	WORD $0x4e30ccc1 // fmla v1.4s, v6.4s, v16.4s
-	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
+	WORD $0x4e31cde1 // fmla v1.4s, v15.4s, v17.4s
+	WORD $0x4e30cca2 // fmla v2.4s, v5.4s, v16.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d646 // fadd v6.4s, v18.4s, v1.4s
-	WORD $0x4e20d625 // fadd v5.4s, v17.4s, v0.4s
-	WORD $0x3dc10003 // ldr q3, [x0, #1024]
-	WORD $0x3dc10402 // ldr q2, [x0, #1040]
+	WORD $0x4e21d665 // fadd v5.4s, v19.4s, v1.4s
+	WORD $0x4e20d644 // fadd v4.4s, v18.4s, v0.4s
+	WORD $0x3dc10002 // ldr q2, [x0, #1024]
+	WORD $0x3dc10403 // ldr q3, [x0, #1040]
 	ADD R11<<0, R6, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
-	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eaed580 // fsub v0.4s, v12.4s, v14.4s
-	WORD $0x4eadd562 // fsub v2.4s, v11.4s, v13.4s
-	WORD $0x3dc02d01 // ldr q1, [x8, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
-	WORD $0x4ea41c82 // mov v2.16b, v4.16b
-	WORD $0x6e601d82 // bsl v2.16b, v12.16b, v0.16b
+	WORD $0x6ea28c22 // cmeq v2.4s, v1.4s, v2.4s
+	WORD $0x6ea38c03 // cmeq v3.4s, v0.4s, v3.4s
+	WORD $0x4eaed560 // fsub v0.4s, v11.4s, v14.4s
+	WORD $0x4eadd541 // fsub v1.4s, v10.4s, v13.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2cd421 // fadd v1.4s, v1.4s, v12.4s
+	WORD $0x6e601d62 // bsl v2.16b, v11.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6e2adc40 // fmul v0.4s, v2.4s, v10.4s
-	WORD $0x6e29dc20 // fmul v0.4s, v1.4s, v9.4s
+	WORD $0x6e29dc40 // fmul v0.4s, v2.4s, v9.4s
+	WORD $0x6e28dc20 // fmul v0.4s, v1.4s, v8.4s
 	MOVD sums+32(FP), R3
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -22097,13 +21767,13 @@ own:
 	WORD $0x3dc01100 // ldr q0, [x8, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e281c23 // and v3.16b, v1.16b, v8.16b
-	WORD $0x4e271c02 // and v2.16b, v0.16b, v7.16b
+	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
+	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
 	ADD R1<<0, R3, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
-	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
+	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R1, R1
@@ -22243,118 +21913,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01900 // ldr q0, [x8, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02104 // ldr q4, [x8, #128]
 	WORD $0x3dc02103 // ldr q3, [x8, #128]
 	WORD $0x3dc02102 // ldr q2, [x8, #128]
 	WORD $0x3dc02101 // ldr q1, [x8, #128]
 	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03108 // ldr q8, [x8, #192]
 	WORD $0x3dc03107 // ldr q7, [x8, #192]
 	WORD $0x3dc03106 // ldr q6, [x8, #192]
 	WORD $0x3dc03105 // ldr q5, [x8, #192]
 	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03904 // ldr q4, [x8, #224]
 	WORD $0x3dc03903 // ldr q3, [x8, #224]
 	WORD $0x3dc03902 // ldr q2, [x8, #224]
 	WORD $0x3dc03901 // ldr q1, [x8, #224]
 	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08108 // ldr q8, [x8, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -22378,7 +22034,6 @@ exponential:
 	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -22426,8 +22081,8 @@ value:
 	WORD $0x3d830409 // str q9, [x0, #3088]
 	WORD $0x3dc01506 // ldr q6, [x8, #80]
 	WORD $0x3dc01505 // ldr q5, [x8, #80]
+	WORD $0x3dc0150f // ldr q15, [x8, #80]
 	WORD $0x3dc0150e // ldr q14, [x8, #80]
-	WORD $0x3dc0150d // ldr q13, [x8, #80]
 	WORD $0x3dc01508 // ldr q8, [x8, #80]
 	WORD $0x3dc01507 // ldr q7, [x8, #80]
 	WORD $0x3dc01500 // ldr q0, [x8, #80]
@@ -22461,11 +22116,11 @@ own:
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e6e1c40 // bsl v0.16b, v2.16b, v14.16b
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $4, R10, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -22486,14 +22141,14 @@ own:
 	ADD R11<<2, R5, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea6d432 // fsub v18.4s, v1.4s, v6.4s
-	WORD $0x4ea5d411 // fsub v17.4s, v0.4s, v5.4s
+	WORD $0x4ea6d433 // fsub v19.4s, v1.4s, v6.4s
+	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
 	WORD $0x3dc04500 // ldr q0, [x8, #272]
-	WORD $0x6e20e58f // fcmge v15.4s, v12.4s, v0.4s
+	WORD $0x6e20e590 // fcmge v16.4s, v12.4s, v0.4s
 	WORD $0x6e20e566 // fcmge v6.4s, v11.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d585 // fadd v5.4s, v12.4s, v0.4s
-	WORD $0x4e20d564 // fadd v4.4s, v11.4s, v0.4s
+	WORD $0x3dc02d0d // ldr q13, [x8, #176]
+	WORD $0x4e2dd585 // fadd v5.4s, v12.4s, v13.4s
+	WORD $0x4e2dd564 // fadd v4.4s, v11.4s, v13.4s
 	WORD $0x3dc07900 // ldr q0, [x8, #480]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
@@ -22502,68 +22157,67 @@ own:
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4eaf1df6 // mov v22.16b, v15.16b
-	WORD $0x6e6c1c36 // bsl v22.16b, v1.16b, v12.16b
-	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
-	WORD $0x6e6b1c15 // bsl v21.16b, v0.16b, v11.16b
-	WORD $0x4e231df4 // and v20.16b, v15.16b, v3.16b
-	WORD $0x4e221cd3 // and v19.16b, v6.16b, v2.16b
+	WORD $0x4eadd421 // fsub v1.4s, v1.4s, v13.4s
+	WORD $0x4eadd400 // fsub v0.4s, v0.4s, v13.4s
+	WORD $0x4eb01e17 // mov v23.16b, v16.16b
+	WORD $0x6e6c1c37 // bsl v23.16b, v1.16b, v12.16b
+	WORD $0x4ea61cd6 // mov v22.16b, v6.16b
+	WORD $0x6e6b1c16 // bsl v22.16b, v0.16b, v11.16b
+	WORD $0x4e231e15 // and v21.16b, v16.16b, v3.16b
+	WORD $0x4e221cd4 // and v20.16b, v6.16b, v2.16b
+	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x6e35deaf // fmul v15.4s, v21.4s, v21.4s
 	WORD $0x3dc06904 // ldr q4, [x8, #416]
 	WORD $0x3dc06903 // ldr q3, [x8, #416]
 	WORD $0x3dc06d00 // ldr q0, [x8, #432]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc06102 // ldr q2, [x8, #384]
 	WORD $0x3dc06101 // ldr q1, [x8, #384]
 	WORD $0x3dc06500 // ldr q0, [x8, #400]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc05904 // ldr q4, [x8, #352]
 	WORD $0x3dc05903 // ldr q3, [x8, #352]
 	WORD $0x3dc05d00 // ldr q0, [x8, #368]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
-	WORD $0x4e30cc44 // fmla v4.4s, v2.4s, v16.4s
-	WORD $0x4e2fcc23 // fmla v3.4s, v1.4s, v15.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
+	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
+	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
 	WORD $0x3dc05102 // ldr q2, [x8, #320]
 	WORD $0x3dc05101 // ldr q1, [x8, #320]
 	WORD $0x3dc05500 // ldr q0, [x8, #336]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc04906 // ldr q6, [x8, #288]
 	WORD $0x3dc04905 // ldr q5, [x8, #288]
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
+	WORD $0x4e37cc46 // fmla v6.4s, v2.4s, v23.4s
+	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
 	WORD $0x3dc02500 // ldr q0, [x8, #144]
-	WORD $0x6e20de81 // fmul v1.4s, v20.4s, v0.4s
-	WORD $0x6e20de60 // fmul v0.4s, v19.4s, v0.4s
-	WORD $0x4e36d424 // fadd v4.4s, v1.4s, v22.4s
-	WORD $0x4e35d403 // fadd v3.4s, v0.4s, v21.4s
+	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
+	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
+	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
+	WORD $0x4e36d403 // fadd v3.4s, v0.4s, v22.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d6c1 // fsub v1.4s, v22.4s, v1.4s
-	WORD $0x4ea0d6a2 // fsub v2.4s, v21.4s, v0.4s
+	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
+	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
 	WORD $0x3dc02900 // ldr q0, [x8, #160]
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e20ce62 // fmla v2.4s, v19.4s, v0.4s
-	WORD $0x4e30ccc1 // fmla v1.4s, v6.4s, v16.4s
-	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
+	WORD $0x4e31ccc1 // fmla v1.4s, v6.4s, v17.4s
+	WORD $0x4e30cca2 // fmla v2.4s, v5.4s, v16.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d646 // fadd v6.4s, v18.4s, v1.4s
-	WORD $0x4e20d625 // fadd v5.4s, v17.4s, v0.4s
+	WORD $0x4e21d666 // fadd v6.4s, v19.4s, v1.4s
+	WORD $0x4e20d645 // fadd v5.4s, v18.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
 	ADD R11<<0, R6, R0
@@ -22573,11 +22227,10 @@ own:
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eaed580 // fsub v0.4s, v12.4s, v14.4s
-	WORD $0x4eadd562 // fsub v2.4s, v11.4s, v13.4s
-	WORD $0x3dc02d01 // ldr q1, [x8, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4eafd580 // fsub v0.4s, v12.4s, v15.4s
+	WORD $0x4eaed561 // fsub v1.4s, v11.4s, v14.4s
+	WORD $0x4e2dd400 // fadd v0.4s, v0.4s, v13.4s
+	WORD $0x4e2dd422 // fadd v2.4s, v1.4s, v13.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e601d81 // bsl v1.16b, v12.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
@@ -22585,10 +22238,8 @@ own:
 	WORD $0x6e2adc23 // fmul v3.4s, v1.4s, v10.4s
 	WORD $0x6e29dc02 // fmul v2.4s, v0.4s, v9.4s
 	WORD $0x3dc07d01 // ldr q1, [x8, #496]
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4e23f420 // fmax v0.4s, v1.4s, v3.4s
+	WORD $0x4e22f420 // fmax v0.4s, v1.4s, v2.4s
 	WORD $0x6e23dc61 // fmul v1.4s, v3.4s, v3.4s
 	WORD $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
@@ -22747,118 +22398,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01900 // ldr q0, [x8, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02104 // ldr q4, [x8, #128]
 	WORD $0x3dc02103 // ldr q3, [x8, #128]
 	WORD $0x3dc02102 // ldr q2, [x8, #128]
 	WORD $0x3dc02101 // ldr q1, [x8, #128]
 	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03108 // ldr q8, [x8, #192]
 	WORD $0x3dc03107 // ldr q7, [x8, #192]
 	WORD $0x3dc03106 // ldr q6, [x8, #192]
 	WORD $0x3dc03105 // ldr q5, [x8, #192]
 	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03904 // ldr q4, [x8, #224]
 	WORD $0x3dc03903 // ldr q3, [x8, #224]
 	WORD $0x3dc03902 // ldr q2, [x8, #224]
 	WORD $0x3dc03901 // ldr q1, [x8, #224]
 	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08108 // ldr q8, [x8, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -22882,7 +22519,6 @@ exponential:
 	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08500 // ldr q0, [x8, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -22918,25 +22554,25 @@ exponential:
 
 value:
 	ADD R11<<2, R5, R0
-	WORD $0x3dc2000c // ldr q12, [x0, #2048]
-	WORD $0x3dc20409 // ldr q9, [x0, #2064]
+	WORD $0x3dc20013 // ldr q19, [x0, #2048]
+	WORD $0x3dc20412 // ldr q18, [x0, #2064]
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d582 // fadd v2.4s, v12.4s, v0.4s
-	WORD $0x4e20d521 // fadd v1.4s, v9.4s, v0.4s
+	WORD $0x4e20d662 // fadd v2.4s, v19.4s, v0.4s
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x6e22fc06 // fdiv v6.4s, v0.4s, v2.4s
-	WORD $0x6e21fc05 // fdiv v5.4s, v0.4s, v1.4s
-	WORD $0x3d830006 // str q6, [x0, #3072]
-	WORD $0x3d830405 // str q5, [x0, #3088]
+	WORD $0x6e22fc0b // fdiv v11.4s, v0.4s, v2.4s
+	WORD $0x6e21fc07 // fdiv v7.4s, v0.4s, v1.4s
+	WORD $0x3d83000b // str q11, [x0, #3072]
+	WORD $0x3d830407 // str q7, [x0, #3088]
 	WORD $0x3dc01504 // ldr q4, [x8, #80]
 	WORD $0x3dc01503 // ldr q3, [x8, #80]
-	WORD $0x3dc01510 // ldr q16, [x8, #80]
-	WORD $0x3dc0150f // ldr q15, [x8, #80]
-	WORD $0x3dc0150b // ldr q11, [x8, #80]
-	WORD $0x3dc0150a // ldr q10, [x8, #80]
-	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x3dc01518 // ldr q24, [x8, #80]
+	WORD $0x3dc01514 // ldr q20, [x8, #80]
 	WORD $0x3dc0150e // ldr q14, [x8, #80]
 	WORD $0x3dc0150d // ldr q13, [x8, #80]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x3dc01511 // ldr q17, [x8, #80]
+	WORD $0x3dc0150c // ldr q12, [x8, #80]
 	MOVD R7, R13
 	MOVD R7, R12
 	MOVD k+40(FP), R10
@@ -22951,42 +22587,42 @@ own:
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c940 // ld1r {v0.4s}, [x10]
-	WORD $0x6ea08c48 // cmeq v8.4s, v2.4s, v0.4s
-	WORD $0x6ea08c27 // cmeq v7.4s, v1.4s, v0.4s
+	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
+	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
 	ADD R11<<2, R13, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	WORD $0x4ea81d01 // mov v1.16b, v8.16b
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
 	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	ADD R11<<2, R9, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
-	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e781c40 // bsl v0.16b, v2.16b, v24.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
 	ADD $4, R10, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
-	WORD $0x6e6b1c20 // bsl v0.16b, v1.16b, v11.16b
-	WORD $0x4ea01c0b // mov v11.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e6a1c20 // bsl v0.16b, v1.16b, v10.16b
-	WORD $0x4ea01c0a // mov v10.16b, v0.16b
-	ADD $12, R10, R0
-	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
 	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	ADD $12, R10, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e6c1c20 // bsl v0.16b, v1.16b, v12.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R13, R13
 	MOVD pitch+16(FP), R0
@@ -22999,84 +22635,83 @@ own:
 	ADD R11<<2, R5, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea4d434 // fsub v20.4s, v1.4s, v4.4s
-	WORD $0x4ea3d413 // fsub v19.4s, v0.4s, v3.4s
+	WORD $0x4ea4d43b // fsub v27.4s, v1.4s, v4.4s
+	WORD $0x4ea3d41a // fsub v26.4s, v0.4s, v3.4s
 	WORD $0x3dc04500 // ldr q0, [x8, #272]
-	WORD $0x6e20e588 // fcmge v8.4s, v12.4s, v0.4s
-	WORD $0x6e20e527 // fcmge v7.4s, v9.4s, v0.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d591 // fadd v17.4s, v12.4s, v0.4s
-	WORD $0x4e20d524 // fadd v4.4s, v9.4s, v0.4s
-	WORD $0x3dc07900 // ldr q0, [x8, #480]
-	WORD $0x6ea08621 // sub v1.4s, v17.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x6e20e665 // fcmge v5.4s, v19.4s, v0.4s
+	WORD $0x6e20e644 // fcmge v4.4s, v18.4s, v0.4s
+	WORD $0x3dc02d0f // ldr q15, [x8, #176]
+	WORD $0x4e2fd669 // fadd v9.4s, v19.4s, v15.4s
+	WORD $0x4e2fd646 // fadd v6.4s, v18.4s, v15.4s
+	WORD $0x3dc07908 // ldr q8, [x8, #480]
+	WORD $0x6ea88521 // sub v1.4s, v9.4s, v8.4s
+	WORD $0x6ea884c0 // sub v0.4s, v6.4s, v8.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18621 // sub v1.4s, v17.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea18521 // sub v1.4s, v9.4s, v1.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81d18 // mov v24.16b, v8.16b
-	WORD $0x6e6c1c38 // bsl v24.16b, v1.16b, v12.16b
-	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
-	WORD $0x6e691c17 // bsl v23.16b, v0.16b, v9.16b
-	WORD $0x4e231d16 // and v22.16b, v8.16b, v3.16b
-	WORD $0x4e221cf5 // and v21.16b, v7.16b, v2.16b
-	WORD $0x6e38df12 // fmul v18.4s, v24.4s, v24.4s
-	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
-	WORD $0x3dc06904 // ldr q4, [x8, #416]
+	WORD $0x4eafd421 // fsub v1.4s, v1.4s, v15.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x4ea51cbe // mov v30.16b, v5.16b
+	WORD $0x6e731c3e // bsl v30.16b, v1.16b, v19.16b
+	WORD $0x4ea41c86 // mov v6.16b, v4.16b
+	WORD $0x6e721c06 // bsl v6.16b, v0.16b, v18.16b
+	WORD $0x4e231cbd // and v29.16b, v5.16b, v3.16b
+	WORD $0x4e221c9c // and v28.16b, v4.16b, v2.16b
+	WORD $0x6e3edfd9 // fmul v25.4s, v30.4s, v30.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
 	WORD $0x3dc06903 // ldr q3, [x8, #416]
-	WORD $0x3dc06d00 // ldr q0, [x8, #432]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x3dc06102 // ldr q2, [x8, #384]
+	WORD $0x3dc06902 // ldr q2, [x8, #416]
+	WORD $0x3dc06d17 // ldr q23, [x8, #432]
+	WORD $0x4e37cfc3 // fmla v3.4s, v30.4s, v23.4s
+	WORD $0x4e37ccc2 // fmla v2.4s, v6.4s, v23.4s
 	WORD $0x3dc06101 // ldr q1, [x8, #384]
-	WORD $0x3dc06500 // ldr q0, [x8, #400]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
-	WORD $0x3dc05904 // ldr q4, [x8, #352]
+	WORD $0x3dc06100 // ldr q0, [x8, #384]
+	WORD $0x3dc06516 // ldr q22, [x8, #400]
+	WORD $0x4e36cfc1 // fmla v1.4s, v30.4s, v22.4s
+	WORD $0x4e36ccc0 // fmla v0.4s, v6.4s, v22.4s
+	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
 	WORD $0x3dc05903 // ldr q3, [x8, #352]
-	WORD $0x3dc05d00 // ldr q0, [x8, #368]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x4e32cc44 // fmla v4.4s, v2.4s, v18.4s
-	WORD $0x4e31cc23 // fmla v3.4s, v1.4s, v17.4s
-	WORD $0x3dc05102 // ldr q2, [x8, #320]
+	WORD $0x3dc05902 // ldr q2, [x8, #352]
+	WORD $0x3dc05d15 // ldr q21, [x8, #368]
+	WORD $0x4e35cfc3 // fmla v3.4s, v30.4s, v21.4s
+	WORD $0x4e35ccc2 // fmla v2.4s, v6.4s, v21.4s
+	WORD $0x4e39cc23 // fmla v3.4s, v1.4s, v25.4s
+	WORD $0x4e2acc02 // fmla v2.4s, v0.4s, v10.4s
 	WORD $0x3dc05101 // ldr q1, [x8, #320]
-	WORD $0x3dc05500 // ldr q0, [x8, #336]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
-	WORD $0x3dc04908 // ldr q8, [x8, #288]
-	WORD $0x3dc04907 // ldr q7, [x8, #288]
-	WORD $0x4e38cc48 // fmla v8.4s, v2.4s, v24.4s
-	WORD $0x4e37cc27 // fmla v7.4s, v1.4s, v23.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
-	WORD $0x6e20dec1 // fmul v1.4s, v22.4s, v0.4s
-	WORD $0x6e20dea0 // fmul v0.4s, v21.4s, v0.4s
-	WORD $0x4e38d424 // fadd v4.4s, v1.4s, v24.4s
-	WORD $0x4e37d403 // fadd v3.4s, v0.4s, v23.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d701 // fsub v1.4s, v24.4s, v1.4s
-	WORD $0x4ea0d6e2 // fsub v2.4s, v23.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
-	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e32cd01 // fmla v1.4s, v8.4s, v18.4s
-	WORD $0x4e31cce2 // fmla v2.4s, v7.4s, v17.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d688 // fadd v8.4s, v20.4s, v1.4s
-	WORD $0x4e20d667 // fadd v7.4s, v19.4s, v0.4s
+	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x3dc05504 // ldr q4, [x8, #336]
+	WORD $0x4e24cfc1 // fmla v1.4s, v30.4s, v4.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x3dc04909 // ldr q9, [x8, #288]
+	WORD $0x3dc04905 // ldr q5, [x8, #288]
+	WORD $0x4e3ecc29 // fmla v9.4s, v1.4s, v30.4s
+	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
+	WORD $0x3dc02510 // ldr q16, [x8, #144]
+	WORD $0x6e30dfa1 // fmul v1.4s, v29.4s, v16.4s
+	WORD $0x6e30df80 // fmul v0.4s, v28.4s, v16.4s
+	WORD $0x4e3ed423 // fadd v3.4s, v1.4s, v30.4s
+	WORD $0x4e26d402 // fadd v2.4s, v0.4s, v6.4s
+	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d7c1 // fsub v1.4s, v30.4s, v1.4s
+	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
+	WORD $0x3dc02906 // ldr q6, [x8, #160]
+	WORD $0x4e26cfa1 // fmla v1.4s, v29.4s, v6.4s
+	WORD $0x4e26cf80 // fmla v0.4s, v28.4s, v6.4s
+	WORD $0x4e39cd21 // fmla v1.4s, v9.4s, v25.4s
+	WORD $0x4e2acca0 // fmla v0.4s, v5.4s, v10.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4e21d76a // fadd v10.4s, v27.4s, v1.4s
+	WORD $0x4e20d749 // fadd v9.4s, v26.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
 	ADD R11<<0, R6, R0
@@ -23084,154 +22719,133 @@ own:
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
+	WORD $0x6ea38c25 // cmeq v5.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb0d580 // fsub v0.4s, v12.4s, v16.4s
-	WORD $0x4eafd522 // fsub v2.4s, v9.4s, v15.4s
-	WORD $0x3dc02d01 // ldr q1, [x8, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d81 // bsl v1.16b, v12.16b, v0.16b
+	WORD $0x4eb8d660 // fsub v0.4s, v19.4s, v24.4s
+	WORD $0x4eb4d641 // fsub v1.4s, v18.4s, v20.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e2fd422 // fadd v2.4s, v1.4s, v15.4s
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601e61 // bsl v1.16b, v19.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e621d20 // bsl v0.16b, v9.16b, v2.16b
-	WORD $0x6e26dc22 // fmul v2.4s, v1.4s, v6.4s
-	WORD $0x6e25dc03 // fmul v3.4s, v0.4s, v5.4s
-	WORD $0x3dc07d01 // ldr q1, [x8, #496]
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
-	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc07900 // ldr q0, [x8, #480]
-	WORD $0x6ea08441 // sub v1.4s, v2.4s, v0.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x6e2bdc22 // fmul v2.4s, v1.4s, v11.4s
+	WORD $0x6e27dc01 // fmul v1.4s, v0.4s, v7.4s
+	WORD $0x3dc07d00 // ldr q0, [x8, #496]
+	WORD $0x4e22f407 // fmax v7.4s, v0.4s, v2.4s
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x6ea884e1 // sub v1.4s, v7.4s, v8.4s
+	WORD $0x6ea884a0 // sub v0.4s, v5.4s, v8.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
+	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
+	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
 	WORD $0x6ea084a0 // sub v0.4s, v5.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
-	WORD $0x4f290403 // sshr v3.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
-	WORD $0x4f375460 // shl v0.4s, v3.4s, #23
-	WORD $0x6ea18442 // sub v2.4s, v2.4s, v1.4s
-	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
-	WORD $0x4e21d890 // scvtf v16.4s, v4.4s
-	WORD $0x4e21d86f // scvtf v15.4s, v3.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4ea0d452 // fsub v18.4s, v2.4s, v0.4s
-	WORD $0x4ea0d431 // fsub v17.4s, v1.4s, v0.4s
-	WORD $0x6e32de4c // fmul v12.4s, v18.4s, v18.4s
-	WORD $0x6e31de29 // fmul v9.4s, v17.4s, v17.4s
-	WORD $0x3dc06904 // ldr q4, [x8, #416]
+	WORD $0x4e21d873 // scvtf v19.4s, v3.4s
+	WORD $0x4e21d852 // scvtf v18.4s, v2.4s
+	WORD $0x4eafd434 // fsub v20.4s, v1.4s, v15.4s
+	WORD $0x4eafd40b // fsub v11.4s, v0.4s, v15.4s
+	WORD $0x6e34de88 // fmul v8.4s, v20.4s, v20.4s
+	WORD $0x6e2bdd67 // fmul v7.4s, v11.4s, v11.4s
 	WORD $0x3dc06903 // ldr q3, [x8, #416]
-	WORD $0x3dc06d00 // ldr q0, [x8, #432]
-	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
-	WORD $0x4e20ce23 // fmla v3.4s, v17.4s, v0.4s
-	WORD $0x3dc06102 // ldr q2, [x8, #384]
+	WORD $0x3dc06902 // ldr q2, [x8, #416]
+	WORD $0x4e37ce83 // fmla v3.4s, v20.4s, v23.4s
+	WORD $0x4e37cd62 // fmla v2.4s, v11.4s, v23.4s
 	WORD $0x3dc06101 // ldr q1, [x8, #384]
-	WORD $0x3dc06500 // ldr q0, [x8, #400]
-	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
-	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
-	WORD $0x3dc05904 // ldr q4, [x8, #352]
+	WORD $0x3dc06100 // ldr q0, [x8, #384]
+	WORD $0x4e36ce81 // fmla v1.4s, v20.4s, v22.4s
+	WORD $0x4e36cd60 // fmla v0.4s, v11.4s, v22.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
 	WORD $0x3dc05903 // ldr q3, [x8, #352]
-	WORD $0x3dc05d00 // ldr q0, [x8, #368]
-	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
-	WORD $0x4e20ce23 // fmla v3.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
-	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
-	WORD $0x3dc05102 // ldr q2, [x8, #320]
+	WORD $0x3dc05902 // ldr q2, [x8, #352]
+	WORD $0x4e35ce83 // fmla v3.4s, v20.4s, v21.4s
+	WORD $0x4e35cd62 // fmla v2.4s, v11.4s, v21.4s
+	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
+	WORD $0x4e27cc02 // fmla v2.4s, v0.4s, v7.4s
 	WORD $0x3dc05101 // ldr q1, [x8, #320]
-	WORD $0x3dc05500 // ldr q0, [x8, #336]
-	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
-	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
-	WORD $0x3dc04906 // ldr q6, [x8, #288]
+	WORD $0x3dc05100 // ldr q0, [x8, #320]
+	WORD $0x4e24ce81 // fmla v1.4s, v20.4s, v4.4s
+	WORD $0x4e24cd60 // fmla v0.4s, v11.4s, v4.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
 	WORD $0x3dc04905 // ldr q5, [x8, #288]
-	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
-	WORD $0x4e31cc25 // fmla v5.4s, v1.4s, v17.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
-	WORD $0x6e20de01 // fmul v1.4s, v16.4s, v0.4s
-	WORD $0x6e20dde0 // fmul v0.4s, v15.4s, v0.4s
-	WORD $0x4e32d424 // fadd v4.4s, v1.4s, v18.4s
-	WORD $0x4e31d403 // fadd v3.4s, v0.4s, v17.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d641 // fsub v1.4s, v18.4s, v1.4s
-	WORD $0x4ea0d622 // fsub v2.4s, v17.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
-	WORD $0x4e20ce01 // fmla v1.4s, v16.4s, v0.4s
-	WORD $0x4e20cde2 // fmla v2.4s, v15.4s, v0.4s
-	WORD $0x4e2cccc1 // fmla v1.4s, v6.4s, v12.4s
-	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x6e2edc23 // fmul v3.4s, v1.4s, v14.4s
-	WORD $0x6e2ddc02 // fmul v2.4s, v0.4s, v13.4s
-	WORD $0x3dc01901 // ldr q1, [x8, #96]
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c09 // mov v9.16b, v0.16b
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc04904 // ldr q4, [x8, #288]
+	WORD $0x4e34cc25 // fmla v5.4s, v1.4s, v20.4s
+	WORD $0x4e2bcc04 // fmla v4.4s, v0.4s, v11.4s
+	WORD $0x6e30de61 // fmul v1.4s, v19.4s, v16.4s
+	WORD $0x6e30de40 // fmul v0.4s, v18.4s, v16.4s
+	WORD $0x4e34d423 // fadd v3.4s, v1.4s, v20.4s
+	WORD $0x4e2bd402 // fadd v2.4s, v0.4s, v11.4s
+	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d681 // fsub v1.4s, v20.4s, v1.4s
+	WORD $0x4ea0d560 // fsub v0.4s, v11.4s, v0.4s
+	WORD $0x4e26ce61 // fmla v1.4s, v19.4s, v6.4s
+	WORD $0x4e26ce40 // fmla v0.4s, v18.4s, v6.4s
+	WORD $0x4e28cca1 // fmla v1.4s, v5.4s, v8.4s
+	WORD $0x4e27cc80 // fmla v0.4s, v4.4s, v7.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
+	WORD $0x6e2cdc01 // fmul v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
 	WORD $0x3dc02102 // ldr q2, [x8, #128]
 	WORD $0x3dc02101 // ldr q1, [x8, #128]
 	WORD $0x3dc01d00 // ldr q0, [x8, #112]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
-	WORD $0x4e21884d // frintn v13.4s, v2.4s
-	WORD $0x4e21882c // frintn v12.4s, v1.4s
-	WORD $0x3dc02500 // ldr q0, [x8, #144]
-	WORD $0x4ea0cda9 // fmls v9.4s, v13.4s, v0.4s
-	WORD $0x4ea0cd8e // fmls v14.4s, v12.4s, v0.4s
-	WORD $0x3dc02900 // ldr q0, [x8, #160]
-	WORD $0x4ea0cda9 // fmls v9.4s, v13.4s, v0.4s
-	WORD $0x4ea0cd8e // fmls v14.4s, v12.4s, v0.4s
-	WORD $0x6e29dd26 // fmul v6.4s, v9.4s, v9.4s
-	WORD $0x6e2eddc5 // fmul v5.4s, v14.4s, v14.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884c // frintn v12.4s, v2.4s
+	WORD $0x4e21882b // frintn v11.4s, v1.4s
+	WORD $0x4eb0cd88 // fmls v8.4s, v12.4s, v16.4s
+	WORD $0x4eb0cd67 // fmls v7.4s, v11.4s, v16.4s
+	WORD $0x4ea6cd88 // fmls v8.4s, v12.4s, v6.4s
+	WORD $0x4ea6cd67 // fmls v7.4s, v11.4s, v6.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
 	WORD $0x3dc03104 // ldr q4, [x8, #192]
 	WORD $0x3dc03103 // ldr q3, [x8, #192]
 	WORD $0x3dc03500 // ldr q0, [x8, #208]
-	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x3dc03902 // ldr q2, [x8, #224]
 	WORD $0x3dc03901 // ldr q1, [x8, #224]
 	WORD $0x3dc03d00 // ldr q0, [x8, #240]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
 	WORD $0x3dc04100 // ldr q0, [x8, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc89 // fmla v9.4s, v4.4s, v6.4s
-	WORD $0x4e25cc6e // fmla v14.4s, v3.4s, v5.4s
-	WORD $0x3dc02d00 // ldr q0, [x8, #176]
-	WORD $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
-	WORD $0x4e20d5c6 // fadd v6.4s, v14.4s, v0.4s
-	WORD $0x4e21a9a3 // fcvtns v3.4s, v13.4s
-	WORD $0x4e21a980 // fcvtns v0.4s, v12.4s
+	WORD $0x4e26cc88 // fmla v8.4s, v4.4s, v6.4s
+	WORD $0x4e25cc67 // fmla v7.4s, v3.4s, v5.4s
+	WORD $0x4e2fd508 // fadd v8.4s, v8.4s, v15.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e21a983 // fcvtns v3.4s, v12.4s
+	WORD $0x4e21a962 // fcvtns v2.4s, v11.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08104 // ldr q4, [x8, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08100 // ldr q0, [x8, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
-	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
-	WORD $0x6e20dd44 // fmul v4.4s, v10.4s, v0.4s
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
 	MOVD sums+32(FP), R3
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -23245,8 +22859,8 @@ own:
 	ADD R1<<0, R3, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x4e22cd20 // fmla v0.4s, v9.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R1, R1
@@ -23386,118 +23000,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01960 // ldr q0, [x11, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02164 // ldr q4, [x11, #128]
 	WORD $0x3dc02163 // ldr q3, [x11, #128]
 	WORD $0x3dc02162 // ldr q2, [x11, #128]
 	WORD $0x3dc02161 // ldr q1, [x11, #128]
 	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d60 // ldr q0, [x11, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02560 // ldr q0, [x11, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02560 // ldr q0, [x11, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02960 // ldr q0, [x11, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02960 // ldr q0, [x11, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03168 // ldr q8, [x11, #192]
 	WORD $0x3dc03167 // ldr q7, [x11, #192]
 	WORD $0x3dc03166 // ldr q6, [x11, #192]
 	WORD $0x3dc03165 // ldr q5, [x11, #192]
 	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03964 // ldr q4, [x11, #224]
 	WORD $0x3dc03963 // ldr q3, [x11, #224]
 	WORD $0x3dc03962 // ldr q2, [x11, #224]
 	WORD $0x3dc03961 // ldr q1, [x11, #224]
 	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d60 // ldr q0, [x11, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d60 // ldr q0, [x11, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08168 // ldr q8, [x11, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08160 // ldr q0, [x11, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -23521,7 +23121,6 @@ exponential:
 	WORD $0x3dc08560 // ldr q0, [x11, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08560 // ldr q0, [x11, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -23786,118 +23385,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -23921,7 +23506,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -23957,22 +23541,22 @@ exponential:
 
 value:
 	ADD R13<<2, R7, R0
-	WORD $0x3dc2000c // ldr q12, [x0, #2048]
-	WORD $0x3dc2040b // ldr q11, [x0, #2064]
+	WORD $0x3dc2000b // ldr q11, [x0, #2048]
+	WORD $0x3dc2040a // ldr q10, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d582 // fadd v2.4s, v12.4s, v0.4s
-	WORD $0x4e20d561 // fadd v1.4s, v11.4s, v0.4s
+	WORD $0x4e20d562 // fadd v2.4s, v11.4s, v0.4s
+	WORD $0x4e20d541 // fadd v1.4s, v10.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x6e22fc0a // fdiv v10.4s, v0.4s, v2.4s
-	WORD $0x6e21fc09 // fdiv v9.4s, v0.4s, v1.4s
-	WORD $0x3d83000a // str q10, [x0, #3072]
-	WORD $0x3d830409 // str q9, [x0, #3088]
-	WORD $0x3dc01546 // ldr q6, [x10, #80]
+	WORD $0x6e22fc09 // fdiv v9.4s, v0.4s, v2.4s
+	WORD $0x6e21fc08 // fdiv v8.4s, v0.4s, v1.4s
+	WORD $0x3d830009 // str q9, [x0, #3072]
+	WORD $0x3d830408 // str q8, [x0, #3088]
+	WORD $0x3dc0154c // ldr q12, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
 	WORD $0x3dc0154d // ldr q13, [x10, #80]
-	WORD $0x3dc01548 // ldr q8, [x10, #80]
 	WORD $0x3dc01547 // ldr q7, [x10, #80]
+	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
 	MOVD R9, R14
@@ -23995,10 +23579,10 @@ own:
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e661c01 // bsl v1.16b, v0.16b, v6.16b
+	WORD $0x6e6c1c01 // bsl v1.16b, v0.16b, v12.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e651c40 // bsl v0.16b, v2.16b, v5.16b
-	WORD $0x4ea11c26 // mov v6.16b, v1.16b
+	WORD $0x4ea11c2c // mov v12.16b, v1.16b
 	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD R13<<2, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
@@ -24012,11 +23596,11 @@ own:
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e681c20 // bsl v0.16b, v1.16b, v8.16b
-	WORD $0x4ea01c08 // mov v8.16b, v0.16b
-	WORD $0x4ea31c60 // mov v0.16b, v3.16b
 	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
 	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R14, R14
 	MOVD pitch+16(FP), R0
@@ -24029,14 +23613,14 @@ own:
 	ADD R13<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea6d432 // fsub v18.4s, v1.4s, v6.4s
-	WORD $0x4ea5d411 // fsub v17.4s, v0.4s, v5.4s
+	WORD $0x4eacd433 // fsub v19.4s, v1.4s, v12.4s
+	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e58f // fcmge v15.4s, v12.4s, v0.4s
-	WORD $0x6e20e566 // fcmge v6.4s, v11.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d585 // fadd v5.4s, v12.4s, v0.4s
-	WORD $0x4e20d564 // fadd v4.4s, v11.4s, v0.4s
+	WORD $0x6e20e570 // fcmge v16.4s, v11.4s, v0.4s
+	WORD $0x6e20e54f // fcmge v15.4s, v10.4s, v0.4s
+	WORD $0x3dc02d4c // ldr q12, [x10, #176]
+	WORD $0x4e2cd565 // fadd v5.4s, v11.4s, v12.4s
+	WORD $0x4e2cd544 // fadd v4.4s, v10.4s, v12.4s
 	WORD $0x3dc07940 // ldr q0, [x10, #480]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
@@ -24045,89 +23629,86 @@ own:
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4eacd421 // fsub v1.4s, v1.4s, v12.4s
+	WORD $0x4eacd400 // fsub v0.4s, v0.4s, v12.4s
+	WORD $0x4eb01e17 // mov v23.16b, v16.16b
+	WORD $0x6e6b1c37 // bsl v23.16b, v1.16b, v11.16b
 	WORD $0x4eaf1df6 // mov v22.16b, v15.16b
-	WORD $0x6e6c1c36 // bsl v22.16b, v1.16b, v12.16b
-	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
-	WORD $0x6e6b1c15 // bsl v21.16b, v0.16b, v11.16b
-	WORD $0x4e231df4 // and v20.16b, v15.16b, v3.16b
-	WORD $0x4e221cd3 // and v19.16b, v6.16b, v2.16b
+	WORD $0x6e6a1c16 // bsl v22.16b, v0.16b, v10.16b
+	WORD $0x4e231e15 // and v21.16b, v16.16b, v3.16b
+	WORD $0x4e221df4 // and v20.16b, v15.16b, v2.16b
+	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x6e35deaf // fmul v15.4s, v21.4s, v21.4s
 	WORD $0x3dc06944 // ldr q4, [x10, #416]
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
 	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc06142 // ldr q2, [x10, #384]
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
 	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc05944 // ldr q4, [x10, #352]
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
 	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
-	WORD $0x4e30cc44 // fmla v4.4s, v2.4s, v16.4s
-	WORD $0x4e2fcc23 // fmla v3.4s, v1.4s, v15.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
+	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
+	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
 	WORD $0x3dc05142 // ldr q2, [x10, #320]
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
 	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
-	WORD $0x3dc04946 // ldr q6, [x10, #288]
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
+	WORD $0x3dc0494f // ldr q15, [x10, #288]
 	WORD $0x3dc04945 // ldr q5, [x10, #288]
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
+	WORD $0x4e37cc4f // fmla v15.4s, v2.4s, v23.4s
+	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20de81 // fmul v1.4s, v20.4s, v0.4s
-	WORD $0x6e20de60 // fmul v0.4s, v19.4s, v0.4s
-	WORD $0x4e36d424 // fadd v4.4s, v1.4s, v22.4s
-	WORD $0x4e35d403 // fadd v3.4s, v0.4s, v21.4s
+	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
+	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
+	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
+	WORD $0x4e36d403 // fadd v3.4s, v0.4s, v22.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d6c1 // fsub v1.4s, v22.4s, v1.4s
-	WORD $0x4ea0d6a2 // fsub v2.4s, v21.4s, v0.4s
+	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
+	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e20ce62 // fmla v2.4s, v19.4s, v0.4s
-	WORD $0x4e30ccc1 // fmla v1.4s, v6.4s, v16.4s
-	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
+	WORD $0x4e31cde1 // fmla v1.4s, v15.4s, v17.4s
+	WORD $0x4e30cca2 // fmla v2.4s, v5.4s, v16.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d646 // fadd v6.4s, v18.4s, v1.4s
-	WORD $0x4e20d625 // fadd v5.4s, v17.4s, v0.4s
-	WORD $0x3dc10003 // ldr q3, [x0, #1024]
-	WORD $0x3dc10402 // ldr q2, [x0, #1040]
+	WORD $0x4e21d665 // fadd v5.4s, v19.4s, v1.4s
+	WORD $0x4e20d644 // fadd v4.4s, v18.4s, v0.4s
+	WORD $0x3dc10002 // ldr q2, [x0, #1024]
+	WORD $0x3dc10403 // ldr q3, [x0, #1040]
 	ADD R13<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
-	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eaed580 // fsub v0.4s, v12.4s, v14.4s
-	WORD $0x4eadd562 // fsub v2.4s, v11.4s, v13.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d441 // fadd v1.4s, v2.4s, v1.4s
-	WORD $0x4ea41c82 // mov v2.16b, v4.16b
-	WORD $0x6e601d82 // bsl v2.16b, v12.16b, v0.16b
+	WORD $0x6ea28c22 // cmeq v2.4s, v1.4s, v2.4s
+	WORD $0x6ea38c03 // cmeq v3.4s, v0.4s, v3.4s
+	WORD $0x4eaed560 // fsub v0.4s, v11.4s, v14.4s
+	WORD $0x4eadd541 // fsub v1.4s, v10.4s, v13.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x4e2cd421 // fadd v1.4s, v1.4s, v12.4s
+	WORD $0x6e601d62 // bsl v2.16b, v11.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e611d60 // bsl v0.16b, v11.16b, v1.16b
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6e2adc40 // fmul v0.4s, v2.4s, v10.4s
-	WORD $0x6e29dc20 // fmul v0.4s, v1.4s, v9.4s
+	WORD $0x6e29dc40 // fmul v0.4s, v2.4s, v9.4s
+	WORD $0x6e28dc20 // fmul v0.4s, v1.4s, v8.4s
 	MOVD sums+32(FP), R4
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -24136,13 +23717,13 @@ own:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e281c23 // and v3.16b, v1.16b, v8.16b
-	WORD $0x4e271c02 // and v2.16b, v0.16b, v7.16b
+	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
+	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
 	ADD R2<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
-	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
+	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
@@ -24365,118 +23946,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -24500,7 +24067,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -24548,8 +24114,8 @@ value:
 	WORD $0x3d830409 // str q9, [x0, #3088]
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
 	WORD $0x3dc01545 // ldr q5, [x10, #80]
+	WORD $0x3dc0154f // ldr q15, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
-	WORD $0x3dc0154d // ldr q13, [x10, #80]
 	WORD $0x3dc01548 // ldr q8, [x10, #80]
 	WORD $0x3dc01547 // ldr q7, [x10, #80]
 	WORD $0x3dc01540 // ldr q0, [x10, #80]
@@ -24583,11 +24149,11 @@ own:
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e6e1c40 // bsl v0.16b, v2.16b, v14.16b
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x6e6f1c40 // bsl v0.16b, v2.16b, v15.16b
+	WORD $0x4ea01c0f // mov v15.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
-	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
+	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
@@ -24608,14 +24174,14 @@ own:
 	ADD R13<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea6d432 // fsub v18.4s, v1.4s, v6.4s
-	WORD $0x4ea5d411 // fsub v17.4s, v0.4s, v5.4s
+	WORD $0x4ea6d433 // fsub v19.4s, v1.4s, v6.4s
+	WORD $0x4ea5d412 // fsub v18.4s, v0.4s, v5.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e58f // fcmge v15.4s, v12.4s, v0.4s
+	WORD $0x6e20e590 // fcmge v16.4s, v12.4s, v0.4s
 	WORD $0x6e20e566 // fcmge v6.4s, v11.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d585 // fadd v5.4s, v12.4s, v0.4s
-	WORD $0x4e20d564 // fadd v4.4s, v11.4s, v0.4s
+	WORD $0x3dc02d4d // ldr q13, [x10, #176]
+	WORD $0x4e2dd585 // fadd v5.4s, v12.4s, v13.4s
+	WORD $0x4e2dd564 // fadd v4.4s, v11.4s, v13.4s
 	WORD $0x3dc07940 // ldr q0, [x10, #480]
 	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
 	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
@@ -24624,68 +24190,67 @@ own:
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4eaf1df6 // mov v22.16b, v15.16b
-	WORD $0x6e6c1c36 // bsl v22.16b, v1.16b, v12.16b
-	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
-	WORD $0x6e6b1c15 // bsl v21.16b, v0.16b, v11.16b
-	WORD $0x4e231df4 // and v20.16b, v15.16b, v3.16b
-	WORD $0x4e221cd3 // and v19.16b, v6.16b, v2.16b
+	WORD $0x4eadd421 // fsub v1.4s, v1.4s, v13.4s
+	WORD $0x4eadd400 // fsub v0.4s, v0.4s, v13.4s
+	WORD $0x4eb01e17 // mov v23.16b, v16.16b
+	WORD $0x6e6c1c37 // bsl v23.16b, v1.16b, v12.16b
+	WORD $0x4ea61cd6 // mov v22.16b, v6.16b
+	WORD $0x6e6b1c16 // bsl v22.16b, v0.16b, v11.16b
+	WORD $0x4e231e15 // and v21.16b, v16.16b, v3.16b
+	WORD $0x4e221cd4 // and v20.16b, v6.16b, v2.16b
+	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x6e36ded0 // fmul v16.4s, v22.4s, v22.4s
-	WORD $0x6e35deaf // fmul v15.4s, v21.4s, v21.4s
 	WORD $0x3dc06944 // ldr q4, [x10, #416]
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
 	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
 	WORD $0x3dc06142 // ldr q2, [x10, #384]
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
 	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc05944 // ldr q4, [x10, #352]
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
 	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
-	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
-	WORD $0x4e30cc44 // fmla v4.4s, v2.4s, v16.4s
-	WORD $0x4e2fcc23 // fmla v3.4s, v1.4s, v15.4s
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
+	WORD $0x4e31cc44 // fmla v4.4s, v2.4s, v17.4s
+	WORD $0x4e30cc23 // fmla v3.4s, v1.4s, v16.4s
 	WORD $0x3dc05142 // ldr q2, [x10, #320]
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
 	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
-	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
-	WORD $0x4e30cc82 // fmla v2.4s, v4.4s, v16.4s
-	WORD $0x4e2fcc61 // fmla v1.4s, v3.4s, v15.4s
+	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
+	WORD $0x4e31cc82 // fmla v2.4s, v4.4s, v17.4s
+	WORD $0x4e30cc61 // fmla v1.4s, v3.4s, v16.4s
 	WORD $0x3dc04946 // ldr q6, [x10, #288]
 	WORD $0x3dc04945 // ldr q5, [x10, #288]
-	WORD $0x4e36cc46 // fmla v6.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
+	WORD $0x4e37cc46 // fmla v6.4s, v2.4s, v23.4s
+	WORD $0x4e36cc25 // fmla v5.4s, v1.4s, v22.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20de81 // fmul v1.4s, v20.4s, v0.4s
-	WORD $0x6e20de60 // fmul v0.4s, v19.4s, v0.4s
-	WORD $0x4e36d424 // fadd v4.4s, v1.4s, v22.4s
-	WORD $0x4e35d403 // fadd v3.4s, v0.4s, v21.4s
+	WORD $0x6e20dea1 // fmul v1.4s, v21.4s, v0.4s
+	WORD $0x6e20de80 // fmul v0.4s, v20.4s, v0.4s
+	WORD $0x4e37d424 // fadd v4.4s, v1.4s, v23.4s
+	WORD $0x4e36d403 // fadd v3.4s, v0.4s, v22.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d6c1 // fsub v1.4s, v22.4s, v1.4s
-	WORD $0x4ea0d6a2 // fsub v2.4s, v21.4s, v0.4s
+	WORD $0x4ea1d6e1 // fsub v1.4s, v23.4s, v1.4s
+	WORD $0x4ea0d6c2 // fsub v2.4s, v22.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e20ce62 // fmla v2.4s, v19.4s, v0.4s
-	WORD $0x4e30ccc1 // fmla v1.4s, v6.4s, v16.4s
-	WORD $0x4e2fcca2 // fmla v2.4s, v5.4s, v15.4s
+	WORD $0x4e20cea1 // fmla v1.4s, v21.4s, v0.4s
+	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
+	WORD $0x4e31ccc1 // fmla v1.4s, v6.4s, v17.4s
+	WORD $0x4e30cca2 // fmla v2.4s, v5.4s, v16.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d646 // fadd v6.4s, v18.4s, v1.4s
-	WORD $0x4e20d625 // fadd v5.4s, v17.4s, v0.4s
+	WORD $0x4e21d666 // fadd v6.4s, v19.4s, v1.4s
+	WORD $0x4e20d645 // fadd v5.4s, v18.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
 	ADD R13<<0, R8, R0
@@ -24695,11 +24260,10 @@ own:
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eaed580 // fsub v0.4s, v12.4s, v14.4s
-	WORD $0x4eadd562 // fsub v2.4s, v11.4s, v13.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4eafd580 // fsub v0.4s, v12.4s, v15.4s
+	WORD $0x4eaed561 // fsub v1.4s, v11.4s, v14.4s
+	WORD $0x4e2dd400 // fadd v0.4s, v0.4s, v13.4s
+	WORD $0x4e2dd422 // fadd v2.4s, v1.4s, v13.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e601d81 // bsl v1.16b, v12.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
@@ -24707,10 +24271,8 @@ own:
 	WORD $0x6e2adc23 // fmul v3.4s, v1.4s, v10.4s
 	WORD $0x6e29dc02 // fmul v2.4s, v0.4s, v9.4s
 	WORD $0x3dc07d41 // ldr q1, [x10, #496]
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4e23f420 // fmax v0.4s, v1.4s, v3.4s
+	WORD $0x4e22f420 // fmax v0.4s, v1.4s, v2.4s
 	WORD $0x6e23dc61 // fmul v1.4s, v3.4s, v3.4s
 	WORD $0x6e22dc40 // fmul v0.4s, v2.4s, v2.4s
 	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
@@ -24952,118 +24514,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -25087,7 +24635,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -25123,25 +24670,25 @@ exponential:
 
 value:
 	ADD R13<<2, R7, R0
-	WORD $0x3dc2000c // ldr q12, [x0, #2048]
-	WORD $0x3dc20409 // ldr q9, [x0, #2064]
+	WORD $0x3dc20013 // ldr q19, [x0, #2048]
+	WORD $0x3dc20412 // ldr q18, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d582 // fadd v2.4s, v12.4s, v0.4s
-	WORD $0x4e20d521 // fadd v1.4s, v9.4s, v0.4s
+	WORD $0x4e20d662 // fadd v2.4s, v19.4s, v0.4s
+	WORD $0x4e20d641 // fadd v1.4s, v18.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x6e22fc06 // fdiv v6.4s, v0.4s, v2.4s
-	WORD $0x6e21fc05 // fdiv v5.4s, v0.4s, v1.4s
-	WORD $0x3d830006 // str q6, [x0, #3072]
-	WORD $0x3d830405 // str q5, [x0, #3088]
+	WORD $0x6e22fc0b // fdiv v11.4s, v0.4s, v2.4s
+	WORD $0x6e21fc07 // fdiv v7.4s, v0.4s, v1.4s
+	WORD $0x3d83000b // str q11, [x0, #3072]
+	WORD $0x3d830407 // str q7, [x0, #3088]
 	WORD $0x3dc01544 // ldr q4, [x10, #80]
 	WORD $0x3dc01543 // ldr q3, [x10, #80]
-	WORD $0x3dc01550 // ldr q16, [x10, #80]
-	WORD $0x3dc0154f // ldr q15, [x10, #80]
-	WORD $0x3dc0154b // ldr q11, [x10, #80]
-	WORD $0x3dc0154a // ldr q10, [x10, #80]
-	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01558 // ldr q24, [x10, #80]
+	WORD $0x3dc01554 // ldr q20, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
 	WORD $0x3dc0154d // ldr q13, [x10, #80]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x3dc01551 // ldr q17, [x10, #80]
+	WORD $0x3dc0154c // ldr q12, [x10, #80]
 	MOVD R9, R14
 	MOVD R9, R12
 	MOVD k+40(FP), R11
@@ -25156,42 +24703,42 @@ own:
 	WORD $0x2f10a402 // uxtl v2.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c48 // cmeq v8.4s, v2.4s, v0.4s
-	WORD $0x6ea08c27 // cmeq v7.4s, v1.4s, v0.4s
+	WORD $0x6ea08c46 // cmeq v6.4s, v2.4s, v0.4s
+	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
 	ADD R13<<2, R14, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
-	WORD $0x4ea81d01 // mov v1.16b, v8.16b
+	WORD $0x4ea61cc1 // mov v1.16b, v6.16b
 	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
 	WORD $0x4ea11c24 // mov v4.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	ADD R13<<2, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
-	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e781c40 // bsl v0.16b, v2.16b, v24.16b
+	WORD $0x4ea01c18 // mov v24.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e741c20 // bsl v0.16b, v1.16b, v20.16b
+	WORD $0x4ea01c14 // mov v20.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
-	WORD $0x6e6b1c20 // bsl v0.16b, v1.16b, v11.16b
-	WORD $0x4ea01c0b // mov v11.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x6e6a1c20 // bsl v0.16b, v1.16b, v10.16b
-	WORD $0x4ea01c0a // mov v10.16b, v0.16b
-	ADD $12, R11, R0
-	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea81d00 // mov v0.16b, v8.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
 	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
 	WORD $0x4ea01c0d // mov v13.16b, v0.16b
+	ADD $12, R11, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x6e6c1c20 // bsl v0.16b, v1.16b, v12.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R14, R14
 	MOVD pitch+16(FP), R0
@@ -25204,84 +24751,83 @@ own:
 	ADD R13<<2, R7, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4ea4d434 // fsub v20.4s, v1.4s, v4.4s
-	WORD $0x4ea3d413 // fsub v19.4s, v0.4s, v3.4s
+	WORD $0x4ea4d43b // fsub v27.4s, v1.4s, v4.4s
+	WORD $0x4ea3d41a // fsub v26.4s, v0.4s, v3.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e588 // fcmge v8.4s, v12.4s, v0.4s
-	WORD $0x6e20e527 // fcmge v7.4s, v9.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d591 // fadd v17.4s, v12.4s, v0.4s
-	WORD $0x4e20d524 // fadd v4.4s, v9.4s, v0.4s
-	WORD $0x3dc07940 // ldr q0, [x10, #480]
-	WORD $0x6ea08621 // sub v1.4s, v17.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x6e20e665 // fcmge v5.4s, v19.4s, v0.4s
+	WORD $0x6e20e644 // fcmge v4.4s, v18.4s, v0.4s
+	WORD $0x3dc02d4f // ldr q15, [x10, #176]
+	WORD $0x4e2fd669 // fadd v9.4s, v19.4s, v15.4s
+	WORD $0x4e2fd646 // fadd v6.4s, v18.4s, v15.4s
+	WORD $0x3dc07948 // ldr q8, [x10, #480]
+	WORD $0x6ea88521 // sub v1.4s, v9.4s, v8.4s
+	WORD $0x6ea884c0 // sub v0.4s, v6.4s, v8.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18621 // sub v1.4s, v17.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea18521 // sub v1.4s, v9.4s, v1.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea81d18 // mov v24.16b, v8.16b
-	WORD $0x6e6c1c38 // bsl v24.16b, v1.16b, v12.16b
-	WORD $0x4ea71cf7 // mov v23.16b, v7.16b
-	WORD $0x6e691c17 // bsl v23.16b, v0.16b, v9.16b
-	WORD $0x4e231d16 // and v22.16b, v8.16b, v3.16b
-	WORD $0x4e221cf5 // and v21.16b, v7.16b, v2.16b
-	WORD $0x6e38df12 // fmul v18.4s, v24.4s, v24.4s
-	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
-	WORD $0x3dc06944 // ldr q4, [x10, #416]
+	WORD $0x4eafd421 // fsub v1.4s, v1.4s, v15.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x4ea51cbe // mov v30.16b, v5.16b
+	WORD $0x6e731c3e // bsl v30.16b, v1.16b, v19.16b
+	WORD $0x4ea41c86 // mov v6.16b, v4.16b
+	WORD $0x6e721c06 // bsl v6.16b, v0.16b, v18.16b
+	WORD $0x4e231cbd // and v29.16b, v5.16b, v3.16b
+	WORD $0x4e221c9c // and v28.16b, v4.16b, v2.16b
+	WORD $0x6e3edfd9 // fmul v25.4s, v30.4s, v30.4s
+	WORD $0x6e26dcca // fmul v10.4s, v6.4s, v6.4s
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
-	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x3dc06142 // ldr q2, [x10, #384]
+	WORD $0x3dc06942 // ldr q2, [x10, #416]
+	WORD $0x3dc06d57 // ldr q23, [x10, #432]
+	WORD $0x4e37cfc3 // fmla v3.4s, v30.4s, v23.4s
+	WORD $0x4e37ccc2 // fmla v2.4s, v6.4s, v23.4s
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
-	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
-	WORD $0x3dc05944 // ldr q4, [x10, #352]
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x3dc06556 // ldr q22, [x10, #400]
+	WORD $0x4e36cfc1 // fmla v1.4s, v30.4s, v22.4s
+	WORD $0x4e36ccc0 // fmla v0.4s, v6.4s, v22.4s
+	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
-	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x4e32cc44 // fmla v4.4s, v2.4s, v18.4s
-	WORD $0x4e31cc23 // fmla v3.4s, v1.4s, v17.4s
-	WORD $0x3dc05142 // ldr q2, [x10, #320]
+	WORD $0x3dc05942 // ldr q2, [x10, #352]
+	WORD $0x3dc05d55 // ldr q21, [x10, #368]
+	WORD $0x4e35cfc3 // fmla v3.4s, v30.4s, v21.4s
+	WORD $0x4e35ccc2 // fmla v2.4s, v6.4s, v21.4s
+	WORD $0x4e39cc23 // fmla v3.4s, v1.4s, v25.4s
+	WORD $0x4e2acc02 // fmla v2.4s, v0.4s, v10.4s
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
-	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
-	WORD $0x3dc04948 // ldr q8, [x10, #288]
-	WORD $0x3dc04947 // ldr q7, [x10, #288]
-	WORD $0x4e38cc48 // fmla v8.4s, v2.4s, v24.4s
-	WORD $0x4e37cc27 // fmla v7.4s, v1.4s, v23.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20dec1 // fmul v1.4s, v22.4s, v0.4s
-	WORD $0x6e20dea0 // fmul v0.4s, v21.4s, v0.4s
-	WORD $0x4e38d424 // fadd v4.4s, v1.4s, v24.4s
-	WORD $0x4e37d403 // fadd v3.4s, v0.4s, v23.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d701 // fsub v1.4s, v24.4s, v1.4s
-	WORD $0x4ea0d6e2 // fsub v2.4s, v23.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e32cd01 // fmla v1.4s, v8.4s, v18.4s
-	WORD $0x4e31cce2 // fmla v2.4s, v7.4s, v17.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d688 // fadd v8.4s, v20.4s, v1.4s
-	WORD $0x4e20d667 // fadd v7.4s, v19.4s, v0.4s
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x3dc05544 // ldr q4, [x10, #336]
+	WORD $0x4e24cfc1 // fmla v1.4s, v30.4s, v4.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x4e39cc61 // fmla v1.4s, v3.4s, v25.4s
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x3dc04949 // ldr q9, [x10, #288]
+	WORD $0x3dc04945 // ldr q5, [x10, #288]
+	WORD $0x4e3ecc29 // fmla v9.4s, v1.4s, v30.4s
+	WORD $0x4e26cc05 // fmla v5.4s, v0.4s, v6.4s
+	WORD $0x3dc02550 // ldr q16, [x10, #144]
+	WORD $0x6e30dfa1 // fmul v1.4s, v29.4s, v16.4s
+	WORD $0x6e30df80 // fmul v0.4s, v28.4s, v16.4s
+	WORD $0x4e3ed423 // fadd v3.4s, v1.4s, v30.4s
+	WORD $0x4e26d402 // fadd v2.4s, v0.4s, v6.4s
+	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d7c1 // fsub v1.4s, v30.4s, v1.4s
+	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
+	WORD $0x3dc02946 // ldr q6, [x10, #160]
+	WORD $0x4e26cfa1 // fmla v1.4s, v29.4s, v6.4s
+	WORD $0x4e26cf80 // fmla v0.4s, v28.4s, v6.4s
+	WORD $0x4e39cd21 // fmla v1.4s, v9.4s, v25.4s
+	WORD $0x4e2acca0 // fmla v0.4s, v5.4s, v10.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4e21d76a // fadd v10.4s, v27.4s, v1.4s
+	WORD $0x4e20d749 // fadd v9.4s, v26.4s, v0.4s
 	WORD $0x3dc10003 // ldr q3, [x0, #1024]
 	WORD $0x3dc10402 // ldr q2, [x0, #1040]
 	ADD R13<<0, R8, R0
@@ -25289,154 +24835,133 @@ own:
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
+	WORD $0x6ea38c25 // cmeq v5.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb0d580 // fsub v0.4s, v12.4s, v16.4s
-	WORD $0x4eafd522 // fsub v2.4s, v9.4s, v15.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d81 // bsl v1.16b, v12.16b, v0.16b
+	WORD $0x4eb8d660 // fsub v0.4s, v19.4s, v24.4s
+	WORD $0x4eb4d641 // fsub v1.4s, v18.4s, v20.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e2fd422 // fadd v2.4s, v1.4s, v15.4s
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601e61 // bsl v1.16b, v19.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e621d20 // bsl v0.16b, v9.16b, v2.16b
-	WORD $0x6e26dc22 // fmul v2.4s, v1.4s, v6.4s
-	WORD $0x6e25dc03 // fmul v3.4s, v0.4s, v5.4s
-	WORD $0x3dc07d41 // ldr q1, [x10, #496]
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
-	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c05 // mov v5.16b, v0.16b
-	WORD $0x3dc07940 // ldr q0, [x10, #480]
-	WORD $0x6ea08441 // sub v1.4s, v2.4s, v0.4s
+	WORD $0x6e621e40 // bsl v0.16b, v18.16b, v2.16b
+	WORD $0x6e2bdc22 // fmul v2.4s, v1.4s, v11.4s
+	WORD $0x6e27dc01 // fmul v1.4s, v0.4s, v7.4s
+	WORD $0x3dc07d40 // ldr q0, [x10, #496]
+	WORD $0x4e22f407 // fmax v7.4s, v0.4s, v2.4s
+	WORD $0x4e21f405 // fmax v5.4s, v0.4s, v1.4s
+	WORD $0x6ea884e1 // sub v1.4s, v7.4s, v8.4s
+	WORD $0x6ea884a0 // sub v0.4s, v5.4s, v8.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
+	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
+	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
 	WORD $0x6ea084a0 // sub v0.4s, v5.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
-	WORD $0x4f290403 // sshr v3.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
-	WORD $0x4f375460 // shl v0.4s, v3.4s, #23
-	WORD $0x6ea18442 // sub v2.4s, v2.4s, v1.4s
-	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
-	WORD $0x4e21d890 // scvtf v16.4s, v4.4s
-	WORD $0x4e21d86f // scvtf v15.4s, v3.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d452 // fsub v18.4s, v2.4s, v0.4s
-	WORD $0x4ea0d431 // fsub v17.4s, v1.4s, v0.4s
-	WORD $0x6e32de4c // fmul v12.4s, v18.4s, v18.4s
-	WORD $0x6e31de29 // fmul v9.4s, v17.4s, v17.4s
-	WORD $0x3dc06944 // ldr q4, [x10, #416]
+	WORD $0x4e21d873 // scvtf v19.4s, v3.4s
+	WORD $0x4e21d852 // scvtf v18.4s, v2.4s
+	WORD $0x4eafd434 // fsub v20.4s, v1.4s, v15.4s
+	WORD $0x4eafd40b // fsub v11.4s, v0.4s, v15.4s
+	WORD $0x6e34de88 // fmul v8.4s, v20.4s, v20.4s
+	WORD $0x6e2bdd67 // fmul v7.4s, v11.4s, v11.4s
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
-	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
-	WORD $0x4e20ce23 // fmla v3.4s, v17.4s, v0.4s
-	WORD $0x3dc06142 // ldr q2, [x10, #384]
+	WORD $0x3dc06942 // ldr q2, [x10, #416]
+	WORD $0x4e37ce83 // fmla v3.4s, v20.4s, v23.4s
+	WORD $0x4e37cd62 // fmla v2.4s, v11.4s, v23.4s
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
-	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
-	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
-	WORD $0x3dc05944 // ldr q4, [x10, #352]
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4e36ce81 // fmla v1.4s, v20.4s, v22.4s
+	WORD $0x4e36cd60 // fmla v0.4s, v11.4s, v22.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
-	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20ce44 // fmla v4.4s, v18.4s, v0.4s
-	WORD $0x4e20ce23 // fmla v3.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
-	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
-	WORD $0x3dc05142 // ldr q2, [x10, #320]
+	WORD $0x3dc05942 // ldr q2, [x10, #352]
+	WORD $0x4e35ce83 // fmla v3.4s, v20.4s, v21.4s
+	WORD $0x4e35cd62 // fmla v2.4s, v11.4s, v21.4s
+	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
+	WORD $0x4e27cc02 // fmla v2.4s, v0.4s, v7.4s
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
-	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20ce42 // fmla v2.4s, v18.4s, v0.4s
-	WORD $0x4e20ce21 // fmla v1.4s, v17.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
-	WORD $0x3dc04946 // ldr q6, [x10, #288]
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4e24ce81 // fmla v1.4s, v20.4s, v4.4s
+	WORD $0x4e24cd60 // fmla v0.4s, v11.4s, v4.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x4e27cc40 // fmla v0.4s, v2.4s, v7.4s
 	WORD $0x3dc04945 // ldr q5, [x10, #288]
-	WORD $0x4e32cc46 // fmla v6.4s, v2.4s, v18.4s
-	WORD $0x4e31cc25 // fmla v5.4s, v1.4s, v17.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20de01 // fmul v1.4s, v16.4s, v0.4s
-	WORD $0x6e20dde0 // fmul v0.4s, v15.4s, v0.4s
-	WORD $0x4e32d424 // fadd v4.4s, v1.4s, v18.4s
-	WORD $0x4e31d403 // fadd v3.4s, v0.4s, v17.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d641 // fsub v1.4s, v18.4s, v1.4s
-	WORD $0x4ea0d622 // fsub v2.4s, v17.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20ce01 // fmla v1.4s, v16.4s, v0.4s
-	WORD $0x4e20cde2 // fmla v2.4s, v15.4s, v0.4s
-	WORD $0x4e2cccc1 // fmla v1.4s, v6.4s, v12.4s
-	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x6e2edc23 // fmul v3.4s, v1.4s, v14.4s
-	WORD $0x6e2ddc02 // fmul v2.4s, v0.4s, v13.4s
-	WORD $0x3dc01941 // ldr q1, [x10, #96]
-	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c09 // mov v9.16b, v0.16b
-	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
-	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
-	WORD $0x4ea01c0e // mov v14.16b, v0.16b
+	WORD $0x3dc04944 // ldr q4, [x10, #288]
+	WORD $0x4e34cc25 // fmla v5.4s, v1.4s, v20.4s
+	WORD $0x4e2bcc04 // fmla v4.4s, v0.4s, v11.4s
+	WORD $0x6e30de61 // fmul v1.4s, v19.4s, v16.4s
+	WORD $0x6e30de40 // fmul v0.4s, v18.4s, v16.4s
+	WORD $0x4e34d423 // fadd v3.4s, v1.4s, v20.4s
+	WORD $0x4e2bd402 // fadd v2.4s, v0.4s, v11.4s
+	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d681 // fsub v1.4s, v20.4s, v1.4s
+	WORD $0x4ea0d560 // fsub v0.4s, v11.4s, v0.4s
+	WORD $0x4e26ce61 // fmla v1.4s, v19.4s, v6.4s
+	WORD $0x4e26ce40 // fmla v0.4s, v18.4s, v6.4s
+	WORD $0x4e28cca1 // fmla v1.4s, v5.4s, v8.4s
+	WORD $0x4e27cc80 // fmla v0.4s, v4.4s, v7.4s
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
+	WORD $0x6e2cdc01 // fmul v1.4s, v0.4s, v12.4s
+	WORD $0x3dc01940 // ldr q0, [x10, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
-	WORD $0x4e21884d // frintn v13.4s, v2.4s
-	WORD $0x4e21882c // frintn v12.4s, v1.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x4ea0cda9 // fmls v9.4s, v13.4s, v0.4s
-	WORD $0x4ea0cd8e // fmls v14.4s, v12.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4ea0cda9 // fmls v9.4s, v13.4s, v0.4s
-	WORD $0x4ea0cd8e // fmls v14.4s, v12.4s, v0.4s
-	WORD $0x6e29dd26 // fmul v6.4s, v9.4s, v9.4s
-	WORD $0x6e2eddc5 // fmul v5.4s, v14.4s, v14.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884c // frintn v12.4s, v2.4s
+	WORD $0x4e21882b // frintn v11.4s, v1.4s
+	WORD $0x4eb0cd88 // fmls v8.4s, v12.4s, v16.4s
+	WORD $0x4eb0cd67 // fmls v7.4s, v11.4s, v16.4s
+	WORD $0x4ea6cd88 // fmls v8.4s, v12.4s, v6.4s
+	WORD $0x4ea6cd67 // fmls v7.4s, v11.4s, v6.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
 	WORD $0x3dc03144 // ldr q4, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cdc1 // fmla v1.4s, v14.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
 	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
 	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc89 // fmla v9.4s, v4.4s, v6.4s
-	WORD $0x4e25cc6e // fmla v14.4s, v3.4s, v5.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
-	WORD $0x4e20d5c6 // fadd v6.4s, v14.4s, v0.4s
-	WORD $0x4e21a9a3 // fcvtns v3.4s, v13.4s
-	WORD $0x4e21a980 // fcvtns v0.4s, v12.4s
+	WORD $0x4e26cc88 // fmla v8.4s, v4.4s, v6.4s
+	WORD $0x4e25cc67 // fmla v7.4s, v3.4s, v5.4s
+	WORD $0x4e2fd508 // fadd v8.4s, v8.4s, v15.4s
+	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
+	WORD $0x4e21a983 // fcvtns v3.4s, v12.4s
+	WORD $0x4e21a962 // fcvtns v2.4s, v11.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08144 // ldr q4, [x10, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
-	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
-	WORD $0x6e21dd63 // fmul v3.4s, v11.4s, v1.4s
-	WORD $0x6e20dd44 // fmul v4.4s, v10.4s, v0.4s
+	WORD $0x6e21ddc3 // fmul v3.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
 	MOVD sums+32(FP), R4
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
@@ -25450,8 +24975,8 @@ own:
 	ADD R2<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
-	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
+	WORD $0x4e23cd41 // fmla v1.4s, v10.4s, v3.4s
+	WORD $0x4e22cd20 // fmla v0.4s, v9.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
@@ -25675,118 +25200,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -25810,7 +25321,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -25858,8 +25368,8 @@ value:
 	WORD $0x3d83040b // str q11, [x0, #3088]
 	WORD $0x3dc01544 // ldr q4, [x10, #80]
 	WORD $0x3dc01543 // ldr q3, [x10, #80]
+	WORD $0x3dc01551 // ldr q17, [x10, #80]
 	WORD $0x3dc01550 // ldr q16, [x10, #80]
-	WORD $0x3dc0154f // ldr q15, [x10, #80]
 	WORD $0x3dc01548 // ldr q8, [x10, #80]
 	WORD $0x3dc01547 // ldr q7, [x10, #80]
 	WORD $0x3dc0154a // ldr q10, [x10, #80]
@@ -25894,11 +25404,11 @@ own:
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
-	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
@@ -25927,84 +25437,83 @@ own:
 	ADD R13<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea4d434 // fsub v20.4s, v1.4s, v4.4s
-	WORD $0x4ea3d413 // fsub v19.4s, v0.4s, v3.4s
+	WORD $0x4ea4d435 // fsub v21.4s, v1.4s, v4.4s
+	WORD $0x4ea3d414 // fsub v20.4s, v0.4s, v3.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e5c6 // fcmge v6.4s, v14.4s, v0.4s
-	WORD $0x6e20e5a5 // fcmge v5.4s, v13.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a4 // fadd v4.4s, v13.4s, v0.4s
+	WORD $0x6e20e5c5 // fcmge v5.4s, v14.4s, v0.4s
+	WORD $0x6e20e5a4 // fcmge v4.4s, v13.4s, v0.4s
+	WORD $0x3dc02d4f // ldr q15, [x10, #176]
+	WORD $0x4e2fd5d2 // fadd v18.4s, v14.4s, v15.4s
+	WORD $0x4e2fd5a6 // fadd v6.4s, v13.4s, v15.4s
 	WORD $0x3dc07940 // ldr q0, [x10, #480]
-	WORD $0x6ea08621 // sub v1.4s, v17.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x6ea08641 // sub v1.4s, v18.4s, v0.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18621 // sub v1.4s, v17.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea18641 // sub v1.4s, v18.4s, v1.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea61cd8 // mov v24.16b, v6.16b
-	WORD $0x6e6e1c38 // bsl v24.16b, v1.16b, v14.16b
-	WORD $0x4ea51cb7 // mov v23.16b, v5.16b
-	WORD $0x6e6d1c17 // bsl v23.16b, v0.16b, v13.16b
-	WORD $0x4e231cd6 // and v22.16b, v6.16b, v3.16b
-	WORD $0x4e221cb5 // and v21.16b, v5.16b, v2.16b
+	WORD $0x4eafd421 // fsub v1.4s, v1.4s, v15.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x4ea51cb9 // mov v25.16b, v5.16b
+	WORD $0x6e6e1c39 // bsl v25.16b, v1.16b, v14.16b
+	WORD $0x4ea41c98 // mov v24.16b, v4.16b
+	WORD $0x6e6d1c18 // bsl v24.16b, v0.16b, v13.16b
+	WORD $0x4e231cb7 // and v23.16b, v5.16b, v3.16b
+	WORD $0x4e221c96 // and v22.16b, v4.16b, v2.16b
+	WORD $0x6e39df33 // fmul v19.4s, v25.4s, v25.4s
 	WORD $0x6e38df12 // fmul v18.4s, v24.4s, v24.4s
-	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x3dc06944 // ldr q4, [x10, #416]
 	WORD $0x3dc06943 // ldr q3, [x10, #416]
 	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc06142 // ldr q2, [x10, #384]
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
 	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
+	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
 	WORD $0x3dc05944 // ldr q4, [x10, #352]
 	WORD $0x3dc05943 // ldr q3, [x10, #352]
 	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x4e32cc44 // fmla v4.4s, v2.4s, v18.4s
-	WORD $0x4e31cc23 // fmla v3.4s, v1.4s, v17.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
+	WORD $0x4e33cc44 // fmla v4.4s, v2.4s, v19.4s
+	WORD $0x4e32cc23 // fmla v3.4s, v1.4s, v18.4s
 	WORD $0x3dc05142 // ldr q2, [x10, #320]
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
 	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
+	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
 	WORD $0x3dc04946 // ldr q6, [x10, #288]
 	WORD $0x3dc04945 // ldr q5, [x10, #288]
-	WORD $0x4e38cc46 // fmla v6.4s, v2.4s, v24.4s
-	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
+	WORD $0x4e39cc46 // fmla v6.4s, v2.4s, v25.4s
+	WORD $0x4e38cc25 // fmla v5.4s, v1.4s, v24.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20dec1 // fmul v1.4s, v22.4s, v0.4s
-	WORD $0x6e20dea0 // fmul v0.4s, v21.4s, v0.4s
-	WORD $0x4e38d424 // fadd v4.4s, v1.4s, v24.4s
-	WORD $0x4e37d403 // fadd v3.4s, v0.4s, v23.4s
+	WORD $0x6e20dee1 // fmul v1.4s, v23.4s, v0.4s
+	WORD $0x6e20dec0 // fmul v0.4s, v22.4s, v0.4s
+	WORD $0x4e39d424 // fadd v4.4s, v1.4s, v25.4s
+	WORD $0x4e38d403 // fadd v3.4s, v0.4s, v24.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d701 // fsub v1.4s, v24.4s, v1.4s
-	WORD $0x4ea0d6e2 // fsub v2.4s, v23.4s, v0.4s
+	WORD $0x4ea1d721 // fsub v1.4s, v25.4s, v1.4s
+	WORD $0x4ea0d702 // fsub v2.4s, v24.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e32ccc1 // fmla v1.4s, v6.4s, v18.4s
-	WORD $0x4e31cca2 // fmla v2.4s, v5.4s, v17.4s
+	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e33ccc1 // fmla v1.4s, v6.4s, v19.4s
+	WORD $0x4e32cca2 // fmla v2.4s, v5.4s, v18.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d686 // fadd v6.4s, v20.4s, v1.4s
-	WORD $0x4e20d665 // fadd v5.4s, v19.4s, v0.4s
+	WORD $0x4e21d6a6 // fadd v6.4s, v21.4s, v1.4s
+	WORD $0x4e20d685 // fadd v5.4s, v20.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	ADD R13<<0, R8, R0
@@ -26014,11 +25523,10 @@ own:
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb0d5c0 // fsub v0.4s, v14.4s, v16.4s
-	WORD $0x4eafd5a2 // fsub v2.4s, v13.4s, v15.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4eb1d5c0 // fsub v0.4s, v14.4s, v17.4s
+	WORD $0x4eb0d5a1 // fsub v1.4s, v13.4s, v16.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e2fd422 // fadd v2.4s, v1.4s, v15.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e601dc1 // bsl v1.16b, v14.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
@@ -26253,118 +25761,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -26388,7 +25882,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -26424,26 +25917,26 @@ exponential:
 
 value:
 	ADD R13<<2, R7, R0
-	WORD $0x3dc20009 // ldr q9, [x0, #2048]
-	WORD $0x3dc20408 // ldr q8, [x0, #2064]
+	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d522 // fadd v2.4s, v9.4s, v0.4s
-	WORD $0x4e20d501 // fadd v1.4s, v8.4s, v0.4s
+	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
+	WORD $0x4e20d4e1 // fadd v1.4s, v7.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x6e22fc14 // fdiv v20.4s, v0.4s, v2.4s
-	WORD $0x6e21fc13 // fdiv v19.4s, v0.4s, v1.4s
-	WORD $0x3d830014 // str q20, [x0, #3072]
-	WORD $0x3d830413 // str q19, [x0, #3088]
-	WORD $0x3dc01544 // ldr q4, [x10, #80]
+	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
+	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
+	WORD $0x3d830015 // str q21, [x0, #3072]
+	WORD $0x3d830414 // str q20, [x0, #3088]
+	WORD $0x3dc01543 // ldr q3, [x10, #80]
 	WORD $0x3dc01542 // ldr q2, [x10, #80]
+	WORD $0x3dc01553 // ldr q19, [x10, #80]
 	WORD $0x3dc01552 // ldr q18, [x10, #80]
-	WORD $0x3dc01551 // ldr q17, [x10, #80]
-	WORD $0x3dc01547 // ldr q7, [x10, #80]
 	WORD $0x3dc01546 // ldr q6, [x10, #80]
+	WORD $0x3dc01545 // ldr q5, [x10, #80]
 	WORD $0x3dc0154f // ldr q15, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
+	WORD $0x3dc01551 // ldr q17, [x10, #80]
 	WORD $0x3dc01550 // ldr q16, [x10, #80]
-	WORD $0x3dc01543 // ldr q3, [x10, #80]
 	MOVD R9, R14
 	MOVD R6, R12
 	MOVD k+40(FP), R11
@@ -26455,53 +25948,53 @@ own:
 	ADD R13<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a405 // uxtl v5.4s, v0.4h
+	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08caa // cmeq v10.4s, v5.4s, v0.4s
-	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
+	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
 	ADD R13<<2, R14, R0
-	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R13<<2, R4, R0
-	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e721d60 // bsl v0.16b, v11.16b, v18.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD $8, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R14, R14
 	MOVD pitch+16(FP), R0
@@ -26514,120 +26007,115 @@ own:
 	ADD R13<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea4d436 // fsub v22.4s, v1.4s, v4.4s
-	WORD $0x4ea2d415 // fsub v21.4s, v0.4s, v2.4s
+	WORD $0x4ea3d437 // fsub v23.4s, v1.4s, v3.4s
+	WORD $0x4ea2d416 // fsub v22.4s, v0.4s, v2.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e52b // fcmge v11.4s, v9.4s, v0.4s
-	WORD $0x6e20e50a // fcmge v10.4s, v8.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d52c // fadd v12.4s, v9.4s, v0.4s
-	WORD $0x4e20d505 // fadd v5.4s, v8.4s, v0.4s
+	WORD $0x6e20e50b // fcmge v11.4s, v8.4s, v0.4s
+	WORD $0x6e20e4ea // fcmge v10.4s, v7.4s, v0.4s
+	WORD $0x3dc02d49 // ldr q9, [x10, #176]
+	WORD $0x4e29d50c // fadd v12.4s, v8.4s, v9.4s
+	WORD $0x4e29d4e4 // fadd v4.4s, v7.4s, v9.4s
 	WORD $0x3dc07940 // ldr q0, [x10, #480]
 	WORD $0x6ea08581 // sub v1.4s, v12.4s, v0.4s
-	WORD $0x6ea084a0 // sub v0.4s, v5.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea18581 // sub v1.4s, v12.4s, v1.4s
-	WORD $0x6ea084a5 // sub v5.4s, v5.4s, v0.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e21d864 // scvtf v4.4s, v3.4s
+	WORD $0x4e21d843 // scvtf v3.4s, v2.4s
+	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
+	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
 	WORD $0x4eab1d7a // mov v26.16b, v11.16b
-	WORD $0x6e691c3a // bsl v26.16b, v1.16b, v9.16b
-	WORD $0x4eaa1d59 // mov v25.16b, v10.16b
-	WORD $0x6e681c19 // bsl v25.16b, v0.16b, v8.16b
-	WORD $0x4e241d78 // and v24.16b, v11.16b, v4.16b
-	WORD $0x4e221d57 // and v23.16b, v10.16b, v2.16b
+	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
+	WORD $0x4eaa1d42 // mov v2.16b, v10.16b
+	WORD $0x6e671c02 // bsl v2.16b, v0.16b, v7.16b
+	WORD $0x4e241d79 // and v25.16b, v11.16b, v4.16b
+	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
 	WORD $0x6e3adf4d // fmul v13.4s, v26.4s, v26.4s
-	WORD $0x6e39df2c // fmul v12.4s, v25.4s, v25.4s
-	WORD $0x3dc06945 // ldr q5, [x10, #416]
+	WORD $0x6e22dc4c // fmul v12.4s, v2.4s, v2.4s
+	WORD $0x3dc0694a // ldr q10, [x10, #416]
 	WORD $0x3dc06944 // ldr q4, [x10, #416]
 	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cf45 // fmla v5.4s, v26.4s, v0.4s
-	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
-	WORD $0x3dc06142 // ldr q2, [x10, #384]
+	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc06143 // ldr q3, [x10, #384]
 	WORD $0x3dc06141 // ldr q1, [x10, #384]
 	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2dcca2 // fmla v2.4s, v5.4s, v13.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc05945 // ldr q5, [x10, #352]
+	WORD $0x3dc0594a // ldr q10, [x10, #352]
 	WORD $0x3dc05944 // ldr q4, [x10, #352]
 	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cf45 // fmla v5.4s, v26.4s, v0.4s
-	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
-	WORD $0x4e2dcc45 // fmla v5.4s, v2.4s, v13.4s
+	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x4e2dcc6a // fmla v10.4s, v3.4s, v13.4s
 	WORD $0x4e2ccc24 // fmla v4.4s, v1.4s, v12.4s
-	WORD $0x3dc05142 // ldr q2, [x10, #320]
+	WORD $0x3dc05143 // ldr q3, [x10, #320]
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
 	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2dcca2 // fmla v2.4s, v5.4s, v13.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
 	WORD $0x3dc0494b // ldr q11, [x10, #288]
 	WORD $0x3dc0494a // ldr q10, [x10, #288]
-	WORD $0x4e3acc4b // fmla v11.4s, v2.4s, v26.4s
-	WORD $0x4e39cc2a // fmla v10.4s, v1.4s, v25.4s
+	WORD $0x4e3acc6b // fmla v11.4s, v3.4s, v26.4s
+	WORD $0x4e22cc2a // fmla v10.4s, v1.4s, v2.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20df01 // fmul v1.4s, v24.4s, v0.4s
-	WORD $0x6e20dee0 // fmul v0.4s, v23.4s, v0.4s
-	WORD $0x4e3ad425 // fadd v5.4s, v1.4s, v26.4s
-	WORD $0x4e39d404 // fadd v4.4s, v0.4s, v25.4s
-	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
+	WORD $0x6e20df00 // fmul v0.4s, v24.4s, v0.4s
+	WORD $0x4e3ad424 // fadd v4.4s, v1.4s, v26.4s
+	WORD $0x4e22d403 // fadd v3.4s, v0.4s, v2.4s
+	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
+	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d741 // fsub v1.4s, v26.4s, v1.4s
-	WORD $0x4ea0d722 // fsub v2.4s, v25.4s, v0.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e2dcd61 // fmla v1.4s, v11.4s, v13.4s
 	WORD $0x4e2ccd42 // fmla v2.4s, v10.4s, v12.4s
-	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
-	WORD $0x4e22d480 // fadd v0.4s, v4.4s, v2.4s
-	WORD $0x4e21d6cb // fadd v11.4s, v22.4s, v1.4s
-	WORD $0x4e20d6aa // fadd v10.4s, v21.4s, v0.4s
-	WORD $0x3dc10024 // ldr q4, [x1, #1024]
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
+	WORD $0x4e21d6eb // fadd v11.4s, v23.4s, v1.4s
+	WORD $0x4e20d6ca // fadd v10.4s, v22.4s, v0.4s
+	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	ADD R13<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea48c25 // cmeq v5.4s, v1.4s, v4.4s
-	WORD $0x6ea28c04 // cmeq v4.4s, v0.4s, v2.4s
-	WORD $0x4eb2d520 // fsub v0.4s, v9.4s, v18.4s
-	WORD $0x4eb1d502 // fsub v2.4s, v8.4s, v17.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
-	WORD $0x6e601d21 // bsl v1.16b, v9.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
-	WORD $0x6e34dc2d // fmul v13.4s, v1.4s, v20.4s
-	WORD $0x6e33dc0c // fmul v12.4s, v0.4s, v19.4s
-	WORD $0x3dc07d42 // ldr q2, [x10, #496]
-	WORD $0x6eade440 // fcmgt v0.4s, v2.4s, v13.4s
-	WORD $0x6e6d1c40 // bsl v0.16b, v2.16b, v13.16b
-	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
-	WORD $0x6e6c1c40 // bsl v0.16b, v2.16b, v12.16b
+	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
+	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
+	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
+	WORD $0x4eb2d4e1 // fsub v1.4s, v7.4s, v18.4s
+	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
+	WORD $0x4e29d422 // fadd v2.4s, v1.4s, v9.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
+	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
+	WORD $0x3dc07d40 // ldr q0, [x10, #496]
+	WORD $0x4e2df401 // fmax v1.4s, v0.4s, v13.4s
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x6e2cdd88 // fmul v8.4s, v12.4s, v12.4s
-	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x6e29dcc7 // fmul v7.4s, v6.4s, v9.4s
+	WORD $0x6e28dca6 // fmul v6.4s, v5.4s, v8.4s
 	WORD $0x6e21fd65 // fdiv v5.4s, v11.4s, v1.4s
 	WORD $0x6e20fd44 // fdiv v4.4s, v10.4s, v0.4s
-	WORD $0x6e34de41 // fmul v1.4s, v18.4s, v20.4s
-	WORD $0x6e33de20 // fmul v0.4s, v17.4s, v19.4s
-	WORD $0x6e21de01 // fmul v1.4s, v16.4s, v1.4s
-	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
+	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
+	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
+	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
 	WORD $0x3dc02d43 // ldr q3, [x10, #176]
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
@@ -26864,118 +26352,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02144 // ldr q4, [x10, #128]
 	WORD $0x3dc02143 // ldr q3, [x10, #128]
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02540 // ldr q0, [x10, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02940 // ldr q0, [x10, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03148 // ldr q8, [x10, #192]
 	WORD $0x3dc03147 // ldr q7, [x10, #192]
 	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03145 // ldr q5, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03944 // ldr q4, [x10, #224]
 	WORD $0x3dc03943 // ldr q3, [x10, #224]
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08148 // ldr q8, [x10, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -26999,7 +26473,6 @@ exponential:
 	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08540 // ldr q0, [x10, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -27035,11 +26508,11 @@ exponential:
 
 value:
 	ADD R13<<2, R7, R0
-	WORD $0x3dc20008 // ldr q8, [x0, #2048]
-	WORD $0x3dc20405 // ldr q5, [x0, #2064]
+	WORD $0x3dc20017 // ldr q23, [x0, #2048]
+	WORD $0x3dc20416 // ldr q22, [x0, #2064]
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
-	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x4e20d6e2 // fadd v2.4s, v23.4s, v0.4s
+	WORD $0x4e20d6c1 // fadd v1.4s, v22.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
 	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
@@ -27049,8 +26522,8 @@ value:
 	WORD $0x3dc01542 // ldr q2, [x10, #80]
 	WORD $0x3dc01553 // ldr q19, [x10, #80]
 	WORD $0x3dc01552 // ldr q18, [x10, #80]
-	WORD $0x3dc01547 // ldr q7, [x10, #80]
-	WORD $0x3dc01546 // ldr q6, [x10, #80]
+	WORD $0x3dc01545 // ldr q5, [x10, #80]
+	WORD $0x3dc01544 // ldr q4, [x10, #80]
 	WORD $0x3dc0154f // ldr q15, [x10, #80]
 	WORD $0x3dc0154e // ldr q14, [x10, #80]
 	WORD $0x3dc01551 // ldr q17, [x10, #80]
@@ -27066,51 +26539,51 @@ own:
 	ADD R13<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
+	WORD $0x2f10a406 // uxtl v6.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
-	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
-	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
+	WORD $0x6ea08cc7 // cmeq v7.4s, v6.4s, v0.4s
+	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
 	ADD R13<<2, R14, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e631d00 // bsl v0.16b, v8.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R13<<2, R4, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e731d00 // bsl v0.16b, v8.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	ADD $8, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R11, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
 	MOVD pitch+16(FP), R0
@@ -27125,237 +26598,228 @@ own:
 	ADD R13<<2, R7, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea3d436 // fsub v22.4s, v1.4s, v3.4s
-	WORD $0x4ea2d40d // fsub v13.4s, v0.4s, v2.4s
+	WORD $0x4ea3d42d // fsub v13.4s, v1.4s, v3.4s
+	WORD $0x4ea2d40c // fsub v12.4s, v0.4s, v2.4s
 	WORD $0x3dc04540 // ldr q0, [x10, #272]
-	WORD $0x6e20e50a // fcmge v10.4s, v8.4s, v0.4s
-	WORD $0x6e20e4a9 // fcmge v9.4s, v5.4s, v0.4s
+	WORD $0x6e20e6e9 // fcmge v9.4s, v23.4s, v0.4s
+	WORD $0x6e20e6c8 // fcmge v8.4s, v22.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d50b // fadd v11.4s, v8.4s, v0.4s
-	WORD $0x4e20d4a4 // fadd v4.4s, v5.4s, v0.4s
-	WORD $0x3dc07940 // ldr q0, [x10, #480]
-	WORD $0x6ea08561 // sub v1.4s, v11.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e20d6e7 // fadd v7.4s, v23.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d6c6 // fadd v6.4s, v22.4s, v0.4s
+	WORD $0x3dc07958 // ldr q24, [x10, #480]
+	WORD $0x6eb884e1 // sub v1.4s, v7.4s, v24.4s
+	WORD $0x6eb884c0 // sub v0.4s, v6.4s, v24.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18561 // sub v1.4s, v11.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
+	WORD $0x6ea084c6 // sub v6.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
-	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
-	WORD $0x4ea91d39 // mov v25.16b, v9.16b
-	WORD $0x6e651c19 // bsl v25.16b, v0.16b, v5.16b
-	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
-	WORD $0x4e221d37 // and v23.16b, v9.16b, v2.16b
-	WORD $0x6e3adf4c // fmul v12.4s, v26.4s, v26.4s
-	WORD $0x6e39df2b // fmul v11.4s, v25.4s, v25.4s
-	WORD $0x3dc06944 // ldr q4, [x10, #416]
-	WORD $0x3dc06943 // ldr q3, [x10, #416]
-	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
-	WORD $0x3dc06142 // ldr q2, [x10, #384]
-	WORD $0x3dc06141 // ldr q1, [x10, #384]
-	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
-	WORD $0x3dc05944 // ldr q4, [x10, #352]
-	WORD $0x3dc05943 // ldr q3, [x10, #352]
-	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
-	WORD $0x4e2bcc23 // fmla v3.4s, v1.4s, v11.4s
-	WORD $0x3dc05142 // ldr q2, [x10, #320]
-	WORD $0x3dc05141 // ldr q1, [x10, #320]
-	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
-	WORD $0x3dc0494a // ldr q10, [x10, #288]
-	WORD $0x3dc04949 // ldr q9, [x10, #288]
-	WORD $0x4e3acc4a // fmla v10.4s, v2.4s, v26.4s
-	WORD $0x4e39cc29 // fmla v9.4s, v1.4s, v25.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20df01 // fmul v1.4s, v24.4s, v0.4s
-	WORD $0x6e20dee0 // fmul v0.4s, v23.4s, v0.4s
-	WORD $0x4e3ad424 // fadd v4.4s, v1.4s, v26.4s
-	WORD $0x4e39d403 // fadd v3.4s, v0.4s, v25.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d741 // fsub v1.4s, v26.4s, v1.4s
-	WORD $0x4ea0d722 // fsub v2.4s, v25.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e2ccd41 // fmla v1.4s, v10.4s, v12.4s
-	WORD $0x4e2bcd22 // fmla v2.4s, v9.4s, v11.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d6cb // fadd v11.4s, v22.4s, v1.4s
-	WORD $0x4e20d5aa // fadd v10.4s, v13.4s, v0.4s
-	WORD $0x3dc10023 // ldr q3, [x1, #1024]
-	WORD $0x3dc10422 // ldr q2, [x1, #1040]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
+	WORD $0x4ea91d27 // mov v7.16b, v9.16b
+	WORD $0x6e771c27 // bsl v7.16b, v1.16b, v23.16b
+	WORD $0x4ea81d1f // mov v31.16b, v8.16b
+	WORD $0x6e761c1f // bsl v31.16b, v0.16b, v22.16b
+	WORD $0x4e231d3e // and v30.16b, v9.16b, v3.16b
+	WORD $0x4e221d1d // and v29.16b, v8.16b, v2.16b
+	WORD $0x6e27dcfc // fmul v28.4s, v7.4s, v7.4s
+	WORD $0x6e3fdffb // fmul v27.4s, v31.4s, v31.4s
+	WORD $0x3dc06946 // ldr q6, [x10, #416]
+	WORD $0x3dc06941 // ldr q1, [x10, #416]
+	WORD $0x3dc06d4a // ldr q10, [x10, #432]
+	WORD $0x4e2acce6 // fmla v6.4s, v7.4s, v10.4s
+	WORD $0x4e2acfe1 // fmla v1.4s, v31.4s, v10.4s
+	WORD $0x3dc06143 // ldr q3, [x10, #384]
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x3dc06542 // ldr q2, [x10, #400]
+	WORD $0x4e22cce3 // fmla v3.4s, v7.4s, v2.4s
+	WORD $0x4e22cfe0 // fmla v0.4s, v31.4s, v2.4s
+	WORD $0x4e3cccc3 // fmla v3.4s, v6.4s, v28.4s
+	WORD $0x4e3bcc20 // fmla v0.4s, v1.4s, v27.4s
+	WORD $0x3dc05948 // ldr q8, [x10, #352]
+	WORD $0x3dc05946 // ldr q6, [x10, #352]
+	WORD $0x3dc05d41 // ldr q1, [x10, #368]
+	WORD $0x4e21cce8 // fmla v8.4s, v7.4s, v1.4s
+	WORD $0x4e21cfe6 // fmla v6.4s, v31.4s, v1.4s
+	WORD $0x4e3ccc68 // fmla v8.4s, v3.4s, v28.4s
+	WORD $0x4e3bcc06 // fmla v6.4s, v0.4s, v27.4s
+	WORD $0x3dc05143 // ldr q3, [x10, #320]
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x3dc05549 // ldr q9, [x10, #336]
+	WORD $0x4e29cce3 // fmla v3.4s, v7.4s, v9.4s
+	WORD $0x4e29cfe0 // fmla v0.4s, v31.4s, v9.4s
+	WORD $0x4e3ccd03 // fmla v3.4s, v8.4s, v28.4s
+	WORD $0x4e3bccc0 // fmla v0.4s, v6.4s, v27.4s
+	WORD $0x3dc0495a // ldr q26, [x10, #288]
+	WORD $0x3dc04959 // ldr q25, [x10, #288]
+	WORD $0x4e27cc7a // fmla v26.4s, v3.4s, v7.4s
+	WORD $0x4e3fcc19 // fmla v25.4s, v0.4s, v31.4s
+	WORD $0x3dc02546 // ldr q6, [x10, #144]
+	WORD $0x6e26dfc3 // fmul v3.4s, v30.4s, v6.4s
+	WORD $0x6e26dfa0 // fmul v0.4s, v29.4s, v6.4s
+	WORD $0x4e27d46b // fadd v11.4s, v3.4s, v7.4s
+	WORD $0x4e3fd408 // fadd v8.4s, v0.4s, v31.4s
+	WORD $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
+	WORD $0x4ea0d500 // fsub v0.4s, v8.4s, v0.4s
+	WORD $0x4ea3d4e7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4ea0d7e0 // fsub v0.4s, v31.4s, v0.4s
+	WORD $0x3dc02943 // ldr q3, [x10, #160]
+	WORD $0x4e23cfc7 // fmla v7.4s, v30.4s, v3.4s
+	WORD $0x4e23cfa0 // fmla v0.4s, v29.4s, v3.4s
+	WORD $0x4e3ccf47 // fmla v7.4s, v26.4s, v28.4s
+	WORD $0x4e3bcf20 // fmla v0.4s, v25.4s, v27.4s
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
+	WORD $0x4e27d5a8 // fadd v8.4s, v13.4s, v7.4s
+	WORD $0x4e20d587 // fadd v7.4s, v12.4s, v0.4s
+	WORD $0x3dc1002d // ldr q13, [x1, #1024]
+	WORD $0x3dc1042c // ldr q12, [x1, #1040]
 	ADD R13<<0, R8, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x2f10a40b // uxtl v11.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
-	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
-	WORD $0x4eb2d4a2 // fsub v2.4s, v5.4s, v18.4s
-	WORD $0x3dc02d41 // ldr q1, [x10, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
-	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
-	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
+	WORD $0x6ead8d7a // cmeq v26.4s, v11.4s, v13.4s
+	WORD $0x6eac8c19 // cmeq v25.4s, v0.4s, v12.4s
+	WORD $0x4eb3d6ec // fsub v12.4s, v23.4s, v19.4s
+	WORD $0x4eb2d6cb // fsub v11.4s, v22.4s, v18.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d58d // fadd v13.4s, v12.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56c // fadd v12.4s, v11.4s, v0.4s
+	WORD $0x4eba1f4b // mov v11.16b, v26.16b
+	WORD $0x6e6d1eeb // bsl v11.16b, v23.16b, v13.16b
+	WORD $0x4eb91f20 // mov v0.16b, v25.16b
+	WORD $0x6e6c1ec0 // bsl v0.16b, v22.16b, v12.16b
+	WORD $0x6e35dd6d // fmul v13.4s, v11.4s, v21.4s
 	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
 	WORD $0x3dc07d40 // ldr q0, [x10, #496]
-	WORD $0x6eade417 // fcmgt v23.4s, v0.4s, v13.4s
-	WORD $0x6e6d1c17 // bsl v23.16b, v0.16b, v13.16b
-	WORD $0x6eace416 // fcmgt v22.4s, v0.4s, v12.4s
-	WORD $0x6e6c1c16 // bsl v22.16b, v0.16b, v12.16b
-	WORD $0x3dc07940 // ldr q0, [x10, #480]
-	WORD $0x6ea086e1 // sub v1.4s, v23.4s, v0.4s
-	WORD $0x6ea086c0 // sub v0.4s, v22.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
-	WORD $0x4f290403 // sshr v3.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
-	WORD $0x4f375460 // shl v0.4s, v3.4s, #23
-	WORD $0x6ea186e2 // sub v2.4s, v23.4s, v1.4s
-	WORD $0x6ea086c1 // sub v1.4s, v22.4s, v0.4s
-	WORD $0x4e21d89a // scvtf v26.4s, v4.4s
-	WORD $0x4e21d879 // scvtf v25.4s, v3.4s
+	WORD $0x4e2df417 // fmax v23.4s, v0.4s, v13.4s
+	WORD $0x4e2cf416 // fmax v22.4s, v0.4s, v12.4s
+	WORD $0x6eb886eb // sub v11.4s, v23.4s, v24.4s
+	WORD $0x6eb886c0 // sub v0.4s, v22.4s, v24.4s
+	WORD $0x4f29057a // sshr v26.4s, v11.4s, #23
+	WORD $0x4f290419 // sshr v25.4s, v0.4s, #23
+	WORD $0x4f37574b // shl v11.4s, v26.4s, #23
+	WORD $0x4f375720 // shl v0.4s, v25.4s, #23
+	WORD $0x6eab86f8 // sub v24.4s, v23.4s, v11.4s
+	WORD $0x6ea086cb // sub v11.4s, v22.4s, v0.4s
+	WORD $0x4e21db5a // scvtf v26.4s, v26.4s
+	WORD $0x4e21db39 // scvtf v25.4s, v25.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4ea0d45b // fsub v27.4s, v2.4s, v0.4s
-	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
-	WORD $0x6e3bdf78 // fmul v24.4s, v27.4s, v27.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x3dc06945 // ldr q5, [x10, #416]
-	WORD $0x3dc06944 // ldr q4, [x10, #416]
-	WORD $0x3dc06d40 // ldr q0, [x10, #432]
-	WORD $0x4e20cf65 // fmla v5.4s, v27.4s, v0.4s
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc06143 // ldr q3, [x10, #384]
-	WORD $0x3dc06141 // ldr q1, [x10, #384]
-	WORD $0x3dc06540 // ldr q0, [x10, #400]
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
-	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e38cca3 // fmla v3.4s, v5.4s, v24.4s
-	WORD $0x4e29cc81 // fmla v1.4s, v4.4s, v9.4s
-	WORD $0x3dc05945 // ldr q5, [x10, #352]
-	WORD $0x3dc05944 // ldr q4, [x10, #352]
-	WORD $0x3dc05d40 // ldr q0, [x10, #368]
-	WORD $0x4e20cf65 // fmla v5.4s, v27.4s, v0.4s
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x4e38cc65 // fmla v5.4s, v3.4s, v24.4s
-	WORD $0x4e29cc24 // fmla v4.4s, v1.4s, v9.4s
-	WORD $0x3dc05143 // ldr q3, [x10, #320]
+	WORD $0x4ea0d71d // fsub v29.4s, v24.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea0d57c // fsub v28.4s, v11.4s, v0.4s
+	WORD $0x6e3ddfbb // fmul v27.4s, v29.4s, v29.4s
+	WORD $0x6e3cdf98 // fmul v24.4s, v28.4s, v28.4s
+	WORD $0x3dc0695f // ldr q31, [x10, #416]
+	WORD $0x3dc0695e // ldr q30, [x10, #416]
+	WORD $0x4e2acfbf // fmla v31.4s, v29.4s, v10.4s
+	WORD $0x4e2acf9e // fmla v30.4s, v28.4s, v10.4s
+	WORD $0x3dc0614b // ldr q11, [x10, #384]
+	WORD $0x3dc06140 // ldr q0, [x10, #384]
+	WORD $0x4e22cfab // fmla v11.4s, v29.4s, v2.4s
+	WORD $0x4e22cf80 // fmla v0.4s, v28.4s, v2.4s
+	WORD $0x4e3bcfeb // fmla v11.4s, v31.4s, v27.4s
+	WORD $0x4e38cfc0 // fmla v0.4s, v30.4s, v24.4s
+	WORD $0x3dc0594a // ldr q10, [x10, #352]
+	WORD $0x3dc05942 // ldr q2, [x10, #352]
+	WORD $0x4e21cfaa // fmla v10.4s, v29.4s, v1.4s
+	WORD $0x4e21cf82 // fmla v2.4s, v28.4s, v1.4s
+	WORD $0x4e3bcd6a // fmla v10.4s, v11.4s, v27.4s
+	WORD $0x4e38cc02 // fmla v2.4s, v0.4s, v24.4s
 	WORD $0x3dc05141 // ldr q1, [x10, #320]
-	WORD $0x3dc05540 // ldr q0, [x10, #336]
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
-	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e38cca3 // fmla v3.4s, v5.4s, v24.4s
-	WORD $0x4e29cc81 // fmla v1.4s, v4.4s, v9.4s
-	WORD $0x3dc04948 // ldr q8, [x10, #288]
-	WORD $0x3dc04945 // ldr q5, [x10, #288]
-	WORD $0x4e3bcc68 // fmla v8.4s, v3.4s, v27.4s
-	WORD $0x4e22cc25 // fmla v5.4s, v1.4s, v2.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x6e20df41 // fmul v1.4s, v26.4s, v0.4s
-	WORD $0x6e20df20 // fmul v0.4s, v25.4s, v0.4s
-	WORD $0x4e3bd424 // fadd v4.4s, v1.4s, v27.4s
-	WORD $0x4e22d403 // fadd v3.4s, v0.4s, v2.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d761 // fsub v1.4s, v27.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
-	WORD $0x4e38cd01 // fmla v1.4s, v8.4s, v24.4s
-	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
+	WORD $0x3dc05140 // ldr q0, [x10, #320]
+	WORD $0x4e29cfa1 // fmla v1.4s, v29.4s, v9.4s
+	WORD $0x4e29cf80 // fmla v0.4s, v28.4s, v9.4s
+	WORD $0x4e3bcd41 // fmla v1.4s, v10.4s, v27.4s
+	WORD $0x4e38cc40 // fmla v0.4s, v2.4s, v24.4s
+	WORD $0x3dc0494b // ldr q11, [x10, #288]
+	WORD $0x3dc0494a // ldr q10, [x10, #288]
+	WORD $0x4e3dcc2b // fmla v11.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc0a // fmla v10.4s, v0.4s, v28.4s
+	WORD $0x6e26df41 // fmul v1.4s, v26.4s, v6.4s
+	WORD $0x6e26df20 // fmul v0.4s, v25.4s, v6.4s
+	WORD $0x4e3dd429 // fadd v9.4s, v1.4s, v29.4s
+	WORD $0x4e3cd402 // fadd v2.4s, v0.4s, v28.4s
+	WORD $0x4ea1d521 // fsub v1.4s, v9.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d7a1 // fsub v1.4s, v29.4s, v1.4s
+	WORD $0x4ea0d780 // fsub v0.4s, v28.4s, v0.4s
+	WORD $0x4e23cf41 // fmla v1.4s, v26.4s, v3.4s
+	WORD $0x4e23cf20 // fmla v0.4s, v25.4s, v3.4s
+	WORD $0x4e3bcd61 // fmla v1.4s, v11.4s, v27.4s
+	WORD $0x4e38cd40 // fmla v0.4s, v10.4s, v24.4s
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
 	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
 	WORD $0x3dc01940 // ldr q0, [x10, #96]
-	WORD $0x6ea2e409 // fcmgt v9.4s, v0.4s, v2.4s
-	WORD $0x6e621c09 // bsl v9.16b, v0.16b, v2.16b
-	WORD $0x6ea1e41a // fcmgt v26.4s, v0.4s, v1.4s
-	WORD $0x6e611c1a // bsl v26.16b, v0.16b, v1.16b
+	WORD $0x4e22f418 // fmax v24.4s, v0.4s, v2.4s
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
 	WORD $0x3dc02142 // ldr q2, [x10, #128]
 	WORD $0x3dc02141 // ldr q1, [x10, #128]
 	WORD $0x3dc01d40 // ldr q0, [x10, #112]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x4e218859 // frintn v25.4s, v2.4s
-	WORD $0x4e218838 // frintn v24.4s, v1.4s
-	WORD $0x3dc02540 // ldr q0, [x10, #144]
-	WORD $0x4ea0cf29 // fmls v9.4s, v25.4s, v0.4s
-	WORD $0x4ea0cf1a // fmls v26.4s, v24.4s, v0.4s
-	WORD $0x3dc02940 // ldr q0, [x10, #160]
-	WORD $0x4ea0cf29 // fmls v9.4s, v25.4s, v0.4s
-	WORD $0x4ea0cf1a // fmls v26.4s, v24.4s, v0.4s
-	WORD $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
-	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e21885a // frintn v26.4s, v2.4s
+	WORD $0x4e218839 // frintn v25.4s, v1.4s
+	WORD $0x4ea6cf58 // fmls v24.4s, v26.4s, v6.4s
+	WORD $0x4ea6cf2b // fmls v11.4s, v25.4s, v6.4s
+	WORD $0x4ea3cf58 // fmls v24.4s, v26.4s, v3.4s
+	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
+	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
+	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
+	WORD $0x3dc03146 // ldr q6, [x10, #192]
 	WORD $0x3dc03143 // ldr q3, [x10, #192]
 	WORD $0x3dc03540 // ldr q0, [x10, #208]
-	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
-	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x3dc03942 // ldr q2, [x10, #224]
 	WORD $0x3dc03941 // ldr q1, [x10, #224]
 	WORD $0x3dc03d40 // ldr q0, [x10, #240]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
 	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e28cc44 // fmla v4.4s, v2.4s, v8.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e28cc89 // fmla v9.4s, v4.4s, v8.4s
-	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
+	WORD $0x4e2accd8 // fmla v24.4s, v6.4s, v10.4s
+	WORD $0x4e29cc6b // fmla v11.4s, v3.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
-	WORD $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
-	WORD $0x4e20d748 // fadd v8.4s, v26.4s, v0.4s
-	WORD $0x4e21ab23 // fcvtns v3.4s, v25.4s
-	WORD $0x4e21ab00 // fcvtns v0.4s, v24.4s
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e21ab43 // fcvtns v3.4s, v26.4s
+	WORD $0x4e21ab22 // fcvtns v2.4s, v25.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea1846a // sub v10.4s, v3.4s, v1.4s
+	WORD $0x6ea08449 // sub v9.4s, v2.4s, v0.4s
+	WORD $0x3dc08146 // ldr q6, [x10, #512]
+	WORD $0x4ea68421 // add v1.4s, v1.4s, v6.4s
+	WORD $0x4ea68400 // add v0.4s, v0.4s, v6.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
-	WORD $0x6e20dd02 // fmul v2.4s, v8.4s, v0.4s
-	WORD $0x3dc08140 // ldr q0, [x10, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
+	WORD $0x6e20dd62 // fmul v2.4s, v11.4s, v0.4s
+	WORD $0x4ea68541 // add v1.4s, v10.4s, v6.4s
+	WORD $0x4ea68520 // add v0.4s, v9.4s, v6.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
-	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x6e37fd65 // fdiv v5.4s, v11.4s, v23.4s
-	WORD $0x6e36fd44 // fdiv v4.4s, v10.4s, v22.4s
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x6e2bdca9 // fmul v9.4s, v5.4s, v11.4s
+	WORD $0x6e2adc86 // fmul v6.4s, v4.4s, v10.4s
+	WORD $0x6e37fd05 // fdiv v5.4s, v8.4s, v23.4s
+	WORD $0x6e36fce4 // fdiv v4.4s, v7.4s, v22.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
@@ -27364,8 +26828,8 @@ own:
 	WORD $0x3dc02d42 // ldr q2, [x10, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
 	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
-	WORD $0x6e29dde1 // fmul v1.4s, v15.4s, v9.4s
-	WORD $0x6e28ddc0 // fmul v0.4s, v14.4s, v8.4s
+	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
+	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
@@ -27380,13 +26844,13 @@ own:
 	WORD $0x3dc01140 // ldr q0, [x10, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
+	WORD $0x4e291c23 // and v3.16b, v1.16b, v9.16b
 	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
 	ADD R15<<0, R3, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd61 // fmla v1.4s, v11.4s, v3.4s
-	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R15, R15
@@ -27596,118 +27060,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02184 // ldr q4, [x12, #128]
 	WORD $0x3dc02183 // ldr q3, [x12, #128]
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03188 // ldr q8, [x12, #192]
 	WORD $0x3dc03187 // ldr q7, [x12, #192]
 	WORD $0x3dc03186 // ldr q6, [x12, #192]
 	WORD $0x3dc03185 // ldr q5, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03984 // ldr q4, [x12, #224]
 	WORD $0x3dc03983 // ldr q3, [x12, #224]
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -27731,7 +27181,6 @@ exponential:
 	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -28116,118 +27565,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02184 // ldr q4, [x12, #128]
 	WORD $0x3dc02183 // ldr q3, [x12, #128]
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03188 // ldr q8, [x12, #192]
 	WORD $0x3dc03187 // ldr q7, [x12, #192]
 	WORD $0x3dc03186 // ldr q6, [x12, #192]
 	WORD $0x3dc03185 // ldr q5, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03984 // ldr q4, [x12, #224]
 	WORD $0x3dc03983 // ldr q3, [x12, #224]
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -28251,7 +27686,6 @@ exponential:
 	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -28299,8 +27733,8 @@ value:
 	WORD $0x3d83040b // str q11, [x0, #3088]
 	WORD $0x3dc01584 // ldr q4, [x12, #80]
 	WORD $0x3dc01583 // ldr q3, [x12, #80]
+	WORD $0x3dc01591 // ldr q17, [x12, #80]
 	WORD $0x3dc01590 // ldr q16, [x12, #80]
-	WORD $0x3dc0158f // ldr q15, [x12, #80]
 	WORD $0x3dc01588 // ldr q8, [x12, #80]
 	WORD $0x3dc01587 // ldr q7, [x12, #80]
 	WORD $0x3dc0158a // ldr q10, [x12, #80]
@@ -28335,11 +27769,11 @@ own:
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
-	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
-	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
-	WORD $0x4ea01c0f // mov v15.16b, v0.16b
+	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
 	ADD $4, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
 	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
@@ -28368,84 +27802,83 @@ own:
 	ADD R15<<2, R9, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea4d434 // fsub v20.4s, v1.4s, v4.4s
-	WORD $0x4ea3d413 // fsub v19.4s, v0.4s, v3.4s
+	WORD $0x4ea4d435 // fsub v21.4s, v1.4s, v4.4s
+	WORD $0x4ea3d414 // fsub v20.4s, v0.4s, v3.4s
 	WORD $0x3dc04580 // ldr q0, [x12, #272]
-	WORD $0x6e20e5c6 // fcmge v6.4s, v14.4s, v0.4s
-	WORD $0x6e20e5a5 // fcmge v5.4s, v13.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d5d1 // fadd v17.4s, v14.4s, v0.4s
-	WORD $0x4e20d5a4 // fadd v4.4s, v13.4s, v0.4s
+	WORD $0x6e20e5c5 // fcmge v5.4s, v14.4s, v0.4s
+	WORD $0x6e20e5a4 // fcmge v4.4s, v13.4s, v0.4s
+	WORD $0x3dc02d8f // ldr q15, [x12, #176]
+	WORD $0x4e2fd5d2 // fadd v18.4s, v14.4s, v15.4s
+	WORD $0x4e2fd5a6 // fadd v6.4s, v13.4s, v15.4s
 	WORD $0x3dc07980 // ldr q0, [x12, #480]
-	WORD $0x6ea08621 // sub v1.4s, v17.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x6ea08641 // sub v1.4s, v18.4s, v0.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18621 // sub v1.4s, v17.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea18641 // sub v1.4s, v18.4s, v1.4s
+	WORD $0x6ea084c0 // sub v0.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4ea61cd8 // mov v24.16b, v6.16b
-	WORD $0x6e6e1c38 // bsl v24.16b, v1.16b, v14.16b
-	WORD $0x4ea51cb7 // mov v23.16b, v5.16b
-	WORD $0x6e6d1c17 // bsl v23.16b, v0.16b, v13.16b
-	WORD $0x4e231cd6 // and v22.16b, v6.16b, v3.16b
-	WORD $0x4e221cb5 // and v21.16b, v5.16b, v2.16b
+	WORD $0x4eafd421 // fsub v1.4s, v1.4s, v15.4s
+	WORD $0x4eafd400 // fsub v0.4s, v0.4s, v15.4s
+	WORD $0x4ea51cb9 // mov v25.16b, v5.16b
+	WORD $0x6e6e1c39 // bsl v25.16b, v1.16b, v14.16b
+	WORD $0x4ea41c98 // mov v24.16b, v4.16b
+	WORD $0x6e6d1c18 // bsl v24.16b, v0.16b, v13.16b
+	WORD $0x4e231cb7 // and v23.16b, v5.16b, v3.16b
+	WORD $0x4e221c96 // and v22.16b, v4.16b, v2.16b
+	WORD $0x6e39df33 // fmul v19.4s, v25.4s, v25.4s
 	WORD $0x6e38df12 // fmul v18.4s, v24.4s, v24.4s
-	WORD $0x6e37def1 // fmul v17.4s, v23.4s, v23.4s
 	WORD $0x3dc06984 // ldr q4, [x12, #416]
 	WORD $0x3dc06983 // ldr q3, [x12, #416]
 	WORD $0x3dc06d80 // ldr q0, [x12, #432]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
 	WORD $0x3dc06182 // ldr q2, [x12, #384]
 	WORD $0x3dc06181 // ldr q1, [x12, #384]
 	WORD $0x3dc06580 // ldr q0, [x12, #400]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
+	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
 	WORD $0x3dc05984 // ldr q4, [x12, #352]
 	WORD $0x3dc05983 // ldr q3, [x12, #352]
 	WORD $0x3dc05d80 // ldr q0, [x12, #368]
-	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
-	WORD $0x4e20cee3 // fmla v3.4s, v23.4s, v0.4s
-	WORD $0x4e32cc44 // fmla v4.4s, v2.4s, v18.4s
-	WORD $0x4e31cc23 // fmla v3.4s, v1.4s, v17.4s
+	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
+	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
+	WORD $0x4e33cc44 // fmla v4.4s, v2.4s, v19.4s
+	WORD $0x4e32cc23 // fmla v3.4s, v1.4s, v18.4s
 	WORD $0x3dc05182 // ldr q2, [x12, #320]
 	WORD $0x3dc05181 // ldr q1, [x12, #320]
 	WORD $0x3dc05580 // ldr q0, [x12, #336]
-	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
-	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
-	WORD $0x4e32cc82 // fmla v2.4s, v4.4s, v18.4s
-	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
+	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
+	WORD $0x4e33cc82 // fmla v2.4s, v4.4s, v19.4s
+	WORD $0x4e32cc61 // fmla v1.4s, v3.4s, v18.4s
 	WORD $0x3dc04986 // ldr q6, [x12, #288]
 	WORD $0x3dc04985 // ldr q5, [x12, #288]
-	WORD $0x4e38cc46 // fmla v6.4s, v2.4s, v24.4s
-	WORD $0x4e37cc25 // fmla v5.4s, v1.4s, v23.4s
+	WORD $0x4e39cc46 // fmla v6.4s, v2.4s, v25.4s
+	WORD $0x4e38cc25 // fmla v5.4s, v1.4s, v24.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x6e20dec1 // fmul v1.4s, v22.4s, v0.4s
-	WORD $0x6e20dea0 // fmul v0.4s, v21.4s, v0.4s
-	WORD $0x4e38d424 // fadd v4.4s, v1.4s, v24.4s
-	WORD $0x4e37d403 // fadd v3.4s, v0.4s, v23.4s
+	WORD $0x6e20dee1 // fmul v1.4s, v23.4s, v0.4s
+	WORD $0x6e20dec0 // fmul v0.4s, v22.4s, v0.4s
+	WORD $0x4e39d424 // fadd v4.4s, v1.4s, v25.4s
+	WORD $0x4e38d403 // fadd v3.4s, v0.4s, v24.4s
 	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
 	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d701 // fsub v1.4s, v24.4s, v1.4s
-	WORD $0x4ea0d6e2 // fsub v2.4s, v23.4s, v0.4s
+	WORD $0x4ea1d721 // fsub v1.4s, v25.4s, v1.4s
+	WORD $0x4ea0d702 // fsub v2.4s, v24.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e32ccc1 // fmla v1.4s, v6.4s, v18.4s
-	WORD $0x4e31cca2 // fmla v2.4s, v5.4s, v17.4s
+	WORD $0x4e20cee1 // fmla v1.4s, v23.4s, v0.4s
+	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
+	WORD $0x4e33ccc1 // fmla v1.4s, v6.4s, v19.4s
+	WORD $0x4e32cca2 // fmla v2.4s, v5.4s, v18.4s
 	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
 	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d686 // fadd v6.4s, v20.4s, v1.4s
-	WORD $0x4e20d665 // fadd v5.4s, v19.4s, v0.4s
+	WORD $0x4e21d6a6 // fadd v6.4s, v21.4s, v1.4s
+	WORD $0x4e20d685 // fadd v5.4s, v20.4s, v0.4s
 	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	ADD R15<<0, R10, R0
@@ -28455,11 +27888,10 @@ own:
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
 	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
 	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb0d5c0 // fsub v0.4s, v14.4s, v16.4s
-	WORD $0x4eafd5a2 // fsub v2.4s, v13.4s, v15.4s
-	WORD $0x3dc02d81 // ldr q1, [x12, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4eb1d5c0 // fsub v0.4s, v14.4s, v17.4s
+	WORD $0x4eb0d5a1 // fsub v1.4s, v13.4s, v16.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e2fd422 // fadd v2.4s, v1.4s, v15.4s
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
 	WORD $0x6e601dc1 // bsl v1.16b, v14.16b, v0.16b
 	WORD $0x4ea31c60 // mov v0.16b, v3.16b
@@ -28851,118 +28283,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02184 // ldr q4, [x12, #128]
 	WORD $0x3dc02183 // ldr q3, [x12, #128]
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03188 // ldr q8, [x12, #192]
 	WORD $0x3dc03187 // ldr q7, [x12, #192]
 	WORD $0x3dc03186 // ldr q6, [x12, #192]
 	WORD $0x3dc03185 // ldr q5, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03984 // ldr q4, [x12, #224]
 	WORD $0x3dc03983 // ldr q3, [x12, #224]
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -28986,7 +28404,6 @@ exponential:
 	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -29022,26 +28439,26 @@ exponential:
 
 value:
 	ADD R15<<2, R9, R0
-	WORD $0x3dc20009 // ldr q9, [x0, #2048]
-	WORD $0x3dc20408 // ldr q8, [x0, #2064]
+	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d522 // fadd v2.4s, v9.4s, v0.4s
-	WORD $0x4e20d501 // fadd v1.4s, v8.4s, v0.4s
+	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
+	WORD $0x4e20d4e1 // fadd v1.4s, v7.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x6e22fc14 // fdiv v20.4s, v0.4s, v2.4s
-	WORD $0x6e21fc13 // fdiv v19.4s, v0.4s, v1.4s
-	WORD $0x3d830014 // str q20, [x0, #3072]
-	WORD $0x3d830413 // str q19, [x0, #3088]
-	WORD $0x3dc01584 // ldr q4, [x12, #80]
+	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
+	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
+	WORD $0x3d830015 // str q21, [x0, #3072]
+	WORD $0x3d830414 // str q20, [x0, #3088]
+	WORD $0x3dc01583 // ldr q3, [x12, #80]
 	WORD $0x3dc01582 // ldr q2, [x12, #80]
+	WORD $0x3dc01593 // ldr q19, [x12, #80]
 	WORD $0x3dc01592 // ldr q18, [x12, #80]
-	WORD $0x3dc01591 // ldr q17, [x12, #80]
-	WORD $0x3dc01587 // ldr q7, [x12, #80]
 	WORD $0x3dc01586 // ldr q6, [x12, #80]
+	WORD $0x3dc01585 // ldr q5, [x12, #80]
 	WORD $0x3dc0158f // ldr q15, [x12, #80]
 	WORD $0x3dc0158e // ldr q14, [x12, #80]
+	WORD $0x3dc01591 // ldr q17, [x12, #80]
 	WORD $0x3dc01590 // ldr q16, [x12, #80]
-	WORD $0x3dc01583 // ldr q3, [x12, #80]
 	MOVD R11, R14
 	MOVD R8, R13
 	MOVD k+40(FP), R6
@@ -29053,53 +28470,53 @@ own:
 	ADD R15<<0, R10, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a405 // uxtl v5.4s, v0.4h
+	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08caa // cmeq v10.4s, v5.4s, v0.4s
-	WORD $0x6ea08c25 // cmeq v5.4s, v1.4s, v0.4s
+	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
+	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e641d60 // bsl v0.16b, v11.16b, v4.16b
-	WORD $0x4ea01c04 // mov v4.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R15<<2, R5, R0
-	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e721d60 // bsl v0.16b, v11.16b, v18.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea01c13 // mov v19.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
-	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 	ADD $4, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
-	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
 	ADD $8, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c11 // mov v17.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
-	WORD $0x4ea51ca0 // mov v0.16b, v5.16b
-	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
-	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	MOVD pitch+16(FP), R0
 	ADD R0, R14, R14
 	MOVD pitch+16(FP), R0
@@ -29112,120 +28529,115 @@ own:
 	ADD R15<<2, R9, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea4d436 // fsub v22.4s, v1.4s, v4.4s
-	WORD $0x4ea2d415 // fsub v21.4s, v0.4s, v2.4s
+	WORD $0x4ea3d437 // fsub v23.4s, v1.4s, v3.4s
+	WORD $0x4ea2d416 // fsub v22.4s, v0.4s, v2.4s
 	WORD $0x3dc04580 // ldr q0, [x12, #272]
-	WORD $0x6e20e52b // fcmge v11.4s, v9.4s, v0.4s
-	WORD $0x6e20e50a // fcmge v10.4s, v8.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d52c // fadd v12.4s, v9.4s, v0.4s
-	WORD $0x4e20d505 // fadd v5.4s, v8.4s, v0.4s
+	WORD $0x6e20e50b // fcmge v11.4s, v8.4s, v0.4s
+	WORD $0x6e20e4ea // fcmge v10.4s, v7.4s, v0.4s
+	WORD $0x3dc02d89 // ldr q9, [x12, #176]
+	WORD $0x4e29d50c // fadd v12.4s, v8.4s, v9.4s
+	WORD $0x4e29d4e4 // fadd v4.4s, v7.4s, v9.4s
 	WORD $0x3dc07980 // ldr q0, [x12, #480]
 	WORD $0x6ea08581 // sub v1.4s, v12.4s, v0.4s
-	WORD $0x6ea084a0 // sub v0.4s, v5.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
 	WORD $0x6ea18581 // sub v1.4s, v12.4s, v1.4s
-	WORD $0x6ea084a5 // sub v5.4s, v5.4s, v0.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d4a0 // fsub v0.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e21d864 // scvtf v4.4s, v3.4s
+	WORD $0x4e21d843 // scvtf v3.4s, v2.4s
+	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
+	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
 	WORD $0x4eab1d7a // mov v26.16b, v11.16b
-	WORD $0x6e691c3a // bsl v26.16b, v1.16b, v9.16b
-	WORD $0x4eaa1d59 // mov v25.16b, v10.16b
-	WORD $0x6e681c19 // bsl v25.16b, v0.16b, v8.16b
-	WORD $0x4e241d78 // and v24.16b, v11.16b, v4.16b
-	WORD $0x4e221d57 // and v23.16b, v10.16b, v2.16b
+	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
+	WORD $0x4eaa1d42 // mov v2.16b, v10.16b
+	WORD $0x6e671c02 // bsl v2.16b, v0.16b, v7.16b
+	WORD $0x4e241d79 // and v25.16b, v11.16b, v4.16b
+	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
 	WORD $0x6e3adf4d // fmul v13.4s, v26.4s, v26.4s
-	WORD $0x6e39df2c // fmul v12.4s, v25.4s, v25.4s
-	WORD $0x3dc06985 // ldr q5, [x12, #416]
+	WORD $0x6e22dc4c // fmul v12.4s, v2.4s, v2.4s
+	WORD $0x3dc0698a // ldr q10, [x12, #416]
 	WORD $0x3dc06984 // ldr q4, [x12, #416]
 	WORD $0x3dc06d80 // ldr q0, [x12, #432]
-	WORD $0x4e20cf45 // fmla v5.4s, v26.4s, v0.4s
-	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
-	WORD $0x3dc06182 // ldr q2, [x12, #384]
+	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3dc06183 // ldr q3, [x12, #384]
 	WORD $0x3dc06181 // ldr q1, [x12, #384]
 	WORD $0x3dc06580 // ldr q0, [x12, #400]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2dcca2 // fmla v2.4s, v5.4s, v13.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
-	WORD $0x3dc05985 // ldr q5, [x12, #352]
+	WORD $0x3dc0598a // ldr q10, [x12, #352]
 	WORD $0x3dc05984 // ldr q4, [x12, #352]
 	WORD $0x3dc05d80 // ldr q0, [x12, #368]
-	WORD $0x4e20cf45 // fmla v5.4s, v26.4s, v0.4s
-	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
-	WORD $0x4e2dcc45 // fmla v5.4s, v2.4s, v13.4s
+	WORD $0x4e20cf4a // fmla v10.4s, v26.4s, v0.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x4e2dcc6a // fmla v10.4s, v3.4s, v13.4s
 	WORD $0x4e2ccc24 // fmla v4.4s, v1.4s, v12.4s
-	WORD $0x3dc05182 // ldr q2, [x12, #320]
+	WORD $0x3dc05183 // ldr q3, [x12, #320]
 	WORD $0x3dc05181 // ldr q1, [x12, #320]
 	WORD $0x3dc05580 // ldr q0, [x12, #336]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2dcca2 // fmla v2.4s, v5.4s, v13.4s
+	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
 	WORD $0x4e2ccc81 // fmla v1.4s, v4.4s, v12.4s
 	WORD $0x3dc0498b // ldr q11, [x12, #288]
 	WORD $0x3dc0498a // ldr q10, [x12, #288]
-	WORD $0x4e3acc4b // fmla v11.4s, v2.4s, v26.4s
-	WORD $0x4e39cc2a // fmla v10.4s, v1.4s, v25.4s
+	WORD $0x4e3acc6b // fmla v11.4s, v3.4s, v26.4s
+	WORD $0x4e22cc2a // fmla v10.4s, v1.4s, v2.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x6e20df01 // fmul v1.4s, v24.4s, v0.4s
-	WORD $0x6e20dee0 // fmul v0.4s, v23.4s, v0.4s
-	WORD $0x4e3ad425 // fadd v5.4s, v1.4s, v26.4s
-	WORD $0x4e39d404 // fadd v4.4s, v0.4s, v25.4s
-	WORD $0x4ea1d4a1 // fsub v1.4s, v5.4s, v1.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x6e20df21 // fmul v1.4s, v25.4s, v0.4s
+	WORD $0x6e20df00 // fmul v0.4s, v24.4s, v0.4s
+	WORD $0x4e3ad424 // fadd v4.4s, v1.4s, v26.4s
+	WORD $0x4e22d403 // fadd v3.4s, v0.4s, v2.4s
+	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
+	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
 	WORD $0x4ea1d741 // fsub v1.4s, v26.4s, v1.4s
-	WORD $0x4ea0d722 // fsub v2.4s, v25.4s, v0.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
+	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e2dcd61 // fmla v1.4s, v11.4s, v13.4s
 	WORD $0x4e2ccd42 // fmla v2.4s, v10.4s, v12.4s
-	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
-	WORD $0x4e22d480 // fadd v0.4s, v4.4s, v2.4s
-	WORD $0x4e21d6cb // fadd v11.4s, v22.4s, v1.4s
-	WORD $0x4e20d6aa // fadd v10.4s, v21.4s, v0.4s
-	WORD $0x3dc10024 // ldr q4, [x1, #1024]
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
+	WORD $0x4e21d6eb // fadd v11.4s, v23.4s, v1.4s
+	WORD $0x4e20d6ca // fadd v10.4s, v22.4s, v0.4s
+	WORD $0x3dc10023 // ldr q3, [x1, #1024]
 	WORD $0x3dc10422 // ldr q2, [x1, #1040]
 	ADD R15<<0, R10, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
 	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea48c25 // cmeq v5.4s, v1.4s, v4.4s
-	WORD $0x6ea28c04 // cmeq v4.4s, v0.4s, v2.4s
-	WORD $0x4eb2d520 // fsub v0.4s, v9.4s, v18.4s
-	WORD $0x4eb1d502 // fsub v2.4s, v8.4s, v17.4s
-	WORD $0x3dc02d81 // ldr q1, [x12, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
-	WORD $0x6e601d21 // bsl v1.16b, v9.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
-	WORD $0x6e34dc2d // fmul v13.4s, v1.4s, v20.4s
-	WORD $0x6e33dc0c // fmul v12.4s, v0.4s, v19.4s
-	WORD $0x3dc07d82 // ldr q2, [x12, #496]
-	WORD $0x6eade440 // fcmgt v0.4s, v2.4s, v13.4s
-	WORD $0x6e6d1c40 // bsl v0.16b, v2.16b, v13.16b
-	WORD $0x4ea01c01 // mov v1.16b, v0.16b
-	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
-	WORD $0x6e6c1c40 // bsl v0.16b, v2.16b, v12.16b
+	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
+	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
+	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
+	WORD $0x4eb2d4e1 // fsub v1.4s, v7.4s, v18.4s
+	WORD $0x4e29d400 // fadd v0.4s, v0.4s, v9.4s
+	WORD $0x4e29d422 // fadd v2.4s, v1.4s, v9.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ce0 // bsl v0.16b, v7.16b, v2.16b
+	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
+	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
+	WORD $0x3dc07d80 // ldr q0, [x12, #496]
+	WORD $0x4e2df401 // fmax v1.4s, v0.4s, v13.4s
+	WORD $0x4e2cf400 // fmax v0.4s, v0.4s, v12.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x6e2cdd88 // fmul v8.4s, v12.4s, v12.4s
-	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
+	WORD $0x6e29dcc7 // fmul v7.4s, v6.4s, v9.4s
+	WORD $0x6e28dca6 // fmul v6.4s, v5.4s, v8.4s
 	WORD $0x6e21fd65 // fdiv v5.4s, v11.4s, v1.4s
 	WORD $0x6e20fd44 // fdiv v4.4s, v10.4s, v0.4s
-	WORD $0x6e34de41 // fmul v1.4s, v18.4s, v20.4s
-	WORD $0x6e33de20 // fmul v0.4s, v17.4s, v19.4s
-	WORD $0x6e21de01 // fmul v1.4s, v16.4s, v1.4s
-	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
+	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
+	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
+	WORD $0x6e20de00 // fmul v0.4s, v16.4s, v0.4s
 	WORD $0x3dc02d83 // ldr q3, [x12, #176]
 	WORD $0x3dc02d82 // ldr q2, [x12, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
@@ -29619,118 +29031,104 @@ exponential:
 	WORD $0x4ea1d4c2 // fsub v2.4s, v6.4s, v1.4s
 	WORD $0x4ea0d4a1 // fsub v1.4s, v5.4s, v0.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ea4e40f // fcmgt v15.4s, v0.4s, v4.4s
-	WORD $0x6e641c0f // bsl v15.16b, v0.16b, v4.16b
-	WORD $0x6ea3e40e // fcmgt v14.4s, v0.4s, v3.4s
-	WORD $0x6e631c0e // bsl v14.16b, v0.16b, v3.16b
-	WORD $0x6ea2e40d // fcmgt v13.4s, v0.4s, v2.4s
-	WORD $0x6e621c0d // bsl v13.16b, v0.16b, v2.16b
-	WORD $0x6ea1e414 // fcmgt v20.4s, v0.4s, v1.4s
-	WORD $0x6e611c14 // bsl v20.16b, v0.16b, v1.16b
+	WORD $0x4e24f410 // fmax v16.4s, v0.4s, v4.4s
+	WORD $0x4e23f40f // fmax v15.4s, v0.4s, v3.4s
+	WORD $0x4e22f40e // fmax v14.4s, v0.4s, v2.4s
+	WORD $0x4e21f40d // fmax v13.4s, v0.4s, v1.4s
 	WORD $0x3dc02184 // ldr q4, [x12, #128]
 	WORD $0x3dc02183 // ldr q3, [x12, #128]
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x4e218893 // frintn v19.4s, v4.4s
-	WORD $0x4e218872 // frintn v18.4s, v3.4s
-	WORD $0x4e218851 // frintn v17.4s, v2.4s
-	WORD $0x4e218830 // frintn v16.4s, v1.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
+	WORD $0x4e218894 // frintn v20.4s, v4.4s
+	WORD $0x4e218873 // frintn v19.4s, v3.4s
+	WORD $0x4e218852 // frintn v18.4s, v2.4s
+	WORD $0x4e218831 // frintn v17.4s, v1.4s
 	WORD $0x3dc02580 // ldr q0, [x12, #144]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
 	WORD $0x3dc02980 // ldr q0, [x12, #160]
+	WORD $0x4ea0ce90 // fmls v16.4s, v20.4s, v0.4s
 	WORD $0x4ea0ce6f // fmls v15.4s, v19.4s, v0.4s
 	WORD $0x4ea0ce4e // fmls v14.4s, v18.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
 	WORD $0x4ea0ce2d // fmls v13.4s, v17.4s, v0.4s
-	WORD $0x4ea0ce14 // fmls v20.4s, v16.4s, v0.4s
-	WORD $0x6e2fddec // fmul v12.4s, v15.4s, v15.4s
-	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
-	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
-	WORD $0x6e34de89 // fmul v9.4s, v20.4s, v20.4s
+	WORD $0x6e30de0c // fmul v12.4s, v16.4s, v16.4s
+	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
+	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
+	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
 	WORD $0x3dc03188 // ldr q8, [x12, #192]
 	WORD $0x3dc03187 // ldr q7, [x12, #192]
 	WORD $0x3dc03186 // ldr q6, [x12, #192]
 	WORD $0x3dc03185 // ldr q5, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc7 // fmla v7.4s, v14.4s, v0.4s
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cda6 // fmla v6.4s, v13.4s, v0.4s
-	WORD $0x4e20ce85 // fmla v5.4s, v20.4s, v0.4s
+	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
 	WORD $0x3dc03984 // ldr q4, [x12, #224]
 	WORD $0x3dc03983 // ldr q3, [x12, #224]
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cde4 // fmla v4.4s, v15.4s, v0.4s
-	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
-	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
+	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
 	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
 	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
 	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
 	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
 	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd0f // fmla v15.4s, v8.4s, v12.4s
-	WORD $0x4e2bccee // fmla v14.4s, v7.4s, v11.4s
-	WORD $0x4e2acccd // fmla v13.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb4 // fmla v20.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
+	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
+	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
+	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
 	WORD $0x4e20d5ce // fadd v14.4s, v14.4s, v0.4s
-	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d5ad // fadd v13.4s, v13.4s, v0.4s
-	WORD $0x4e20d68c // fadd v12.4s, v20.4s, v0.4s
-	WORD $0x4e21aa67 // fcvtns v7.4s, v19.4s
-	WORD $0x4e21aa46 // fcvtns v6.4s, v18.4s
-	WORD $0x4e21aa25 // fcvtns v5.4s, v17.4s
-	WORD $0x4e21aa00 // fcvtns v0.4s, v16.4s
+	WORD $0x4e21aa87 // fcvtns v7.4s, v20.4s
+	WORD $0x4e21aa66 // fcvtns v6.4s, v19.4s
+	WORD $0x4e21aa45 // fcvtns v5.4s, v18.4s
+	WORD $0x4e21aa24 // fcvtns v4.4s, v17.4s
 	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea384eb // sub v11.4s, v7.4s, v3.4s
-	WORD $0x6ea284ca // sub v10.4s, v6.4s, v2.4s
-	WORD $0x6ea184a9 // sub v9.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc08188 // ldr q8, [x12, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dde7 // fmul v7.4s, v15.4s, v3.4s
-	WORD $0x6e22ddc6 // fmul v6.4s, v14.4s, v2.4s
-	WORD $0x6e21dda5 // fmul v5.4s, v13.4s, v1.4s
-	WORD $0x6e20dd84 // fmul v4.4s, v12.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08563 // add v3.4s, v11.4s, v0.4s
-	WORD $0x4ea08542 // add v2.4s, v10.4s, v0.4s
+	WORD $0x6e23de07 // fmul v7.4s, v16.4s, v3.4s
+	WORD $0x6e22dde6 // fmul v6.4s, v15.4s, v2.4s
+	WORD $0x6e21ddc5 // fmul v5.4s, v14.4s, v1.4s
+	WORD $0x6e20dda4 // fmul v4.4s, v13.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08521 // add v1.4s, v9.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dceb // fmul v11.4s, v7.4s, v3.4s
@@ -29754,7 +29152,6 @@ exponential:
 	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c63 // eor v3.16b, v3.16b, v0.16b
 	WORD $0x6e201c42 // eor v2.16b, v2.16b, v0.16b
-	WORD $0x3dc08580 // ldr q0, [x12, #528]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c80 // eor v0.16b, v4.16b, v0.16b
 	WORD $0x3dc20027 // ldr q7, [x1, #2048]
@@ -29790,11 +29187,11 @@ exponential:
 
 value:
 	ADD R15<<2, R9, R0
-	WORD $0x3dc20008 // ldr q8, [x0, #2048]
-	WORD $0x3dc20405 // ldr q5, [x0, #2064]
+	WORD $0x3dc20017 // ldr q23, [x0, #2048]
+	WORD $0x3dc20416 // ldr q22, [x0, #2064]
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d502 // fadd v2.4s, v8.4s, v0.4s
-	WORD $0x4e20d4a1 // fadd v1.4s, v5.4s, v0.4s
+	WORD $0x4e20d6e2 // fadd v2.4s, v23.4s, v0.4s
+	WORD $0x4e20d6c1 // fadd v1.4s, v22.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x6e22fc15 // fdiv v21.4s, v0.4s, v2.4s
 	WORD $0x6e21fc14 // fdiv v20.4s, v0.4s, v1.4s
@@ -29804,8 +29201,8 @@ value:
 	WORD $0x3dc01582 // ldr q2, [x12, #80]
 	WORD $0x3dc01593 // ldr q19, [x12, #80]
 	WORD $0x3dc01592 // ldr q18, [x12, #80]
-	WORD $0x3dc01587 // ldr q7, [x12, #80]
-	WORD $0x3dc01586 // ldr q6, [x12, #80]
+	WORD $0x3dc01585 // ldr q5, [x12, #80]
+	WORD $0x3dc01584 // ldr q4, [x12, #80]
 	WORD $0x3dc0158f // ldr q15, [x12, #80]
 	WORD $0x3dc0158e // ldr q14, [x12, #80]
 	WORD $0x3dc01591 // ldr q17, [x12, #80]
@@ -29821,51 +29218,51 @@ own:
 	ADD R15<<0, R10, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a404 // uxtl v4.4s, v0.4h
+	WORD $0x2f10a406 // uxtl v6.4s, v0.4h
 	WORD $0x6f10a401 // uxtl2 v1.4s, v0.8h
 	WORD $0x4d40c8c0 // ld1r {v0.4s}, [x6]
-	WORD $0x6ea08c89 // cmeq v9.4s, v4.4s, v0.4s
-	WORD $0x6ea08c24 // cmeq v4.4s, v1.4s, v0.4s
+	WORD $0x6ea08cc7 // cmeq v7.4s, v6.4s, v0.4s
+	WORD $0x6ea08c26 // cmeq v6.4s, v1.4s, v0.4s
 	ADD R15<<2, R14, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e631d40 // bsl v0.16b, v10.16b, v3.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e631d00 // bsl v0.16b, v8.16b, v3.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 	ADD R15<<2, R5, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e731d40 // bsl v0.16b, v10.16b, v19.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e731d00 // bsl v0.16b, v8.16b, v19.16b
 	WORD $0x4ea01c13 // mov v19.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c12 // mov v18.16b, v0.16b
 	ADD $4, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x6e671c20 // bsl v0.16b, v1.16b, v7.16b
-	WORD $0x4ea01c07 // mov v7.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
-	WORD $0x6e661c20 // bsl v0.16b, v1.16b, v6.16b
-	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
+	WORD $0x6e651c20 // bsl v0.16b, v1.16b, v5.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	ADD $8, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x6e6f1c20 // bsl v0.16b, v1.16b, v15.16b
 	WORD $0x4ea01c0f // mov v15.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e6e1c20 // bsl v0.16b, v1.16b, v14.16b
 	WORD $0x4ea01c0e // mov v14.16b, v0.16b
 	ADD $12, R6, R0
 	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
 	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
-	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
 	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
 	WORD $0x4ea01c10 // mov v16.16b, v0.16b
 	MOVD pitch+16(FP), R0
@@ -29880,237 +29277,228 @@ own:
 	ADD R15<<2, R9, R1
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
-	WORD $0x4ea3d436 // fsub v22.4s, v1.4s, v3.4s
-	WORD $0x4ea2d40d // fsub v13.4s, v0.4s, v2.4s
+	WORD $0x4ea3d42d // fsub v13.4s, v1.4s, v3.4s
+	WORD $0x4ea2d40c // fsub v12.4s, v0.4s, v2.4s
 	WORD $0x3dc04580 // ldr q0, [x12, #272]
-	WORD $0x6e20e50a // fcmge v10.4s, v8.4s, v0.4s
-	WORD $0x6e20e4a9 // fcmge v9.4s, v5.4s, v0.4s
+	WORD $0x6e20e6e9 // fcmge v9.4s, v23.4s, v0.4s
+	WORD $0x6e20e6c8 // fcmge v8.4s, v22.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d50b // fadd v11.4s, v8.4s, v0.4s
-	WORD $0x4e20d4a4 // fadd v4.4s, v5.4s, v0.4s
-	WORD $0x3dc07980 // ldr q0, [x12, #480]
-	WORD $0x6ea08561 // sub v1.4s, v11.4s, v0.4s
-	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e20d6e7 // fadd v7.4s, v23.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d6c6 // fadd v6.4s, v22.4s, v0.4s
+	WORD $0x3dc07998 // ldr q24, [x12, #480]
+	WORD $0x6eb884e1 // sub v1.4s, v7.4s, v24.4s
+	WORD $0x6eb884c0 // sub v0.4s, v6.4s, v24.4s
 	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
 	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
 	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
 	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
-	WORD $0x6ea18561 // sub v1.4s, v11.4s, v1.4s
-	WORD $0x6ea08484 // sub v4.4s, v4.4s, v0.4s
+	WORD $0x6ea184e1 // sub v1.4s, v7.4s, v1.4s
+	WORD $0x6ea084c6 // sub v6.4s, v6.4s, v0.4s
 	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4ea0d421 // fsub v1.4s, v1.4s, v0.4s
-	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
-	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
-	WORD $0x6e681c3a // bsl v26.16b, v1.16b, v8.16b
-	WORD $0x4ea91d39 // mov v25.16b, v9.16b
-	WORD $0x6e651c19 // bsl v25.16b, v0.16b, v5.16b
-	WORD $0x4e231d58 // and v24.16b, v10.16b, v3.16b
-	WORD $0x4e221d37 // and v23.16b, v9.16b, v2.16b
-	WORD $0x6e3adf4c // fmul v12.4s, v26.4s, v26.4s
-	WORD $0x6e39df2b // fmul v11.4s, v25.4s, v25.4s
-	WORD $0x3dc06984 // ldr q4, [x12, #416]
-	WORD $0x3dc06983 // ldr q3, [x12, #416]
-	WORD $0x3dc06d80 // ldr q0, [x12, #432]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
-	WORD $0x3dc06182 // ldr q2, [x12, #384]
-	WORD $0x3dc06181 // ldr q1, [x12, #384]
-	WORD $0x3dc06580 // ldr q0, [x12, #400]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
-	WORD $0x3dc05984 // ldr q4, [x12, #352]
-	WORD $0x3dc05983 // ldr q3, [x12, #352]
-	WORD $0x3dc05d80 // ldr q0, [x12, #368]
-	WORD $0x4e20cf44 // fmla v4.4s, v26.4s, v0.4s
-	WORD $0x4e20cf23 // fmla v3.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
-	WORD $0x4e2bcc23 // fmla v3.4s, v1.4s, v11.4s
-	WORD $0x3dc05182 // ldr q2, [x12, #320]
-	WORD $0x3dc05181 // ldr q1, [x12, #320]
-	WORD $0x3dc05580 // ldr q0, [x12, #336]
-	WORD $0x4e20cf42 // fmla v2.4s, v26.4s, v0.4s
-	WORD $0x4e20cf21 // fmla v1.4s, v25.4s, v0.4s
-	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc61 // fmla v1.4s, v3.4s, v11.4s
-	WORD $0x3dc0498a // ldr q10, [x12, #288]
-	WORD $0x3dc04989 // ldr q9, [x12, #288]
-	WORD $0x4e3acc4a // fmla v10.4s, v2.4s, v26.4s
-	WORD $0x4e39cc29 // fmla v9.4s, v1.4s, v25.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x6e20df01 // fmul v1.4s, v24.4s, v0.4s
-	WORD $0x6e20dee0 // fmul v0.4s, v23.4s, v0.4s
-	WORD $0x4e3ad424 // fadd v4.4s, v1.4s, v26.4s
-	WORD $0x4e39d403 // fadd v3.4s, v0.4s, v25.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d741 // fsub v1.4s, v26.4s, v1.4s
-	WORD $0x4ea0d722 // fsub v2.4s, v25.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e2ccd41 // fmla v1.4s, v10.4s, v12.4s
-	WORD $0x4e2bcd22 // fmla v2.4s, v9.4s, v11.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
-	WORD $0x4e21d6cb // fadd v11.4s, v22.4s, v1.4s
-	WORD $0x4e20d5aa // fadd v10.4s, v13.4s, v0.4s
-	WORD $0x3dc10023 // ldr q3, [x1, #1024]
-	WORD $0x3dc10422 // ldr q2, [x1, #1040]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea0d4c0 // fsub v0.4s, v6.4s, v0.4s
+	WORD $0x4ea91d27 // mov v7.16b, v9.16b
+	WORD $0x6e771c27 // bsl v7.16b, v1.16b, v23.16b
+	WORD $0x4ea81d1f // mov v31.16b, v8.16b
+	WORD $0x6e761c1f // bsl v31.16b, v0.16b, v22.16b
+	WORD $0x4e231d3e // and v30.16b, v9.16b, v3.16b
+	WORD $0x4e221d1d // and v29.16b, v8.16b, v2.16b
+	WORD $0x6e27dcfc // fmul v28.4s, v7.4s, v7.4s
+	WORD $0x6e3fdffb // fmul v27.4s, v31.4s, v31.4s
+	WORD $0x3dc06986 // ldr q6, [x12, #416]
+	WORD $0x3dc06981 // ldr q1, [x12, #416]
+	WORD $0x3dc06d8a // ldr q10, [x12, #432]
+	WORD $0x4e2acce6 // fmla v6.4s, v7.4s, v10.4s
+	WORD $0x4e2acfe1 // fmla v1.4s, v31.4s, v10.4s
+	WORD $0x3dc06183 // ldr q3, [x12, #384]
+	WORD $0x3dc06180 // ldr q0, [x12, #384]
+	WORD $0x3dc06582 // ldr q2, [x12, #400]
+	WORD $0x4e22cce3 // fmla v3.4s, v7.4s, v2.4s
+	WORD $0x4e22cfe0 // fmla v0.4s, v31.4s, v2.4s
+	WORD $0x4e3cccc3 // fmla v3.4s, v6.4s, v28.4s
+	WORD $0x4e3bcc20 // fmla v0.4s, v1.4s, v27.4s
+	WORD $0x3dc05988 // ldr q8, [x12, #352]
+	WORD $0x3dc05986 // ldr q6, [x12, #352]
+	WORD $0x3dc05d81 // ldr q1, [x12, #368]
+	WORD $0x4e21cce8 // fmla v8.4s, v7.4s, v1.4s
+	WORD $0x4e21cfe6 // fmla v6.4s, v31.4s, v1.4s
+	WORD $0x4e3ccc68 // fmla v8.4s, v3.4s, v28.4s
+	WORD $0x4e3bcc06 // fmla v6.4s, v0.4s, v27.4s
+	WORD $0x3dc05183 // ldr q3, [x12, #320]
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x3dc05589 // ldr q9, [x12, #336]
+	WORD $0x4e29cce3 // fmla v3.4s, v7.4s, v9.4s
+	WORD $0x4e29cfe0 // fmla v0.4s, v31.4s, v9.4s
+	WORD $0x4e3ccd03 // fmla v3.4s, v8.4s, v28.4s
+	WORD $0x4e3bccc0 // fmla v0.4s, v6.4s, v27.4s
+	WORD $0x3dc0499a // ldr q26, [x12, #288]
+	WORD $0x3dc04999 // ldr q25, [x12, #288]
+	WORD $0x4e27cc7a // fmla v26.4s, v3.4s, v7.4s
+	WORD $0x4e3fcc19 // fmla v25.4s, v0.4s, v31.4s
+	WORD $0x3dc02586 // ldr q6, [x12, #144]
+	WORD $0x6e26dfc3 // fmul v3.4s, v30.4s, v6.4s
+	WORD $0x6e26dfa0 // fmul v0.4s, v29.4s, v6.4s
+	WORD $0x4e27d46b // fadd v11.4s, v3.4s, v7.4s
+	WORD $0x4e3fd408 // fadd v8.4s, v0.4s, v31.4s
+	WORD $0x4ea3d563 // fsub v3.4s, v11.4s, v3.4s
+	WORD $0x4ea0d500 // fsub v0.4s, v8.4s, v0.4s
+	WORD $0x4ea3d4e7 // fsub v7.4s, v7.4s, v3.4s
+	WORD $0x4ea0d7e0 // fsub v0.4s, v31.4s, v0.4s
+	WORD $0x3dc02983 // ldr q3, [x12, #160]
+	WORD $0x4e23cfc7 // fmla v7.4s, v30.4s, v3.4s
+	WORD $0x4e23cfa0 // fmla v0.4s, v29.4s, v3.4s
+	WORD $0x4e3ccf47 // fmla v7.4s, v26.4s, v28.4s
+	WORD $0x4e3bcf20 // fmla v0.4s, v25.4s, v27.4s
+	WORD $0x4e27d567 // fadd v7.4s, v11.4s, v7.4s
+	WORD $0x4e20d500 // fadd v0.4s, v8.4s, v0.4s
+	WORD $0x4e27d5a8 // fadd v8.4s, v13.4s, v7.4s
+	WORD $0x4e20d587 // fadd v7.4s, v12.4s, v0.4s
+	WORD $0x3dc1002d // ldr q13, [x1, #1024]
+	WORD $0x3dc1042c // ldr q12, [x1, #1040]
 	ADD R15<<0, R10, R0
 	WORD $0xfd400000 // ldr d0, [x0]
 	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
-	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x2f10a40b // uxtl v11.4s, v0.4h
 	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
-	WORD $0x6ea38c24 // cmeq v4.4s, v1.4s, v3.4s
-	WORD $0x6ea28c03 // cmeq v3.4s, v0.4s, v2.4s
-	WORD $0x4eb3d500 // fsub v0.4s, v8.4s, v19.4s
-	WORD $0x4eb2d4a2 // fsub v2.4s, v5.4s, v18.4s
-	WORD $0x3dc02d81 // ldr q1, [x12, #176]
-	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
-	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
-	WORD $0x4ea41c81 // mov v1.16b, v4.16b
-	WORD $0x6e601d01 // bsl v1.16b, v8.16b, v0.16b
-	WORD $0x4ea31c60 // mov v0.16b, v3.16b
-	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
-	WORD $0x6e35dc2d // fmul v13.4s, v1.4s, v21.4s
+	WORD $0x6ead8d7a // cmeq v26.4s, v11.4s, v13.4s
+	WORD $0x6eac8c19 // cmeq v25.4s, v0.4s, v12.4s
+	WORD $0x4eb3d6ec // fsub v12.4s, v23.4s, v19.4s
+	WORD $0x4eb2d6cb // fsub v11.4s, v22.4s, v18.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d58d // fadd v13.4s, v12.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56c // fadd v12.4s, v11.4s, v0.4s
+	WORD $0x4eba1f4b // mov v11.16b, v26.16b
+	WORD $0x6e6d1eeb // bsl v11.16b, v23.16b, v13.16b
+	WORD $0x4eb91f20 // mov v0.16b, v25.16b
+	WORD $0x6e6c1ec0 // bsl v0.16b, v22.16b, v12.16b
+	WORD $0x6e35dd6d // fmul v13.4s, v11.4s, v21.4s
 	WORD $0x6e34dc0c // fmul v12.4s, v0.4s, v20.4s
 	WORD $0x3dc07d80 // ldr q0, [x12, #496]
-	WORD $0x6eade417 // fcmgt v23.4s, v0.4s, v13.4s
-	WORD $0x6e6d1c17 // bsl v23.16b, v0.16b, v13.16b
-	WORD $0x6eace416 // fcmgt v22.4s, v0.4s, v12.4s
-	WORD $0x6e6c1c16 // bsl v22.16b, v0.16b, v12.16b
-	WORD $0x3dc07980 // ldr q0, [x12, #480]
-	WORD $0x6ea086e1 // sub v1.4s, v23.4s, v0.4s
-	WORD $0x6ea086c0 // sub v0.4s, v22.4s, v0.4s
-	WORD $0x4f290424 // sshr v4.4s, v1.4s, #23
-	WORD $0x4f290403 // sshr v3.4s, v0.4s, #23
-	WORD $0x4f375481 // shl v1.4s, v4.4s, #23
-	WORD $0x4f375460 // shl v0.4s, v3.4s, #23
-	WORD $0x6ea186e2 // sub v2.4s, v23.4s, v1.4s
-	WORD $0x6ea086c1 // sub v1.4s, v22.4s, v0.4s
-	WORD $0x4e21d89a // scvtf v26.4s, v4.4s
-	WORD $0x4e21d879 // scvtf v25.4s, v3.4s
+	WORD $0x4e2df417 // fmax v23.4s, v0.4s, v13.4s
+	WORD $0x4e2cf416 // fmax v22.4s, v0.4s, v12.4s
+	WORD $0x6eb886eb // sub v11.4s, v23.4s, v24.4s
+	WORD $0x6eb886c0 // sub v0.4s, v22.4s, v24.4s
+	WORD $0x4f29057a // sshr v26.4s, v11.4s, #23
+	WORD $0x4f290419 // sshr v25.4s, v0.4s, #23
+	WORD $0x4f37574b // shl v11.4s, v26.4s, #23
+	WORD $0x4f375720 // shl v0.4s, v25.4s, #23
+	WORD $0x6eab86f8 // sub v24.4s, v23.4s, v11.4s
+	WORD $0x6ea086cb // sub v11.4s, v22.4s, v0.4s
+	WORD $0x4e21db5a // scvtf v26.4s, v26.4s
+	WORD $0x4e21db39 // scvtf v25.4s, v25.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4ea0d45b // fsub v27.4s, v2.4s, v0.4s
-	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
-	WORD $0x6e3bdf78 // fmul v24.4s, v27.4s, v27.4s
-	WORD $0x6e22dc49 // fmul v9.4s, v2.4s, v2.4s
-	WORD $0x3dc06985 // ldr q5, [x12, #416]
-	WORD $0x3dc06984 // ldr q4, [x12, #416]
-	WORD $0x3dc06d80 // ldr q0, [x12, #432]
-	WORD $0x4e20cf65 // fmla v5.4s, v27.4s, v0.4s
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x3dc06183 // ldr q3, [x12, #384]
-	WORD $0x3dc06181 // ldr q1, [x12, #384]
-	WORD $0x3dc06580 // ldr q0, [x12, #400]
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
-	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e38cca3 // fmla v3.4s, v5.4s, v24.4s
-	WORD $0x4e29cc81 // fmla v1.4s, v4.4s, v9.4s
-	WORD $0x3dc05985 // ldr q5, [x12, #352]
-	WORD $0x3dc05984 // ldr q4, [x12, #352]
-	WORD $0x3dc05d80 // ldr q0, [x12, #368]
-	WORD $0x4e20cf65 // fmla v5.4s, v27.4s, v0.4s
-	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
-	WORD $0x4e38cc65 // fmla v5.4s, v3.4s, v24.4s
-	WORD $0x4e29cc24 // fmla v4.4s, v1.4s, v9.4s
-	WORD $0x3dc05183 // ldr q3, [x12, #320]
+	WORD $0x4ea0d71d // fsub v29.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea0d57c // fsub v28.4s, v11.4s, v0.4s
+	WORD $0x6e3ddfbb // fmul v27.4s, v29.4s, v29.4s
+	WORD $0x6e3cdf98 // fmul v24.4s, v28.4s, v28.4s
+	WORD $0x3dc0699f // ldr q31, [x12, #416]
+	WORD $0x3dc0699e // ldr q30, [x12, #416]
+	WORD $0x4e2acfbf // fmla v31.4s, v29.4s, v10.4s
+	WORD $0x4e2acf9e // fmla v30.4s, v28.4s, v10.4s
+	WORD $0x3dc0618b // ldr q11, [x12, #384]
+	WORD $0x3dc06180 // ldr q0, [x12, #384]
+	WORD $0x4e22cfab // fmla v11.4s, v29.4s, v2.4s
+	WORD $0x4e22cf80 // fmla v0.4s, v28.4s, v2.4s
+	WORD $0x4e3bcfeb // fmla v11.4s, v31.4s, v27.4s
+	WORD $0x4e38cfc0 // fmla v0.4s, v30.4s, v24.4s
+	WORD $0x3dc0598a // ldr q10, [x12, #352]
+	WORD $0x3dc05982 // ldr q2, [x12, #352]
+	WORD $0x4e21cfaa // fmla v10.4s, v29.4s, v1.4s
+	WORD $0x4e21cf82 // fmla v2.4s, v28.4s, v1.4s
+	WORD $0x4e3bcd6a // fmla v10.4s, v11.4s, v27.4s
+	WORD $0x4e38cc02 // fmla v2.4s, v0.4s, v24.4s
 	WORD $0x3dc05181 // ldr q1, [x12, #320]
-	WORD $0x3dc05580 // ldr q0, [x12, #336]
-	WORD $0x4e20cf63 // fmla v3.4s, v27.4s, v0.4s
-	WORD $0x4e20cc41 // fmla v1.4s, v2.4s, v0.4s
-	WORD $0x4e38cca3 // fmla v3.4s, v5.4s, v24.4s
-	WORD $0x4e29cc81 // fmla v1.4s, v4.4s, v9.4s
-	WORD $0x3dc04988 // ldr q8, [x12, #288]
-	WORD $0x3dc04985 // ldr q5, [x12, #288]
-	WORD $0x4e3bcc68 // fmla v8.4s, v3.4s, v27.4s
-	WORD $0x4e22cc25 // fmla v5.4s, v1.4s, v2.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x6e20df41 // fmul v1.4s, v26.4s, v0.4s
-	WORD $0x6e20df20 // fmul v0.4s, v25.4s, v0.4s
-	WORD $0x4e3bd424 // fadd v4.4s, v1.4s, v27.4s
-	WORD $0x4e22d403 // fadd v3.4s, v0.4s, v2.4s
-	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
-	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
-	WORD $0x4ea1d761 // fsub v1.4s, v27.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
-	WORD $0x4e38cd01 // fmla v1.4s, v8.4s, v24.4s
-	WORD $0x4e29cca2 // fmla v2.4s, v5.4s, v9.4s
-	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
-	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
+	WORD $0x3dc05180 // ldr q0, [x12, #320]
+	WORD $0x4e29cfa1 // fmla v1.4s, v29.4s, v9.4s
+	WORD $0x4e29cf80 // fmla v0.4s, v28.4s, v9.4s
+	WORD $0x4e3bcd41 // fmla v1.4s, v10.4s, v27.4s
+	WORD $0x4e38cc40 // fmla v0.4s, v2.4s, v24.4s
+	WORD $0x3dc0498b // ldr q11, [x12, #288]
+	WORD $0x3dc0498a // ldr q10, [x12, #288]
+	WORD $0x4e3dcc2b // fmla v11.4s, v1.4s, v29.4s
+	WORD $0x4e3ccc0a // fmla v10.4s, v0.4s, v28.4s
+	WORD $0x6e26df41 // fmul v1.4s, v26.4s, v6.4s
+	WORD $0x6e26df20 // fmul v0.4s, v25.4s, v6.4s
+	WORD $0x4e3dd429 // fadd v9.4s, v1.4s, v29.4s
+	WORD $0x4e3cd402 // fadd v2.4s, v0.4s, v28.4s
+	WORD $0x4ea1d521 // fsub v1.4s, v9.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	WORD $0x4ea1d7a1 // fsub v1.4s, v29.4s, v1.4s
+	WORD $0x4ea0d780 // fsub v0.4s, v28.4s, v0.4s
+	WORD $0x4e23cf41 // fmla v1.4s, v26.4s, v3.4s
+	WORD $0x4e23cf20 // fmla v0.4s, v25.4s, v3.4s
+	WORD $0x4e3bcd61 // fmla v1.4s, v11.4s, v27.4s
+	WORD $0x4e38cd40 // fmla v0.4s, v10.4s, v24.4s
+	WORD $0x4e21d521 // fadd v1.4s, v9.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
 	WORD $0x6e31dc22 // fmul v2.4s, v1.4s, v17.4s
 	WORD $0x6e30dc01 // fmul v1.4s, v0.4s, v16.4s
 	WORD $0x3dc01980 // ldr q0, [x12, #96]
-	WORD $0x6ea2e409 // fcmgt v9.4s, v0.4s, v2.4s
-	WORD $0x6e621c09 // bsl v9.16b, v0.16b, v2.16b
-	WORD $0x6ea1e41a // fcmgt v26.4s, v0.4s, v1.4s
-	WORD $0x6e611c1a // bsl v26.16b, v0.16b, v1.16b
+	WORD $0x4e22f418 // fmax v24.4s, v0.4s, v2.4s
+	WORD $0x4e21f40b // fmax v11.4s, v0.4s, v1.4s
 	WORD $0x3dc02182 // ldr q2, [x12, #128]
 	WORD $0x3dc02181 // ldr q1, [x12, #128]
 	WORD $0x3dc01d80 // ldr q0, [x12, #112]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x4e218859 // frintn v25.4s, v2.4s
-	WORD $0x4e218838 // frintn v24.4s, v1.4s
-	WORD $0x3dc02580 // ldr q0, [x12, #144]
-	WORD $0x4ea0cf29 // fmls v9.4s, v25.4s, v0.4s
-	WORD $0x4ea0cf1a // fmls v26.4s, v24.4s, v0.4s
-	WORD $0x3dc02980 // ldr q0, [x12, #160]
-	WORD $0x4ea0cf29 // fmls v9.4s, v25.4s, v0.4s
-	WORD $0x4ea0cf1a // fmls v26.4s, v24.4s, v0.4s
-	WORD $0x6e29dd28 // fmul v8.4s, v9.4s, v9.4s
-	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e21885a // frintn v26.4s, v2.4s
+	WORD $0x4e218839 // frintn v25.4s, v1.4s
+	WORD $0x4ea6cf58 // fmls v24.4s, v26.4s, v6.4s
+	WORD $0x4ea6cf2b // fmls v11.4s, v25.4s, v6.4s
+	WORD $0x4ea3cf58 // fmls v24.4s, v26.4s, v3.4s
+	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
+	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
+	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
+	WORD $0x3dc03186 // ldr q6, [x12, #192]
 	WORD $0x3dc03183 // ldr q3, [x12, #192]
 	WORD $0x3dc03580 // ldr q0, [x12, #208]
-	WORD $0x4e20cd24 // fmla v4.4s, v9.4s, v0.4s
-	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
+	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x3dc03982 // ldr q2, [x12, #224]
 	WORD $0x3dc03981 // ldr q1, [x12, #224]
 	WORD $0x3dc03d80 // ldr q0, [x12, #240]
-	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
-	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
+	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
 	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e28cc44 // fmla v4.4s, v2.4s, v8.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e28cc89 // fmla v9.4s, v4.4s, v8.4s
-	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
+	WORD $0x4e2accd8 // fmla v24.4s, v6.4s, v10.4s
+	WORD $0x4e29cc6b // fmla v11.4s, v3.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
-	WORD $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
-	WORD $0x4e20d748 // fadd v8.4s, v26.4s, v0.4s
-	WORD $0x4e21ab23 // fcvtns v3.4s, v25.4s
-	WORD $0x4e21ab00 // fcvtns v0.4s, v24.4s
+	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	WORD $0x4e21ab43 // fcvtns v3.4s, v26.4s
+	WORD $0x4e21ab22 // fcvtns v2.4s, v25.4s
 	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
-	WORD $0x4f3f0402 // sshr v2.4s, v0.4s, #1
-	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
-	WORD $0x6ea28404 // sub v4.4s, v0.4s, v2.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea1846a // sub v10.4s, v3.4s, v1.4s
+	WORD $0x6ea08449 // sub v9.4s, v2.4s, v0.4s
+	WORD $0x3dc08186 // ldr q6, [x12, #512]
+	WORD $0x4ea68421 // add v1.4s, v1.4s, v6.4s
+	WORD $0x4ea68400 // add v0.4s, v0.4s, v6.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dd23 // fmul v3.4s, v9.4s, v1.4s
-	WORD $0x6e20dd02 // fmul v2.4s, v8.4s, v0.4s
-	WORD $0x3dc08180 // ldr q0, [x12, #512]
-	WORD $0x4ea084a1 // add v1.4s, v5.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x6e21df03 // fmul v3.4s, v24.4s, v1.4s
+	WORD $0x6e20dd62 // fmul v2.4s, v11.4s, v0.4s
+	WORD $0x4ea68541 // add v1.4s, v10.4s, v6.4s
+	WORD $0x4ea68520 // add v0.4s, v9.4s, v6.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
-	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
-	WORD $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
-	WORD $0x6e28dcc6 // fmul v6.4s, v6.4s, v8.4s
-	WORD $0x6e37fd65 // fdiv v5.4s, v11.4s, v23.4s
-	WORD $0x6e36fd44 // fdiv v4.4s, v10.4s, v22.4s
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x6e2bdca9 // fmul v9.4s, v5.4s, v11.4s
+	WORD $0x6e2adc86 // fmul v6.4s, v4.4s, v10.4s
+	WORD $0x6e37fd05 // fdiv v5.4s, v8.4s, v23.4s
+	WORD $0x6e36fce4 // fdiv v4.4s, v7.4s, v22.4s
 	WORD $0x6e35de61 // fmul v1.4s, v19.4s, v21.4s
 	WORD $0x6e34de40 // fmul v0.4s, v18.4s, v20.4s
 	WORD $0x6e21de21 // fmul v1.4s, v17.4s, v1.4s
@@ -30119,8 +29507,8 @@ own:
 	WORD $0x3dc02d82 // ldr q2, [x12, #176]
 	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
 	WORD $0x4e24cc02 // fmla v2.4s, v0.4s, v4.4s
-	WORD $0x6e29dde1 // fmul v1.4s, v15.4s, v9.4s
-	WORD $0x6e28ddc0 // fmul v0.4s, v14.4s, v8.4s
+	WORD $0x6e2bdde1 // fmul v1.4s, v15.4s, v11.4s
+	WORD $0x6e2addc0 // fmul v0.4s, v14.4s, v10.4s
 	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
 	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
 	WORD $0x3d840021 // str q1, [x1, #4096]
@@ -30135,13 +29523,13 @@ own:
 	WORD $0x3dc01180 // ldr q0, [x12, #64]
 	WORD $0x4ea13401 // cmgt v1.4s, v0.4s, v1.4s
 	WORD $0x4ea23400 // cmgt v0.4s, v0.4s, v2.4s
-	WORD $0x4e271c23 // and v3.16b, v1.16b, v7.16b
+	WORD $0x4e291c23 // and v3.16b, v1.16b, v9.16b
 	WORD $0x4e261c02 // and v2.16b, v0.16b, v6.16b
 	ADD R2<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e23cd61 // fmla v1.4s, v11.4s, v3.4s
-	WORD $0x4e22cd40 // fmla v0.4s, v10.4s, v2.4s
+	WORD $0x4e23cd01 // fmla v1.4s, v8.4s, v3.4s
+	WORD $0x4e22cce0 // fmla v0.4s, v7.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
 	EOR $32, R2, R2
@@ -30389,17 +29777,17 @@ TEXT ·expNEON(SB), NOSPLIT, $0-24
 	MOVD src+8(FP), R3
 	MOVD n+16(FP), R2
 	MOVD $0, R1
-	WORD $0x3dc018b3 // ldr q19, [x5, #96]
-	WORD $0x3dc01cb2 // ldr q18, [x5, #112]
-	WORD $0x3dc020b1 // ldr q17, [x5, #128]
-	WORD $0x3dc024b0 // ldr q16, [x5, #144]
-	WORD $0x3dc028af // ldr q15, [x5, #160]
-	WORD $0x3dc02cae // ldr q14, [x5, #176]
-	WORD $0x3dc030ad // ldr q13, [x5, #192]
-	WORD $0x3dc034ac // ldr q12, [x5, #208]
-	WORD $0x3dc038ab // ldr q11, [x5, #224]
-	WORD $0x3dc03caa // ldr q10, [x5, #240]
-	WORD $0x3dc040a9 // ldr q9, [x5, #256]
+	WORD $0x3dc018b7 // ldr q23, [x5, #96]
+	WORD $0x3dc01cb6 // ldr q22, [x5, #112]
+	WORD $0x3dc020b5 // ldr q21, [x5, #128]
+	WORD $0x3dc024b4 // ldr q20, [x5, #144]
+	WORD $0x3dc028b3 // ldr q19, [x5, #160]
+	WORD $0x3dc02cb2 // ldr q18, [x5, #176]
+	WORD $0x3dc030b1 // ldr q17, [x5, #192]
+	WORD $0x3dc034b0 // ldr q16, [x5, #208]
+	WORD $0x3dc038af // ldr q15, [x5, #224]
+	WORD $0x3dc03cae // ldr q14, [x5, #240]
+	WORD $0x3dc040ad // ldr q13, [x5, #256]
 
 loop:
 	ADD R1<<2, R3, R0
@@ -30407,104 +29795,97 @@ loop:
 	WORD $0x3dc00402 // ldr q2, [x0, #16]
 	WORD $0x3dc00801 // ldr q1, [x0, #32]
 	WORD $0x3dc00c00 // ldr q0, [x0, #48]
-	WORD $0x6ea3e67e // fcmgt v30.4s, v19.4s, v3.4s
-	WORD $0x6e631e7e // bsl v30.16b, v19.16b, v3.16b
-	WORD $0x6ea2e679 // fcmgt v25.4s, v19.4s, v2.4s
-	WORD $0x6e621e79 // bsl v25.16b, v19.16b, v2.16b
-	WORD $0x6ea1e678 // fcmgt v24.4s, v19.4s, v1.4s
-	WORD $0x6e611e78 // bsl v24.16b, v19.16b, v1.16b
-	WORD $0x6ea0e677 // fcmgt v23.4s, v19.4s, v0.4s
-	WORD $0x6e601e77 // bsl v23.16b, v19.16b, v0.16b
-	WORD $0x4eb11e23 // mov v3.16b, v17.16b
-	WORD $0x4eb11e22 // mov v2.16b, v17.16b
-	WORD $0x4eb11e21 // mov v1.16b, v17.16b
-	WORD $0x4eb11e20 // mov v0.16b, v17.16b
-	WORD $0x4e32cfc3 // fmla v3.4s, v30.4s, v18.4s
-	WORD $0x4e32cf22 // fmla v2.4s, v25.4s, v18.4s
-	WORD $0x4e32cf01 // fmla v1.4s, v24.4s, v18.4s
-	WORD $0x4e32cee0 // fmla v0.4s, v23.4s, v18.4s
-	WORD $0x4e21887d // frintn v29.4s, v3.4s
-	WORD $0x4e21885c // frintn v28.4s, v2.4s
-	WORD $0x4e21883b // frintn v27.4s, v1.4s
-	WORD $0x4e21881a // frintn v26.4s, v0.4s
-	WORD $0x4eb0cfbe // fmls v30.4s, v29.4s, v16.4s
-	WORD $0x4eb0cf99 // fmls v25.4s, v28.4s, v16.4s
-	WORD $0x4eb0cf78 // fmls v24.4s, v27.4s, v16.4s
-	WORD $0x4eb0cf57 // fmls v23.4s, v26.4s, v16.4s
-	WORD $0x4eafcfbe // fmls v30.4s, v29.4s, v15.4s
-	WORD $0x4eafcf99 // fmls v25.4s, v28.4s, v15.4s
-	WORD $0x4eafcf78 // fmls v24.4s, v27.4s, v15.4s
-	WORD $0x4eafcf57 // fmls v23.4s, v26.4s, v15.4s
-	WORD $0x6e3edfd6 // fmul v22.4s, v30.4s, v30.4s
-	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
-	WORD $0x6e38df14 // fmul v20.4s, v24.4s, v24.4s
-	WORD $0x6e37dee8 // fmul v8.4s, v23.4s, v23.4s
-	WORD $0x4ead1da7 // mov v7.16b, v13.16b
-	WORD $0x4ead1da6 // mov v6.16b, v13.16b
-	WORD $0x4ead1da5 // mov v5.16b, v13.16b
-	WORD $0x4ead1da4 // mov v4.16b, v13.16b
-	WORD $0x4e2ccfc7 // fmla v7.4s, v30.4s, v12.4s
-	WORD $0x4e2ccf26 // fmla v6.4s, v25.4s, v12.4s
-	WORD $0x4e2ccf05 // fmla v5.4s, v24.4s, v12.4s
-	WORD $0x4e2ccee4 // fmla v4.4s, v23.4s, v12.4s
-	WORD $0x4eab1d63 // mov v3.16b, v11.16b
-	WORD $0x4eab1d62 // mov v2.16b, v11.16b
-	WORD $0x4eab1d61 // mov v1.16b, v11.16b
-	WORD $0x4eab1d60 // mov v0.16b, v11.16b
-	WORD $0x4e2acfc3 // fmla v3.4s, v30.4s, v10.4s
-	WORD $0x4e2acf22 // fmla v2.4s, v25.4s, v10.4s
-	WORD $0x4e2acf01 // fmla v1.4s, v24.4s, v10.4s
-	WORD $0x4e2acee0 // fmla v0.4s, v23.4s, v10.4s
-	WORD $0x4e29cec3 // fmla v3.4s, v22.4s, v9.4s
-	WORD $0x4e29cea2 // fmla v2.4s, v21.4s, v9.4s
-	WORD $0x4e29ce81 // fmla v1.4s, v20.4s, v9.4s
-	WORD $0x4e29cd00 // fmla v0.4s, v8.4s, v9.4s
-	WORD $0x4e36cc67 // fmla v7.4s, v3.4s, v22.4s
-	WORD $0x4e35cc46 // fmla v6.4s, v2.4s, v21.4s
-	WORD $0x4e34cc25 // fmla v5.4s, v1.4s, v20.4s
+	WORD $0x4e23f6fb // fmax v27.4s, v23.4s, v3.4s
+	WORD $0x4e22f6fa // fmax v26.4s, v23.4s, v2.4s
+	WORD $0x4e21f6f9 // fmax v25.4s, v23.4s, v1.4s
+	WORD $0x4e20f6f8 // fmax v24.4s, v23.4s, v0.4s
+	WORD $0x4eb51ea3 // mov v3.16b, v21.16b
+	WORD $0x4eb51ea2 // mov v2.16b, v21.16b
+	WORD $0x4eb51ea1 // mov v1.16b, v21.16b
+	WORD $0x4eb51ea0 // mov v0.16b, v21.16b
+	WORD $0x4e36cf63 // fmla v3.4s, v27.4s, v22.4s
+	WORD $0x4e36cf42 // fmla v2.4s, v26.4s, v22.4s
+	WORD $0x4e36cf21 // fmla v1.4s, v25.4s, v22.4s
+	WORD $0x4e36cf00 // fmla v0.4s, v24.4s, v22.4s
+	WORD $0x4e21887e // frintn v30.4s, v3.4s
+	WORD $0x4e21885d // frintn v29.4s, v2.4s
+	WORD $0x4e21883c // frintn v28.4s, v1.4s
+	WORD $0x4e21880c // frintn v12.4s, v0.4s
+	WORD $0x4eb4cfdb // fmls v27.4s, v30.4s, v20.4s
+	WORD $0x4eb4cfba // fmls v26.4s, v29.4s, v20.4s
+	WORD $0x4eb4cf99 // fmls v25.4s, v28.4s, v20.4s
+	WORD $0x4eb4cd98 // fmls v24.4s, v12.4s, v20.4s
+	WORD $0x4eb3cfdb // fmls v27.4s, v30.4s, v19.4s
+	WORD $0x4eb3cfba // fmls v26.4s, v29.4s, v19.4s
+	WORD $0x4eb3cf99 // fmls v25.4s, v28.4s, v19.4s
+	WORD $0x4eb3cd98 // fmls v24.4s, v12.4s, v19.4s
+	WORD $0x6e3bdf6b // fmul v11.4s, v27.4s, v27.4s
+	WORD $0x6e3adf4a // fmul v10.4s, v26.4s, v26.4s
+	WORD $0x6e39df29 // fmul v9.4s, v25.4s, v25.4s
+	WORD $0x6e38df08 // fmul v8.4s, v24.4s, v24.4s
+	WORD $0x4eb11e27 // mov v7.16b, v17.16b
+	WORD $0x4eb11e26 // mov v6.16b, v17.16b
+	WORD $0x4eb11e25 // mov v5.16b, v17.16b
+	WORD $0x4eb11e24 // mov v4.16b, v17.16b
+	WORD $0x4e30cf67 // fmla v7.4s, v27.4s, v16.4s
+	WORD $0x4e30cf46 // fmla v6.4s, v26.4s, v16.4s
+	WORD $0x4e30cf25 // fmla v5.4s, v25.4s, v16.4s
+	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
+	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
+	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
+	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
+	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
+	WORD $0x4e2ecf63 // fmla v3.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf42 // fmla v2.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
+	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
+	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
+	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
+	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
+	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
 	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e36ccfe // fmla v30.4s, v7.4s, v22.4s
-	WORD $0x4e35ccd9 // fmla v25.4s, v6.4s, v21.4s
-	WORD $0x4e34ccb8 // fmla v24.4s, v5.4s, v20.4s
-	WORD $0x4e28cc97 // fmla v23.4s, v4.4s, v8.4s
-	WORD $0x4e2ed7c7 // fadd v7.4s, v30.4s, v14.4s
-	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
-	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
-	WORD $0x4e2ed6f7 // fadd v23.4s, v23.4s, v14.4s
-	WORD $0x4e21aba8 // fcvtns v8.4s, v29.4s
-	WORD $0x4e21ab86 // fcvtns v6.4s, v28.4s
-	WORD $0x4e21ab65 // fcvtns v5.4s, v27.4s
-	WORD $0x4e21ab40 // fcvtns v0.4s, v26.4s
-	WORD $0x4f3f0503 // sshr v3.4s, v8.4s, #1
+	WORD $0x4e2bccfb // fmla v27.4s, v7.4s, v11.4s
+	WORD $0x4e2accda // fmla v26.4s, v6.4s, v10.4s
+	WORD $0x4e29ccb9 // fmla v25.4s, v5.4s, v9.4s
+	WORD $0x4e28cc98 // fmla v24.4s, v4.4s, v8.4s
+	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
+	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
+	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
+	WORD $0x4e32d718 // fadd v24.4s, v24.4s, v18.4s
+	WORD $0x4e21abc7 // fcvtns v7.4s, v30.4s
+	WORD $0x4e21aba6 // fcvtns v6.4s, v29.4s
+	WORD $0x4e21ab85 // fcvtns v5.4s, v28.4s
+	WORD $0x4e21a984 // fcvtns v4.4s, v12.4s
+	WORD $0x4f3f04e3 // sshr v3.4s, v7.4s, #1
 	WORD $0x4f3f04c2 // sshr v2.4s, v6.4s, #1
 	WORD $0x4f3f04a1 // sshr v1.4s, v5.4s, #1
-	WORD $0x4f3f0404 // sshr v4.4s, v0.4s, #1
-	WORD $0x6ea38516 // sub v22.4s, v8.4s, v3.4s
-	WORD $0x6ea284d5 // sub v21.4s, v6.4s, v2.4s
-	WORD $0x6ea184b4 // sub v20.4s, v5.4s, v1.4s
-	WORD $0x6ea48408 // sub v8.4s, v0.4s, v4.4s
-	WORD $0x3dc080a0 // ldr q0, [x5, #512]
-	WORD $0x4ea08463 // add v3.4s, v3.4s, v0.4s
-	WORD $0x4ea08442 // add v2.4s, v2.4s, v0.4s
+	WORD $0x4f3f0480 // sshr v0.4s, v4.4s, #1
+	WORD $0x6ea384ec // sub v12.4s, v7.4s, v3.4s
+	WORD $0x6ea284cb // sub v11.4s, v6.4s, v2.4s
+	WORD $0x6ea184aa // sub v10.4s, v5.4s, v1.4s
+	WORD $0x6ea08489 // sub v9.4s, v4.4s, v0.4s
+	WORD $0x3dc080a8 // ldr q8, [x5, #512]
+	WORD $0x4ea88463 // add v3.4s, v3.4s, v8.4s
+	WORD $0x4ea88442 // add v2.4s, v2.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc080a0 // ldr q0, [x5, #512]
-	WORD $0x4ea08421 // add v1.4s, v1.4s, v0.4s
-	WORD $0x4ea08480 // add v0.4s, v4.4s, v0.4s
+	WORD $0x4ea88421 // add v1.4s, v1.4s, v8.4s
+	WORD $0x4ea88400 // add v0.4s, v0.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
-	WORD $0x6e23dce7 // fmul v7.4s, v7.4s, v3.4s
-	WORD $0x6e22df26 // fmul v6.4s, v25.4s, v2.4s
-	WORD $0x6e21df05 // fmul v5.4s, v24.4s, v1.4s
-	WORD $0x6e20dee4 // fmul v4.4s, v23.4s, v0.4s
-	WORD $0x3dc080a0 // ldr q0, [x5, #512]
-	WORD $0x4ea086c3 // add v3.4s, v22.4s, v0.4s
-	WORD $0x4ea086a2 // add v2.4s, v21.4s, v0.4s
+	WORD $0x6e23df67 // fmul v7.4s, v27.4s, v3.4s
+	WORD $0x6e22df46 // fmul v6.4s, v26.4s, v2.4s
+	WORD $0x6e21df25 // fmul v5.4s, v25.4s, v1.4s
+	WORD $0x6e20df04 // fmul v4.4s, v24.4s, v0.4s
+	WORD $0x4ea88583 // add v3.4s, v12.4s, v8.4s
+	WORD $0x4ea88562 // add v2.4s, v11.4s, v8.4s
 	WORD $0x4f375463 // shl v3.4s, v3.4s, #23
 	WORD $0x4f375442 // shl v2.4s, v2.4s, #23
-	WORD $0x3dc080a0 // ldr q0, [x5, #512]
-	WORD $0x4ea08681 // add v1.4s, v20.4s, v0.4s
-	WORD $0x4ea08500 // add v0.4s, v8.4s, v0.4s
+	WORD $0x4ea88541 // add v1.4s, v10.4s, v8.4s
+	WORD $0x4ea88520 // add v0.4s, v9.4s, v8.4s
 	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
 	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
 	WORD $0x6e23dce3 // fmul v3.4s, v7.4s, v3.4s

@@ -28,6 +28,8 @@ var (
 	fsub     = form{"fsub", "4s", "4s", "4s", 0x4ea0d400, false}
 	fmul     = form{"fmul", "4s", "4s", "4s", 0x6e20dc00, false}
 	fdiv     = form{"fdiv", "4s", "4s", "4s", 0x6e20fc00, false}
+	fmax     = form{"fmax", "4s", "4s", "4s", 0x4e20f400, false}
+	fmin     = form{"fmin", "4s", "4s", "4s", 0x4ea0f400, false}
 	fmla     = form{"fmla", "4s", "4s", "4s", 0x4e20cc00, true}
 	fmls     = form{"fmls", "4s", "4s", "4s", 0x4ea0cc00, true}
 	fcmge    = form{"fcmge", "4s", "4s", "4s", 0x6e20e400, false}

@@ -21,7 +21,7 @@ func TestEncoding(t *testing.T) {
 	var list []word32
 	for _, r := range [][3]int{{0, 1, 2}, {31, 30, 29}, {7, 16, 7}, {21, 10, 5}} {
 		d, n, m := r[0], r[1], r[2]
-		for _, f := range []form{fadd, fsub, fmul, fdiv, fmla, fmls, fcmge, fcmgt, cmgt, cmeq, add, sub, faddTwo, cmeqByte, uminByte, umaxByte, addpByte,
+		for _, f := range []form{fadd, fsub, fmul, fdiv, fmax, fmin, fmla, fmls, fcmge, fcmgt, cmgt, cmeq, add, sub, faddTwo, cmeqByte, uminByte, umaxByte, addpByte,
 			and, bic, orr, eor, bsl, frintn, fcvtns, scvtf, fcvtl, fcvtl2, uxtl8, uxtl16, uxtl16Hi} {
 			list = append(list, f.encode(d, n, m))
 		}

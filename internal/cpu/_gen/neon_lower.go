@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/mmcloughlin/avo/ir"
@@ -41,6 +42,8 @@ type lowering struct {
 	writes    map[reg.ID]int       // instructions that write it
 	whole     map[reg.ID]bool      // a mask whose lanes are all ones or all zeros
 	addresses map[indexed]register // base + index·scale, in this basic block
+	loaded    map[int]register     // constants, in this basic block, by their offset
+	number    map[reg.ID]bool      // a broadcast constant that is neither 0 nor NaN
 	table     register             // address of the constants
 	locals    register             // address of the local variables
 	localSize int
@@ -63,7 +66,7 @@ type indexed struct {
 // lower lowers a routine.
 func lower(f *ir.Function) *lowering {
 	l := &lowering{name: f.Name, general: map[reg.ID]register{}, low: map[reg.ID]register{}, high: map[reg.ID]register{},
-		writes: map[reg.ID]int{}, whole: map[reg.ID]bool{}, addresses: map[indexed]register{}, localSize: f.LocalSize}
+		writes: map[reg.ID]int{}, whole: map[reg.ID]bool{}, addresses: map[indexed]register{}, loaded: map[int]register{}, number: map[reg.ID]bool{}, localSize: f.LocalSize}
 	for _, i := range f.Instructions() {
 		for _, r := range i.OutputRegisters() {
 			l.writes[r.ID()]++
@@ -92,6 +95,7 @@ func lower(f *ir.Function) *lowering {
 		switch n := n.(type) {
 		case ir.Label:
 			clear(l.addresses)
+			clear(l.loaded)
 			l.emit(step{label: string(n)})
 		case *ir.Instruction:
 			l.instruction(n)
@@ -125,6 +129,7 @@ func (l *lowering) emit(s step) {
 	}
 	if s.target != "" {
 		clear(l.addresses)
+		clear(l.loaded)
 	}
 }
 
@@ -260,12 +265,17 @@ func (l *lowering) operand(o operand.Op) [2]register {
 		return l.pair(o.(reg.Register))
 	}
 	base, offset := l.at(m, 16)
-	v := l.newVector()
-	l.load(v, base, offset)
 	if m.Base == reg.StaticBase {
+		v, ok := l.loaded[offset]
+		if !ok {
+			v = l.newVector()
+			l.load(v, base, offset)
+			l.loaded[offset] = v
+		}
 		return [2]register{v, v}
 	}
-	high := l.newVector()
+	v, high := l.newVector(), l.newVector()
+	l.load(v, base, offset)
 	l.load(high, base, offset+16)
 	return [2]register{v, high}
 }
@@ -289,6 +299,8 @@ func (l *lowering) broadcast(o operand.Op, d reg.Register, encode func(d, base i
 		for _, v := range halves {
 			l.load(v, base, offset)
 		}
+		constant := math.Float32frombits(constants.list[(offset-firstConstant)/16])
+		l.number[d.ID()] = l.writes[d.ID()] == 1 && constant == constant && constant != 0
 		return
 	}
 	if m.Base == reg.FramePointer { // a byte
@@ -399,6 +411,14 @@ func (l *lowering) instruction(i *ir.Instruction) {
 		}
 	case "VMAXPS", "VMINPS":
 		b, a := l.operand(o[0]), l.pair(at(1))
+		if l.number[at(1).ID()] {
+			// The two processors differ for NaN first and for two zeros only.
+			f := map[string]form{"VMAXPS": fmax, "VMINPS": fmin}[i.Opcode]
+			for h, v := range l.pair(at(2)) {
+				l.op(f, v, a[h], b[h])
+			}
+			return
+		}
 		for h, v := range l.pair(at(2)) {
 			m := l.newVector()
 			if i.Opcode == "VMAXPS" {
