@@ -82,7 +82,7 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 }
 
 const (
-	tileVoxels = 256 // a tile of 8 channels fits the first-level cache
+	tileVoxels = 256 // chunks are of whole tiles
 	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
 )
 
@@ -125,8 +125,10 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // scratch is the reusable memory of a goroutine. Its size depends on the number of
 // channels and, for the statistics of the label, on the size of an image plane.
 type scratch struct {
-	tile   tile
+	labels labelTile
 	strip  stripScratch
+	rows32 rowScratch[float32]
+	rows64 rowScratch[float64]
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
@@ -138,12 +140,6 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
-}
-
-func fill(s []float64, v float64) {
-	for i := range s {
-		s[i] = v
-	}
 }
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}

@@ -98,34 +98,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -498,34 +498,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -903,34 +903,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -1200,23 +1200,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -1243,23 +1243,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -1429,34 +1429,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -1805,34 +1805,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -2367,34 +2367,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -2934,34 +2934,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -3273,23 +3273,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03124 // ldr q4, [x9, #192]
-	WORD $0x3dc03123 // ldr q3, [x9, #192]
-	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x3dc03924 // ldr q4, [x9, #224]
+	WORD $0x3dc03923 // ldr q3, [x9, #224]
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03922 // ldr q2, [x9, #224]
-	WORD $0x3dc03921 // ldr q1, [x9, #224]
-	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03122 // ldr q2, [x9, #192]
+	WORD $0x3dc03121 // ldr q1, [x9, #192]
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04120 // ldr q0, [x9, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -3316,23 +3316,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03124 // ldr q4, [x9, #192]
-	WORD $0x3dc03123 // ldr q3, [x9, #192]
-	WORD $0x3dc03520 // ldr q0, [x9, #208]
+	WORD $0x3dc03924 // ldr q4, [x9, #224]
+	WORD $0x3dc03923 // ldr q3, [x9, #224]
+	WORD $0x3dc03d20 // ldr q0, [x9, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03922 // ldr q2, [x9, #224]
-	WORD $0x3dc03921 // ldr q1, [x9, #224]
-	WORD $0x3dc03d20 // ldr q0, [x9, #240]
+	WORD $0x3dc04120 // ldr q0, [x9, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03122 // ldr q2, [x9, #192]
+	WORD $0x3dc03121 // ldr q1, [x9, #192]
+	WORD $0x3dc03520 // ldr q0, [x9, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04120 // ldr q0, [x9, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -3603,34 +3603,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -4020,34 +4020,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -4448,34 +4448,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -4748,23 +4748,23 @@ rest:
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
 	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
 	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc99 // fmla v25.4s, v4.4s, v21.4s
-	WORD $0x4e25cc76 // fmla v22.4s, v3.4s, v5.4s
+	WORD $0x4e35cc82 // fmla v2.4s, v4.4s, v21.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e35cc59 // fmla v25.4s, v2.4s, v21.4s
+	WORD $0x4e25cc36 // fmla v22.4s, v1.4s, v5.4s
 	WORD $0x4e30d739 // fadd v25.4s, v25.4s, v16.4s
 	WORD $0x4e30d6d6 // fadd v22.4s, v22.4s, v16.4s
 	WORD $0x4e21ab63 // fcvtns v3.4s, v27.4s
@@ -4791,23 +4791,23 @@ rest:
 small:
 	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
 	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
 	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
-	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e35cc82 // fmla v2.4s, v4.4s, v21.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e35cc56 // fmla v22.4s, v2.4s, v21.4s
+	WORD $0x4e25cc3a // fmla v26.4s, v1.4s, v5.4s
 	WORD $0x4e30d6d6 // fadd v22.4s, v22.4s, v16.4s
 	WORD $0x4e30d755 // fadd v21.4s, v26.4s, v16.4s
 
@@ -4985,34 +4985,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -5223,34 +5223,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -5491,34 +5491,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -5947,34 +5947,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -6273,23 +6273,23 @@ rest:
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
 	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
 	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
-	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc5b // fmla v27.4s, v2.4s, v23.4s
+	WORD $0x4e25cc38 // fmla v24.4s, v1.4s, v5.4s
 	WORD $0x4e30d77b // fadd v27.4s, v27.4s, v16.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
 	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
@@ -6316,23 +6316,23 @@ rest:
 small:
 	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
 	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
 	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc58 // fmla v24.4s, v2.4s, v23.4s
+	WORD $0x4e25cc3c // fmla v28.4s, v1.4s, v5.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
 	WORD $0x4e30d797 // fadd v23.4s, v28.4s, v16.4s
 
@@ -6532,34 +6532,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -6954,34 +6954,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -7381,34 +7381,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -7686,23 +7686,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -7729,23 +7729,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -7941,34 +7941,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -8493,34 +8493,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -9231,34 +9231,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -9974,34 +9974,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -10355,23 +10355,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -10398,23 +10398,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -10808,34 +10808,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -11255,34 +11255,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -11713,34 +11713,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -12021,23 +12021,23 @@ rest:
 	WORD $0x4ea0cf56 // fmls v22.4s, v26.4s, v0.4s
 	WORD $0x6e39df35 // fmul v21.4s, v25.4s, v25.4s
 	WORD $0x6e36dec5 // fmul v5.4s, v22.4s, v22.4s
-	WORD $0x3dc031a4 // ldr q4, [x13, #192]
-	WORD $0x3dc031a3 // ldr q3, [x13, #192]
-	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x3dc039a4 // ldr q4, [x13, #224]
+	WORD $0x3dc039a3 // ldr q3, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20cf24 // fmla v4.4s, v25.4s, v0.4s
 	WORD $0x4e20cec3 // fmla v3.4s, v22.4s, v0.4s
-	WORD $0x3dc039a2 // ldr q2, [x13, #224]
-	WORD $0x3dc039a1 // ldr q1, [x13, #224]
-	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20cf22 // fmla v2.4s, v25.4s, v0.4s
 	WORD $0x4e20cec1 // fmla v1.4s, v22.4s, v0.4s
-	WORD $0x3dc041a0 // ldr q0, [x13, #256]
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc99 // fmla v25.4s, v4.4s, v21.4s
-	WORD $0x4e25cc76 // fmla v22.4s, v3.4s, v5.4s
+	WORD $0x4e35cc82 // fmla v2.4s, v4.4s, v21.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e35cc59 // fmla v25.4s, v2.4s, v21.4s
+	WORD $0x4e25cc36 // fmla v22.4s, v1.4s, v5.4s
 	WORD $0x4e2ed739 // fadd v25.4s, v25.4s, v14.4s
 	WORD $0x4e2ed6d6 // fadd v22.4s, v22.4s, v14.4s
 	WORD $0x4e21ab63 // fcvtns v3.4s, v27.4s
@@ -12064,23 +12064,23 @@ rest:
 small:
 	WORD $0x6e36ded5 // fmul v21.4s, v22.4s, v22.4s
 	WORD $0x6e3adf45 // fmul v5.4s, v26.4s, v26.4s
-	WORD $0x3dc031a4 // ldr q4, [x13, #192]
-	WORD $0x3dc031a3 // ldr q3, [x13, #192]
-	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x3dc039a4 // ldr q4, [x13, #224]
+	WORD $0x3dc039a3 // ldr q3, [x13, #224]
+	WORD $0x3dc03da0 // ldr q0, [x13, #240]
 	WORD $0x4e20cec4 // fmla v4.4s, v22.4s, v0.4s
 	WORD $0x4e20cf43 // fmla v3.4s, v26.4s, v0.4s
-	WORD $0x3dc039a2 // ldr q2, [x13, #224]
-	WORD $0x3dc039a1 // ldr q1, [x13, #224]
-	WORD $0x3dc03da0 // ldr q0, [x13, #240]
+	WORD $0x3dc041a0 // ldr q0, [x13, #256]
+	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc031a2 // ldr q2, [x13, #192]
+	WORD $0x3dc031a1 // ldr q1, [x13, #192]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
 	WORD $0x4e20cec2 // fmla v2.4s, v22.4s, v0.4s
 	WORD $0x4e20cf41 // fmla v1.4s, v26.4s, v0.4s
-	WORD $0x3dc041a0 // ldr q0, [x13, #256]
-	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e35cc44 // fmla v4.4s, v2.4s, v21.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e35cc96 // fmla v22.4s, v4.4s, v21.4s
-	WORD $0x4e25cc7a // fmla v26.4s, v3.4s, v5.4s
+	WORD $0x4e35cc82 // fmla v2.4s, v4.4s, v21.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e35cc56 // fmla v22.4s, v2.4s, v21.4s
+	WORD $0x4e25cc3a // fmla v26.4s, v1.4s, v5.4s
 	WORD $0x4e2ed6d6 // fadd v22.4s, v22.4s, v14.4s
 	WORD $0x4e2ed755 // fadd v21.4s, v26.4s, v14.4s
 
@@ -12280,34 +12280,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -12564,34 +12564,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -12878,34 +12878,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -13379,34 +13379,34 @@ exponential:
 	WORD $0x6e3bdf6a // fmul v10.4s, v27.4s, v27.4s
 	WORD $0x6e3adf49 // fmul v9.4s, v26.4s, v26.4s
 	WORD $0x6e39df28 // fmul v8.4s, v25.4s, v25.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cfe7 // fmla v7.4s, v31.4s, v16.4s
-	WORD $0x4e30cf66 // fmla v6.4s, v27.4s, v16.4s
-	WORD $0x4e30cf45 // fmla v5.4s, v26.4s, v16.4s
-	WORD $0x4e30cf24 // fmla v4.4s, v25.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecfe3 // fmla v3.4s, v31.4s, v14.4s
-	WORD $0x4e2ecf62 // fmla v2.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf41 // fmla v1.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf20 // fmla v0.4s, v25.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccff // fmla v31.4s, v7.4s, v11.4s
-	WORD $0x4e2accdb // fmla v27.4s, v6.4s, v10.4s
-	WORD $0x4e29ccba // fmla v26.4s, v5.4s, v9.4s
-	WORD $0x4e28cc99 // fmla v25.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecfe7 // fmla v7.4s, v31.4s, v14.4s
+	WORD $0x4e2ecf66 // fmla v6.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf45 // fmla v5.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf24 // fmla v4.4s, v25.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cfe3 // fmla v3.4s, v31.4s, v16.4s
+	WORD $0x4e30cf62 // fmla v2.4s, v27.4s, v16.4s
+	WORD $0x4e30cf41 // fmla v1.4s, v26.4s, v16.4s
+	WORD $0x4e30cf20 // fmla v0.4s, v25.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7f // fmla v31.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5b // fmla v27.4s, v2.4s, v10.4s
+	WORD $0x4e29cc3a // fmla v26.4s, v1.4s, v9.4s
+	WORD $0x4e28cc19 // fmla v25.4s, v0.4s, v8.4s
 	WORD $0x4e32d7e7 // fadd v7.4s, v31.4s, v18.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
@@ -13728,23 +13728,23 @@ rest:
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
 	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
 	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03984 // ldr q4, [x12, #224]
+	WORD $0x3dc03983 // ldr q3, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
-	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc5b // fmla v27.4s, v2.4s, v23.4s
+	WORD $0x4e25cc38 // fmla v24.4s, v1.4s, v5.4s
 	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
 	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
@@ -13771,23 +13771,23 @@ rest:
 small:
 	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
 	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03984 // ldr q4, [x12, #224]
+	WORD $0x3dc03983 // ldr q3, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
 	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc58 // fmla v24.4s, v2.4s, v23.4s
+	WORD $0x4e25cc3c // fmla v28.4s, v1.4s, v5.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
 	WORD $0x4e2ed797 // fadd v23.4s, v28.4s, v14.4s
 
@@ -13989,34 +13989,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4eab1d73 // mov v19.16b, v11.16b
-	WORD $0x4eab1d72 // mov v18.16b, v11.16b
-	WORD $0x4eab1d65 // mov v5.16b, v11.16b
-	WORD $0x4eab1d64 // mov v4.16b, v11.16b
-	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
-	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
-	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
-	WORD $0x4ea91d23 // mov v3.16b, v9.16b
-	WORD $0x4ea91d22 // mov v2.16b, v9.16b
-	WORD $0x4ea91d21 // mov v1.16b, v9.16b
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
-	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
-	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
-	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
-	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
-	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
-	WORD $0x4e27ce80 // fmla v0.4s, v20.4s, v7.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
-	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
+	WORD $0x4ea91d33 // mov v19.16b, v9.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x4ea91d24 // mov v4.16b, v9.16b
+	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf45 // fmla v5.4s, v26.4s, v8.4s
+	WORD $0x4e28cf24 // fmla v4.4s, v25.4s, v8.4s
+	WORD $0x4e27cef3 // fmla v19.4s, v23.4s, v7.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e27cea5 // fmla v5.4s, v21.4s, v7.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x4eab1d62 // mov v2.16b, v11.16b
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4e2acf41 // fmla v1.4s, v26.4s, v10.4s
+	WORD $0x4e2acf20 // fmla v0.4s, v25.4s, v10.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
 	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
 	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
@@ -14400,34 +14400,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4eab1d73 // mov v19.16b, v11.16b
-	WORD $0x4eab1d72 // mov v18.16b, v11.16b
-	WORD $0x4eab1d65 // mov v5.16b, v11.16b
-	WORD $0x4eab1d64 // mov v4.16b, v11.16b
-	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
-	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
-	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
-	WORD $0x4ea91d23 // mov v3.16b, v9.16b
-	WORD $0x4ea91d22 // mov v2.16b, v9.16b
-	WORD $0x4ea91d21 // mov v1.16b, v9.16b
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
-	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
-	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
-	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
-	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
-	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
-	WORD $0x4e27ce80 // fmla v0.4s, v20.4s, v7.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
-	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
+	WORD $0x4ea91d33 // mov v19.16b, v9.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x4ea91d24 // mov v4.16b, v9.16b
+	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf45 // fmla v5.4s, v26.4s, v8.4s
+	WORD $0x4e28cf24 // fmla v4.4s, v25.4s, v8.4s
+	WORD $0x4e27cef3 // fmla v19.4s, v23.4s, v7.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e27cea5 // fmla v5.4s, v21.4s, v7.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x4eab1d62 // mov v2.16b, v11.16b
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4e2acf41 // fmla v1.4s, v26.4s, v10.4s
+	WORD $0x4e2acf20 // fmla v0.4s, v25.4s, v10.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
 	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
 	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
@@ -14997,34 +14997,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4eab1d73 // mov v19.16b, v11.16b
-	WORD $0x4eab1d72 // mov v18.16b, v11.16b
-	WORD $0x4eab1d65 // mov v5.16b, v11.16b
-	WORD $0x4eab1d64 // mov v4.16b, v11.16b
-	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
-	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
-	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
-	WORD $0x4ea91d23 // mov v3.16b, v9.16b
-	WORD $0x4ea91d22 // mov v2.16b, v9.16b
-	WORD $0x4ea91d21 // mov v1.16b, v9.16b
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
-	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
-	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
-	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
-	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
-	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
-	WORD $0x4e27ce80 // fmla v0.4s, v20.4s, v7.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
-	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
+	WORD $0x4ea91d33 // mov v19.16b, v9.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x4ea91d24 // mov v4.16b, v9.16b
+	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf45 // fmla v5.4s, v26.4s, v8.4s
+	WORD $0x4e28cf24 // fmla v4.4s, v25.4s, v8.4s
+	WORD $0x4e27cef3 // fmla v19.4s, v23.4s, v7.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e27cea5 // fmla v5.4s, v21.4s, v7.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x4eab1d62 // mov v2.16b, v11.16b
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4e2acf41 // fmla v1.4s, v26.4s, v10.4s
+	WORD $0x4e2acf20 // fmla v0.4s, v25.4s, v10.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
 	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
 	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
@@ -15599,34 +15599,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4eab1d73 // mov v19.16b, v11.16b
-	WORD $0x4eab1d72 // mov v18.16b, v11.16b
-	WORD $0x4eab1d65 // mov v5.16b, v11.16b
-	WORD $0x4eab1d64 // mov v4.16b, v11.16b
-	WORD $0x4e2acff3 // fmla v19.4s, v31.4s, v10.4s
-	WORD $0x4e2acf72 // fmla v18.4s, v27.4s, v10.4s
-	WORD $0x4e2acf45 // fmla v5.4s, v26.4s, v10.4s
-	WORD $0x4e2acf24 // fmla v4.4s, v25.4s, v10.4s
-	WORD $0x4ea91d23 // mov v3.16b, v9.16b
-	WORD $0x4ea91d22 // mov v2.16b, v9.16b
-	WORD $0x4ea91d21 // mov v1.16b, v9.16b
-	WORD $0x4ea91d20 // mov v0.16b, v9.16b
-	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
-	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
-	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
-	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
-	WORD $0x4e27cee3 // fmla v3.4s, v23.4s, v7.4s
-	WORD $0x4e27cec2 // fmla v2.4s, v22.4s, v7.4s
-	WORD $0x4e27cea1 // fmla v1.4s, v21.4s, v7.4s
-	WORD $0x4e27ce80 // fmla v0.4s, v20.4s, v7.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc25 // fmla v5.4s, v1.4s, v21.4s
-	WORD $0x4e34cc04 // fmla v4.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ccba // fmla v26.4s, v5.4s, v21.4s
-	WORD $0x4e34cc99 // fmla v25.4s, v4.4s, v20.4s
+	WORD $0x4ea91d33 // mov v19.16b, v9.16b
+	WORD $0x4ea91d32 // mov v18.16b, v9.16b
+	WORD $0x4ea91d25 // mov v5.16b, v9.16b
+	WORD $0x4ea91d24 // mov v4.16b, v9.16b
+	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
+	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
+	WORD $0x4e28cf45 // fmla v5.4s, v26.4s, v8.4s
+	WORD $0x4e28cf24 // fmla v4.4s, v25.4s, v8.4s
+	WORD $0x4e27cef3 // fmla v19.4s, v23.4s, v7.4s
+	WORD $0x4e27ced2 // fmla v18.4s, v22.4s, v7.4s
+	WORD $0x4e27cea5 // fmla v5.4s, v21.4s, v7.4s
+	WORD $0x4e27ce84 // fmla v4.4s, v20.4s, v7.4s
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x4eab1d62 // mov v2.16b, v11.16b
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x4e2acfe3 // fmla v3.4s, v31.4s, v10.4s
+	WORD $0x4e2acf62 // fmla v2.4s, v27.4s, v10.4s
+	WORD $0x4e2acf41 // fmla v1.4s, v26.4s, v10.4s
+	WORD $0x4e2acf20 // fmla v0.4s, v25.4s, v10.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35cca1 // fmla v1.4s, v5.4s, v21.4s
+	WORD $0x4e34cc80 // fmla v0.4s, v4.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2cd7f3 // fadd v19.4s, v31.4s, v12.4s
 	WORD $0x4e2cd77b // fadd v27.4s, v27.4s, v12.4s
 	WORD $0x4e2cd75a // fadd v26.4s, v26.4s, v12.4s
@@ -15972,23 +15972,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -16015,23 +16015,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -17014,23 +17014,23 @@ rest:
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
 	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
 	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
-	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc5b // fmla v27.4s, v2.4s, v23.4s
+	WORD $0x4e25cc38 // fmla v24.4s, v1.4s, v5.4s
 	WORD $0x4e30d77b // fadd v27.4s, v27.4s, v16.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
 	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
@@ -17057,23 +17057,23 @@ rest:
 small:
 	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
 	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
 	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc58 // fmla v24.4s, v2.4s, v23.4s
+	WORD $0x4e25cc3c // fmla v28.4s, v1.4s, v5.4s
 	WORD $0x4e30d718 // fadd v24.4s, v24.4s, v16.4s
 	WORD $0x4e30d797 // fadd v23.4s, v28.4s, v16.4s
 
@@ -17294,34 +17294,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4ea91d33 // mov v19.16b, v9.16b
-	WORD $0x4ea91d32 // mov v18.16b, v9.16b
-	WORD $0x4ea91d31 // mov v17.16b, v9.16b
-	WORD $0x4ea91d30 // mov v16.16b, v9.16b
-	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
-	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
-	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
-	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
-	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
-	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
-	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
-	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
-	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
-	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
-	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
-	WORD $0x4e25ce80 // fmla v0.4s, v20.4s, v5.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
-	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
-	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cff3 // fmla v19.4s, v31.4s, v6.4s
+	WORD $0x4e26cf72 // fmla v18.4s, v27.4s, v6.4s
+	WORD $0x4e26cf51 // fmla v17.4s, v26.4s, v6.4s
+	WORD $0x4e26cf30 // fmla v16.4s, v25.4s, v6.4s
+	WORD $0x4e25cef3 // fmla v19.4s, v23.4s, v5.4s
+	WORD $0x4e25ced2 // fmla v18.4s, v22.4s, v5.4s
+	WORD $0x4e25ceb1 // fmla v17.4s, v21.4s, v5.4s
+	WORD $0x4e25ce90 // fmla v16.4s, v20.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e34ce00 // fmla v0.4s, v16.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
 	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
 	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
@@ -17893,34 +17893,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4ea91d33 // mov v19.16b, v9.16b
-	WORD $0x4ea91d32 // mov v18.16b, v9.16b
-	WORD $0x4ea91d31 // mov v17.16b, v9.16b
-	WORD $0x4ea91d30 // mov v16.16b, v9.16b
-	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
-	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
-	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
-	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
-	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
-	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
-	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
-	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
-	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
-	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
-	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
-	WORD $0x4e25ce80 // fmla v0.4s, v20.4s, v5.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
-	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
-	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cff3 // fmla v19.4s, v31.4s, v6.4s
+	WORD $0x4e26cf72 // fmla v18.4s, v27.4s, v6.4s
+	WORD $0x4e26cf51 // fmla v17.4s, v26.4s, v6.4s
+	WORD $0x4e26cf30 // fmla v16.4s, v25.4s, v6.4s
+	WORD $0x4e25cef3 // fmla v19.4s, v23.4s, v5.4s
+	WORD $0x4e25ced2 // fmla v18.4s, v22.4s, v5.4s
+	WORD $0x4e25ceb1 // fmla v17.4s, v21.4s, v5.4s
+	WORD $0x4e25ce90 // fmla v16.4s, v20.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e34ce00 // fmla v0.4s, v16.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
 	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
 	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
@@ -18678,34 +18678,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4ea91d33 // mov v19.16b, v9.16b
-	WORD $0x4ea91d32 // mov v18.16b, v9.16b
-	WORD $0x4ea91d31 // mov v17.16b, v9.16b
-	WORD $0x4ea91d30 // mov v16.16b, v9.16b
-	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
-	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
-	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
-	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
-	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
-	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
-	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
-	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
-	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
-	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
-	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
-	WORD $0x4e25ce80 // fmla v0.4s, v20.4s, v5.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
-	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
-	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cff3 // fmla v19.4s, v31.4s, v6.4s
+	WORD $0x4e26cf72 // fmla v18.4s, v27.4s, v6.4s
+	WORD $0x4e26cf51 // fmla v17.4s, v26.4s, v6.4s
+	WORD $0x4e26cf30 // fmla v16.4s, v25.4s, v6.4s
+	WORD $0x4e25cef3 // fmla v19.4s, v23.4s, v5.4s
+	WORD $0x4e25ced2 // fmla v18.4s, v22.4s, v5.4s
+	WORD $0x4e25ceb1 // fmla v17.4s, v21.4s, v5.4s
+	WORD $0x4e25ce90 // fmla v16.4s, v20.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e34ce00 // fmla v0.4s, v16.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
 	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
 	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
@@ -19468,34 +19468,34 @@ exponential:
 	WORD $0x6e3bdf76 // fmul v22.4s, v27.4s, v27.4s
 	WORD $0x6e3adf55 // fmul v21.4s, v26.4s, v26.4s
 	WORD $0x6e39df34 // fmul v20.4s, v25.4s, v25.4s
-	WORD $0x4ea91d33 // mov v19.16b, v9.16b
-	WORD $0x4ea91d32 // mov v18.16b, v9.16b
-	WORD $0x4ea91d31 // mov v17.16b, v9.16b
-	WORD $0x4ea91d30 // mov v16.16b, v9.16b
-	WORD $0x4e28cff3 // fmla v19.4s, v31.4s, v8.4s
-	WORD $0x4e28cf72 // fmla v18.4s, v27.4s, v8.4s
-	WORD $0x4e28cf51 // fmla v17.4s, v26.4s, v8.4s
-	WORD $0x4e28cf30 // fmla v16.4s, v25.4s, v8.4s
-	WORD $0x4ea71ce3 // mov v3.16b, v7.16b
-	WORD $0x4ea71ce2 // mov v2.16b, v7.16b
-	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
-	WORD $0x4ea71ce0 // mov v0.16b, v7.16b
-	WORD $0x4e26cfe3 // fmla v3.4s, v31.4s, v6.4s
-	WORD $0x4e26cf62 // fmla v2.4s, v27.4s, v6.4s
-	WORD $0x4e26cf41 // fmla v1.4s, v26.4s, v6.4s
-	WORD $0x4e26cf20 // fmla v0.4s, v25.4s, v6.4s
-	WORD $0x4e25cee3 // fmla v3.4s, v23.4s, v5.4s
-	WORD $0x4e25cec2 // fmla v2.4s, v22.4s, v5.4s
-	WORD $0x4e25cea1 // fmla v1.4s, v21.4s, v5.4s
-	WORD $0x4e25ce80 // fmla v0.4s, v20.4s, v5.4s
-	WORD $0x4e37cc73 // fmla v19.4s, v3.4s, v23.4s
-	WORD $0x4e36cc52 // fmla v18.4s, v2.4s, v22.4s
-	WORD $0x4e35cc31 // fmla v17.4s, v1.4s, v21.4s
-	WORD $0x4e34cc10 // fmla v16.4s, v0.4s, v20.4s
-	WORD $0x4e37ce7f // fmla v31.4s, v19.4s, v23.4s
-	WORD $0x4e36ce5b // fmla v27.4s, v18.4s, v22.4s
-	WORD $0x4e35ce3a // fmla v26.4s, v17.4s, v21.4s
-	WORD $0x4e34ce19 // fmla v25.4s, v16.4s, v20.4s
+	WORD $0x4ea71cf3 // mov v19.16b, v7.16b
+	WORD $0x4ea71cf2 // mov v18.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4e26cff3 // fmla v19.4s, v31.4s, v6.4s
+	WORD $0x4e26cf72 // fmla v18.4s, v27.4s, v6.4s
+	WORD $0x4e26cf51 // fmla v17.4s, v26.4s, v6.4s
+	WORD $0x4e26cf30 // fmla v16.4s, v25.4s, v6.4s
+	WORD $0x4e25cef3 // fmla v19.4s, v23.4s, v5.4s
+	WORD $0x4e25ced2 // fmla v18.4s, v22.4s, v5.4s
+	WORD $0x4e25ceb1 // fmla v17.4s, v21.4s, v5.4s
+	WORD $0x4e25ce90 // fmla v16.4s, v20.4s, v5.4s
+	WORD $0x4ea91d23 // mov v3.16b, v9.16b
+	WORD $0x4ea91d22 // mov v2.16b, v9.16b
+	WORD $0x4ea91d21 // mov v1.16b, v9.16b
+	WORD $0x4ea91d20 // mov v0.16b, v9.16b
+	WORD $0x4e28cfe3 // fmla v3.4s, v31.4s, v8.4s
+	WORD $0x4e28cf62 // fmla v2.4s, v27.4s, v8.4s
+	WORD $0x4e28cf41 // fmla v1.4s, v26.4s, v8.4s
+	WORD $0x4e28cf20 // fmla v0.4s, v25.4s, v8.4s
+	WORD $0x4e37ce63 // fmla v3.4s, v19.4s, v23.4s
+	WORD $0x4e36ce42 // fmla v2.4s, v18.4s, v22.4s
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e34ce00 // fmla v0.4s, v16.4s, v20.4s
+	WORD $0x4e37cc7f // fmla v31.4s, v3.4s, v23.4s
+	WORD $0x4e36cc5b // fmla v27.4s, v2.4s, v22.4s
+	WORD $0x4e35cc3a // fmla v26.4s, v1.4s, v21.4s
+	WORD $0x4e34cc19 // fmla v25.4s, v0.4s, v20.4s
 	WORD $0x4e2ad7f3 // fadd v19.4s, v31.4s, v10.4s
 	WORD $0x4e2ad77b // fadd v27.4s, v27.4s, v10.4s
 	WORD $0x4e2ad75a // fadd v26.4s, v26.4s, v10.4s
@@ -19895,23 +19895,23 @@ rest:
 	WORD $0x4ea0ced4 // fmls v20.4s, v22.4s, v0.4s
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03984 // ldr q4, [x12, #224]
+	WORD $0x3dc03983 // ldr q3, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6b5 // fadd v21.4s, v21.4s, v15.4s
 	WORD $0x4e2fd694 // fadd v20.4s, v20.4s, v15.4s
 	WORD $0x4e21aae3 // fcvtns v3.4s, v23.4s
@@ -19938,23 +19938,23 @@ rest:
 small:
 	WORD $0x6e35dea6 // fmul v6.4s, v21.4s, v21.4s
 	WORD $0x6e34de85 // fmul v5.4s, v20.4s, v20.4s
-	WORD $0x3dc03184 // ldr q4, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03984 // ldr q4, [x12, #224]
+	WORD $0x3dc03983 // ldr q3, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20cea4 // fmla v4.4s, v21.4s, v0.4s
 	WORD $0x4e20ce83 // fmla v3.4s, v20.4s, v0.4s
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
 	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc95 // fmla v21.4s, v4.4s, v6.4s
-	WORD $0x4e25cc74 // fmla v20.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc55 // fmla v21.4s, v2.4s, v6.4s
+	WORD $0x4e25cc34 // fmla v20.4s, v1.4s, v5.4s
 	WORD $0x4e2fd6a1 // fadd v1.4s, v21.4s, v15.4s
 	WORD $0x4e2fd680 // fadd v0.4s, v20.4s, v15.4s
 	WORD $0x4ea11c23 // mov v3.16b, v1.16b
@@ -21152,23 +21152,23 @@ rest:
 	WORD $0x4ea0cf98 // fmls v24.4s, v28.4s, v0.4s
 	WORD $0x6e3bdf77 // fmul v23.4s, v27.4s, v27.4s
 	WORD $0x6e38df05 // fmul v5.4s, v24.4s, v24.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cf64 // fmla v4.4s, v27.4s, v0.4s
 	WORD $0x4e20cf03 // fmla v3.4s, v24.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cf62 // fmla v2.4s, v27.4s, v0.4s
 	WORD $0x4e20cf01 // fmla v1.4s, v24.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc9b // fmla v27.4s, v4.4s, v23.4s
-	WORD $0x4e25cc78 // fmla v24.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc5b // fmla v27.4s, v2.4s, v23.4s
+	WORD $0x4e25cc38 // fmla v24.4s, v1.4s, v5.4s
 	WORD $0x4e2ed77b // fadd v27.4s, v27.4s, v14.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
 	WORD $0x4e21aba3 // fcvtns v3.4s, v29.4s
@@ -21195,23 +21195,23 @@ rest:
 small:
 	WORD $0x6e38df17 // fmul v23.4s, v24.4s, v24.4s
 	WORD $0x6e3cdf85 // fmul v5.4s, v28.4s, v28.4s
-	WORD $0x3dc03164 // ldr q4, [x11, #192]
-	WORD $0x3dc03163 // ldr q3, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03964 // ldr q4, [x11, #224]
+	WORD $0x3dc03963 // ldr q3, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20cf04 // fmla v4.4s, v24.4s, v0.4s
 	WORD $0x4e20cf83 // fmla v3.4s, v28.4s, v0.4s
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cee4 // fmla v4.4s, v23.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cf81 // fmla v1.4s, v28.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20cee2 // fmla v2.4s, v23.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e37cc44 // fmla v4.4s, v2.4s, v23.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e37cc98 // fmla v24.4s, v4.4s, v23.4s
-	WORD $0x4e25cc7c // fmla v28.4s, v3.4s, v5.4s
+	WORD $0x4e37cc82 // fmla v2.4s, v4.4s, v23.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e37cc58 // fmla v24.4s, v2.4s, v23.4s
+	WORD $0x4e25cc3c // fmla v28.4s, v1.4s, v5.4s
 	WORD $0x4e2ed718 // fadd v24.4s, v24.4s, v14.4s
 	WORD $0x4e2ed797 // fadd v23.4s, v28.4s, v14.4s
 
@@ -21466,37 +21466,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03108 // ldr q8, [x8, #192]
-	WORD $0x3dc03107 // ldr q7, [x8, #192]
-	WORD $0x3dc03106 // ldr q6, [x8, #192]
-	WORD $0x3dc03105 // ldr q5, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc03908 // ldr q8, [x8, #224]
+	WORD $0x3dc03907 // ldr q7, [x8, #224]
+	WORD $0x3dc03906 // ldr q6, [x8, #224]
+	WORD $0x3dc03905 // ldr q5, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03904 // ldr q4, [x8, #224]
-	WORD $0x3dc03903 // ldr q3, [x8, #224]
-	WORD $0x3dc03902 // ldr q2, [x8, #224]
-	WORD $0x3dc03901 // ldr q1, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03104 // ldr q4, [x8, #192]
+	WORD $0x3dc03103 // ldr q3, [x8, #192]
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -21944,37 +21944,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03108 // ldr q8, [x8, #192]
-	WORD $0x3dc03107 // ldr q7, [x8, #192]
-	WORD $0x3dc03106 // ldr q6, [x8, #192]
-	WORD $0x3dc03105 // ldr q5, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc03908 // ldr q8, [x8, #224]
+	WORD $0x3dc03907 // ldr q7, [x8, #224]
+	WORD $0x3dc03906 // ldr q6, [x8, #224]
+	WORD $0x3dc03905 // ldr q5, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03904 // ldr q4, [x8, #224]
-	WORD $0x3dc03903 // ldr q3, [x8, #224]
-	WORD $0x3dc03902 // ldr q2, [x8, #224]
-	WORD $0x3dc03901 // ldr q1, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03104 // ldr q4, [x8, #192]
+	WORD $0x3dc03103 // ldr q3, [x8, #192]
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -22429,37 +22429,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03108 // ldr q8, [x8, #192]
-	WORD $0x3dc03107 // ldr q7, [x8, #192]
-	WORD $0x3dc03106 // ldr q6, [x8, #192]
-	WORD $0x3dc03105 // ldr q5, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc03908 // ldr q8, [x8, #224]
+	WORD $0x3dc03907 // ldr q7, [x8, #224]
+	WORD $0x3dc03906 // ldr q6, [x8, #224]
+	WORD $0x3dc03905 // ldr q5, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03904 // ldr q4, [x8, #224]
-	WORD $0x3dc03903 // ldr q3, [x8, #224]
-	WORD $0x3dc03902 // ldr q2, [x8, #224]
-	WORD $0x3dc03901 // ldr q1, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03104 // ldr q4, [x8, #192]
+	WORD $0x3dc03103 // ldr q3, [x8, #192]
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d00 // ldr q0, [x8, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -22806,23 +22806,23 @@ own:
 	WORD $0x4ea6cd67 // fmls v7.4s, v11.4s, v6.4s
 	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
 	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
-	WORD $0x3dc03104 // ldr q4, [x8, #192]
-	WORD $0x3dc03103 // ldr q3, [x8, #192]
-	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x3dc03904 // ldr q4, [x8, #224]
+	WORD $0x3dc03903 // ldr q3, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
 	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x3dc03902 // ldr q2, [x8, #224]
-	WORD $0x3dc03901 // ldr q1, [x8, #224]
-	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
-	WORD $0x3dc04100 // ldr q0, [x8, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc88 // fmla v8.4s, v4.4s, v6.4s
-	WORD $0x4e25cc67 // fmla v7.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
 	WORD $0x4e2fd508 // fadd v8.4s, v8.4s, v15.4s
 	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
 	WORD $0x4e21a983 // fcvtns v3.4s, v12.4s
@@ -23031,37 +23031,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03168 // ldr q8, [x11, #192]
-	WORD $0x3dc03167 // ldr q7, [x11, #192]
-	WORD $0x3dc03166 // ldr q6, [x11, #192]
-	WORD $0x3dc03165 // ldr q5, [x11, #192]
-	WORD $0x3dc03560 // ldr q0, [x11, #208]
+	WORD $0x3dc03968 // ldr q8, [x11, #224]
+	WORD $0x3dc03967 // ldr q7, [x11, #224]
+	WORD $0x3dc03966 // ldr q6, [x11, #224]
+	WORD $0x3dc03965 // ldr q5, [x11, #224]
+	WORD $0x3dc03d60 // ldr q0, [x11, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03964 // ldr q4, [x11, #224]
-	WORD $0x3dc03963 // ldr q3, [x11, #224]
-	WORD $0x3dc03962 // ldr q2, [x11, #224]
-	WORD $0x3dc03961 // ldr q1, [x11, #224]
-	WORD $0x3dc03d60 // ldr q0, [x11, #240]
+	WORD $0x3dc04160 // ldr q0, [x11, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03164 // ldr q4, [x11, #192]
+	WORD $0x3dc03163 // ldr q3, [x11, #192]
+	WORD $0x3dc03162 // ldr q2, [x11, #192]
+	WORD $0x3dc03161 // ldr q1, [x11, #192]
+	WORD $0x3dc03560 // ldr q0, [x11, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04160 // ldr q0, [x11, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d60 // ldr q0, [x11, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -23416,37 +23416,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -23977,37 +23977,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -24545,37 +24545,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -24922,23 +24922,23 @@ own:
 	WORD $0x4ea6cd67 // fmls v7.4s, v11.4s, v6.4s
 	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
 	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
-	WORD $0x3dc03144 // ldr q4, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03944 // ldr q4, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
 	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
-	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
-	WORD $0x4e26cc44 // fmla v4.4s, v2.4s, v6.4s
-	WORD $0x4e25cc23 // fmla v3.4s, v1.4s, v5.4s
-	WORD $0x4e26cc88 // fmla v8.4s, v4.4s, v6.4s
-	WORD $0x4e25cc67 // fmla v7.4s, v3.4s, v5.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
 	WORD $0x4e2fd508 // fadd v8.4s, v8.4s, v15.4s
 	WORD $0x4e2fd4e7 // fadd v7.4s, v7.4s, v15.4s
 	WORD $0x4e21a983 // fcvtns v3.4s, v12.4s
@@ -25231,37 +25231,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -25792,37 +25792,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -26383,37 +26383,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03148 // ldr q8, [x10, #192]
-	WORD $0x3dc03147 // ldr q7, [x10, #192]
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03145 // ldr q5, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03948 // ldr q8, [x10, #224]
+	WORD $0x3dc03947 // ldr q7, [x10, #224]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03945 // ldr q5, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03944 // ldr q4, [x10, #224]
-	WORD $0x3dc03943 // ldr q3, [x10, #224]
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03144 // ldr q4, [x10, #192]
+	WORD $0x3dc03143 // ldr q3, [x10, #192]
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -26776,23 +26776,23 @@ own:
 	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
 	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
 	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
-	WORD $0x3dc03146 // ldr q6, [x10, #192]
-	WORD $0x3dc03143 // ldr q3, [x10, #192]
-	WORD $0x3dc03540 // ldr q0, [x10, #208]
+	WORD $0x3dc03946 // ldr q6, [x10, #224]
+	WORD $0x3dc03943 // ldr q3, [x10, #224]
+	WORD $0x3dc03d40 // ldr q0, [x10, #240]
 	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc03942 // ldr q2, [x10, #224]
-	WORD $0x3dc03941 // ldr q1, [x10, #224]
-	WORD $0x3dc03d40 // ldr q0, [x10, #240]
+	WORD $0x3dc04140 // ldr q0, [x10, #256]
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x3dc03142 // ldr q2, [x10, #192]
+	WORD $0x3dc03141 // ldr q1, [x10, #192]
+	WORD $0x3dc03540 // ldr q0, [x10, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
-	WORD $0x3dc04140 // ldr q0, [x10, #256]
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
-	WORD $0x4e2accd8 // fmla v24.4s, v6.4s, v10.4s
-	WORD $0x4e29cc6b // fmla v11.4s, v3.4s, v9.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e2acc58 // fmla v24.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2b // fmla v11.4s, v1.4s, v9.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
 	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
 	WORD $0x3dc02d40 // ldr q0, [x10, #176]
@@ -27091,37 +27091,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03188 // ldr q8, [x12, #192]
-	WORD $0x3dc03187 // ldr q7, [x12, #192]
-	WORD $0x3dc03186 // ldr q6, [x12, #192]
-	WORD $0x3dc03185 // ldr q5, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03988 // ldr q8, [x12, #224]
+	WORD $0x3dc03987 // ldr q7, [x12, #224]
+	WORD $0x3dc03986 // ldr q6, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03984 // ldr q4, [x12, #224]
-	WORD $0x3dc03983 // ldr q3, [x12, #224]
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03184 // ldr q4, [x12, #192]
+	WORD $0x3dc03183 // ldr q3, [x12, #192]
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -27596,37 +27596,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03188 // ldr q8, [x12, #192]
-	WORD $0x3dc03187 // ldr q7, [x12, #192]
-	WORD $0x3dc03186 // ldr q6, [x12, #192]
-	WORD $0x3dc03185 // ldr q5, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03988 // ldr q8, [x12, #224]
+	WORD $0x3dc03987 // ldr q7, [x12, #224]
+	WORD $0x3dc03986 // ldr q6, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03984 // ldr q4, [x12, #224]
-	WORD $0x3dc03983 // ldr q3, [x12, #224]
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03184 // ldr q4, [x12, #192]
+	WORD $0x3dc03183 // ldr q3, [x12, #192]
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -28314,37 +28314,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03188 // ldr q8, [x12, #192]
-	WORD $0x3dc03187 // ldr q7, [x12, #192]
-	WORD $0x3dc03186 // ldr q6, [x12, #192]
-	WORD $0x3dc03185 // ldr q5, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03988 // ldr q8, [x12, #224]
+	WORD $0x3dc03987 // ldr q7, [x12, #224]
+	WORD $0x3dc03986 // ldr q6, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03984 // ldr q4, [x12, #224]
-	WORD $0x3dc03983 // ldr q3, [x12, #224]
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03184 // ldr q4, [x12, #192]
+	WORD $0x3dc03183 // ldr q3, [x12, #192]
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -29062,37 +29062,37 @@ exponential:
 	WORD $0x6e2fddeb // fmul v11.4s, v15.4s, v15.4s
 	WORD $0x6e2eddca // fmul v10.4s, v14.4s, v14.4s
 	WORD $0x6e2ddda9 // fmul v9.4s, v13.4s, v13.4s
-	WORD $0x3dc03188 // ldr q8, [x12, #192]
-	WORD $0x3dc03187 // ldr q7, [x12, #192]
-	WORD $0x3dc03186 // ldr q6, [x12, #192]
-	WORD $0x3dc03185 // ldr q5, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03988 // ldr q8, [x12, #224]
+	WORD $0x3dc03987 // ldr q7, [x12, #224]
+	WORD $0x3dc03986 // ldr q6, [x12, #224]
+	WORD $0x3dc03985 // ldr q5, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20ce08 // fmla v8.4s, v16.4s, v0.4s
 	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
 	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
-	WORD $0x3dc03984 // ldr q4, [x12, #224]
-	WORD $0x3dc03983 // ldr q3, [x12, #224]
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
+	WORD $0x4e20cd67 // fmla v7.4s, v11.4s, v0.4s
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc03184 // ldr q4, [x12, #192]
+	WORD $0x3dc03183 // ldr q3, [x12, #192]
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20ce04 // fmla v4.4s, v16.4s, v0.4s
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
 	WORD $0x4e20cda1 // fmla v1.4s, v13.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
-	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2ccc88 // fmla v8.4s, v4.4s, v12.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e2ccd10 // fmla v16.4s, v8.4s, v12.4s
-	WORD $0x4e2bccef // fmla v15.4s, v7.4s, v11.4s
-	WORD $0x4e2accce // fmla v14.4s, v6.4s, v10.4s
-	WORD $0x4e29ccad // fmla v13.4s, v5.4s, v9.4s
+	WORD $0x4e2ccd04 // fmla v4.4s, v8.4s, v12.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e2ccc90 // fmla v16.4s, v4.4s, v12.4s
+	WORD $0x4e2bcc6f // fmla v15.4s, v3.4s, v11.4s
+	WORD $0x4e2acc4e // fmla v14.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2d // fmla v13.4s, v1.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d610 // fadd v16.4s, v16.4s, v0.4s
 	WORD $0x4e20d5ef // fadd v15.4s, v15.4s, v0.4s
@@ -29455,23 +29455,23 @@ own:
 	WORD $0x4ea3cf2b // fmls v11.4s, v25.4s, v3.4s
 	WORD $0x6e38df0a // fmul v10.4s, v24.4s, v24.4s
 	WORD $0x6e2bdd69 // fmul v9.4s, v11.4s, v11.4s
-	WORD $0x3dc03186 // ldr q6, [x12, #192]
-	WORD $0x3dc03183 // ldr q3, [x12, #192]
-	WORD $0x3dc03580 // ldr q0, [x12, #208]
+	WORD $0x3dc03986 // ldr q6, [x12, #224]
+	WORD $0x3dc03983 // ldr q3, [x12, #224]
+	WORD $0x3dc03d80 // ldr q0, [x12, #240]
 	WORD $0x4e20cf06 // fmla v6.4s, v24.4s, v0.4s
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
-	WORD $0x3dc03982 // ldr q2, [x12, #224]
-	WORD $0x3dc03981 // ldr q1, [x12, #224]
-	WORD $0x3dc03d80 // ldr q0, [x12, #240]
+	WORD $0x3dc04180 // ldr q0, [x12, #256]
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x3dc03182 // ldr q2, [x12, #192]
+	WORD $0x3dc03181 // ldr q1, [x12, #192]
+	WORD $0x3dc03580 // ldr q0, [x12, #208]
 	WORD $0x4e20cf02 // fmla v2.4s, v24.4s, v0.4s
 	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
-	WORD $0x3dc04180 // ldr q0, [x12, #256]
-	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
-	WORD $0x4e20cd21 // fmla v1.4s, v9.4s, v0.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc23 // fmla v3.4s, v1.4s, v9.4s
-	WORD $0x4e2accd8 // fmla v24.4s, v6.4s, v10.4s
-	WORD $0x4e29cc6b // fmla v11.4s, v3.4s, v9.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e2acc58 // fmla v24.4s, v2.4s, v10.4s
+	WORD $0x4e29cc2b // fmla v11.4s, v1.4s, v9.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
 	WORD $0x4e20d718 // fadd v24.4s, v24.4s, v0.4s
 	WORD $0x3dc02d80 // ldr q0, [x12, #176]
@@ -29823,34 +29823,34 @@ loop:
 	WORD $0x6e3adf4a // fmul v10.4s, v26.4s, v26.4s
 	WORD $0x6e39df29 // fmul v9.4s, v25.4s, v25.4s
 	WORD $0x6e38df08 // fmul v8.4s, v24.4s, v24.4s
-	WORD $0x4eb11e27 // mov v7.16b, v17.16b
-	WORD $0x4eb11e26 // mov v6.16b, v17.16b
-	WORD $0x4eb11e25 // mov v5.16b, v17.16b
-	WORD $0x4eb11e24 // mov v4.16b, v17.16b
-	WORD $0x4e30cf67 // fmla v7.4s, v27.4s, v16.4s
-	WORD $0x4e30cf46 // fmla v6.4s, v26.4s, v16.4s
-	WORD $0x4e30cf25 // fmla v5.4s, v25.4s, v16.4s
-	WORD $0x4e30cf04 // fmla v4.4s, v24.4s, v16.4s
-	WORD $0x4eaf1de3 // mov v3.16b, v15.16b
-	WORD $0x4eaf1de2 // mov v2.16b, v15.16b
-	WORD $0x4eaf1de1 // mov v1.16b, v15.16b
-	WORD $0x4eaf1de0 // mov v0.16b, v15.16b
-	WORD $0x4e2ecf63 // fmla v3.4s, v27.4s, v14.4s
-	WORD $0x4e2ecf42 // fmla v2.4s, v26.4s, v14.4s
-	WORD $0x4e2ecf21 // fmla v1.4s, v25.4s, v14.4s
-	WORD $0x4e2ecf00 // fmla v0.4s, v24.4s, v14.4s
-	WORD $0x4e2dcd63 // fmla v3.4s, v11.4s, v13.4s
-	WORD $0x4e2dcd42 // fmla v2.4s, v10.4s, v13.4s
-	WORD $0x4e2dcd21 // fmla v1.4s, v9.4s, v13.4s
-	WORD $0x4e2dcd00 // fmla v0.4s, v8.4s, v13.4s
-	WORD $0x4e2bcc67 // fmla v7.4s, v3.4s, v11.4s
-	WORD $0x4e2acc46 // fmla v6.4s, v2.4s, v10.4s
-	WORD $0x4e29cc25 // fmla v5.4s, v1.4s, v9.4s
-	WORD $0x4e28cc04 // fmla v4.4s, v0.4s, v8.4s
-	WORD $0x4e2bccfb // fmla v27.4s, v7.4s, v11.4s
-	WORD $0x4e2accda // fmla v26.4s, v6.4s, v10.4s
-	WORD $0x4e29ccb9 // fmla v25.4s, v5.4s, v9.4s
-	WORD $0x4e28cc98 // fmla v24.4s, v4.4s, v8.4s
+	WORD $0x4eaf1de7 // mov v7.16b, v15.16b
+	WORD $0x4eaf1de6 // mov v6.16b, v15.16b
+	WORD $0x4eaf1de5 // mov v5.16b, v15.16b
+	WORD $0x4eaf1de4 // mov v4.16b, v15.16b
+	WORD $0x4e2ecf67 // fmla v7.4s, v27.4s, v14.4s
+	WORD $0x4e2ecf46 // fmla v6.4s, v26.4s, v14.4s
+	WORD $0x4e2ecf25 // fmla v5.4s, v25.4s, v14.4s
+	WORD $0x4e2ecf04 // fmla v4.4s, v24.4s, v14.4s
+	WORD $0x4e2dcd67 // fmla v7.4s, v11.4s, v13.4s
+	WORD $0x4e2dcd46 // fmla v6.4s, v10.4s, v13.4s
+	WORD $0x4e2dcd25 // fmla v5.4s, v9.4s, v13.4s
+	WORD $0x4e2dcd04 // fmla v4.4s, v8.4s, v13.4s
+	WORD $0x4eb11e23 // mov v3.16b, v17.16b
+	WORD $0x4eb11e22 // mov v2.16b, v17.16b
+	WORD $0x4eb11e21 // mov v1.16b, v17.16b
+	WORD $0x4eb11e20 // mov v0.16b, v17.16b
+	WORD $0x4e30cf63 // fmla v3.4s, v27.4s, v16.4s
+	WORD $0x4e30cf42 // fmla v2.4s, v26.4s, v16.4s
+	WORD $0x4e30cf21 // fmla v1.4s, v25.4s, v16.4s
+	WORD $0x4e30cf00 // fmla v0.4s, v24.4s, v16.4s
+	WORD $0x4e2bcce3 // fmla v3.4s, v7.4s, v11.4s
+	WORD $0x4e2accc2 // fmla v2.4s, v6.4s, v10.4s
+	WORD $0x4e29cca1 // fmla v1.4s, v5.4s, v9.4s
+	WORD $0x4e28cc80 // fmla v0.4s, v4.4s, v8.4s
+	WORD $0x4e2bcc7b // fmla v27.4s, v3.4s, v11.4s
+	WORD $0x4e2acc5a // fmla v26.4s, v2.4s, v10.4s
+	WORD $0x4e29cc39 // fmla v25.4s, v1.4s, v9.4s
+	WORD $0x4e28cc18 // fmla v24.4s, v0.4s, v8.4s
 	WORD $0x4e32d77b // fadd v27.4s, v27.4s, v18.4s
 	WORD $0x4e32d75a // fadd v26.4s, v26.4s, v18.4s
 	WORD $0x4e32d739 // fadd v25.4s, v25.4s, v18.4s
@@ -30132,6 +30132,8171 @@ word:
 	BLT word
 	RET
 
+// func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
+TEXT ·packMapNEON(SB), NOSPLIT, $0-28
+	MOVD $constants<>(SB), R6
+	MOVD dst+0(FP), R5
+	MOVD src+8(FP), R4
+	MOVD words+16(FP), R3
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x3dc02cc9 // ldr q9, [x6, #176]
+	WORD $0x6f00e408 // movi v8.2d, #0x0
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	MOVD $0, R2
+
+word:
+	MOVD $0, R1
+	PRFM 4096(R4), PLDL1KEEP
+	WORD $0x3dc00080 // ldr q0, [x4]
+	WORD $0x3dc00481 // ldr q1, [x4, #16]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	ORR R0, R1, R1
+	PRFM 4128(R4), PLDL1KEEP
+	WORD $0x3dc00880 // ldr q0, [x4, #32]
+	WORD $0x3dc00c81 // ldr q1, [x4, #48]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $8, R0, R0
+	ORR R0, R1, R1
+	PRFM 4160(R4), PLDL1KEEP
+	WORD $0x3dc01080 // ldr q0, [x4, #64]
+	WORD $0x3dc01481 // ldr q1, [x4, #80]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $16, R0, R0
+	ORR R0, R1, R1
+	PRFM 4192(R4), PLDL1KEEP
+	WORD $0x3dc01880 // ldr q0, [x4, #96]
+	WORD $0x3dc01c81 // ldr q1, [x4, #112]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $24, R0, R0
+	ORR R0, R1, R1
+	PRFM 4224(R4), PLDL1KEEP
+	WORD $0x3dc02080 // ldr q0, [x4, #128]
+	WORD $0x3dc02481 // ldr q1, [x4, #144]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $32, R0, R0
+	ORR R0, R1, R1
+	PRFM 4256(R4), PLDL1KEEP
+	WORD $0x3dc02880 // ldr q0, [x4, #160]
+	WORD $0x3dc02c81 // ldr q1, [x4, #176]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $40, R0, R0
+	ORR R0, R1, R1
+	PRFM 4288(R4), PLDL1KEEP
+	WORD $0x3dc03080 // ldr q0, [x4, #192]
+	WORD $0x3dc03481 // ldr q1, [x4, #208]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $48, R0, R0
+	ORR R0, R1, R1
+	PRFM 4320(R4), PLDL1KEEP
+	WORD $0x3dc03880 // ldr q0, [x4, #224]
+	WORD $0x3dc03c81 // ldr q1, [x4, #240]
+	WORD $0x4e29e406 // fcmeq v6.4s, v0.4s, v9.4s
+	WORD $0x4e29e425 // fcmeq v5.4s, v1.4s, v9.4s
+	WORD $0x4e2be400 // fcmeq v0.4s, v0.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e2ae420 // fcmeq v0.4s, v1.4s, v10.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	WORD $0x6e261c84 // eor v4.16b, v4.16b, v6.16b
+	WORD $0x6e251c63 // eor v3.16b, v3.16b, v5.16b
+	WORD $0x4ea41d08 // orr v8.16b, v8.16b, v4.16b
+	WORD $0x4ea31ce7 // orr v7.16b, v7.16b, v3.16b
+	LSL $56, R0, R0
+	ORR R0, R1, R1
+	ADD R2<<3, R5, R0
+	MOVD R1, (R0)
+	ADD $256, R4, R4
+	ADD $1, R2, R2
+	CMP R3, R2
+	BLT word
+	WORD $0x4f210501 // sshr v1.4s, v8.4s, #31
+	WORD $0x3dc004c0 // ldr q0, [x6, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104e1 // sshr v1.4s, v7.4s, #31
+	WORD $0x3dc008c0 // ldr q0, [x6, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	MOVW R0, soft+24(FP)
+	RET
+
+// func rowClass32NEON(args *byte, n int)
+TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 120(R4), R3
+	MOVD 408(R4), R2
+	ADD $432, R4, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	WORD $0x6f00e404 // movi v4.2d, #0x0
+	WORD $0x6f00e403 // movi v3.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<0, R2, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x4ea11c84 // orr v4.16b, v4.16b, v1.16b
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x6ea78c21 // cmeq v1.4s, v1.4s, v7.4s
+	WORD $0x6ea78c02 // cmeq v2.4s, v0.4s, v7.4s
+	WORD $0x3dc02ca0 // ldr q0, [x5, #176]
+	WORD $0x4e201c21 // and v1.16b, v1.16b, v0.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	ADD R1<<2, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
+	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
+	WORD $0x3dc088a0 // ldr q0, [x5, #544]
+	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
+	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
+	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
+	WORD $0x6eb0a800 // umaxv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	RET
+
+// func rowValid32NEON(args *byte, n int)
+TEXT ·rowValid32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R4
+	MOVD 96(R0), R3
+	MOVD 408(R0), R2
+	WORD $0x3dc010a5 // ldr q5, [x5, #64]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<0, R2, R0
+	WORD $0xfd400000 // ldr d0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea58c21 // cmeq v1.4s, v1.4s, v5.4s
+	WORD $0x6ea58c04 // cmeq v4.4s, v0.4s, v5.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc014a2 // ldr q2, [x5, #80]
+	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R1<<2, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowMap32NEON(args *byte, n int)
+TEXT ·rowMap32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 0(R4), R3
+	MOVD 120(R4), R2
+	WORD $0x6f00e408 // movi v8.2d, #0x0
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc08ca1 // ldr q1, [x5, #560]
+	WORD $0x6e21e540 // fcmge v0.4s, v10.4s, v1.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc094a2 // ldr q2, [x5, #592]
+	WORD $0x6e2ae440 // fcmge v0.4s, v2.4s, v10.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
+	WORD $0x4ea11d08 // orr v8.16b, v8.16b, v1.16b
+	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
+	WORD $0x3dc02ca1 // ldr q1, [x5, #176]
+	WORD $0x6eaae420 // fcmgt v0.4s, v1.4s, v10.4s
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea9e420 // fcmgt v0.4s, v1.4s, v9.4s
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc014a1 // ldr q1, [x5, #80]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ea1e440 // fcmgt v0.4s, v2.4s, v1.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6e24dc80 // fmul v0.4s, v4.4s, v4.4s
+	WORD $0x6e23dc62 // fmul v2.4s, v3.4s, v3.4s
+	WORD $0x4e24e400 // fcmeq v0.4s, v0.4s, v4.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e23e440 // fcmeq v0.4s, v2.4s, v3.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea11cc6 // orr v6.16b, v6.16b, v1.16b
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	ADD R1<<2, R2, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4f210501 // sshr v1.4s, v8.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104e1 // sshr v1.4s, v7.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag2
+	MOVD 448(R4), R0
+	ORR $2, R0, R0
+	MOVD R0, 448(R4)
+
+flag2:
+	RET
+
+// func rowWeight32NEON(args *byte, n int)
+TEXT ·rowWeight32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 0(R4), R3
+	MOVD 96(R4), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc014ab // ldr q11, [x5, #80]
+	WORD $0x6e2be520 // fcmge v0.4s, v9.4s, v11.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x6e2be500 // fcmge v0.4s, v8.4s, v11.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc09ca2 // ldr q2, [x5, #624]
+	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
+	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
+	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
+	WORD $0x3dc0a0a1 // ldr q1, [x5, #640]
+	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x6e21e500 // fcmge v0.4s, v8.4s, v1.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc0a4a2 // ldr q2, [x5, #656]
+	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31c23 // orr v3.16b, v1.16b, v3.16b
+	WORD $0x4ea41c02 // orr v2.16b, v0.16b, v4.16b
+	WORD $0x4e2be520 // fcmeq v0.4s, v9.4s, v11.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e2be500 // fcmeq v0.4s, v8.4s, v11.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x4ea11cc6 // orr v6.16b, v6.16b, v1.16b
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	ADD R1<<2, R2, R0
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800408 // str q8, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104e1 // sshr v1.4s, v7.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag2
+	MOVD 448(R4), R0
+	ORR $2, R0, R0
+	MOVD R0, 448(R4)
+
+flag2:
+	RET
+
+// func rowTotal32NEON(args *byte, n int)
+TEXT ·rowTotal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc02ca2 // ldr q2, [x5, #176]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d804001 // str q1, [x0, #256]
+	WORD $0x3d804400 // str q0, [x0, #272]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowExp32NEON(args *byte, n int)
+TEXT ·rowExp32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R6
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R5
+	MOVD 96(R0), R4
+	MOVD 336(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc014c0 // ldr q0, [x6, #80]
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
+	WORD $0x3dc00cc0 // ldr q0, [x6, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc018c0 // ldr q0, [x6, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc020c2 // ldr q2, [x6, #128]
+	WORD $0x3dc020c1 // ldr q1, [x6, #128]
+	WORD $0x3dc01cc0 // ldr q0, [x6, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884b // frintn v11.4s, v2.4s
+	WORD $0x4e21882a // frintn v10.4s, v1.4s
+	WORD $0x3dc024c0 // ldr q0, [x6, #144]
+	WORD $0x4ea0cd68 // fmls v8.4s, v11.4s, v0.4s
+	WORD $0x4ea0cd47 // fmls v7.4s, v10.4s, v0.4s
+	WORD $0x3dc028c0 // ldr q0, [x6, #160]
+	WORD $0x4ea0cd68 // fmls v8.4s, v11.4s, v0.4s
+	WORD $0x4ea0cd47 // fmls v7.4s, v10.4s, v0.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc038c4 // ldr q4, [x6, #224]
+	WORD $0x3dc038c3 // ldr q3, [x6, #224]
+	WORD $0x3dc03cc0 // ldr q0, [x6, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc040c0 // ldr q0, [x6, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc030c2 // ldr q2, [x6, #192]
+	WORD $0x3dc030c1 // ldr q1, [x6, #192]
+	WORD $0x3dc034c0 // ldr q0, [x6, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x3dc02cc9 // ldr q9, [x6, #176]
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD $0x4e21a963 // fcvtns v3.4s, v11.4s
+	WORD $0x4e21a942 // fcvtns v2.4s, v10.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc080c4 // ldr q4, [x6, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R2<<2, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e29d402 // fadd v2.4s, v0.4s, v9.4s
+	WORD $0x3dc02cc0 // ldr q0, [x6, #176]
+	WORD $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
+	WORD $0x6e22fc00 // fdiv v0.4s, v0.4s, v2.4s
+	WORD $0x3d820001 // str q1, [x0, #2048]
+	WORD $0x3d820400 // str q0, [x0, #2064]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowScaledExp32NEON(args *byte, n int)
+TEXT ·rowScaledExp32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 336(R0), R4
+	MOVD 120(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x6ea0e443 // fcmgt v3.4s, v2.4s, v0.4s
+	WORD $0x6ea0e422 // fcmgt v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<2, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc0ace2 // ldr q2, [x7, #688]
+	WORD $0x3dc0ace1 // ldr q1, [x7, #688]
+	WORD $0x3dc0a8e0 // ldr q0, [x7, #672]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x3dc00ce0 // ldr q0, [x7, #48]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc018e0 // ldr q0, [x7, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc020e2 // ldr q2, [x7, #128]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884b // frintn v11.4s, v2.4s
+	WORD $0x4e21882a // frintn v10.4s, v1.4s
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
+	WORD $0x4ea0cd68 // fmls v8.4s, v11.4s, v0.4s
+	WORD $0x4ea0cd47 // fmls v7.4s, v10.4s, v0.4s
+	WORD $0x3dc028e0 // ldr q0, [x7, #160]
+	WORD $0x4ea0cd68 // fmls v8.4s, v11.4s, v0.4s
+	WORD $0x4ea0cd47 // fmls v7.4s, v10.4s, v0.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc038e4 // ldr q4, [x7, #224]
+	WORD $0x3dc038e3 // ldr q3, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc040e0 // ldr q0, [x7, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc030e2 // ldr q2, [x7, #192]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x3dc02ce9 // ldr q9, [x7, #176]
+	WORD $0x4e29d508 // fadd v8.4s, v8.4s, v9.4s
+	WORD $0x4e29d4e7 // fadd v7.4s, v7.4s, v9.4s
+	WORD $0x4e21a963 // fcvtns v3.4s, v11.4s
+	WORD $0x4e21a942 // fcvtns v2.4s, v10.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc080e4 // ldr q4, [x7, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R2<<2, R4, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4e29d421 // fadd v1.4s, v1.4s, v9.4s
+	WORD $0x4e29d402 // fadd v2.4s, v0.4s, v9.4s
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
+	WORD $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
+	WORD $0x6e22fc00 // fdiv v0.4s, v0.4s, v2.4s
+	WORD $0x3d820001 // str q1, [x0, #2048]
+	WORD $0x3d820400 // str q0, [x0, #2064]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLog32NEON(args *byte, n int)
+TEXT ·rowLog32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R0
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R2, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x3dc04464 // ldr q4, [x3, #272]
+	WORD $0x6e24e513 // fcmge v19.4s, v8.4s, v4.4s
+	WORD $0x6e24e4f2 // fcmge v18.4s, v7.4s, v4.4s
+	WORD $0x6e24e4d1 // fcmge v17.4s, v6.4s, v4.4s
+	WORD $0x6e24e4b0 // fcmge v16.4s, v5.4s, v4.4s
+	WORD $0x3dc04863 // ldr q3, [x3, #288]
+	WORD $0x3dc04862 // ldr q2, [x3, #288]
+	WORD $0x3dc04861 // ldr q1, [x3, #288]
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x4e24cd03 // fmla v3.4s, v8.4s, v4.4s
+	WORD $0x4e24cce2 // fmla v2.4s, v7.4s, v4.4s
+	WORD $0x4e24ccc1 // fmla v1.4s, v6.4s, v4.4s
+	WORD $0x4e24cca0 // fmla v0.4s, v5.4s, v4.4s
+	WORD $0x4eb31e6f // mov v15.16b, v19.16b
+	WORD $0x6e681c6f // bsl v15.16b, v3.16b, v8.16b
+	WORD $0x4eb21e4e // mov v14.16b, v18.16b
+	WORD $0x6e671c4e // bsl v14.16b, v2.16b, v7.16b
+	WORD $0x4eb11e2d // mov v13.16b, v17.16b
+	WORD $0x6e661c2d // bsl v13.16b, v1.16b, v6.16b
+	WORD $0x4eb01e0c // mov v12.16b, v16.16b
+	WORD $0x6e651c0c // bsl v12.16b, v0.16b, v5.16b
+	WORD $0x6e2fddf4 // fmul v20.4s, v15.4s, v15.4s
+	WORD $0x6e2eddcb // fmul v11.4s, v14.4s, v14.4s
+	WORD $0x6e2dddaa // fmul v10.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd89 // fmul v9.4s, v12.4s, v12.4s
+	WORD $0x3dc06868 // ldr q8, [x3, #416]
+	WORD $0x3dc06863 // ldr q3, [x3, #416]
+	WORD $0x3dc06862 // ldr q2, [x3, #416]
+	WORD $0x3dc06861 // ldr q1, [x3, #416]
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
+	WORD $0x4e20cd81 // fmla v1.4s, v12.4s, v0.4s
+	WORD $0x3dc06067 // ldr q7, [x3, #384]
+	WORD $0x3dc06066 // ldr q6, [x3, #384]
+	WORD $0x3dc06065 // ldr q5, [x3, #384]
+	WORD $0x3dc06064 // ldr q4, [x3, #384]
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e34cd07 // fmla v7.4s, v8.4s, v20.4s
+	WORD $0x4e2bcc66 // fmla v6.4s, v3.4s, v11.4s
+	WORD $0x4e2acc45 // fmla v5.4s, v2.4s, v10.4s
+	WORD $0x4e29cc24 // fmla v4.4s, v1.4s, v9.4s
+	WORD $0x3dc05868 // ldr q8, [x3, #352]
+	WORD $0x3dc05863 // ldr q3, [x3, #352]
+	WORD $0x3dc05862 // ldr q2, [x3, #352]
+	WORD $0x3dc05861 // ldr q1, [x3, #352]
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20cde8 // fmla v8.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc3 // fmla v3.4s, v14.4s, v0.4s
+	WORD $0x4e20cda2 // fmla v2.4s, v13.4s, v0.4s
+	WORD $0x4e20cd81 // fmla v1.4s, v12.4s, v0.4s
+	WORD $0x4e34cce8 // fmla v8.4s, v7.4s, v20.4s
+	WORD $0x4e2bccc3 // fmla v3.4s, v6.4s, v11.4s
+	WORD $0x4e2acca2 // fmla v2.4s, v5.4s, v10.4s
+	WORD $0x4e29cc81 // fmla v1.4s, v4.4s, v9.4s
+	WORD $0x3dc05067 // ldr q7, [x3, #320]
+	WORD $0x3dc05066 // ldr q6, [x3, #320]
+	WORD $0x3dc05065 // ldr q5, [x3, #320]
+	WORD $0x3dc05064 // ldr q4, [x3, #320]
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e20cde7 // fmla v7.4s, v15.4s, v0.4s
+	WORD $0x4e20cdc6 // fmla v6.4s, v14.4s, v0.4s
+	WORD $0x4e20cda5 // fmla v5.4s, v13.4s, v0.4s
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e34cd07 // fmla v7.4s, v8.4s, v20.4s
+	WORD $0x4e2bcc66 // fmla v6.4s, v3.4s, v11.4s
+	WORD $0x4e2acc45 // fmla v5.4s, v2.4s, v10.4s
+	WORD $0x4e29cc24 // fmla v4.4s, v1.4s, v9.4s
+	WORD $0x3dc04863 // ldr q3, [x3, #288]
+	WORD $0x3dc04862 // ldr q2, [x3, #288]
+	WORD $0x3dc04861 // ldr q1, [x3, #288]
+	WORD $0x3dc04860 // ldr q0, [x3, #288]
+	WORD $0x4e2fcce3 // fmla v3.4s, v7.4s, v15.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	WORD $0x4e2dcca1 // fmla v1.4s, v5.4s, v13.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x4e34cc6f // fmla v15.4s, v3.4s, v20.4s
+	WORD $0x4e2bcc4e // fmla v14.4s, v2.4s, v11.4s
+	WORD $0x4e2acc2d // fmla v13.4s, v1.4s, v10.4s
+	WORD $0x4e29cc0c // fmla v12.4s, v0.4s, v9.4s
+	WORD $0x3dc04c60 // ldr q0, [x3, #304]
+	WORD $0x4e201e63 // and v3.16b, v19.16b, v0.16b
+	WORD $0x4e201e42 // and v2.16b, v18.16b, v0.16b
+	WORD $0x4e201e21 // and v1.16b, v17.16b, v0.16b
+	WORD $0x4e201e00 // and v0.16b, v16.16b, v0.16b
+	WORD $0x4e23d5e3 // fadd v3.4s, v15.4s, v3.4s
+	WORD $0x4e22d5c2 // fadd v2.4s, v14.4s, v2.4s
+	WORD $0x4e21d5a1 // fadd v1.4s, v13.4s, v1.4s
+	WORD $0x4e20d580 // fadd v0.4s, v12.4s, v0.4s
+	WORD $0x3d840003 // str q3, [x0, #4096]
+	WORD $0x3d840402 // str q2, [x0, #4112]
+	WORD $0x3d840801 // str q1, [x0, #4128]
+	WORD $0x3d840c00 // str q0, [x0, #4144]
+	ADD $16, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPower32NEON(args *byte, n int)
+TEXT ·rowPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 312(R0), R3
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x6ea0e443 // fcmgt v3.4s, v2.4s, v0.4s
+	WORD $0x6ea0e422 // fcmgt v2.4s, v1.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc0ad02 // ldr q2, [x8, #688]
+	WORD $0x3dc0ad01 // ldr q1, [x8, #688]
+	WORD $0x3dc0a900 // ldr q0, [x8, #672]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	WORD $0x6e22dcc2 // fmul v2.4s, v6.4s, v2.4s
+	WORD $0x6e21dca3 // fmul v3.4s, v5.4s, v1.4s
+	WORD $0x3dc01501 // ldr q1, [x8, #80]
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R1<<2, R2, R0
+	WORD $0x3dc40001 // ldr q1, [x0, #4096]
+	WORD $0x3dc40400 // ldr q0, [x0, #4112]
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	ADD $16, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc02102 // ldr q2, [x8, #128]
+	WORD $0x3dc02101 // ldr q1, [x8, #128]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884a // frintn v10.4s, v2.4s
+	WORD $0x4e218829 // frintn v9.4s, v1.4s
+	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc03904 // ldr q4, [x8, #224]
+	WORD $0x3dc03903 // ldr q3, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e21a943 // fcvtns v3.4s, v10.4s
+	WORD $0x4e21a922 // fcvtns v2.4s, v9.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08104 // ldr q4, [x8, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	ADD R1<<2, R3, R0
+	WORD $0x3d8c0001 // str q1, [x0, #12288]
+	WORD $0x3d8c0400 // str q0, [x0, #12304]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocalZero32NEON(args *byte, n int)
+TEXT ·rowFocalZero32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R1
+	MOVD 384(R1), R11
+	MOVD 0(R1), R10
+	MOVD 96(R1), R9
+	MOVD 120(R1), R8
+	MOVD 72(R1), R7
+	MOVD 312(R1), R6
+	MOVD 336(R1), R0
+	MOVD 24(R1), R5
+	MOVD 48(R1), R4
+	MOVD 360(R1), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e4cd // fcmgt v13.4s, v6.4s, v0.4s
+	WORD $0x6ea0e4ac // fcmgt v12.4s, v5.4s, v0.4s
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211db1 // and v17.16b, v13.16b, v1.16b
+	WORD $0x4e201d90 // and v16.16b, v12.16b, v0.16b
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc02d80 // ldr q0, [x12, #176]
+	WORD $0x4ea9d413 // fsub v19.4s, v0.4s, v9.4s
+	WORD $0x4ea8d412 // fsub v18.4s, v0.4s, v8.4s
+	ADD $8, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd2f // fmul v15.4s, v9.4s, v0.4s
+	WORD $0x6e20dd0e // fmul v14.4s, v8.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc4000b // ldr q11, [x0, #4096]
+	WORD $0x3dc4040a // ldr q10, [x0, #4112]
+	WORD $0x3dc01582 // ldr q2, [x12, #80]
+	WORD $0x6eb1e440 // fcmgt v0.4s, v2.4s, v17.4s
+	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb0e440 // fcmgt v0.4s, v2.4s, v16.4s
+	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
+	WORD $0x4e2bd427 // fadd v7.4s, v1.4s, v11.4s
+	WORD $0x4e2ad404 // fadd v4.4s, v0.4s, v10.4s
+	WORD $0x3dc00d80 // ldr q0, [x12, #48]
+	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
+	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
+	WORD $0x3dc01582 // ldr q2, [x12, #80]
+	WORD $0x6ea1e440 // fcmgt v0.4s, v2.4s, v1.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea3e440 // fcmgt v0.4s, v2.4s, v3.4s
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x4e2ad400 // fadd v0.4s, v0.4s, v10.4s
+	WORD $0x6e21dde2 // fmul v2.4s, v15.4s, v1.4s
+	WORD $0x6e20ddc1 // fmul v1.4s, v14.4s, v0.4s
+	WORD $0x4e27ce62 // fmla v2.4s, v19.4s, v7.4s
+	WORD $0x4e24ce41 // fmla v1.4s, v18.4s, v4.4s
+	ADD $4, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de6b // fmul v11.4s, v19.4s, v0.4s
+	WORD $0x6e20de4a // fmul v10.4s, v18.4s, v0.4s
+	WORD $0x4d40c960 // ld1r {v0.4s}, [x11]
+	WORD $0x4e20cd2b // fmla v11.4s, v9.4s, v0.4s
+	WORD $0x4e20cd0a // fmla v10.4s, v8.4s, v0.4s
+	WORD $0x6e22dd63 // fmul v3.4s, v11.4s, v2.4s
+	WORD $0x6e21dd42 // fmul v2.4s, v10.4s, v1.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e26cc61 // fmla v1.4s, v3.4s, v6.4s
+	WORD $0x4e25cc40 // fmla v0.4s, v2.4s, v5.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcc9 // fmul v9.4s, v6.4s, v0.4s
+	WORD $0x6e20dca8 // fmul v8.4s, v5.4s, v0.4s
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<2, R6, R0
+	WORD $0x3dc20007 // ldr q7, [x0, #2048]
+	WORD $0x3dc20406 // ldr q6, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e27dc25 // fmul v5.4s, v1.4s, v7.4s
+	WORD $0x6e26dc04 // fmul v4.4s, v0.4s, v6.4s
+	WORD $0x4f210621 // sshr v1.4s, v17.4s, #31
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x6e21de63 // fmul v3.4s, v19.4s, v1.4s
+	WORD $0x6e20de42 // fmul v2.4s, v18.4s, v0.4s
+	WORD $0x4f210621 // sshr v1.4s, v17.4s, #31
+	WORD $0x6e651ce1 // bsl v1.16b, v7.16b, v5.16b
+	WORD $0x4f210600 // sshr v0.4s, v16.4s, #31
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ea1cde3 // fmls v3.4s, v15.4s, v1.4s
+	WORD $0x4ea0cdc2 // fmls v2.4s, v14.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211da1 // and v1.16b, v13.16b, v1.16b
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD $0x6e28dc00 // fmul v0.4s, v0.4s, v8.4s
+	WORD $0x6e2bdc21 // fmul v1.4s, v1.4s, v11.4s
+	WORD $0x6e2adc00 // fmul v0.4s, v0.4s, v10.4s
+	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
+	WORD $0x6e22dc03 // fmul v3.4s, v0.4s, v2.4s
+	WORD $0x3dc01582 // ldr q2, [x12, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<2, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocalTwo32NEON(args *byte, n int)
+TEXT ·rowFocalTwo32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 336(R0), R6
+	MOVD 24(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e4af // fcmgt v15.4s, v5.4s, v0.4s
+	WORD $0x6ea0e48e // fcmgt v14.4s, v4.4s, v0.4s
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00015 // ldr q21, [x0]
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eb5d409 // fsub v9.4s, v0.4s, v21.4s
+	WORD $0x4eb4d408 // fsub v8.4s, v0.4s, v20.4s
+	ADD $8, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dea7 // fmul v7.4s, v21.4s, v0.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc4000d // ldr q13, [x0, #4096]
+	WORD $0x3dc4040c // ldr q12, [x0, #4112]
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x6eb3e440 // fcmgt v0.4s, v2.4s, v19.4s
+	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4e2dd42b // fadd v11.4s, v1.4s, v13.4s
+	WORD $0x4e2cd40a // fadd v10.4s, v0.4s, v12.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
+	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x6ea1e440 // fcmgt v0.4s, v2.4s, v1.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea3e440 // fcmgt v0.4s, v2.4s, v3.4s
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e2dd421 // fadd v1.4s, v1.4s, v13.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x6e21dcf1 // fmul v17.4s, v7.4s, v1.4s
+	WORD $0x6e20dcd0 // fmul v16.4s, v6.4s, v0.4s
+	WORD $0x4e2bcd31 // fmla v17.4s, v9.4s, v11.4s
+	WORD $0x4e2acd10 // fmla v16.4s, v8.4s, v10.4s
+	ADD $4, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd2d // fmul v13.4s, v9.4s, v0.4s
+	WORD $0x6e20dd0c // fmul v12.4s, v8.4s, v0.4s
+	WORD $0x4d40c980 // ld1r {v0.4s}, [x12]
+	WORD $0x4e20cead // fmla v13.4s, v21.4s, v0.4s
+	WORD $0x4e20ce8c // fmla v12.4s, v20.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc20016 // ldr q22, [x0, #2048]
+	WORD $0x3dc2040b // ldr q11, [x0, #2064]
+	WORD $0x3dc0ada2 // ldr q2, [x13, #688]
+	WORD $0x3dc0ada1 // ldr q1, [x13, #688]
+	WORD $0x3dc0a9a0 // ldr q0, [x13, #672]
+	WORD $0x4e20cea2 // fmla v2.4s, v21.4s, v0.4s
+	WORD $0x4e20ce81 // fmla v1.4s, v20.4s, v0.4s
+	WORD $0x6e22de6a // fmul v10.4s, v19.4s, v2.4s
+	WORD $0x6e21de43 // fmul v3.4s, v18.4s, v1.4s
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e36dc00 // fmul v0.4s, v0.4s, v22.4s
+	WORD $0x6e2bdc22 // fmul v2.4s, v1.4s, v11.4s
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x6e601ec1 // bsl v1.16b, v22.16b, v0.16b
+	WORD $0x4f210460 // sshr v0.4s, v3.4s, #31
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x6e21dc21 // fmul v1.4s, v1.4s, v1.4s
+	WORD $0x6e20dc00 // fmul v0.4s, v0.4s, v0.4s
+	WORD $0x6e21ddab // fmul v11.4s, v13.4s, v1.4s
+	WORD $0x6e20dd8a // fmul v10.4s, v12.4s, v0.4s
+	WORD $0x6e31dd63 // fmul v3.4s, v11.4s, v17.4s
+	WORD $0x6e30dd42 // fmul v2.4s, v10.4s, v16.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcad // fmul v13.4s, v5.4s, v0.4s
+	WORD $0x6e20dc8c // fmul v12.4s, v4.4s, v0.4s
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cda1 // fmla v1.4s, v13.4s, v3.4s
+	WORD $0x4e22cd80 // fmla v0.4s, v12.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<2, R7, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x6e651c61 // bsl v1.16b, v3.16b, v5.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x6e631ca1 // bsl v1.16b, v5.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea1cce9 // fmls v9.4s, v7.4s, v1.4s
+	WORD $0x4ea0ccc8 // fmls v8.4s, v6.4s, v0.4s
+	WORD $0x3dc0ada7 // ldr q7, [x13, #688]
+	WORD $0x3dc0ada6 // ldr q6, [x13, #688]
+	WORD $0x3dc0a9a0 // ldr q0, [x13, #672]
+	WORD $0x4e20cea7 // fmla v7.4s, v21.4s, v0.4s
+	WORD $0x4e20ce86 // fmla v6.4s, v20.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x6e27de63 // fmul v3.4s, v19.4s, v7.4s
+	WORD $0x6e26de42 // fmul v2.4s, v18.4s, v6.4s
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $12, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dce1 // fmul v1.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4eb1cc29 // fmls v9.4s, v1.4s, v17.4s
+	WORD $0x4eb0cc08 // fmls v8.4s, v0.4s, v16.4s
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x6e2bdc21 // fmul v1.4s, v1.4s, v11.4s
+	WORD $0x6e2adc00 // fmul v0.4s, v0.4s, v10.4s
+	WORD $0x6e29dc24 // fmul v4.4s, v1.4s, v9.4s
+	WORD $0x6e28dc03 // fmul v3.4s, v0.4s, v8.4s
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<2, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocal32NEON(args *byte, n int)
+TEXT ·rowFocal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 336(R0), R6
+	MOVD 24(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e4af // fcmgt v15.4s, v5.4s, v0.4s
+	WORD $0x6ea0e48e // fcmgt v14.4s, v4.4s, v0.4s
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00015 // ldr q21, [x0]
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4eb5d409 // fsub v9.4s, v0.4s, v21.4s
+	WORD $0x4eb4d408 // fsub v8.4s, v0.4s, v20.4s
+	ADD $8, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dea7 // fmul v7.4s, v21.4s, v0.4s
+	WORD $0x6e20de86 // fmul v6.4s, v20.4s, v0.4s
+	ADD R1<<2, R7, R14
+	WORD $0x3dc401cd // ldr q13, [x14, #4096]
+	WORD $0x3dc405cc // ldr q12, [x14, #4112]
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x6eb3e440 // fcmgt v0.4s, v2.4s, v19.4s
+	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4e2dd42b // fadd v11.4s, v1.4s, v13.4s
+	WORD $0x4e2cd40a // fadd v10.4s, v0.4s, v12.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
+	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	WORD $0x6ea1e440 // fcmgt v0.4s, v2.4s, v1.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea3e440 // fcmgt v0.4s, v2.4s, v3.4s
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e2dd421 // fadd v1.4s, v1.4s, v13.4s
+	WORD $0x4e2cd400 // fadd v0.4s, v0.4s, v12.4s
+	WORD $0x6e21dcf1 // fmul v17.4s, v7.4s, v1.4s
+	WORD $0x6e20dcd0 // fmul v16.4s, v6.4s, v0.4s
+	WORD $0x4e2bcd31 // fmla v17.4s, v9.4s, v11.4s
+	WORD $0x4e2acd10 // fmla v16.4s, v8.4s, v10.4s
+	ADD $4, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd23 // fmul v3.4s, v9.4s, v0.4s
+	WORD $0x6e20dd02 // fmul v2.4s, v8.4s, v0.4s
+	WORD $0x4d40c980 // ld1r {v0.4s}, [x12]
+	WORD $0x4e20cea3 // fmla v3.4s, v21.4s, v0.4s
+	WORD $0x4e20ce82 // fmla v2.4s, v20.4s, v0.4s
+	WORD $0x3dcc01c1 // ldr q1, [x14, #12288]
+	WORD $0x3dcc05c0 // ldr q0, [x14, #12304]
+	WORD $0x6e21dc6b // fmul v11.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4a // fmul v10.4s, v2.4s, v0.4s
+	WORD $0x6e31dd63 // fmul v3.4s, v11.4s, v17.4s
+	WORD $0x6e30dd42 // fmul v2.4s, v10.4s, v16.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dcad // fmul v13.4s, v5.4s, v0.4s
+	WORD $0x6e20dc8c // fmul v12.4s, v4.4s, v0.4s
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cda1 // fmla v1.4s, v13.4s, v3.4s
+	WORD $0x4e22cd80 // fmla v0.4s, v12.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<2, R7, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x6e651c61 // bsl v1.16b, v3.16b, v5.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x6e21dd29 // fmul v9.4s, v9.4s, v1.4s
+	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
+	WORD $0x4f210661 // sshr v1.4s, v19.4s, #31
+	WORD $0x6e631ca1 // bsl v1.16b, v5.16b, v3.16b
+	WORD $0x4f210640 // sshr v0.4s, v18.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ea1cce9 // fmls v9.4s, v7.4s, v1.4s
+	WORD $0x4ea0ccc8 // fmls v8.4s, v6.4s, v0.4s
+	WORD $0x3dc0ada7 // ldr q7, [x13, #688]
+	WORD $0x3dc0ada6 // ldr q6, [x13, #688]
+	WORD $0x3dc0a9a0 // ldr q0, [x13, #672]
+	WORD $0x4e20cea7 // fmla v7.4s, v21.4s, v0.4s
+	WORD $0x4e20ce86 // fmla v6.4s, v20.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x6e27de63 // fmul v3.4s, v19.4s, v7.4s
+	WORD $0x6e26de42 // fmul v2.4s, v18.4s, v6.4s
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e25dc00 // fmul v0.4s, v0.4s, v5.4s
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x4f210463 // sshr v3.4s, v3.4s, #31
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4f210440 // sshr v0.4s, v2.4s, #31
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $12, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dce1 // fmul v1.4s, v7.4s, v0.4s
+	WORD $0x6e20dcc0 // fmul v0.4s, v6.4s, v0.4s
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4eb1cc29 // fmls v9.4s, v1.4s, v17.4s
+	WORD $0x4eb0cc08 // fmls v8.4s, v0.4s, v16.4s
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x6e2bdc21 // fmul v1.4s, v1.4s, v11.4s
+	WORD $0x6e2adc00 // fmul v0.4s, v0.4s, v10.4s
+	WORD $0x6e29dc24 // fmul v4.4s, v1.4s, v9.4s
+	WORD $0x6e28dc03 // fmul v3.4s, v0.4s, v8.4s
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<2, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowLargest32NEON(args *byte, n int)
+TEXT ·rowLargest32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R6
+	MOVD 0(R0), R5
+	MOVD 96(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x6ea0e443 // fcmgt v3.4s, v2.4s, v0.4s
+	WORD $0x6ea0e422 // fcmgt v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c43 // and v3.16b, v2.16b, v0.16b
+	ADD R2<<2, R3, R1
+	WORD $0x3dc00020 // ldr q0, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x6ea0e4c5 // fcmgt v5.4s, v6.4s, v0.4s
+	WORD $0x6ea2e464 // fcmgt v4.4s, v3.4s, v2.4s
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	WORD $0x3dc20020 // ldr q0, [x1, #2048]
+	WORD $0x3dc20423 // ldr q3, [x1, #2064]
+	ADD $32, R6, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x3d820021 // str q1, [x1, #2048]
+	WORD $0x3d820420 // str q0, [x1, #2064]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxExp32NEON(args *byte, n int)
+TEXT ·rowSoftmaxExp32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 240(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x6ea0e442 // fcmgt v2.4s, v2.4s, v0.4s
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	ADD R2<<2, R3, R1
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ea1d442 // fsub v2.4s, v2.4s, v1.4s
+	WORD $0x4ea0d461 // fsub v1.4s, v3.4s, v0.4s
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc02102 // ldr q2, [x8, #128]
+	WORD $0x3dc02101 // ldr q1, [x8, #128]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884a // frintn v10.4s, v2.4s
+	WORD $0x4e218829 // frintn v9.4s, v1.4s
+	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc03904 // ldr q4, [x8, #224]
+	WORD $0x3dc03903 // ldr q3, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e21a943 // fcvtns v3.4s, v10.4s
+	WORD $0x4e21a922 // fcvtns v2.4s, v9.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc08104 // ldr q4, [x8, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc65 // fmul v5.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	ADD R2<<2, R4, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc20020 // ldr q0, [x1, #2048]
+	WORD $0x3dc20423 // ldr q3, [x1, #2064]
+	ADD $32, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4e22e400 // fcmeq v0.4s, v0.4s, v2.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e22e460 // fcmeq v0.4s, v3.4s, v2.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x3dc40023 // ldr q3, [x1, #4096]
+	WORD $0x3dc40422 // ldr q2, [x1, #4112]
+	WORD $0x4e251c21 // and v1.16b, v1.16b, v5.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x3d840021 // str q1, [x1, #4096]
+	WORD $0x3d840420 // str q0, [x1, #4112]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxSum32NEON(args *byte, n int)
+TEXT ·rowSoftmaxSum32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R0
+	MOVD 312(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R2, R0
+	WORD $0x3dc4000a // ldr q10, [x0, #4096]
+	WORD $0x3dc40409 // ldr q9, [x0, #4112]
+	WORD $0x3dc02c68 // ldr q8, [x3, #176]
+	WORD $0x4e28d541 // fadd v1.4s, v10.4s, v8.4s
+	WORD $0x4e28d522 // fadd v2.4s, v9.4s, v8.4s
+	WORD $0x3dc02c60 // ldr q0, [x3, #176]
+	WORD $0x6e21fc01 // fdiv v1.4s, v0.4s, v1.4s
+	WORD $0x6e22fc00 // fdiv v0.4s, v0.4s, v2.4s
+	WORD $0x3d860001 // str q1, [x0, #6144]
+	WORD $0x3d860400 // str q0, [x0, #6160]
+	WORD $0x3dc04460 // ldr q0, [x3, #272]
+	WORD $0x6e20e547 // fcmge v7.4s, v10.4s, v0.4s
+	WORD $0x6e20e526 // fcmge v6.4s, v9.4s, v0.4s
+	WORD $0x4e28d545 // fadd v5.4s, v10.4s, v8.4s
+	WORD $0x4e28d524 // fadd v4.4s, v9.4s, v8.4s
+	WORD $0x3dc07860 // ldr q0, [x3, #480]
+	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375460 // shl v0.4s, v3.4s, #23
+	WORD $0x4f375441 // shl v1.4s, v2.4s, #23
+	WORD $0x6ea084a0 // sub v0.4s, v5.4s, v0.4s
+	WORD $0x6ea18481 // sub v1.4s, v4.4s, v1.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4ea8d400 // fsub v0.4s, v0.4s, v8.4s
+	WORD $0x4ea8d421 // fsub v1.4s, v1.4s, v8.4s
+	WORD $0x4ea71cec // mov v12.16b, v7.16b
+	WORD $0x6e6a1c0c // bsl v12.16b, v0.16b, v10.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e691c20 // bsl v0.16b, v1.16b, v9.16b
+	WORD $0x4ea01c0b // mov v11.16b, v0.16b
+	WORD $0x4e231cea // and v10.16b, v7.16b, v3.16b
+	WORD $0x4e221cc9 // and v9.16b, v6.16b, v2.16b
+	WORD $0x6e2cdd88 // fmul v8.4s, v12.4s, v12.4s
+	WORD $0x6e2bdd67 // fmul v7.4s, v11.4s, v11.4s
+	WORD $0x3dc06864 // ldr q4, [x3, #416]
+	WORD $0x3dc06863 // ldr q3, [x3, #416]
+	WORD $0x3dc06c60 // ldr q0, [x3, #432]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x3dc06062 // ldr q2, [x3, #384]
+	WORD $0x3dc06061 // ldr q1, [x3, #384]
+	WORD $0x3dc06460 // ldr q0, [x3, #400]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e28cc82 // fmla v2.4s, v4.4s, v8.4s
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x3dc05864 // ldr q4, [x3, #352]
+	WORD $0x3dc05863 // ldr q3, [x3, #352]
+	WORD $0x3dc05c60 // ldr q0, [x3, #368]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e28cc44 // fmla v4.4s, v2.4s, v8.4s
+	WORD $0x4e27cc23 // fmla v3.4s, v1.4s, v7.4s
+	WORD $0x3dc05062 // ldr q2, [x3, #320]
+	WORD $0x3dc05061 // ldr q1, [x3, #320]
+	WORD $0x3dc05460 // ldr q0, [x3, #336]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd61 // fmla v1.4s, v11.4s, v0.4s
+	WORD $0x4e28cc82 // fmla v2.4s, v4.4s, v8.4s
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x3dc04866 // ldr q6, [x3, #288]
+	WORD $0x3dc04865 // ldr q5, [x3, #288]
+	WORD $0x4e2ccc46 // fmla v6.4s, v2.4s, v12.4s
+	WORD $0x4e2bcc25 // fmla v5.4s, v1.4s, v11.4s
+	WORD $0x3dc02460 // ldr q0, [x3, #144]
+	WORD $0x6e20dd41 // fmul v1.4s, v10.4s, v0.4s
+	WORD $0x6e20dd20 // fmul v0.4s, v9.4s, v0.4s
+	WORD $0x4e2cd424 // fadd v4.4s, v1.4s, v12.4s
+	WORD $0x4e2bd403 // fadd v3.4s, v0.4s, v11.4s
+	WORD $0x4ea1d481 // fsub v1.4s, v4.4s, v1.4s
+	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
+	WORD $0x4ea1d581 // fsub v1.4s, v12.4s, v1.4s
+	WORD $0x4ea0d562 // fsub v2.4s, v11.4s, v0.4s
+	WORD $0x3dc02860 // ldr q0, [x3, #160]
+	WORD $0x4e20cd41 // fmla v1.4s, v10.4s, v0.4s
+	WORD $0x4e20cd22 // fmla v2.4s, v9.4s, v0.4s
+	WORD $0x4e28ccc1 // fmla v1.4s, v6.4s, v8.4s
+	WORD $0x4e27cca2 // fmla v2.4s, v5.4s, v7.4s
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e22d460 // fadd v0.4s, v3.4s, v2.4s
+	WORD $0x3d880001 // str q1, [x0, #8192]
+	WORD $0x3d880400 // str q0, [x0, #8208]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSoftmaxPower32NEON(args *byte, n int)
+TEXT ·rowSoftmaxPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R6
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R5
+	MOVD 240(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R2<<2, R3, R1
+	WORD $0x3dc40025 // ldr q5, [x1, #4096]
+	WORD $0x3dc40424 // ldr q4, [x1, #4112]
+	WORD $0x3dc20022 // ldr q2, [x1, #2048]
+	WORD $0x3dc20421 // ldr q1, [x1, #2064]
+	ADD $32, R5, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e443 // fcmeq v3.4s, v2.4s, v0.4s
+	WORD $0x4e20e422 // fcmeq v2.4s, v1.4s, v0.4s
+	WORD $0x4ea7d4a0 // fsub v0.4s, v5.4s, v7.4s
+	WORD $0x4ea6d481 // fsub v1.4s, v4.4s, v6.4s
+	WORD $0x3dc02ccb // ldr q11, [x6, #176]
+	WORD $0x4e2bd400 // fadd v0.4s, v0.4s, v11.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc60021 // ldr q1, [x1, #6144]
+	WORD $0x3dc60420 // ldr q0, [x1, #6160]
+	WORD $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x3dc07cc1 // ldr q1, [x6, #496]
+	WORD $0x6ea1e460 // fcmgt v0.4s, v3.4s, v1.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea1e440 // fcmgt v0.4s, v2.4s, v1.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc078c0 // ldr q0, [x6, #480]
+	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
+	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
+	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e21d86e // scvtf v14.4s, v3.4s
+	WORD $0x4e21d84d // scvtf v13.4s, v2.4s
+	WORD $0x4eabd42c // fsub v12.4s, v1.4s, v11.4s
+	WORD $0x4eabd40a // fsub v10.4s, v0.4s, v11.4s
+	WORD $0x6e2cdd89 // fmul v9.4s, v12.4s, v12.4s
+	WORD $0x6e2add48 // fmul v8.4s, v10.4s, v10.4s
+	WORD $0x3dc068c4 // ldr q4, [x6, #416]
+	WORD $0x3dc068c3 // ldr q3, [x6, #416]
+	WORD $0x3dc06cc0 // ldr q0, [x6, #432]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e20cd43 // fmla v3.4s, v10.4s, v0.4s
+	WORD $0x3dc060c2 // ldr q2, [x6, #384]
+	WORD $0x3dc060c1 // ldr q1, [x6, #384]
+	WORD $0x3dc064c0 // ldr q0, [x6, #400]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd41 // fmla v1.4s, v10.4s, v0.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc058c4 // ldr q4, [x6, #352]
+	WORD $0x3dc058c3 // ldr q3, [x6, #352]
+	WORD $0x3dc05cc0 // ldr q0, [x6, #368]
+	WORD $0x4e20cd84 // fmla v4.4s, v12.4s, v0.4s
+	WORD $0x4e20cd43 // fmla v3.4s, v10.4s, v0.4s
+	WORD $0x4e29cc44 // fmla v4.4s, v2.4s, v9.4s
+	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
+	WORD $0x3dc050c2 // ldr q2, [x6, #320]
+	WORD $0x3dc050c1 // ldr q1, [x6, #320]
+	WORD $0x3dc054c0 // ldr q0, [x6, #336]
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x4e20cd41 // fmla v1.4s, v10.4s, v0.4s
+	WORD $0x4e29cc82 // fmla v2.4s, v4.4s, v9.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc048c7 // ldr q7, [x6, #288]
+	WORD $0x3dc048c6 // ldr q6, [x6, #288]
+	WORD $0x4e2ccc47 // fmla v7.4s, v2.4s, v12.4s
+	WORD $0x4e2acc26 // fmla v6.4s, v1.4s, v10.4s
+	WORD $0x3dc024c5 // ldr q5, [x6, #144]
+	WORD $0x6e25ddc1 // fmul v1.4s, v14.4s, v5.4s
+	WORD $0x6e25dda0 // fmul v0.4s, v13.4s, v5.4s
+	WORD $0x4e2cd422 // fadd v2.4s, v1.4s, v12.4s
+	WORD $0x4e2ad404 // fadd v4.4s, v0.4s, v10.4s
+	WORD $0x4ea1d441 // fsub v1.4s, v2.4s, v1.4s
+	WORD $0x4ea0d480 // fsub v0.4s, v4.4s, v0.4s
+	WORD $0x4ea1d581 // fsub v1.4s, v12.4s, v1.4s
+	WORD $0x4ea0d540 // fsub v0.4s, v10.4s, v0.4s
+	WORD $0x3dc028c3 // ldr q3, [x6, #160]
+	WORD $0x4e23cdc1 // fmla v1.4s, v14.4s, v3.4s
+	WORD $0x4e23cda0 // fmla v0.4s, v13.4s, v3.4s
+	WORD $0x4e29cce1 // fmla v1.4s, v7.4s, v9.4s
+	WORD $0x4e28ccc0 // fmla v0.4s, v6.4s, v8.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d481 // fadd v1.4s, v4.4s, v0.4s
+	ADD $12, R5, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc018c0 // ldr q0, [x6, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc020c2 // ldr q2, [x6, #128]
+	WORD $0x3dc020c1 // ldr q1, [x6, #128]
+	WORD $0x3dc01cc0 // ldr q0, [x6, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884a // frintn v10.4s, v2.4s
+	WORD $0x4e218829 // frintn v9.4s, v1.4s
+	WORD $0x4ea5cd48 // fmls v8.4s, v10.4s, v5.4s
+	WORD $0x4ea5cd27 // fmls v7.4s, v9.4s, v5.4s
+	WORD $0x4ea3cd48 // fmls v8.4s, v10.4s, v3.4s
+	WORD $0x4ea3cd27 // fmls v7.4s, v9.4s, v3.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc038c4 // ldr q4, [x6, #224]
+	WORD $0x3dc038c3 // ldr q3, [x6, #224]
+	WORD $0x3dc03cc0 // ldr q0, [x6, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc040c0 // ldr q0, [x6, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc030c2 // ldr q2, [x6, #192]
+	WORD $0x3dc030c1 // ldr q1, [x6, #192]
+	WORD $0x3dc034c0 // ldr q0, [x6, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x4e2bd508 // fadd v8.4s, v8.4s, v11.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e21a943 // fcvtns v3.4s, v10.4s
+	WORD $0x4e21a922 // fcvtns v2.4s, v9.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc080c4 // ldr q4, [x6, #512]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d8c0021 // str q1, [x1, #12288]
+	WORD $0x3d8c0420 // str q0, [x1, #12304]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxFocalZero32NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocalZero32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R1
+	MOVD 384(R1), R12
+	MOVD 0(R1), R11
+	MOVD 96(R1), R10
+	MOVD 120(R1), R9
+	MOVD 72(R1), R8
+	MOVD 312(R1), R7
+	MOVD 240(R1), R0
+	MOVD 264(R1), R6
+	MOVD 48(R1), R5
+	MOVD 360(R1), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R10, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc015a4 // ldr q4, [x13, #80]
+	WORD $0x6ea4e569 // fcmgt v9.4s, v11.4s, v4.4s
+	WORD $0x6ea4e548 // fcmgt v8.4s, v10.4s, v4.4s
+	ADD R2<<2, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R12, R0
+	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	ADD $24, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc47 // fmla v7.4s, v2.4s, v0.4s
+	WORD $0x4e20cc26 // fmla v6.4s, v1.4s, v0.4s
+	ADD R2<<2, R7, R1
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD R2<<2, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e24e4e0 // fcmeq v0.4s, v7.4s, v4.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e24e4c0 // fcmeq v0.4s, v6.4s, v4.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x6e21dce5 // fmul v5.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc4 // fmul v4.4s, v6.4s, v0.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcca1 // fmla v1.4s, v5.4s, v11.4s
+	WORD $0x4e2acc80 // fmla v0.4s, v4.4s, v10.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd63 // fmul v3.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	CMP $0, R5
+	BEQ noElements
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R6
+	BEQ noGradient
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x6e27dc21 // fmul v1.4s, v1.4s, v7.4s
+	WORD $0x6e26dc02 // fmul v2.4s, v0.4s, v6.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R2<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxFocalTwo32NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocalTwo32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 240(R0), R6
+	MOVD 264(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc015a4 // ldr q4, [x13, #80]
+	WORD $0x6ea4e62f // fcmgt v15.4s, v17.4s, v4.4s
+	WORD $0x6ea4e60e // fcmgt v14.4s, v16.4s, v4.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R12, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
+	ADD $24, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	ADD R1<<2, R7, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	WORD $0x3dc005c2 // ldr q2, [x14, #16]
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x3dc801c1 // ldr q1, [x14, #8192]
+	WORD $0x3dc805c0 // ldr q0, [x14, #8208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e24e660 // fcmeq v0.4s, v19.4s, v4.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e24e640 // fcmeq v0.4s, v18.4s, v4.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c2d // and v13.16b, v1.16b, v3.16b
+	WORD $0x4e221c0c // and v12.16b, v0.16b, v2.16b
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc601c8 // ldr q8, [x14, #6144]
+	WORD $0x3dc605c7 // ldr q7, [x14, #6160]
+	WORD $0x6e28de8a // fmul v10.4s, v20.4s, v8.4s
+	WORD $0x6e27dd69 // fmul v9.4s, v11.4s, v7.4s
+	WORD $0x3dc401c6 // ldr q6, [x14, #4096]
+	WORD $0x3dc405c5 // ldr q5, [x14, #4112]
+	WORD $0x3dc201c2 // ldr q2, [x14, #2048]
+	WORD $0x3dc205c1 // ldr q1, [x14, #2064]
+	ADD $32, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
+	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
+	WORD $0x4eb4d4c0 // fsub v0.4s, v6.4s, v20.4s
+	WORD $0x4eabd4a2 // fsub v2.4s, v5.4s, v11.4s
+	WORD $0x3dc02da1 // ldr q1, [x13, #176]
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e28dc2b // fmul v11.4s, v1.4s, v8.4s
+	WORD $0x6e27dc08 // fmul v8.4s, v0.4s, v7.4s
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e28dd00 // fmul v0.4s, v8.4s, v8.4s
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de46 // fmul v6.4s, v18.4s, v0.4s
+	WORD $0x6e2ddce5 // fmul v5.4s, v7.4s, v13.4s
+	WORD $0x6e2cdcc4 // fmul v4.4s, v6.4s, v12.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e31cca1 // fmla v1.4s, v5.4s, v17.4s
+	WORD $0x4e30cc80 // fmla v0.4s, v4.4s, v16.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x6e27dc27 // fmul v7.4s, v1.4s, v7.4s
+	WORD $0x6e26dc06 // fmul v6.4s, v0.4s, v6.4s
+	WORD $0x3dc07da2 // ldr q2, [x13, #496]
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e500 // fcmgt v0.4s, v8.4s, v2.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x6e21fda5 // fdiv v5.4s, v13.4s, v1.4s
+	WORD $0x6e20fd84 // fdiv v4.4s, v12.4s, v0.4s
+	ADD $12, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd43 // fmul v3.4s, v10.4s, v0.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	WORD $0x3dc02da1 // ldr q1, [x13, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x6e21dce1 // fmul v1.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R1<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSoftmaxFocal32NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 240(R0), R6
+	MOVD 264(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc015a4 // ldr q4, [x13, #80]
+	WORD $0x6ea4e62f // fcmgt v15.4s, v17.4s, v4.4s
+	WORD $0x6ea4e60e // fcmgt v14.4s, v16.4s, v4.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $28, R12, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
+	ADD $24, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	ADD R1<<2, R7, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	WORD $0x3dc005c2 // ldr q2, [x14, #16]
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x3dc801c1 // ldr q1, [x14, #8192]
+	WORD $0x3dc805c0 // ldr q0, [x14, #8208]
+	WORD $0x4e21d463 // fadd v3.4s, v3.4s, v1.4s
+	WORD $0x4e20d442 // fadd v2.4s, v2.4s, v0.4s
+	WORD $0x4e24e660 // fcmeq v0.4s, v19.4s, v4.4s
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e24e640 // fcmeq v0.4s, v18.4s, v4.4s
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c2d // and v13.16b, v1.16b, v3.16b
+	WORD $0x4e221c0c // and v12.16b, v0.16b, v2.16b
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc601c8 // ldr q8, [x14, #6144]
+	WORD $0x3dc605c7 // ldr q7, [x14, #6160]
+	WORD $0x6e28de8a // fmul v10.4s, v20.4s, v8.4s
+	WORD $0x6e27dd69 // fmul v9.4s, v11.4s, v7.4s
+	WORD $0x3dc401c6 // ldr q6, [x14, #4096]
+	WORD $0x3dc405c5 // ldr q5, [x14, #4112]
+	WORD $0x3dc201c2 // ldr q2, [x14, #2048]
+	WORD $0x3dc205c1 // ldr q1, [x14, #2064]
+	ADD $32, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
+	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
+	WORD $0x4eb4d4c0 // fsub v0.4s, v6.4s, v20.4s
+	WORD $0x4eabd4a2 // fsub v2.4s, v5.4s, v11.4s
+	WORD $0x3dc02da1 // ldr q1, [x13, #176]
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e28dc2b // fmul v11.4s, v1.4s, v8.4s
+	WORD $0x6e27dc08 // fmul v8.4s, v0.4s, v7.4s
+	WORD $0x3dcc01c1 // ldr q1, [x14, #12288]
+	WORD $0x3dcc05c0 // ldr q0, [x14, #12304]
+	WORD $0x6e21de67 // fmul v7.4s, v19.4s, v1.4s
+	WORD $0x6e20de46 // fmul v6.4s, v18.4s, v0.4s
+	WORD $0x6e2ddce5 // fmul v5.4s, v7.4s, v13.4s
+	WORD $0x6e2cdcc4 // fmul v4.4s, v6.4s, v12.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e31cca1 // fmla v1.4s, v5.4s, v17.4s
+	WORD $0x4e30cc80 // fmla v0.4s, v4.4s, v16.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $20, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de23 // fmul v3.4s, v17.4s, v0.4s
+	WORD $0x6e20de02 // fmul v2.4s, v16.4s, v0.4s
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x6e27dc27 // fmul v7.4s, v1.4s, v7.4s
+	WORD $0x6e26dc06 // fmul v6.4s, v0.4s, v6.4s
+	WORD $0x3dc07da2 // ldr q2, [x13, #496]
+	WORD $0x6ea2e560 // fcmgt v0.4s, v11.4s, v2.4s
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e500 // fcmgt v0.4s, v8.4s, v2.4s
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x6e21fda5 // fdiv v5.4s, v13.4s, v1.4s
+	WORD $0x6e20fd84 // fdiv v4.4s, v12.4s, v0.4s
+	ADD $12, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd43 // fmul v3.4s, v10.4s, v0.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	WORD $0x3dc02da1 // ldr q1, [x13, #176]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x6e21dce1 // fmul v1.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R1<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowAfter32NEON(args *byte, n int)
+TEXT ·rowAfter32NEON(SB), NOSPLIT, $0-16
+	MOVD args+0(FP), R0
+	MOVD 312(R0), R5
+	MOVD 264(R0), R4
+	MOVD 288(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R1
+	WORD $0x3dca0027 // ldr q7, [x1, #10240]
+	WORD $0x3dca0426 // ldr q6, [x1, #10256]
+	WORD $0x3dca0825 // ldr q5, [x1, #10272]
+	WORD $0x3dca0c24 // ldr q4, [x1, #10288]
+	ADD R2<<2, R3, R0
+	WORD $0x3d800007 // str q7, [x0]
+	WORD $0x3d800406 // str q6, [x0, #16]
+	WORD $0x3d800805 // str q5, [x0, #32]
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e23d4e3 // fadd v3.4s, v7.4s, v3.4s
+	WORD $0x4e22d4c2 // fadd v2.4s, v6.4s, v2.4s
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x3d8a0023 // str q3, [x1, #10240]
+	WORD $0x3d8a0422 // str q2, [x1, #10256]
+	WORD $0x3d8a0821 // str q1, [x1, #10272]
+	WORD $0x3d8a0c20 // str q0, [x1, #10288]
+	ADD $16, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowPullback32NEON(args *byte, n int)
+TEXT ·rowPullback32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R11
+	MOVD 384(R11), R10
+	MOVD 240(R11), R9
+	MOVD 264(R11), R8
+	MOVD 288(R11), R7
+	MOVD 24(R11), R6
+	MOVD 312(R11), R5
+	MOVD 360(R11), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R9, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	ADD R2<<2, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R2<<2, R5, R1
+	WORD $0x3dca0028 // ldr q8, [x1, #10240]
+	WORD $0x3dca0427 // ldr q7, [x1, #10256]
+	WORD $0x3dc40026 // ldr q6, [x1, #4096]
+	WORD $0x3dc40425 // ldr q5, [x1, #4112]
+	WORD $0x3dc20022 // ldr q2, [x1, #2048]
+	WORD $0x3dc20421 // ldr q1, [x1, #2064]
+	ADD $32, R10, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
+	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
+	WORD $0x4eacd4c0 // fsub v0.4s, v6.4s, v12.4s
+	WORD $0x4eabd4a2 // fsub v2.4s, v5.4s, v11.4s
+	WORD $0x3dc02d81 // ldr q1, [x12, #176]
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e21dd43 // fmul v3.4s, v10.4s, v1.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	ADD R2<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d501 // fadd v1.4s, v8.4s, v1.4s
+	WORD $0x4e20d4e0 // fadd v0.4s, v7.4s, v0.4s
+	WORD $0x4ea1cd83 // fmls v3.4s, v12.4s, v1.4s
+	WORD $0x4ea0cd62 // fmls v2.4s, v11.4s, v0.4s
+	WORD $0x4e2ad501 // fadd v1.4s, v8.4s, v10.4s
+	WORD $0x4e29d4e0 // fadd v0.4s, v7.4s, v9.4s
+	WORD $0x3d8a0021 // str q1, [x1, #10240]
+	WORD $0x3d8a0420 // str q0, [x1, #10256]
+	WORD $0x3dc60021 // ldr q1, [x1, #6144]
+	WORD $0x3dc60420 // ldr q0, [x1, #6160]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	WORD $0x3dc01582 // ldr q2, [x12, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R11), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e20d460 // fadd v0.4s, v3.4s, v0.4s
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R2<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowDifference32NEON(args *byte, n int)
+TEXT ·rowDifference32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R7
+	MOVD 144(R0), R6
+	MOVD 96(R0), R5
+	MOVD 312(R0), R4
+	MOVD $0, R3
+
+loop:
+	ADD R3<<2, R7, R2
+	PRFM 2048(R2), PLDL1KEEP
+	ADD R3<<2, R6, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R3<<2, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x6ea0e445 // fcmgt v5.4s, v2.4s, v0.4s
+	WORD $0x6ea0e424 // fcmgt v4.4s, v1.4s, v0.4s
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
+	WORD $0x4ea1d461 // fsub v1.4s, v3.4s, v1.4s
+	WORD $0x4ea0d440 // fsub v0.4s, v2.4s, v0.4s
+	ADD R3<<2, R4, R0
+	WORD $0x3d860001 // str q1, [x0, #6144]
+	WORD $0x3d860400 // str q0, [x0, #6160]
+	ADD $8, R3, R3
+	MOVD n+8(FP), R0
+	CMP R0, R3
+	BLT loop
+	RET
+
+// func rowPairPower32NEON(args *byte, n int)
+TEXT ·rowPairPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R3, R1
+	WORD $0x3dc60031 // ldr q17, [x1, #6144]
+	WORD $0x3dc60430 // ldr q16, [x1, #6160]
+	WORD $0x3dc014a1 // ldr q1, [x5, #80]
+	WORD $0x6eb1e420 // fcmgt v0.4s, v1.4s, v17.4s
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eb0e420 // fcmgt v0.4s, v1.4s, v16.4s
+	WORD $0x6e701c20 // bsl v0.16b, v1.16b, v16.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	ADD $72, R4, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc018a0 // ldr q0, [x5, #96]
+	WORD $0x4e22f40f // fmax v15.4s, v0.4s, v2.4s
+	WORD $0x4e21f409 // fmax v9.4s, v0.4s, v1.4s
+	WORD $0x3dc020a1 // ldr q1, [x5, #128]
+	WORD $0x3dc020a0 // ldr q0, [x5, #128]
+	WORD $0x3dc01ca8 // ldr q8, [x5, #112]
+	WORD $0x4e28cde1 // fmla v1.4s, v15.4s, v8.4s
+	WORD $0x4e28cd20 // fmla v0.4s, v9.4s, v8.4s
+	WORD $0x4e218832 // frintn v18.4s, v1.4s
+	WORD $0x4e21880a // frintn v10.4s, v0.4s
+	WORD $0x3dc024a5 // ldr q5, [x5, #144]
+	WORD $0x4ea5ce4f // fmls v15.4s, v18.4s, v5.4s
+	WORD $0x4ea5cd49 // fmls v9.4s, v10.4s, v5.4s
+	WORD $0x3dc028a4 // ldr q4, [x5, #160]
+	WORD $0x4ea4ce4f // fmls v15.4s, v18.4s, v4.4s
+	WORD $0x4ea4cd49 // fmls v9.4s, v10.4s, v4.4s
+	WORD $0x6e2fdde7 // fmul v7.4s, v15.4s, v15.4s
+	WORD $0x6e29dd26 // fmul v6.4s, v9.4s, v9.4s
+	WORD $0x3dc038a3 // ldr q3, [x5, #224]
+	WORD $0x3dc038a2 // ldr q2, [x5, #224]
+	WORD $0x3dc03cae // ldr q14, [x5, #240]
+	WORD $0x4e2ecde3 // fmla v3.4s, v15.4s, v14.4s
+	WORD $0x4e2ecd22 // fmla v2.4s, v9.4s, v14.4s
+	WORD $0x3dc040ad // ldr q13, [x5, #256]
+	WORD $0x4e2dcce3 // fmla v3.4s, v7.4s, v13.4s
+	WORD $0x4e2dccc2 // fmla v2.4s, v6.4s, v13.4s
+	WORD $0x3dc030a1 // ldr q1, [x5, #192]
+	WORD $0x3dc030a0 // ldr q0, [x5, #192]
+	WORD $0x3dc034ac // ldr q12, [x5, #208]
+	WORD $0x4e2ccde1 // fmla v1.4s, v15.4s, v12.4s
+	WORD $0x4e2ccd20 // fmla v0.4s, v9.4s, v12.4s
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x4e27cc2f // fmla v15.4s, v1.4s, v7.4s
+	WORD $0x4e26cc09 // fmla v9.4s, v0.4s, v6.4s
+	WORD $0x3dc02cab // ldr q11, [x5, #176]
+	WORD $0x4e2bd5ef // fadd v15.4s, v15.4s, v11.4s
+	WORD $0x4e2bd529 // fadd v9.4s, v9.4s, v11.4s
+	WORD $0x4e21aa43 // fcvtns v3.4s, v18.4s
+	WORD $0x4e21a942 // fcvtns v2.4s, v10.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18467 // sub v7.4s, v3.4s, v1.4s
+	WORD $0x6ea08446 // sub v6.4s, v2.4s, v0.4s
+	WORD $0x3dc080aa // ldr q10, [x5, #512]
+	WORD $0x4eaa8421 // add v1.4s, v1.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dde3 // fmul v3.4s, v15.4s, v1.4s
+	WORD $0x6e20dd22 // fmul v2.4s, v9.4s, v0.4s
+	WORD $0x4eaa84e1 // add v1.4s, v7.4s, v10.4s
+	WORD $0x4eaa84c0 // add v0.4s, v6.4s, v10.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d8c0021 // str q1, [x1, #12288]
+	WORD $0x3d8c0420 // str q0, [x1, #12304]
+	WORD $0x3dc00ca0 // ldr q0, [x5, #48]
+	WORD $0x6e201e22 // eor v2.16b, v17.16b, v0.16b
+	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
+	WORD $0x3dc014a1 // ldr q1, [x5, #80]
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	ADD $16, R4, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x3dc018a0 // ldr q0, [x5, #96]
+	WORD $0x4e22f407 // fmax v7.4s, v0.4s, v2.4s
+	WORD $0x4e21f406 // fmax v6.4s, v0.4s, v1.4s
+	WORD $0x3dc020a1 // ldr q1, [x5, #128]
+	WORD $0x3dc020a0 // ldr q0, [x5, #128]
+	WORD $0x4e28cce1 // fmla v1.4s, v7.4s, v8.4s
+	WORD $0x4e28ccc0 // fmla v0.4s, v6.4s, v8.4s
+	WORD $0x4e218829 // frintn v9.4s, v1.4s
+	WORD $0x4e218808 // frintn v8.4s, v0.4s
+	WORD $0x4ea5cd27 // fmls v7.4s, v9.4s, v5.4s
+	WORD $0x4ea5cd06 // fmls v6.4s, v8.4s, v5.4s
+	WORD $0x4ea4cd27 // fmls v7.4s, v9.4s, v4.4s
+	WORD $0x4ea4cd06 // fmls v6.4s, v8.4s, v4.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x6e26dcc4 // fmul v4.4s, v6.4s, v6.4s
+	WORD $0x3dc038a3 // ldr q3, [x5, #224]
+	WORD $0x3dc038a2 // ldr q2, [x5, #224]
+	WORD $0x4e2ecce3 // fmla v3.4s, v7.4s, v14.4s
+	WORD $0x4e2eccc2 // fmla v2.4s, v6.4s, v14.4s
+	WORD $0x4e2dcca3 // fmla v3.4s, v5.4s, v13.4s
+	WORD $0x4e2dcc82 // fmla v2.4s, v4.4s, v13.4s
+	WORD $0x3dc030a1 // ldr q1, [x5, #192]
+	WORD $0x3dc030a0 // ldr q0, [x5, #192]
+	WORD $0x4e2ccce1 // fmla v1.4s, v7.4s, v12.4s
+	WORD $0x4e2cccc0 // fmla v0.4s, v6.4s, v12.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x4e24cc06 // fmla v6.4s, v0.4s, v4.4s
+	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
+	WORD $0x4e2bd4c6 // fadd v6.4s, v6.4s, v11.4s
+	WORD $0x4e21a923 // fcvtns v3.4s, v9.4s
+	WORD $0x4e21a902 // fcvtns v2.4s, v8.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18465 // sub v5.4s, v3.4s, v1.4s
+	WORD $0x6ea08444 // sub v4.4s, v2.4s, v0.4s
+	WORD $0x4eaa8421 // add v1.4s, v1.4s, v10.4s
+	WORD $0x4eaa8400 // add v0.4s, v0.4s, v10.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dce3 // fmul v3.4s, v7.4s, v1.4s
+	WORD $0x6e20dcc2 // fmul v2.4s, v6.4s, v0.4s
+	WORD $0x4eaa84a1 // add v1.4s, v5.4s, v10.4s
+	WORD $0x4eaa8480 // add v0.4s, v4.4s, v10.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d880021 // str q1, [x1, #8192]
+	WORD $0x3d880420 // str q0, [x1, #8208]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowPairFocalZero32NEON(args *byte, n int)
+TEXT ·rowPairFocalZero32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc015e3 // ldr q3, [x15, #80]
+	WORD $0x6ea3e4ae // fcmgt v14.4s, v5.4s, v3.4s
+	WORD $0x6ea3e48d // fcmgt v13.4s, v4.4s, v3.4s
+	ADD R1<<2, R10, R0
+	WORD $0x3dc60016 // ldr q22, [x0, #6144]
+	WORD $0x3dc60415 // ldr q21, [x0, #6160]
+	WORD $0x3dc40014 // ldr q20, [x0, #4096]
+	WORD $0x3dc4040f // ldr q15, [x0, #4112]
+	WORD $0x3dc20006 // ldr q6, [x0, #2048]
+	WORD $0x3dc20402 // ldr q2, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e26dc21 // fmul v1.4s, v1.4s, v6.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4f2106d1 // sshr v17.4s, v22.4s, #31
+	WORD $0x6e661c31 // bsl v17.16b, v1.16b, v6.16b
+	WORD $0x4f2106b0 // sshr v16.4s, v21.4s, #31
+	WORD $0x6e621c10 // bsl v16.16b, v0.16b, v2.16b
+	WORD $0x4f2106c8 // sshr v8.4s, v22.4s, #31
+	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
+	WORD $0x4f2106a7 // sshr v7.4s, v21.4s, #31
+	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
+	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
+	ADD R1<<2, R12, R19
+	WORD $0x3dc20262 // ldr q2, [x19, #2048]
+	WORD $0x3dc20661 // ldr q1, [x19, #2064]
+	ADD $84, R13, R0
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	ADD $80, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc4a // fmla v10.4s, v2.4s, v0.4s
+	WORD $0x4e20cc29 // fmla v9.4s, v1.4s, v0.4s
+	WORD $0x4e23e540 // fcmeq v0.4s, v10.4s, v3.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x4e23e520 // fcmeq v0.4s, v9.4s, v3.4s
+	WORD $0x6e205806 // mvn v6.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6eb2e440 // fcmgt v0.4s, v2.4s, v18.4s
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eace440 // fcmgt v0.4s, v2.4s, v12.4s
+	WORD $0x6e6c1c40 // bsl v0.16b, v2.16b, v12.16b
+	WORD $0x4e34d421 // fadd v1.4s, v1.4s, v20.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e211d6c // and v12.16b, v11.16b, v1.16b
+	WORD $0x4e201ccb // and v11.16b, v6.16b, v0.16b
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $28, R13, R0
+	WORD $0x4d40c813 // ld1r {v19.4s}, [x0]
+	WORD $0x4d40c812 // ld1r {v18.4s}, [x0]
+	ADD $24, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc53 // fmla v19.4s, v2.4s, v0.4s
+	WORD $0x4e20cc32 // fmla v18.4s, v1.4s, v0.4s
+	WORD $0x4e23e660 // fcmeq v0.4s, v19.4s, v3.4s
+	WORD $0x6e205806 // mvn v6.16b, v0.16b
+	WORD $0x4e23e640 // fcmeq v0.4s, v18.4s, v3.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6eb6e440 // fcmgt v0.4s, v2.4s, v22.4s
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb5e440 // fcmgt v0.4s, v2.4s, v21.4s
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e34d421 // fadd v1.4s, v1.4s, v20.4s
+	WORD $0x4e2fd400 // fadd v0.4s, v0.4s, v15.4s
+	WORD $0x4e211cc1 // and v1.16b, v6.16b, v1.16b
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e2cdd4f // fmul v15.4s, v10.4s, v12.4s
+	WORD $0x6e2bdd2c // fmul v12.4s, v9.4s, v11.4s
+	WORD $0x6e21de6b // fmul v11.4s, v19.4s, v1.4s
+	WORD $0x6e20de46 // fmul v6.4s, v18.4s, v0.4s
+	WORD $0x4e2bd5e3 // fadd v3.4s, v15.4s, v11.4s
+	WORD $0x4e26d582 // fadd v2.4s, v12.4s, v6.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $76, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2fcca1 // fmla v1.4s, v5.4s, v15.4s
+	WORD $0x4e2ccc80 // fmla v0.4s, v4.4s, v12.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2bcca1 // fmla v1.4s, v5.4s, v11.4s
+	WORD $0x4e26cc80 // fmla v0.4s, v4.4s, v6.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211dc1 // and v1.16b, v14.16b, v1.16b
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x6e33dc21 // fmul v1.4s, v1.4s, v19.4s
+	WORD $0x6e32dc00 // fmul v0.4s, v0.4s, v18.4s
+	WORD $0x6e31dc23 // fmul v3.4s, v1.4s, v17.4s
+	WORD $0x6e30dc02 // fmul v2.4s, v0.4s, v16.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211dc1 // and v1.16b, v14.16b, v1.16b
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x6e2adc21 // fmul v1.4s, v1.4s, v10.4s
+	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
+	WORD $0x6e28dc21 // fmul v1.4s, v1.4s, v8.4s
+	WORD $0x6e27dc00 // fmul v0.4s, v0.4s, v7.4s
+	WORD $0x4ea1d465 // fsub v5.4s, v3.4s, v1.4s
+	WORD $0x4ea0d444 // fsub v4.4s, v2.4s, v0.4s
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<2, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairFocalTwo32NEON(args *byte, n int)
+TEXT ·rowPairFocalTwo32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc015e3 // ldr q3, [x15, #80]
+	WORD $0x6ea3e633 // fcmgt v19.4s, v17.4s, v3.4s
+	WORD $0x6ea3e612 // fcmgt v18.4s, v16.4s, v3.4s
+	ADD R1<<2, R10, R0
+	WORD $0x3dc60016 // ldr q22, [x0, #6144]
+	WORD $0x3dc60415 // ldr q21, [x0, #6160]
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40406 // ldr q6, [x0, #4112]
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20402 // ldr q2, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4f2106cd // sshr v13.4s, v22.4s, #31
+	WORD $0x6e641c2d // bsl v13.16b, v1.16b, v4.16b
+	WORD $0x4f2106ac // sshr v12.4s, v21.4s, #31
+	WORD $0x6e621c0c // bsl v12.16b, v0.16b, v2.16b
+	WORD $0x4f2106cb // sshr v11.4s, v22.4s, #31
+	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
+	WORD $0x4f2106aa // sshr v10.4s, v21.4s, #31
+	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
+	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
+	ADD R1<<2, R12, R19
+	WORD $0x3dc20262 // ldr q2, [x19, #2048]
+	WORD $0x3dc20661 // ldr q1, [x19, #2064]
+	ADD $84, R13, R0
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	ADD $80, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
+	WORD $0x4e23e5e0 // fcmeq v0.4s, v15.4s, v3.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e23e5c0 // fcmeq v0.4s, v14.4s, v3.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6ea9e440 // fcmgt v0.4s, v2.4s, v9.4s
+	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e681c40 // bsl v0.16b, v2.16b, v8.16b
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e211ca9 // and v9.16b, v5.16b, v1.16b
+	WORD $0x4e201c88 // and v8.16b, v4.16b, v0.16b
+	WORD $0x6e2bdd61 // fmul v1.4s, v11.4s, v11.4s
+	WORD $0x6e2add40 // fmul v0.4s, v10.4s, v10.4s
+	WORD $0x6e21ddef // fmul v15.4s, v15.4s, v1.4s
+	WORD $0x6e20ddce // fmul v14.4s, v14.4s, v0.4s
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $28, R13, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	ADD $24, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc45 // fmla v5.4s, v2.4s, v0.4s
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x4e23e4a0 // fcmeq v0.4s, v5.4s, v3.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e23e680 // fcmeq v0.4s, v20.4s, v3.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6eb6e440 // fcmgt v0.4s, v2.4s, v22.4s
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb5e440 // fcmgt v0.4s, v2.4s, v21.4s
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e211c87 // and v7.16b, v4.16b, v1.16b
+	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
+	WORD $0x6e2ddda1 // fmul v1.4s, v13.4s, v13.4s
+	WORD $0x6e2cdd80 // fmul v0.4s, v12.4s, v12.4s
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20de94 // fmul v20.4s, v20.4s, v0.4s
+	WORD $0x6e29ddf7 // fmul v23.4s, v15.4s, v9.4s
+	WORD $0x6e28ddd6 // fmul v22.4s, v14.4s, v8.4s
+	WORD $0x6e27dcb5 // fmul v21.4s, v5.4s, v7.4s
+	WORD $0x6e26de84 // fmul v4.4s, v20.4s, v6.4s
+	WORD $0x4e35d6e3 // fadd v3.4s, v23.4s, v21.4s
+	WORD $0x4e24d6c2 // fadd v2.4s, v22.4s, v4.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $76, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce21 // fmla v1.4s, v17.4s, v23.4s
+	WORD $0x4e36ce00 // fmla v0.4s, v16.4s, v22.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e24ce00 // fmla v0.4s, v16.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e31dc21 // fmul v1.4s, v1.4s, v17.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	WORD $0x6e34dc04 // fmul v4.4s, v0.4s, v20.4s
+	ADD $12, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd63 // fmul v3.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x6e21dca7 // fmul v7.4s, v5.4s, v1.4s
+	WORD $0x6e20dc86 // fmul v6.4s, v4.4s, v0.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e31dc21 // fmul v1.4s, v1.4s, v17.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
+	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
+	ADD $68, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e28cc40 // fmla v0.4s, v2.4s, v8.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x4ea1d4e5 // fsub v5.4s, v7.4s, v1.4s
+	WORD $0x4ea0d4c4 // fsub v4.4s, v6.4s, v0.4s
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<2, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairFocal32NEON(args *byte, n int)
+TEXT ·rowPairFocal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R11, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc015e3 // ldr q3, [x15, #80]
+	WORD $0x6ea3e633 // fcmgt v19.4s, v17.4s, v3.4s
+	WORD $0x6ea3e612 // fcmgt v18.4s, v16.4s, v3.4s
+	ADD R1<<2, R10, R20
+	WORD $0x3dc60296 // ldr q22, [x20, #6144]
+	WORD $0x3dc60695 // ldr q21, [x20, #6160]
+	WORD $0x3dc40287 // ldr q7, [x20, #4096]
+	WORD $0x3dc40686 // ldr q6, [x20, #4112]
+	WORD $0x3dc20284 // ldr q4, [x20, #2048]
+	WORD $0x3dc20682 // ldr q2, [x20, #2064]
+	WORD $0x3dc00281 // ldr q1, [x20]
+	WORD $0x3dc00680 // ldr q0, [x20, #16]
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	WORD $0x4f2106cd // sshr v13.4s, v22.4s, #31
+	WORD $0x6e641c2d // bsl v13.16b, v1.16b, v4.16b
+	WORD $0x4f2106ac // sshr v12.4s, v21.4s, #31
+	WORD $0x6e621c0c // bsl v12.16b, v0.16b, v2.16b
+	WORD $0x4f2106cb // sshr v11.4s, v22.4s, #31
+	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
+	WORD $0x4f2106aa // sshr v10.4s, v21.4s, #31
+	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
+	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
+	ADD R1<<2, R12, R19
+	WORD $0x3dc20262 // ldr q2, [x19, #2048]
+	WORD $0x3dc20661 // ldr q1, [x19, #2064]
+	ADD $84, R13, R0
+	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
+	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
+	ADD $80, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
+	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
+	WORD $0x4e23e5e0 // fcmeq v0.4s, v15.4s, v3.4s
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e23e5c0 // fcmeq v0.4s, v14.4s, v3.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6ea9e440 // fcmgt v0.4s, v2.4s, v9.4s
+	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea8e440 // fcmgt v0.4s, v2.4s, v8.4s
+	WORD $0x6e681c40 // bsl v0.16b, v2.16b, v8.16b
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e211ca9 // and v9.16b, v5.16b, v1.16b
+	WORD $0x4e201c88 // and v8.16b, v4.16b, v0.16b
+	WORD $0x3dcc0281 // ldr q1, [x20, #12288]
+	WORD $0x3dcc0680 // ldr q0, [x20, #12304]
+	WORD $0x6e21ddef // fmul v15.4s, v15.4s, v1.4s
+	WORD $0x6e20ddce // fmul v14.4s, v14.4s, v0.4s
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $28, R13, R0
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
+	ADD $24, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc45 // fmla v5.4s, v2.4s, v0.4s
+	WORD $0x4e20cc34 // fmla v20.4s, v1.4s, v0.4s
+	WORD $0x4e23e4a0 // fcmeq v0.4s, v5.4s, v3.4s
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e23e680 // fcmeq v0.4s, v20.4s, v3.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	WORD $0x6eb6e440 // fcmgt v0.4s, v2.4s, v22.4s
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eb5e440 // fcmgt v0.4s, v2.4s, v21.4s
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e27d421 // fadd v1.4s, v1.4s, v7.4s
+	WORD $0x4e26d400 // fadd v0.4s, v0.4s, v6.4s
+	WORD $0x4e211c87 // and v7.16b, v4.16b, v1.16b
+	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
+	WORD $0x3dc80281 // ldr q1, [x20, #8192]
+	WORD $0x3dc80680 // ldr q0, [x20, #8208]
+	WORD $0x6e21dca5 // fmul v5.4s, v5.4s, v1.4s
+	WORD $0x6e20de94 // fmul v20.4s, v20.4s, v0.4s
+	WORD $0x6e29ddf7 // fmul v23.4s, v15.4s, v9.4s
+	WORD $0x6e28ddd6 // fmul v22.4s, v14.4s, v8.4s
+	WORD $0x6e27dcb5 // fmul v21.4s, v5.4s, v7.4s
+	WORD $0x6e26de84 // fmul v4.4s, v20.4s, v6.4s
+	WORD $0x4e35d6e3 // fadd v3.4s, v23.4s, v21.4s
+	WORD $0x4e24d6c2 // fadd v2.4s, v22.4s, v4.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e31cc61 // fmla v1.4s, v3.4s, v17.4s
+	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $76, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
+	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e37ce21 // fmla v1.4s, v17.4s, v23.4s
+	WORD $0x4e36ce00 // fmla v0.4s, v16.4s, v22.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e35ce21 // fmla v1.4s, v17.4s, v21.4s
+	WORD $0x4e24ce00 // fmla v0.4s, v16.4s, v4.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e31dc21 // fmul v1.4s, v1.4s, v17.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	WORD $0x6e34dc04 // fmul v4.4s, v0.4s, v20.4s
+	ADD $12, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dd63 // fmul v3.4s, v11.4s, v0.4s
+	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e27cc61 // fmla v1.4s, v3.4s, v7.4s
+	WORD $0x4e26cc40 // fmla v0.4s, v2.4s, v6.4s
+	WORD $0x6e21dca7 // fmul v7.4s, v5.4s, v1.4s
+	WORD $0x6e20dc86 // fmul v6.4s, v4.4s, v0.4s
+	ADD R1<<2, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e31dc21 // fmul v1.4s, v1.4s, v17.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
+	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
+	ADD $68, R13, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
+	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e29cc61 // fmla v1.4s, v3.4s, v9.4s
+	WORD $0x4e28cc40 // fmla v0.4s, v2.4s, v8.4s
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x4ea1d4e5 // fsub v5.4s, v7.4s, v1.4s
+	WORD $0x4ea0d4c4 // fsub v4.4s, v6.4s, v0.4s
+	WORD $0x3dc015e2 // ldr q2, [x15, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00de0 // ldr q0, [x15, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<2, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<2, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairSums32NEON(args *byte, n int)
+TEXT ·rowPairSums32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 120(R0), R8
+	MOVD 96(R0), R7
+	MOVD 312(R0), R6
+	MOVD 360(R0), R5
+	MOVD $0, R4
+	MOVD $0, R3
+
+loop:
+	ADD R3<<2, R7, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc01541 // ldr q1, [x10, #80]
+	WORD $0x6ea1e520 // fcmgt v0.4s, v9.4s, v1.4s
+	WORD $0x6ea1e500 // fcmgt v0.4s, v8.4s, v1.4s
+	ADD R3<<2, R6, R0
+	WORD $0x3dc60005 // ldr q5, [x0, #6144]
+	WORD $0x3dc60404 // ldr q4, [x0, #6160]
+	WORD $0x3dc20003 // ldr q3, [x0, #2048]
+	WORD $0x3dc20402 // ldr q2, [x0, #2064]
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD $0x6e22dc21 // fmul v1.4s, v1.4s, v2.4s
+	WORD $0x4f2104ab // sshr v11.4s, v5.4s, #31
+	WORD $0x6e631c0b // bsl v11.16b, v0.16b, v3.16b
+	WORD $0x4f21048a // sshr v10.4s, v4.4s, #31
+	WORD $0x6e621c2a // bsl v10.16b, v1.16b, v2.16b
+	WORD $0x4f2104ad // sshr v13.4s, v5.4s, #31
+	WORD $0x6e601c6d // bsl v13.16b, v3.16b, v0.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD R3<<2, R8, R2
+	WORD $0x3dc00047 // ldr q7, [x2]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x6e29dda5 // fmul v5.4s, v13.4s, v9.4s
+	WORD $0x6e28dd84 // fmul v4.4s, v12.4s, v8.4s
+	ADD R4<<0, R5, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cda3 // fmla v3.4s, v13.4s, v0.4s
+	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	WORD $0x3dc20047 // ldr q7, [x2, #2048]
+	WORD $0x3dc20446 // ldr q6, [x2, #2064]
+	WORD $0x6e29dd65 // fmul v5.4s, v11.4s, v9.4s
+	WORD $0x6e28dd44 // fmul v4.4s, v10.4s, v8.4s
+	WORD $0x3dc07021 // ldr q1, [x1, #448]
+	WORD $0x3dc07420 // ldr q0, [x1, #464]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d807021 // str q1, [x1, #448]
+	WORD $0x3d807420 // str q0, [x1, #464]
+	ADD $108, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $104, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
+	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
+	WORD $0x3dc08021 // ldr q1, [x1, #512]
+	WORD $0x3dc08420 // ldr q0, [x1, #528]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d808021 // str q1, [x1, #512]
+	WORD $0x3d808420 // str q0, [x1, #528]
+	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
+	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
+	ADD $108, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $104, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc09021 // ldr q1, [x1, #576]
+	WORD $0x3dc09420 // ldr q0, [x1, #592]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d809021 // str q1, [x1, #576]
+	WORD $0x3d809420 // str q0, [x1, #592]
+	EOR $32, R4, R4
+	ADD $8, R3, R3
+	MOVD n+8(FP), R0
+	CMP R0, R3
+	BLT loop
+	RET
+
+// func rowPairGrad32NEON(args *byte, n int)
+TEXT ·rowPairGrad32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 384(R10), R9
+	MOVD 120(R10), R8
+	MOVD 96(R10), R7
+	MOVD 312(R10), R6
+	MOVD 24(R10), R5
+	MOVD 168(R10), R4
+	MOVD 360(R10), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R7, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc01561 // ldr q1, [x11, #80]
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc60006 // ldr q6, [x0, #6144]
+	WORD $0x3dc60405 // ldr q5, [x0, #6160]
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x4f2104ca // sshr v10.4s, v6.4s, #31
+	WORD $0x6e641c4a // bsl v10.16b, v2.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x4f2104c8 // sshr v8.4s, v6.4s, #31
+	WORD $0x6e621c88 // bsl v8.16b, v4.16b, v2.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	ADD R1<<2, R8, R12
+	WORD $0x3dc20182 // ldr q2, [x12, #2048]
+	WORD $0x3dc20581 // ldr q1, [x12, #2064]
+	ADD $96, R9, R0
+	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $92, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
+	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
+	ADD $100, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
+	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
+	WORD $0x3dc00184 // ldr q4, [x12]
+	WORD $0x3dc00583 // ldr q3, [x12, #16]
+	ADD $40, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	ADD $44, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd01 // fmla v1.4s, v8.4s, v0.4s
+	WORD $0x4e20cce2 // fmla v2.4s, v7.4s, v0.4s
+	WORD $0x4ea1d4c1 // fsub v1.4s, v6.4s, v1.4s
+	WORD $0x4ea2d4a0 // fsub v0.4s, v5.4s, v2.4s
+	WORD $0x6e2cdc23 // fmul v3.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc02 // fmul v2.4s, v0.4s, v11.4s
+	WORD $0x6e28dd41 // fmul v1.4s, v10.4s, v8.4s
+	WORD $0x6e27dd20 // fmul v0.4s, v9.4s, v7.4s
+	WORD $0x6e21dc65 // fmul v5.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<2, R5, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<2, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSumsNone32NEON(args *byte, n int)
+TEXT ·rowSumsNone32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R9
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R8
+	MOVD 96(R0), R7
+	MOVD 120(R0), R6
+	MOVD 0(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R7, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc01520 // ldr q0, [x9, #80]
+	WORD $0x6ea0e563 // fcmgt v3.4s, v11.4s, v0.4s
+	WORD $0x6ea0e542 // fcmgt v2.4s, v10.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c69 // and v9.16b, v3.16b, v1.16b
+	WORD $0x4e201c48 // and v8.16b, v2.16b, v0.16b
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e2bdd25 // fmul v5.4s, v9.4s, v11.4s
+	WORD $0x6e2add04 // fmul v4.4s, v8.4s, v10.4s
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
+	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
+	ADD $52, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSumsSigmoid32NEON(args *byte, n int)
+TEXT ·rowSumsSigmoid32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 0(R0), R6
+	MOVD 312(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e567 // fcmgt v7.4s, v11.4s, v0.4s
+	WORD $0x6ea0e546 // fcmgt v6.4s, v10.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x4f210429 // sshr v9.4s, v1.4s, #31
+	WORD $0x6e651c69 // bsl v9.16b, v3.16b, v5.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6e25dc60 // fmul v0.4s, v3.4s, v5.4s
+	WORD $0x6e24dc40 // fmul v0.4s, v2.4s, v4.4s
+	ADD R2<<2, R7, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e2bdd25 // fmul v5.4s, v9.4s, v11.4s
+	WORD $0x6e2add04 // fmul v4.4s, v8.4s, v10.4s
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
+	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSumsSoftmax32NEON(args *byte, n int)
+TEXT ·rowSumsSoftmax32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 240(R0), R6
+	MOVD 312(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc01541 // ldr q1, [x10, #80]
+	WORD $0x6ea1e560 // fcmgt v0.4s, v11.4s, v1.4s
+	WORD $0x6ea1e540 // fcmgt v0.4s, v10.4s, v1.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R2<<2, R5, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60400 // ldr q0, [x0, #6160]
+	WORD $0x6e21dc69 // fmul v9.4s, v3.4s, v1.4s
+	WORD $0x6e20dc48 // fmul v8.4s, v2.4s, v0.4s
+	ADD R2<<2, R7, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e2bdd25 // fmul v5.4s, v9.4s, v11.4s
+	WORD $0x6e2add04 // fmul v4.4s, v8.4s, v10.4s
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e2bdce5 // fmul v5.4s, v7.4s, v11.4s
+	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
+	ADD $52, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $48, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowGradNone32NEON(args *byte, n int)
+TEXT ·rowGradNone32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 384(R9), R8
+	MOVD 96(R9), R7
+	MOVD 120(R9), R6
+	MOVD 24(R9), R5
+	MOVD 0(R9), R4
+	MOVD 360(R9), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc01540 // ldr q0, [x10, #80]
+	WORD $0x6ea0e503 // fcmgt v3.4s, v8.4s, v0.4s
+	WORD $0x6ea0e4e2 // fcmgt v2.4s, v7.4s, v0.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc82 // fmla v2.4s, v4.4s, v0.4s
+	WORD $0x4e20cc61 // fmla v1.4s, v3.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
+	WORD $0x4e20cca1 // fmla v1.4s, v5.4s, v0.4s
+	WORD $0x6e28dc44 // fmul v4.4s, v2.4s, v8.4s
+	WORD $0x6e27dc23 // fmul v3.4s, v1.4s, v7.4s
+	WORD $0x3dc01542 // ldr q2, [x10, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R9), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e20d460 // fadd v0.4s, v3.4s, v0.4s
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R1<<2, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowGradSigmoid32NEON(args *byte, n int)
+TEXT ·rowGradSigmoid32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 384(R10), R9
+	MOVD 96(R10), R8
+	MOVD 120(R10), R7
+	MOVD 24(R10), R6
+	MOVD 0(R10), R5
+	MOVD 312(R10), R4
+	MOVD 360(R10), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e547 // fcmgt v7.4s, v10.4s, v0.4s
+	WORD $0x6ea0e526 // fcmgt v6.4s, v9.4s, v0.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc20005 // ldr q5, [x0, #2048]
+	WORD $0x3dc20404 // ldr q4, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e25dc23 // fmul v3.4s, v1.4s, v5.4s
+	WORD $0x6e24dc02 // fmul v2.4s, v0.4s, v4.4s
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x4f210428 // sshr v8.4s, v1.4s, #31
+	WORD $0x6e651c68 // bsl v8.16b, v3.16b, v5.16b
+	WORD $0x4f210400 // sshr v0.4s, v0.4s, #31
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6e25dc66 // fmul v6.4s, v3.4s, v5.4s
+	WORD $0x6e24dc45 // fmul v5.4s, v2.4s, v4.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $40, R9, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc81 // fmla v1.4s, v4.4s, v0.4s
+	WORD $0x4e20cc62 // fmla v2.4s, v3.4s, v0.4s
+	ADD $44, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cd01 // fmla v1.4s, v8.4s, v0.4s
+	WORD $0x4e20cce2 // fmla v2.4s, v7.4s, v0.4s
+	WORD $0x6e2adc21 // fmul v1.4s, v1.4s, v10.4s
+	WORD $0x6e29dc40 // fmul v0.4s, v2.4s, v9.4s
+	WORD $0x6e26dc24 // fmul v4.4s, v1.4s, v6.4s
+	WORD $0x6e25dc03 // fmul v3.4s, v0.4s, v5.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e24cc41 // fmla v1.4s, v2.4s, v4.4s
+	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d481 // fadd v1.4s, v4.4s, v1.4s
+	WORD $0x4e20d460 // fadd v0.4s, v3.4s, v0.4s
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R1<<2, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowGradSoftmax32NEON(args *byte, n int)
+TEXT ·rowGradSoftmax32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 384(R9), R8
+	MOVD 96(R9), R7
+	MOVD 120(R9), R6
+	MOVD 264(R9), R5
+	MOVD 240(R9), R4
+	MOVD 312(R9), R3
+	MOVD 360(R9), R0
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc01541 // ldr q1, [x10, #80]
+	WORD $0x6ea1e500 // fcmgt v0.4s, v8.4s, v1.4s
+	WORD $0x6ea1e4e0 // fcmgt v0.4s, v7.4s, v1.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R3, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60400 // ldr q0, [x0, #6160]
+	WORD $0x6e21dc66 // fmul v6.4s, v3.4s, v1.4s
+	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $40, R8, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $36, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	ADD $44, R8, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc3 // fmla v3.4s, v6.4s, v0.4s
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x6e28dcc1 // fmul v1.4s, v6.4s, v8.4s
+	WORD $0x6e27dca0 // fmul v0.4s, v5.4s, v7.4s
+	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
+	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
+	MOVBU 440(R9), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store1:
+	ADD R1<<2, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowClass64NEON(args *byte, n int)
+TEXT ·rowClass64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 120(R4), R3
+	MOVD 408(R4), R2
+	ADD $432, R4, R0
+	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	WORD $0x6f00e404 // movi v4.2d, #0x0
+	WORD $0x6f00e403 // movi v3.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<0, R2, R0
+	WORD $0xbd400000 // ldr s0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a401 // uxtl v1.2d, v0.2s
+	WORD $0x6f20a400 // uxtl2 v0.2d, v0.4s
+	WORD $0x4ea11c84 // orr v4.16b, v4.16b, v1.16b
+	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
+	WORD $0x6ee78c21 // cmeq v1.2d, v1.2d, v7.2d
+	WORD $0x6ee78c02 // cmeq v2.2d, v0.2d, v7.2d
+	WORD $0x3dc0b0a0 // ldr q0, [x5, #704]
+	WORD $0x4e201c21 // and v1.16b, v1.16b, v0.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	ADD R1<<3, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
+	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
+	WORD $0x3dc088a0 // ldr q0, [x5, #544]
+	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
+	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
+	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
+	WORD $0x6eb0a800 // umaxv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	RET
+
+// func rowValid64NEON(args *byte, n int)
+TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R4
+	MOVD 96(R0), R3
+	MOVD 408(R0), R2
+	WORD $0x3dc0b4a5 // ldr q5, [x5, #720]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<0, R2, R0
+	WORD $0xbd400000 // ldr s0, [x0]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a401 // uxtl v1.2d, v0.2s
+	WORD $0x6f20a400 // uxtl2 v0.2d, v0.4s
+	WORD $0x6ee58c21 // cmeq v1.2d, v1.2d, v5.2d
+	WORD $0x6ee58c04 // cmeq v4.2d, v0.2d, v5.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc0b8a2 // ldr q2, [x5, #736]
+	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R1<<3, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowMap64NEON(args *byte, n int)
+TEXT ·rowMap64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 0(R4), R3
+	MOVD 120(R4), R2
+	WORD $0x6f00e408 // movi v8.2d, #0x0
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R3, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0bca1 // ldr q1, [x5, #752]
+	WORD $0x6e61e540 // fcmge v0.2d, v10.2d, v1.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc0c0a2 // ldr q2, [x5, #768]
+	WORD $0x6e6ae440 // fcmge v0.2d, v2.2d, v10.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
+	WORD $0x4ea11d08 // orr v8.16b, v8.16b, v1.16b
+	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
+	WORD $0x3dc0b0a1 // ldr q1, [x5, #704]
+	WORD $0x6eeae420 // fcmgt v0.2d, v1.2d, v10.2d
+	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
+	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc0b8a1 // ldr q1, [x5, #736]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6e64dc80 // fmul v0.2d, v4.2d, v4.2d
+	WORD $0x6e63dc62 // fmul v2.2d, v3.2d, v3.2d
+	WORD $0x4e64e400 // fcmeq v0.2d, v0.2d, v4.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e63e440 // fcmeq v0.2d, v2.2d, v3.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea11cc6 // orr v6.16b, v6.16b, v1.16b
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	ADD R1<<3, R2, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4f210501 // sshr v1.4s, v8.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104e1 // sshr v1.4s, v7.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag2
+	MOVD 448(R4), R0
+	ORR $2, R0, R0
+	MOVD R0, 448(R4)
+
+flag2:
+	RET
+
+// func rowWeight64NEON(args *byte, n int)
+TEXT ·rowWeight64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R4
+	MOVD 0(R4), R3
+	MOVD 96(R4), R2
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x6f00e405 // movi v5.2d, #0x0
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R3, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0b8ab // ldr q11, [x5, #736]
+	WORD $0x6e6be520 // fcmge v0.2d, v9.2d, v11.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x6e6be500 // fcmge v0.2d, v8.2d, v11.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc0c4a2 // ldr q2, [x5, #784]
+	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea41c21 // orr v1.16b, v1.16b, v4.16b
+	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
+	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
+	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
+	WORD $0x3dc0c8a1 // ldr q1, [x5, #800]
+	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x6e61e500 // fcmge v0.2d, v8.2d, v1.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc0cca2 // ldr q2, [x5, #816]
+	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31c23 // orr v3.16b, v1.16b, v3.16b
+	WORD $0x4ea41c02 // orr v2.16b, v0.16b, v4.16b
+	WORD $0x4e6be520 // fcmeq v0.2d, v9.2d, v11.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e6be500 // fcmeq v0.2d, v8.2d, v11.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x4ea11cc6 // orr v6.16b, v6.16b, v1.16b
+	WORD $0x4ea01ca5 // orr v5.16b, v5.16b, v0.16b
+	ADD R1<<3, R2, R0
+	WORD $0x3d800009 // str q9, [x0]
+	WORD $0x3d800408 // str q8, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	WORD $0x4f210541 // sshr v1.4s, v10.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104e1 // sshr v1.4s, v7.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag1
+	MOVD 448(R4), R0
+	ORR $1, R0, R0
+	MOVD R0, 448(R4)
+
+flag1:
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc008a0 // ldr q0, [x5, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	CMPW $0, R0
+	BEQ flag2
+	MOVD 448(R4), R0
+	ORR $2, R0, R0
+	MOVD R0, 448(R4)
+
+flag2:
+	RET
+
+// func rowTotal64NEON(args *byte, n int)
+TEXT ·rowTotal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc0b0a2 // ldr q2, [x5, #704]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d804001 // str q1, [x0, #256]
+	WORD $0x3d804400 // str q0, [x0, #272]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowExp64NEON(args *byte, n int)
+TEXT ·rowExp64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R6
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R5
+	MOVD 96(R0), R4
+	MOVD 336(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b8c0 // ldr q0, [x6, #736]
+	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
+	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
+	WORD $0x3dc0d0c0 // ldr q0, [x6, #832]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc0d4c0 // ldr q0, [x6, #848]
+	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
+	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
+	WORD $0x3dc0dcc2 // ldr q2, [x6, #880]
+	WORD $0x3dc0dcc1 // ldr q1, [x6, #880]
+	WORD $0x3dc0d8c0 // ldr q0, [x6, #864]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e618849 // frintn v9.2d, v2.2d
+	WORD $0x4e618828 // frintn v8.2d, v1.2d
+	WORD $0x3dc0e0c0 // ldr q0, [x6, #896]
+	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x3dc0e4c0 // ldr q0, [x6, #912]
+	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
+	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
+	WORD $0x3dc0ecc2 // ldr q2, [x6, #944]
+	WORD $0x3dc0ecc1 // ldr q1, [x6, #944]
+	WORD $0x3dc0e8c0 // ldr q0, [x6, #928]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x3dc0f4c4 // ldr q4, [x6, #976]
+	WORD $0x3dc0f4c3 // ldr q3, [x6, #976]
+	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
+	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
+	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
+	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
+	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc104c4 // ldr q4, [x6, #1040]
+	WORD $0x3dc104c3 // ldr q3, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
+	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
+	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4b // fmla v11.2d, v2.2d, v6.2d
+	WORD $0x4e65cc2a // fmla v10.2d, v1.2d, v5.2d
+	WORD $0x3dc0b0c7 // ldr q7, [x6, #704]
+	WORD $0x4e67d563 // fadd v3.2d, v11.2d, v7.2d
+	WORD $0x4e67d542 // fadd v2.2d, v10.2d, v7.2d
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x6e60dd21 // fmul v1.2d, v9.2d, v0.2d
+	WORD $0x6e60dd00 // fmul v0.2d, v8.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
+	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
+	WORD $0x3dc180c4 // ldr q4, [x6, #1536]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	ADD R2<<3, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e67d402 // fadd v2.2d, v0.2d, v7.2d
+	WORD $0x3dc0b0c0 // ldr q0, [x6, #704]
+	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
+	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
+	WORD $0x3d840001 // str q1, [x0, #4096]
+	WORD $0x3d840400 // str q0, [x0, #4112]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowScaledExp64NEON(args *byte, n int)
+TEXT ·rowScaledExp64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 336(R0), R4
+	MOVD 120(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R6, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b8e0 // ldr q0, [x7, #736]
+	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
+	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<3, R3, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc114e2 // ldr q2, [x7, #1104]
+	WORD $0x3dc114e1 // ldr q1, [x7, #1104]
+	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
+	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
+	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
+	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
+	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
+	WORD $0x3dc0d0e0 // ldr q0, [x7, #832]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
+	WORD $0x3dc0d4e0 // ldr q0, [x7, #848]
+	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
+	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
+	WORD $0x3dc0dce2 // ldr q2, [x7, #880]
+	WORD $0x3dc0dce1 // ldr q1, [x7, #880]
+	WORD $0x3dc0d8e0 // ldr q0, [x7, #864]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e618849 // frintn v9.2d, v2.2d
+	WORD $0x4e618828 // frintn v8.2d, v1.2d
+	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
+	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x3dc0e4e0 // ldr q0, [x7, #912]
+	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
+	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
+	WORD $0x3dc0ece2 // ldr q2, [x7, #944]
+	WORD $0x3dc0ece1 // ldr q1, [x7, #944]
+	WORD $0x3dc0e8e0 // ldr q0, [x7, #928]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x3dc0f4e4 // ldr q4, [x7, #976]
+	WORD $0x3dc0f4e3 // ldr q3, [x7, #976]
+	WORD $0x3dc0f0e0 // ldr q0, [x7, #960]
+	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
+	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc0fce2 // ldr q2, [x7, #1008]
+	WORD $0x3dc0fce1 // ldr q1, [x7, #1008]
+	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc104e4 // ldr q4, [x7, #1040]
+	WORD $0x3dc104e3 // ldr q3, [x7, #1040]
+	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
+	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
+	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc10ce2 // ldr q2, [x7, #1072]
+	WORD $0x3dc10ce1 // ldr q1, [x7, #1072]
+	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
+	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4b // fmla v11.2d, v2.2d, v6.2d
+	WORD $0x4e65cc2a // fmla v10.2d, v1.2d, v5.2d
+	WORD $0x3dc0b0e7 // ldr q7, [x7, #704]
+	WORD $0x4e67d563 // fadd v3.2d, v11.2d, v7.2d
+	WORD $0x4e67d542 // fadd v2.2d, v10.2d, v7.2d
+	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
+	WORD $0x6e60dd21 // fmul v1.2d, v9.2d, v0.2d
+	WORD $0x6e60dd00 // fmul v0.2d, v8.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
+	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
+	WORD $0x3dc180e4 // ldr q4, [x7, #1536]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	ADD R2<<3, R4, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e67d402 // fadd v2.2d, v0.2d, v7.2d
+	WORD $0x3dc0b0e0 // ldr q0, [x7, #704]
+	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
+	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
+	WORD $0x3d840001 // str q1, [x0, #4096]
+	WORD $0x3d840400 // str q0, [x0, #4112]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLog64NEON(args *byte, n int)
+TEXT ·rowLog64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R0
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R2, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0080a // ldr q10, [x0, #32]
+	WORD $0x3dc00c09 // ldr q9, [x0, #48]
+	WORD $0x3dc11864 // ldr q4, [x3, #1120]
+	WORD $0x6e64e588 // fcmge v8.2d, v12.2d, v4.2d
+	WORD $0x6e64e567 // fcmge v7.2d, v11.2d, v4.2d
+	WORD $0x6e64e546 // fcmge v6.2d, v10.2d, v4.2d
+	WORD $0x6e64e525 // fcmge v5.2d, v9.2d, v4.2d
+	WORD $0x3dc11c63 // ldr q3, [x3, #1136]
+	WORD $0x3dc11c62 // ldr q2, [x3, #1136]
+	WORD $0x3dc11c61 // ldr q1, [x3, #1136]
+	WORD $0x3dc11c60 // ldr q0, [x3, #1136]
+	WORD $0x4e64cd83 // fmla v3.2d, v12.2d, v4.2d
+	WORD $0x4e64cd62 // fmla v2.2d, v11.2d, v4.2d
+	WORD $0x4e64cd41 // fmla v1.2d, v10.2d, v4.2d
+	WORD $0x4e64cd20 // fmla v0.2d, v9.2d, v4.2d
+	WORD $0x4ea81d17 // mov v23.16b, v8.16b
+	WORD $0x6e6c1c77 // bsl v23.16b, v3.16b, v12.16b
+	WORD $0x4ea71cf6 // mov v22.16b, v7.16b
+	WORD $0x6e6b1c56 // bsl v22.16b, v2.16b, v11.16b
+	WORD $0x4ea61cd5 // mov v21.16b, v6.16b
+	WORD $0x6e6a1c35 // bsl v21.16b, v1.16b, v10.16b
+	WORD $0x4ea51ca4 // mov v4.16b, v5.16b
+	WORD $0x6e691c04 // bsl v4.16b, v0.16b, v9.16b
+	WORD $0x3dc0b060 // ldr q0, [x3, #704]
+	WORD $0x4e201d14 // and v20.16b, v8.16b, v0.16b
+	WORD $0x4e201cf3 // and v19.16b, v7.16b, v0.16b
+	WORD $0x4e201cd2 // and v18.16b, v6.16b, v0.16b
+	WORD $0x4e201cb1 // and v17.16b, v5.16b, v0.16b
+	WORD $0x6e77def0 // fmul v16.2d, v23.2d, v23.2d
+	WORD $0x6e76decf // fmul v15.2d, v22.2d, v22.2d
+	WORD $0x6e75deae // fmul v14.2d, v21.2d, v21.2d
+	WORD $0x6e64dc8d // fmul v13.2d, v4.2d, v4.2d
+	WORD $0x3dc12469 // ldr q9, [x3, #1168]
+	WORD $0x3dc12468 // ldr q8, [x3, #1168]
+	WORD $0x3dc12467 // ldr q7, [x3, #1168]
+	WORD $0x3dc12466 // ldr q6, [x3, #1168]
+	WORD $0x3dc12060 // ldr q0, [x3, #1152]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x3dc12c65 // ldr q5, [x3, #1200]
+	WORD $0x3dc12c63 // ldr q3, [x3, #1200]
+	WORD $0x3dc12c62 // ldr q2, [x3, #1200]
+	WORD $0x3dc12c61 // ldr q1, [x3, #1200]
+	WORD $0x3dc12860 // ldr q0, [x3, #1184]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc13469 // ldr q9, [x3, #1232]
+	WORD $0x3dc13468 // ldr q8, [x3, #1232]
+	WORD $0x3dc13467 // ldr q7, [x3, #1232]
+	WORD $0x3dc13466 // ldr q6, [x3, #1232]
+	WORD $0x3dc13060 // ldr q0, [x3, #1216]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc13c65 // ldr q5, [x3, #1264]
+	WORD $0x3dc13c63 // ldr q3, [x3, #1264]
+	WORD $0x3dc13c62 // ldr q2, [x3, #1264]
+	WORD $0x3dc13c61 // ldr q1, [x3, #1264]
+	WORD $0x3dc13860 // ldr q0, [x3, #1248]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc14469 // ldr q9, [x3, #1296]
+	WORD $0x3dc14468 // ldr q8, [x3, #1296]
+	WORD $0x3dc14467 // ldr q7, [x3, #1296]
+	WORD $0x3dc14466 // ldr q6, [x3, #1296]
+	WORD $0x3dc14060 // ldr q0, [x3, #1280]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc14c65 // ldr q5, [x3, #1328]
+	WORD $0x3dc14c63 // ldr q3, [x3, #1328]
+	WORD $0x3dc14c62 // ldr q2, [x3, #1328]
+	WORD $0x3dc14c61 // ldr q1, [x3, #1328]
+	WORD $0x3dc14860 // ldr q0, [x3, #1312]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc15469 // ldr q9, [x3, #1360]
+	WORD $0x3dc15468 // ldr q8, [x3, #1360]
+	WORD $0x3dc15467 // ldr q7, [x3, #1360]
+	WORD $0x3dc15466 // ldr q6, [x3, #1360]
+	WORD $0x3dc15060 // ldr q0, [x3, #1344]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc15c65 // ldr q5, [x3, #1392]
+	WORD $0x3dc15c63 // ldr q3, [x3, #1392]
+	WORD $0x3dc15c62 // ldr q2, [x3, #1392]
+	WORD $0x3dc15c61 // ldr q1, [x3, #1392]
+	WORD $0x3dc15860 // ldr q0, [x3, #1376]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc16469 // ldr q9, [x3, #1424]
+	WORD $0x3dc16468 // ldr q8, [x3, #1424]
+	WORD $0x3dc16467 // ldr q7, [x3, #1424]
+	WORD $0x3dc16466 // ldr q6, [x3, #1424]
+	WORD $0x3dc16060 // ldr q0, [x3, #1408]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc16c65 // ldr q5, [x3, #1456]
+	WORD $0x3dc16c63 // ldr q3, [x3, #1456]
+	WORD $0x3dc16c62 // ldr q2, [x3, #1456]
+	WORD $0x3dc16c61 // ldr q1, [x3, #1456]
+	WORD $0x3dc16860 // ldr q0, [x3, #1440]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc11c6c // ldr q12, [x3, #1136]
+	WORD $0x3dc11c6b // ldr q11, [x3, #1136]
+	WORD $0x3dc11c6a // ldr q10, [x3, #1136]
+	WORD $0x3dc11c69 // ldr q9, [x3, #1136]
+	WORD $0x4e77ccac // fmla v12.2d, v5.2d, v23.2d
+	WORD $0x4e76cc6b // fmla v11.2d, v3.2d, v22.2d
+	WORD $0x4e75cc4a // fmla v10.2d, v2.2d, v21.2d
+	WORD $0x4e64cc29 // fmla v9.2d, v1.2d, v4.2d
+	WORD $0x3dc0e060 // ldr q0, [x3, #896]
+	WORD $0x6e60de83 // fmul v3.2d, v20.2d, v0.2d
+	WORD $0x6e60de62 // fmul v2.2d, v19.2d, v0.2d
+	WORD $0x6e60de41 // fmul v1.2d, v18.2d, v0.2d
+	WORD $0x6e60de20 // fmul v0.2d, v17.2d, v0.2d
+	WORD $0x4e77d468 // fadd v8.2d, v3.2d, v23.2d
+	WORD $0x4e76d447 // fadd v7.2d, v2.2d, v22.2d
+	WORD $0x4e75d426 // fadd v6.2d, v1.2d, v21.2d
+	WORD $0x4e64d405 // fadd v5.2d, v0.2d, v4.2d
+	WORD $0x4ee3d503 // fsub v3.2d, v8.2d, v3.2d
+	WORD $0x4ee2d4e2 // fsub v2.2d, v7.2d, v2.2d
+	WORD $0x4ee1d4c1 // fsub v1.2d, v6.2d, v1.2d
+	WORD $0x4ee0d4a0 // fsub v0.2d, v5.2d, v0.2d
+	WORD $0x4ee3d6e3 // fsub v3.2d, v23.2d, v3.2d
+	WORD $0x4ee2d6c2 // fsub v2.2d, v22.2d, v2.2d
+	WORD $0x4ee1d6a1 // fsub v1.2d, v21.2d, v1.2d
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x3dc0e460 // ldr q0, [x3, #912]
+	WORD $0x4e60ce83 // fmla v3.2d, v20.2d, v0.2d
+	WORD $0x4e60ce62 // fmla v2.2d, v19.2d, v0.2d
+	WORD $0x4e60ce41 // fmla v1.2d, v18.2d, v0.2d
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e70cd83 // fmla v3.2d, v12.2d, v16.2d
+	WORD $0x4e6fcd62 // fmla v2.2d, v11.2d, v15.2d
+	WORD $0x4e6ecd41 // fmla v1.2d, v10.2d, v14.2d
+	WORD $0x4e6dcd24 // fmla v4.2d, v9.2d, v13.2d
+	WORD $0x4e63d503 // fadd v3.2d, v8.2d, v3.2d
+	WORD $0x4e62d4e2 // fadd v2.2d, v7.2d, v2.2d
+	WORD $0x4e61d4c1 // fadd v1.2d, v6.2d, v1.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x3d880003 // str q3, [x0, #8192]
+	WORD $0x3d880402 // str q2, [x0, #8208]
+	WORD $0x3d880801 // str q1, [x0, #8224]
+	WORD $0x3d880c00 // str q0, [x0, #8240]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPower64NEON(args *byte, n int)
+TEXT ·rowPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 312(R0), R3
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b900 // ldr q0, [x8, #736]
+	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
+	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
+	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
+	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
+	WORD $0x6e61dca3 // fmul v3.2d, v5.2d, v1.2d
+	WORD $0x3dc0b901 // ldr q1, [x8, #736]
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	ADD R1<<3, R2, R0
+	WORD $0x3dc80001 // ldr q1, [x0, #8192]
+	WORD $0x3dc80400 // ldr q0, [x0, #8208]
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	ADD $32, R7, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x3dc0d500 // ldr q0, [x8, #848]
+	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
+	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
+	WORD $0x3dc0dd02 // ldr q2, [x8, #880]
+	WORD $0x3dc0dd01 // ldr q1, [x8, #880]
+	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e618848 // frintn v8.2d, v2.2d
+	WORD $0x4e618827 // frintn v7.2d, v1.2d
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
+	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
+	WORD $0x3dc0ed02 // ldr q2, [x8, #944]
+	WORD $0x3dc0ed01 // ldr q1, [x8, #944]
+	WORD $0x3dc0e900 // ldr q0, [x8, #928]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x3dc0f504 // ldr q4, [x8, #976]
+	WORD $0x3dc0f503 // ldr q3, [x8, #976]
+	WORD $0x3dc0f100 // ldr q0, [x8, #960]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
+	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
+	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc10504 // ldr q4, [x8, #1040]
+	WORD $0x3dc10503 // ldr q3, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
+	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
+	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
+	WORD $0x3dc0b100 // ldr q0, [x8, #704]
+	WORD $0x4e60d543 // fadd v3.2d, v10.2d, v0.2d
+	WORD $0x4e60d522 // fadd v2.2d, v9.2d, v0.2d
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
+	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
+	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
+	WORD $0x3dc18104 // ldr q4, [x8, #1536]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	ADD R1<<3, R3, R0
+	WORD $0x3d980001 // str q1, [x0, #24576]
+	WORD $0x3d980400 // str q0, [x0, #24592]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocalZero64NEON(args *byte, n int)
+TEXT ·rowFocalZero64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R1
+	MOVD 384(R1), R11
+	MOVD 0(R1), R10
+	MOVD 96(R1), R9
+	MOVD 120(R1), R8
+	MOVD 72(R1), R7
+	MOVD 312(R1), R6
+	MOVD 336(R1), R0
+	MOVD 24(R1), R5
+	MOVD 48(R1), R4
+	MOVD 360(R1), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc0b980 // ldr q0, [x12, #736]
+	WORD $0x6ee0e4cd // fcmgt v13.2d, v6.2d, v0.2d
+	WORD $0x6ee0e4ac // fcmgt v12.2d, v5.2d, v0.2d
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211db1 // and v17.16b, v13.16b, v1.16b
+	WORD $0x4e201d90 // and v16.16b, v12.16b, v0.16b
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0b180 // ldr q0, [x12, #704]
+	WORD $0x4ee9d413 // fsub v19.2d, v0.2d, v9.2d
+	WORD $0x4ee8d412 // fsub v18.2d, v0.2d, v8.2d
+	ADD $16, R11, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd2f // fmul v15.2d, v9.2d, v0.2d
+	WORD $0x6e60dd0e // fmul v14.2d, v8.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc8000b // ldr q11, [x0, #8192]
+	WORD $0x3dc8040a // ldr q10, [x0, #8208]
+	WORD $0x3dc0b982 // ldr q2, [x12, #736]
+	WORD $0x6ef1e440 // fcmgt v0.2d, v2.2d, v17.2d
+	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef0e440 // fcmgt v0.2d, v2.2d, v16.2d
+	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
+	WORD $0x4e6bd427 // fadd v7.2d, v1.2d, v11.2d
+	WORD $0x4e6ad404 // fadd v4.2d, v0.2d, v10.2d
+	WORD $0x3dc0d180 // ldr q0, [x12, #832]
+	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
+	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
+	WORD $0x3dc0b982 // ldr q2, [x12, #736]
+	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee3e440 // fcmgt v0.2d, v2.2d, v3.2d
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	WORD $0x4e6ad400 // fadd v0.2d, v0.2d, v10.2d
+	WORD $0x6e61dde2 // fmul v2.2d, v15.2d, v1.2d
+	WORD $0x6e60ddc1 // fmul v1.2d, v14.2d, v0.2d
+	WORD $0x4e67ce62 // fmla v2.2d, v19.2d, v7.2d
+	WORD $0x4e64ce41 // fmla v1.2d, v18.2d, v4.2d
+	ADD $8, R11, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60de6b // fmul v11.2d, v19.2d, v0.2d
+	WORD $0x6e60de4a // fmul v10.2d, v18.2d, v0.2d
+	WORD $0x4d40cd60 // ld1r {v0.2d}, [x11]
+	WORD $0x4e60cd2b // fmla v11.2d, v9.2d, v0.2d
+	WORD $0x4e60cd0a // fmla v10.2d, v8.2d, v0.2d
+	WORD $0x6e62dd63 // fmul v3.2d, v11.2d, v2.2d
+	WORD $0x6e61dd42 // fmul v2.2d, v10.2d, v1.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e66cc61 // fmla v1.2d, v3.2d, v6.2d
+	WORD $0x4e65cc40 // fmla v0.2d, v2.2d, v5.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R11, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dcc9 // fmul v9.2d, v6.2d, v0.2d
+	WORD $0x6e60dca8 // fmul v8.2d, v5.2d, v0.2d
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cd21 // fmla v1.2d, v9.2d, v3.2d
+	WORD $0x4e62cd00 // fmla v0.2d, v8.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<3, R6, R0
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40406 // ldr q6, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e67dc25 // fmul v5.2d, v1.2d, v7.2d
+	WORD $0x6e66dc04 // fmul v4.2d, v0.2d, v6.2d
+	WORD $0x4f410621 // sshr v1.2d, v17.2d, #63
+	WORD $0x6e671ca1 // bsl v1.16b, v5.16b, v7.16b
+	WORD $0x4f410600 // sshr v0.2d, v16.2d, #63
+	WORD $0x6e661c80 // bsl v0.16b, v4.16b, v6.16b
+	WORD $0x6e61de63 // fmul v3.2d, v19.2d, v1.2d
+	WORD $0x6e60de42 // fmul v2.2d, v18.2d, v0.2d
+	WORD $0x4f410621 // sshr v1.2d, v17.2d, #63
+	WORD $0x6e651ce1 // bsl v1.16b, v7.16b, v5.16b
+	WORD $0x4f410600 // sshr v0.2d, v16.2d, #63
+	WORD $0x6e641cc0 // bsl v0.16b, v6.16b, v4.16b
+	WORD $0x4ee1cde3 // fmls v3.2d, v15.2d, v1.2d
+	WORD $0x4ee0cdc2 // fmls v2.2d, v14.2d, v0.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211da1 // and v1.16b, v13.16b, v1.16b
+	WORD $0x4e201d80 // and v0.16b, v12.16b, v0.16b
+	WORD $0x6e69dc21 // fmul v1.2d, v1.2d, v9.2d
+	WORD $0x6e68dc00 // fmul v0.2d, v0.2d, v8.2d
+	WORD $0x6e6bdc21 // fmul v1.2d, v1.2d, v11.2d
+	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
+	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
+	WORD $0x6e62dc03 // fmul v3.2d, v0.2d, v2.2d
+	WORD $0x3dc0b982 // ldr q2, [x12, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<3, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocalTwo64NEON(args *byte, n int)
+TEXT ·rowFocalTwo64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 336(R0), R6
+	MOVD 24(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc0b9a0 // ldr q0, [x13, #736]
+	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
+	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00015 // ldr q21, [x0]
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc0b1a0 // ldr q0, [x13, #704]
+	WORD $0x4ef5d409 // fsub v9.2d, v0.2d, v21.2d
+	WORD $0x4ef4d408 // fsub v8.2d, v0.2d, v20.2d
+	ADD $16, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dea7 // fmul v7.2d, v21.2d, v0.2d
+	WORD $0x6e60de86 // fmul v6.2d, v20.2d, v0.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc8000d // ldr q13, [x0, #8192]
+	WORD $0x3dc8040c // ldr q12, [x0, #8208]
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
+	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
+	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
+	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
+	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee3e440 // fcmgt v0.2d, v2.2d, v3.2d
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e6dd421 // fadd v1.2d, v1.2d, v13.2d
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x6e61dcf1 // fmul v17.2d, v7.2d, v1.2d
+	WORD $0x6e60dcd0 // fmul v16.2d, v6.2d, v0.2d
+	WORD $0x4e6bcd31 // fmla v17.2d, v9.2d, v11.2d
+	WORD $0x4e6acd10 // fmla v16.2d, v8.2d, v10.2d
+	ADD $8, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd2d // fmul v13.2d, v9.2d, v0.2d
+	WORD $0x6e60dd0c // fmul v12.2d, v8.2d, v0.2d
+	WORD $0x4d40cd80 // ld1r {v0.2d}, [x12]
+	WORD $0x4e60cead // fmla v13.2d, v21.2d, v0.2d
+	WORD $0x4e60ce8c // fmla v12.2d, v20.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc40016 // ldr q22, [x0, #4096]
+	WORD $0x3dc4040b // ldr q11, [x0, #4112]
+	WORD $0x3dc115a2 // ldr q2, [x13, #1104]
+	WORD $0x3dc115a1 // ldr q1, [x13, #1104]
+	WORD $0x3dc111a0 // ldr q0, [x13, #1088]
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60ce81 // fmla v1.2d, v20.2d, v0.2d
+	WORD $0x6e62de6a // fmul v10.2d, v19.2d, v2.2d
+	WORD $0x6e61de43 // fmul v3.2d, v18.2d, v1.2d
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e76dc00 // fmul v0.2d, v0.2d, v22.2d
+	WORD $0x6e6bdc22 // fmul v2.2d, v1.2d, v11.2d
+	WORD $0x4f410541 // sshr v1.2d, v10.2d, #63
+	WORD $0x6e601ec1 // bsl v1.16b, v22.16b, v0.16b
+	WORD $0x4f410460 // sshr v0.2d, v3.2d, #63
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x6e61dc21 // fmul v1.2d, v1.2d, v1.2d
+	WORD $0x6e60dc00 // fmul v0.2d, v0.2d, v0.2d
+	WORD $0x6e61ddab // fmul v11.2d, v13.2d, v1.2d
+	WORD $0x6e60dd8a // fmul v10.2d, v12.2d, v0.2d
+	WORD $0x6e71dd63 // fmul v3.2d, v11.2d, v17.2d
+	WORD $0x6e70dd42 // fmul v2.2d, v10.2d, v16.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dcad // fmul v13.2d, v5.2d, v0.2d
+	WORD $0x6e60dc8c // fmul v12.2d, v4.2d, v0.2d
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cda1 // fmla v1.2d, v13.2d, v3.2d
+	WORD $0x4e62cd80 // fmla v0.2d, v12.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<3, R7, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e65dc23 // fmul v3.2d, v1.2d, v5.2d
+	WORD $0x6e64dc02 // fmul v2.2d, v0.2d, v4.2d
+	WORD $0x4f410661 // sshr v1.2d, v19.2d, #63
+	WORD $0x6e651c61 // bsl v1.16b, v3.16b, v5.16b
+	WORD $0x4f410640 // sshr v0.2d, v18.2d, #63
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x6e61dd29 // fmul v9.2d, v9.2d, v1.2d
+	WORD $0x6e60dd08 // fmul v8.2d, v8.2d, v0.2d
+	WORD $0x4f410661 // sshr v1.2d, v19.2d, #63
+	WORD $0x6e631ca1 // bsl v1.16b, v5.16b, v3.16b
+	WORD $0x4f410640 // sshr v0.2d, v18.2d, #63
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
+	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
+	WORD $0x3dc115a7 // ldr q7, [x13, #1104]
+	WORD $0x3dc115a6 // ldr q6, [x13, #1104]
+	WORD $0x3dc111a0 // ldr q0, [x13, #1088]
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x6e67de63 // fmul v3.2d, v19.2d, v7.2d
+	WORD $0x6e66de42 // fmul v2.2d, v18.2d, v6.2d
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e65dc00 // fmul v0.2d, v0.2d, v5.2d
+	WORD $0x6e64dc21 // fmul v1.2d, v1.2d, v4.2d
+	WORD $0x4f410463 // sshr v3.2d, v3.2d, #63
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4f410440 // sshr v0.2d, v2.2d, #63
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $24, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dce1 // fmul v1.2d, v7.2d, v0.2d
+	WORD $0x6e60dcc0 // fmul v0.2d, v6.2d, v0.2d
+	WORD $0x6e63dc21 // fmul v1.2d, v1.2d, v3.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x4ef1cc29 // fmls v9.2d, v1.2d, v17.2d
+	WORD $0x4ef0cc08 // fmls v8.2d, v0.2d, v16.2d
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e6ddc21 // fmul v1.2d, v1.2d, v13.2d
+	WORD $0x6e6cdc00 // fmul v0.2d, v0.2d, v12.2d
+	WORD $0x6e6bdc21 // fmul v1.2d, v1.2d, v11.2d
+	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
+	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
+	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<3, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowFocal64NEON(args *byte, n int)
+TEXT ·rowFocal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 336(R0), R6
+	MOVD 24(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc0b9a0 // ldr q0, [x13, #736]
+	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
+	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211df3 // and v19.16b, v15.16b, v1.16b
+	WORD $0x4e201dd2 // and v18.16b, v14.16b, v0.16b
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00015 // ldr q21, [x0]
+	WORD $0x3dc00414 // ldr q20, [x0, #16]
+	WORD $0x3dc0b1a0 // ldr q0, [x13, #704]
+	WORD $0x4ef5d409 // fsub v9.2d, v0.2d, v21.2d
+	WORD $0x4ef4d408 // fsub v8.2d, v0.2d, v20.2d
+	ADD $16, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dea7 // fmul v7.2d, v21.2d, v0.2d
+	WORD $0x6e60de86 // fmul v6.2d, v20.2d, v0.2d
+	ADD R1<<3, R7, R14
+	WORD $0x3dc801cd // ldr q13, [x14, #8192]
+	WORD $0x3dc805cc // ldr q12, [x14, #8208]
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
+	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
+	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
+	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
+	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee3e440 // fcmgt v0.2d, v2.2d, v3.2d
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e6dd421 // fadd v1.2d, v1.2d, v13.2d
+	WORD $0x4e6cd400 // fadd v0.2d, v0.2d, v12.2d
+	WORD $0x6e61dcf1 // fmul v17.2d, v7.2d, v1.2d
+	WORD $0x6e60dcd0 // fmul v16.2d, v6.2d, v0.2d
+	WORD $0x4e6bcd31 // fmla v17.2d, v9.2d, v11.2d
+	WORD $0x4e6acd10 // fmla v16.2d, v8.2d, v10.2d
+	ADD $8, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd23 // fmul v3.2d, v9.2d, v0.2d
+	WORD $0x6e60dd02 // fmul v2.2d, v8.2d, v0.2d
+	WORD $0x4d40cd80 // ld1r {v0.2d}, [x12]
+	WORD $0x4e60cea3 // fmla v3.2d, v21.2d, v0.2d
+	WORD $0x4e60ce82 // fmla v2.2d, v20.2d, v0.2d
+	WORD $0x3dd801c1 // ldr q1, [x14, #24576]
+	WORD $0x3dd805c0 // ldr q0, [x14, #24592]
+	WORD $0x6e61dc6b // fmul v11.2d, v3.2d, v1.2d
+	WORD $0x6e60dc4a // fmul v10.2d, v2.2d, v0.2d
+	WORD $0x6e71dd63 // fmul v3.2d, v11.2d, v17.2d
+	WORD $0x6e70dd42 // fmul v2.2d, v10.2d, v16.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dcad // fmul v13.2d, v5.2d, v0.2d
+	WORD $0x6e60dc8c // fmul v12.2d, v4.2d, v0.2d
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cda1 // fmla v1.2d, v13.2d, v3.2d
+	WORD $0x4e62cd80 // fmla v0.2d, v12.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<3, R7, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e65dc23 // fmul v3.2d, v1.2d, v5.2d
+	WORD $0x6e64dc02 // fmul v2.2d, v0.2d, v4.2d
+	WORD $0x4f410661 // sshr v1.2d, v19.2d, #63
+	WORD $0x6e651c61 // bsl v1.16b, v3.16b, v5.16b
+	WORD $0x4f410640 // sshr v0.2d, v18.2d, #63
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x6e61dd29 // fmul v9.2d, v9.2d, v1.2d
+	WORD $0x6e60dd08 // fmul v8.2d, v8.2d, v0.2d
+	WORD $0x4f410661 // sshr v1.2d, v19.2d, #63
+	WORD $0x6e631ca1 // bsl v1.16b, v5.16b, v3.16b
+	WORD $0x4f410640 // sshr v0.2d, v18.2d, #63
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
+	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
+	WORD $0x3dc115a7 // ldr q7, [x13, #1104]
+	WORD $0x3dc115a6 // ldr q6, [x13, #1104]
+	WORD $0x3dc111a0 // ldr q0, [x13, #1088]
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x6e67de63 // fmul v3.2d, v19.2d, v7.2d
+	WORD $0x6e66de42 // fmul v2.2d, v18.2d, v6.2d
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e65dc00 // fmul v0.2d, v0.2d, v5.2d
+	WORD $0x6e64dc21 // fmul v1.2d, v1.2d, v4.2d
+	WORD $0x4f410463 // sshr v3.2d, v3.2d, #63
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4f410440 // sshr v0.2d, v2.2d, #63
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD $24, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dce1 // fmul v1.2d, v7.2d, v0.2d
+	WORD $0x6e60dcc0 // fmul v0.2d, v6.2d, v0.2d
+	WORD $0x6e63dc21 // fmul v1.2d, v1.2d, v3.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x4ef1cc29 // fmls v9.2d, v1.2d, v17.2d
+	WORD $0x4ef0cc08 // fmls v8.2d, v0.2d, v16.2d
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e6ddc21 // fmul v1.2d, v1.2d, v13.2d
+	WORD $0x6e6cdc00 // fmul v0.2d, v0.2d, v12.2d
+	WORD $0x6e6bdc21 // fmul v1.2d, v1.2d, v11.2d
+	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
+	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
+	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
+	WORD $0x3dc0b9a2 // ldr q2, [x13, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	ADD R1<<3, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowLargest64NEON(args *byte, n int)
+TEXT ·rowLargest64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R6
+	MOVD 0(R0), R5
+	MOVD 96(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b8e0 // ldr q0, [x7, #736]
+	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
+	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c43 // and v3.16b, v2.16b, v0.16b
+	ADD R2<<3, R3, R1
+	WORD $0x3dc00020 // ldr q0, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x6ee0e4c5 // fcmgt v5.2d, v6.2d, v0.2d
+	WORD $0x6ee2e464 // fcmgt v4.2d, v3.2d, v2.2d
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x3d800021 // str q1, [x1]
+	WORD $0x3d800420 // str q0, [x1, #16]
+	WORD $0x3dc40020 // ldr q0, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	ADD $64, R6, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4ea51ca1 // mov v1.16b, v5.16b
+	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
+	WORD $0x4ea41c80 // mov v0.16b, v4.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x3d840021 // str q1, [x1, #4096]
+	WORD $0x3d840420 // str q0, [x1, #4112]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxExp64NEON(args *byte, n int)
+TEXT ·rowSoftmaxExp64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 240(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b900 // ldr q0, [x8, #736]
+	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
+	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c63 // and v3.16b, v3.16b, v0.16b
+	ADD R2<<3, R3, R1
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4ee1d442 // fsub v2.2d, v2.2d, v1.2d
+	WORD $0x4ee0d461 // fsub v1.2d, v3.2d, v0.2d
+	WORD $0x3dc0d500 // ldr q0, [x8, #848]
+	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
+	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
+	WORD $0x3dc0dd02 // ldr q2, [x8, #880]
+	WORD $0x3dc0dd01 // ldr q1, [x8, #880]
+	WORD $0x3dc0d900 // ldr q0, [x8, #864]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e618848 // frintn v8.2d, v2.2d
+	WORD $0x4e618827 // frintn v7.2d, v1.2d
+	WORD $0x3dc0e100 // ldr q0, [x8, #896]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
+	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
+	WORD $0x3dc0ed02 // ldr q2, [x8, #944]
+	WORD $0x3dc0ed01 // ldr q1, [x8, #944]
+	WORD $0x3dc0e900 // ldr q0, [x8, #928]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x3dc0f504 // ldr q4, [x8, #976]
+	WORD $0x3dc0f503 // ldr q3, [x8, #976]
+	WORD $0x3dc0f100 // ldr q0, [x8, #960]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc0fd02 // ldr q2, [x8, #1008]
+	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
+	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc10504 // ldr q4, [x8, #1040]
+	WORD $0x3dc10503 // ldr q3, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc10d02 // ldr q2, [x8, #1072]
+	WORD $0x3dc10d01 // ldr q1, [x8, #1072]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
+	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
+	WORD $0x3dc0b100 // ldr q0, [x8, #704]
+	WORD $0x4e60d543 // fadd v3.2d, v10.2d, v0.2d
+	WORD $0x4e60d522 // fadd v2.2d, v9.2d, v0.2d
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
+	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
+	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
+	WORD $0x3dc18104 // ldr q4, [x8, #1536]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
+	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
+	ADD R2<<3, R4, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc40020 // ldr q0, [x1, #4096]
+	WORD $0x3dc40423 // ldr q3, [x1, #4112]
+	ADD $64, R7, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4e62e400 // fcmeq v0.2d, v0.2d, v2.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e62e460 // fcmeq v0.2d, v3.2d, v2.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x3dc80023 // ldr q3, [x1, #8192]
+	WORD $0x3dc80422 // ldr q2, [x1, #8208]
+	WORD $0x4e251c21 // and v1.16b, v1.16b, v5.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x3d880021 // str q1, [x1, #8192]
+	WORD $0x3d880420 // str q0, [x1, #8208]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxSum64NEON(args *byte, n int)
+TEXT ·rowSoftmaxSum64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R3
+	MOVD args+0(FP), R0
+	MOVD 312(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R2, R0
+	WORD $0x3dc80009 // ldr q9, [x0, #8192]
+	WORD $0x3dc80408 // ldr q8, [x0, #8208]
+	WORD $0x3dc0b06a // ldr q10, [x3, #704]
+	WORD $0x4e6ad521 // fadd v1.2d, v9.2d, v10.2d
+	WORD $0x4e6ad502 // fadd v2.2d, v8.2d, v10.2d
+	WORD $0x3dc0b060 // ldr q0, [x3, #704]
+	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
+	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
+	WORD $0x3d8c0001 // str q1, [x0, #12288]
+	WORD $0x3d8c0400 // str q0, [x0, #12304]
+	WORD $0x3dc11860 // ldr q0, [x3, #1120]
+	WORD $0x6e60e527 // fcmge v7.2d, v9.2d, v0.2d
+	WORD $0x6e60e506 // fcmge v6.2d, v8.2d, v0.2d
+	WORD $0x4e6ad525 // fadd v5.2d, v9.2d, v10.2d
+	WORD $0x4e6ad504 // fadd v4.2d, v8.2d, v10.2d
+	WORD $0x3dc17060 // ldr q0, [x3, #1472]
+	WORD $0x4ee084a1 // add v1.2d, v5.2d, v0.2d
+	WORD $0x4ee08480 // add v0.2d, v4.2d, v0.2d
+	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
+	WORD $0x6f4c0403 // ushr v3.2d, v0.2d, #52
+	WORD $0x4f745441 // shl v1.2d, v2.2d, #52
+	WORD $0x4f745460 // shl v0.2d, v3.2d, #52
+	WORD $0x6ee184a1 // sub v1.2d, v5.2d, v1.2d
+	WORD $0x6ee08480 // sub v0.2d, v4.2d, v0.2d
+	WORD $0x4eea8425 // add v5.2d, v1.2d, v10.2d
+	WORD $0x4eea8404 // add v4.2d, v0.2d, v10.2d
+	WORD $0x3dc17460 // ldr q0, [x3, #1488]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01c61 // orr v1.16b, v3.16b, v0.16b
+	WORD $0x3dc17860 // ldr q0, [x3, #1504]
+	WORD $0x4ee0d443 // fsub v3.2d, v2.2d, v0.2d
+	WORD $0x4ee0d422 // fsub v2.2d, v1.2d, v0.2d
+	WORD $0x4eead4a1 // fsub v1.2d, v5.2d, v10.2d
+	WORD $0x4eead480 // fsub v0.2d, v4.2d, v10.2d
+	WORD $0x4ea71cec // mov v12.16b, v7.16b
+	WORD $0x6e691c2c // bsl v12.16b, v1.16b, v9.16b
+	WORD $0x4ea61ccb // mov v11.16b, v6.16b
+	WORD $0x6e681c0b // bsl v11.16b, v0.16b, v8.16b
+	WORD $0x4e231cea // and v10.16b, v7.16b, v3.16b
+	WORD $0x4e221cc9 // and v9.16b, v6.16b, v2.16b
+	WORD $0x6e6cdd88 // fmul v8.2d, v12.2d, v12.2d
+	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
+	WORD $0x3dc12464 // ldr q4, [x3, #1168]
+	WORD $0x3dc12463 // ldr q3, [x3, #1168]
+	WORD $0x3dc12060 // ldr q0, [x3, #1152]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x3dc12c62 // ldr q2, [x3, #1200]
+	WORD $0x3dc12c61 // ldr q1, [x3, #1200]
+	WORD $0x3dc12860 // ldr q0, [x3, #1184]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc13464 // ldr q4, [x3, #1232]
+	WORD $0x3dc13463 // ldr q3, [x3, #1232]
+	WORD $0x3dc13060 // ldr q0, [x3, #1216]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc13c62 // ldr q2, [x3, #1264]
+	WORD $0x3dc13c61 // ldr q1, [x3, #1264]
+	WORD $0x3dc13860 // ldr q0, [x3, #1248]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc14464 // ldr q4, [x3, #1296]
+	WORD $0x3dc14463 // ldr q3, [x3, #1296]
+	WORD $0x3dc14060 // ldr q0, [x3, #1280]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc14c62 // ldr q2, [x3, #1328]
+	WORD $0x3dc14c61 // ldr q1, [x3, #1328]
+	WORD $0x3dc14860 // ldr q0, [x3, #1312]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc15464 // ldr q4, [x3, #1360]
+	WORD $0x3dc15463 // ldr q3, [x3, #1360]
+	WORD $0x3dc15060 // ldr q0, [x3, #1344]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc15c62 // ldr q2, [x3, #1392]
+	WORD $0x3dc15c61 // ldr q1, [x3, #1392]
+	WORD $0x3dc15860 // ldr q0, [x3, #1376]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc16464 // ldr q4, [x3, #1424]
+	WORD $0x3dc16463 // ldr q3, [x3, #1424]
+	WORD $0x3dc16060 // ldr q0, [x3, #1408]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc16c62 // ldr q2, [x3, #1456]
+	WORD $0x3dc16c61 // ldr q1, [x3, #1456]
+	WORD $0x3dc16860 // ldr q0, [x3, #1440]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc11c66 // ldr q6, [x3, #1136]
+	WORD $0x3dc11c65 // ldr q5, [x3, #1136]
+	WORD $0x4e6ccc46 // fmla v6.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc25 // fmla v5.2d, v1.2d, v11.2d
+	WORD $0x3dc0e060 // ldr q0, [x3, #896]
+	WORD $0x6e60dd41 // fmul v1.2d, v10.2d, v0.2d
+	WORD $0x6e60dd20 // fmul v0.2d, v9.2d, v0.2d
+	WORD $0x4e6cd424 // fadd v4.2d, v1.2d, v12.2d
+	WORD $0x4e6bd403 // fadd v3.2d, v0.2d, v11.2d
+	WORD $0x4ee1d481 // fsub v1.2d, v4.2d, v1.2d
+	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
+	WORD $0x4ee1d581 // fsub v1.2d, v12.2d, v1.2d
+	WORD $0x4ee0d562 // fsub v2.2d, v11.2d, v0.2d
+	WORD $0x3dc0e460 // ldr q0, [x3, #912]
+	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
+	WORD $0x4e60cd22 // fmla v2.2d, v9.2d, v0.2d
+	WORD $0x4e68ccc1 // fmla v1.2d, v6.2d, v8.2d
+	WORD $0x4e67cca2 // fmla v2.2d, v5.2d, v7.2d
+	WORD $0x4e61d481 // fadd v1.2d, v4.2d, v1.2d
+	WORD $0x4e62d460 // fadd v0.2d, v3.2d, v2.2d
+	WORD $0x3d900001 // str q1, [x0, #16384]
+	WORD $0x3d900400 // str q0, [x0, #16400]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSoftmaxPower64NEON(args *byte, n int)
+TEXT ·rowSoftmaxPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R6
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R5
+	MOVD 240(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R2<<3, R3, R1
+	WORD $0x3dc80025 // ldr q5, [x1, #8192]
+	WORD $0x3dc80424 // ldr q4, [x1, #8208]
+	WORD $0x3dc40022 // ldr q2, [x1, #4096]
+	WORD $0x3dc40421 // ldr q1, [x1, #4112]
+	ADD $64, R5, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e443 // fcmeq v3.2d, v2.2d, v0.2d
+	WORD $0x4e60e422 // fcmeq v2.2d, v1.2d, v0.2d
+	WORD $0x4ee7d4a0 // fsub v0.2d, v5.2d, v7.2d
+	WORD $0x4ee6d481 // fsub v1.2d, v4.2d, v6.2d
+	WORD $0x3dc0b0cb // ldr q11, [x6, #704]
+	WORD $0x4e6bd400 // fadd v0.2d, v0.2d, v11.2d
+	WORD $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x6e611c80 // bsl v0.16b, v4.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dcc0021 // ldr q1, [x1, #12288]
+	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x3dc17cc1 // ldr q1, [x6, #1520]
+	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc170c0 // ldr q0, [x6, #1472]
+	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
+	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
+	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
+	WORD $0x6f4c0405 // ushr v5.2d, v0.2d, #52
+	WORD $0x4f745441 // shl v1.2d, v2.2d, #52
+	WORD $0x4f7454a0 // shl v0.2d, v5.2d, #52
+	WORD $0x6ee18481 // sub v1.2d, v4.2d, v1.2d
+	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
+	WORD $0x4eeb8424 // add v4.2d, v1.2d, v11.2d
+	WORD $0x4eeb8403 // add v3.2d, v0.2d, v11.2d
+	WORD $0x3dc174c0 // ldr q0, [x6, #1488]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
+	WORD $0x3dc178c0 // ldr q0, [x6, #1504]
+	WORD $0x4ee0d44c // fsub v12.2d, v2.2d, v0.2d
+	WORD $0x4ee0d42a // fsub v10.2d, v1.2d, v0.2d
+	WORD $0x4eebd48e // fsub v14.2d, v4.2d, v11.2d
+	WORD $0x4eebd46d // fsub v13.2d, v3.2d, v11.2d
+	WORD $0x6e6eddc9 // fmul v9.2d, v14.2d, v14.2d
+	WORD $0x6e6ddda8 // fmul v8.2d, v13.2d, v13.2d
+	WORD $0x3dc124c4 // ldr q4, [x6, #1168]
+	WORD $0x3dc124c3 // ldr q3, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x3dc12cc2 // ldr q2, [x6, #1200]
+	WORD $0x3dc12cc1 // ldr q1, [x6, #1200]
+	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc134c4 // ldr q4, [x6, #1232]
+	WORD $0x3dc134c3 // ldr q3, [x6, #1232]
+	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc13cc2 // ldr q2, [x6, #1264]
+	WORD $0x3dc13cc1 // ldr q1, [x6, #1264]
+	WORD $0x3dc138c0 // ldr q0, [x6, #1248]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc144c4 // ldr q4, [x6, #1296]
+	WORD $0x3dc144c3 // ldr q3, [x6, #1296]
+	WORD $0x3dc140c0 // ldr q0, [x6, #1280]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc14cc2 // ldr q2, [x6, #1328]
+	WORD $0x3dc14cc1 // ldr q1, [x6, #1328]
+	WORD $0x3dc148c0 // ldr q0, [x6, #1312]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc154c4 // ldr q4, [x6, #1360]
+	WORD $0x3dc154c3 // ldr q3, [x6, #1360]
+	WORD $0x3dc150c0 // ldr q0, [x6, #1344]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc15cc2 // ldr q2, [x6, #1392]
+	WORD $0x3dc15cc1 // ldr q1, [x6, #1392]
+	WORD $0x3dc158c0 // ldr q0, [x6, #1376]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc164c4 // ldr q4, [x6, #1424]
+	WORD $0x3dc164c3 // ldr q3, [x6, #1424]
+	WORD $0x3dc160c0 // ldr q0, [x6, #1408]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc16cc2 // ldr q2, [x6, #1456]
+	WORD $0x3dc16cc1 // ldr q1, [x6, #1456]
+	WORD $0x3dc168c0 // ldr q0, [x6, #1440]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc11cc7 // ldr q7, [x6, #1136]
+	WORD $0x3dc11cc6 // ldr q6, [x6, #1136]
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc0e0c5 // ldr q5, [x6, #896]
+	WORD $0x6e65dd81 // fmul v1.2d, v12.2d, v5.2d
+	WORD $0x6e65dd40 // fmul v0.2d, v10.2d, v5.2d
+	WORD $0x4e6ed422 // fadd v2.2d, v1.2d, v14.2d
+	WORD $0x4e6dd404 // fadd v4.2d, v0.2d, v13.2d
+	WORD $0x4ee1d441 // fsub v1.2d, v2.2d, v1.2d
+	WORD $0x4ee0d480 // fsub v0.2d, v4.2d, v0.2d
+	WORD $0x4ee1d5c1 // fsub v1.2d, v14.2d, v1.2d
+	WORD $0x4ee0d5a0 // fsub v0.2d, v13.2d, v0.2d
+	WORD $0x3dc0e4c3 // ldr q3, [x6, #912]
+	WORD $0x4e63cd81 // fmla v1.2d, v12.2d, v3.2d
+	WORD $0x4e63cd40 // fmla v0.2d, v10.2d, v3.2d
+	WORD $0x4e69cce1 // fmla v1.2d, v7.2d, v9.2d
+	WORD $0x4e68ccc0 // fmla v0.2d, v6.2d, v8.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d481 // fadd v1.2d, v4.2d, v0.2d
+	ADD $24, R5, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x3dc0d4c0 // ldr q0, [x6, #848]
+	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
+	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
+	WORD $0x3dc0dcc2 // ldr q2, [x6, #880]
+	WORD $0x3dc0dcc1 // ldr q1, [x6, #880]
+	WORD $0x3dc0d8c0 // ldr q0, [x6, #864]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e618848 // frintn v8.2d, v2.2d
+	WORD $0x4e618827 // frintn v7.2d, v1.2d
+	WORD $0x4ee5cd0a // fmls v10.2d, v8.2d, v5.2d
+	WORD $0x4ee5cce9 // fmls v9.2d, v7.2d, v5.2d
+	WORD $0x4ee3cd0a // fmls v10.2d, v8.2d, v3.2d
+	WORD $0x4ee3cce9 // fmls v9.2d, v7.2d, v3.2d
+	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
+	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
+	WORD $0x3dc0ecc2 // ldr q2, [x6, #944]
+	WORD $0x3dc0ecc1 // ldr q1, [x6, #944]
+	WORD $0x3dc0e8c0 // ldr q0, [x6, #928]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x3dc0f4c4 // ldr q4, [x6, #976]
+	WORD $0x3dc0f4c3 // ldr q3, [x6, #976]
+	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc0fcc2 // ldr q2, [x6, #1008]
+	WORD $0x3dc0fcc1 // ldr q1, [x6, #1008]
+	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc104c4 // ldr q4, [x6, #1040]
+	WORD $0x3dc104c3 // ldr q3, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc10cc2 // ldr q2, [x6, #1072]
+	WORD $0x3dc10cc1 // ldr q1, [x6, #1072]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
+	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
+	WORD $0x4e6bd543 // fadd v3.2d, v10.2d, v11.2d
+	WORD $0x4e6bd522 // fadd v2.2d, v9.2d, v11.2d
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
+	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
+	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
+	WORD $0x3dc180c4 // ldr q4, [x6, #1536]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x3d980021 // str q1, [x1, #24576]
+	WORD $0x3d980420 // str q0, [x1, #24592]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxFocalZero64NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocalZero64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R1
+	MOVD 384(R1), R12
+	MOVD 0(R1), R11
+	MOVD 96(R1), R10
+	MOVD 120(R1), R9
+	MOVD 72(R1), R8
+	MOVD 312(R1), R7
+	MOVD 240(R1), R0
+	MOVD 264(R1), R6
+	MOVD 48(R1), R5
+	MOVD 360(R1), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R10, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc0b9a4 // ldr q4, [x13, #736]
+	WORD $0x6ee4e569 // fcmgt v9.2d, v11.2d, v4.2d
+	WORD $0x6ee4e548 // fcmgt v8.2d, v10.2d, v4.2d
+	ADD R2<<3, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $56, R12, R0
+	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
+	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
+	ADD $48, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc47 // fmla v7.2d, v2.2d, v0.2d
+	WORD $0x4e60cc26 // fmla v6.2d, v1.2d, v0.2d
+	ADD R2<<3, R7, R1
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD R2<<3, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x4ee1d463 // fsub v3.2d, v3.2d, v1.2d
+	WORD $0x4ee0d442 // fsub v2.2d, v2.2d, v0.2d
+	WORD $0x3dd00021 // ldr q1, [x1, #16384]
+	WORD $0x3dd00420 // ldr q0, [x1, #16400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x4e64e4e0 // fcmeq v0.2d, v7.2d, v4.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e64e4c0 // fcmeq v0.2d, v6.2d, v4.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x6e61dce5 // fmul v5.2d, v7.2d, v1.2d
+	WORD $0x6e60dcc4 // fmul v4.2d, v6.2d, v0.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6bcca1 // fmla v1.2d, v5.2d, v11.2d
+	WORD $0x4e6acc80 // fmla v0.2d, v4.2d, v10.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd63 // fmul v3.2d, v11.2d, v0.2d
+	WORD $0x6e60dd42 // fmul v2.2d, v10.2d, v0.2d
+	CMP $0, R5
+	BEQ noElements
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R6
+	BEQ noGradient
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x6e63dc21 // fmul v1.2d, v1.2d, v3.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x6e67dc21 // fmul v1.2d, v1.2d, v7.2d
+	WORD $0x6e66dc02 // fmul v2.2d, v0.2d, v6.2d
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R2<<3, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxFocalTwo64NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocalTwo64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 240(R0), R6
+	MOVD 264(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc0b9a4 // ldr q4, [x13, #736]
+	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
+	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $56, R12, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
+	ADD $48, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
+	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
+	ADD R1<<3, R7, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	WORD $0x3dc005c2 // ldr q2, [x14, #16]
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x4ee1d463 // fsub v3.2d, v3.2d, v1.2d
+	WORD $0x4ee0d442 // fsub v2.2d, v2.2d, v0.2d
+	WORD $0x3dd001c1 // ldr q1, [x14, #16384]
+	WORD $0x3dd005c0 // ldr q0, [x14, #16400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x4e64e660 // fcmeq v0.2d, v19.2d, v4.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e64e640 // fcmeq v0.2d, v18.2d, v4.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c2d // and v13.16b, v1.16b, v3.16b
+	WORD $0x4e221c0c // and v12.16b, v0.16b, v2.16b
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dcc01c8 // ldr q8, [x14, #12288]
+	WORD $0x3dcc05c7 // ldr q7, [x14, #12304]
+	WORD $0x6e68de8a // fmul v10.2d, v20.2d, v8.2d
+	WORD $0x6e67dd69 // fmul v9.2d, v11.2d, v7.2d
+	WORD $0x3dc801c6 // ldr q6, [x14, #8192]
+	WORD $0x3dc805c5 // ldr q5, [x14, #8208]
+	WORD $0x3dc401c2 // ldr q2, [x14, #4096]
+	WORD $0x3dc405c1 // ldr q1, [x14, #4112]
+	ADD $64, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
+	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
+	WORD $0x4ef4d4c0 // fsub v0.2d, v6.2d, v20.2d
+	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
+	WORD $0x3dc0b1a1 // ldr q1, [x13, #704]
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e68dc2b // fmul v11.2d, v1.2d, v8.2d
+	WORD $0x6e67dc08 // fmul v8.2d, v0.2d, v7.2d
+	WORD $0x6e6bdd61 // fmul v1.2d, v11.2d, v11.2d
+	WORD $0x6e68dd00 // fmul v0.2d, v8.2d, v8.2d
+	WORD $0x6e61de67 // fmul v7.2d, v19.2d, v1.2d
+	WORD $0x6e60de46 // fmul v6.2d, v18.2d, v0.2d
+	WORD $0x6e6ddce5 // fmul v5.2d, v7.2d, v13.2d
+	WORD $0x6e6cdcc4 // fmul v4.2d, v6.2d, v12.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e71cca1 // fmla v1.2d, v5.2d, v17.2d
+	WORD $0x4e70cc80 // fmla v0.2d, v4.2d, v16.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60de23 // fmul v3.2d, v17.2d, v0.2d
+	WORD $0x6e60de02 // fmul v2.2d, v16.2d, v0.2d
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e63dc21 // fmul v1.2d, v1.2d, v3.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
+	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
+	WORD $0x3dc17da2 // ldr q2, [x13, #1520]
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e500 // fcmgt v0.2d, v8.2d, v2.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x6e61fda5 // fdiv v5.2d, v13.2d, v1.2d
+	WORD $0x6e60fd84 // fdiv v4.2d, v12.2d, v0.2d
+	ADD $24, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd43 // fmul v3.2d, v10.2d, v0.2d
+	WORD $0x6e60dd22 // fmul v2.2d, v9.2d, v0.2d
+	WORD $0x3dc0b1a1 // ldr q1, [x13, #704]
+	WORD $0x3dc0b1a0 // ldr q0, [x13, #704]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
+	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R1<<3, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSoftmaxFocal64NEON(args *byte, n int)
+TEXT ·rowSoftmaxFocal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R12
+	MOVD 0(R0), R11
+	MOVD 96(R0), R10
+	MOVD 120(R0), R9
+	MOVD 72(R0), R8
+	MOVD 312(R0), R7
+	MOVD 240(R0), R6
+	MOVD 264(R0), R5
+	MOVD 48(R0), R4
+	MOVD 360(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc0b9a4 // ldr q4, [x13, #736]
+	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
+	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $56, R12, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
+	ADD $48, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
+	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
+	ADD R1<<3, R7, R14
+	WORD $0x3dc001c3 // ldr q3, [x14]
+	WORD $0x3dc005c2 // ldr q2, [x14, #16]
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x4ee1d463 // fsub v3.2d, v3.2d, v1.2d
+	WORD $0x4ee0d442 // fsub v2.2d, v2.2d, v0.2d
+	WORD $0x3dd001c1 // ldr q1, [x14, #16384]
+	WORD $0x3dd005c0 // ldr q0, [x14, #16400]
+	WORD $0x4e61d463 // fadd v3.2d, v3.2d, v1.2d
+	WORD $0x4e60d442 // fadd v2.2d, v2.2d, v0.2d
+	WORD $0x4e64e660 // fcmeq v0.2d, v19.2d, v4.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x4e64e640 // fcmeq v0.2d, v18.2d, v4.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4e231c2d // and v13.16b, v1.16b, v3.16b
+	WORD $0x4e221c0c // and v12.16b, v0.16b, v2.16b
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00014 // ldr q20, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dcc01c8 // ldr q8, [x14, #12288]
+	WORD $0x3dcc05c7 // ldr q7, [x14, #12304]
+	WORD $0x6e68de8a // fmul v10.2d, v20.2d, v8.2d
+	WORD $0x6e67dd69 // fmul v9.2d, v11.2d, v7.2d
+	WORD $0x3dc801c6 // ldr q6, [x14, #8192]
+	WORD $0x3dc805c5 // ldr q5, [x14, #8208]
+	WORD $0x3dc401c2 // ldr q2, [x14, #4096]
+	WORD $0x3dc405c1 // ldr q1, [x14, #4112]
+	ADD $64, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
+	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
+	WORD $0x4ef4d4c0 // fsub v0.2d, v6.2d, v20.2d
+	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
+	WORD $0x3dc0b1a1 // ldr q1, [x13, #704]
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e68dc2b // fmul v11.2d, v1.2d, v8.2d
+	WORD $0x6e67dc08 // fmul v8.2d, v0.2d, v7.2d
+	WORD $0x3dd801c1 // ldr q1, [x14, #24576]
+	WORD $0x3dd805c0 // ldr q0, [x14, #24592]
+	WORD $0x6e61de67 // fmul v7.2d, v19.2d, v1.2d
+	WORD $0x6e60de46 // fmul v6.2d, v18.2d, v0.2d
+	WORD $0x6e6ddce5 // fmul v5.2d, v7.2d, v13.2d
+	WORD $0x6e6cdcc4 // fmul v4.2d, v6.2d, v12.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e71cca1 // fmla v1.2d, v5.2d, v17.2d
+	WORD $0x4e70cc80 // fmla v0.2d, v4.2d, v16.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $40, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60de23 // fmul v3.2d, v17.2d, v0.2d
+	WORD $0x6e60de02 // fmul v2.2d, v16.2d, v0.2d
+	CMP $0, R4
+	BEQ noElements
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R5
+	BEQ noGradient
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211de1 // and v1.16b, v15.16b, v1.16b
+	WORD $0x4e201dc0 // and v0.16b, v14.16b, v0.16b
+	WORD $0x6e63dc21 // fmul v1.2d, v1.2d, v3.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
+	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
+	WORD $0x3dc17da2 // ldr q2, [x13, #1520]
+	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
+	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e500 // fcmgt v0.2d, v8.2d, v2.2d
+	WORD $0x6e621d00 // bsl v0.16b, v8.16b, v2.16b
+	WORD $0x6e61fda5 // fdiv v5.2d, v13.2d, v1.2d
+	WORD $0x6e60fd84 // fdiv v4.2d, v12.2d, v0.2d
+	ADD $24, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd43 // fmul v3.2d, v10.2d, v0.2d
+	WORD $0x6e60dd22 // fmul v2.2d, v9.2d, v0.2d
+	WORD $0x3dc0b1a1 // ldr q1, [x13, #704]
+	WORD $0x3dc0b1a0 // ldr q0, [x13, #704]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
+	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
+	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
+	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
+	ADD R1<<3, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowAfter64NEON(args *byte, n int)
+TEXT ·rowAfter64NEON(SB), NOSPLIT, $0-16
+	MOVD args+0(FP), R0
+	MOVD 312(R0), R5
+	MOVD 264(R0), R4
+	MOVD 288(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R1
+	WORD $0x3dd40027 // ldr q7, [x1, #20480]
+	WORD $0x3dd40426 // ldr q6, [x1, #20496]
+	WORD $0x3dd40825 // ldr q5, [x1, #20512]
+	WORD $0x3dd40c24 // ldr q4, [x1, #20528]
+	ADD R2<<3, R3, R0
+	WORD $0x3d800007 // str q7, [x0]
+	WORD $0x3d800406 // str q6, [x0, #16]
+	WORD $0x3d800805 // str q5, [x0, #32]
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc00801 // ldr q1, [x0, #32]
+	WORD $0x3dc00c00 // ldr q0, [x0, #48]
+	WORD $0x4e63d4e3 // fadd v3.2d, v7.2d, v3.2d
+	WORD $0x4e62d4c2 // fadd v2.2d, v6.2d, v2.2d
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x3d940023 // str q3, [x1, #20480]
+	WORD $0x3d940422 // str q2, [x1, #20496]
+	WORD $0x3d940821 // str q1, [x1, #20512]
+	WORD $0x3d940c20 // str q0, [x1, #20528]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowPullback64NEON(args *byte, n int)
+TEXT ·rowPullback64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R11
+	MOVD 384(R11), R10
+	MOVD 240(R11), R9
+	MOVD 264(R11), R8
+	MOVD 288(R11), R7
+	MOVD 24(R11), R6
+	MOVD 312(R11), R5
+	MOVD 360(R11), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R9, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	ADD R2<<3, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R2<<3, R5, R1
+	WORD $0x3dd40028 // ldr q8, [x1, #20480]
+	WORD $0x3dd40427 // ldr q7, [x1, #20496]
+	WORD $0x3dc80026 // ldr q6, [x1, #8192]
+	WORD $0x3dc80425 // ldr q5, [x1, #8208]
+	WORD $0x3dc40022 // ldr q2, [x1, #4096]
+	WORD $0x3dc40421 // ldr q1, [x1, #4112]
+	ADD $64, R10, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
+	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
+	WORD $0x4eecd4c0 // fsub v0.2d, v6.2d, v12.2d
+	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
+	WORD $0x3dc0b181 // ldr q1, [x12, #704]
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e61dd43 // fmul v3.2d, v10.2d, v1.2d
+	WORD $0x6e60dd22 // fmul v2.2d, v9.2d, v0.2d
+	ADD R2<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d501 // fadd v1.2d, v8.2d, v1.2d
+	WORD $0x4e60d4e0 // fadd v0.2d, v7.2d, v0.2d
+	WORD $0x4ee1cd83 // fmls v3.2d, v12.2d, v1.2d
+	WORD $0x4ee0cd62 // fmls v2.2d, v11.2d, v0.2d
+	WORD $0x4e6ad501 // fadd v1.2d, v8.2d, v10.2d
+	WORD $0x4e69d4e0 // fadd v0.2d, v7.2d, v9.2d
+	WORD $0x3d940021 // str q1, [x1, #20480]
+	WORD $0x3d940420 // str q0, [x1, #20496]
+	WORD $0x3dcc0021 // ldr q1, [x1, #12288]
+	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
+	WORD $0x6e61dc64 // fmul v4.2d, v3.2d, v1.2d
+	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
+	WORD $0x3dc0b982 // ldr q2, [x12, #736]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R11), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d481 // fadd v1.2d, v4.2d, v1.2d
+	WORD $0x4e60d460 // fadd v0.2d, v3.2d, v0.2d
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R2<<3, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowDifference64NEON(args *byte, n int)
+TEXT ·rowDifference64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 0(R0), R7
+	MOVD 144(R0), R6
+	MOVD 96(R0), R5
+	MOVD 312(R0), R4
+	MOVD $0, R3
+
+loop:
+	ADD R3<<3, R7, R2
+	PRFM 4096(R2), PLDL1KEEP
+	ADD R3<<3, R6, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R3<<3, R5, R0
+	WORD $0x3dc00002 // ldr q2, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x3dc0b900 // ldr q0, [x8, #736]
+	WORD $0x6ee0e445 // fcmgt v5.2d, v2.2d, v0.2d
+	WORD $0x6ee0e424 // fcmgt v4.2d, v1.2d, v0.2d
+	WORD $0x3dc00041 // ldr q1, [x2]
+	WORD $0x3dc00440 // ldr q0, [x2, #16]
+	WORD $0x4e211ca3 // and v3.16b, v5.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
+	WORD $0x4ee1d461 // fsub v1.2d, v3.2d, v1.2d
+	WORD $0x4ee0d440 // fsub v0.2d, v2.2d, v0.2d
+	ADD R3<<3, R4, R0
+	WORD $0x3d8c0001 // str q1, [x0, #12288]
+	WORD $0x3d8c0400 // str q0, [x0, #12304]
+	ADD $4, R3, R3
+	MOVD n+8(FP), R0
+	CMP R0, R3
+	BLT loop
+	RET
+
+// func rowPairPower64NEON(args *byte, n int)
+TEXT ·rowPairPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R4
+	MOVD 312(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R3, R1
+	WORD $0x3dcc0032 // ldr q18, [x1, #12288]
+	WORD $0x3dcc042a // ldr q10, [x1, #12304]
+	WORD $0x3dc0b8a1 // ldr q1, [x5, #736]
+	WORD $0x6ef2e420 // fcmgt v0.2d, v1.2d, v18.2d
+	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6eeae420 // fcmgt v0.2d, v1.2d, v10.2d
+	WORD $0x6e6a1c20 // bsl v0.16b, v1.16b, v10.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	ADD $144, R4, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x3dc0d4a0 // ldr q0, [x5, #848]
+	WORD $0x4e62f414 // fmax v20.2d, v0.2d, v2.2d
+	WORD $0x4e61f40b // fmax v11.2d, v0.2d, v1.2d
+	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x3dc0dca0 // ldr q0, [x5, #880]
+	WORD $0x3dc0d8a6 // ldr q6, [x5, #864]
+	WORD $0x4e66ce81 // fmla v1.2d, v20.2d, v6.2d
+	WORD $0x4e66cd60 // fmla v0.2d, v11.2d, v6.2d
+	WORD $0x4e618829 // frintn v9.2d, v1.2d
+	WORD $0x4e618813 // frintn v19.2d, v0.2d
+	WORD $0x3dc0e0a5 // ldr q5, [x5, #896]
+	WORD $0x4ee5cd34 // fmls v20.2d, v9.2d, v5.2d
+	WORD $0x4ee5ce6b // fmls v11.2d, v19.2d, v5.2d
+	WORD $0x3dc0e4a4 // ldr q4, [x5, #912]
+	WORD $0x4ee4cd34 // fmls v20.2d, v9.2d, v4.2d
+	WORD $0x4ee4ce6b // fmls v11.2d, v19.2d, v4.2d
+	WORD $0x6e74de88 // fmul v8.2d, v20.2d, v20.2d
+	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
+	WORD $0x3dc0eca1 // ldr q1, [x5, #944]
+	WORD $0x3dc0eca0 // ldr q0, [x5, #944]
+	WORD $0x3dc0e8b1 // ldr q17, [x5, #928]
+	WORD $0x4e71ce81 // fmla v1.2d, v20.2d, v17.2d
+	WORD $0x4e71cd60 // fmla v0.2d, v11.2d, v17.2d
+	WORD $0x3dc0f4a3 // ldr q3, [x5, #976]
+	WORD $0x3dc0f4a2 // ldr q2, [x5, #976]
+	WORD $0x3dc0f0b0 // ldr q16, [x5, #960]
+	WORD $0x4e70ce83 // fmla v3.2d, v20.2d, v16.2d
+	WORD $0x4e70cd62 // fmla v2.2d, v11.2d, v16.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
+	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x3dc0f8af // ldr q15, [x5, #992]
+	WORD $0x4e6fce81 // fmla v1.2d, v20.2d, v15.2d
+	WORD $0x4e6fcd60 // fmla v0.2d, v11.2d, v15.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
+	WORD $0x3dc104a3 // ldr q3, [x5, #1040]
+	WORD $0x3dc104a2 // ldr q2, [x5, #1040]
+	WORD $0x3dc100ae // ldr q14, [x5, #1024]
+	WORD $0x4e6ece83 // fmla v3.2d, v20.2d, v14.2d
+	WORD $0x4e6ecd62 // fmla v2.2d, v11.2d, v14.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
+	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
+	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
+	WORD $0x3dc108ad // ldr q13, [x5, #1056]
+	WORD $0x4e6dce81 // fmla v1.2d, v20.2d, v13.2d
+	WORD $0x4e6dcd60 // fmla v0.2d, v11.2d, v13.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
+	WORD $0x4e68cc34 // fmla v20.2d, v1.2d, v8.2d
+	WORD $0x4e67cc0b // fmla v11.2d, v0.2d, v7.2d
+	WORD $0x3dc0b0ac // ldr q12, [x5, #704]
+	WORD $0x4e6cd683 // fadd v3.2d, v20.2d, v12.2d
+	WORD $0x4e6cd562 // fadd v2.2d, v11.2d, v12.2d
+	WORD $0x3dc118ab // ldr q11, [x5, #1120]
+	WORD $0x6e6bdd21 // fmul v1.2d, v9.2d, v11.2d
+	WORD $0x6e6bde60 // fmul v0.2d, v19.2d, v11.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d529 // fsub v9.2d, v9.2d, v1.2d
+	WORD $0x4ee0d667 // fsub v7.2d, v19.2d, v0.2d
+	WORD $0x3dc180a8 // ldr q8, [x5, #1536]
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x4e68d400 // fadd v0.2d, v0.2d, v8.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e68d521 // fadd v1.2d, v9.2d, v8.2d
+	WORD $0x4e68d4e0 // fadd v0.2d, v7.2d, v8.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x3d980021 // str q1, [x1, #24576]
+	WORD $0x3d980420 // str q0, [x1, #24592]
+	WORD $0x3dc0d0a0 // ldr q0, [x5, #832]
+	WORD $0x6e201e42 // eor v2.16b, v18.16b, v0.16b
+	WORD $0x6e201d43 // eor v3.16b, v10.16b, v0.16b
+	WORD $0x3dc0b8a1 // ldr q1, [x5, #736]
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	ADD $32, R4, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x3dc0d4a0 // ldr q0, [x5, #848]
+	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
+	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
+	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x3dc0dca0 // ldr q0, [x5, #880]
+	WORD $0x4e66cd41 // fmla v1.2d, v10.2d, v6.2d
+	WORD $0x4e66cd20 // fmla v0.2d, v9.2d, v6.2d
+	WORD $0x4e618827 // frintn v7.2d, v1.2d
+	WORD $0x4e618806 // frintn v6.2d, v0.2d
+	WORD $0x4ee5ccea // fmls v10.2d, v7.2d, v5.2d
+	WORD $0x4ee5ccc9 // fmls v9.2d, v6.2d, v5.2d
+	WORD $0x4ee4ccea // fmls v10.2d, v7.2d, v4.2d
+	WORD $0x4ee4ccc9 // fmls v9.2d, v6.2d, v4.2d
+	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
+	WORD $0x6e69dd24 // fmul v4.2d, v9.2d, v9.2d
+	WORD $0x3dc0eca1 // ldr q1, [x5, #944]
+	WORD $0x3dc0eca0 // ldr q0, [x5, #944]
+	WORD $0x4e71cd41 // fmla v1.2d, v10.2d, v17.2d
+	WORD $0x4e71cd20 // fmla v0.2d, v9.2d, v17.2d
+	WORD $0x3dc0f4a3 // ldr q3, [x5, #976]
+	WORD $0x3dc0f4a2 // ldr q2, [x5, #976]
+	WORD $0x4e70cd43 // fmla v3.2d, v10.2d, v16.2d
+	WORD $0x4e70cd22 // fmla v2.2d, v9.2d, v16.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
+	WORD $0x3dc0fca1 // ldr q1, [x5, #1008]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x4e6fcd41 // fmla v1.2d, v10.2d, v15.2d
+	WORD $0x4e6fcd20 // fmla v0.2d, v9.2d, v15.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3dc104a3 // ldr q3, [x5, #1040]
+	WORD $0x3dc104a2 // ldr q2, [x5, #1040]
+	WORD $0x4e6ecd43 // fmla v3.2d, v10.2d, v14.2d
+	WORD $0x4e6ecd22 // fmla v2.2d, v9.2d, v14.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
+	WORD $0x3dc10ca1 // ldr q1, [x5, #1072]
+	WORD $0x3dc10ca0 // ldr q0, [x5, #1072]
+	WORD $0x4e6dcd41 // fmla v1.2d, v10.2d, v13.2d
+	WORD $0x4e6dcd20 // fmla v0.2d, v9.2d, v13.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x4e65cc2a // fmla v10.2d, v1.2d, v5.2d
+	WORD $0x4e64cc09 // fmla v9.2d, v0.2d, v4.2d
+	WORD $0x4e6cd543 // fadd v3.2d, v10.2d, v12.2d
+	WORD $0x4e6cd522 // fadd v2.2d, v9.2d, v12.2d
+	WORD $0x6e6bdce1 // fmul v1.2d, v7.2d, v11.2d
+	WORD $0x6e6bdcc0 // fmul v0.2d, v6.2d, v11.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
+	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
+	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
+	WORD $0x4e68d400 // fadd v0.2d, v0.2d, v8.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e68d4a1 // fadd v1.2d, v5.2d, v8.2d
+	WORD $0x4e68d480 // fadd v0.2d, v4.2d, v8.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x3d900021 // str q1, [x1, #16384]
+	WORD $0x3d900420 // str q0, [x1, #16400]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowPairFocalZero64NEON(args *byte, n int)
+TEXT ·rowPairFocalZero64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc0b9e3 // ldr q3, [x15, #736]
+	WORD $0x6ee3e4ae // fcmgt v14.2d, v5.2d, v3.2d
+	WORD $0x6ee3e48d // fcmgt v13.2d, v4.2d, v3.2d
+	ADD R1<<3, R10, R0
+	WORD $0x3dcc0016 // ldr q22, [x0, #12288]
+	WORD $0x3dcc0415 // ldr q21, [x0, #12304]
+	WORD $0x3dc80014 // ldr q20, [x0, #8192]
+	WORD $0x3dc8040f // ldr q15, [x0, #8208]
+	WORD $0x3dc40006 // ldr q6, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e66dc21 // fmul v1.2d, v1.2d, v6.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x4f4106d1 // sshr v17.2d, v22.2d, #63
+	WORD $0x6e661c31 // bsl v17.16b, v1.16b, v6.16b
+	WORD $0x4f4106b0 // sshr v16.2d, v21.2d, #63
+	WORD $0x6e621c10 // bsl v16.16b, v0.16b, v2.16b
+	WORD $0x4f4106c8 // sshr v8.2d, v22.2d, #63
+	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
+	WORD $0x4f4106a7 // sshr v7.2d, v21.2d, #63
+	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
+	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
+	ADD R1<<3, R12, R19
+	WORD $0x3dc40262 // ldr q2, [x19, #4096]
+	WORD $0x3dc40661 // ldr q1, [x19, #4112]
+	ADD $168, R13, R0
+	WORD $0x4d40cc0a // ld1r {v10.2d}, [x0]
+	WORD $0x4d40cc09 // ld1r {v9.2d}, [x0]
+	ADD $160, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc4a // fmla v10.2d, v2.2d, v0.2d
+	WORD $0x4e60cc29 // fmla v9.2d, v1.2d, v0.2d
+	WORD $0x4e63e540 // fcmeq v0.2d, v10.2d, v3.2d
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x4e63e520 // fcmeq v0.2d, v9.2d, v3.2d
+	WORD $0x6e205806 // mvn v6.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
+	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6eece440 // fcmgt v0.2d, v2.2d, v12.2d
+	WORD $0x6e6c1c40 // bsl v0.16b, v2.16b, v12.16b
+	WORD $0x4e74d421 // fadd v1.2d, v1.2d, v20.2d
+	WORD $0x4e6fd400 // fadd v0.2d, v0.2d, v15.2d
+	WORD $0x4e211d6c // and v12.16b, v11.16b, v1.16b
+	WORD $0x4e201ccb // and v11.16b, v6.16b, v0.16b
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $56, R13, R0
+	WORD $0x4d40cc13 // ld1r {v19.2d}, [x0]
+	WORD $0x4d40cc12 // ld1r {v18.2d}, [x0]
+	ADD $48, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc53 // fmla v19.2d, v2.2d, v0.2d
+	WORD $0x4e60cc32 // fmla v18.2d, v1.2d, v0.2d
+	WORD $0x4e63e660 // fcmeq v0.2d, v19.2d, v3.2d
+	WORD $0x6e205806 // mvn v6.16b, v0.16b
+	WORD $0x4e63e640 // fcmeq v0.2d, v18.2d, v3.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef5e440 // fcmgt v0.2d, v2.2d, v21.2d
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e74d421 // fadd v1.2d, v1.2d, v20.2d
+	WORD $0x4e6fd400 // fadd v0.2d, v0.2d, v15.2d
+	WORD $0x4e211cc1 // and v1.16b, v6.16b, v1.16b
+	WORD $0x4e201c60 // and v0.16b, v3.16b, v0.16b
+	WORD $0x6e6cdd4f // fmul v15.2d, v10.2d, v12.2d
+	WORD $0x6e6bdd2c // fmul v12.2d, v9.2d, v11.2d
+	WORD $0x6e61de6b // fmul v11.2d, v19.2d, v1.2d
+	WORD $0x6e60de46 // fmul v6.2d, v18.2d, v0.2d
+	WORD $0x4e6bd5e3 // fadd v3.2d, v15.2d, v11.2d
+	WORD $0x4e66d582 // fadd v2.2d, v12.2d, v6.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $152, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dca5 // fmul v5.2d, v5.2d, v0.2d
+	WORD $0x6e60dc84 // fmul v4.2d, v4.2d, v0.2d
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6fcca1 // fmla v1.2d, v5.2d, v15.2d
+	WORD $0x4e6ccc80 // fmla v0.2d, v4.2d, v12.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6bcca1 // fmla v1.2d, v5.2d, v11.2d
+	WORD $0x4e66cc80 // fmla v0.2d, v4.2d, v6.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211dc1 // and v1.16b, v14.16b, v1.16b
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e65dc21 // fmul v1.2d, v1.2d, v5.2d
+	WORD $0x6e64dc00 // fmul v0.2d, v0.2d, v4.2d
+	WORD $0x6e73dc21 // fmul v1.2d, v1.2d, v19.2d
+	WORD $0x6e72dc00 // fmul v0.2d, v0.2d, v18.2d
+	WORD $0x6e71dc23 // fmul v3.2d, v1.2d, v17.2d
+	WORD $0x6e70dc02 // fmul v2.2d, v0.2d, v16.2d
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211dc1 // and v1.16b, v14.16b, v1.16b
+	WORD $0x4e201da0 // and v0.16b, v13.16b, v0.16b
+	WORD $0x6e65dc21 // fmul v1.2d, v1.2d, v5.2d
+	WORD $0x6e64dc00 // fmul v0.2d, v0.2d, v4.2d
+	WORD $0x6e6adc21 // fmul v1.2d, v1.2d, v10.2d
+	WORD $0x6e69dc00 // fmul v0.2d, v0.2d, v9.2d
+	WORD $0x6e68dc21 // fmul v1.2d, v1.2d, v8.2d
+	WORD $0x6e67dc00 // fmul v0.2d, v0.2d, v7.2d
+	WORD $0x4ee1d465 // fsub v5.2d, v3.2d, v1.2d
+	WORD $0x4ee0d444 // fsub v4.2d, v2.2d, v0.2d
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<3, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<3, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairFocalTwo64NEON(args *byte, n int)
+TEXT ·rowPairFocalTwo64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc0b9e3 // ldr q3, [x15, #736]
+	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
+	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
+	ADD R1<<3, R10, R0
+	WORD $0x3dcc0016 // ldr q22, [x0, #12288]
+	WORD $0x3dcc0415 // ldr q21, [x0, #12304]
+	WORD $0x3dc80007 // ldr q7, [x0, #8192]
+	WORD $0x3dc80406 // ldr q6, [x0, #8208]
+	WORD $0x3dc40004 // ldr q4, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e64dc21 // fmul v1.2d, v1.2d, v4.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x4f4106cd // sshr v13.2d, v22.2d, #63
+	WORD $0x6e641c2d // bsl v13.16b, v1.16b, v4.16b
+	WORD $0x4f4106ac // sshr v12.2d, v21.2d, #63
+	WORD $0x6e621c0c // bsl v12.16b, v0.16b, v2.16b
+	WORD $0x4f4106cb // sshr v11.2d, v22.2d, #63
+	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
+	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
+	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
+	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
+	ADD R1<<3, R12, R19
+	WORD $0x3dc40262 // ldr q2, [x19, #4096]
+	WORD $0x3dc40661 // ldr q1, [x19, #4112]
+	ADD $168, R13, R0
+	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
+	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
+	ADD $160, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
+	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
+	WORD $0x4e63e5e0 // fcmeq v0.2d, v15.2d, v3.2d
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
+	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e681c40 // bsl v0.16b, v2.16b, v8.16b
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	WORD $0x4e211ca9 // and v9.16b, v5.16b, v1.16b
+	WORD $0x4e201c88 // and v8.16b, v4.16b, v0.16b
+	WORD $0x6e6bdd61 // fmul v1.2d, v11.2d, v11.2d
+	WORD $0x6e6add40 // fmul v0.2d, v10.2d, v10.2d
+	WORD $0x6e61ddef // fmul v15.2d, v15.2d, v1.2d
+	WORD $0x6e60ddce // fmul v14.2d, v14.2d, v0.2d
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $56, R13, R0
+	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
+	WORD $0x4d40cc14 // ld1r {v20.2d}, [x0]
+	ADD $48, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc45 // fmla v5.2d, v2.2d, v0.2d
+	WORD $0x4e60cc34 // fmla v20.2d, v1.2d, v0.2d
+	WORD $0x4e63e4a0 // fcmeq v0.2d, v5.2d, v3.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef5e440 // fcmgt v0.2d, v2.2d, v21.2d
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	WORD $0x4e211c87 // and v7.16b, v4.16b, v1.16b
+	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
+	WORD $0x6e6ddda1 // fmul v1.2d, v13.2d, v13.2d
+	WORD $0x6e6cdd80 // fmul v0.2d, v12.2d, v12.2d
+	WORD $0x6e61dca5 // fmul v5.2d, v5.2d, v1.2d
+	WORD $0x6e60de94 // fmul v20.2d, v20.2d, v0.2d
+	WORD $0x6e69ddf7 // fmul v23.2d, v15.2d, v9.2d
+	WORD $0x6e68ddd6 // fmul v22.2d, v14.2d, v8.2d
+	WORD $0x6e67dcb5 // fmul v21.2d, v5.2d, v7.2d
+	WORD $0x6e66de84 // fmul v4.2d, v20.2d, v6.2d
+	WORD $0x4e75d6e3 // fadd v3.2d, v23.2d, v21.2d
+	WORD $0x4e64d6c2 // fadd v2.2d, v22.2d, v4.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e71cc61 // fmla v1.2d, v3.2d, v17.2d
+	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $152, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
+	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e77ce21 // fmla v1.2d, v17.2d, v23.2d
+	WORD $0x4e76ce00 // fmla v0.2d, v16.2d, v22.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e75ce21 // fmla v1.2d, v17.2d, v21.2d
+	WORD $0x4e64ce00 // fmla v0.2d, v16.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e71dc21 // fmul v1.2d, v1.2d, v17.2d
+	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
+	WORD $0x6e65dc25 // fmul v5.2d, v1.2d, v5.2d
+	WORD $0x6e74dc04 // fmul v4.2d, v0.2d, v20.2d
+	ADD $24, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd63 // fmul v3.2d, v11.2d, v0.2d
+	WORD $0x6e60dd42 // fmul v2.2d, v10.2d, v0.2d
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x4e66cc40 // fmla v0.2d, v2.2d, v6.2d
+	WORD $0x6e61dca7 // fmul v7.2d, v5.2d, v1.2d
+	WORD $0x6e60dc86 // fmul v6.2d, v4.2d, v0.2d
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e71dc21 // fmul v1.2d, v1.2d, v17.2d
+	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
+	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
+	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
+	ADD $136, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
+	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e69cc61 // fmla v1.2d, v3.2d, v9.2d
+	WORD $0x4e68cc40 // fmla v0.2d, v2.2d, v8.2d
+	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
+	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
+	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
+	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<3, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<3, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairFocal64NEON(args *byte, n int)
+TEXT ·rowPairFocal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R15
+	MOVD args+0(FP), R14
+	MOVD 384(R14), R13
+	MOVD 120(R14), R12
+	MOVD 96(R14), R11
+	MOVD 312(R14), R10
+	MOVD 72(R14), R9
+	MOVD 216(R14), R8
+	MOVD 24(R14), R7
+	MOVD 168(R14), R6
+	MOVD 48(R14), R5
+	MOVD 192(R14), R4
+	MOVD 360(R14), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R11, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	WORD $0x3dc0b9e3 // ldr q3, [x15, #736]
+	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
+	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
+	ADD R1<<3, R10, R20
+	WORD $0x3dcc0296 // ldr q22, [x20, #12288]
+	WORD $0x3dcc0695 // ldr q21, [x20, #12304]
+	WORD $0x3dc80287 // ldr q7, [x20, #8192]
+	WORD $0x3dc80686 // ldr q6, [x20, #8208]
+	WORD $0x3dc40284 // ldr q4, [x20, #4096]
+	WORD $0x3dc40682 // ldr q2, [x20, #4112]
+	WORD $0x3dc00281 // ldr q1, [x20]
+	WORD $0x3dc00680 // ldr q0, [x20, #16]
+	WORD $0x6e64dc21 // fmul v1.2d, v1.2d, v4.2d
+	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
+	WORD $0x4f4106cd // sshr v13.2d, v22.2d, #63
+	WORD $0x6e641c2d // bsl v13.16b, v1.16b, v4.16b
+	WORD $0x4f4106ac // sshr v12.2d, v21.2d, #63
+	WORD $0x6e621c0c // bsl v12.16b, v0.16b, v2.16b
+	WORD $0x4f4106cb // sshr v11.2d, v22.2d, #63
+	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
+	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
+	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
+	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
+	ADD R1<<3, R12, R19
+	WORD $0x3dc40262 // ldr q2, [x19, #4096]
+	WORD $0x3dc40661 // ldr q1, [x19, #4112]
+	ADD $168, R13, R0
+	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
+	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
+	ADD $160, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
+	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
+	WORD $0x4e63e5e0 // fcmeq v0.2d, v15.2d, v3.2d
+	WORD $0x6e205805 // mvn v5.16b, v0.16b
+	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
+	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee8e440 // fcmgt v0.2d, v2.2d, v8.2d
+	WORD $0x6e681c40 // bsl v0.16b, v2.16b, v8.16b
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	WORD $0x4e211ca9 // and v9.16b, v5.16b, v1.16b
+	WORD $0x4e201c88 // and v8.16b, v4.16b, v0.16b
+	WORD $0x3dd80281 // ldr q1, [x20, #24576]
+	WORD $0x3dd80680 // ldr q0, [x20, #24592]
+	WORD $0x6e61ddef // fmul v15.2d, v15.2d, v1.2d
+	WORD $0x6e60ddce // fmul v14.2d, v14.2d, v0.2d
+	WORD $0x3dc00262 // ldr q2, [x19]
+	WORD $0x3dc00661 // ldr q1, [x19, #16]
+	ADD $56, R13, R0
+	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
+	WORD $0x4d40cc14 // ld1r {v20.2d}, [x0]
+	ADD $48, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc45 // fmla v5.2d, v2.2d, v0.2d
+	WORD $0x4e60cc34 // fmla v20.2d, v1.2d, v0.2d
+	WORD $0x4e63e4a0 // fcmeq v0.2d, v5.2d, v3.2d
+	WORD $0x6e205804 // mvn v4.16b, v0.16b
+	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
+	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ef5e440 // fcmgt v0.2d, v2.2d, v21.2d
+	WORD $0x6e751c40 // bsl v0.16b, v2.16b, v21.16b
+	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
+	WORD $0x4e66d400 // fadd v0.2d, v0.2d, v6.2d
+	WORD $0x4e211c87 // and v7.16b, v4.16b, v1.16b
+	WORD $0x4e201c66 // and v6.16b, v3.16b, v0.16b
+	WORD $0x3dd00281 // ldr q1, [x20, #16384]
+	WORD $0x3dd00680 // ldr q0, [x20, #16400]
+	WORD $0x6e61dca5 // fmul v5.2d, v5.2d, v1.2d
+	WORD $0x6e60de94 // fmul v20.2d, v20.2d, v0.2d
+	WORD $0x6e69ddf7 // fmul v23.2d, v15.2d, v9.2d
+	WORD $0x6e68ddd6 // fmul v22.2d, v14.2d, v8.2d
+	WORD $0x6e67dcb5 // fmul v21.2d, v5.2d, v7.2d
+	WORD $0x6e66de84 // fmul v4.2d, v20.2d, v6.2d
+	WORD $0x4e75d6e3 // fadd v3.2d, v23.2d, v21.2d
+	WORD $0x4e64d6c2 // fadd v2.2d, v22.2d, v4.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e71cc61 // fmla v1.2d, v3.2d, v17.2d
+	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $152, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
+	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
+	CMP $0, R5
+	BEQ noElements
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e77ce21 // fmla v1.2d, v17.2d, v23.2d
+	WORD $0x4e76ce00 // fmla v0.2d, v16.2d, v22.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noElements0
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e75ce21 // fmla v1.2d, v17.2d, v21.2d
+	WORD $0x4e64ce00 // fmla v0.2d, v16.2d, v4.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements0:
+	CMP $0, R7
+	BEQ noGradient
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e71dc21 // fmul v1.2d, v1.2d, v17.2d
+	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
+	WORD $0x6e65dc25 // fmul v5.2d, v1.2d, v5.2d
+	WORD $0x6e74dc04 // fmul v4.2d, v0.2d, v20.2d
+	ADD $24, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dd63 // fmul v3.2d, v11.2d, v0.2d
+	WORD $0x6e60dd42 // fmul v2.2d, v10.2d, v0.2d
+	WORD $0x4ead1da1 // mov v1.16b, v13.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x4e66cc40 // fmla v0.2d, v2.2d, v6.2d
+	WORD $0x6e61dca7 // fmul v7.2d, v5.2d, v1.2d
+	WORD $0x6e60dc86 // fmul v6.2d, v4.2d, v0.2d
+	ADD R1<<3, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211e61 // and v1.16b, v19.16b, v1.16b
+	WORD $0x4e201e40 // and v0.16b, v18.16b, v0.16b
+	WORD $0x6e71dc21 // fmul v1.2d, v1.2d, v17.2d
+	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
+	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
+	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
+	ADD $136, R13, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
+	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x4e69cc61 // fmla v1.2d, v3.2d, v9.2d
+	WORD $0x4e68cc40 // fmla v0.2d, v2.2d, v8.2d
+	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
+	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
+	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
+	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
+	WORD $0x3dc0b9e2 // ldr q2, [x15, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0d1e0 // ldr q0, [x15, #832]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<3, R7, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R14), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<3, R6, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowPairSums64NEON(args *byte, n int)
+TEXT ·rowPairSums64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 120(R0), R8
+	MOVD 96(R0), R7
+	MOVD 312(R0), R6
+	MOVD 360(R0), R5
+	MOVD $0, R4
+	MOVD $0, R3
+
+loop:
+	ADD R3<<3, R7, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0b941 // ldr q1, [x10, #736]
+	WORD $0x6ee1e520 // fcmgt v0.2d, v9.2d, v1.2d
+	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
+	ADD R3<<3, R6, R0
+	WORD $0x3dcc0005 // ldr q5, [x0, #12288]
+	WORD $0x3dcc0404 // ldr q4, [x0, #12304]
+	WORD $0x3dc40003 // ldr q3, [x0, #4096]
+	WORD $0x3dc40402 // ldr q2, [x0, #4112]
+	WORD $0x3dc00000 // ldr q0, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	WORD $0x6e63dc00 // fmul v0.2d, v0.2d, v3.2d
+	WORD $0x6e62dc21 // fmul v1.2d, v1.2d, v2.2d
+	WORD $0x4f4104ab // sshr v11.2d, v5.2d, #63
+	WORD $0x6e631c0b // bsl v11.16b, v0.16b, v3.16b
+	WORD $0x4f41048a // sshr v10.2d, v4.2d, #63
+	WORD $0x6e621c2a // bsl v10.16b, v1.16b, v2.16b
+	WORD $0x4f4104ad // sshr v13.2d, v5.2d, #63
+	WORD $0x6e601c6d // bsl v13.16b, v3.16b, v0.16b
+	WORD $0x4f410480 // sshr v0.2d, v4.2d, #63
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c0c // mov v12.16b, v0.16b
+	ADD R3<<3, R8, R2
+	WORD $0x3dc00047 // ldr q7, [x2]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x6e69dda5 // fmul v5.2d, v13.2d, v9.2d
+	WORD $0x6e68dd84 // fmul v4.2d, v12.2d, v8.2d
+	ADD R4<<0, R5, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
+	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	WORD $0x3dc40047 // ldr q7, [x2, #4096]
+	WORD $0x3dc40446 // ldr q6, [x2, #4112]
+	WORD $0x6e69dd65 // fmul v5.2d, v11.2d, v9.2d
+	WORD $0x6e68dd44 // fmul v4.2d, v10.2d, v8.2d
+	WORD $0x3dc07021 // ldr q1, [x1, #448]
+	WORD $0x3dc07420 // ldr q0, [x1, #464]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d807021 // str q1, [x1, #448]
+	WORD $0x3d807420 // str q0, [x1, #464]
+	ADD $216, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $208, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x3dc08021 // ldr q1, [x1, #512]
+	WORD $0x3dc08420 // ldr q0, [x1, #528]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d808021 // str q1, [x1, #512]
+	WORD $0x3d808420 // str q0, [x1, #528]
+	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
+	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
+	ADD $216, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $208, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x3dc09021 // ldr q1, [x1, #576]
+	WORD $0x3dc09420 // ldr q0, [x1, #592]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d809021 // str q1, [x1, #576]
+	WORD $0x3d809420 // str q0, [x1, #592]
+	EOR $32, R4, R4
+	ADD $4, R3, R3
+	MOVD n+8(FP), R0
+	CMP R0, R3
+	BLT loop
+	RET
+
+// func rowPairGrad64NEON(args *byte, n int)
+TEXT ·rowPairGrad64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 384(R10), R9
+	MOVD 120(R10), R8
+	MOVD 96(R10), R7
+	MOVD 312(R10), R6
+	MOVD 24(R10), R5
+	MOVD 168(R10), R4
+	MOVD 360(R10), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R7, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0b961 // ldr q1, [x11, #736]
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dcc0006 // ldr q6, [x0, #12288]
+	WORD $0x3dcc0405 // ldr q5, [x0, #12304]
+	WORD $0x3dc40004 // ldr q4, [x0, #4096]
+	WORD $0x3dc40403 // ldr q3, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	WORD $0x4f4104ca // sshr v10.2d, v6.2d, #63
+	WORD $0x6e641c4a // bsl v10.16b, v2.16b, v4.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c09 // mov v9.16b, v0.16b
+	WORD $0x4f4104c8 // sshr v8.2d, v6.2d, #63
+	WORD $0x6e621c88 // bsl v8.16b, v4.16b, v2.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	ADD R1<<3, R8, R12
+	WORD $0x3dc40182 // ldr q2, [x12, #4096]
+	WORD $0x3dc40581 // ldr q1, [x12, #4112]
+	ADD $192, R9, R0
+	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
+	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
+	ADD $184, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc46 // fmla v6.2d, v2.2d, v0.2d
+	WORD $0x4e60cc25 // fmla v5.2d, v1.2d, v0.2d
+	ADD $200, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd46 // fmla v6.2d, v10.2d, v0.2d
+	WORD $0x4e60cd25 // fmla v5.2d, v9.2d, v0.2d
+	WORD $0x3dc00184 // ldr q4, [x12]
+	WORD $0x3dc00583 // ldr q3, [x12, #16]
+	ADD $80, R9, R0
+	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $72, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e60cc62 // fmla v2.2d, v3.2d, v0.2d
+	ADD $88, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd01 // fmla v1.2d, v8.2d, v0.2d
+	WORD $0x4e60cce2 // fmla v2.2d, v7.2d, v0.2d
+	WORD $0x4ee1d4c1 // fsub v1.2d, v6.2d, v1.2d
+	WORD $0x4ee2d4a0 // fsub v0.2d, v5.2d, v2.2d
+	WORD $0x6e6cdc23 // fmul v3.2d, v1.2d, v12.2d
+	WORD $0x6e6bdc02 // fmul v2.2d, v0.2d, v11.2d
+	WORD $0x6e68dd41 // fmul v1.2d, v10.2d, v8.2d
+	WORD $0x6e67dd20 // fmul v0.2d, v9.2d, v7.2d
+	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
+	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
+	WORD $0x3dc0b962 // ldr q2, [x11, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0d160 // ldr q0, [x11, #832]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R1<<3, R5, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R1<<3, R4, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSumsNone64NEON(args *byte, n int)
+TEXT ·rowSumsNone64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R9
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R8
+	MOVD 96(R0), R7
+	MOVD 120(R0), R6
+	MOVD 0(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R7, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc0b920 // ldr q0, [x9, #736]
+	WORD $0x6ee0e563 // fcmgt v3.2d, v11.2d, v0.2d
+	WORD $0x6ee0e542 // fcmgt v2.2d, v10.2d, v0.2d
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c69 // and v9.16b, v3.16b, v1.16b
+	WORD $0x4e201c48 // and v8.16b, v2.16b, v0.16b
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e6bdd25 // fmul v5.2d, v9.2d, v11.2d
+	WORD $0x6e6add04 // fmul v4.2d, v8.2d, v10.2d
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $104, R8, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
+	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
+	ADD $104, R8, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSumsSigmoid64NEON(args *byte, n int)
+TEXT ·rowSumsSigmoid64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 0(R0), R6
+	MOVD 312(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R8, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc0b940 // ldr q0, [x10, #736]
+	WORD $0x6ee0e567 // fcmgt v7.2d, v11.2d, v0.2d
+	WORD $0x6ee0e546 // fcmgt v6.2d, v10.2d, v0.2d
+	ADD R2<<3, R5, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e65dc23 // fmul v3.2d, v1.2d, v5.2d
+	WORD $0x6e64dc02 // fmul v2.2d, v0.2d, v4.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x4f410429 // sshr v9.2d, v1.2d, #63
+	WORD $0x6e651c69 // bsl v9.16b, v3.16b, v5.16b
+	WORD $0x4f410400 // sshr v0.2d, v0.2d, #63
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x4ea01c08 // mov v8.16b, v0.16b
+	WORD $0x6e65dc60 // fmul v0.2d, v3.2d, v5.2d
+	WORD $0x6e64dc40 // fmul v0.2d, v2.2d, v4.2d
+	ADD R2<<3, R7, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e6bdd25 // fmul v5.2d, v9.2d, v11.2d
+	WORD $0x6e6add04 // fmul v4.2d, v8.2d, v10.2d
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
+	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSumsSoftmax64NEON(args *byte, n int)
+TEXT ·rowSumsSoftmax64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 384(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 240(R0), R6
+	MOVD 312(R0), R5
+	MOVD 360(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R8, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc0b941 // ldr q1, [x10, #736]
+	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
+	WORD $0x6ee1e540 // fcmgt v0.2d, v10.2d, v1.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R2<<3, R5, R0
+	WORD $0x3dcc0001 // ldr q1, [x0, #12288]
+	WORD $0x3dcc0400 // ldr q0, [x0, #12304]
+	WORD $0x6e61dc69 // fmul v9.2d, v3.2d, v1.2d
+	WORD $0x6e60dc48 // fmul v8.2d, v2.2d, v0.2d
+	ADD R2<<3, R7, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	WORD $0x6e6bdd25 // fmul v5.2d, v9.2d, v11.2d
+	WORD $0x6e6add04 // fmul v4.2d, v8.2d, v10.2d
+	ADD R3<<0, R4, R1
+	WORD $0x3dc01021 // ldr q1, [x1, #64]
+	WORD $0x3dc01420 // ldr q0, [x1, #80]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d801021 // str q1, [x1, #64]
+	WORD $0x3d801420 // str q0, [x1, #80]
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e60cd02 // fmla v2.2d, v8.2d, v0.2d
+	WORD $0x3dc02021 // ldr q1, [x1, #128]
+	WORD $0x3dc02420 // ldr q0, [x1, #144]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d802021 // str q1, [x1, #128]
+	WORD $0x3d802420 // str q0, [x1, #144]
+	WORD $0x6e6bdce5 // fmul v5.2d, v7.2d, v11.2d
+	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
+	ADD $104, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $96, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x3dc03021 // ldr q1, [x1, #192]
+	WORD $0x3dc03420 // ldr q0, [x1, #208]
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d803021 // str q1, [x1, #192]
+	WORD $0x3d803420 // str q0, [x1, #208]
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowGradNone64NEON(args *byte, n int)
+TEXT ·rowGradNone64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 384(R9), R8
+	MOVD 96(R9), R7
+	MOVD 120(R9), R6
+	MOVD 24(R9), R5
+	MOVD 0(R9), R4
+	MOVD 360(R9), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc0b940 // ldr q0, [x10, #736]
+	WORD $0x6ee0e503 // fcmgt v3.2d, v8.2d, v0.2d
+	WORD $0x6ee0e4e2 // fcmgt v2.2d, v7.2d, v0.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c66 // and v6.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $80, R8, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
+	ADD $72, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
+	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
+	ADD $88, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
+	WORD $0x4e60cca1 // fmla v1.2d, v5.2d, v0.2d
+	WORD $0x6e68dc44 // fmul v4.2d, v2.2d, v8.2d
+	WORD $0x6e67dc23 // fmul v3.2d, v1.2d, v7.2d
+	WORD $0x3dc0b942 // ldr q2, [x10, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R9), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d481 // fadd v1.2d, v4.2d, v1.2d
+	WORD $0x4e60d460 // fadd v0.2d, v3.2d, v0.2d
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R1<<3, R5, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowGradSigmoid64NEON(args *byte, n int)
+TEXT ·rowGradSigmoid64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 384(R10), R9
+	MOVD 96(R10), R8
+	MOVD 120(R10), R7
+	MOVD 24(R10), R6
+	MOVD 0(R10), R5
+	MOVD 312(R10), R4
+	MOVD 360(R10), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0b960 // ldr q0, [x11, #736]
+	WORD $0x6ee0e547 // fcmgt v7.2d, v10.2d, v0.2d
+	WORD $0x6ee0e526 // fcmgt v6.2d, v9.2d, v0.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3dc40005 // ldr q5, [x0, #4096]
+	WORD $0x3dc40404 // ldr q4, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e65dc23 // fmul v3.2d, v1.2d, v5.2d
+	WORD $0x6e64dc02 // fmul v2.2d, v0.2d, v4.2d
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x4f410428 // sshr v8.2d, v1.2d, #63
+	WORD $0x6e651c68 // bsl v8.16b, v3.16b, v5.16b
+	WORD $0x4f410400 // sshr v0.2d, v0.2d, #63
+	WORD $0x6e641c40 // bsl v0.16b, v2.16b, v4.16b
+	WORD $0x4ea01c07 // mov v7.16b, v0.16b
+	WORD $0x6e65dc66 // fmul v6.2d, v3.2d, v5.2d
+	WORD $0x6e64dc45 // fmul v5.2d, v2.2d, v4.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	ADD $80, R9, R0
+	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $72, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e60cc62 // fmla v2.2d, v3.2d, v0.2d
+	ADD $88, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cd01 // fmla v1.2d, v8.2d, v0.2d
+	WORD $0x4e60cce2 // fmla v2.2d, v7.2d, v0.2d
+	WORD $0x6e6adc21 // fmul v1.2d, v1.2d, v10.2d
+	WORD $0x6e69dc40 // fmul v0.2d, v2.2d, v9.2d
+	WORD $0x6e66dc24 // fmul v4.2d, v1.2d, v6.2d
+	WORD $0x6e65dc03 // fmul v3.2d, v0.2d, v5.2d
+	WORD $0x3dc0b962 // ldr q2, [x11, #736]
+	ADD R2<<0, R3, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e64cc41 // fmla v1.2d, v2.2d, v4.2d
+	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	MOVBU 440(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d481 // fadd v1.2d, v4.2d, v1.2d
+	WORD $0x4e60d460 // fadd v0.2d, v3.2d, v0.2d
+	WORD $0x4ea11c24 // mov v4.16b, v1.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+
+store1:
+	ADD R1<<3, R6, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowGradSoftmax64NEON(args *byte, n int)
+TEXT ·rowGradSoftmax64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R9
+	MOVD 384(R9), R8
+	MOVD 96(R9), R7
+	MOVD 120(R9), R6
+	MOVD 264(R9), R5
+	MOVD 240(R9), R4
+	MOVD 312(R9), R3
+	MOVD 360(R9), R0
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x3dc0b941 // ldr q1, [x10, #736]
+	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
+	WORD $0x6ee1e4e0 // fcmgt v0.2d, v7.2d, v1.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<3, R3, R0
+	WORD $0x3dcc0001 // ldr q1, [x0, #12288]
+	WORD $0x3dcc0400 // ldr q0, [x0, #12304]
+	WORD $0x6e61dc66 // fmul v6.2d, v3.2d, v1.2d
+	WORD $0x6e60dc45 // fmul v5.2d, v2.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00004 // ldr q4, [x0]
+	WORD $0x3dc00401 // ldr q1, [x0, #16]
+	ADD $80, R8, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $72, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60cc83 // fmla v3.2d, v4.2d, v0.2d
+	WORD $0x4e60cc22 // fmla v2.2d, v1.2d, v0.2d
+	ADD $88, R8, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60ccc3 // fmla v3.2d, v6.2d, v0.2d
+	WORD $0x4e60cca2 // fmla v2.2d, v5.2d, v0.2d
+	WORD $0x6e68dcc1 // fmul v1.2d, v6.2d, v8.2d
+	WORD $0x6e67dca0 // fmul v0.2d, v5.2d, v7.2d
+	WORD $0x6e63dc23 // fmul v3.2d, v1.2d, v3.2d
+	WORD $0x6e62dc02 // fmul v2.2d, v0.2d, v2.2d
+	MOVBU 440(R9), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store1:
+	ADD R1<<3, R5, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
 DATA constants<>+0(SB)/4, $0x08040201
 DATA constants<>+4(SB)/4, $0x80402010
 DATA constants<>+8(SB)/4, $0x08040201
@@ -30268,4 +38433,256 @@ DATA constants<>+528(SB)/4, $0xffffffff
 DATA constants<>+532(SB)/4, $0xffffffff
 DATA constants<>+536(SB)/4, $0xffffffff
 DATA constants<>+540(SB)/4, $0xffffffff
-GLOBL constants<>(SB), RODATA|NOPTR, $544
+DATA constants<>+544(SB)/4, $0xfffffffe
+DATA constants<>+548(SB)/4, $0xfffffffe
+DATA constants<>+552(SB)/4, $0xfffffffe
+DATA constants<>+556(SB)/4, $0xfffffffe
+DATA constants<>+560(SB)/4, $0xb727c5ac
+DATA constants<>+564(SB)/4, $0xb727c5ac
+DATA constants<>+568(SB)/4, $0xb727c5ac
+DATA constants<>+572(SB)/4, $0xb727c5ac
+DATA constants<>+576(SB)/4, $0x3f800054
+DATA constants<>+580(SB)/4, $0x3f800054
+DATA constants<>+584(SB)/4, $0x3f800054
+DATA constants<>+588(SB)/4, $0x3f800054
+DATA constants<>+592(SB)/4, $0x3f800053
+DATA constants<>+596(SB)/4, $0x3f800053
+DATA constants<>+600(SB)/4, $0x3f800053
+DATA constants<>+604(SB)/4, $0x3f800053
+DATA constants<>+608(SB)/4, $0x7f800000
+DATA constants<>+612(SB)/4, $0x7f800000
+DATA constants<>+616(SB)/4, $0x7f800000
+DATA constants<>+620(SB)/4, $0x7f800000
+DATA constants<>+624(SB)/4, $0x7f7fffff
+DATA constants<>+628(SB)/4, $0x7f7fffff
+DATA constants<>+632(SB)/4, $0x7f7fffff
+DATA constants<>+636(SB)/4, $0x7f7fffff
+DATA constants<>+640(SB)/4, $0x21800000
+DATA constants<>+644(SB)/4, $0x21800000
+DATA constants<>+648(SB)/4, $0x21800000
+DATA constants<>+652(SB)/4, $0x21800000
+DATA constants<>+656(SB)/4, $0x5d800000
+DATA constants<>+660(SB)/4, $0x5d800000
+DATA constants<>+664(SB)/4, $0x5d800000
+DATA constants<>+668(SB)/4, $0x5d800000
+DATA constants<>+672(SB)/4, $0x40000000
+DATA constants<>+676(SB)/4, $0x40000000
+DATA constants<>+680(SB)/4, $0x40000000
+DATA constants<>+684(SB)/4, $0x40000000
+DATA constants<>+688(SB)/4, $0xbf800000
+DATA constants<>+692(SB)/4, $0xbf800000
+DATA constants<>+696(SB)/4, $0xbf800000
+DATA constants<>+700(SB)/4, $0xbf800000
+DATA constants<>+704(SB)/4, $0x00000000
+DATA constants<>+708(SB)/4, $0x3ff00000
+DATA constants<>+712(SB)/4, $0x00000000
+DATA constants<>+716(SB)/4, $0x3ff00000
+DATA constants<>+720(SB)/4, $0x000000ff
+DATA constants<>+724(SB)/4, $0x00000000
+DATA constants<>+728(SB)/4, $0x000000ff
+DATA constants<>+732(SB)/4, $0x00000000
+DATA constants<>+736(SB)/4, $0x00000000
+DATA constants<>+740(SB)/4, $0x00000000
+DATA constants<>+744(SB)/4, $0x00000000
+DATA constants<>+748(SB)/4, $0x00000000
+DATA constants<>+752(SB)/4, $0x88e368f1
+DATA constants<>+756(SB)/4, $0xbee4f8b5
+DATA constants<>+760(SB)/4, $0x88e368f1
+DATA constants<>+764(SB)/4, $0xbee4f8b5
+DATA constants<>+768(SB)/4, $0x7c5ac472
+DATA constants<>+772(SB)/4, $0x3ff0000a
+DATA constants<>+776(SB)/4, $0x7c5ac472
+DATA constants<>+780(SB)/4, $0x3ff0000a
+DATA constants<>+784(SB)/4, $0xffffffff
+DATA constants<>+788(SB)/4, $0x7fefffff
+DATA constants<>+792(SB)/4, $0xffffffff
+DATA constants<>+796(SB)/4, $0x7fefffff
+DATA constants<>+800(SB)/4, $0x00000000
+DATA constants<>+804(SB)/4, $0x3c300000
+DATA constants<>+808(SB)/4, $0x00000000
+DATA constants<>+812(SB)/4, $0x3c300000
+DATA constants<>+816(SB)/4, $0x00000000
+DATA constants<>+820(SB)/4, $0x43b00000
+DATA constants<>+824(SB)/4, $0x00000000
+DATA constants<>+828(SB)/4, $0x43b00000
+DATA constants<>+832(SB)/4, $0x00000000
+DATA constants<>+836(SB)/4, $0x80000000
+DATA constants<>+840(SB)/4, $0x00000000
+DATA constants<>+844(SB)/4, $0x80000000
+DATA constants<>+848(SB)/4, $0x00000000
+DATA constants<>+852(SB)/4, $0xc0875000
+DATA constants<>+856(SB)/4, $0x00000000
+DATA constants<>+860(SB)/4, $0xc0875000
+DATA constants<>+864(SB)/4, $0x652b82fe
+DATA constants<>+868(SB)/4, $0x3ff71547
+DATA constants<>+872(SB)/4, $0x652b82fe
+DATA constants<>+876(SB)/4, $0x3ff71547
+DATA constants<>+880(SB)/4, $0x39fbd688
+DATA constants<>+884(SB)/4, $0xbfb5c01a
+DATA constants<>+888(SB)/4, $0x39fbd688
+DATA constants<>+892(SB)/4, $0xbfb5c01a
+DATA constants<>+896(SB)/4, $0xfefa3800
+DATA constants<>+900(SB)/4, $0x3fe62e42
+DATA constants<>+904(SB)/4, $0xfefa3800
+DATA constants<>+908(SB)/4, $0x3fe62e42
+DATA constants<>+912(SB)/4, $0x93c76730
+DATA constants<>+916(SB)/4, $0x3d2ef357
+DATA constants<>+920(SB)/4, $0x93c76730
+DATA constants<>+924(SB)/4, $0x3d2ef357
+DATA constants<>+928(SB)/4, $0x478bb53a
+DATA constants<>+932(SB)/4, $0x3e5c6c9b
+DATA constants<>+936(SB)/4, $0x478bb53a
+DATA constants<>+940(SB)/4, $0x3e5c6c9b
+DATA constants<>+944(SB)/4, $0x28f0a8bb
+DATA constants<>+948(SB)/4, $0x3e9283de
+DATA constants<>+952(SB)/4, $0x28f0a8bb
+DATA constants<>+956(SB)/4, $0x3e9283de
+DATA constants<>+960(SB)/4, $0x351b1599
+DATA constants<>+964(SB)/4, $0x3ec71d33
+DATA constants<>+968(SB)/4, $0x351b1599
+DATA constants<>+972(SB)/4, $0x3ec71d33
+DATA constants<>+976(SB)/4, $0x6a721113
+DATA constants<>+980(SB)/4, $0x3efa019f
+DATA constants<>+984(SB)/4, $0x6a721113
+DATA constants<>+988(SB)/4, $0x3efa019f
+DATA constants<>+992(SB)/4, $0x540c7f58
+DATA constants<>+996(SB)/4, $0x3f2a01a0
+DATA constants<>+1000(SB)/4, $0x540c7f58
+DATA constants<>+1004(SB)/4, $0x3f2a01a0
+DATA constants<>+1008(SB)/4, $0x16a2f9a5
+DATA constants<>+1012(SB)/4, $0x3f56c16c
+DATA constants<>+1016(SB)/4, $0x16a2f9a5
+DATA constants<>+1020(SB)/4, $0x3f56c16c
+DATA constants<>+1024(SB)/4, $0x11090ded
+DATA constants<>+1028(SB)/4, $0x3f811111
+DATA constants<>+1032(SB)/4, $0x11090ded
+DATA constants<>+1036(SB)/4, $0x3f811111
+DATA constants<>+1040(SB)/4, $0x555560e9
+DATA constants<>+1044(SB)/4, $0x3fa55555
+DATA constants<>+1048(SB)/4, $0x555560e9
+DATA constants<>+1052(SB)/4, $0x3fa55555
+DATA constants<>+1056(SB)/4, $0x555556d7
+DATA constants<>+1060(SB)/4, $0x3fc55555
+DATA constants<>+1064(SB)/4, $0x555556d7
+DATA constants<>+1068(SB)/4, $0x3fc55555
+DATA constants<>+1072(SB)/4, $0xfffffffe
+DATA constants<>+1076(SB)/4, $0x3fdfffff
+DATA constants<>+1080(SB)/4, $0xfffffffe
+DATA constants<>+1084(SB)/4, $0x3fdfffff
+DATA constants<>+1088(SB)/4, $0x00000000
+DATA constants<>+1092(SB)/4, $0x40000000
+DATA constants<>+1096(SB)/4, $0x00000000
+DATA constants<>+1100(SB)/4, $0x40000000
+DATA constants<>+1104(SB)/4, $0x00000000
+DATA constants<>+1108(SB)/4, $0xbff00000
+DATA constants<>+1112(SB)/4, $0x00000000
+DATA constants<>+1116(SB)/4, $0xbff00000
+DATA constants<>+1120(SB)/4, $0x00000000
+DATA constants<>+1124(SB)/4, $0x3fe00000
+DATA constants<>+1128(SB)/4, $0x00000000
+DATA constants<>+1132(SB)/4, $0x3fe00000
+DATA constants<>+1136(SB)/4, $0x00000000
+DATA constants<>+1140(SB)/4, $0xbfe00000
+DATA constants<>+1144(SB)/4, $0x00000000
+DATA constants<>+1148(SB)/4, $0xbfe00000
+DATA constants<>+1152(SB)/4, $0x1369c1b7
+DATA constants<>+1156(SB)/4, $0xbf7d07ff
+DATA constants<>+1160(SB)/4, $0x1369c1b7
+DATA constants<>+1164(SB)/4, $0xbf7d07ff
+DATA constants<>+1168(SB)/4, $0xefe15fb0
+DATA constants<>+1172(SB)/4, $0x3f9b3b2f
+DATA constants<>+1176(SB)/4, $0xefe15fb0
+DATA constants<>+1180(SB)/4, $0x3f9b3b2f
+DATA constants<>+1184(SB)/4, $0x302189f6
+DATA constants<>+1188(SB)/4, $0xbfa82c4f
+DATA constants<>+1192(SB)/4, $0x302189f6
+DATA constants<>+1196(SB)/4, $0xbfa82c4f
+DATA constants<>+1200(SB)/4, $0x95b7160c
+DATA constants<>+1204(SB)/4, $0x3facf9db
+DATA constants<>+1208(SB)/4, $0x95b7160c
+DATA constants<>+1212(SB)/4, $0x3facf9db
+DATA constants<>+1216(SB)/4, $0xad15f00f
+DATA constants<>+1220(SB)/4, $0xbfad95c4
+DATA constants<>+1224(SB)/4, $0xad15f00f
+DATA constants<>+1228(SB)/4, $0xbfad95c4
+DATA constants<>+1232(SB)/4, $0x3b339177
+DATA constants<>+1236(SB)/4, $0x3fae2aaa
+DATA constants<>+1240(SB)/4, $0x3b339177
+DATA constants<>+1244(SB)/4, $0x3fae2aaa
+DATA constants<>+1248(SB)/4, $0x370d0ab2
+DATA constants<>+1252(SB)/4, $0xbfafdede
+DATA constants<>+1256(SB)/4, $0x370d0ab2
+DATA constants<>+1260(SB)/4, $0xbfafdede
+DATA constants<>+1264(SB)/4, $0x5aef6462
+DATA constants<>+1268(SB)/4, $0x3fb10d28
+DATA constants<>+1272(SB)/4, $0x5aef6462
+DATA constants<>+1276(SB)/4, $0x3fb10d28
+DATA constants<>+1280(SB)/4, $0xf18dada9
+DATA constants<>+1284(SB)/4, $0xbfb249d7
+DATA constants<>+1288(SB)/4, $0xf18dada9
+DATA constants<>+1292(SB)/4, $0xbfb249d7
+DATA constants<>+1296(SB)/4, $0x4fe551b0
+DATA constants<>+1300(SB)/4, $0x3fb3b191
+DATA constants<>+1304(SB)/4, $0x4fe551b0
+DATA constants<>+1308(SB)/4, $0x3fb3b191
+DATA constants<>+1312(SB)/4, $0xbb96352a
+DATA constants<>+1316(SB)/4, $0xbfb55554
+DATA constants<>+1320(SB)/4, $0xbb96352a
+DATA constants<>+1324(SB)/4, $0xbfb55554
+DATA constants<>+1328(SB)/4, $0xe7911346
+DATA constants<>+1332(SB)/4, $0x3fb745cd
+DATA constants<>+1336(SB)/4, $0xe7911346
+DATA constants<>+1340(SB)/4, $0x3fb745cd
+DATA constants<>+1344(SB)/4, $0x673c94c7
+DATA constants<>+1348(SB)/4, $0xbfb99999
+DATA constants<>+1352(SB)/4, $0x673c94c7
+DATA constants<>+1356(SB)/4, $0xbfb99999
+DATA constants<>+1360(SB)/4, $0x30b14ae0
+DATA constants<>+1364(SB)/4, $0x3fbc71c7
+DATA constants<>+1368(SB)/4, $0x30b14ae0
+DATA constants<>+1372(SB)/4, $0x3fbc71c7
+DATA constants<>+1376(SB)/4, $0x00d39e1b
+DATA constants<>+1380(SB)/4, $0xbfc00000
+DATA constants<>+1384(SB)/4, $0x00d39e1b
+DATA constants<>+1388(SB)/4, $0xbfc00000
+DATA constants<>+1392(SB)/4, $0x922a3d26
+DATA constants<>+1396(SB)/4, $0x3fc24924
+DATA constants<>+1400(SB)/4, $0x922a3d26
+DATA constants<>+1404(SB)/4, $0x3fc24924
+DATA constants<>+1408(SB)/4, $0x5552bdcb
+DATA constants<>+1412(SB)/4, $0xbfc55555
+DATA constants<>+1416(SB)/4, $0x5552bdcb
+DATA constants<>+1420(SB)/4, $0xbfc55555
+DATA constants<>+1424(SB)/4, $0x9999c6bd
+DATA constants<>+1428(SB)/4, $0x3fc99999
+DATA constants<>+1432(SB)/4, $0x9999c6bd
+DATA constants<>+1436(SB)/4, $0x3fc99999
+DATA constants<>+1440(SB)/4, $0x00000158
+DATA constants<>+1444(SB)/4, $0xbfd00000
+DATA constants<>+1448(SB)/4, $0x00000158
+DATA constants<>+1452(SB)/4, $0xbfd00000
+DATA constants<>+1456(SB)/4, $0x5555554a
+DATA constants<>+1460(SB)/4, $0x3fd55555
+DATA constants<>+1464(SB)/4, $0x5555554a
+DATA constants<>+1468(SB)/4, $0x3fd55555
+DATA constants<>+1472(SB)/4, $0x00000000
+DATA constants<>+1476(SB)/4, $0x00080000
+DATA constants<>+1480(SB)/4, $0x00000000
+DATA constants<>+1484(SB)/4, $0x00080000
+DATA constants<>+1488(SB)/4, $0x00000000
+DATA constants<>+1492(SB)/4, $0x43300000
+DATA constants<>+1496(SB)/4, $0x00000000
+DATA constants<>+1500(SB)/4, $0x43300000
+DATA constants<>+1504(SB)/4, $0x000003ff
+DATA constants<>+1508(SB)/4, $0x43300000
+DATA constants<>+1512(SB)/4, $0x000003ff
+DATA constants<>+1516(SB)/4, $0x43300000
+DATA constants<>+1520(SB)/4, $0x00000000
+DATA constants<>+1524(SB)/4, $0x00100000
+DATA constants<>+1528(SB)/4, $0x00000000
+DATA constants<>+1532(SB)/4, $0x00100000
+DATA constants<>+1536(SB)/4, $0x000003ff
+DATA constants<>+1540(SB)/4, $0x43380000
+DATA constants<>+1544(SB)/4, $0x000003ff
+DATA constants<>+1548(SB)/4, $0x43380000
+GLOBL constants<>(SB), RODATA|NOPTR, $1552

@@ -20,14 +20,20 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		st.Boundary = make([]float64, b.N*st.K)
 	}
 	if labels := newLabelReader(b, k.kernels()); labels != nil {
-		if err := statsOfClasses(labels, st, want); err != nil {
+		if err := statsOfBits(b, labels, st, want); err != nil {
 			return nil, err
 		}
 		return st, nil
 	}
+	if b.Target.Dense {
+		if maps := newMapReader(b, k.kernels()); maps != nil && statsOfBits(b, maps, st, want) == nil {
+			return st, nil
+		}
+		// A map is soft, or invalid: what follows names the first such value.
+	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {
-		return countChunk(b, ch, acc, &s.tile)
+		return countChunk(b, ch, acc, &s.labels)
 	})
 	if err != nil {
 		return nil, err
@@ -69,9 +75,22 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 	return st, nil
 }
 
+// labelTile holds the label of up to tileVoxels voxels.
+type labelTile struct {
+	class []int32
+	maps  []float64 // rows of the channels, tileVoxels apart
+	row   []float64
+}
+
+func (t *labelTile) reserve(c int) {
+	t.class = grow(t.class, tileVoxels)
+	t.row = grow(t.row, tileVoxels)
+	t.maps = grow(t.maps, c*tileVoxels)
+}
+
 // countChunk adds the numbers of valid voxels, of the foreground and of each class
 // to acc.
-func countChunk(b *batch, ch chunk, acc []float64, t *tile) error {
+func countChunk(b *batch, ch chunk, acc []float64, t *labelTile) error {
 	t.reserve(b.C)
 	for lo := ch.lo; lo < ch.hi; lo += tileVoxels {
 		hi := min(lo+tileVoxels, ch.hi)
@@ -95,13 +114,13 @@ func countChunk(b *batch, ch chunk, acc []float64, t *tile) error {
 		}
 		acc[0] += float64(hi - lo)
 		for c := range b.C {
-			row := t.t[c*tileVoxels:][:hi-lo]
+			row := t.maps[c*tileVoxels:][:hi-lo]
 			if err := maps(b, ch.n, c, lo, hi, row); err != nil {
 				return err
 			}
 			acc[2+c] += sum(row)
 		}
-		acc[1] += sum(foregroundOfMaps(t.t, b.C, hi-lo, t.m))
+		acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
 	}
 	return nil
 }
@@ -137,7 +156,7 @@ type maskPlane struct {
 
 // read fills the plane with plane x of a mask: mask 0 is the foreground, mask k
 // the class k.
-func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
+func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
 	size := b.Space[1] * b.Space[2]
 	p.mask = grow(p.mask, size)
 	p.ignored = p.ignored[:0]
@@ -153,11 +172,11 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
 			}
 		case b.Target.Dense:
 			for c := range b.C {
-				if err := maps(b, n, c, from, to, t.t[c*tileVoxels:]); err != nil {
+				if err := maps(b, n, c, from, to, t.maps[c*tileVoxels:]); err != nil {
 					return err
 				}
 			}
-			foregroundOfMaps(t.t, b.C, hi-lo, out)
+			foregroundOfMaps(t.maps, b.C, hi-lo, out)
 		default:
 			if err := classes(b, n, from, to, t.class); err != nil {
 				return err
@@ -184,14 +203,14 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
 	s.row = grow(s.row, length)
 	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
-	if err := before.read(b, n, mask, max(lo-1, 0), &s.tile); err != nil {
+	if err := before.read(b, n, mask, max(lo-1, 0), &s.labels); err != nil {
 		return err
 	}
-	if err := center.read(b, n, mask, lo, &s.tile); err != nil {
+	if err := center.read(b, n, mask, lo, &s.labels); err != nil {
 		return err
 	}
 	for x := lo; x < hi; x++ {
-		if err := after.read(b, n, mask, min(x+1, planes-1), &s.tile); err != nil {
+		if err := after.read(b, n, mask, min(x+1, planes-1), &s.labels); err != nil {
 			return err
 		}
 		stepX := step(x, planes)

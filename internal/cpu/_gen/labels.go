@@ -75,3 +75,44 @@ func pack(t tier) {
 	VZEROUPPER()
 	RET()
 }
+
+// packMap emits packMapGo.
+func packMap(t tier) {
+	TEXT("packMap"+t.name, NOSPLIT, "func(dst *uint64, src *float32, words int) (soft uint32)")
+	Doc("packMap" + t.name + " is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.")
+	Pragma("noescape")
+	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
+	zero, one, soft := YMM(), YMM(), YMM()
+	VXORPS(zero, zero, zero)
+	VBROADCASTSS(lit(1).mem, one)
+	VXORPS(soft, soft, soft)
+	w := GP64()
+	XORQ(w, w)
+	Label("word")
+	word := GP64()
+	XORQ(word, word)
+	for i := range 8 {
+		v, isOne, isOther, bits := YMM(), YMM(), YMM(), GP32()
+		PREFETCHT0(Mem{Base: src, Disp: 32*i + 4096})
+		VMOVUPS(Mem{Base: src, Disp: 32 * i}, v)
+		VCMPPS(U8(equal), one, v, isOne)
+		VCMPPS(U8(notEqual), zero, v, isOther)
+		VMOVMSKPS(isOne, bits)
+		VXORPS(isOne, isOther, isOther)
+		VORPS(isOther, soft, soft)
+		if i > 0 {
+			SHLQ(Imm(uint64(8*i)), bits.As64())
+		}
+		ORQ(bits.As64(), word)
+	}
+	MOVQ(word, Mem{Base: dst, Index: w, Scale: 8})
+	ADDQ(U32(256), src)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
+	result := GP32()
+	VMOVMSKPS(soft, result)
+	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}

@@ -45,6 +45,12 @@ func main() {
 	avx2 := tiers[1]
 	labels(avx2)
 	pack(avx2)
+	packMap(avx2)
+	for _, t := range rowTiers(tiers...) {
+		for r := range kernel.Row(kernel.Rows) {
+			row(t, r)
+		}
+	}
 	emitConstants()
 	known := len(constants.list)
 	for _, v := range kernel.Logistic() {
@@ -56,6 +62,12 @@ func main() {
 	elementary(neon)
 	labels(neon)
 	pack(neon)
+	packMap(neon)
+	for _, t := range rowTiers(neon) {
+		for r := range kernel.Row(kernel.Rows) {
+			row(t, r)
+		}
+	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
 	}
@@ -87,6 +99,13 @@ func writeTables(arch string, tiers ...tier) {
 		}
 		b.WriteString("}\n")
 	}
+	for _, t := range rowTiers(tiers...) {
+		fmt.Fprintf(&b, "\nvar rows%d%s = [kernel.Rows]rowRoutine{\n", 8*t.size(), t.name)
+		for r := range kernel.Row(kernel.Rows) {
+			fmt.Fprintf(&b, "\t%s,\n", rowName(t, r))
+		}
+		b.WriteString("}\n")
+	}
 	writeGo("tables_"+arch+".go", b.Bytes())
 }
 
@@ -99,4 +118,15 @@ func writeGo(name string, source []byte) {
 	if err := os.WriteFile(filepath.Join(*dir, name), text, 0o666); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// rowTiers are the tiers of the row kernels, for each element type.
+func rowTiers(tiers ...tier) []tier {
+	var list []tier
+	for _, t := range tiers {
+		list = append(list, t)
+		t.double = true
+		list = append(list, t)
+	}
+	return list
 }

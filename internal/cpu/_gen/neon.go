@@ -64,7 +64,7 @@ func writeRoutine(w *bytes.Buffer, f *ir.Function) {
 	}
 }
 
-// writeConstants writes the table of constants, four times each.
+// writeConstants writes the table of constants, 16 bytes of each.
 func writeConstants(w *bytes.Buffer) {
 	at := 0
 	data := func(words ...uint32) {
@@ -78,8 +78,12 @@ func writeConstants(w *bytes.Buffer) {
 		data(0x08040201, 0x80402010) // byteWeights
 	}
 	data(1, 2, 4, 8, 16, 32, 64, 128) // wordWeights
-	for _, bits := range constants.list {
-		data(bits, bits, bits, bits)
+	for _, l := range constants.list {
+		low, high := uint32(l.bits), uint32(l.bits>>32)
+		if !l.double {
+			high = low
+		}
+		data(low, high, low, high)
 	}
 	fmt.Fprintf(w, "GLOBL constants<>(SB), RODATA|NOPTR, $%d\n", at)
 }
