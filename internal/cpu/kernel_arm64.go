@@ -8,8 +8,8 @@ func tiers() []kernels {
 	return []kernels{{
 		name:     "neon",
 		logistic: logisticBy(&logisticNEON), softmax: softmaxBy(&softmaxNEON), fence: plain.fence,
-		rows32: plain.rows32, rows64: plain.rows64,
+		rows32: rowKernelsBy[float32](&rows32NEON), rows64: rowKernelsBy[float64](&rows64NEON),
 		exp: rowsBy(expNEON), log1p: rowsBy(log1pNEON),
-		labels: labelsBy(labelsNEON), pack: packBy(packNEON), packMap: packMapGo,
+		labels: labelsBy(labelsNEON), pack: packBy(packNEON), packMap: packMapBy(packMapNEON),
 	}, plain}
 }

@@ -2,7 +2,11 @@
 
 package cpu
 
-import "github.com/x/afl/internal/cpu/kernel"
+import (
+	"unsafe"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
 
 // logisticRoutine is an assembly routine. It does not check what its pointers point
 // to.
@@ -97,4 +101,64 @@ func packBy(routine func(dst *uint64, src *uint8, words int, class uint8)) func(
 			routine(&dst[0], &src[0], n, class)
 		}
 	}
+}
+
+// packMapBy returns the kernel that calls a routine.
+func packMapBy(routine func(dst *uint64, src *float32, words int) uint32) func(dst []uint64, src []float32) (hard bool) {
+	return func(dst []uint64, src []float32) (hard bool) {
+		n := len(dst)
+		if n == 0 {
+			return true
+		}
+		_ = src[64*n-1]
+		return routine(&dst[0], &src[0], n) == 0
+	}
+}
+
+// rowRoutine is an assembly routine; args points to a rowArgs.
+type rowRoutine func(args *byte, n int)
+
+// rowKernelsBy returns the kernels that call the routines of a table.
+func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
+	var all rowKernels[T]
+	for i, routine := range table {
+		channels := 1
+		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			channels = 2
+		}
+		all[i] = func(a *rowArgs[T], n int) {
+			if n == 0 {
+				return
+			}
+			a.check(n, channels)
+			routine((*byte)(unsafe.Pointer(a)), n)
+		}
+	}
+	return all
+}
+
+// check panics if a slice is too short, as a plain kernel would. A kernel that needs
+// a slice that is nil faults.
+func (a *rowArgs[T]) check(n, channels int) {
+	if n%block != 0 || n > kernel.Tile {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
+			panic("cpu: a row is too short")
+		}
+	}
+	if uint(len(a.classes)-1) < uint(n-1) {
+		panic("cpu: too few classes")
+	}
+	least := func(arg kernel.RowArg, n int) {
+		if uint(len(a.row[arg])-1) < uint(n-1) {
+			panic("cpu: a slice is too short")
+		}
+	}
+	least(kernel.ArgTarget, (channels-1)*kernel.Tile+n)
+	least(kernel.ArgBuffer, kernel.RowBuffer*kernel.Tile)
+	least(kernel.ArgLogistic, 3*kernel.Tile)
+	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
+	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
 }

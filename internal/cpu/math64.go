@@ -8,7 +8,7 @@ import (
 
 // The exponential and the logarithm of the float64 kernels, for one lane: the steps of
 // math32.go with the constants of float64. Every product that a sum follows is
-// converted or fused by math.FMA, so that the compiler fuses nothing else.
+// converted or fused by fma64, so that the compiler fuses nothing else.
 
 // exp64 returns eˣ within 1 ulp for every x whose exponential is finite.
 func exp64(x float64) float64 {
@@ -17,17 +17,17 @@ func exp64(x float64) float64 {
 		x = k.ExpLow
 	}
 	const magic = 3 << 51 // added and subtracted rounds to a whole number
-	n := math.FMA(x, k.Log2E, -k.ExpBias) + magic - magic
-	r := math.FMA(-n, k.Ln2Hi, x)
-	r = math.FMA(-n, k.Ln2Lo, r)
+	n := fma64(x, k.Log2E, -k.ExpBias) + magic - magic
+	r := fma64(-n, k.Ln2Hi, x)
+	r = fma64(-n, k.Ln2Lo, r)
 	r2 := r * r
 	c := (*[10]float64)(k.Exp)
-	q := math.FMA(r, c[9], c[8])
-	q = math.FMA(q, r2, math.FMA(r, c[7], c[6]))
-	q = math.FMA(q, r2, math.FMA(r, c[5], c[4]))
-	q = math.FMA(q, r2, math.FMA(r, c[3], c[2]))
-	q = math.FMA(q, r2, math.FMA(r, c[1], c[0]))
-	p := 1 + math.FMA(q, r2, r)
+	q := fma64(r, c[9], c[8])
+	q = fma64(q, r2, fma64(r, c[7], c[6]))
+	q = fma64(q, r2, fma64(r, c[5], c[4]))
+	q = fma64(q, r2, fma64(r, c[3], c[2]))
+	q = fma64(q, r2, fma64(r, c[1], c[0]))
+	p := 1 + fma64(q, r2, r)
 	whole := int64(n)
 	half := whole >> 1
 	return float64(p*powerOfTwo64(half)) * powerOfTwo64(whole-half)
@@ -41,21 +41,21 @@ func logOfSum64(f, k float64) float64 {
 	of := &kernel.Float64
 	c := (*[20]float64)(of.Log)
 	f2 := f * f
-	p := math.FMA(f, c[19], c[18])
+	p := fma64(f, c[19], c[18])
 	for i := 16; i >= 0; i -= 2 {
-		p = math.FMA(p, f2, math.FMA(f, c[i+1], c[i]))
+		p = fma64(p, f2, fma64(f, c[i+1], c[i]))
 	}
-	tail := math.FMA(p, f, -0.5)
+	tail := fma64(p, f, -0.5)
 	whole := float64(k * of.Ln2Hi)
 	sum := whole + f
 	lost := f - (sum - whole)
-	return sum + math.FMA(tail, f2, math.FMA(k, of.Ln2Lo, lost))
+	return sum + fma64(tail, f2, fma64(k, of.Ln2Lo, lost))
 }
 
 // log1p01in64 returns log(1+e) for e in [0,1], within 1 ulp.
 func log1p01in64(e float64) float64 {
 	if e >= kernel.Log1pSplit {
-		return logOfSum64(math.FMA(e, 0.5, -0.5), 1)
+		return logOfSum64(fma64(e, 0.5, -0.5), 1)
 	}
 	return logOfSum64(e, 0)
 }

@@ -18,7 +18,7 @@ func fma[T real](a, b, c T) T {
 	if isFloat32[T]() {
 		return T(fma32(float32(a), float32(b), float32(c)))
 	}
-	return T(math.FMA(float64(a), float64(b), float64(c)))
+	return T(fma64(float64(a), float64(b), float64(c)))
 }
 
 // exp returns eˣ for every x whose exponential is finite.

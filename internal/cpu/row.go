@@ -412,7 +412,7 @@ func rowPullback[T real](a *rowArgs[T], n int) {
 		d := T(own * rest.at(i, e[i]))
 		d = fma(-e[i], running[i]+after[i], d)
 		running[i] += own
-		d *= scale[i]
+		d = T(d * scale[i])
 		lane := i % len(check)
 		nonFinite(&check[lane], d)
 		if a.add != 0 {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"hash"
-	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -21,7 +20,7 @@ import (
 // sameBits is the SHA-256 of the values and gradients that TestSameBits computes. A
 // change of what a loss computes changes it; the architecture and the instruction set
 // must not.
-const sameBits = "6439e3a909cac8c7ebd02405d08b67e01daa57ec509f9c87aa28c6761ca956a5"
+const sameBits = "373f67b117d4365dad5c9d621b206b814a1d7f126d340cbe2b0e767f341ee8f8"
 
 // tierEngine evaluates losses with the kernels of one instruction set.
 type tierEngine struct {
@@ -32,8 +31,8 @@ type tierEngine struct {
 // Backend implements [plan.Provider].
 func (e tierEngine) Backend() plan.Backend { return e.backend }
 
-// TestSameBits evaluates every loss of the registry on float32 logits and class
-// indices: the values and the gradients have the same bits on every architecture and
+// TestSameBits evaluates every loss of the registry on float32 and float64 logits and
+// class indices: the values and the gradients have the same bits on every architecture and
 // for every instruction set. The exception is the focal Tversky loss.
 func TestSameBits(t *testing.T) {
 	for _, tier := range cpu.Tiers() {
@@ -52,12 +51,14 @@ func TestSameBits(t *testing.T) {
 					{1, 1, 9, 13}, {2, 1, 5, 7, 11}, {1, 2, 33, 40}, {2, 2, 5, 7, 11}, {1, 3, 9, 13}, {2, 5, 5, 7, 11},
 				} {
 					for _, ignore := range []bool{false, true} {
-						if hashLoss(t, own, engine, name, shape, uint64(i), ignore) {
-							evaluated++
+						for _, double := range []bool{false, true} {
+							if hashLoss(t, own, engine, name, shape, uint64(i), ignore, double) {
+								evaluated++
+							}
 						}
 					}
 				}
-				require.GreaterOrEqual(t, evaluated, 4, name)
+				require.GreaterOrEqual(t, evaluated, 8, name)
 				t.Logf("%-16s %s, %d batches", name, hex.EncodeToString(own.Sum(nil))[:16], evaluated)
 				all.Write(own.Sum(nil))
 			}
@@ -68,7 +69,7 @@ func TestSameBits(t *testing.T) {
 
 // hashLoss adds the bits of a loss's value and gradient to h. It reports whether the
 // loss takes a batch of that number of channels.
-func hashLoss(t *testing.T, h hash.Hash, e tierEngine, name string, shape []int, seed uint64, ignore bool) bool {
+func hashLoss(t *testing.T, h hash.Hash, e tierEngine, name string, shape []int, seed uint64, ignore, double bool) bool {
 	t.Helper()
 	const ignored = 9
 	r := rand.New(rand.NewPCG(seed, 11))
@@ -93,17 +94,22 @@ func hashLoss(t *testing.T, h hash.Hash, e tierEngine, name string, shape []int,
 		l, err = afl.SetOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(ignored) })
 		require.NoError(t, err)
 	}
+	backing := any(logits)
+	if double {
+		wide := make([]float64, len(logits))
+		for i, x := range logits {
+			wide[i] = float64(x)
+		}
+		backing = wide
+	}
 	value, grad, err := afl.Grad(l,
-		tensor.New(tensor.WithShape(shape...), tensor.WithBacking(logits), tensor.WithEngine(e)),
+		tensor.New(tensor.WithShape(shape...), tensor.WithBacking(backing), tensor.WithEngine(e)),
 		tensor.New(tensor.WithShape(append([]int{shape[0]}, shape[2:]...)...), tensor.WithBacking(labels), tensor.WithEngine(e)))
 	if err != nil {
 		require.ErrorContains(t, err, "channel", "%s, %v", name, shape)
 		return false
 	}
-	b := binary.LittleEndian.AppendUint64(nil, math.Float64bits(value))
-	for _, g := range grad.Data().([]float32) {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(g))
-	}
-	h.Write(b)
+	require.NoError(t, binary.Write(h, binary.LittleEndian, value))
+	require.NoError(t, binary.Write(h, binary.LittleEndian, grad.Data()))
 	return true
 }

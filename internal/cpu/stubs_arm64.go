@@ -311,3 +311,348 @@ func labelsNEON(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 //
 //go:noescape
 func packNEON(dst *uint64, src *uint8, words int, class uint8)
+
+// packMapNEON is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.
+//
+//go:noescape
+func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
+
+// rowClass32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass32NEON(args *byte, n int)
+
+// rowValid32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid32NEON(args *byte, n int)
+
+// rowMap32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap32NEON(args *byte, n int)
+
+// rowWeight32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight32NEON(args *byte, n int)
+
+// rowTotal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal32NEON(args *byte, n int)
+
+// rowExp32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp32NEON(args *byte, n int)
+
+// rowScaledExp32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp32NEON(args *byte, n int)
+
+// rowLog32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog32NEON(args *byte, n int)
+
+// rowPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower32NEON(args *byte, n int)
+
+// rowFocalZero32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero32NEON(args *byte, n int)
+
+// rowFocalTwo32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo32NEON(args *byte, n int)
+
+// rowFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal32NEON(args *byte, n int)
+
+// rowLargest32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest32NEON(args *byte, n int)
+
+// rowSoftmaxExp32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp32NEON(args *byte, n int)
+
+// rowSoftmaxSum32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum32NEON(args *byte, n int)
+
+// rowSoftmaxPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower32NEON(args *byte, n int)
+
+// rowSoftmaxFocalZero32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero32NEON(args *byte, n int)
+
+// rowSoftmaxFocalTwo32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo32NEON(args *byte, n int)
+
+// rowSoftmaxFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal32NEON(args *byte, n int)
+
+// rowAfter32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter32NEON(args *byte, n int)
+
+// rowPullback32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback32NEON(args *byte, n int)
+
+// rowDifference32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference32NEON(args *byte, n int)
+
+// rowPairPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower32NEON(args *byte, n int)
+
+// rowPairFocalZero32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero32NEON(args *byte, n int)
+
+// rowPairFocalTwo32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo32NEON(args *byte, n int)
+
+// rowPairFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal32NEON(args *byte, n int)
+
+// rowPairSums32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums32NEON(args *byte, n int)
+
+// rowPairGrad32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad32NEON(args *byte, n int)
+
+// rowSumsNone32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone32NEON(args *byte, n int)
+
+// rowSumsSigmoid32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid32NEON(args *byte, n int)
+
+// rowSumsSoftmax32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax32NEON(args *byte, n int)
+
+// rowGradNone32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone32NEON(args *byte, n int)
+
+// rowGradSigmoid32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid32NEON(args *byte, n int)
+
+// rowGradSoftmax32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax32NEON(args *byte, n int)
+
+// rowClass64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass64NEON(args *byte, n int)
+
+// rowValid64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid64NEON(args *byte, n int)
+
+// rowMap64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap64NEON(args *byte, n int)
+
+// rowWeight64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight64NEON(args *byte, n int)
+
+// rowTotal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal64NEON(args *byte, n int)
+
+// rowExp64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp64NEON(args *byte, n int)
+
+// rowScaledExp64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp64NEON(args *byte, n int)
+
+// rowLog64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog64NEON(args *byte, n int)
+
+// rowPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower64NEON(args *byte, n int)
+
+// rowFocalZero64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero64NEON(args *byte, n int)
+
+// rowFocalTwo64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo64NEON(args *byte, n int)
+
+// rowFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal64NEON(args *byte, n int)
+
+// rowLargest64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest64NEON(args *byte, n int)
+
+// rowSoftmaxExp64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp64NEON(args *byte, n int)
+
+// rowSoftmaxSum64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum64NEON(args *byte, n int)
+
+// rowSoftmaxPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower64NEON(args *byte, n int)
+
+// rowSoftmaxFocalZero64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero64NEON(args *byte, n int)
+
+// rowSoftmaxFocalTwo64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo64NEON(args *byte, n int)
+
+// rowSoftmaxFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal64NEON(args *byte, n int)
+
+// rowAfter64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter64NEON(args *byte, n int)
+
+// rowPullback64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback64NEON(args *byte, n int)
+
+// rowDifference64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference64NEON(args *byte, n int)
+
+// rowPairPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower64NEON(args *byte, n int)
+
+// rowPairFocalZero64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero64NEON(args *byte, n int)
+
+// rowPairFocalTwo64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo64NEON(args *byte, n int)
+
+// rowPairFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal64NEON(args *byte, n int)
+
+// rowPairSums64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums64NEON(args *byte, n int)
+
+// rowPairGrad64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad64NEON(args *byte, n int)
+
+// rowSumsNone64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone64NEON(args *byte, n int)
+
+// rowSumsSigmoid64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid64NEON(args *byte, n int)
+
+// rowSumsSoftmax64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax64NEON(args *byte, n int)
+
+// rowGradNone64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone64NEON(args *byte, n int)
+
+// rowGradSigmoid64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid64NEON(args *byte, n int)
+
+// rowGradSoftmax64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax64NEON(args *byte, n int)

@@ -80,10 +80,10 @@ func (s suite) float32Options(t *testing.T) {
 	kinds := slices.Sorted(maps.Keys(targets))
 	cover := s.cover()
 	for k, v := range variants() {
-		if takesProbabilities(v.loss) {
-			continue
-		}
 		for _, c := range v.channels {
+			if takesProbabilities(v.loss, c) {
+				continue
+			}
 			at := k + c
 			for i, kind := range kinds {
 				at += i
@@ -144,11 +144,14 @@ func (s suite) hostileTargets(t *testing.T) {
 	for k, v := range variants() {
 		// Next to perfect agreement, which these logits reach, the slope of focal Tversky
 		// has no bound.
-		if _, unbounded := v.loss.(afl.FocalTversky); unbounded || takesProbabilities(v.loss) {
+		if _, unbounded := v.loss.(afl.FocalTversky); unbounded {
 			continue
 		}
 		for i, kind := range slices.Sorted(maps.Keys(targets)) {
 			c := v.channels[(i+k)%len(v.channels)]
+			if takesProbabilities(v.loss, c) {
+				continue
+			}
 			for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 				if !cover.needs(v.name, v.kind()+kind+dt.String()) {
 					continue

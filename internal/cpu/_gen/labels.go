@@ -77,9 +77,9 @@ func pack(t tier) {
 }
 
 // packMap emits packMapGo.
-func packMap() {
-	TEXT("packMapAVX2", NOSPLIT, "func(dst *uint64, src *float32, words int) (soft uint32)")
-	Doc("packMapAVX2 is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.")
+func packMap(t tier) {
+	TEXT("packMap"+t.name, NOSPLIT, "func(dst *uint64, src *float32, words int) (soft uint32)")
+	Doc("packMap" + t.name + " is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.")
 	Pragma("noescape")
 	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
 	zero, one, soft := YMM(), YMM(), YMM()

@@ -45,8 +45,8 @@ func main() {
 	avx2 := tiers[1]
 	labels(avx2)
 	pack(avx2)
-	packMap()
-	for _, t := range rowTiers() {
+	packMap(avx2)
+	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
 		}
@@ -62,6 +62,12 @@ func main() {
 	elementary(neon)
 	labels(neon)
 	pack(neon)
+	packMap(neon)
+	for _, t := range rowTiers(neon) {
+		for r := range kernel.Row(kernel.Rows) {
+			row(t, r)
+		}
+	}
 	if len(constants.list) != known {
 		log.Fatal("the NEON kernels have constants that those of amd64 have not")
 	}
@@ -93,14 +99,12 @@ func writeTables(arch string, tiers ...tier) {
 		}
 		b.WriteString("}\n")
 	}
-	if arch == "amd64" {
-		for _, t := range rowTiers() {
-			fmt.Fprintf(&b, "\nvar rows%d%s = [kernel.Rows]rowRoutine{\n", 8*t.size(), t.name)
-			for r := range kernel.Row(kernel.Rows) {
-				fmt.Fprintf(&b, "\t%s,\n", rowName(t, r))
-			}
-			b.WriteString("}\n")
+	for _, t := range rowTiers(tiers...) {
+		fmt.Fprintf(&b, "\nvar rows%d%s = [kernel.Rows]rowRoutine{\n", 8*t.size(), t.name)
+		for r := range kernel.Row(kernel.Rows) {
+			fmt.Fprintf(&b, "\t%s,\n", rowName(t, r))
 		}
+		b.WriteString("}\n")
 	}
 	writeGo("tables_"+arch+".go", b.Bytes())
 }
@@ -117,7 +121,7 @@ func writeGo(name string, source []byte) {
 }
 
 // rowTiers are the tiers of the row kernels, for each element type.
-func rowTiers() []tier {
+func rowTiers(tiers ...tier) []tier {
 	var list []tier
 	for _, t := range tiers {
 		list = append(list, t)

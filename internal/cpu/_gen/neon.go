@@ -64,7 +64,7 @@ func writeRoutine(w *bytes.Buffer, f *ir.Function) {
 	}
 }
 
-// writeConstants writes the table of constants, each as often as it fills a register.
+// writeConstants writes the table of constants, 16 bytes of each.
 func writeConstants(w *bytes.Buffer) {
 	at := 0
 	data := func(words ...uint32) {
@@ -79,9 +79,9 @@ func writeConstants(w *bytes.Buffer) {
 	}
 	data(1, 2, 4, 8, 16, 32, 64, 128) // wordWeights
 	for _, l := range constants.list {
-		low, high := uint32(l.bits), uint32(l.bits)
-		if l.double {
-			high = uint32(l.bits >> 32)
+		low, high := uint32(l.bits), uint32(l.bits>>32)
+		if !l.double {
+			high = low
 		}
 		data(low, high, low, high)
 	}

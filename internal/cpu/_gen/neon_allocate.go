@@ -43,9 +43,11 @@ func (l *lowering) color() (colors map[register]int, spill register) {
 	used := make([]bool, len(l.vectors))
 	partners := make([][]register, len(l.vectors))
 	loaded := map[register]int{} // constants and the steps for which they are live
+	writes := make([]int, len(l.vectors))
 	for i, s := range l.steps {
 		for _, d := range s.defs {
 			used[d] = true
+			writes[d]++
 			for other := range live[i] {
 				if other == d || l.vectors[other] != l.vectors[d] || s.moves && other == s.uses[0] {
 					continue
@@ -127,7 +129,7 @@ func (l *lowering) color() (colors map[register]int, spill register) {
 		if color < 0 {
 			spill = none
 			for c, steps := range loaded { // the one that lives longest
-				if steps > 2 && (spill == none || steps > loaded[spill] || steps == loaded[spill] && c < spill) {
+				if writes[c] == 1 && steps > 2 && (spill == none || steps > loaded[spill] || steps == loaded[spill] && c < spill) {
 					spill = c
 				}
 			}

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Go's assembler for arm64 lacks most vector instructions, so they are encoded here.
 // Each function returns the instruction word and its mnemonic.
@@ -28,15 +31,20 @@ var (
 	fsub     = form{"fsub", "4s", "4s", "4s", 0x4ea0d400, false}
 	fmul     = form{"fmul", "4s", "4s", "4s", 0x6e20dc00, false}
 	fdiv     = form{"fdiv", "4s", "4s", "4s", 0x6e20fc00, false}
+	fmax     = form{"fmax", "4s", "4s", "4s", 0x4e20f400, false}
+	fmin     = form{"fmin", "4s", "4s", "4s", 0x4ea0f400, false}
 	fmla     = form{"fmla", "4s", "4s", "4s", 0x4e20cc00, true}
 	fmls     = form{"fmls", "4s", "4s", "4s", 0x4ea0cc00, true}
 	fcmge    = form{"fcmge", "4s", "4s", "4s", 0x6e20e400, false}
 	fcmgt    = form{"fcmgt", "4s", "4s", "4s", 0x6ea0e400, false}
+	fcmeq    = form{"fcmeq", "4s", "4s", "4s", 0x4e20e400, false}
 	cmgt     = form{"cmgt", "4s", "4s", "4s", 0x4ea03400, false}
 	cmeq     = form{"cmeq", "4s", "4s", "4s", 0x6ea08c00, false}
 	add      = form{"add", "4s", "4s", "4s", 0x4ea08400, false}
 	sub      = form{"sub", "4s", "4s", "4s", 0x6ea08400, false}
-	faddTwo  = form{"fadd", "2d", "2d", "2d", 0x4e60d400, false}
+	cmeqTwo  = form{"cmeq", "2d", "2d", "2d", 0x6ee08c00, false}
+	addTwo   = form{"add", "2d", "2d", "2d", 0x4ee08400, false}
+	subTwo   = form{"sub", "2d", "2d", "2d", 0x6ee08400, false}
 	cmeqByte = form{"cmeq", "16b", "16b", "16b", 0x6e208c00, false}
 	uminByte = form{"umin", "16b", "16b", "16b", 0x6e206c00, false}
 	umaxByte = form{"umax", "16b", "16b", "16b", 0x6e206400, false}
@@ -47,6 +55,8 @@ var (
 	eor      = form{"eor", "16b", "16b", "16b", 0x6e201c00, false}
 	bsl      = form{"bsl", "16b", "16b", "16b", 0x6e601c00, true}
 	frintn   = form{"frintn", "4s", "4s", "", 0x4e218800, false}
+	frintm   = form{"frintm", "4s", "4s", "", 0x4e219800, false}
+	not      = form{"mvn", "16b", "16b", "", 0x6e205800, false}
 	fcvtns   = form{"fcvtns", "4s", "4s", "", 0x4e21a800, false}
 	scvtf    = form{"scvtf", "4s", "4s", "", 0x4e21d800, false}
 	fcvtl    = form{"fcvtl", "2d", "2s", "", 0x0e617800, false}
@@ -54,7 +64,26 @@ var (
 	uxtl8    = form{"uxtl", "8h", "8b", "", 0x2f08a400, false}
 	uxtl16   = form{"uxtl", "4s", "4h", "", 0x2f10a400, false}
 	uxtl16Hi = form{"uxtl2", "4s", "8h", "", 0x6f10a400, false}
+	uxtl32   = form{"uxtl", "2d", "2s", "", 0x2f20a400, false}
+	uxtl32Hi = form{"uxtl2", "2d", "4s", "", 0x6f20a400, false}
 )
+
+// double is the instruction on float64 of one on float32.
+func (f form) double() form {
+	f.d, f.n, f.bits = "2d", "2d", f.bits|1<<22
+	if f.m != "" {
+		f.m = "2d"
+	}
+	return f
+}
+
+// of is the instruction on the elements of one of amd64: float64 if it ends in PD.
+func (f form) of(opcode string) form {
+	if strings.HasSuffix(opcode, "PD") {
+		return f.double()
+	}
+	return f
+}
 
 // encode encodes an instruction of registers; m is not used by one of two.
 func (f form) encode(d, n, m int) word32 {
@@ -74,6 +103,21 @@ func encodeMove(d, n int) word32 {
 // encodeShiftRight is an arithmetic shift of 32-bit integers.
 func encodeShiftRight(d, n, by int) word32 {
 	return word32{0x4f000400 | uint32(64-by)<<16 | uint32(n)<<5 | uint32(d), fmt.Sprintf("sshr v%d.4s, v%d.4s, #%d", d, n, by)}
+}
+
+// encodeShiftRightTwo is an arithmetic shift of 64-bit integers.
+func encodeShiftRightTwo(d, n, by int) word32 {
+	return word32{0x4f000400 | uint32(128-by)<<16 | uint32(n)<<5 | uint32(d), fmt.Sprintf("sshr v%d.2d, v%d.2d, #%d", d, n, by)}
+}
+
+// encodeUnsignedShiftRightTwo is a logical shift of 64-bit integers.
+func encodeUnsignedShiftRightTwo(d, n, by int) word32 {
+	return word32{0x6f000400 | uint32(128-by)<<16 | uint32(n)<<5 | uint32(d), fmt.Sprintf("ushr v%d.2d, v%d.2d, #%d", d, n, by)}
+}
+
+// encodeShiftLeftTwo is a shift of 64-bit integers.
+func encodeShiftLeftTwo(d, n, by int) word32 {
+	return word32{0x4f005400 | uint32(64+by)<<16 | uint32(n)<<5 | uint32(d), fmt.Sprintf("shl v%d.2d, v%d.2d, #%d", d, n, by)}
 }
 
 // encodeShiftBytes is an arithmetic shift of bytes.
@@ -110,6 +154,11 @@ func encodeLoadHalf(d, base, offset int) word32 {
 	return word32{0xfd400000 | uint32(offset/8)<<10 | uint32(base)<<5 | uint32(d), "ldr d" + address(d, base, offset)}
 }
 
+// encodeLoadQuarter loads 4 bytes; the offset is a multiple of 4.
+func encodeLoadQuarter(d, base, offset int) word32 {
+	return word32{0xbd400000 | uint32(offset/4)<<10 | uint32(base)<<5 | uint32(d), "ldr s" + address(d, base, offset)}
+}
+
 const largestOffset = 16 * (1<<12 - 1)
 
 func address(d, base, offset int) string {
@@ -122,6 +171,11 @@ func address(d, base, offset int) string {
 // encodeRepeat loads a 4-byte word into every lane.
 func encodeRepeat(d, base int) word32 {
 	return word32{0x4d40c800 | uint32(base)<<5 | uint32(d), fmt.Sprintf("ld1r {v%d.4s}, [x%d]", d, base)}
+}
+
+// encodeRepeatTwo loads an 8-byte word into both halves.
+func encodeRepeatTwo(d, base int) word32 {
+	return word32{0x4d40cc00 | uint32(base)<<5 | uint32(d), fmt.Sprintf("ld1r {v%d.2d}, [x%d]", d, base)}
 }
 
 // encodeRepeatByte loads a byte into every byte.
@@ -142,4 +196,9 @@ func encodeFirst(d, n int) word32 {
 // encodeSum adds up the four 32-bit integers.
 func encodeSum(d, n int) word32 {
 	return word32{0x4eb1b800 | uint32(n)<<5 | uint32(d), fmt.Sprintf("addv s%d, v%d.4s", d, n)}
+}
+
+// encodeLargest is the largest of the four unsigned 32-bit integers.
+func encodeLargest(d, n int) word32 {
+	return word32{0x6eb0a800 | uint32(n)<<5 | uint32(d), fmt.Sprintf("umaxv s%d, v%d.4s", d, n)}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
@@ -41,6 +43,8 @@ type lowering struct {
 	writes    map[reg.ID]int       // instructions that write it
 	whole     map[reg.ID]bool      // a mask whose lanes are all ones or all zeros
 	addresses map[indexed]register // base + index·scale, in this basic block
+	loaded    map[int]register     // constants, in this basic block, by their offset
+	number    map[reg.ID]bool      // a broadcast constant that is neither 0 nor NaN
 	table     register             // address of the constants
 	locals    register             // address of the local variables
 	localSize int
@@ -63,7 +67,7 @@ type indexed struct {
 // lower lowers a routine.
 func lower(f *ir.Function) *lowering {
 	l := &lowering{name: f.Name, general: map[reg.ID]register{}, low: map[reg.ID]register{}, high: map[reg.ID]register{},
-		writes: map[reg.ID]int{}, whole: map[reg.ID]bool{}, addresses: map[indexed]register{}, localSize: f.LocalSize}
+		writes: map[reg.ID]int{}, whole: map[reg.ID]bool{}, addresses: map[indexed]register{}, loaded: map[int]register{}, number: map[reg.ID]bool{}, localSize: f.LocalSize}
 	for _, i := range f.Instructions() {
 		for _, r := range i.OutputRegisters() {
 			l.writes[r.ID()]++
@@ -78,9 +82,9 @@ func lower(f *ir.Function) *lowering {
 			continue
 		}
 		switch i.Opcode {
-		case "VCMPPS", "VPCMPEQD", "VPCMPGTD", "VPCMPEQB":
+		case "VCMPPS", "VCMPPD", "VPCMPEQD", "VPCMPGTD", "VPCMPEQB", "VPCMPEQQ":
 			l.whole[d.ID()] = l.writes[d.ID()] == 1
-		case "VXORPS": // of two masks
+		case "VXORPS", "VXORPD": // of two masks, or a mask and ones
 			a, _ := i.Operands[0].(reg.Register)
 			b, _ := i.Operands[1].(reg.Register)
 			_, isMem := i.Operands[0].(operand.Mem)
@@ -92,6 +96,7 @@ func lower(f *ir.Function) *lowering {
 		switch n := n.(type) {
 		case ir.Label:
 			clear(l.addresses)
+			clear(l.loaded)
 			l.emit(step{label: string(n)})
 		case *ir.Instruction:
 			l.instruction(n)
@@ -125,6 +130,7 @@ func (l *lowering) emit(s step) {
 	}
 	if s.target != "" {
 		clear(l.addresses)
+		clear(l.loaded)
 	}
 }
 
@@ -260,12 +266,17 @@ func (l *lowering) operand(o operand.Op) [2]register {
 		return l.pair(o.(reg.Register))
 	}
 	base, offset := l.at(m, 16)
-	v := l.newVector()
-	l.load(v, base, offset)
 	if m.Base == reg.StaticBase {
+		v, ok := l.loaded[offset]
+		if !ok {
+			v = l.newVector()
+			l.load(v, base, offset)
+			l.loaded[offset] = v
+		}
 		return [2]register{v, v}
 	}
-	high := l.newVector()
+	v, high := l.newVector(), l.newVector()
+	l.load(v, base, offset)
 	l.load(high, base, offset+16)
 	return [2]register{v, high}
 }
@@ -289,6 +300,8 @@ func (l *lowering) broadcast(o operand.Op, d reg.Register, encode func(d, base i
 		for _, v := range halves {
 			l.load(v, base, offset)
 		}
+		constant := constants.list[(offset-firstConstant)/16].float64()
+		l.number[d.ID()] = l.writes[d.ID()] == 1 && !math.IsNaN(constant) && constant != 0
 		return
 	}
 	if m.Base == reg.FramePointer { // a byte
@@ -341,16 +354,32 @@ func immediate(o operand.Op) (int, bool) {
 // straight are the instructions of two operands and a result that have a counterpart.
 // Go's assembly for amd64 names the second operand first.
 var straight = map[string]form{
-	"VADDPS": fadd, "VSUBPS": fsub, "VMULPS": fmul, "VDIVPS": fdiv, "VADDPD": faddTwo,
-	"VANDPS": and, "VORPS": orr, "VXORPS": eor, "VPOR": orr,
+	"VADDPS": fadd, "VSUBPS": fsub, "VMULPS": fmul, "VDIVPS": fdiv,
+	"VADDPD": fadd.double(), "VSUBPD": fsub.double(), "VMULPD": fmul.double(), "VDIVPD": fdiv.double(),
+	"VANDPS": and, "VORPS": orr, "VXORPS": eor, "VPOR": orr, "VANDPD": and, "VORPD": orr, "VXORPD": eor,
 	"VPCMPGTD": cmgt, "VPCMPEQD": cmeq, "VPCMPEQB": cmeqByte, "VPADDD": add, "VPSUBD": sub,
+	"VPCMPEQQ": cmeqTwo, "VPADDQ": addTwo, "VPSUBQ": subTwo,
 	"VPMINUB": uminByte, "VPMAXUB": umaxByte,
 }
 
 // unary are those of one operand.
-var unary = map[string]form{"VROUNDPS": frintn, "VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf}
+var unary = map[string]form{"VCVTPS2DQ": fcvtns, "VCVTDQ2PS": scvtf}
 
-var jumps = map[string]string{"JL": "BLT", "JLE": "BLE", "JNZ": "BNE", "JNE": "BNE", "JEQ": "BEQ", "JMP": "B"}
+// comparisons are the predicates of comparisons, in terms of those that arm64 has.
+var comparisons = map[int]struct {
+	form             form
+	swapped, negated bool
+}{
+	equal:          {form: fcmeq},
+	notEqual:       {form: fcmeq, negated: true},
+	greaterThan:    {form: fcmgt},
+	greaterOrEqual: {form: fcmge},
+	notAtLeast:     {form: fcmge, negated: true},
+	atMost:         {form: fcmge, swapped: true},
+	notAtMost:      {form: fcmge, swapped: true, negated: true},
+}
+
+var jumps = map[string]string{"JZ": "BEQ", "JE": "BEQ", "JL": "BLT", "JLE": "BLE", "JNZ": "BNE", "JNE": "BNE", "JEQ": "BEQ", "JMP": "B"}
 
 // instruction lowers an instruction.
 func (l *lowering) instruction(i *ir.Instruction) {
@@ -359,7 +388,7 @@ func (l *lowering) instruction(i *ir.Instruction) {
 	if f, ok := straight[i.Opcode]; ok {
 		d := at(2)
 		a, isRegister := o[0].(reg.Register)
-		if equal := f == cmeq || f == cmeqByte; isRegister && reg.Equal(a, at(1)) && (equal || f == eor) {
+		if equal := f == cmeq || f == cmeqByte || f == cmeqTwo; isRegister && reg.Equal(a, at(1)) && (equal || f == eor) {
 			encode := encodeZero
 			if equal {
 				encode = encodeOnes
@@ -388,42 +417,76 @@ func (l *lowering) instruction(i *ir.Instruction) {
 		return
 	}
 	switch i.Opcode {
-	case "VFMADD231PS", "VFNMADD231PS":
-		f := fmla
-		if i.Opcode == "VFNMADD231PS" {
-			f = fmls
+	case "VROUNDPS", "VROUNDPD":
+		f := map[int]form{0: frintn, 1: frintm}[must(immediate(o[0]))].of(i.Opcode)
+		from := l.pair(at(1))
+		for h, v := range l.pair(at(2)) {
+			l.op(f, v, from[h], none)
+		}
+	case "VFMADD231PS", "VFNMADD231PS", "VFMADD231PD", "VFNMADD231PD":
+		f := fmla.of(i.Opcode)
+		if strings.HasPrefix(i.Opcode, "VFN") {
+			f = fmls.of(i.Opcode)
 		}
 		b, a := l.operand(o[0]), l.pair(at(1))
 		for h, v := range l.pair(at(2)) {
 			l.op(f, v, a[h], b[h])
 		}
-	case "VMAXPS", "VMINPS":
+	case "VMAXPS", "VMINPS", "VMAXPD", "VMINPD":
 		b, a := l.operand(o[0]), l.pair(at(1))
+		larger := strings.HasPrefix(i.Opcode, "VMAX")
+		if l.number[at(1).ID()] {
+			// The two processors differ for NaN first and for two zeros only.
+			f := fmin
+			if larger {
+				f = fmax
+			}
+			for h, v := range l.pair(at(2)) {
+				l.op(f.of(i.Opcode), v, a[h], b[h])
+			}
+			return
+		}
 		for h, v := range l.pair(at(2)) {
 			m := l.newVector()
-			if i.Opcode == "VMAXPS" {
-				l.op(fcmgt, m, a[h], b[h])
+			if larger {
+				l.op(fcmgt.of(i.Opcode), m, a[h], b[h])
 			} else {
-				l.op(fcmgt, m, b[h], a[h])
+				l.op(fcmgt.of(i.Opcode), m, b[h], a[h])
 			}
 			l.op(bsl, m, a[h], b[h])
 			l.move(v, m)
 		}
-	case "VCMPPS":
-		f := map[int]form{0x1d: fcmge, 0x1e: fcmgt}[must(immediate(o[0]))]
+	case "VCMPPS", "VCMPPD":
 		b, a := l.operand(o[1]), l.pair(at(2))
-		for h, v := range l.pair(at(3)) {
-			l.op(f, v, a[h], b[h])
+		c, ok := comparisons[must(immediate(o[0]))]
+		if !ok {
+			panic(fmt.Sprintf("%s: predicate %s", l.name, o[0].Asm()))
 		}
-	case "VBLENDVPS", "VPBLENDVB":
+		if c.swapped {
+			a, b = b, a
+		}
+		for h, v := range l.pair(at(3)) {
+			m := v
+			if c.negated {
+				m = l.newVector()
+			}
+			l.op(c.form.of(i.Opcode), m, a[h], b[h])
+			if c.negated {
+				l.op(not, v, m, none)
+			}
+		}
+	case "VBLENDVPS", "VBLENDVPD", "VPBLENDVB":
 		yes, no := l.operand(o[1]), l.pair(at(2))
 		for h, from := range l.pair(at(0)) {
 			m := l.newVector()
-			if l.whole[at(0).ID()] {
+			switch {
+			case l.whole[at(0).ID()]:
 				l.move(m, from)
-			} else if i.Opcode == "VBLENDVPS" {
+			case i.Opcode == "VBLENDVPS":
 				l.shift(encodeShiftRight, m, from, 31)
-			} else {
+			case i.Opcode == "VBLENDVPD":
+				l.shift(encodeShiftRightTwo, m, from, 63)
+			default:
 				l.shift(encodeShiftBytes, m, from, 7)
 			}
 			l.op(bsl, m, yes[h], no[h])
@@ -441,17 +504,37 @@ func (l *lowering) instruction(i *ir.Instruction) {
 		for _, v := range l.pair(at(2)) {
 			l.coded(step{defs: []register{v}}, func(r func(register) int) word32 { return encodeZero(r(v)) })
 		}
-	case "VPSRAD", "VPSLLD":
-		encode := encodeShiftRight
-		if i.Opcode == "VPSLLD" {
-			encode = encodeShiftLeft
-		}
+	case "VPSRAD", "VPSLLD", "VPSLLQ", "VPSRLQ":
+		encode := map[string]func(d, n, by int) word32{"VPSRAD": encodeShiftRight, "VPSLLD": encodeShiftLeft,
+			"VPSLLQ": encodeShiftLeftTwo, "VPSRLQ": encodeUnsignedShiftRightTwo}[i.Opcode]
 		from := l.pair(at(1))
 		for h, v := range l.pair(at(2)) {
 			l.shift(encode, v, from[h], must(immediate(o[0])))
 		}
-	case "VBROADCASTSS":
+	case "VBROADCASTSS", "VPBROADCASTD":
 		l.broadcast(o[0], at(1), encodeRepeat)
+	case "VBROADCASTSD", "VPBROADCASTQ":
+		l.broadcast(o[0], at(1), encodeRepeatTwo)
+	case "VPMOVZXBQ":
+		base, offset := l.at(o[0].(operand.Mem), 4)
+		bytes, quarters, halves := l.newVector(), l.newVector(), l.newVector()
+		l.coded(step{defs: []register{bytes}, uses: []register{base}}, func(r func(register) int) word32 {
+			return encodeLoadQuarter(r(bytes), r(base), offset)
+		})
+		l.op(uxtl8, quarters, bytes, none)
+		l.op(uxtl16, halves, quarters, none)
+		d := l.pair(at(1))
+		l.op(uxtl32, d[0], halves, none)
+		l.op(uxtl32Hi, d[1], halves, none)
+	case "VPTEST": // followed by a jump if all bits are 0
+		b, a := l.operand(o[0]), l.pair(at(1))
+		low, high, some, largest, bits := l.newVector(), l.newVector(), l.newVector(), l.newVector(), l.newGeneral()
+		l.op(and, low, a[0], b[0])
+		l.op(and, high, a[1], b[1])
+		l.op(orr, some, low, high)
+		l.coded(step{defs: []register{largest}, uses: []register{some}}, func(r func(register) int) word32 { return encodeLargest(r(largest), r(some)) })
+		l.coded(step{defs: []register{bits}, uses: []register{largest}}, func(r func(register) int) word32 { return encodeFirst(r(bits), r(largest)) })
+		l.plainText("CMPW $0, R%d", nil, []register{bits})
 	case "VPBROADCASTB":
 		l.broadcast(o[0], at(1), encodeRepeatByte)
 	case "VPMOVZXBD":
@@ -576,7 +659,8 @@ func (l *lowering) generalInstruction(i *ir.Instruction) {
 		}
 		if m, ok := o[0].(operand.Mem); ok {
 			if m.Base != reg.FramePointer {
-				panic(l.name + ": a load of a general register")
+				l.plainText(fmt.Sprintf("MOVD %d(R%%[2]d), R%%[1]d", m.Disp), []register{d}, []register{l.gp(m.Base)})
+				return
 			}
 			l.plainText("MOVD "+parameterName(m)+", R%d", []register{d}, nil)
 			return
@@ -596,7 +680,25 @@ func (l *lowering) generalInstruction(i *ir.Instruction) {
 	case "ADDQ":
 		two("ADD")
 	case "ORQ":
+		if m, ok := o[1].(operand.Mem); ok {
+			base, v := l.gp(m.Base), l.newGeneral()
+			l.plainText(fmt.Sprintf("MOVD %d(R%%[2]d), R%%[1]d", m.Disp), []register{v}, []register{base})
+			l.plainText(fmt.Sprintf("ORR $%d, R%%[2]d, R%%[1]d", must(immediate(o[0]))), []register{v}, []register{v})
+			l.plainText(fmt.Sprintf("MOVD R%%d, %d(R%%d)", m.Disp), nil, []register{v, base})
+			return
+		}
 		two("ORR")
+	case "TESTQ", "TESTL":
+		if a := l.gp(o[0].(reg.Register)); a == l.gp(o[1].(reg.Register)) {
+			l.plainText(map[string]string{"TESTQ": "CMP", "TESTL": "CMPW"}[i.Opcode]+" $0, R%d", nil, []register{a})
+			return
+		}
+		panic(l.name + ": a test of two registers")
+	case "CMPB":
+		m := o[0].(operand.Mem)
+		v := l.newGeneral()
+		l.plainText(fmt.Sprintf("MOVBU %d(R%%[2]d), R%%[1]d", m.Disp), []register{v}, []register{l.gp(m.Base)})
+		l.plainText(fmt.Sprintf("CMP $%d, R%%d", must(immediate(o[1]))), nil, []register{v})
 	case "ANDL":
 		two("AND")
 	case "SHLQ":

@@ -313,7 +313,6 @@ func (s seen) setFlag(flag uint32) {
 
 // outside is the mask of what is not from low to high.
 func (k *rowKernel) outside(v vec, low, high word) mask {
-	const notAtLeast, notAtMost = 0x19, 0x16 // or unordered
 	below, above := k.compare(notAtLeast, v, low), k.compare(notAtMost, v, high)
 	return k.eachMask(func(u int, m reg.Register) {
 		if k.wide {

@@ -91,6 +91,14 @@ type literal struct {
 	double bool
 }
 
+// float64 is the element as a number.
+func (l literal) float64() float64 {
+	if l.double {
+		return math.Float64frombits(l.bits)
+	}
+	return float64(math.Float32frombits(uint32(l.bits)))
+}
+
 func (l literal) word() word {
 	at, known := constants.at[l]
 	if !known {
@@ -401,6 +409,8 @@ const (
 	greaterOrEqual = 0x1d // ordered
 	greaterThan    = 0x1e // ordered
 	atMost         = 0x12 // ordered
+	notAtLeast     = 0x19 // or unordered
+	notAtMost      = 0x16 // or unordered
 )
 
 // atLeast is the mask a ≥ b.
