@@ -24,10 +24,9 @@
 // the same bits: they sum in the same lanes, sixteen of float32 or eight of float64, use
 // the same polynomials for exp and log, and fuse the same products and sums, which plain
 // Go emulates exactly where it has no fused multiply-add of float32. A lane sums at most
-// the voxels of one strip before it is added to a float64 sum. Without vector kernels and
-// fused multiply-add (386, wasm, and amd64 with the build tag noasm) float32 takes about as
-// long as float64: less for up to two channels, up to a third more for a softmax over
-// several.
+// the voxels of one strip before it is added to a float64 sum. In plain Go float32
+// takes about as long as float64 on amd64, where the compiler has a fused multiply-add of
+// float64 alone, and much less where it has none (386, wasm).
 //
 // Which kernels compute a call depends on the call alone, never on the machine.
 //
