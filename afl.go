@@ -79,17 +79,24 @@ func (s Smoothness) String() string { return name(smoothnessNames[:], int(s), "S
 //	γ = γ_va + γ_mSa,  γ_va = foreground/(foreground + background),
 //	γ_mSa = mean over the voxels of |∇ mask|,  α_va = 1 − γ_va,
 //
-// where the mask is label ≠ 0 and ∇ is in voxels ([LabelStats]). The element is
-// that of Focal, multiplied by what Form says; Weight multiplies on top. Nothing
-// is differentiated through γ or the weights.
+// where the mask is label ≠ 0 and ∇ is in voxels ([LabelStats]). With f_c(γ) the
+// element of [Focal] for channel c without α, t_c the channel's target and w_c its
+// Weight, the element of a voxel and channel is, by Form,
+//
+//	FormReleased    e_c = w_c·W_c·f_c(γ),  W = (1−γ_va, γ_va)
+//	FormPaper       e_c = w_c·α_va·f_c(γ)
+//	FormBalanced    e_c = w_c·(α_va·y + (1−α_va)·(1−y))·f_c(γ),  y = 1 in the mask, 0 outside
+//	FormMulticlass  e_c = w_c·(α_c·t_c + (1−α_c)·(1−t_c))·f_c(γ_c)
+//
+// Nothing is differentiated through γ or the weights.
 //
 // An empty mask has γ = 0 and α_va = 1, a full one γ_va = 1 and α_va = 0; both
 // are finite in every form. (The released code gives NaN for both; FormReleased
-// takes the limit.) [WithStats] gives the statistics of another label than the
-// target, such as those of the whole image where the target is a patch. Ignored voxels are background in the mask and count neither
-// in the shares nor in the mean. For a target of maps the mask is the largest
-// value of the channels above 0, or the only channel; soft values make soft
-// shares.
+// takes the limit.) Ignored voxels are background in the mask and count neither in the
+// shares nor in the mean. For a per-channel target the mask is the largest value of the
+// channels above 0, or the only channel; soft values make soft shares. [WithStats] gives
+// the statistics of another label than the target, such as those of the whole image
+// where the target is a patch.
 type AdaptiveFocal struct {
 	Options
 	constructed
@@ -106,13 +113,13 @@ type AdaptiveFocal struct {
 	Binarize bool
 }
 
-// NewAdaptiveFocal returns A-FL as released, reduced to the mean: row "A-FL" of
-// the paper's comparison.
+// NewAdaptiveFocal returns A-FL as released, reduced to the mean: the "A-FL" row of
+// the paper's table.
 func NewAdaptiveFocal() AdaptiveFocal {
 	return AdaptiveFocal{constructed: constructed{true}, Binarize: true}
 }
 
-// NewAdaptiveFocalPaper returns A-FL as the paper's formula has it, by sigmoid,
+// NewAdaptiveFocalPaper returns A-FL by the paper's formula with sigmoid activation,
 // with statistics of each sample.
 func NewAdaptiveFocalPaper() AdaptiveFocal {
 	l := NewAdaptiveFocal()
@@ -121,14 +128,14 @@ func NewAdaptiveFocalPaper() AdaptiveFocal {
 }
 
 // NewAdaptiveFocalBalanced returns A-FL with α balancing foreground and background
-// voxels, by sigmoid, with statistics of each sample.
+// voxels, with sigmoid activation and the statistics of each sample.
 func NewAdaptiveFocalBalanced() AdaptiveFocal {
 	l := NewAdaptiveFocalPaper()
 	l.Form = FormBalanced
 	return l
 }
 
-// NewAdaptiveFocalMulticlass returns A-FL for any number of classes, by softmax,
+// NewAdaptiveFocalMulticlass returns A-FL for any number of classes, with softmax,
 // with statistics of each sample.
 func NewAdaptiveFocalMulticlass() AdaptiveFocal {
 	l := NewAdaptiveFocal()

@@ -60,10 +60,10 @@ func NewCompound[P PointwiseLoss, O OverlapLoss](pointwise P, overlap O) Compoun
 // cross-entropy (Isensee et al., nnU-Net, 2021; MONAI's DiceCELoss), with the sums
 // of [Dice] and of [CrossEntropy]
 //
-//	L = mean_c (1 − (2I_c + 1e-5) / (P_c + G_c + 1e-5)) − mean_i log p_{y_i}
+//	L = mean_c (1 − (2I_c + 1e-5) / (P_c + G_c + 1e-5)) − mean_i log p_i
 //
-// row "Dice CE" of the paper's comparison. With one channel both terms are by
-// sigmoid. MONAI's include_background=False is ExcludeBackground of the Overlap
+// for the classes c, and p_i the probability of the label of voxel i: the "Dice CE" row
+// of the paper's table. With one channel both terms use the sigmoid. MONAI's include_background=False is ExcludeBackground of the Overlap
 // term alone.
 func NewDiceCE() Compound[CrossEntropy, Dice] {
 	dice := NewDice()
@@ -77,7 +77,7 @@ func NewDiceCE() Compound[CrossEntropy, Dice] {
 //
 //	L = mean_c (1 − (2I_c + 1e-5) / (P_c + G_c + 1e-5)) + mean_{c,i} e_ci
 //
-// row "DiceFocal" of the paper's comparison.
+// for the channels c and voxels i: the "DiceFocal" row of the paper's table.
 func NewDiceFocal() Compound[Focal, Dice] {
 	dice := NewDice()
 	dice.SquaredPred = false
@@ -85,7 +85,9 @@ func NewDiceFocal() Compound[Focal, Dice] {
 }
 
 // NewDiceAdaptiveFocal returns the Dice loss of [NewDiceFocal] plus A-FL as
-// released.
+// released, with the elements of [AdaptiveFocal]:
+//
+//	L = mean_c (1 − (2I_c + 1e-5) / (P_c + G_c + 1e-5)) + mean_{c,i} e_ci
 func NewDiceAdaptiveFocal() Compound[AdaptiveFocal, Dice] {
 	dice := NewDice()
 	dice.SquaredPred = false

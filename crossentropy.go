@@ -6,36 +6,39 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// CrossEntropy is the cross-entropy, by softmax
+// CrossEntropy is the cross-entropy of the logits x and the target t, which is 1 in
+// the channel of a voxel's class and 0 in the others, or a map. With softmax
+// activation it has one element per voxel,
 //
-//	E = −Σ_c w_c·((1−ε)·t_c + ε/C)·log p_c,  p = softmax(x)
+//	E = −Σ_c w_c·((1−ε)·t_c + ε/C)·log p_c,  p = softmax(x),
 //
-// one element a voxel, or by sigmoid (binary cross-entropy)
+// and with sigmoid activation (binary cross-entropy) one per voxel and channel,
 //
-//	e_c = w_c·(pw_c·t_c·softplus(−x_c) + (1−t_c)·softplus(x_c))
+//	e_c = w_c·(pw_c·t_c·softplus(−x_c) + (1−t_c)·softplus(x_c)),
 //
-// one element a voxel and channel, where ε is LabelSmoothing, w is Weight and pw
-// is PosWeight.
+// where softplus(x) = log(1+eˣ), ε is LabelSmoothing, w is Weight and pw is PosWeight.
 //
-// [ReduceMean] of the softmax form with class indices divides by Σ w_y over the
-// voxels that are not ignored; with maps it divides by the number of voxels.
-// Without the background class 0 has weight 0. Where Σ w_y is 0 although some
-// voxels count, the mean is 0. Other than that these are PyTorch's
+// [ReduceMean] of the softmax form with class indices divides by the sum of the
+// weights w_y of the labels y of all voxels that are not ignored; with per-channel
+// targets it divides by the number of voxels. With ExcludeBackground class 0 has weight
+// 0. Where the sum is 0 although some voxels count, the mean is 0. Otherwise these are
+// PyTorch's
 // CrossEntropyLoss and BCEWithLogitsLoss.
 type CrossEntropy struct {
 	Options
 	constructed
-	// Activation is Softmax, SoftmaxMONAI or Sigmoid.
+	// Activation is Softmax (default of NewCrossEntropy), SoftmaxMONAI or Sigmoid
+	// (default of NewBinaryCrossEntropy).
 	Activation Activation
 	// LabelSmoothing ε is in [0,1], default 0. Softmax only.
 	LabelSmoothing float64
 	// PosWeight multiplies the positive term of each channel; one number for
-	// all, or one for each channel that takes part; nil means 1. Sigmoid only.
+	// all, or one for each included channel; nil means 1. Sigmoid only.
 	PosWeight []float64
 }
 
 // NewCrossEntropy returns the softmax cross-entropy without weights, reduced to
-// the mean: row "CE" of the paper's comparison.
+// the mean: the "CE" row of the paper's table.
 func NewCrossEntropy() CrossEntropy {
 	return CrossEntropy{constructed: constructed{true}, Activation: Softmax}
 }

@@ -3,6 +3,7 @@ package afl_test
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,7 +16,8 @@ import (
 
 // LogCoshDice is the log-cosh Dice loss (Jadon, "A survey of loss functions for
 // semantic segmentation", 2020), as a user of the package writes it on top of Dice:
-// log cosh f of every group's Dice loss f, then the reduction.
+// log cosh f of every group's Dice loss f, then the reduction. It reads the groups in
+// Go memory.
 type LogCoshDice struct {
 	afl.Dice
 }
@@ -26,37 +28,46 @@ func (l LogCoshDice) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOp
 	if err != nil {
 		return nil, err
 	}
-	reduction := l.Reduction
-	if reduction != afl.ReduceNone && cfg.Upstream != nil {
-		return nil, fmt.Errorf("log-cosh Dice: an upstream gradient with reduction %v, want none", reduction)
-	}
 	dice := l.Dice
 	dice.Reduction = afl.ReduceNone
-	groups, err := dice.Eval(logits, target, nil, append(opts, afl.WithUpstream(nil))...)
+	groups, err := dice.Eval(logits, target, nil, slices.Concat(opts, []afl.EvalOption{afl.WithUpstream(nil)})...)
 	if err != nil {
 		return nil, err
 	}
+	if !groups.IsNativelyAccessible() {
+		return nil, fmt.Errorf("log-cosh Dice: logits on %v, want Go memory", logits.Engine())
+	}
 	f := groups.Data().([]float64)
 	each := 1.0 // ∂L/∂(log cosh f)
-	if reduction == afl.ReduceMean {
+	switch l.Reduction {
+	case afl.ReduceMean:
 		each /= float64(len(f))
+	case afl.ReduceSum, afl.ReduceNone:
+	default:
+		return nil, fmt.Errorf("log-cosh Dice: reduction %v, want mean, sum or none", l.Reduction)
+	}
+	upstream := slices.Repeat([]float64{1}, len(f))
+	if cfg.Upstream != nil {
+		given, ok := cfg.Upstream.Data().([]float64)
+		if l.Reduction != afl.ReduceNone || !ok || !cfg.Upstream.Shape().Eq(groups.Shape()) {
+			return nil, fmt.Errorf("log-cosh Dice: an upstream gradient of shape %v and %v, want none but with reduction none: %v and float64",
+				cfg.Upstream.Shape(), cfg.Upstream.Dtype(), groups.Shape())
+		}
+		upstream = given
 	}
 	value, slope, sum := make([]float64, len(f)), make([]float64, len(f)), 0.0
 	for i, x := range f {
 		value[i] = math.Log1p(2 * math.Pow(math.Sinh(x/2), 2)) // log cosh x
-		slope[i] = each * math.Tanh(x)
-		if cfg.Upstream != nil {
-			slope[i] *= cfg.Upstream.Data().([]float64)[i]
-		}
+		slope[i] = upstream[i] * each * math.Tanh(x)
 		sum += each * value[i]
 	}
 	if grad != nil {
-		upstream := tensor.New(tensor.WithShape(groups.Shape()...), tensor.WithBacking(slope))
-		if _, err := dice.Eval(logits, target, grad, append(opts, afl.WithUpstream(upstream))...); err != nil {
+		pullback := afl.WithUpstream(tensor.New(tensor.WithShape(groups.Shape()...), tensor.WithBacking(slope)))
+		if _, err := dice.Eval(logits, target, grad, slices.Concat(opts, []afl.EvalOption{pullback})...); err != nil {
 			return nil, err
 		}
 	}
-	if reduction == afl.ReduceNone {
+	if l.Reduction == afl.ReduceNone {
 		return tensor.New(tensor.WithShape(groups.Shape()...), tensor.WithBacking(value)), nil
 	}
 	return tensor.New(tensor.FromScalar(sum)), nil
@@ -102,7 +113,6 @@ func TestCustomLoss(t *testing.T) {
 	// gradient, and as a term of a sum.
 	l.Reduction = afl.ReduceNone
 	upstream := losstest.Floats(tensor.Float64, []int{2, 2, 1, 1, 1}, func(i int) float64 { return float64(i) - 1.3 })
-	l.Reduction = afl.ReduceNone
 	pullback := func(grad *tensor.Dense) float64 {
 		v, err := l.Eval(logits, target, grad, afl.WithVoxelWeight(weight), afl.WithUpstream(upstream))
 		require.NoError(t, err)
@@ -127,6 +137,27 @@ func TestCustomLoss(t *testing.T) {
 
 	_, err = afl.Value(LogCoshDice{}, logits, target)
 	assert.ErrorContains(t, err, "want a value made by NewDice")
+	voxelMean := l
+	voxelMean.Reduction = afl.ReduceSpatialMeanSum
+	_, err = afl.Value(voxelMean, logits, target)
+	assert.ErrorContains(t, err, "reduction spatial-mean-sum, want")
+	mean = LogCoshDice{afl.NewDice()}
+	_, err = mean.Eval(logits, losstest.RandomLabels(shape, 3, 1), nil, afl.WithUpstream(upstream))
+	assert.ErrorContains(t, err, "an upstream gradient")
+
+	// What a loss of another package may leave to its caller is checked by the package.
+	for _, loss := range []afl.Loss{constant{}, afl.NewSum(afl.Term{Weight: 1, Loss: constant{}})} {
+		_, err = afl.Value(loss, nil, target)
+		assert.ErrorContains(t, err, "logits is nil")
+		_, err = afl.Value(loss, logits, nil)
+		assert.ErrorContains(t, err, "target is nil")
+		_, err = afl.GradInto(loss, logits, target, losstest.NaNs(tensor.Float32, shape...))
+		assert.ErrorContains(t, err, "type of grad is float32")
+		_, err = afl.GradInto(loss, logits, target, losstest.NaNs(tensor.Float64, 1, 3, 5, 4, 3))
+		assert.ErrorContains(t, err, "shape of grad")
+		_, err = afl.GradInto(loss, logits, target, logits)
+		assert.ErrorContains(t, err, "grad is in the memory of logits")
+	}
 }
 
 // checkGradient compares the gradient that f stores with central differences of its

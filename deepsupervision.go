@@ -16,7 +16,7 @@ import (
 //
 // The label, and a voxel weight where there is one, is brought to each output by
 // nearest neighbor: along each axis voxel j of n takes voxel ⌊j·m/n⌋ of m, which is
-// PyTorch's "nearest". nnU-Net (whose lowest resolution has weight 0) and MONAI's
+// PyTorch's "nearest". It is not a Loss, as it takes several logits. nnU-Net (whose lowest resolution has weight 0) and MONAI's
 // DeepSupervisionLoss (which does not divide by Σ w) do the same.
 //
 // Outputs are those of Eval, all of one engine. On a GPU they have to be of the
@@ -26,7 +26,7 @@ import (
 type DeepSupervision struct {
 	Loss Loss
 	// Weights holds a w_i for each output, finite and at least 0, not all 0; nil
-	// means 1, ½, ¼, …
+	// means 1, ½, ¼, … An output of weight 0 is not evaluated, and its gradient is 0.
 	Weights []float64
 }
 
@@ -84,10 +84,24 @@ func (d DeepSupervision) GradInto(outputs []*tensor.Dense, target *tensor.Dense,
 	if err != nil {
 		return 0, err
 	}
-	total := 0.0
 	for i, output := range outputs {
 		if _, err := checkLogits(output); err != nil {
 			return 0, nameOutput(i, err)
+		}
+	}
+	if err := checkDistinct(outputs, grads, target, cfg.VoxelWeight); err != nil {
+		return 0, err
+	}
+	total := 0.0
+	for i, output := range outputs {
+		if weights[i] == 0 {
+			if grads == nil || grads[i] == nil {
+				continue
+			}
+			if err := clearGradient(output, grads[i]); err != nil {
+				return 0, nameOutput(i, err)
+			}
+			continue
 		}
 		label, err := resampleNearest("target", target, output)
 		if err != nil {
@@ -140,6 +154,45 @@ func (d DeepSupervision) weights(n int) ([]float64, error) {
 		w[i] /= sum
 	}
 	return w, nil
+}
+
+// checkDistinct refuses gradients that share memory with each other or with what is
+// still to be read.
+func checkDistinct(outputs, grads []*tensor.Dense, target, weight *tensor.Dense) error {
+	for i, g := range grads {
+		if g == nil {
+			continue
+		}
+		name := fmt.Sprintf("grads[%d]", i)
+		for k := range outputs {
+			if k != i && grads[k] != nil && overlaps(g, grads[k]) {
+				return refuse(name, fmt.Sprintf("in the memory of grads[%d]", k), "memory of its own")
+			}
+			if overlaps(g, outputs[k]) {
+				return refuse(name, fmt.Sprintf("in the memory of outputs[%d]", k), "memory of its own")
+			}
+		}
+		if target != nil && overlaps(g, target) {
+			return refuse(name, "in the memory of target", "memory of its own")
+		}
+		if weight != nil && overlaps(g, weight) {
+			return refuse(name, "in the memory of voxel weight", "memory of its own")
+		}
+	}
+	return nil
+}
+
+// clearGradient sets the gradient of an output to 0.
+func clearGradient(output, grad *tensor.Dense) error {
+	in, err := newLogitsInput(output)
+	if err != nil {
+		return err
+	}
+	if err := in.checkGrad(grad, nil); err != nil {
+		return err
+	}
+	grad.Engine().Memclr(grad)
+	return nil
 }
 
 // nameOutput says in an [ArgumentError] which output it is about.

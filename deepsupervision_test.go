@@ -176,6 +176,23 @@ func TestDeepSupervisionRefuses(t *testing.T) {
 		assert.Error(t, err, name)
 		assert.Nil(t, grads, name)
 	}
-	_, err := afl.NewDeepSupervision(afl.NewDice()).GradInto(outputs, target, []*tensor.Dense{nil})
+	d := afl.NewDeepSupervision(afl.NewDice())
+	_, err := d.GradInto(outputs, target, []*tensor.Dense{nil})
 	assert.ErrorContains(t, err, "length of grads is 1, want 2")
+	grad := losstest.NaNs(tensor.Float32, shape...)
+	_, err = d.GradInto([]*tensor.Dense{logits, losstest.RandomLogits(tensor.Float32, shape, 2)}, target, []*tensor.Dense{grad, grad})
+	assert.ErrorContains(t, err, "grads[0] is in the memory of grads[1]")
+	_, err = d.GradInto([]*tensor.Dense{logits, small}, target, []*tensor.Dense{nil, small})
+	assert.ErrorContains(t, err, "grads[1] is in the memory of outputs[1]")
+
+	// An output of weight 0 is not evaluated.
+	d.Weights = []float64{1, 0}
+	nan := losstest.NaNs(tensor.Float32, 1, 2, 2, 3)
+	grads := []*tensor.Dense{grad, losstest.NaNs(tensor.Float32, 1, 2, 2, 3)}
+	want, err := afl.Value(afl.NewDice(), logits, target)
+	require.NoError(t, err)
+	got, err := d.GradInto([]*tensor.Dense{logits, nan}, target, grads)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	assert.Equal(t, make([]float64, 12), losstest.Numbers(t, grads[1]))
 }

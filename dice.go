@@ -10,7 +10,7 @@ import (
 
 // Dice is the Dice loss. For each sample and channel, or each channel of the
 // whole batch, with the sums over voxels I = Σ p·t, P = Σ p, G = Σ t (P = Σ p²,
-// G = Σ t² with SquaredPred)
+// G = Σ t² with SquaredPred) of the probability p and the target t
 //
 //	f = 1 − (2I + SmoothNr) / (P + G + SmoothDr)
 //
@@ -33,8 +33,8 @@ type Dice struct {
 	SmoothNr, SmoothDr float64
 }
 
-// NewDice returns the Dice loss by sigmoid with squared sums, background
-// included: row "Dice" of the paper's comparison. (MONAI's own default does not
+// NewDice returns the Dice loss with sigmoid activation and squared sums, background
+// included: the "Dice" row of the paper's table. (MONAI's own default does not
 // square.)
 func NewDice() Dice {
 	return Dice{constructed: constructed{true}, SquaredPred: true, SmoothNr: 1e-5, SmoothDr: 1e-5}
@@ -78,7 +78,7 @@ func (in *input) finishOverlap(o *plan.Overlap, a Activation, batch bool, nr, dr
 	return nil
 }
 
-// ClassWeighting is how [GeneralizedDice] weighs a class by its volume G.
+// ClassWeighting is how [GeneralizedDice] weights a class by its volume G.
 type ClassWeighting uint8
 
 // The weightings of [GeneralizedDice].
@@ -124,8 +124,8 @@ type GeneralizedDice struct {
 	SmoothNr, SmoothDr float64
 }
 
-// NewGeneralizedDice returns the generalized Dice loss by sigmoid with weights
-// 1/G², background included.
+// NewGeneralizedDice returns the generalized Dice loss with sigmoid activation and
+// weights 1/G², background included.
 func NewGeneralizedDice() GeneralizedDice {
 	return GeneralizedDice{constructed: constructed{true}, SmoothNr: 1e-5, SmoothDr: 1e-5}
 }

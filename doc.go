@@ -12,20 +12,19 @@
 //	loss.Stats = afl.StatsPerSample
 //	value, grad, err := afl.Grad(loss, logits, target)
 //
-// A literal such as Dice{}, in which every option is zero, is refused: zero is not
-// the default of most. The zero value of [Options], which all losses share, holds
-// the defaults. The eight losses of the paper's comparison ([PaperNames]) default to
-// the settings it used.
+// A literal such as Dice{} is refused, because most options do not default to zero. The zero value of [Options], which all losses share, holds
+// the defaults. The eight losses of the paper's table ([PaperNames]) default to its
+// settings.
 //
 // [Value] computes the value alone, [Grad] the gradient too, [GradInto] stores
-// it in a tensor of the caller's, after which a repeated call allocates nothing
-// that grows with the image. [Loss.Eval] underlies all three. [ByName] finds a
+// it in a caller-supplied tensor, after which a repeated call allocates nothing that
+// grows with the image. [Loss.Eval] underlies all three. [ByName] finds a
 // loss by a name such as "dice-focal".
 //
 // [Compound] joins a pointwise loss with an overlap loss, as [NewDiceCE] does,
 // [Sum] adds losses of any kind, and [DeepSupervision] evaluates a loss on outputs
-// of several resolutions. A loss of another package implements [Loss] and can be a
-// term of these two.
+// of several resolutions. A loss defined in another package implements [Loss]; it can
+// be a term of a Sum, and the loss of a DeepSupervision.
 //
 // # Shapes
 //
@@ -43,36 +42,39 @@
 // # What every loss has
 //
 // [Options] are shared by all of them: the reduction, class weights, an ignore
-// index, and whether the background, channel 0, takes part. [SetOptions] changes
+// index, and whether the background, channel 0, is included. [SetOptions] changes
 // them in a loss of any type. [WithVoxelWeight] passes a map of per-voxel weights,
 // [WithUpstream] the gradient of what comes after an un-reduced loss, and
-// [WithStats] the statistics that A-FL would compute from the label.
+// [WithStats] label statistics for A-FL to use instead of the target's.
 //
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
 // the logits' type is stored as infinite). What NaN and infinite logits give is
-// unspecified. Arithmetic is float64, or float32 for the common calls with float32
-// (or half precision) logits, whose sums over the voxels are float64 all the same; on
-// the CPU exp and log are within one unit in the last place. Sums are made in a
-// fixed order, so a result has the same bits for any number of threads, and
-// with or without vector instructions.
+// unspecified. On the CPU arithmetic is of the logits' type, and float64 where float32
+// would overflow; exp and log are within one unit in the last place. On a GPU it is
+// float64, or float32 for the common calls with float32 (or half precision) logits.
+// Sums over the voxels are float64 all the same. They are made in a fixed order, so a
+// result has the same bits for any number of threads, and with or without vector
+// instructions.
 //
 // # Metrics
 //
 // [CountLogits] and [CountMasks] count true and false positives and negatives,
 // from which come Dice, IoU, sensitivity, specificity and precision
-// ([Confusion]). [Predict] makes masks of logits, [ClassMask] takes one class of
-// one sample out of them, and two such masks give [NewSurfaceDistances] (the
-// Hausdorff distance at any percentile, the average surface distance and the
-// surface Dice, in the units of the spacing) and [CompareLesions]. [TInterval],
+// ([Confusion]) and their means ([Confusions.Mean]). [Predict] makes masks from logits,
+// [ClassMask] takes one class of one sample out of them, and two such masks give
+// [NewSurfaceDistances] (the Hausdorff distance at any percentile, the average surface
+// distance and the surface Dice, in the units of the spacing), [VoxelSetHausdorff] and
+// [CompareLesions], whose criterion says which lesions match. [TInterval],
 // [Wilcoxon] and [WilcoxonPaired] compare scores over cases. [SoftDice] and
 // [SoftIoU] are what the paper's code reports while it trains.
 //
 // # Errors
 //
 // Bad input is refused with an [ArgumentError] that names the argument, what it
-// was and what was expected. After an error the contents of a gradient tensor
+// was and what was expected. Voxels are numbered from 0 in row-major order within a
+// sample. After an error the contents of a gradient tensor
 // that was passed in are unspecified.
 //
 // # Where the work runs

@@ -109,7 +109,7 @@ func TestRefusals(t *testing.T) {
 			logits: logits, target: target, argument: "LambdaPointwise", got: "NaN"},
 		"softmax of one channel, CE":   {loss: afl.NewCrossEntropy(), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel", want: "sigmoid"},
 		"softmax of one channel, Dice": {loss: dice(func(l *afl.Dice) { l.Activation = afl.Softmax }), logits: f32(2, 1, 4, 5), target: binary, argument: "Activation", got: "softmax of one channel"},
-		"no gamma":                     {loss: focal(func(l *afl.Focal) { l.Gamma = nil }), logits: logits, target: target, argument: "Gamma", got: "empty", want: "each of the 3"},
+		"no gamma":                     {loss: focal(func(l *afl.Focal) { l.Gamma = nil }), logits: logits, target: target, argument: "Gamma", got: "empty", want: "each of the 3 included ones"},
 		"gamma of wrong length":        {loss: focal(func(l *afl.Focal) { l.Gamma = []float64{1, 2} }), logits: logits, target: target, argument: "length of Gamma", got: "2", want: "1 or 3"},
 		"stats of one sample": {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target, opts: []afl.EvalOption{afl.WithStats(afl.LabelStats{})},
 			argument: "number of WithStats", got: "1", want: "2, one for each sample"},
@@ -127,6 +127,9 @@ func TestRefusals(t *testing.T) {
 			logits: logits, target: target, argument: "Gamma[0]", got: "0", want: "above 0"},
 		"empty sum":           {loss: afl.NewSum(), logits: logits, target: target, argument: "Terms", got: "empty"},
 		"sum of nil":          {loss: afl.NewSum(afl.Term{Weight: 1}), logits: logits, target: target, argument: "Terms[0].Loss", got: "nil"},
+		"sum by 0":            {loss: afl.NewSum(afl.Term{Loss: afl.NewDice()}), logits: logits, target: target, argument: "Terms[0].Weight", got: "0", want: "other than 0"},
+		"index without Set":   {loss: dice(func(l *afl.Dice) { l.IgnoreIndex.Index = 255 }), logits: logits, target: target, argument: "IgnoreIndex", got: "index 255 without Set", want: "made by Ignore"},
+		"no stats":            {loss: afl.NewAdaptiveFocalMulticlass(), logits: logits, target: target, opts: []afl.EvalOption{afl.WithStats([]afl.LabelStats(nil)...)}, argument: "number of WithStats", got: "0"},
 		"sum by NaN":          {loss: afl.NewSum(afl.Term{Weight: math.NaN(), Loss: afl.NewDice()}), logits: logits, target: target, argument: "Terms[0].Weight", got: "NaN"},
 		"sum of elements":     {loss: afl.NewSum(afl.Term{Weight: 1, Loss: focal(func(l *afl.Focal) { l.Reduction = afl.ReduceNone })}), logits: logits, target: target, argument: "Reduction"},
 		"upstream of a sum":   {loss: afl.NewSum(afl.Term{Weight: 1, Loss: afl.NewDice()}), logits: logits, target: target, opts: []afl.EvalOption{afl.WithUpstream(shared)}, argument: "upstream"},
@@ -168,6 +171,26 @@ func TestRefusalsOfHelpers(t *testing.T) {
 	assert.EqualError(t, err, "afl: Alpha and Beta are 0 and 0, want at least one above 0: the loss would not depend on the errors")
 	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 3 }), 3)
 	assert.EqualError(t, err, "afl: label at sample 0, voxel 0 is 3, want a class index from 0 to 2")
+	_, err = afl.StatsOf(target, afl.Ignore(1), afl.Ignore(2))
+	assert.ErrorContains(t, err, "number of ignore is 2")
+	_, err = afl.StatsOf(target, afl.IgnoreIndex{Index: 255})
+	assert.ErrorContains(t, err, "IgnoreIndex is index 255 without Set")
+	_, err = afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{Index: 255})
+	assert.ErrorContains(t, err, "IgnoreIndex is index 255 without Set")
+	good, err := afl.StatsOf(losstest.Bytes([]int{4, 4}, func(i int) uint8 { return uint8(i / 8) }))
+	require.NoError(t, err)
+	for name, set := range map[string]func(*afl.LabelStats){
+		"Foreground": func(s *afl.LabelStats) { s.Foreground = 17 }, "GammaVa": func(s *afl.LabelStats) { s.GammaVa = 0.7 },
+		"AlphaVa": func(s *afl.LabelStats) { s.AlphaVa = 7 }, "GammaMSa": func(s *afl.LabelStats) { s.GammaMSa = math.NaN() },
+		"BoundaryVoxels": func(s *afl.LabelStats) { s.BoundaryVoxels = 0 }, "Boundary": func(s *afl.LabelStats) { s.Boundary = 99 },
+	} {
+		bad := good
+		set(&bad)
+		_, err := afl.Value(afl.NewAdaptiveFocal(), logits, target, afl.WithStats(bad))
+		assert.ErrorContains(t, err, "WithStats[0]."+name+" is")
+	}
+	_, err = afl.Value(afl.NewAdaptiveFocal(), logits, target, afl.WithStats(good))
+	assert.NoError(t, err)
 	_, err = afl.StatsOfClasses(losstest.Bytes([]int{2, 2}, func(int) uint8 { return 0 }), 1)
 	assert.ErrorContains(t, err, "classes is 1, want at least 2")
 	none := afl.NewFocal()

@@ -9,8 +9,8 @@ import (
 // EvalOption is an optional argument of [Loss.Eval].
 type EvalOption func(*EvalConfig)
 
-// EvalConfig holds the optional arguments of one evaluation, for losses of other
-// packages. Its zero value is a call without any.
+// EvalConfig holds the optional arguments of one evaluation, for losses defined
+// in other packages. Its zero value is a call without any.
 type EvalConfig struct {
 	VoxelWeight *tensor.Dense // see [WithVoxelWeight]; nil where every voxel weighs 1
 	Upstream    *tensor.Dense // see [WithUpstream]; nil where it is all ones
@@ -42,7 +42,7 @@ func WithVoxelWeight(w *tensor.Dense) EvalOption {
 }
 
 // WithUpstream makes the gradient that of Σ upstream·value, where value is the
-// un-reduced loss of [ReduceNone]: the pullback of upstream. It has the value's
+// un-reduced loss of [ReduceNone]: the pullback of upstream, PyTorch's grad_output. It has the value's
 // shape and the type of the logits, or float64 where the value is float64.
 func WithUpstream(upstream *tensor.Dense) EvalOption {
 	return func(c *EvalConfig) { c.Upstream = upstream }
@@ -52,8 +52,11 @@ func WithUpstream(upstream *tensor.Dense) EvalOption {
 // of those that it would compute from the target: for a network that is trained on
 // patches, those of the whole image from which the patch was cut. There is one for
 // each sample of the batch, made by [StatsOf] or, for [FormMulticlass] of more than
-// two channels, by [StatsOfClasses]. Losses without such statistics pay no
-// attention to it.
+// two channels, by [StatsOfClasses]. Losses without such statistics ignore
+// it.
 func WithStats(stats ...LabelStats) EvalOption {
+	if stats == nil {
+		stats = []LabelStats{} // refused for its number, and not the same as none given
+	}
 	return func(c *EvalConfig) { c.Stats = stats }
 }

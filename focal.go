@@ -9,12 +9,14 @@ import (
 )
 
 // Focal is the focal loss (Lin et al., "Focal Loss for Dense Object Detection",
-// 2017, eq. 5), −α_t·(1−p_t)^γ·log p_t, in MONAI's reading of it. By sigmoid,
-// with s = 2t−1 and σ the logistic function,
+// 2017, eq. 5), −α_t·(1−p_t)^γ·log p_t, where p_t is the probability of a voxel's
+// label and α_t its weight, in MONAI's reading of it. With sigmoid activation the
+// element of a voxel and channel is, for the logit x and the target t, with s = 2t−1,
+// σ the logistic function and softplus(x) = log(1+eˣ),
 //
 //	e_c = w_c·α_t·[t·softplus(−x) + (1−t)·softplus(x)]·σ(−s·x)^γ
 //
-// and by softmax
+// and with softmax activation, p = softmax(x),
 //
 //	e_c = −w_c·α_c·t_c·(1−p_c)^γ·log p_c.
 //
@@ -27,19 +29,19 @@ type Focal struct {
 	constructed
 	// Activation is Sigmoid (default), Softmax or SoftmaxMONAI.
 	Activation Activation
-	// Gamma is the focusing parameter γ ≥ 0: one for all channels that take part,
+	// Gamma is the focusing parameter γ ≥ 0: one for all included channels,
 	// or one for each; default 2 for all.
 	Gamma []float64
-	// Alpha balances positives and negatives, each entry in [0,1]; nil means no
-	// balance. By sigmoid positives are multiplied by α and negatives by 1−α.
+	// Alpha balances positives and negatives, each entry in [0,1]; nil, the default,
+	// means no balance. By sigmoid positives are multiplied by α and negatives by 1−α.
 	// By softmax one number multiplies channel 0 by 1−α and the others by α (and
-	// is ignored without the background, as in MONAI); a number for each channel
-	// that takes part multiplies its channel.
+	// is ignored without the background, as in MONAI); a number for each included
+	// channel multiplies its channel.
 	Alpha []float64
 }
 
 // NewFocal returns the sigmoid focal loss with γ = 2 and no α, reduced to the
-// mean: row "FL" of the paper's comparison.
+// mean: the "FL" row of the paper's table.
 func NewFocal() Focal {
 	return Focal{constructed: constructed{true}, Gamma: []float64{2}}
 }

@@ -23,13 +23,10 @@ type input struct {
 
 // newInput checks the tensors of a call.
 func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, binarize bool) (*input, error) {
-	backend, err := checkLogits(logits)
+	in, err := newLogitsInput(logits)
 	if err != nil {
 		return nil, err
 	}
-	shape := logits.Shape()
-	in := &input{backend: backend, spatial: slices.Clone(shape[2:])}
-	in.batch = plan.Batch{N: shape[0], C: shape[1], V: product(in.spatial), Space: space3(in.spatial), Logits: logits}
 	in.batch.Target, err = in.checkTarget(target, ignore, binarize)
 	if err != nil {
 		return nil, err
@@ -44,6 +41,18 @@ func newInput(logits, target, voxelWeight *tensor.Dense, ignore IgnoreIndex, bin
 		return nil, refuse("shape of voxel weight", voxelWeight.Shape(), "%v", in.perVoxelShape())
 	}
 	in.batch.VoxelWeight = voxelWeight
+	return in, nil
+}
+
+// newLogitsInput checks the logits of a call.
+func newLogitsInput(logits *tensor.Dense) (*input, error) {
+	backend, err := checkLogits(logits)
+	if err != nil {
+		return nil, err
+	}
+	shape := logits.Shape()
+	in := &input{backend: backend, spatial: slices.Clone(shape[2:])}
+	in.batch = plan.Batch{N: shape[0], C: shape[1], V: product(in.spatial), Space: space3(in.spatial), Logits: logits}
 	return in, nil
 }
 
@@ -169,6 +178,9 @@ func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarize 
 	if err := in.checkTensor("target", target, labelTypes...); err != nil {
 		return plan.Target{}, err
 	}
+	if err := ignore.check(); err != nil {
+		return plan.Target{}, err
+	}
 	t := plan.Target{Tensor: target, Argument: "target", Ignore: ignore.Index, HasIgnore: ignore.Set, Binarize: binarize}
 	perVoxel := in.isPerVoxel(target.Shape())
 	dense := slices.Equal(target.Shape(), in.batch.Logits.Shape())
@@ -178,7 +190,7 @@ func (in *input) checkTarget(target *tensor.Dense, ignore IgnoreIndex, binarize 
 	}
 	t.Dense = dense && (!perVoxel || isFloat(target.Dtype()) && !ignore.Set)
 	if t.Dense && ignore.Set {
-		return t, refuse("IgnoreIndex", ignore, "none with a target of maps (use WithVoxelWeight)")
+		return t, refuse("IgnoreIndex", ignore, "none with a per-channel target (use WithVoxelWeight)")
 	}
 	return t, nil
 }

@@ -1,8 +1,8 @@
 package afl
 
-// NewIoU returns the IoU (Jaccard) loss: a [Dice] loss with Jaccard set, by
-// sigmoid with squared sums, background included: row "IoU" of the paper's
-// comparison. Dividing numerator and denominator by 2,
+// NewIoU returns the IoU (Jaccard) loss: a [Dice] loss with Jaccard set, with
+// sigmoid activation and squared sums, background included: the "IoU" row of the
+// paper's table. Dividing numerator and denominator by 2,
 //
 //	f = 1 − (I + SmoothNr/2) / (P + G − I + SmoothDr/2).
 func NewIoU() Dice {

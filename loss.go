@@ -16,25 +16,25 @@ import (
 // for concurrent use. They hold slices: compare them with reflect.DeepEqual, not
 // with ==.
 //
-// A loss of another package does what those of this one do by implementing Eval.
-// It reads its optional arguments with [NewEvalConfig] and may evaluate other
-// losses and pass their options on.
+// A loss defined in another package implements Eval. It reads its optional arguments
+// with [NewEvalConfig], and may evaluate other losses and pass the options on to them.
 type Loss interface {
 	// Eval returns L(logits, target): a float64 scalar, or what [ReduceNone]
-	// describes. Where grad is not nil it also stores ∂L/∂logits in it; grad has
-	// the logits' shape, type and engine and shares no memory with the other
-	// arguments. The result lies on the logits' engine; on a GPU it is the caller's
+	// describes. Where grad is not nil it also stores ∂L/∂logits in it, in every
+	// element; grad has the logits' shape, type and engine and shares no memory with
+	// the other arguments. The result lies on the logits' engine; on a GPU it is the caller's
 	// to release.
 	Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*tensor.Dense, error)
 }
 
-// Value returns the loss as a number.
+// Value returns the loss as a number. A loss that is not reduced to one is refused.
 func Value(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, error) {
 	return GradInto(l, logits, target, nil, opts...)
 }
 
 // Grad returns the loss as a number and its gradient with respect to the logits
-// in a new tensor of the logits' shape, type and engine.
+// in a new tensor of the logits' shape, type and engine. A loss that is not reduced
+// to a number is refused.
 func Grad(l Loss, logits, target *tensor.Dense, opts ...EvalOption) (float64, *tensor.Dense, error) {
 	backend, err := checkLogits(logits)
 	if err != nil {
@@ -72,6 +72,20 @@ func GradInto(l Loss, logits, target, grad *tensor.Dense, opts ...EvalOption) (f
 func evalScalar(argument string, l Loss, logits, target, grad *tensor.Dense, opts []EvalOption) (*tensor.Dense, error) {
 	if err := checkLoss(argument, l); err != nil {
 		return nil, err
+	}
+	// A loss defined in another package need not check these.
+	in, err := newLogitsInput(logits)
+	if err != nil {
+		return nil, err
+	}
+	if target == nil {
+		return nil, refuse("target", "nil", "a tensor")
+	}
+	in.batch.Target.Tensor = target
+	if grad != nil {
+		if err := in.checkGrad(grad, nil); err != nil {
+			return nil, err
+		}
 	}
 	v, err := l.Eval(logits, target, grad, opts...)
 	if err != nil {
@@ -115,8 +129,10 @@ func release(t *tensor.Dense) error {
 	return nil
 }
 
-// Reduction says how a loss becomes one number. C' is the number of channels
-// that take part and V the number of voxels of a sample.
+// Reduction says how a loss becomes one number from its elements, which a pointwise
+// loss has for every voxel and mostly every channel, or from its groups: the voxels
+// over which an overlap loss sums before it takes a ratio. C' is the number of included
+// channels (all, or all but the background) and V the number of voxels of a sample.
 type Reduction uint8
 
 const (
@@ -131,7 +147,7 @@ const (
 	ReduceSum
 	// ReduceNone leaves the elements: N×C'×space in the logits' type for the
 	// pointwise losses (N×space for the softmax cross-entropy). Overlap losses
-	// leave one float64 a group: N×C'×1×… (Dice, IoU), N×1×1×… (generalized
+	// leave one float64 per group: N×C'×1×… (Dice, IoU), N×1×1×… (generalized
 	// Dice), N×C' (Tversky), without the N where Batch is set. [Compound] adds
 	// each group to all its elements.
 	ReduceNone
@@ -161,8 +177,8 @@ const (
 	// Identity takes the logits as probabilities as they are. Overlap losses only.
 	Identity
 	// SoftmaxMONAI is [Softmax] but for two cases, in which it does what MONAI and
-	// PyTorch do. With one channel overlap losses take the logits as probabilities,
-	// without a lower bound of the loss, and pointwise losses are 0. [Focal]
+	// PyTorch do. With one channel overlap losses take the logits as probabilities, so
+	// that the loss has no lower bound, and pointwise losses are 0. [Focal]
 	// without the background drops channel 0 before the softmax, which then runs
 	// over the rest; of two channels that leaves one, and a loss of 0.
 	SoftmaxMONAI
@@ -192,33 +208,44 @@ type IgnoreIndex struct {
 func Ignore(index int64) IgnoreIndex { return IgnoreIndex{Set: true, Index: index} }
 
 func (i IgnoreIndex) String() string {
-	if !i.Set {
-		return "none"
+	switch {
+	case i.Set:
+		return strconv.FormatInt(i.Index, 10)
+	case i.Index != 0:
+		return fmt.Sprintf("index %d without Set", i.Index)
 	}
-	return strconv.FormatInt(i.Index, 10)
+	return "none"
+}
+
+// check refuses an index that is not set, which would ignore nothing.
+func (i IgnoreIndex) check() error {
+	if !i.Set && i.Index != 0 {
+		return refuse("IgnoreIndex", i, "one made by Ignore")
+	}
+	return nil
 }
 
 // Options are what all losses share. The zero value holds the defaults.
 type Options struct {
 	// Reduction defaults to ReduceMean.
 	Reduction Reduction
-	// Weight holds class weights: one for each of the C' channels that take part,
+	// Weight holds class weights: one for each of the C' included channels,
 	// or one for all; nil means 1. Each is finite and at least 0. They multiply
-	// the terms of their channel. Where a single channel takes part they have no
+	// the terms of their channel. Where a single channel is included they have no
 	// effect, as in MONAI since 1.3.1 (see SingleChannelWeight).
 	Weight []float64
-	// SingleChannelWeight applies Weight also where a single channel takes part,
+	// SingleChannelWeight applies Weight also where a single channel is included,
 	// as MONAI's focal loss did up to 1.3.0.
 	SingleChannelWeight bool
 	// IgnoreIndex needs a target of class indices. Default none.
 	IgnoreIndex IgnoreIndex
 	// ExcludeBackground leaves channel 0 out (MONAI's include_background=False).
-	// With C = 1 that channel takes part all the same. A softmax runs over all
+	// With C = 1 that channel is included all the same. A softmax runs over all
 	// channels in either case.
 	ExcludeBackground bool
 }
 
-// first returns the first channel that takes part.
+// first returns the first included channel.
 func (o Options) first(channels int) int {
 	if o.ExcludeBackground && channels > 1 {
 		return 1
@@ -226,7 +253,7 @@ func (o Options) first(channels int) int {
 	return 0
 }
 
-// weights returns a weight for each of n channels that take part.
+// weights returns a weight for each of n included channels.
 func (o Options) weights(n int) ([]float64, error) {
 	w, err := perChannel("Weight", o.Weight, n)
 	if err == nil && n == 1 && !o.SingleChannelWeight {
@@ -256,7 +283,7 @@ func perChannel(name string, list []float64, n int) ([]float64, error) {
 		return out, nil
 	case 1, n:
 	default:
-		want := fmt.Sprintf("1 or %d, one for each channel that takes part", n)
+		want := fmt.Sprintf("1 or %d, one for each included channel", n)
 		if n == 1 {
 			want = "1"
 		}
@@ -276,7 +303,7 @@ func perChannel(name string, list []float64, n int) ([]float64, error) {
 // requiredPerChannel is perChannel for a list that must not be empty.
 func requiredPerChannel(name string, list []float64, n int) ([]float64, error) {
 	if len(list) == 0 {
-		return nil, refuse(name, "empty", "one number for all channels, or one for each of the %d that take part", n)
+		return nil, refuse(name, "empty", "one number for all channels, or one for each of the %d included ones", n)
 	}
 	return perChannel(name, list, n)
 }

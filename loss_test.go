@@ -93,7 +93,7 @@ func TestRegistry(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"focal": "fl", "FL": "fl", "cross_entropy": "ce", "DiceFocal": "dice-focal", "dice ce": "dice-ce", "Jaccard": "iou",
-		"A-FL": "afl", "adaptive-focal": "afl", "afl-dice": "dice-afl",
+		"DiceFocalLoss": "dice-focal", "A-FL": "afl", "adaptive-focal": "afl", "afl-dice": "dice-afl",
 	} {
 		got, err := afl.CanonicalName(name)
 		require.NoError(t, err, name)
@@ -110,6 +110,10 @@ func TestRegistry(t *testing.T) {
 	}
 	_, err := afl.ByName("hinge")
 	assert.ErrorContains(t, err, `"hinge", want one of tversky`)
+	for _, name := range []string{"", "q", "zz"} {
+		_, err := afl.ByName(name)
+		assert.ErrorContains(t, err, "want one of tversky", name)
+	}
 	for _, of := range []func(string) (string, error){afl.Title, afl.CanonicalName} {
 		_, err := of("")
 		assert.ErrorContains(t, err, `name of the loss is ""`)

@@ -209,6 +209,9 @@ func newLabelMasks(name string, t *tensor.Dense, voxels, classes int, ignore []I
 	}
 	m := &labelMasks{name: name, reader: reader, channels: 1, voxels: voxels, classes: labels.Classes{Limit: int32(classes)}}
 	for _, i := range ignore {
+		if err := i.check(); err != nil {
+			return nil, err
+		}
 		if i.Set {
 			m.classes.Ignore = append(m.classes.Ignore, i.Index)
 		}

@@ -61,20 +61,6 @@ func metricIndex(t *testing.T, dir string) []metricCase {
 	return index.Cases
 }
 
-// The committed subset has a fixed number of cases of every kind, whichever set the other
-// tests use.
-func TestCommittedMetricCases(t *testing.T) {
-	dir := filepath.Join("internal", "golden", "testdata", "losses")
-	counts := map[string]int{}
-	for _, c := range metricIndex(t, dir) {
-		counts[c.Kind]++
-		assert.FileExists(t, filepath.Join(dir, c.File))
-	}
-	for kind, want := range map[string]int{"hard_metric": 6, "surface": 10, "lesion": 7, "t_interval": 2, "wilcoxon": 9} {
-		assert.Equal(t, want, counts[kind], "cases of kind %s", kind)
-	}
-}
-
 // number returns a number that JSON may have as a string.
 func number(t *testing.T, v any) float64 {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 //
 //	l, err = afl.SetOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
 //
-// A loss of another package is a copy of itself with the Options in its exported
+// A loss defined in another package is a copy of itself with the Options in its exported
 // fields changed. One that has none is refused.
 func SetOptions(l Loss, set func(*Options)) (Loss, error) {
 	if err := checkLoss("loss", l); err != nil {
@@ -19,6 +19,17 @@ func SetOptions(l Loss, set func(*Options)) (Loss, error) {
 	}
 	if set == nil {
 		return nil, refuse("set", "nil", "a function")
+	}
+	if sum, ok := l.(Sum); ok {
+		terms := make([]Term, len(sum.Terms))
+		for i, term := range sum.Terms {
+			changed, err := SetOptions(term.Loss, set)
+			if err != nil {
+				return nil, fmt.Errorf("term %d of the sum: %w", i, err)
+			}
+			terms[i] = Term{term.Weight, changed}
+		}
+		return Sum{terms}, nil
 	}
 	v := reflect.New(reflect.TypeOf(l)).Elem()
 	v.Set(reflect.ValueOf(l))

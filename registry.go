@@ -1,6 +1,7 @@
 package afl
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -19,7 +20,7 @@ type entry struct {
 var registry = []entry{
 	{
 		name: "tversky", title: "Tversky", constructor: "NewTversky",
-		summary: "false positives by α, false negatives by β",
+		summary: "false positives weighted by α, false negatives by β",
 		make:    func() Loss { return NewTversky() },
 	},
 	{
@@ -39,12 +40,12 @@ var registry = []entry{
 	},
 	{
 		name: "dice-ce", aliases: []string{"dice-cross-entropy"}, title: "Dice CE", constructor: "NewDiceCE",
-		summary: "Dice + cross-entropy by softmax",
+		summary: "Dice + cross-entropy with softmax",
 		make:    func() Loss { return NewDiceCE() },
 	},
 	{
 		name: "dice-focal", title: "DiceFocal", constructor: "NewDiceFocal",
-		summary: "Dice + focal by sigmoid",
+		summary: "Dice + focal with sigmoid",
 		make:    func() Loss { return NewDiceFocal() },
 	},
 	{
@@ -69,22 +70,22 @@ var registry = []entry{
 	},
 	{
 		name: "afl-multiclass", aliases: []string{"adaptive-focal-multiclass"}, title: "A-FL (multiclass)", constructor: "NewAdaptiveFocalMulticlass",
-		summary: "a γ and an α for every class, by softmax",
+		summary: "a γ and an α for every class, with softmax",
 		make:    func() Loss { return NewAdaptiveFocalMulticlass() },
 	},
 	{
 		name: "dice-afl", aliases: []string{"afl-dice", "dice-adaptive-focal"}, title: "Dice + A-FL", constructor: "NewDiceAdaptiveFocal",
-		summary: "Dice + A-FL by sigmoid",
+		summary: "Dice + A-FL with sigmoid",
 		make:    func() Loss { return NewDiceAdaptiveFocal() },
 	},
 	{
 		name: "bce", aliases: []string{"binary-cross-entropy"}, title: "BCE", constructor: "NewBinaryCrossEntropy",
-		summary: "cross-entropy of every channel by sigmoid",
+		summary: "cross-entropy of every channel with sigmoid",
 		make:    func() Loss { return NewBinaryCrossEntropy() },
 	},
 	{
 		name: "generalized-dice", aliases: []string{"gdl"}, title: "Generalized Dice", constructor: "NewGeneralizedDice",
-		summary: "classes weighed by 1/volume²",
+		summary: "classes weighted by 1/volume²",
 		make:    func() Loss { return NewGeneralizedDice() },
 	},
 	{
@@ -98,8 +99,8 @@ const paperLosses = 8
 
 // ByName returns a new loss with the settings of its constructor. [Names] lists
 // the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
-// are known too, and capitals, hyphens, underscores and spaces make no difference:
-// "DiceFocal" is "dice-focal". A name that is not known gets an error with the one
+// are known too, and capitals, hyphens, underscores, spaces and a final "loss"
+// make no difference: "DiceFocalLoss" is "dice-focal". A name that is not known gets an error with the one
 // that is nearest.
 func ByName(name string) (Loss, error) {
 	e, err := find(name)
@@ -110,21 +111,21 @@ func ByName(name string) (Loss, error) {
 }
 
 // Title returns the name that the paper's tables print for the loss that
-// [ByName] knows by name.
+// [ByName] knows by name. A name that it does not know is an error.
 func Title(name string) (string, error) {
 	e, err := find(name)
 	return e.title, err
 }
 
 // CanonicalName returns the one of [Names] that means the same to [ByName] as name:
-// "fl" for "focal".
+// "fl" for "focal". A name that it does not know is an error.
 func CanonicalName(name string) (string, error) {
 	e, err := find(name)
 	return e.name, err
 }
 
 func find(name string) (entry, error) {
-	nearest, distance := "", len(name)
+	nearest, distance := "", math.MaxInt
 	plain := plainName(name)
 	for _, e := range registry {
 		for _, known := range append([]string{e.name}, e.aliases...) {
@@ -137,7 +138,7 @@ func find(name string) (entry, error) {
 		}
 	}
 	want := "one of " + strings.Join(Names(), ", ")
-	if distance <= max(2, len(plain)/3) {
+	if distance <= len(plain)/3+1 && len(plain) > 2 {
 		want = "maybe " + nearest + "; known are " + strings.Join(Names(), ", ")
 	}
 	return entry{}, refuse("name of the loss", `"`+name+`"`, "%s", want)
@@ -145,7 +146,8 @@ func find(name string) (entry, error) {
 
 // plainName drops what makes no difference between names.
 func plainName(name string) string {
-	return strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
+	plain := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))
+	return strings.TrimSuffix(plain, "loss")
 }
 
 // editDistance is the least number of letters to insert, delete or replace that

@@ -36,10 +36,12 @@ type LabelStats struct {
 func (s LabelStats) Gamma() float64 { return s.GammaVa + s.GammaMSa }
 
 // StatsOf returns the statistics of one label image, H×W or X×Y×Z, of any
-// integer type, bool, or a float type that holds whole numbers. Negative labels
-// are refused.
-func StatsOf(label *tensor.Dense) (LabelStats, error) {
-	in, err := labelInput(label)
+// integer type, bool, or a float type that holds whole numbers. (A batch N×H×W is
+// read as one image of three axes: call it once for each sample.) Negative labels
+// are refused. Voxels of the ignored label, of which at most one is given, are
+// background in the mask and counted nowhere, as in [AdaptiveFocal].
+func StatsOf(label *tensor.Dense, ignore ...IgnoreIndex) (LabelStats, error) {
+	in, err := labelInput(label, ignore)
 	if err != nil {
 		return LabelStats{}, err
 	}
@@ -47,17 +49,17 @@ func StatsOf(label *tensor.Dense) (LabelStats, error) {
 	if err != nil {
 		return LabelStats{}, public(err)
 	}
-	return newLabelStats(in.batch.V, st.Foreground[0], st.Magnitude[0], st.Boundary[0]), nil
+	return newLabelStats(st.Valid[0], st.Foreground[0], st.Magnitude[0], st.Boundary[0]), nil
 }
 
 // StatsOfClasses returns the statistics of one label image as [StatsOf] does, and
 // in Classes those of each class's own mask, of the classes 1 to classes−1. Labels
 // of classes and above are refused.
-func StatsOfClasses(label *tensor.Dense, classes int) (LabelStats, error) {
+func StatsOfClasses(label *tensor.Dense, classes int, ignore ...IgnoreIndex) (LabelStats, error) {
 	if classes < 2 {
 		return LabelStats{}, refuse("classes", classes, "at least 2, the background being one")
 	}
-	in, err := labelInput(label)
+	in, err := labelInput(label, ignore)
 	if err != nil {
 		return LabelStats{}, err
 	}
@@ -66,21 +68,20 @@ func StatsOfClasses(label *tensor.Dense, classes int) (LabelStats, error) {
 	if err != nil {
 		return LabelStats{}, public(err)
 	}
-	s := newLabelStats(in.batch.V, st.Foreground[0], st.Magnitude[0], st.Boundary[0])
+	s := newLabelStats(st.Valid[0], st.Foreground[0], st.Magnitude[0], st.Boundary[0])
 	for c := 1; c < classes; c++ {
-		s.Classes = append(s.Classes, newLabelStats(in.batch.V, st.Count[c], st.Magnitude[c], st.Boundary[c]))
+		s.Classes = append(s.Classes, newLabelStats(st.Valid[0], st.Count[c], st.Magnitude[c], st.Boundary[c]))
 	}
 	return s, nil
 }
 
-// newLabelStats makes the statistics of a mask of its counts and the sum of its
-// gradient magnitudes.
-func newLabelStats(voxels int, foreground, magnitude, boundary float64) LabelStats {
-	v := float64(voxels)
-	s := LabelStats{
-		Foreground: int(foreground), Voxels: voxels,
-		GammaVa: foreground / v, AlphaVa: (v - foreground) / v,
-		GammaMSa: magnitude / v, BoundaryVoxels: int(boundary),
+// newLabelStats makes the statistics of a mask from its counts and the sum of its
+// gradient magnitudes. Where every voxel is ignored the shares are those of an empty
+// mask.
+func newLabelStats(voxels, foreground, magnitude, boundary float64) LabelStats {
+	s := LabelStats{Foreground: int(foreground), Voxels: int(voxels), AlphaVa: 1, BoundaryVoxels: int(boundary)}
+	if voxels > 0 {
+		s.GammaVa, s.AlphaVa, s.GammaMSa = foreground/voxels, (voxels-foreground)/voxels, magnitude/voxels
 	}
 	if boundary > 0 {
 		s.Boundary = magnitude / boundary
@@ -104,7 +105,20 @@ func (s LabelStats) check(name string) error {
 	if err := checkNumber(name+".GammaMSa", s.GammaMSa, math.Inf(1)); err != nil {
 		return err
 	}
-	return checkNumber(name+".Boundary", s.Boundary, math.Inf(1))
+	// What follows from the other numbers has to agree with them.
+	boundary := 0.0
+	if s.BoundaryVoxels > 0 {
+		boundary = s.GammaMSa * float64(s.Voxels) / float64(s.BoundaryVoxels)
+	}
+	switch {
+	case !(math.Abs(s.AlphaVa-(1-s.GammaVa)) <= slack):
+		return refuse(name+".AlphaVa", s.AlphaVa, "1−GammaVa, %v", 1-s.GammaVa)
+	case (s.BoundaryVoxels == 0) != (s.GammaMSa == 0):
+		return refuse(name+".BoundaryVoxels", s.BoundaryVoxels, "above 0 where GammaMSa is, which is %v", s.GammaMSa)
+	case !(math.Abs(s.Boundary-boundary) <= slack*max(1, boundary)):
+		return refuse(name+".Boundary", s.Boundary, "GammaMSa·Voxels/BoundaryVoxels, %v", boundary)
+	}
+	return nil
 }
 
 // givenStats checks the statistics of WithStats, one for each sample, and spreads
@@ -154,7 +168,7 @@ func (in *input) givenStats(want plan.StatsRequest) (*plan.Stats, error) {
 // GradientMagnitude returns |∇ mask| of one label image in Go memory, H×W or
 // X×Y×Z, as a float64 tensor of the same shape; see [LabelStats].
 func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
-	mask, err := labelInput(label)
+	mask, err := labelInput(label, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +183,17 @@ func GradientMagnitude(label *tensor.Dense) (*tensor.Dense, error) {
 }
 
 // labelInput checks a label image that comes without logits.
-func labelInput(label *tensor.Dense) (*input, error) {
+func labelInput(label *tensor.Dense, ignore []IgnoreIndex) (*input, error) {
+	if len(ignore) > 1 {
+		return nil, refuse("number of ignore", len(ignore), "at most 1")
+	}
+	var ignored IgnoreIndex
+	if len(ignore) == 1 {
+		ignored = ignore[0]
+	}
+	if err := ignored.check(); err != nil {
+		return nil, err
+	}
 	if label == nil {
 		return nil, refuse("label", "nil", "a tensor")
 	}
@@ -189,6 +213,6 @@ func labelInput(label *tensor.Dense) (*input, error) {
 	spatial := label.Shape()
 	in := &input{backend: backend, spatial: spatial}
 	in.batch = plan.Batch{N: 1, C: 1, V: product(spatial), Space: space3(spatial),
-		Target: plan.Target{Tensor: label, Argument: "label", Binarize: true}}
+		Target: plan.Target{Tensor: label, Argument: "label", Binarize: true, Ignore: ignored.Index, HasIgnore: ignored.Set}}
 	return in, nil
 }

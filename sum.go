@@ -10,7 +10,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Sum is the weighted sum of any losses, also of those of other packages,
+// Sum is the weighted sum of any losses, including those defined in other packages,
 //
 //	L = Σ_i Terms[i].Weight · Terms[i].Loss.
 //
@@ -24,7 +24,7 @@ type Sum struct {
 
 // Term is one loss of a [Sum].
 type Term struct {
-	Weight float64 // finite, of either sign
+	Weight float64 // finite, of either sign, not 0
 	Loss   Loss
 }
 
@@ -46,8 +46,8 @@ func (l Sum) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (value
 		return nil, refuse("upstream", "given to a Sum", "none, as its value is a scalar")
 	}
 	for i, term := range l.Terms {
-		if math.IsNaN(term.Weight) || math.IsInf(term.Weight, 0) {
-			return nil, refuse(fmt.Sprintf("Terms[%d].Weight", i), term.Weight, "a finite number")
+		if math.IsNaN(term.Weight) || math.IsInf(term.Weight, 0) || term.Weight == 0 {
+			return nil, refuse(fmt.Sprintf("Terms[%d].Weight", i), term.Weight, "a finite number other than 0 (leave the term out)")
 		}
 		if err := checkLoss(fmt.Sprintf("Terms[%d].Loss", i), term.Loss); err != nil {
 			return nil, err

@@ -9,9 +9,10 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Tversky is the Tversky loss (Salehi et al., 2017). For each sample and
-// channel, or each channel of the whole batch, with TP = Σ p·t, FP = Σ p·(1−t)
-// and FN = Σ (1−p)·t,
+// Tversky is the Tversky loss (Salehi et al., "Tversky loss function for image
+// segmentation using 3D fully convolutional deep networks", 2017). For each sample and
+// channel, or each channel of the whole batch, with the sums over voxels TP = Σ p·t,
+// FP = Σ p·(1−t) and FN = Σ (1−p)·t of the probability p and the target t,
 //
 //	f = 1 − (TP + SmoothNr) / (TP + Alpha·FP + Beta·FN + SmoothDr).
 //
@@ -22,7 +23,7 @@ type Tversky struct {
 	constructed
 	// Activation is Sigmoid (default), Softmax, SoftmaxMONAI or Identity.
 	Activation Activation
-	// Alpha weighs false positives and Beta false negatives, both at least 0,
+	// Alpha weights false positives and Beta false negatives, both at least 0,
 	// default 0.5.
 	Alpha, Beta float64
 	// Batch sums over the whole batch before the ratio, default false.
@@ -31,8 +32,8 @@ type Tversky struct {
 	SmoothNr, SmoothDr float64
 }
 
-// NewTversky returns the Tversky loss by sigmoid with α = β = ½, background
-// included: row "Tversky" of the paper's comparison.
+// NewTversky returns the Tversky loss with sigmoid activation and α = β = ½,
+// background included: the "Tversky" row of the paper's table.
 func NewTversky() Tversky {
 	return Tversky{constructed: constructed{true}, Alpha: 0.5, Beta: 0.5, SmoothNr: 1e-5, SmoothDr: 1e-5}
 }
@@ -75,12 +76,12 @@ func (l Tversky) plan(in *input) (*plan.Loss, error) {
 // tends to 0.
 type FocalTversky struct {
 	Tversky
-	// Gamma is the exponent, above 0: one for all channels that take part, or one
+	// Gamma is the exponent, above 0: one for all included channels, or one
 	// for each; default 4/3 for all.
 	Gamma []float64
 }
 
-// NewFocalTversky returns the focal Tversky loss by sigmoid with α = 0.3,
+// NewFocalTversky returns the focal Tversky loss with sigmoid activation, α = 0.3,
 // β = 0.7, γ = 4/3, background included.
 func NewFocalTversky() FocalTversky {
 	l := FocalTversky{Tversky: NewTversky(), Gamma: []float64{4.0 / 3}}

@@ -10,8 +10,7 @@ import "unsafe"
 // arguments is the one parameter of every kernel.
 type arguments = C.AflArguments
 
-// newArguments returns arguments that know the engine's own memory, and nothing
-// else yet.
+// newArguments returns arguments in which only the engine's own memory is set.
 func (e *Engine) newArguments() *arguments {
 	return &arguments{
 		counter:  (*C.uint32_t)(devicePointer(e.counter)),
@@ -20,20 +19,20 @@ func (e *Engine) newArguments() *arguments {
 	}
 }
 
-// devicePointer is an address in device memory as C and the arguments write it. It
-// points to nothing that Go knows, and must not be followed.
+// devicePointer converts a device address to the pointer type of the arguments. It must
+// not be dereferenced.
 func devicePointer(address uintptr) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&address))
 }
 
-// launch enqueues a kernel. The arguments are copied; what they point to is used
-// when the kernel runs.
+// launch enqueues a kernel. The arguments are copied; the memory they point to is
+// accessed when the kernel runs.
 func (e *Engine) launch(kernel string, blocks int, a *C.AflArguments) error {
 	return e.run(kernel, blocks, unsafe.Pointer(a))
 }
 
-// status lies in memory as C's does, and the constants are C's: an index other
-// than 0 does not compile.
+// status has the layout of AflStatus, and the constants equal C's: an index other than 0
+// does not compile.
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(status{})-unsafe.Sizeof(C.AflStatus{})]
 	_ = [1]struct{}{}[unsafe.Offsetof(status{}.voxels)-unsafe.Offsetof(C.AflStatus{}.voxels)]

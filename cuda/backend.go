@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -16,14 +17,13 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Backend is for package afl, which finds it by the engine of the logits. What
-// it computes, and how, is said at [github.com/x/afl/internal/plan.Backend].
+// Backend implements [plan.Provider] for package afl, which finds the backend by the
+// engine of the logits; see [github.com/x/afl/internal/plan.Backend].
 func (e *Engine) Backend() plan.Backend { return backend{e} }
 
-// backend enqueues the kernels of an evaluation on the engine's stream. Nothing
-// that one kernel finds comes to the host before the next is enqueued: label
-// statistics, the parameters of A-FL, the sums and derivatives of an overlap
-// term stay in device memory.
+// backend enqueues the kernels of an evaluation on the engine's stream without host
+// synchronization between them: label statistics, the parameters of A-FL, and the sums
+// and derivatives of an overlap term stay in device memory.
 type backend struct{ *Engine }
 
 var _ plan.Remote = backend{}
@@ -35,20 +35,19 @@ func (backend) LogitsTypes() []tensor.Dtype {
 
 // NewTensor implements [plan.Backend].
 func (k backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error) {
-	return k.Engine.NewTensor(like.Dtype(), shape...)
+	return k.newTensor(like.Dtype(), shape)
 }
 
 // Release implements [plan.Remote].
-func (k backend) Release(t *tensor.Dense) error { return k.Engine.Release(t) }
+func (k backend) Release(t *tensor.Dense) error { return k.release(t) }
 
-// newResult returns the scalar of a [result], whose block it shares with the
-// verdict: both are of the pool's least size.
+// newResult returns the value of a new [result] as a scalar.
 func (k backend) newResult() (*tensor.Dense, error) {
-	address, err := k.alloc(int64(unsafe.Sizeof(result{})))
+	address, err := k.alloc(resultBytes)
 	if err != nil {
 		return nil, err
 	}
-	k.pool.markResult(address)
+	k.results.add(address)
 	return tensor.NewDense(tensor.Float64, nil, tensor.WithEngine(k.Engine), tensor.FromMemory(address, 8)), nil
 }
 
@@ -58,19 +57,77 @@ func (k backend) Number(scalar *tensor.Dense) (value float64, err error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case k.pool.isResult(address):
+	case k.results.has(address):
 		value, err = k.readResult(address)
-	default: // of a loss that is not this module's
+	default: // made by a loss of another module
 		var host *tensor.Dense
-		if host, err = k.Download(scalar); err == nil {
+		if host, err = k.download(scalar); err == nil {
 			value, err = plan.Number(host)
 			err = errors.Join(err, k.refusal("target"))
 		}
 	}
-	return value, errors.Join(err, k.Engine.Release(scalar))
+	return value, errors.Join(err, k.release(scalar))
 }
 
-// Eval implements [plan.Backend]. It returns before the GPU has begun.
+// Combine implements [plan.Backend].
+func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b float64) error {
+	args := k.newArguments()
+	to, name, err := k.checkCombined(dst)
+	if err != nil {
+		return err
+	}
+	if src == nil && a == 1 {
+		return nil
+	}
+	count := int64(len(dst.Raw)) / int64(dst.Dtype().Size())
+	args.combine_type, args.combine_count = elementTypes[dst.Dtype()], C.int64_t(count)
+	args.combine_a, args.combine_b = C.double(a), C.double(b)
+	point(&args.combine_to, to)
+	if src != nil {
+		from, _, err := k.checkCombined(src)
+		switch {
+		case err != nil:
+			return err
+		case src.Dtype() != dst.Dtype():
+			return plan.Refuse("type of "+name, src.Dtype(), "that of the one it is added to, %v", dst.Dtype())
+		case len(src.Raw) != len(dst.Raw):
+			return plan.Refuse("shape of "+name, src.Shape(), "that of the one it is added to, %v", dst.Shape())
+		}
+		point(&args.combine_from, from)
+		switch {
+		case !k.results.has(to):
+		case k.results.has(from):
+			point(&args.verdict, to+verdictOffset)
+			point(&args.combine_verdict, from+verdictOffset)
+		default: // rejections in the computation of src are unknown
+			k.results.remove(to)
+		}
+	}
+	return k.launch("afl_combine", int(min((count+combineElements-1)/combineElements, combineBlocks)), args)
+}
+
+const (
+	combineElements = 8 * C.AFL_THREADS // per block, at least
+	combineBlocks   = 1 << 12           // enough to fill the largest GPU
+)
+
+// checkCombined checks an argument of [plan.Backend.Combine] and returns its address and
+// its name in errors.
+func (k backend) checkCombined(t *tensor.Dense) (address uintptr, name string, err error) {
+	name = "gradient"
+	if t != nil && t.IsScalar() {
+		name = "loss value"
+	}
+	if address, err = k.address(name, t); err != nil {
+		return 0, name, err
+	}
+	if types := k.LogitsTypes(); !slices.Contains(types, t.Dtype()) {
+		return 0, name, plan.Refuse("type of "+name, t.Dtype(), "one of %v", types)
+	}
+	return address, name, plan.CheckRowMajor(name, t)
+}
+
+// Eval implements [plan.Backend]. It only enqueues the work.
 func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense, error) {
 	fast := fastKernel(b, l, c)
 	v, err := k.begin(b, fast == "")
@@ -87,9 +144,9 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 	case c.Shape == nil:
 		value, err = k.newResult()
 	case l.Focal != nil:
-		value, err = k.Engine.NewTensor(b.Logits.Dtype(), c.Shape...)
+		value, err = k.newTensor(b.Logits.Dtype(), c.Shape)
 	default:
-		value, err = k.Engine.NewTensor(tensor.Float64, c.Shape...)
+		value, err = k.newTensor(tensor.Float64, c.Shape)
 	}
 	if err != nil {
 		return nil, err
@@ -99,12 +156,12 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 		err = v.alone(func() error { return v.run(l, fast) })
 	}
 	if err != nil {
-		return nil, errors.Join(err, k.Engine.Release(value))
+		return nil, errors.Join(err, k.release(value))
 	}
 	return value, nil
 }
 
-// Stats implements [plan.Backend]. It waits for the numbers.
+// Stats implements [plan.Backend]. It synchronizes.
 func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, error) {
 	v, err := k.begin(b, true)
 	if err != nil {
@@ -140,27 +197,27 @@ func (k backend) Stats(b *plan.Batch, want plan.StatsRequest) (*plan.Stats, erro
 	return st, nil
 }
 
-// evaluation is one call's arguments and device memory.
+// evaluation holds the arguments and the device memory of one call.
 type evaluation struct {
 	backend
 	b    *plan.Batch
 	args *C.AflArguments
-	held []uintptr
+	held []uintptr // to be freed at the end
 }
 
 const (
 	tileVoxels = 2048 // AflArguments.chunk is a multiple of it
-	// Blocks a sample at most: enough to fill the largest GPU, few enough for one
-	// block to add up what they found.
+	// Maximum number of blocks per sample: enough to fill the largest GPU, and few enough
+	// for one block to add up their sums.
 	maxChunks = 1024
-	// The float64 kernels have scratch memory for every block.
+	// The same for the float64 kernels, which need scratch memory for every block.
 	maxGeneralChunks = 256
-	// Class bytes hold the classes below this.
+	// Class bytes can represent this many classes.
 	maxByteClasses = 254
 	maxBlocks      = math.MaxInt32
 )
 
-// begin fills in the batch.
+// begin starts an evaluation and fills in the batch.
 func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	v := &evaluation{backend: k, b: b, args: k.newArguments()}
 	a := v.args
@@ -186,9 +243,9 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	}
 	a.target_type = elementTypes[b.Target.Tensor.Dtype()]
 	if a.target_type == C.AFL_BOOL {
-		a.target_type = C.AFL_UINT8 // bytes of 0 and 1
+		a.target_type = C.AFL_UINT8 // the bytes are 0 or 1
 	}
-	a.dense, a.has_ignore, a.binarise = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarise)
+	a.dense, a.has_ignore, a.binarize = truth(b.Target.Dense), truth(b.Target.HasIgnore), truth(b.Target.Binarize)
 	a.ignore = C.int64_t(b.Target.Ignore)
 	a.limit = C.int32_t(b.Classes())
 	if b.VoxelWeight != nil {
@@ -203,22 +260,21 @@ func (k backend) begin(b *plan.Batch, general bool) (*evaluation, error) {
 	chunk := (tiles + most - 1) / most * tileVoxels
 	chunks := (b.V + chunk - 1) / chunk
 	if chunk > math.MaxInt32 || b.N > maxBlocks/chunks {
-		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "at most %d blocks of work", maxBlocks)
+		return nil, plan.Refuse("shape of logits", fmt.Sprintf("%d samples of %d voxels", b.N, b.V), "a batch that %d blocks of threads can process", maxBlocks)
 	}
 	a.chunk, a.chunks = C.int32_t(chunk), C.int32_t(chunks)
 	return v, nil
 }
 
-// end gives the evaluation's memory back; the stream's order lets it be used
-// again at once. That fails only where the engine is closed or lost, and all of its
-// memory with it.
+// end frees the evaluation's memory, which stream order allows to be reused at once.
+// That fails only if the engine is closed or lost, and all of its memory with it.
 func (v *evaluation) end() {
 	for _, at := range v.held {
 		v.free(at)
 	}
 }
 
-// reserve returns device memory until the end of the evaluation.
+// reserve allocates device memory until the end of the evaluation.
 func (v *evaluation) reserve(bytes int64) (uintptr, error) {
 	at, err := v.alloc(bytes)
 	if err == nil {
@@ -236,18 +292,23 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.pointwise = 1
 		a.activation = C.int32_t(w.Activation)
 		a.first, a.softmax_from, a.per_voxel = C.int32_t(w.First), C.int32_t(w.SoftmaxFrom), truth(w.PerVoxel)
-		a.gamma, a.smoothing, a.scale = C.double(w.Gamma), C.double(w.Smoothing), C.double(w.Scale)
+		a.smoothing, a.scale = C.double(w.Smoothing), C.double(w.Scale)
+		a.focal = truth(isFocal(w))
 		a.denominator = C.int32_t(w.Denominator)
 		if w.Denominator != plan.LabelWeight && w.Denominator != plan.One && !v.b.Target.HasIgnore {
-			a.scale /= C.double(v.b.N * v.b.V) // every voxel is valid
+			a.scale /= C.double(v.b.N * v.b.V) // all voxels are valid
 			a.denominator = C.AFL_DIVIDE_BY_ONE
 		}
 		for c := range channels {
-			channels[c].pos, channels[c].neg, channels[c].ce = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c])
+			k := &channels[c]
+			k.pos, k.neg, k.ce, k.gamma = C.double(w.Pos[c]), C.double(w.Neg[c]), C.double(w.CE[c]), C.double(w.Gamma[c])
 		}
 		if f := w.Adaptive; f != nil {
 			a.form = C.AFL_FORM_RELEASED + C.int32_t(f.Form)
 			a.stats_mode, a.smoothness = C.int32_t(f.Stats), C.int32_t(f.Smoothness)
+			if f.Given != nil {
+				a.form = C.AFL_FORM_GIVEN
+			}
 		}
 	}
 	if o := l.Overlap; o != nil {
@@ -256,40 +317,60 @@ func (v *evaluation) setLoss(l *plan.Loss) error {
 		a.overlap_first = C.int32_t(o.First)
 		a.squared, a.jaccard, a.batch, a.mean = truth(o.Squared), truth(o.Jaccard), truth(o.Batch), truth(o.Mean)
 		a.weighting = C.int32_t(o.Weighting)
-		a.alpha, a.beta, a.exponent = C.double(o.Alpha), C.double(o.Beta), C.double(o.Exponent)
+		a.alpha, a.beta = C.double(o.Alpha), C.double(o.Beta)
 		a.nr, a.dr, a.overlap_scale = C.double(o.Nr), C.double(o.Dr), C.double(o.Scale)
 		for c, weight := range o.Weight {
-			channels[o.First+c].overlap = C.double(weight)
+			k := &channels[o.First+c]
+			k.overlap, k.exponent = C.double(weight), 1
+			if o.Exponent != nil {
+				k.exponent = C.double(o.Exponent[c])
+			}
 		}
 	}
 	if len(channels) <= C.AFL_INLINE_CHANNELS {
 		copy(a.channel[:], channels)
 		return nil
 	}
-	// A kernel writes them, as many at a time as its argument holds: unlike a copy
-	// from the host that can be captured into a graph.
 	at, err := v.reserve(int64(len(channels)) * int64(unsafe.Sizeof(channels[0])))
 	if err != nil {
 		return err
 	}
 	point(&a.far, at)
-	for from := 0; from < len(channels); from += C.AFL_INLINE_CHANNELS {
-		a.far_from = C.int32_t(from)
-		a.far_count = C.int32_t(copy(a.channel[:], channels[from:]))
-		if err := v.launch("afl_channels", 1, a); err != nil {
+	return v.writeConstants(at, unsafe.Slice((*float64)(unsafe.Pointer(&channels[0])), len(channels)*doublesPerChannel))
+}
+
+// isFocal reports whether the gamma of any channel that takes part may be nonzero.
+func isFocal(w *plan.Focal) bool {
+	return w.Adaptive != nil || slices.ContainsFunc(w.Gamma[w.First:], func(gamma float64) bool { return gamma != 0 })
+}
+
+// doublesPerChannel is the number of constants of a channel.
+const doublesPerChannel = int(unsafe.Sizeof(C.AflChannel{}) / unsafe.Sizeof(C.double(0)))
+
+// writeConstants enqueues kernels that write numbers to device memory, each as many as
+// its arguments hold. Unlike a copy from host memory this can be captured into a graph.
+func (e *Engine) writeConstants(at uintptr, x []float64) error {
+	a := e.newArguments()
+	inline := unsafe.Slice((*float64)(unsafe.Pointer(&a.channel[0])), C.AFL_INLINE_DOUBLES)
+	for len(x) > 0 {
+		n := copy(inline, x)
+		point(&a.constants, at)
+		a.constant_count = C.int32_t(n)
+		if err := e.launch("afl_constants", 1, a); err != nil {
 			return err
 		}
+		x, at = x[n:], at+uintptr(n)*unsafe.Sizeof(x[0])
 	}
 	return nil
 }
 
-// setOutputs fills in what is wanted.
+// setOutputs fills in the outputs that the call requests.
 func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense) error {
 	a := v.args
 	err := address(v, &a.grad, "grad", c.Grad)
 	switch {
 	case c.Shape == nil:
-		point(&a.verdict, value.Uintptr()+unsafe.Offsetof(result{}.verdict))
+		point(&a.verdict, value.Uintptr()+verdictOffset)
 		return errors.Join(err, address(v, &a.value, "value", value))
 	case l.Focal != nil:
 		return errors.Join(err, address(v, &a.elements, "value", value), address(v, &a.upstream, "upstream", c.Upstream))
@@ -300,13 +381,22 @@ func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense)
 // run enqueues the passes of a loss.
 func (v *evaluation) run(l *plan.Loss, fast string) error {
 	a, n, c := v.args, int64(v.b.N), int64(v.b.C)
-	if want, needed := l.Request(v.b); needed {
-		a.masks = C.int32_t(want.Masks(v.b.C))
+	want, needed := l.Request(v.b)
+	given := a.form == C.AFL_FORM_GIVEN
+	if needed || given {
 		at, err := v.reserve(8 * (1 + 3*n*c))
 		if err != nil {
 			return err
 		}
 		point(&a.factors, at)
+		if given {
+			if err := v.writeConstants(at, givenFactors(l.Focal, v.b, float64(a.scale))); err != nil {
+				return err
+			}
+		}
+	}
+	if needed {
+		a.masks = C.int32_t(want.Masks(v.b.C))
 		if err := v.statistics(false); err != nil {
 			return err
 		}
@@ -341,7 +431,7 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 		if err := v.launch("afl_reduce_"+suffix, v.blocks(), a); err != nil {
 			return err
 		}
-		a.status = nil // told by then
+		a.status = nil // the reduce pass has recorded bad elements
 	}
 	if writes {
 		return v.launch("afl_gradient_"+suffix, v.blocks(), a)
@@ -349,13 +439,30 @@ func (v *evaluation) run(l *plan.Loss, fast string) error {
 	return nil
 }
 
-// alone enqueues the evaluation's kernels with no other's between them.
+// givenFactors returns AflArguments.factors for an adaptive term with given statistics.
+// If the scale depends on the label, the statistics kernel overwrites it.
+func givenFactors(w *plan.Focal, b *plan.Batch, scale float64) []float64 {
+	all := b.N * b.C
+	x := make([]float64, 1+3*all)
+	x[0] = scale
+	gamma, pos, neg := x[1:][:all], x[1+all:][:all], x[1+2*all:]
+	for n := range b.N {
+		q := w.Adaptive.Factors(w.Adaptive.Given, n, b.C)
+		for c := range b.C {
+			i := n*b.C + c
+			gamma[i], pos[i], neg[i] = q.Gamma[c], w.Pos[c]*q.Positive[c], w.Neg[c]*q.Negative[c]
+		}
+	}
+	return x
+}
+
+// alone enqueues the evaluation's kernels with no other evaluation's in between.
 func (v *evaluation) alone(kernels func() error) error {
 	v.evaluating.Lock()
 	defer v.evaluating.Unlock()
 	err := kernels()
 	if err != nil {
-		// What ran did not come to the end, where the status is cleaned.
+		// The kernel that resets the status was not enqueued.
 		err = errors.Join(err, v.do(func(s session) error { return zero(s, v.Engine.status, statusBytes) }))
 	}
 	return err
@@ -370,8 +477,8 @@ func (v *evaluation) reservePartials() error {
 	return err
 }
 
-// statistics enqueues the statistics of the label. last says that nothing else is
-// evaluated.
+// statistics enqueues the kernels of the label's statistics. last says that they end the
+// evaluation.
 func (v *evaluation) statistics(last bool) error {
 	if err := v.reservePartials(); err != nil {
 		return err
@@ -387,7 +494,7 @@ func (v *evaluation) statistics(last bool) error {
 	return v.launch(kernel, v.blocks(), v.args)
 }
 
-// classBytes makes bytes of the class indices where they are none.
+// classBytes enqueues the conversion of class indices to bytes, if it is needed.
 func (v *evaluation) classBytes() error {
 	a := v.args
 	if a.target_type == C.AFL_UINT8 || a.classes != nil {
@@ -401,12 +508,12 @@ func (v *evaluation) classBytes() error {
 	return v.launch("afl_classes", v.blocks(), a)
 }
 
-// fastTypes are the endings of their names.
+// fastTypes are the suffixes of the float32 kernels by type of logits.
 var fastTypes = map[tensor.Dtype]string{tensor.Float32: "_f32", Float16: "_f16", BFloat16: "_bf16"}
 
-// fastKernel names the float32 kernels that serve a call, after afl_reduce_ and
-// afl_gradient_; it is empty where the float64 ones serve. Which of the two it
-// is depends on the call alone.
+// fastKernel returns the name of the float32 kernels for a call, without afl_reduce_ or
+// afl_gradient_, or "" if the float64 kernels have to be used. The choice depends on the
+// call alone.
 func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
 	suffix, ok := fastTypes[b.Logits.Dtype()]
 	if !ok || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
@@ -433,7 +540,7 @@ func fastKernel(b *plan.Batch, l *plan.Loss, c *plan.Call) string {
 	return ""
 }
 
-// elementTypes are the kernels' names of the types that tensors may have.
+// elementTypes maps the types of tensors to AflType.
 var elementTypes = map[tensor.Dtype]C.int32_t{
 	tensor.Float32: C.AFL_FLOAT32, tensor.Float64: C.AFL_FLOAT64, Float16: C.AFL_FLOAT16, BFloat16: C.AFL_BFLOAT16,
 	tensor.Uint8: C.AFL_UINT8, tensor.Int8: C.AFL_INT8, tensor.Uint16: C.AFL_UINT16, tensor.Int16: C.AFL_INT16,
@@ -441,8 +548,8 @@ var elementTypes = map[tensor.Dtype]C.int32_t{
 	tensor.Uint: C.AFL_UINT64, tensor.Int: C.AFL_INT64, tensor.Bool: C.AFL_BOOL,
 }
 
-// The plan's constants are C's, or follow each other as C's do: an index other than
-// 0 does not compile.
+// The plan's constants equal C's, or are in the same order: an index other than 0 does
+// not compile.
 var (
 	_ = [1]struct{}{}[plan.None-C.AFL_IDENTITY]
 	_ = [1]struct{}{}[plan.Sigmoid-C.AFL_SIGMOID]
@@ -478,7 +585,8 @@ func truth(b bool) C.int32_t {
 // point stores a device address in a pointer field of the arguments.
 func point[P any](field *P, at uintptr) { *(*uintptr)(unsafe.Pointer(field)) = at }
 
-// address stores the device address of a tensor's memory, null for no tensor.
+// address stores the device address of a tensor's memory in a pointer field, or leaves
+// it null if there is no tensor.
 func address[P any](v *evaluation, field *P, name string, t *tensor.Dense) error {
 	if t == nil {
 		return nil

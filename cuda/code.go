@@ -8,16 +8,15 @@ import (
 	"github.com/x/afl/cuda/kernels"
 )
 
-// code is the kernels as far as they are loaded. The driver takes seconds to
-// compile all of them for a GPU that it has not seen: a module is loaded when the
-// first of its kernels is launched.
+// code loads kernels. The driver takes seconds to compile all of them for a GPU that it
+// has not seen, so a module is loaded when the first of its kernels is launched.
 type code struct {
 	session session
 	device  Device
 
-	functions sync.Map // handle by kernel's name
+	functions sync.Map // handles by name of the kernel
 
-	loading sync.Mutex // of a module that is not there yet
+	loading sync.Mutex // guards modules
 	modules map[*kernels.Module]handle
 }
 
@@ -25,8 +24,8 @@ func newCode(s session, device Device) *code {
 	return &code{session: s, device: device, modules: map[*kernels.Module]handle{}}
 }
 
-// function returns a kernel. It may be called while a graph is captured: loading a
-// module is no work on the stream.
+// function returns a kernel, loading its module first if necessary. It may be called
+// during a capture, since loading a module enqueues nothing on the stream.
 func (c *code) function(kernel string) (handle, error) {
 	if f, found := c.functions.Load(kernel); found {
 		return f.(handle), nil
@@ -44,7 +43,7 @@ func (c *code) function(kernel string) (handle, error) {
 	if !loaded {
 		var log string
 		if module, log, err = c.session.load(m.PTX); err != nil {
-			return nil, fmt.Errorf("cuda: the driver (for CUDA %s) refuses the kernels %s for %v: %w\n%s",
+			return nil, fmt.Errorf("cuda: the driver (for CUDA %s) rejects the kernel module %s for %v: %w\n%s",
 				c.device.CUDA(), m.Name, c.device, err, log)
 		}
 		c.modules[m] = module
@@ -57,7 +56,7 @@ func (c *code) function(kernel string) (handle, error) {
 	return f, nil
 }
 
-// close unloads all modules and returns what went wrong with any.
+// close unloads all modules and returns all errors.
 func (c *code) close() error {
 	var errs []error
 	for _, module := range c.modules {

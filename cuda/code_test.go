@@ -12,11 +12,11 @@ import (
 	"github.com/x/afl/cuda/kernels"
 )
 
-// A module is loaded with the first of its kernels, once, whoever asks.
+// A module is loaded once, with the first of its kernels that is used.
 func TestModulesAreLoadedWhenUsed(t *testing.T) {
 	e, l := openEmulated(t)
-	for i, m := range []string{"labels", "general", "float32", "float16", "bfloat16"} {
-		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "float32": "afl_gradient_sigmoid_f32",
+	for i, m := range []string{"labels", "general", "combine", "float32", "float16", "bfloat16"} {
+		first := map[string]string{"labels": "afl_stats_classes", "general": "afl_reduce_general", "combine": "afl_combine", "float32": "afl_gradient_sigmoid_f32",
 			"float16": "afl_gradient_softmax4_f16", "bfloat16": "afl_reduce_softmax_bf16"}[m]
 		found := make([]handle, 8)
 		var group sync.WaitGroup
@@ -39,16 +39,16 @@ func TestModulesAreLoadedWhenUsed(t *testing.T) {
 			assert.NoError(t, err)
 		}
 	}
-	assert.EqualValues(t, 5, l.Count("modules"))
+	assert.EqualValues(t, 6, l.Count("modules"))
 }
 
-// What the driver says against a module comes with the first use of it, and the
-// next use tries again.
+// If the driver rejects a module, the first use returns its messages, and the next use
+// tries again.
 func TestModuleIsRefused(t *testing.T) {
 	e, l := openEmulated(t)
 	l.Set(t, "refuse_ptx", 1)
 	_, err := e.code.function("afl_reduce_general")
-	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) refuses the kernels general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
+	assert.EqualError(t, err, "cuda: the driver (for CUDA 12.4) rejects the kernel module general for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): "+
 		"cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'")
 	l.Set(t, "refuse_ptx", 0)
 	l.Fail("cuModuleGetFunction", 1, 500)

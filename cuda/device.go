@@ -4,18 +4,17 @@ import "fmt"
 
 // Device describes a GPU.
 type Device struct {
-	// Ordinal is the driver's number of the device, from 0. The environment
-	// variable CUDA_VISIBLE_DEVICES chooses and orders the devices that the
-	// driver shows.
+	// Ordinal is the driver's index of the device. The environment variable
+	// CUDA_VISIBLE_DEVICES selects and orders the devices that the driver shows.
 	Ordinal int
 	Name    string
 	// ComputeMajor and ComputeMinor are the compute capability, 8 and 6 for 8.6.
 	ComputeMajor, ComputeMinor int
 	Memory                     int64 // bytes
 	Multiprocessors            int
-	L2                         int64 // bytes of its second-level cache
-	// DriverVersion is the newest CUDA version that the driver supports, 12040
-	// for 12.4.
+	L2                         int64 // size of the L2 cache in bytes
+	// DriverVersion is the newest CUDA version that the driver supports, 12040 for
+	// 12.4.
 	DriverVersion int
 }
 
@@ -26,11 +25,11 @@ func (d Device) String() string {
 // CUDA returns the newest version of CUDA that the driver supports, such as 12.4.
 func (d Device) CUDA() string { return versionName(d.DriverVersion) }
 
-// The compute capability that the kernels are made for: Turing, 2018.
+// The minimum compute capability: Turing, 2018.
 const oldestMajor, oldestMinor = 7, 5
 
-// Devices lists the machine's GPUs, those too that [Open] refuses for their
-// compute capability. A machine without any, or without a driver, is an error.
+// Devices lists the machine's GPUs, including those whose compute capability is too low
+// for [Open]. It returns an error if there are none or no driver.
 func Devices() ([]Device, error) {
 	d, err := openDriver()
 	if err != nil {
@@ -52,4 +51,4 @@ func Devices() ([]Device, error) {
 	return devices, nil
 }
 
-var errNoDevice = fmt.Errorf("cuda: the driver shows no device (is CUDA_VISIBLE_DEVICES empty, or a container run without its GPU?)")
+var errNoDevice = fmt.Errorf("cuda: the driver shows no device (is CUDA_VISIBLE_DEVICES empty, or does a container lack access to its GPU?)")

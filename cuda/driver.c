@@ -12,7 +12,7 @@ char *afl_driver_open(AflDriver *driver, const char *path, const char **missing)
 		const char *why = dlerror();
 		return strdup(why ? why : "unknown error");
 	}
-	// The library stays open: the driver keeps threads of its own.
+	// The library is never closed: the driver keeps threads of its own.
 #define AFL_LOOK_UP(name, parameters) \
 	*(void **)&driver->name = dlsym(library, #name); \
 	if (!driver->name && !*missing) *missing = #name;
@@ -60,14 +60,14 @@ const char *afl_error_text(const AflDriver *driver, CUresult code) {
 	return text;
 }
 
-// leave puts back the thread's context and returns the first failure.
+// leave restores the thread's previous context and returns the first failure.
 static CUresult leave(const AflSession *s, CUresult code) {
 	CUcontext context;
 	CUresult popped = s->driver->cuCtxPopCurrent_v2(&context);
 	return code ? code : popped;
 }
 
-// WITHIN makes code the result of a call that is made in the session's context.
+// WITHIN makes a call in the session's context and stores its result in code.
 #define WITHIN(s, code, call) \
 	do { \
 		code = (s)->driver->cuCtxPushCurrent_v2((s)->context); \
@@ -151,7 +151,7 @@ CUresult afl_free_host(const AflSession *s, void *address) {
 	return code;
 }
 
-// then waits for the stream where wait is set and code is a success.
+// then synchronizes the stream if wait is set and code is a success.
 static CUresult then(const AflSession *s, CUresult code, int wait) {
 	return !code && wait ? s->driver->cuStreamSynchronize(s->stream) : code;
 }
@@ -198,8 +198,8 @@ static CUresult fill(const AflSession *s, CUdeviceptr to, const void *element, s
 	default:
 		return CUDA_ERROR_INVALID_VALUE;
 	}
-	// The driver sets no wider words: the first element is put together, and what
-	// is there is copied behind itself until all is.
+	// The driver cannot set wider words: write the first element in parts, then double
+	// the filled range by copying until everything is filled.
 	memcpy(word, element, bytes);
 	for (size_t i = 0; i < bytes / 4 && !code; i++)
 		code = d->cuMemsetD32Async(to + 4 * i, word[i], 1, s->stream);

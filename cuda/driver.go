@@ -2,30 +2,27 @@ package cuda
 
 import "unsafe"
 
-// handle is one of the driver's objects: a module, a function, an event, a
-// graph.
+// handle is an object of the driver: a module, a function, an event or a graph.
 type handle = unsafe.Pointer
 
-// driver is the CUDA driver library. Its one implementation is over cgo; a build
-// without has none.
+// driver is the CUDA driver library. Its only implementation needs cgo.
 type driver interface {
 	// version is the newest CUDA version that the driver supports, 1000·major +
 	// 10·minor.
 	version() int
 	deviceCount() (int, error)
 	device(ordinal int) (Device, error)
-	// open makes a session on a device.
+	// open starts a session on a device.
 	open(ordinal int) (session, error)
 }
 
-// session is a device's context and one stream in it. All is enqueued on the
-// stream, and done when it is waited for.
+// session is a device's context with one stream, on which all work is enqueued.
 type session interface {
-	// load makes a module of ptx; log is what the compiler says where it fails.
+	// load compiles ptx to a module; log holds the compiler's messages if that fails.
 	load(ptx []byte) (module handle, log string, err error)
 	unload(module handle) error
 	function(module handle, name string) (handle, error)
-	// launch runs a function on AflArguments, which are copied.
+	// launch enqueues a function on AflArguments, which are copied.
 	launch(function handle, blocks int, arguments unsafe.Pointer) error
 
 	memoryInfo() (free, total int64, err error)
@@ -36,7 +33,7 @@ type session interface {
 	copyToDevice(to uintptr, from unsafe.Pointer, bytes int64, wait bool) error
 	copyToHost(to unsafe.Pointer, from uintptr, bytes int64, wait bool) error
 	copyDevice(to, from uintptr, bytes int64) error
-	// fill writes count copies of an element of 1, 2, 4, 8 or 16 bytes.
+	// fill enqueues writing count copies of an element of 1, 2, 4, 8 or 16 bytes.
 	fill(to uintptr, element []byte, count int64) error
 	synchronize() error
 
@@ -47,7 +44,7 @@ type session interface {
 	freeEvent(handle) error
 
 	beginCapture() error
-	// endCapture returns the graph, or nil where keep is false.
+	// endCapture returns the graph, or nil if keep is false.
 	endCapture(keep bool) (handle, error)
 	launchGraph(handle) error
 	freeGraph(handle) error

@@ -1,6 +1,6 @@
-// The CUDA driver API as far as package cuda needs it: our own declarations of
-// its types and functions, so that a program builds without NVIDIA's headers,
-// and a table of functions that is filled from libcuda.so.1 at run time.
+// The part of the CUDA driver API that package cuda uses: its own declarations of the
+// types and functions, so that programs build without NVIDIA's headers, and a table of
+// functions that is filled from libcuda.so.1 at run time.
 #ifndef AFL_DRIVER_H
 #define AFL_DRIVER_H
 
@@ -20,7 +20,7 @@ typedef struct CUevent_st *CUevent;
 typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 
-// Numbers of the driver's enumerations.
+// Values of the driver's enumerations.
 enum {
 	CUDA_SUCCESS = 0,
 	CUDA_ERROR_INVALID_VALUE = 1,
@@ -47,7 +47,7 @@ enum {
 	CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES = 6
 };
 
-// Every function that is used: X(symbol in the library, parameters).
+// All functions that are used: X(symbol in the library, parameters).
 #define AFL_DRIVER_FUNCTIONS(X) \
 	X(cuInit, (unsigned flags)) \
 	X(cuDriverGetVersion, (int *version)) \
@@ -93,17 +93,16 @@ enum {
 	X(cuGraphExecDestroy, (CUgraphExec executable)) \
 	X(cuGraphDestroy, (CUgraph graph))
 
-// AflDriver is an opened library.
+// AflDriver is the function table of an open library.
 typedef struct AflDriver {
 #define AFL_MEMBER(name, parameters) CUresult(*name) parameters;
 	AFL_DRIVER_FUNCTIONS(AFL_MEMBER)
 #undef AFL_MEMBER
 } AflDriver;
 
-// AflSession is a device's primary context and the one stream of an engine in
-// it. Functions that take one make its context current on their thread, do their
-// work and put back what was current: a goroutine changes threads between calls,
-// and within one it does not.
+// AflSession is a device's primary context with the stream of an engine. Functions that
+// take one make its context current on their thread and restore the previous one before
+// they return, since a goroutine may change threads between calls, but not within one.
 typedef struct AflSession {
 	const AflDriver *driver;
 	CUdevice device;
@@ -117,7 +116,7 @@ typedef struct AflDeviceInfo {
 	size_t memory;
 } AflDeviceInfo;
 
-// A result code, and the handle or address that was made.
+// A result code with a new handle or address.
 typedef struct AflHandle {
 	CUresult code;
 	void *handle;
@@ -138,9 +137,9 @@ typedef struct AflElapsed {
 	float milliseconds;
 } AflElapsed;
 
-// afl_driver_open opens a library into an empty table. It returns null, or the
-// loader's message (to free) where the library cannot be opened; *missing is then
-// null, or the first function that the library lacks, where it can.
+// afl_driver_open opens a library and fills an empty table. If the library cannot be
+// opened, it returns the loader's message, which the caller frees. Otherwise it returns
+// null, and *missing is null or the first function that the library lacks.
 char *afl_driver_open(AflDriver *driver, const char *path, const char **missing);
 
 CUresult afl_init(const AflDriver *driver);
@@ -150,13 +149,13 @@ CUresult afl_device(const AflDriver *driver, int ordinal, AflDeviceInfo *info);
 const char *afl_error_name(const AflDriver *driver, CUresult code);
 const char *afl_error_text(const AflDriver *driver, CUresult code);
 
-// afl_session_open retains the context and makes the stream. On failure it leaves
-// nothing behind.
+// afl_session_open retains the context and creates the stream. On failure it releases
+// everything.
 CUresult afl_session_open(AflSession *s, const AflDriver *driver, int ordinal);
-// afl_session_close gives back stream and context, whatever fails on the
-// way, and returns the first failure.
+// afl_session_close destroys the stream and releases the context, even after a failure,
+// and returns the first failure.
 CUresult afl_session_close(AflSession *s);
-// afl_load makes a module of PTX and writes the compiler's words to log.
+// afl_load compiles PTX to a module and writes the compiler's messages to log.
 AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length);
 CUresult afl_unload(const AflSession *s, CUmodule module);
 AflHandle afl_function(const AflSession *s, CUmodule module, const char *name);
@@ -167,11 +166,11 @@ AflAddress afl_alloc(const AflSession *s, size_t bytes);
 CUresult afl_free(const AflSession *s, CUdeviceptr address);
 AflHandle afl_alloc_host(const AflSession *s, size_t bytes);
 CUresult afl_free_host(const AflSession *s, void *address);
-// The copies wait for the stream where wait is not 0.
+// The copies synchronize the stream if wait is not 0.
 CUresult afl_copy_to_device(const AflSession *s, CUdeviceptr to, const void *from, size_t bytes, int wait);
 CUresult afl_copy_to_host(const AflSession *s, void *to, CUdeviceptr from, size_t bytes, int wait);
 CUresult afl_copy_device(const AflSession *s, CUdeviceptr to, CUdeviceptr from, size_t bytes);
-// afl_fill writes count elements, each a copy of the element's 1, 2, 4, 8 or 16 bytes.
+// afl_fill enqueues writing count copies of an element of 1, 2, 4, 8 or 16 bytes.
 CUresult afl_fill(const AflSession *s, CUdeviceptr to, const void *element, size_t bytes, size_t count);
 CUresult afl_synchronize(const AflSession *s);
 
@@ -182,8 +181,8 @@ AflElapsed afl_event_elapsed(const AflSession *s, CUevent from, CUevent to);
 CUresult afl_event_free(const AflSession *s, CUevent event);
 
 CUresult afl_capture_begin(const AflSession *s);
-// afl_capture_end ends the capture and returns an executable graph, or null where
-// keep is 0.
+// afl_capture_end ends the capture and returns an executable graph, or null if keep is
+// 0.
 AflHandle afl_capture_end(const AflSession *s, int keep);
 CUresult afl_graph_launch(const AflSession *s, CUgraphExec executable);
 CUresult afl_graph_free(const AflSession *s, CUgraphExec executable);

@@ -8,17 +8,18 @@ import (
 	"unsafe"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
 // Engine is an open GPU: a context, one stream, a memory pool and the kernels. It
-// is a [tensor.Engine]. See the package's comment for what is ordered how.
+// implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
 	session session
 	pool    *pool
 
-	// life is held for reading by every call while it talks to the driver, and
-	// for writing by Close.
+	// life is locked for reading by calls of the driver and for writing by Close.
 	life   sync.RWMutex
 	closed bool
 	lost   atomic.Pointer[LostError]
@@ -26,18 +27,19 @@ type Engine struct {
 	code *code
 
 	staging stage
-	// evaluating keeps the kernels of one evaluation together on the stream: they
-	// share what follows, and each evaluation leaves it as it found it.
-	// It is locked before life.
+	// evaluating keeps the kernels of an evaluation together on the stream: evaluations
+	// share the following memory, which each leaves as it found it. It is locked before
+	// life.
 	evaluating sync.Mutex
-	counter    uintptr // uint32 that the kernels count finished blocks with
-	status     uintptr // what the evaluation's kernels refuse
-	reported   uintptr // what was refused first and is not told yet
+	counter    uintptr // uint32, the kernels' count of finished blocks
+	status     uintptr // first rejected element of the current evaluation
+	reported   uintptr // first rejected element not yet reported
+	results    results
 
-	mu       sync.Mutex // of what follows
+	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
-	deferred error // of calls that could not return one
+	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
 }
@@ -45,14 +47,14 @@ type Engine struct {
 var _ tensor.Engine = (*Engine)(nil)
 var _ tensor.NonStdEngine = (*Engine)(nil)
 
-// Open opens a device, by its place in [Devices]. The driver compiles the kernels
-// for it, those that every loss needs now and others with the first loss that
-// launches them, and remembers them from one program to the next. Engines on the
-// same device share the process's primary context and nothing else.
+// Open opens a device, given its index in [Devices]. The driver compiles the kernels for
+// it, those that all losses use right away and the others when a loss first launches
+// them, and caches them across programs. Engines on the same device share the process's
+// primary context and nothing else.
 //
-// Errors say what is missing: the driver's library (and where it was looked for),
-// a function in it or its version (the driver is too old), the device, its compute
-// capability, or what the driver's compiler said against the kernels.
+// Errors say what is missing: the driver's library (and the paths that were tried), a
+// function of the library or a newer driver, the device, or its compute capability; or
+// they quote the messages of the driver's compiler.
 func Open(ordinal int) (*Engine, error) {
 	d, err := openDriver()
 	if err != nil {
@@ -65,7 +67,7 @@ func Open(ordinal int) (*Engine, error) {
 	case n == 0:
 		return nil, errNoDevice
 	case ordinal < 0 || ordinal >= n:
-		return nil, fmt.Errorf("cuda: there is no device %d, only 0 to %d", ordinal, n-1)
+		return nil, refuse("ordinal", ordinal, "a device from 0 to %d", n-1)
 	}
 	device, err := d.device(ordinal)
 	if err != nil {
@@ -88,8 +90,8 @@ func Open(ordinal int) (*Engine, error) {
 	return e, nil
 }
 
-// prepare loads the kernels that every loss needs, which shows whether the driver
-// takes them, and makes the memory that all kernels share.
+// prepare loads the kernels that all losses use, which shows whether the driver accepts
+// them, and allocates the memory that all kernels share.
 func (e *Engine) prepare() error {
 	_, err := e.code.function("afl_classes")
 	if err != nil {
@@ -99,19 +101,19 @@ func (e *Engine) prepare() error {
 		return err
 	}
 	for _, p := range []*uintptr{&e.counter, &e.status, &e.reported} {
-		if *p, err = e.pool.alloc(leastBlock); err != nil {
+		if *p, err = e.pool.alloc(leastBytes); err != nil {
 			return err
 		}
-		if err := zero(e.session, *p, leastBlock); err != nil {
+		if err := zero(e.session, *p, leastBytes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Close waits for the device and frees all that the engine has: tensors, host
-// buffers (whose bytes must not be touched any more), events and graphs. Every
-// later call returns [ErrClosed]; closing again does nothing.
+// Close waits for the device and frees everything that belongs to the engine: tensors,
+// host buffers (whose bytes must not be accessed afterwards), events and graphs. Later
+// calls return [ErrClosed]; closing again does nothing.
 func (e *Engine) Close() error {
 	if e == nil || e.session == nil {
 		return nil
@@ -146,14 +148,14 @@ func (e *Engine) Close() error {
 	keep(e.code.close())
 	keep(e.session.close())
 	if e.lost.Load() != nil {
-		// The driver answers all of it with what was reported already; the memory
-		// went with the context.
+		// These calls fail with the error reported before; the memory is gone with the
+		// context.
 		return nil
 	}
 	return errors.Join(errs...)
 }
 
-// Device returns what the engine runs on.
+// Device describes the GPU that the engine runs on.
 func (e *Engine) Device() Device {
 	if e == nil {
 		return Device{}
@@ -161,10 +163,10 @@ func (e *Engine) Device() Device {
 	return e.device
 }
 
-// String names the device.
+// String returns the name of the device.
 func (e *Engine) String() string { return e.Device().String() }
 
-// Memory returns what the engine has of the device's memory.
+// Memory returns the engine's use of device memory.
 func (e *Engine) Memory() MemoryStats {
 	if e == nil || e.session == nil {
 		return MemoryStats{}
@@ -172,11 +174,11 @@ func (e *Engine) Memory() MemoryStats {
 	return e.pool.statistics()
 }
 
-// Synchronize waits until all that was enqueued is done. It returns what went
-// wrong meanwhile: an error of the device, or an [github.com/x/afl.ArgumentError]
-// where a kernel had refused the elements of a tensor, which it says once.
+// Synchronize waits until all enqueued work is done. It returns the errors of that work:
+// an error of the device, or an ArgumentError of package afl for the first rejected
+// element not yet reported.
 func (e *Engine) Synchronize() error {
-	err := e.refusal("target")
+	err := public(e.refusal("target"))
 	if err != nil && (errors.Is(err, errCapturing) || errors.Is(err, errNotOpen)) {
 		return err
 	}
@@ -191,7 +193,7 @@ func (e *Engine) Synchronize() error {
 
 var errNotOpen = errors.New("cuda: the engine was not made by Open")
 
-// enter begins a call, which leave ends; Close waits in between.
+// enter begins a call and leave ends it; Close waits in between.
 func (e *Engine) enter() error {
 	if e == nil || e.session == nil {
 		return errNotOpen
@@ -216,7 +218,7 @@ func (e *Engine) usable() error {
 
 func (e *Engine) leave() { e.life.RUnlock() }
 
-// check remembers that the device is lost, where an error says so.
+// check records that the device is lost, if an error says so.
 func (e *Engine) check(err error) error {
 	var d *DriverError
 	if !errors.As(err, &d) || !d.lost() {
@@ -226,7 +228,7 @@ func (e *Engine) check(err error) error {
 	return e.lost.Load()
 }
 
-// do makes one call of the driver.
+// do makes a call of the driver.
 func (e *Engine) do(call func(s session) error) error {
 	if err := e.enter(); err != nil {
 		return err
@@ -235,11 +237,11 @@ func (e *Engine) do(call func(s session) error) error {
 	return e.check(call(e.session))
 }
 
-var errCapturing = errors.New("cuda: this call waits for the device, which work that is captured cannot")
+var errCapturing = errors.New("cuda: this call synchronizes with the device, which is not possible during a capture")
 
 func (e *Engine) isCapturing() bool { return e != nil && e.capturing.Load() }
 
-// doWaiting makes one call of the driver that waits.
+// doWaiting makes a call of the driver that synchronizes.
 func (e *Engine) doWaiting(call func(s session) error) error {
 	return e.do(func(s session) error {
 		if e.isCapturing() {
@@ -249,7 +251,7 @@ func (e *Engine) doWaiting(call func(s session) error) error {
 	})
 }
 
-// alloc returns device memory of arbitrary content.
+// alloc returns uninitialized device memory.
 func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 	err = e.do(func(session) (err error) {
 		address, err = e.pool.alloc(bytes)
@@ -258,18 +260,18 @@ func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 	return address, err
 }
 
-// free gives memory back to the pool, in the order of the stream: enqueued work
-// may still use it.
+// free returns memory to the pool, in stream order: work enqueued before may still use
+// it.
 func (e *Engine) free(address uintptr) error {
 	return e.do(func(session) error {
-		if err := e.pool.release(address, 0); err != nil {
-			return fmt.Errorf("cuda: cannot free device memory at %#x: it is %w", address, err)
+		if err := e.recycle(address, 0); err != nil {
+			return plan.Refuse("memory of mem", err, "as this engine allocated it")
 		}
 		return nil
 	})
 }
 
-// run launches a kernel on arguments that lie as AflArguments do.
+// run launches a kernel on arguments with the layout of AflArguments.
 func (e *Engine) run(kernel string, blocks int, arguments unsafe.Pointer) error {
 	if blocks < 1 || blocks > 1<<31-1 {
 		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", kernel, blocks)

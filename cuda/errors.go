@@ -3,19 +3,41 @@ package cuda
 import (
 	"errors"
 	"fmt"
+
+	"github.com/x/afl"
+	"github.com/x/afl/internal/plan"
 )
 
-// ErrClosed is returned by every method of an engine, and of what belongs to it,
-// after [Engine.Close].
+// argumentError is an [afl.ArgumentError] whose text names this package.
+type argumentError struct{ refusal *plan.Refusal }
+
+func (e *argumentError) Error() string { return "cuda: " + e.refusal.Error() }
+
+// Unwrap returns the [afl.ArgumentError].
+func (e *argumentError) Unwrap() error { return (*afl.ArgumentError)(e.refusal) }
+
+// public turns the refusals in an error into errors of this package. Functions that the
+// backend calls return refusals unchanged, for package afl to do the same.
+func public(err error) error {
+	return plan.Reword(err, func(r *plan.Refusal) error { return &argumentError{r} })
+}
+
+// refuse returns an [afl.ArgumentError] of this package; got is formatted with %v.
+func refuse(argument string, got any, want string, args ...any) error {
+	return public(plan.Refuse(argument, got, want, args...))
+}
+
+// ErrClosed is returned after [Engine.Close] by all methods of the engine and of the
+// objects that belong to it.
 var ErrClosed = errors.New("cuda: the engine is closed")
 
-// DriverError is a call of the CUDA driver that failed. Since work runs behind the
-// caller's back, it may tell of work that an earlier call had enqueued.
+// DriverError is a failed call of the CUDA driver. Since work runs asynchronously, the
+// cause may be work that an earlier call enqueued.
 type DriverError struct {
 	Function string // of the driver
-	Code     int    // its result
+	Code     int    // that it returned
 	Name     string // of the code, such as CUDA_ERROR_OUT_OF_MEMORY
-	Text     string // the driver's description of it
+	Text     string // the driver's description of the code
 }
 
 func (e *DriverError) Error() string {
@@ -24,8 +46,8 @@ func (e *DriverError) Error() string {
 
 const codeOutOfMemory = 2
 
-// lost says whether the context is unusable from now on: the driver answers every
-// later call with the same code.
+// lost reports whether the context is unusable from now on, with every later call
+// failing with the same code.
 func (e *DriverError) lost() bool {
 	switch e.Code {
 	case 4, // DEINITIALIZED
@@ -52,26 +74,26 @@ func (e *DriverError) lost() bool {
 	return false
 }
 
-// LostError says that the device, or the driver's state in this process, is lost.
-// The engine can do nothing more than be closed; a new one may need a new process.
+// LostError says that the device, or the driver's state in this process, is lost. The
+// engine can only be closed; a new one may need a new process.
 type LostError struct {
 	Cause *DriverError
 }
 
 func (e *LostError) Error() string {
-	return "cuda: the device is lost to this engine, which has to be closed (a new engine may need a new process): " + e.Cause.Error()
+	return "cuda: the device is lost; the engine must be closed, and a new one may need a new process: " + e.Cause.Error()
 }
 
 // Unwrap returns the cause.
 func (e *LostError) Unwrap() error { return e.Cause }
 
-// OutOfMemoryError says that the device has no room, after the pool gave its
-// unused memory back. Sizes are in bytes.
+// OutOfMemoryError says that the device is out of memory even after the pool returned
+// its unused memory. Sizes are in bytes.
 type OutOfMemoryError struct {
 	Wanted      int64 // by the call
 	InUse       int64 // by the engine's tensors, graphs and own memory
-	Reserved    int64 // by the engine's pool, all of it in use
-	Free, Total int64 // of the device, as the driver counts them
+	Reserved    int64 // by the engine's pool
+	Free, Total int64 // of the device, according to the driver
 }
 
 func (e *OutOfMemoryError) Error() string {
@@ -86,5 +108,5 @@ func megabytes(bytes int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }
 
-// versionName writes the driver's 12040 as 12.4.
+// versionName formats a version of the driver, 12040 as 12.4.
 func versionName(v int) string { return fmt.Sprintf("%d.%d", v/1000, v%1000/10) }

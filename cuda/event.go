@@ -5,12 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
-
-	"github.com/x/afl/internal/plan"
 )
 
-// Event marks a place in the engine's stream: to wait for what was enqueued before
-// it, or to measure the device's time between two of them.
+// Event marks a position in the engine's stream, to wait for the work before it or to
+// measure the time that the device takes between two events.
 type Event struct {
 	owned    owned
 	handle   handle
@@ -18,11 +16,11 @@ type Event struct {
 }
 
 var (
-	errNotRecorded   = errors.New("cuda: the event was not recorded")
-	errRecordCapture = errors.New("cuda: an event is recorded before or after a graph is launched, not while it is captured")
+	errNotRecorded   = errors.New("cuda: the event has not been recorded")
+	errRecordCapture = errors.New("cuda: an event cannot be recorded during a capture")
 )
 
-// NewEvent returns an event that is not recorded yet.
+// NewEvent returns an event that has not been recorded yet.
 func (e *Engine) NewEvent() (*Event, error) {
 	ev := new(Event)
 	ev.owned.kind = "event"
@@ -37,8 +35,8 @@ func (e *Engine) NewEvent() (*Event, error) {
 	return ev, nil
 }
 
-// Record enqueues the event behind what is enqueued already. An event that is
-// recorded again forgets its former place.
+// Record enqueues the event. Recording an event again replaces its former position. It
+// is not possible during a capture.
 func (ev *Event) Record() error {
 	return ev.owned.with(func(s session) error {
 		if ev.owned.engine.isCapturing() {
@@ -52,8 +50,8 @@ func (ev *Event) Record() error {
 	})
 }
 
-// Synchronize waits until the device has reached the event. Unlike
-// [Engine.Synchronize] it does not tell what kernels have refused.
+// Synchronize waits until the device has reached the event. Unlike [Engine.Synchronize]
+// it does not report rejected elements.
 func (ev *Event) Synchronize() error {
 	return ev.owned.with(func(s session) error {
 		if ev.owned.engine.isCapturing() {
@@ -66,22 +64,23 @@ func (ev *Event) Synchronize() error {
 	})
 }
 
-// Elapsed waits for both events and returns the device's time from start to end,
-// to about half a microsecond. They belong to one engine and are recorded.
+// Elapsed waits for both events, which have been recorded on the same engine, and returns
+// the time that the device took from start to end, with a resolution of about half a
+// microsecond.
 func Elapsed(start, end *Event) (time.Duration, error) {
 	switch {
 	case start == nil:
-		return 0, plan.Refuse("start", "nil", "an event")
+		return 0, refuse("start", "nil", "an event")
 	case end == nil:
-		return 0, plan.Refuse("end", "nil", "an event")
+		return 0, refuse("end", "nil", "an event")
 	case start.owned.engine != end.owned.engine:
-		return 0, plan.Refuse("end", "an event of another engine", "one of start's")
+		return 0, refuse("end", "an event of another engine", "one of start's")
 	}
 	if err := errors.Join(start.Synchronize(), end.Synchronize()); err != nil {
 		return 0, err
 	}
 	var milliseconds float32
-	// In one order everywhere, or two that wait for each other's would wait for ever.
+	// Lock in a fixed order to avoid a deadlock.
 	first, second := &start.owned, &end.owned
 	if uintptr(unsafe.Pointer(first)) > uintptr(unsafe.Pointer(second)) {
 		first, second = second, first

@@ -36,8 +36,8 @@ func Example() {
 	}
 }
 
-// A step that is captured once and launched as one graph: new input is copied
-// into the same tensors, and the value is read when it is wanted.
+// A training step that is captured once and launched as a graph: new input is copied into
+// the same tensors, and the value is read when it is needed.
 func ExampleEngine_Capture() {
 	gpu, err := cuda.Open(0)
 	if err != nil {
@@ -70,11 +70,11 @@ func ExampleEngine_Capture() {
 			log.Fatal(err)
 		}
 	}
-	last, err := gpu.Download(value) // waits
+	last, err := gpu.Download(value) // synchronizes
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := gpu.Synchronize(); err != nil { // a label that was refused
+	if err := gpu.Synchronize(); err != nil { // reports rejected labels
 		log.Fatal(err)
 	}
 	fmt.Println(last.ScalarValue())

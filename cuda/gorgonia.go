@@ -7,9 +7,11 @@ import (
 	"unsafe"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
-// memory is a piece of device memory.
+// memory is a range of device memory.
 type memory struct {
 	address uintptr
 	bytes   int64
@@ -18,105 +20,110 @@ type memory struct {
 func (m memory) Uintptr() uintptr { return m.address }
 func (m memory) MemSize() uintptr { return uintptr(m.bytes) }
 
-// NonStdAlloc tells gorgonia.org/tensor that Go does not manage the memory.
+// NonStdAlloc tells gorgonia.org/tensor that Go does not manage the engine's memory.
 func (e *Engine) NonStdAlloc() {}
 
-// AllocAccessible is false: Go code cannot touch the memory.
+// AllocAccessible returns false: Go code cannot access the engine's memory.
 func (e *Engine) AllocAccessible() bool { return false }
 
-// Alloc returns zeroed device memory, since [tensor.New] promises zeros. It
-// makes tensor.New(tensor.WithEngine(e), tensor.WithShape(…), tensor.Of(…)) work;
-// that function panics where Alloc returns an error, [Engine.NewTensor] returns it.
+// Alloc returns zeroed device memory, as [tensor.New] requires. With it
+// tensor.New(tensor.WithEngine(e), tensor.WithShape(…), tensor.Of(…)) works, but panics
+// if Alloc fails; [Engine.NewTensor] returns the error.
 func (e *Engine) Alloc(size int64) (tensor.Memory, error) {
 	address, err := e.alloc(size)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	m := memory{address, size}
 	if err := e.set(m, make([]byte, 1)); err != nil {
-		return nil, errors.Join(err, e.free(address))
+		return nil, public(errors.Join(err, e.free(address)))
 	}
 	return m, nil
 }
 
-// Free gives memory of [Engine.Alloc] back; [Engine.Release] does it for tensors.
+// Free returns memory of [Engine.Alloc] to the engine; use [Engine.Release] for tensors.
 func (e *Engine) Free(mem tensor.Memory, _ int64) error {
 	if mem == nil {
-		return fmt.Errorf("cuda: cannot free nil")
+		return refuse("mem", "nil", "memory of this engine")
 	}
-	return e.free(mem.Uintptr())
+	return public(e.free(mem.Uintptr()))
 }
 
-// Memset enqueues that every element of a tensor or other memory of this engine
-// becomes val, a number or bool of the elements' type.
+// Memset enqueues setting every element of a tensor or other memory of this engine to
+// val, a number or bool of the elements' type.
 func (e *Engine) Memset(mem tensor.Memory, val any) error {
 	v := reflect.ValueOf(val)
 	if !v.IsValid() {
-		return fmt.Errorf("cuda: cannot fill memory with nil")
+		return refuse("val", "nil", "a number or bool")
 	}
-	if t, ok := mem.(*tensor.Dense); ok && t != nil && t.Dtype().Type != v.Type() {
-		return fmt.Errorf("cuda: cannot fill a tensor of %v with a %T", t.Dtype(), val)
+	dt := tensor.Dtype{Type: v.Type()}
+	if t, ok := mem.(*tensor.Dense); ok && t != nil && t.Dtype() != dt {
+		return refuse("type of val", dt, "that of the elements, %v", t.Dtype())
 	}
-	if err := checkType("value", tensor.Dtype{Type: v.Type()}); err != nil {
-		return err
+	if err := checkType("val", dt); err != nil {
+		return public(err)
 	}
 	size := int(v.Type().Size())
 	cell := reflect.New(v.Type())
 	cell.Elem().Set(v)
-	return e.set(mem, unsafe.Slice((*byte)(cell.UnsafePointer()), size))
+	return public(e.set(mem, unsafe.Slice((*byte)(cell.UnsafePointer()), size)))
 }
 
-// Memclr enqueues that all bytes of a tensor or other memory of this engine become
-// 0. It has no result to return an error with; [Engine.Synchronize] does.
+// Memclr enqueues zeroing all bytes of a tensor or other memory of this engine. Its
+// error is returned by the next [Engine.Synchronize].
 func (e *Engine) Memclr(mem tensor.Memory) {
 	if err := e.set(mem, make([]byte, 1)); err != nil && e != nil {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.deferred == nil {
-			e.deferred = err
+			e.deferred = public(err)
 		}
 	}
 }
 
-// set fills memory with copies of an element.
+// set enqueues filling memory with copies of an element.
 func (e *Engine) set(mem tensor.Memory, element []byte) error {
-	to, bytes, err := extent("memory", mem)
+	to, bytes, err := extent("mem", mem)
 	if err != nil {
 		return err
 	}
 	if bytes%int64(len(element)) != 0 {
-		return fmt.Errorf("cuda: cannot fill %d bytes with elements of %d", bytes, len(element))
+		return plan.Refuse("size of mem", fmt.Sprintf("%d bytes", bytes), "a multiple of the %d bytes of an element", len(element))
 	}
 	return e.do(func(s session) error {
 		if err := e.pool.check(to, bytes); err != nil {
-			return fmt.Errorf("cuda: cannot fill %d bytes at %#x: they are %w", bytes, to, err)
+			return plan.Refuse("memory of mem", err, "this engine's, in use")
 		}
 		return s.fill(to, element, bytes/int64(len(element)))
 	})
 }
 
-// extent returns address and size of memory; a tensor without any has no address.
+// extent returns the address and size of memory. It refuses tensors without memory.
 func extent(name string, m tensor.Memory) (uintptr, int64, error) {
-	if t, ok := m.(*tensor.Dense); ok && (t == nil || len(t.Raw) == 0) || m == nil || m.MemSize() == 0 {
-		return 0, 0, fmt.Errorf("cuda: %s is empty (a released tensor?)", name)
+	t, dense := m.(*tensor.Dense)
+	switch {
+	case m == nil || dense && t == nil:
+		return 0, 0, plan.Refuse(name, "nil", "memory")
+	case dense && len(t.Raw) == 0 || m.MemSize() == 0:
+		return 0, 0, plan.Refuse(name, "empty (a released tensor?)", "at least one byte")
 	}
 	return m.Uintptr(), int64(m.MemSize()), nil
 }
 
-// Memcpy copies memory of the same size from the device to itself, to the host or
-// from the host, as the two lie; it waits where one is the host's. gorgonia's Copy,
-// Clone and Materialize of contiguous tensors come here.
+// Memcpy copies memory to memory of the same size, at least one of them on the device. It
+// synchronizes if the other is in host memory. gorgonia.org/tensor calls it in Copy,
+// Clone and Materialize of contiguous tensors.
 func (e *Engine) Memcpy(dst, src tensor.Memory) error {
-	to, bytes, err := extent("destination", dst)
+	to, bytes, err := extent("dst", dst)
 	if err != nil {
-		return err
+		return public(err)
 	}
-	from, have, err := extent("source", src)
+	from, have, err := extent("src", src)
 	if err != nil {
-		return err
+		return public(err)
 	}
 	if bytes != have {
-		return fmt.Errorf("cuda: cannot copy %d bytes to %d", have, bytes)
+		return refuse("size of src", fmt.Sprintf("%d bytes", have), "that of dst, %d bytes", bytes)
 	}
 	if err := e.enter(); err != nil {
 		return err
@@ -127,22 +134,22 @@ func (e *Engine) Memcpy(dst, src tensor.Memory) error {
 	case toDevice && fromDevice:
 		return e.do(func(s session) error { return s.copyDevice(to, from, bytes) })
 	case toDevice:
-		b, err := hostBytes("source", src)
+		b, err := hostBytes("src", src)
 		if err != nil {
 			return err
 		}
 		return e.toDevice(to, b)
 	case fromDevice:
-		b, err := hostBytes("destination", dst)
+		b, err := hostBytes("dst", dst)
 		if err != nil {
 			return err
 		}
 		return e.toHost(b, from)
 	}
-	return fmt.Errorf("cuda: neither source nor destination is this engine's memory")
+	return refuse("dst and src", "outside this engine's memory", "at least one of them in it")
 }
 
-// hostBytes returns the bytes of gorgonia's tensors and arrays in host memory.
+// hostBytes returns the bytes of gorgonia.org/tensor's tensors and arrays in host memory.
 func hostBytes(name string, m tensor.Memory) ([]byte, error) {
 	switch m := m.(type) {
 	case *tensor.Dense:
@@ -150,22 +157,22 @@ func hostBytes(name string, m tensor.Memory) ([]byte, error) {
 			return m.Raw, nil
 		}
 	case memory:
-	case interface{ Data() any }: // gorgonia's own arrays
+	case interface{ Data() any }: // gorgonia.org/tensor's arrays
 		v := reflect.ValueOf(m.Data())
 		if v.Kind() == reflect.Slice {
 			return unsafe.Slice((*byte)(v.UnsafePointer()), m.(tensor.Memory).MemSize()), nil
 		}
 	}
-	return nil, fmt.Errorf("cuda: %s, a %T, is neither this engine's memory nor Go's", name, m)
+	return nil, refuse("memory of "+name, fmt.Sprintf("that of a %T elsewhere", m), "this engine's or Go's")
 }
 
-// Accessible returns an error: Go code cannot touch device memory.
+// Accessible returns an error: Go code cannot access device memory.
 func (e *Engine) Accessible(tensor.Memory) (tensor.Memory, error) {
-	return nil, fmt.Errorf("cuda: device memory is not accessible from Go: Download copies it")
+	return nil, refuse("mem", "device memory, which Go cannot access", "memory of Go (Download copies a tensor there)")
 }
 
-// WorksWith reports whether kernels take tensors of a data order: contiguous,
-// row-major ones.
+// WorksWith reports whether the kernels accept tensors of a data order, which is true for
+// contiguous, row-major ones.
 func (e *Engine) WorksWith(order tensor.DataOrder) bool {
 	return order.IsRowMajor() && order.IsContiguous()
 }

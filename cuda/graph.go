@@ -3,12 +3,10 @@ package cuda
 import (
 	"errors"
 	"fmt"
-
-	"github.com/x/afl/internal/plan"
 )
 
-// Graph is a sequence of device work that is launched at once: for a small batch
-// the host may need longer to enqueue the kernels one by one than the device to run
+// Graph is a sequence of device work that is launched as a whole. For small batches the
+// host may take longer to enqueue the kernels one by one than the device takes to run
 // them.
 type Graph struct {
 	owned      owned
@@ -16,20 +14,20 @@ type Graph struct {
 	hold       *hold
 }
 
-// Capture records what work enqueues on the engine, instead of doing it, and
-// returns it as a graph. Launching the graph does the work again on the same
-// memory: tensors that existed before keep their place, so new input is copied
-// into them, and must not be released while the graph lives. Memory that work
-// allocates or releases stays with the graph until [Graph.Close].
+// Capture records the work that the function work enqueues on the engine, without
+// executing it, and returns it as a graph. Each launch of the graph executes the work on
+// the same memory: new input is copied into the tensors that work used, which must not be
+// released while the graph exists. Memory that work allocates or releases belongs to the
+// graph until [Graph.Close].
 //
-// Work must not wait: calls that return numbers to the host, and copies from and
-// to host memory other than a [HostBuffer], return an error. Where work returns an
-// error or panics, there is no graph and nothing was done. No other goroutine may
-// use the engine meanwhile. Let work run once before it is captured: kernels are
-// loaded when they are first used, and the pool then has the memory.
+// Work must not synchronize: calls that return numbers to the host, and copies from and
+// to host memory other than a [HostBuffer], return an error. If work returns an error or
+// panics, no graph is made and nothing is executed. No other goroutine may use the engine
+// during the capture. Run work once before capturing it, so that its kernels are loaded
+// and the pool has the memory.
 func (e *Engine) Capture(work func() error) (*Graph, error) {
 	if work == nil {
-		return nil, plan.Refuse("work", "nil", "a function")
+		return nil, refuse("work", "nil", "a function")
 	}
 	g := new(Graph)
 	g.owned.kind = "graph"
@@ -60,10 +58,10 @@ func (e *Engine) beginCapture(g *Graph) error {
 	}
 	defer e.leave()
 	if !e.capturing.CompareAndSwap(false, true) {
-		return errors.New("cuda: a graph is being captured already")
+		return errors.New("cuda: a capture is in progress already")
 	}
-	// The pool may give memory back to the driver during the capture, when it
-	// cannot wait for what still uses it.
+	// The pool may return memory to the driver during the capture, when it cannot wait
+	// for work that still uses it.
 	err := e.session.synchronize()
 	if err == nil {
 		err = e.session.beginCapture()
@@ -76,7 +74,7 @@ func (e *Engine) beginCapture(g *Graph) error {
 	return nil
 }
 
-// endCapture ends the capture and, where keep is set, makes the graph.
+// endCapture ends the capture and makes the graph if keep is set.
 func (e *Engine) endCapture(g *Graph, keep bool) error {
 	end := func(s session) (err error) {
 		e.pool.endCapture()
@@ -98,25 +96,25 @@ func (e *Engine) endCapture(g *Graph, keep bool) error {
 	return nil
 }
 
-// Launch enqueues the graph's work.
+// Launch enqueues the work of the graph.
 func (g *Graph) Launch() error {
 	e := g.owned.engine
 	if e == nil {
 		return errNotOpen
 	}
-	// The graph may hold evaluations. Their lock comes before all that with takes,
-	// as in an evaluation: else Close, waiting for both, would never end.
+	// The graph may contain evaluations. As in an evaluation, their lock comes before
+	// those of with; otherwise Close could deadlock.
 	e.evaluating.Lock()
 	defer e.evaluating.Unlock()
 	return g.owned.with(func(s session) error {
 		if e.isCapturing() {
-			return errors.New("cuda: a graph cannot be launched while one is captured")
+			return errors.New("cuda: a graph cannot be launched during a capture")
 		}
 		return s.launchGraph(g.executable)
 	})
 }
 
-// Close waits, frees the graph and gives its memory back to the engine, except
-// for tensors that its work made and nobody released: they stay. Closing again
-// does nothing.
+// Close waits for the device, frees the graph and returns its memory to the engine, except
+// for tensors that its work made and that have not been released. Closing again does
+// nothing.
 func (g *Graph) Close() error { return g.owned.close() }

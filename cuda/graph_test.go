@@ -24,7 +24,7 @@ func TestGraphReplays(t *testing.T) {
 	require.NoError(t, err)
 	c := newClassesCall(t, e, in, 100)
 	require.NoError(t, e.Synchronize())
-	launched := l.Count("launches")
+	launched, replayed := l.Count("launches"), l.Count("graph_launches")
 
 	var made *tensor.Dense
 	g, err := e.Capture(func() error {
@@ -47,9 +47,9 @@ func TestGraphReplays(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, launched+1, l.Count("launches"))
 	require.NoError(t, e.Synchronize())
-	assert.Equal(t, byte(0xA5), output.Bytes()[0], "captured, and not done")
+	assert.Equal(t, byte(0xA5), output.Bytes()[0], "captured, not executed")
 
-	// What others do with the pool meanwhile does not touch the graph's memory.
+	// Other users of the pool do not get the graph's memory.
 	other, err := e.NewTensor(tensor.Uint8, 3000)
 	require.NoError(t, err)
 	require.NoError(t, e.Memset(other, uint8(77)))
@@ -61,28 +61,28 @@ func TestGraphReplays(t *testing.T) {
 		require.NoError(t, e.Synchronize())
 		assert.Equal(t, in.Raw, out.Raw, "round %d", round)
 	}
-	assert.EqualValues(t, 3, l.Count("graph_launches"))
+	assert.EqualValues(t, replayed+3, l.Count("graph_launches"))
 	back, err := e.Download(other)
 	require.NoError(t, err)
 	assert.Equal(t, uint8(77), back.Data().([]uint8)[2999])
 
-	// A bad label in a replay is refused as in a launch.
+	// A bad label is reported as in an ordinary launch.
 	in.Raw[1001] = 0x80
 	require.NoError(t, g.Launch())
-	assertRefused(t, e.Synchronize(), "afl: target at sample 1, voxel 1 is -128, want a class index from 0 to 99")
+	assertRefused(t, e.Synchronize(), "cuda: target at sample 1, voxel 1 is -128, want a class index from 0 to 99")
 
 	require.NoError(t, g.Close())
 	require.NoError(t, g.Close())
 	assert.EqualError(t, g.Launch(), "cuda: the graph is closed")
 	before := e.Memory().InUse
 	back, err = e.Download(made)
-	require.NoError(t, err, "what the work made stays")
+	require.NoError(t, err, "tensors made by the work remain")
 	assert.Equal(t, byte(99), back.Data().([]uint8)[97])
 	require.NoError(t, e.Release(made))
-	assert.Equal(t, before-blockSize(3000), e.Memory().InUse)
+	assert.Equal(t, before-roundedSize(3000), e.Memory().InUse)
 }
 
-// What cannot be captured is refused before it spoils the capture.
+// Calls that cannot be captured fail without invalidating the capture.
 func TestCaptureRefusesWaiting(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Float32, 10)
@@ -107,9 +107,9 @@ func TestCaptureRefusesWaiting(t *testing.T) {
 		assert.ErrorIs(t, err, errCapturing)
 		assert.ErrorIs(t, e.readFloat64s(e.counter, make([]float64, 1), "target"), errCapturing)
 		assert.ErrorIs(t, ev.Record(), errRecordCapture)
-		assert.EqualError(t, first.Launch(), "cuda: a graph cannot be launched while one is captured")
+		assert.EqualError(t, first.Launch(), "cuda: a graph cannot be launched during a capture")
 		_, err = e.Capture(func() error { return nil })
-		assert.EqualError(t, err, "cuda: a graph is being captured already")
+		assert.EqualError(t, err, "cuda: a capture is in progress already")
 		return e.Memset(device, float32(1))
 	})
 	require.NoError(t, err)
@@ -132,12 +132,12 @@ func TestCaptureFails(t *testing.T) {
 		t.Helper()
 		assert.Equal(t, inUse, e.Memory().InUse)
 		back, err := e.Download(device)
-		require.NoError(t, err, "the engine goes on")
-		assert.Equal(t, []float32{1, 2, 3}, back.Data(), "nothing was done")
+		require.NoError(t, err, "the engine is still usable")
+		assert.Equal(t, []float32{1, 2, 3}, back.Data(), "nothing was executed")
 		assert.Zero(t, l.Count("graphs")+l.Count("graph_executables"))
 	}
 	_, err = e.Capture(nil)
-	assertRefused(t, err, "afl: work is nil")
+	assertRefused(t, err, "cuda: work is nil")
 	mistake := errors.New("mistake")
 	_, err = e.Capture(func() error { return errors.Join(work(), mistake) })
 	assert.ErrorIs(t, err, mistake)
@@ -159,8 +159,8 @@ func TestCaptureFails(t *testing.T) {
 	check()
 }
 
-// Memory that the capture asks for may have to come from blocks that the pool
-// gives back to the driver; the stream cannot be waited for then.
+// During a capture the pool may have to return memory to the driver, without
+// synchronizing.
 func TestCaptureTrims(t *testing.T) {
 	e, l := openEmulated(t)
 	l.Set(t, "memory", 1<<20)
@@ -218,13 +218,13 @@ func TestEvents(t *testing.T) {
 	assert.Equal(t, -d, back)
 
 	_, err = Elapsed(nil, end)
-	assertRefused(t, err, "afl: start is nil, want an event")
+	assertRefused(t, err, "cuda: start is nil, want an event")
 	_, err = Elapsed(start, nil)
-	assertRefused(t, err, "afl: end is nil, want an event")
+	assertRefused(t, err, "cuda: end is nil, want an event")
 	foreign, err := openAnother(t).NewEvent()
 	require.NoError(t, err)
 	_, err = Elapsed(start, foreign)
-	assertRefused(t, err, "afl: end is an event of another engine")
+	assertRefused(t, err, "cuda: end is an event of another engine")
 
 	require.NoError(t, end.Close())
 	require.NoError(t, end.Close())
@@ -234,8 +234,8 @@ func TestEvents(t *testing.T) {
 	assert.ErrorContains(t, err, "cuda: the event is closed")
 }
 
-// Every method of a closed engine, of what belonged to it, and of an engine that
-// was never opened, says so.
+// All methods of a closed engine, of objects that belonged to it, and of an engine that
+// was never opened return an error that says so.
 func TestUseAfterClose(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Float32, 10)
@@ -281,7 +281,7 @@ func TestUseAfterClose(t *testing.T) {
 	e.Memclr(device)
 	assert.Zero(t, e.Memory().InUse+e.Memory().Reserved)
 	for _, err := range []error{buffer.Close(), ev.Close(), g.Close(), e.Close()} {
-		assert.NoError(t, err, "all is closed already")
+		assert.NoError(t, err, "everything is closed already")
 	}
 
 	for name, never := range map[string]*Engine{"zero": {}, "nil": nil} {
@@ -295,8 +295,8 @@ func TestUseAfterClose(t *testing.T) {
 	}
 }
 
-// Close does not wait for a launch that waits for an evaluation, whose next kernel
-// would wait for Close.
+// Close does not wait for a launch that waits for an evaluation: the evaluation's next
+// kernel would wait for Close.
 func TestCloseWhileLaunchWaits(t *testing.T) {
 	e, _ := openEmulated(t)
 	g, err := e.Capture(func() error { return nil })
@@ -317,7 +317,7 @@ func TestCloseWhileLaunchWaits(t *testing.T) {
 	assert.ErrorIs(t, new(Graph).Launch(), errNotOpen)
 }
 
-// A device that is lost while a graph is captured is what later calls tell of.
+// After a device is lost during a capture, later calls return that error.
 func TestLostDuringCapture(t *testing.T) {
 	e, l := openEmulated(t)
 	c := newClassesCall(t, e, hostTensor(tensor.Int8, 1, 700), 2)

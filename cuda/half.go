@@ -8,27 +8,25 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Element types of half precision logits, for [Engine.NewTensor] and the rest. A
-// host tensor of them has a []F16 or []BF16 behind it; gorgonia.org/tensor moves
-// such tensors and computes nothing on them.
+// Element types of half precision logits. Host tensors of these types are backed by a
+// []F16 or []BF16; gorgonia.org/tensor can move them but not compute with them.
 var (
-	// Float16 is IEEE 754 binary16: 5 bits of exponent, 10 of fraction. Its
-	// smallest number is 6e-8, and what a mean over a large image has for a
-	// gradient is smaller: prefer BFloat16, or scale the loss by its Weight.
+	// Float16 is IEEE 754 binary16: 5 bits of exponent, 10 of fraction. Its smallest
+	// positive number is 6e-8, above the gradients of a mean over a large image: prefer
+	// BFloat16, or scale the loss by its Weight.
 	Float16 = tensor.Dtype{Type: reflect.TypeFor[F16]()}
 	// BFloat16 is the upper half of a float32: 8 bits of exponent, 7 of fraction.
 	BFloat16 = tensor.Dtype{Type: reflect.TypeFor[BF16]()}
 )
 
-// F16 is a number in IEEE 754 binary16, as its bits.
+// F16 is an IEEE 754 binary16 number, as its bits.
 type F16 uint16
 
-// BF16 is a number in bfloat16, as its bits.
+// BF16 is a bfloat16 number, as its bits.
 type BF16 uint16
 
-// NewF16 rounds x to the nearest binary16, ties to even. Magnitudes from 65520
-// become infinite. A NaN stays one and keeps its sign and the upper bits of its
-// payload.
+// NewF16 rounds x to the nearest binary16, ties to even. Magnitudes from 65520 on become
+// infinite. A NaN stays NaN, with its sign and the upper bits of its payload.
 func NewF16(x float32) F16 {
 	b := math.Float32bits(x)
 	sign := uint16(b >> 16 & 0x8000)
@@ -42,10 +40,10 @@ func NewF16(x float32) F16 {
 		b -= 112 << 23 // the biases differ by 112
 		b += 0xfff + b>>13&1
 		return F16(sign | uint16(b>>13))
-	case b < 0x33000000: // below 2⁻²⁵, half of the smallest
+	case b < 0x33000000: // below 2⁻²⁵, half of the smallest positive number
 		return F16(sign)
 	}
-	// Denormal: the fraction, with its leading one, in units of 2⁻²⁴.
+	// Denormal: the fraction with its leading one, in units of 2⁻²⁴.
 	fraction, shift := b&0x7fffff|0x800000, 126-b>>23
 	half := uint32(1) << (shift - 1)
 	n := fraction >> shift
@@ -55,7 +53,7 @@ func NewF16(x float32) F16 {
 	return F16(sign | uint16(n))
 }
 
-// Float32 returns the same number as a float32, which is exact.
+// Float32 converts h to float32, which is exact.
 func (h F16) Float32() float32 {
 	sign := uint32(h&0x8000) << 16
 	exponent, fraction := uint32(h>>10&0x1f), uint32(h&0x3ff)
@@ -67,13 +65,13 @@ func (h F16) Float32() float32 {
 	case fraction == 0:
 		return math.Float32frombits(sign)
 	}
-	// Denormal: shift the leading one to where a float32 leaves it out.
+	// Denormal: shift the leading one to the position of float32's implicit bit.
 	shift := uint32(bits.LeadingZeros16(uint16(fraction))) - 5
 	return math.Float32frombits(sign | (113-shift)<<23 | fraction<<shift&0x3ff<<13)
 }
 
-// NewBF16 rounds x to the nearest bfloat16, ties to even. A NaN stays one and
-// keeps its sign and the upper bits of its payload.
+// NewBF16 rounds x to the nearest bfloat16, ties to even. A NaN stays NaN, with its sign
+// and the upper bits of its payload.
 func NewBF16(x float32) BF16 {
 	b := math.Float32bits(x)
 	if b&0x7fffffff > 0x7f800000 { // NaN, made quiet
@@ -82,5 +80,5 @@ func NewBF16(x float32) BF16 {
 	return BF16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// Float32 returns the same number as a float32, which is exact.
+// Float32 converts h to float32, which is exact.
 func (h BF16) Float32() float32 { return math.Float32frombits(uint32(h) << 16) }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// halfFormat is one of the formats by its definition.
+// halfFormat is a half precision format, for tests by definition.
 type halfFormat struct {
 	name     string
 	fraction int // bits
@@ -22,7 +22,7 @@ var halfFormats = []halfFormat{
 	{"bfloat16", 7, 8, func(b uint16) float32 { return BF16(b).Float32() }, func(x float32) uint16 { return uint16(NewBF16(x)) }},
 }
 
-// value is the number that bits stand for, as IEEE 754 defines it.
+// value decodes a number as IEEE 754 defines it.
 func (f halfFormat) value(b uint16) float64 {
 	sign := 1.0
 	if b&0x8000 != 0 {
@@ -43,8 +43,8 @@ func (f halfFormat) value(b uint16) float64 {
 	return sign * math.Ldexp(1+fraction*unit, exponent-bias)
 }
 
-// Every one of the 65536 numbers has the value of its definition, and comes back
-// from a float32 as it was.
+// All 65536 bit patterns decode by definition, and survive the conversion to float32 and
+// back.
 func TestHalfOfEveryBitPattern(t *testing.T) {
 	for _, f := range halfFormats {
 		t.Run(f.name, func(t *testing.T) {
@@ -65,9 +65,9 @@ func TestHalfOfEveryBitPattern(t *testing.T) {
 	}
 }
 
-// Between every two neighbours the nearer one is taken, and half way the even one:
-// tried at the middle and at the float32s next to it. Rounding is monotone
-// in between, so this is all of it.
+// Numbers between two neighbors are rounded to the nearer one, and the midpoint to the
+// even one. The midpoint and the float32 numbers next to it suffice, since rounding is
+// monotone in between.
 func TestHalfRoundsToNearestEven(t *testing.T) {
 	for _, f := range halfFormats {
 		t.Run(f.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestHalfRoundsToNearestEven(t *testing.T) {
 			for b := uint16(0); b < infinity; b++ {
 				low := f.value(b)
 				high := f.value(b + 1)
-				if b+1 == infinity { // where the next one would lie
+				if b+1 == infinity { // where the next number would be
 					high = 2*low - f.value(b-1)
 				}
 				middle := float32((low + high) / 2)

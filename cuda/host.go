@@ -5,22 +5,19 @@ import (
 	"unsafe"
 
 	"gorgonia.org/tensor"
-
-	"github.com/x/afl/internal/plan"
 )
 
-// HostBuffer is pinned host memory: copies between it and the device run beside
-// everything else, and at full speed. Pinning takes time and physical memory, so
-// a buffer is made once and used again.
+// HostBuffer is pinned host memory. Copies between it and the device are asynchronous and
+// run at full speed. Pinning takes time and physical memory, so buffers should be reused.
 type HostBuffer struct {
 	owned  owned
 	memory []byte
 }
 
-// NewHostBuffer returns pinned memory with arbitrary content.
+// NewHostBuffer returns uninitialized pinned memory.
 func (e *Engine) NewHostBuffer(bytes int64) (*HostBuffer, error) {
-	if bytes < 1 || bytes > mostBlock {
-		return nil, plan.Refuse("bytes", bytes, "from 1 to 2⁴⁶")
+	if bytes < 1 || bytes > mostBytes {
+		return nil, refuse("number of bytes", bytes, "from 1 to 2⁴⁶")
 	}
 	b := new(HostBuffer)
 	b.owned.kind = "host buffer"
@@ -47,8 +44,8 @@ func (e *Engine) NewHostBuffer(bytes int64) (*HostBuffer, error) {
 	return b, nil
 }
 
-// Bytes returns the memory, which is valid until the buffer or its engine is
-// closed; nil afterwards.
+// Bytes returns the memory, which is valid until the buffer or its engine is closed, or
+// nil after that.
 func (b *HostBuffer) Bytes() []byte {
 	var memory []byte
 	if b.owned.with(func(session) error { memory = b.memory; return nil }) != nil {
@@ -57,15 +54,15 @@ func (b *HostBuffer) Bytes() []byte {
 	return memory
 }
 
-// Tensor returns a host tensor of a type and shape on the buffer's memory, from
-// its beginning. It is valid as long as [HostBuffer.Bytes] is.
+// Tensor returns a host tensor of a type and shape at the beginning of the buffer's
+// memory. It is valid as long as [HostBuffer.Bytes] is.
 func (b *HostBuffer) Tensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
 	bytes, err := tensorBytes(dt, shape)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	if bytes > int64(len(b.memory)) {
-		return nil, plan.Refuse("shape", shape, "at most the %d bytes of the buffer", len(b.memory))
+		return nil, refuse("shape", shape, "at most the %d bytes of the buffer", len(b.memory))
 	}
 	if err := b.owned.with(func(session) error { return nil }); err != nil {
 		return nil, err
@@ -73,11 +70,11 @@ func (b *HostBuffer) Tensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error
 	return tensor.NewDense(dt, slices.Clone(shape), tensor.FromMemory(addressOf(b.memory), uintptr(bytes))), nil
 }
 
-// Close waits for the device and frees the memory, which nobody may touch any
-// more. Closing again does nothing.
+// Close waits for the device and frees the memory, which must not be accessed afterwards.
+// Closing again does nothing.
 func (b *HostBuffer) Close() error { return b.owned.close() }
 
-// pinned says whether memory lies in one of the engine's host buffers.
+// pinned reports whether memory is inside one of the engine's host buffers.
 func (e *Engine) pinned(memory []byte) bool {
 	if e == nil {
 		return false

@@ -15,16 +15,16 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// set writes a number into a field of the arguments, whose types only cgo can name.
+// set stores a number in a field of the arguments, whose type only cgo can name.
 func set[T ~int32 | ~int64](field *T, x int) { *field = T(x) }
 
-// typeNumber is AflType.
+// typeNumber maps types to AflType.
 var typeNumber = map[tensor.Dtype]int{
 	tensor.Float32: 0, tensor.Float64: 1, tensor.Uint8: 4, tensor.Int8: 5, tensor.Uint16: 6, tensor.Int16: 7,
 	tensor.Uint32: 8, tensor.Int32: 9, tensor.Uint64: 10, tensor.Int64: 11, tensor.Bool: 12,
 }
 
-// classesCall is a call of the kernel afl_classes on an N×V label.
+// classesCall is a launch of the kernel afl_classes on an N×V label.
 type classesCall struct {
 	label    *tensor.Dense // on the device
 	classes  *tensor.Dense
@@ -66,7 +66,7 @@ func (c *classesCall) launch(e *Engine) error {
 	return e.launch("afl_classes", n*chunks, a)
 }
 
-// released gives the call's memory back.
+// release frees the call's memory.
 func (c *classesCall) release(t testing.TB, e *Engine) {
 	t.Helper()
 	require.NoError(t, e.Release(c.label))
@@ -105,12 +105,12 @@ func TestLaunchFails(t *testing.T) {
 	c := newClassesCall(t, e, hostTensor(tensor.Bool, 1, 33), 2)
 	l.Fail("cuLaunchKernel", 1, 701)
 	assert.EqualError(t, c.launch(e), "cuda: kernel afl_classes: cuda: cuLaunchKernel failed: CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES (701): too many resources requested for launch")
-	require.NoError(t, c.launch(e), "the device is not lost by it")
+	require.NoError(t, c.launch(e), "the device is not lost")
 	require.NoError(t, e.Synchronize())
 }
 
-// The code of a launch that fails while it runs comes back from a later call, and
-// from all others until the engine is closed.
+// If a kernel fails while it runs, a later call returns the error, as do all others until
+// the engine is closed.
 func TestLostDevice(t *testing.T) {
 	e, l := openEmulated(t)
 	c := newClassesCall(t, e, hostTensor(tensor.Bool, 1, 33), 2)
@@ -125,15 +125,15 @@ func TestLostDevice(t *testing.T) {
 		assert.Equal(t, 700, lost.Cause.Code)
 		var cause *DriverError
 		require.ErrorAs(t, err, &cause)
-		assert.ErrorContains(t, err, "cuda: the device is lost to this engine, which has to be closed (a new engine may need a new process): cuda: cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700)")
+		assert.ErrorContains(t, err, "cuda: the device is lost; the engine must be closed, and a new one may need a new process: cuda: cuStreamSynchronize failed: CUDA_ERROR_ILLEGAL_ADDRESS (700)")
 	}
-	require.NoError(t, e.Close(), "it was said")
+	require.NoError(t, e.Close(), "the loss was reported before")
 	assert.ErrorIs(t, e.Synchronize(), ErrClosed)
 }
 
 func TestReadFloat64s(t *testing.T) {
 	e, _ := openEmulated(t)
-	// Behind the numbers lies a status, which says that nothing was refused.
+	// A status follows the numbers; zeros mean that nothing was rejected.
 	d, err := e.Upload(tensor.New(tensor.WithBacking(append([]float64{1.5, -2.25}, make([]float64, statusBytes/8)...))))
 	require.NoError(t, err)
 	var x [1]float64
@@ -143,9 +143,9 @@ func TestReadFloat64s(t *testing.T) {
 	assert.ErrorContains(t, err, "cuMemcpyDtoHAsync failed: CUDA_ERROR_INVALID_VALUE")
 }
 
-// A label that the kernel refuses is worded by Synchronize as the CPU words it,
-// for every type and for the first bad element of many.
-func TestRefusedClassIsWordedAsOnCPU(t *testing.T) {
+// Synchronize reports the first bad class index in the CPU backend's words, for every
+// type of label.
+func TestRejectedClassIsWordedAsOnCPU(t *testing.T) {
 	e, _ := openEmulated(t)
 	seven := int64(7)
 	for _, test := range []struct {
@@ -181,21 +181,19 @@ func TestRefusedClassIsWordedAsOnCPU(t *testing.T) {
 		c.ignore = test.ignore
 		require.NoError(t, c.launch(e))
 		got := e.Synchronize()
-		var refused *plan.ArgumentError
-		require.ErrorAs(t, got, &refused)
-		assert.Equal(t, want.Error(), got.Error())
-		require.NoError(t, e.Synchronize(), "it is said once")
+		assertRefused(t, got, "cuda: "+want.Error())
+		require.NoError(t, e.Synchronize(), "it is reported once")
 		c.release(t, e)
 	}
-	// And what follows is judged by itself.
+	// A rejected label does not affect later calls.
 	c := newClassesCall(t, e, tensor.New(tensor.WithBacking([]int8{0, 1, 1}), tensor.WithShape(1, 3)), 2)
 	require.NoError(t, c.launch(e))
 	require.NoError(t, e.Synchronize())
 }
 
-// Maps and weights are refused by kernels of the losses; the words come from the
+// Bad maps and weights are rejected by kernels of the losses; the wording depends on the
 // status alone.
-func TestRefusedMapAndWeightAreWordedAsOnCPU(t *testing.T) {
+func TestRejectedMapAndWeightAreWordedAsOnCPU(t *testing.T) {
 	maps := tensor.New(tensor.WithBacking([]float32{0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1.5, 0}), tensor.WithShape(2, 3, 2))
 	_, want := cpu.Backend{}.Stats(&plan.Batch{N: 2, C: 3, V: 2, Space: [3]int{2, 1, 1},
 		Target: plan.Target{Tensor: maps, Argument: "target", Dense: true}}, plan.StatsRequest{})

@@ -18,27 +18,27 @@ import (
 	"github.com/x/afl/cuda/internal/library"
 )
 
-// The build tool notices a change of a header only in the package's own folder,
-// or in what the package embeds.
+// The go command notices changed headers only in the package's own folder and among
+// embedded files.
 //
 //go:embed kernels/arguments.h
 var _ string
 
-// oldestDriver is the first CUDA version whose driver has every function used
-// here, with the number that NVIDIA's driver packages of that time carry.
+// oldestDriver is the first CUDA version whose driver has all functions used here, and
+// oldestDriverName the version of NVIDIA's driver packages of that time.
 const (
 	oldestDriver     = 11040
 	oldestDriverName = "470"
 )
 
-// libcuda is an opened driver library.
+// libcuda is an open driver library.
 type libcuda struct {
 	table   *C.AflDriver
 	release int
 }
 
-// opened are the libraries that were opened, by name: one stays open as long as
-// the process lives, since the driver keeps threads of its own.
+// opened holds the open libraries by name. They stay open as long as the process lives,
+// since the driver keeps threads of its own.
 var opened struct {
 	sync.Mutex
 	libraries map[string]*libcuda
@@ -72,12 +72,12 @@ func openDriver() (driver, error) {
 		strings.Join(tried, "; "), oldestDriverName)
 }
 
-// loadError says that there is no library of a name, or none that loads.
+// loadError says why a library cannot be loaded.
 type loadError struct{ why string }
 
 func (e *loadError) Error() string { return e.why }
 
-// openLibrary opens one library and starts the driver.
+// openLibrary opens one library and initializes the driver.
 func openLibrary(name string) (*libcuda, error) {
 	path := C.CString(name)
 	defer C.free(unsafe.Pointer(path))
@@ -114,7 +114,7 @@ func openLibrary(name string) (*libcuda, error) {
 	return l, nil
 }
 
-// check turns a result code into an error; what names the function that returned it.
+// check turns a result code into an error; what is the function that returned it.
 func (l *libcuda) check(what string, code C.CUresult) error {
 	if code == 0 {
 		return nil
@@ -150,7 +150,7 @@ func (l *libcuda) device(ordinal int) (Device, error) {
 	}, nil
 }
 
-// context is an open session. It lies in C's memory, which a call may keep.
+// context is an open session. s is allocated by C.
 type context struct {
 	*libcuda
 	s *C.AflSession

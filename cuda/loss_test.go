@@ -19,11 +19,11 @@ import (
 )
 
 var (
-	onGPU    = flag.Bool("gpu", false, "test the losses on the first GPU in place of the emulated one, with all of their suite")
-	thorough = flag.Bool("thorough", false, "all of the losses' suite on the emulated GPU, some minutes in place of seconds")
+	onGPU    = flag.Bool("gpu", false, "run the whole suite of the losses on the first GPU instead of a part of it on the emulated one")
+	thorough = flag.Bool("thorough", false, "run the whole suite of the losses on the emulated GPU, which takes a quarter of an hour or more")
 )
 
-// open returns the engine that the tests run on.
+// open opens the engine that the tests run on.
 func open(t testing.TB) *cuda.Engine {
 	t.Helper()
 	if !*onGPU {
@@ -65,8 +65,7 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 			require.NoError(t, r.Release(d))
 		}
 	}()
-	// upload copies a host tensor; those of the logits' type are of the half
-	// precision type where the call asks for one.
+	// upload copies a host tensor to the device, in a half precision type if one is given.
 	upload := func(h *tensor.Dense, half losstest.Half) *tensor.Dense {
 		if h == nil {
 			return nil
@@ -84,6 +83,7 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 	d := losstest.Call{
 		Logits: logits, Target: upload(c.Target, losstest.None),
 		VoxelWeight: upload(c.VoxelWeight, losstest.None), Upstream: upload(c.Upstream, upstream),
+		Stats: c.Stats,
 	}
 	var g *tensor.Dense
 	if c.WantGrad {
@@ -93,7 +93,7 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 	if err == nil {
 		held = append(held, v)
 	}
-	// What a kernel has refused is known now.
+	// Rejected elements are reported by now.
 	if err = errors.Join(err, r.Synchronize()); err != nil {
 		var refused *afl.ArgumentError
 		if errors.As(err, &refused) {
@@ -181,12 +181,12 @@ func TestLosses(t *testing.T) { losstest.Run(t, runner{open(t)}) }
 
 func TestGoldenLosses(t *testing.T) { losstest.Golden(t, runner{open(t)}) }
 
-// TestCPU compares with the CPU.
+// TestCPU compares the GPU with the CPU.
 func TestCPU(t *testing.T) { losstest.Compare(t, losstest.CPU{}, runner{open(t)}) }
 
 func FuzzLosses(f *testing.F) { losstest.Fuzz(f, runner{open(f)}) }
 
-// TestGrad goes the way that a program goes, and leaves no memory behind.
+// TestGrad uses the functions that programs use, and checks that no memory leaks.
 func TestGrad(t *testing.T) {
 	e := open(t)
 	shape := []int{2, 2, 9, 11, 7}
@@ -231,11 +231,11 @@ func TestGrad(t *testing.T) {
 		assert.True(t, grad == nil)
 		assert.Equal(t, before, e.Memory().InUse)
 		_, err = afl.Value(afl.NewFocal(), logits, target)
-		assert.NoError(t, err, "the next call is none the worse")
+		assert.NoError(t, err, "the next call is not affected")
 		require.NoError(t, e.Release(bad))
 	})
 	t.Run("one sample of a batch", func(t *testing.T) {
-		// A slice along the first axis is contiguous, at 16 bytes or not.
+		// A slice along the first axis is contiguous, but may be unaligned.
 		x, err := logits.Slice(tensor.S(1))
 		require.NoError(t, err)
 		y, err := target.Slice(tensor.S(1))
@@ -279,8 +279,8 @@ func TestGrad(t *testing.T) {
 	})
 }
 
-// TestStatisticsOfWholeRows: rows of a multiple of sixteen voxels are counted
-// sixteen at a time, most of which have one label around them.
+// TestStatisticsOfWholeRows covers rows of a multiple of sixteen voxels, which are counted
+// sixteen at a time, with a shortcut if there is a single label around them.
 func TestStatisticsOfWholeRows(t *testing.T) {
 	e := open(t)
 	labels := map[string]func(x, y, z int) uint8{
@@ -325,12 +325,11 @@ func TestStatisticsOfWholeRows(t *testing.T) {
 	})
 }
 
-// TestCapture: every loss can be captured into a graph, which shows that nothing
-// in it waits for the host, and the graph computes anew from what its tensors
-// hold when it is launched.
+// TestCapture: all losses can be captured into a graph, so none of them synchronizes, and
+// a launch computes with the current contents of its tensors.
 func TestCapture(t *testing.T) {
 	e := open(t)
-	for _, channels := range []int{2, 20} { // 20: more than a kernel's argument holds
+	for _, channels := range []int{2, 20} { // 20 are more than a kernel's arguments hold
 		shape := []int{2, channels, 9, 11, 7}
 		for _, name := range afl.Names() {
 			l, err := afl.ByName(name)
@@ -350,7 +349,7 @@ func TestCapture(t *testing.T) {
 				return err
 			})
 			require.NoError(t, err, name)
-			// Others come and go in the meantime; the graph's memory is its own.
+			// Other evaluations in between do not use the graph's memory.
 			for _, x := range []*tensor.Dense{second, first, second} {
 				require.NoError(t, e.CopyToDevice(logits, x))
 				require.NoError(t, g.Launch())
@@ -369,7 +368,7 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// TestCaptureOfFirstUse: kernels that no call has used are loaded meanwhile.
+// TestCaptureOfFirstUse: kernels can be loaded during a capture.
 func TestCaptureOfFirstUse(t *testing.T) {
 	e := open(t)
 	shape := []int{1, 2, 9, 11, 7}
@@ -388,7 +387,52 @@ func TestCaptureOfFirstUse(t *testing.T) {
 	require.NoError(t, g.Close())
 }
 
-// TestConcurrentLosses: goroutines share an engine, each with tensors of its own.
+// TestSum: a sum of losses does not synchronize, leaks no memory, and reports an element
+// that any of its terms rejects, even if the others accept it.
+func TestSum(t *testing.T) {
+	e := open(t)
+	shape := []int{2, 2, 9, 11, 7}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	bad := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i / 1000 * 7) }))
+	grad := upload(t, e, hostLogits)
+	// A-FL reads 7 as 1.
+	sum := afl.NewSum(afl.Term{Weight: 0.5, Loss: afl.NewAdaptiveFocal()}, afl.Term{Weight: -2, Loss: afl.NewDiceCE()},
+		afl.Term{Weight: 1, Loss: afl.NewTversky()})
+	before := e.Memory().InUse
+	want, wantGrad, err := afl.Grad(sum, hostLogits, hostTarget)
+	require.NoError(t, err)
+	value, err := afl.GradInto(sum, logits, target, grad)
+	require.NoError(t, err)
+	assert.InEpsilon(t, want, value, 1e-5)
+	losstest.Near(t, "gradient", losstest.Numbers(t, wantGrad), losstest.Numbers(t, download(t, e, grad)),
+		losstest.Tolerance{Relative: 2e-5, Largest: 4e-6})
+
+	_, err = afl.Value(sum, logits, bad)
+	assert.EqualError(t, err, "afl: target at sample 1, voxel 307 is 7, want a class index from 0 to 1")
+	assert.NoError(t, e.Synchronize(), "it is reported once")
+	assert.Equal(t, before, e.Memory().InUse)
+
+	var total *tensor.Dense
+	label := upload(t, e, hostTarget)
+	g, err := e.Capture(func() (err error) {
+		total, err = sum.Eval(logits, label, grad)
+		return err
+	})
+	require.NoError(t, err)
+	gotGrad := download(t, e, grad)
+	require.NoError(t, e.Memset(grad, float32(0)))
+	require.NoError(t, g.Launch())
+	assert.Equal(t, value, download(t, e, total).ScalarValue())
+	assert.Equal(t, gotGrad.Data(), download(t, e, grad).Data())
+	require.NoError(t, e.Memcpy(label, bad))
+	require.NoError(t, g.Launch())
+	assert.EqualError(t, e.Synchronize(), "cuda: target at sample 1, voxel 307 is 7, want a class index from 0 to 1")
+	assert.True(t, math.IsNaN(download(t, e, total).ScalarValue().(float64)))
+	require.NoError(t, g.Close())
+}
+
+// TestConcurrentLosses: goroutines share an engine, each with its own tensors.
 func TestConcurrentLosses(t *testing.T) {
 	e := open(t)
 	var group sync.WaitGroup
@@ -415,33 +459,33 @@ func TestConcurrentLosses(t *testing.T) {
 	group.Wait()
 }
 
-// TestRefusalsStayApart: what is wrong with one call's label is told to that call,
-// and to no other, whoever else uses the engine.
-func TestRefusalsStayApart(t *testing.T) {
+// TestRejectionsStayApart: a rejected label is reported to the call that it was given to,
+// and to no other, even if others use the engine at the same time.
+func TestRejectionsStayApart(t *testing.T) {
 	e := open(t)
 	shape := []int{1, 2, 13, 17, 5}
 	logits := upload(t, e, losstest.RandomLogits(tensor.Float32, shape, 1))
 	good := upload(t, e, losstest.RandomLabels(shape, 2, 1))
 	bad := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i / 1000 * 7) }))
-	const told = "afl: target at sample 0, voxel 1000 is 7, want a class index from 0 to 1"
+	const rejected = "target at sample 0, voxel 1000 is 7, want a class index from 0 to 1"
 
 	t.Run("one after the other", func(t *testing.T) {
 		for _, name := range []string{"fl", "ce", "dice", "dice-focal"} {
 			l, err := afl.ByName(name)
 			require.NoError(t, err)
 			first, err := l.Eval(logits, bad, nil)
-			require.NoError(t, err, "nothing waits for it")
+			require.NoError(t, err, "Eval does not synchronize")
 			value, err := afl.Value(l, logits, good)
 			assert.NoError(t, err, name)
 			assert.False(t, math.IsNaN(value), name)
-			assert.EqualError(t, e.Synchronize(), told, "that nobody has read yet")
-			assert.NoError(t, e.Synchronize(), "it is said once")
+			assert.EqualError(t, e.Synchronize(), "cuda: "+rejected, "not reported yet")
+			assert.NoError(t, e.Synchronize(), "it is reported once")
 			assert.True(t, math.IsNaN(download(t, e, first).ScalarValue().(float64)))
 			require.NoError(t, e.Release(first))
 
 			_, err = afl.Value(l, logits, bad)
-			assert.EqualError(t, err, told, name)
-			assert.NoError(t, e.Synchronize(), "it is said once")
+			assert.EqualError(t, err, "afl: "+rejected, name)
+			assert.NoError(t, e.Synchronize(), "it is reported once")
 		}
 	})
 	t.Run("at once", func(t *testing.T) {
@@ -458,7 +502,7 @@ func TestRefusalsStayApart(t *testing.T) {
 						continue
 					}
 					_, grad, err := afl.Grad(l, logits, bad)
-					assert.EqualError(t, err, told)
+					assert.EqualError(t, err, "afl: "+rejected)
 					assert.True(t, grad == nil, l) // printing it would read device memory
 				}
 			})

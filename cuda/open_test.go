@@ -16,8 +16,8 @@ import (
 	"github.com/x/afl/cuda/internal/library"
 )
 
-// emulate puts the emulator in the driver's place for a test, which fails where it
-// leaves anything in the driver behind.
+// emulate replaces the driver by the emulator for a test, which fails if it leaves
+// anything behind in the driver.
 func emulate(t testing.TB) *emulator.Library {
 	t.Helper()
 	l := emulator.Load(t)
@@ -32,14 +32,14 @@ func emulate(t testing.TB) *emulator.Library {
 	return l
 }
 
-// openEmulated opens an engine on the emulator, which is closed when the test ends.
+// openEmulated opens an engine on the emulator and closes it when the test ends.
 func openEmulated(t testing.TB) (*Engine, *emulator.Library) {
 	t.Helper()
 	l := emulate(t)
 	return openAnother(t), l
 }
 
-// openAnother opens one more engine in a test that has one.
+// openAnother opens another engine on the emulator.
 func openAnother(t testing.TB) *Engine {
 	t.Helper()
 	e, err := Open(0)
@@ -48,7 +48,7 @@ func openAnother(t testing.TB) *Engine {
 	return e
 }
 
-// forgetLibraries makes the next Open open its library again.
+// forgetLibraries makes the next Open load its library again.
 func forgetLibraries() {
 	opened.Lock()
 	defer opened.Unlock()
@@ -82,7 +82,7 @@ func TestOpenChoosesDevice(t *testing.T) {
 	require.NoError(t, e.Close())
 	for _, ordinal := range []int{-1, 2} {
 		_, err := Open(ordinal)
-		assert.EqualError(t, err, fmt.Sprintf("cuda: there is no device %d, only 0 to 1", ordinal))
+		assertRefused(t, err, fmt.Sprintf("cuda: ordinal is %d, want a device from 0 to 1", ordinal))
 	}
 }
 
@@ -110,7 +110,7 @@ func TestLibraryNames(t *testing.T) {
 	assert.Equal(t, "libcuda.so.1", library.Names()[0])
 }
 
-// A library that has a few of the functions only is a driver of long ago.
+// A library that lacks functions is an old driver.
 func TestOpenWithoutFunction(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "libcuda-old.so")
 	source := filepath.Join(t.TempDir(), "old.c")
@@ -132,7 +132,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no device":     {"devices", 0, "cuda: the driver shows no device"},
 		"old device":    {"major", 6, "cuda: Emulated GPU 0 (CUDA device 0, compute capability 6.0, 256.0 MiB) is too old: compute capability 7.5 or later is needed"},
 		"older Turing":  {"major", 7, "compute capability 7.0, 256.0 MiB) is too old"},
-		"kernels' text": {"refuse_ptx", 1, "cuda: the driver (for CUDA 12.4) refuses the kernels labels for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'"},
+		"kernels' text": {"refuse_ptx", 1, "cuda: the driver (for CUDA 12.4) rejects the kernel module labels for Emulated GPU 0 (CUDA device 0, compute capability 9.0, 256.0 MiB): cuda: cuModuleLoadDataEx failed: CUDA_ERROR_INVALID_PTX (218): a PTX JIT compilation failed\nptxas fatal : Unresolved extern function 'nothing'"},
 		"little memory": {"memory", 600, "out of device memory: wanted 512 B; this engine uses 512 B and reserves 512 B; the device has 88 B free of 600 B"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,12 +164,12 @@ func TestOpenRefuses(t *testing.T) {
 		_, err := Open(0)
 		assert.ErrorContains(t, err, "(for CUDA 12.4) does not start: cuda: cuInit failed: unknown error (803)")
 		devices, err := Devices()
-		require.NoError(t, err, "the next try starts it")
+		require.NoError(t, err, "the next attempt succeeds")
 		assert.Len(t, devices, 1)
 	})
 }
 
-// Whatever fails on the way, Open says so and leaves nothing behind.
+// If any step fails, Open returns the error and leaves nothing behind.
 func TestOpenCleansUp(t *testing.T) {
 	for _, test := range []struct {
 		function string
@@ -195,7 +195,7 @@ func TestOpenAndCloseThousandTimes(t *testing.T) {
 	for i := range 1000 {
 		e, err := Open(0)
 		require.NoError(t, err)
-		if i%2 == 0 { // some leave everything to Close
+		if i%2 == 0 { // leave everything to Close
 			fillEngine(t, e)
 		}
 		require.NoError(t, e.Close())
@@ -206,7 +206,7 @@ func TestOpenAndCloseThousandTimes(t *testing.T) {
 	}
 }
 
-// fillEngine makes one of everything that Close has to free.
+// fillEngine creates one of each kind of object that Close has to free.
 func fillEngine(t *testing.T, e *Engine) {
 	_, err := e.NewTensor(Float16, 3, 5)
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func fillEngine(t *testing.T, e *Engine) {
 	require.NoError(t, err)
 }
 
-// Engines on one device share its context and go their own ways.
+// Engines on one device share its context and nothing else.
 func TestTwoEngines(t *testing.T) {
 	l := emulate(t)
 	a, err := Open(0)

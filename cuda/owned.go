@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// owned is an object of the driver that belongs to an engine and is freed by its
-// own Close or the engine's, whichever comes first.
+// owned is a driver object that belongs to an engine and is freed by its own Close or
+// the engine's, whichever is first.
 type owned struct {
 	engine *Engine
 	kind   string
 	free   func(session) error
 
-	use    sync.RWMutex // held for writing while it is freed
+	use    sync.RWMutex // locked for writing while the object is freed
 	closed bool
 }
 
-// own makes an object and puts it on the engine's list.
+// own creates an object and adds it to the engine's.
 func (e *Engine) own(o *owned, make func(session) error) error {
 	return e.do(func(s session) error {
 		if err := make(s); err != nil {
@@ -42,7 +42,7 @@ func (o *owned) with(call func(session) error) error {
 	})
 }
 
-// close waits for the device and frees the object, once.
+// close synchronizes and frees the object, once.
 func (o *owned) close() error {
 	e := o.engine
 	err := e.doWaiting(func(s session) error {
@@ -61,7 +61,7 @@ func (o *owned) close() error {
 		return o.free(s)
 	})
 	if errors.Is(err, ErrClosed) {
-		return nil // which had freed it
+		return nil // Engine.Close has freed it
 	}
 	return err
 }

@@ -3,18 +3,18 @@ package cuda
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/sizeclass"
 )
 
-// MemoryStats counts an engine's device memory in bytes, each block as large as
-// it is in the pool: at most an eighth larger than was asked for, or 511 bytes.
+// MemoryStats counts an engine's device memory in bytes. Each allocation counts with its
+// size in the pool, which exceeds the requested one by at most an eighth or 511 bytes.
 type MemoryStats struct {
 	InUse        int64 // by tensors, by graphs, and by the engine itself
-	Reserved     int64 // taken from the driver: in use, or kept for reuse
+	Reserved     int64 // allocated from the driver: in use or available for reuse
 	PeakInUse    int64
 	PeakReserved int64
 }
@@ -27,100 +27,99 @@ type deviceMemory interface {
 	synchronize() error
 }
 
-// pool keeps device memory for reuse, since asking the driver waits for the
-// device. A block that is given back may still be used by work that is enqueued
-// already; whoever gets it next enqueues behind that, on the same stream.
+// pool retains device memory for reuse, since allocating from the driver synchronizes
+// with the device. Pending work may still use a released allocation; its next owner's
+// work is enqueued after it on the same stream.
 type pool struct {
 	device deviceMemory
 
 	mu      sync.Mutex
-	blocks  []*block           // all, by address
-	free    map[int64][]*block // by size
-	capture *hold              // of the graph that is being captured, or nil
+	all     []*allocation           // by address
+	free    map[int64][]*allocation // by size
+	capture *hold                   // of the capture in progress, or nil
 	stats   MemoryStats
 }
 
-// block is memory as the driver gave it.
-type block struct {
+// allocation is memory allocated from the driver.
+type allocation struct {
 	address uintptr
 	size    int64
 	used    bool
-	hold    *hold // the graph that it stays with
-	result  bool  // it holds a [result]
+	hold    *hold // of the graph that it belongs to, or nil
 }
 
-func (b *block) end() uintptr { return b.address + uintptr(b.size) }
+func (a *allocation) end() uintptr { return a.address + uintptr(a.size) }
 
-// hold is the memory of a graph. What was allocated or given back while the graph
-// was captured is written each time that it is launched, so nobody else may have
-// it as long as the graph lives; within the capture it is reused.
+// hold is the memory of a graph. Memory that was allocated or released during the capture
+// is written by each launch of the graph, so it is reserved for the graph as long as that
+// exists, but can be reused within the capture.
 type hold struct {
-	free map[int64][]*block
+	free map[int64][]*allocation
 }
 
 func newPool(device deviceMemory) *pool {
-	return &pool{device: device, free: map[int64][]*block{}}
+	return &pool{device: device, free: map[int64][]*allocation{}}
 }
 
 const (
-	leastBlock = 512
-	mostBlock  = 1 << 46 // more than any device has
+	leastBytes = 512
+	mostBytes  = 1 << 46 // more than the memory of any device
 )
 
-// blockSize is the size of the block that holds so many bytes: their size class.
-func blockSize(bytes int64) int64 { return sizeclass.Round(bytes, leastBlock) }
+// roundedSize is the size in the pool of an allocation of so many bytes.
+func roundedSize(bytes int64) int64 { return sizeclass.Round(bytes, leastBytes) }
 
-// alloc returns the address of memory with arbitrary content.
+// alloc returns the address of uninitialized memory.
 func (p *pool) alloc(bytes int64) (uintptr, error) {
 	if bytes <= 0 {
-		return 0, fmt.Errorf("cuda: cannot allocate %d bytes", bytes)
+		return 0, plan.Refuse("number of bytes", bytes, "at least 1")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b, err := p.get(bytes)
+	a, err := p.get(bytes)
 	if err != nil {
 		return 0, err
 	}
-	b.used = true
-	return b.address, nil
+	a.used = true
+	return a.address, nil
 }
 
-// get finds or makes a block that is not used.
-func (p *pool) get(bytes int64) (*block, error) {
-	if bytes > mostBlock {
+// get finds an unused allocation or makes a new one.
+func (p *pool) get(bytes int64) (*allocation, error) {
+	if bytes > mostBytes {
 		return nil, p.outOfMemory(bytes)
 	}
-	size := blockSize(bytes)
+	size := roundedSize(bytes)
 	if p.capture != nil {
-		if b := pop(p.capture.free, size); b != nil {
-			return b, nil // counted as in use all the time
+		if a := pop(p.capture.free, size); a != nil {
+			return a, nil // it has been counted as in use all along
 		}
 	}
-	b := pop(p.free, size)
-	if b == nil {
+	a := pop(p.free, size)
+	if a == nil {
 		var err error
-		if b, err = p.grow(size, bytes); err != nil {
+		if a, err = p.grow(size, bytes); err != nil {
 			return nil, err
 		}
 	}
-	b.hold = p.capture
+	a.hold = p.capture
 	p.stats.InUse += size
 	p.stats.PeakInUse = max(p.stats.PeakInUse, p.stats.InUse)
-	return b, nil
+	return a, nil
 }
 
-func pop(free map[int64][]*block, size int64) *block {
+func pop(free map[int64][]*allocation, size int64) *allocation {
 	list := free[size]
 	if len(list) == 0 {
 		return nil
 	}
-	b := list[len(list)-1]
+	a := list[len(list)-1]
 	free[size] = list[:len(list)-1]
-	return b
+	return a
 }
 
-// grow takes a block from the driver.
-func (p *pool) grow(size, wanted int64) (*block, error) {
+// grow allocates from the driver.
+func (p *pool) grow(size, wanted int64) (*allocation, error) {
 	address, err := p.device.alloc(size)
 	if isOutOfMemory(err) {
 		if err := p.trim(); err != nil {
@@ -133,12 +132,12 @@ func (p *pool) grow(size, wanted int64) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &block{address: address, size: size}
+	a := &allocation{address: address, size: size}
 	i, _ := p.search(address)
-	p.blocks = slices.Insert(p.blocks, i, b)
+	p.all = slices.Insert(p.all, i, a)
 	p.stats.Reserved += size
 	p.stats.PeakReserved = max(p.stats.PeakReserved, p.stats.Reserved)
-	return b, nil
+	return a, nil
 }
 
 func isOutOfMemory(err error) bool {
@@ -155,10 +154,10 @@ func (p *pool) outOfMemory(wanted int64) error {
 	return e
 }
 
-// trim gives the blocks that nobody uses back to the driver.
+// trim returns unused memory to the driver.
 func (p *pool) trim() error {
-	// A stream that is captured cannot be waited for, and need not: what is free
-	// outside the graph was so when the capture began, which had waited.
+	// During a capture the stream cannot be synchronized. It need not be: what is free
+	// outside the graph was free when the capture began, after a synchronization.
 	if p.capture == nil {
 		if err := p.device.synchronize(); err != nil {
 			return err
@@ -166,112 +165,97 @@ func (p *pool) trim() error {
 	}
 	for size, list := range p.free {
 		for len(list) > 0 {
-			b := list[len(list)-1]
-			if err := p.device.free(b.address); err != nil {
+			a := list[len(list)-1]
+			if err := p.device.free(a.address); err != nil {
 				return err
 			}
 			list = list[:len(list)-1]
 			p.free[size] = list
-			p.forget(b)
+			p.forget(a)
 		}
 		delete(p.free, size)
 	}
 	return nil
 }
 
-func (p *pool) forget(b *block) {
-	i, _ := p.search(b.address)
-	p.blocks = slices.Delete(p.blocks, i, i+1)
-	p.stats.Reserved -= b.size
+func (p *pool) forget(a *allocation) {
+	i, _ := p.search(a.address)
+	p.all = slices.Delete(p.all, i, i+1)
+	p.stats.Reserved -= a.size
 }
 
-// search returns where a block of an address is, or would be.
+// search returns the index at which an allocation with an address is or would be.
 func (p *pool) search(address uintptr) (int, bool) {
-	return slices.BinarySearchFunc(p.blocks, address, func(b *block, a uintptr) int { return cmp.Compare(b.address, a) })
+	return slices.BinarySearchFunc(p.all, address, func(a *allocation, at uintptr) int { return cmp.Compare(a.address, at) })
 }
 
-// find returns the block that an address lies in, or nil.
-func (p *pool) find(address uintptr) *block {
+// find returns the allocation that contains an address, or nil.
+func (p *pool) find(address uintptr) *allocation {
 	i, found := p.search(address)
 	if !found {
 		i--
 	}
-	if i < 0 || address >= p.blocks[i].end() {
+	if i < 0 || address >= p.all[i].end() {
 		return nil
 	}
-	return p.blocks[i]
+	return p.all[i]
 }
 
-// Why an address is not one that was asked for.
+// Reasons why an address cannot be used, which complete the sentence "memory is …".
 var (
-	errNotHere  = errors.New("memory that is not this engine's")
+	errNotHere  = errors.New("not this engine's")
 	errInterior = errors.New("a part of a larger allocation")
 	errReleased = errors.New("released already")
 )
 
-// release takes a block back. bytes is how many its owner takes it for, or 0.
+// release takes memory back. bytes is its size as its owner knows it, or 0.
 func (p *pool) release(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b := p.find(address)
+	a := p.find(address)
 	switch {
-	case b == nil:
+	case a == nil:
 		return errNotHere
-	case !b.used:
+	case !a.used:
 		return errReleased
-	case b.address != address || bytes != 0 && blockSize(bytes) != b.size:
+	case a.address != address || bytes != 0 && roundedSize(bytes) != a.size:
 		return errInterior
 	}
-	b.used, b.result = false, false
-	if b.hold == nil {
-		b.hold = p.capture
+	a.used = false
+	if a.hold == nil {
+		a.hold = p.capture
 	}
-	if b.hold != nil {
-		b.hold.free[b.size] = append(b.hold.free[b.size], b)
+	if a.hold != nil {
+		a.hold.free[a.size] = append(a.hold.free[a.size], a)
 		return nil
 	}
-	p.recycle(b)
+	p.recycle(a)
 	return nil
 }
 
-func (p *pool) recycle(b *block) {
-	p.free[b.size] = append(p.free[b.size], b)
-	p.stats.InUse -= b.size
+func (p *pool) recycle(a *allocation) {
+	p.free[a.size] = append(p.free[a.size], a)
+	p.stats.InUse -= a.size
 }
 
-// check says whether memory is in use, and all of it in one block.
+// check returns an error unless memory is in use and part of a single allocation.
 func (p *pool) check(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch b := p.find(address); {
-	case b == nil || bytes > int64(b.end()-address):
+	switch a := p.find(address); {
+	case a == nil || bytes > int64(a.end()-address):
 		return errNotHere
-	case !b.used:
+	case !a.used:
 		return errReleased
 	}
 	return nil
 }
 
-// markResult says that a block holds a [result], until it is released.
-func (p *pool) markResult(address uintptr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.find(address).result = true
-}
-
-// isResult reports whether an address is that of a [result].
-func (p *pool) isResult(address uintptr) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b := p.find(address)
-	return b != nil && b.address == address && b.result
-}
-
-// beginCapture makes what is allocated and released from now on a graph's.
+// beginCapture starts a hold, which memory allocated and released from now on belongs to.
 func (p *pool) beginCapture() *hold {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.capture = &hold{free: map[int64][]*block{}}
+	p.capture = &hold{free: map[int64][]*allocation{}}
 	return p.capture
 }
 
@@ -281,41 +265,40 @@ func (p *pool) endCapture() {
 	p.capture = nil
 }
 
-// drop ends a graph's hold: what it kept is free, and what is used of it is like
-// any other memory.
+// drop ends a hold: its unused memory is free, and the rest is like any other memory.
 func (p *pool) drop(h *hold) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, b := range p.blocks {
-		if b.hold != h {
+	for _, a := range p.all {
+		if a.hold != h {
 			continue
 		}
-		b.hold = nil
-		if !b.used {
-			p.recycle(b)
+		a.hold = nil
+		if !a.used {
+			p.recycle(a)
 		}
 	}
 	clear(h.free)
 }
 
-// statistics returns the counts.
+// statistics returns the current counts.
 func (p *pool) statistics() MemoryStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
 }
 
-// close gives all memory back to the driver and returns the first failure.
+// close returns all memory to the driver and returns the first failure.
 func (p *pool) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var first error
-	for _, b := range p.blocks {
-		if err := p.device.free(b.address); err != nil && first == nil {
+	for _, a := range p.all {
+		if err := p.device.free(a.address); err != nil && first == nil {
 			first = err
 		}
 	}
-	p.blocks, p.free = nil, map[int64][]*block{}
+	p.all, p.free = nil, map[int64][]*allocation{}
 	p.stats.InUse, p.stats.Reserved = 0, 0
 	return first
 }

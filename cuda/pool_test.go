@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is device memory that only keeps the books.
+// ledger is device memory that is accounted for but does not exist.
 type ledger struct {
 	t     testing.TB
 	total int64
@@ -30,7 +30,7 @@ func (l *ledger) alloc(bytes int64) (uintptr, error) {
 		return 0, &DriverError{Function: "cuMemAlloc", Code: codeOutOfMemory}
 	}
 	at := l.next
-	// Addresses go up and down, as a driver's do.
+	// Addresses are not monotone, as with a driver.
 	if rand.N(2) == 0 {
 		at += 1 << 40
 	}
@@ -51,18 +51,18 @@ func (l *ledger) free(address uintptr) error {
 func (l *ledger) memoryInfo() (int64, int64, error) { return l.total - l.used, l.total, nil }
 func (l *ledger) synchronize() error                { return nil }
 
-func TestBlockSize(t *testing.T) {
+func TestRoundedSize(t *testing.T) {
 	sizes := map[int64]bool{}
 	for bytes := int64(1); bytes < 1<<17; bytes++ {
-		size := blockSize(bytes)
+		size := roundedSize(bytes)
 		require.GreaterOrEqual(t, size, bytes)
-		require.LessOrEqual(t, size-bytes, max(bytes/8, leastBlock-1), "%d", bytes)
-		require.Zero(t, size%leastBlock)
-		require.Equal(t, size, blockSize(size), "a size is its own")
+		require.LessOrEqual(t, size-bytes, max(bytes/8, leastBytes-1), "%d", bytes)
+		require.Zero(t, size%leastBytes)
+		require.Equal(t, size, roundedSize(size), "rounding is idempotent")
 		sizes[size] = true
 	}
 	assert.Len(t, sizes, 16+4*8, "every 512 up to 8 Ki, then eight per power of two")
-	assert.Equal(t, int64(mostBlock), blockSize(mostBlock))
+	assert.Equal(t, int64(mostBytes), roundedSize(mostBytes))
 }
 
 func TestPoolReuses(t *testing.T) {
@@ -73,7 +73,7 @@ func TestPoolReuses(t *testing.T) {
 	require.NoError(t, p.release(a, 0))
 	b, err := p.alloc(101_000)
 	require.NoError(t, err)
-	assert.Equal(t, a, b, "the sizes round to the same")
+	assert.Equal(t, a, b, "the sizes round to the same size")
 	assert.Len(t, l.live, 1)
 	assert.Equal(t, MemoryStats{InUse: 106496, Reserved: 106496, PeakInUse: 106496, PeakReserved: 106496}, p.statistics())
 }
@@ -82,7 +82,7 @@ func TestPoolRefuses(t *testing.T) {
 	p := newPool(newLedger(t, 1<<30))
 	for _, bytes := range []int64{0, -1} {
 		_, err := p.alloc(bytes)
-		assert.ErrorContains(t, err, fmt.Sprintf("cannot allocate %d bytes", bytes))
+		assert.ErrorContains(t, err, fmt.Sprintf("number of bytes is %d, want at least 1", bytes))
 	}
 	var oom *OutOfMemoryError
 	_, err := p.alloc(1 << 62)
@@ -90,7 +90,7 @@ func TestPoolRefuses(t *testing.T) {
 	a, err := p.alloc(5000)
 	require.NoError(t, err)
 	assert.ErrorIs(t, p.release(a+512, 0), errInterior)
-	assert.ErrorIs(t, p.release(a, 1000), errInterior, "a shorter piece that begins where the block does")
+	assert.ErrorIs(t, p.release(a, 1000), errInterior, "a shorter piece at the beginning of the allocation")
 	assert.ErrorIs(t, p.release(a+5120, 0), errNotHere)
 	assert.ErrorIs(t, p.release(1, 0), errNotHere)
 	require.NoError(t, p.release(a, 5000))
@@ -117,11 +117,11 @@ func TestPoolTrims(t *testing.T) {
 		require.NoError(t, p.release(a, 0))
 	}
 	_, err = p.alloc(1 << 17)
-	require.NoError(t, err, "three blocks of half the size were unused")
+	require.NoError(t, err, "three allocations of half the size were unused")
 	assert.Equal(t, int64(15<<16), p.statistics().Reserved)
 }
 
-// A graph keeps what was allocated or released while it was captured.
+// Memory allocated or released during a capture belongs to the graph.
 func TestPoolHold(t *testing.T) {
 	l := newLedger(t, 1<<30)
 	p := newPool(l)
@@ -144,12 +144,12 @@ func TestPoolHold(t *testing.T) {
 	for _, bytes := range []int64{1 << 14, 1 << 16} {
 		other, err := p.alloc(bytes)
 		require.NoError(t, err)
-		assert.NotContains(t, []uintptr{scratch, before}, other, "the graph's")
+		assert.NotContains(t, []uintptr{scratch, before}, other, "held by the graph")
 		require.NoError(t, p.release(other, 0))
 	}
 	assert.EqualValues(t, 1<<14+1<<15+1<<16, p.statistics().InUse)
 	require.NoError(t, p.release(result, 0))
-	assert.EqualValues(t, 1<<14+1<<15+1<<16, p.statistics().InUse, "released after the capture, and still the graph's")
+	assert.EqualValues(t, 1<<14+1<<15+1<<16, p.statistics().InUse, "released after the capture, and still held by the graph")
 	p.drop(h)
 	assert.Zero(t, p.statistics().InUse)
 	got, err := p.alloc(1 << 15)
@@ -159,14 +159,14 @@ func TestPoolHold(t *testing.T) {
 	assert.Empty(t, l.live)
 }
 
-// modelBlock is memory that the model knows to be in use.
-type modelBlock struct {
+// modelAllocation is memory that is in use according to the model.
+type modelAllocation struct {
 	address uintptr
 	bytes   int64
 }
 
-// Any sequence of calls agrees with a list of what is in use: nothing overlaps,
-// every byte is counted, and all memory goes back at the end.
+// After any sequence of calls the pool agrees with a list of the memory in use: no
+// overlaps, every byte is counted, and all memory is returned at the end.
 func FuzzPool(f *testing.F) {
 	f.Add([]byte{0, 10, 0, 20, 1, 0, 0, 11, 1, 1})
 	f.Add([]byte{2, 0, 0, 200, 1, 0, 0, 200, 3, 0, 0, 200, 4, 0, 0, 200})
@@ -174,7 +174,7 @@ func FuzzPool(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		l := newLedger(t, 1<<20)
 		p := newPool(l)
-		var used []modelBlock
+		var used []modelAllocation
 		var holds []*hold
 		for len(script) >= 2 {
 			op, x := script[0]%5, int64(script[1])
@@ -186,10 +186,10 @@ func FuzzPool(f *testing.F) {
 				if err != nil {
 					var oom *OutOfMemoryError
 					require.True(t, errors.As(err, &oom), "%v", err)
-					require.Greater(t, l.used+blockSize(bytes), l.total, "refused what there is room for")
+					require.Greater(t, l.used+roundedSize(bytes), l.total, "out of memory although there is enough")
 					continue
 				}
-				used = append(used, modelBlock{a, bytes})
+				used = append(used, modelAllocation{a, bytes})
 			case 1:
 				if len(used) == 0 {
 					require.ErrorIs(t, p.release(uintptr(x), 0), errNotHere)
@@ -222,25 +222,25 @@ func FuzzPool(f *testing.F) {
 		}
 		require.Zero(t, p.statistics().InUse)
 		require.NoError(t, p.trim())
-		require.Empty(t, l.live, "everything is free, so nothing is kept")
+		require.Empty(t, l.live, "everything is free, so all of it is returned")
 		require.Zero(t, p.statistics().Reserved)
 	})
 }
 
-func checkPool(t *testing.T, l *ledger, p *pool, used []modelBlock) {
-	sorted := slices.SortedFunc(slices.Values(used), func(a, b modelBlock) int { return cmp.Compare(a.address, b.address) })
+func checkPool(t *testing.T, l *ledger, p *pool, used []modelAllocation) {
+	sorted := slices.SortedFunc(slices.Values(used), func(a, b modelAllocation) int { return cmp.Compare(a.address, b.address) })
 	inUse := int64(0)
 	for i, b := range sorted {
 		require.NoError(t, p.check(b.address, b.bytes))
-		require.GreaterOrEqual(t, l.live[b.address], b.bytes, "all of it is the driver's")
+		require.GreaterOrEqual(t, l.live[b.address], b.bytes, "all of it was allocated from the driver")
 		if i > 0 {
-			require.GreaterOrEqual(t, b.address, sorted[i-1].address+uintptr(sorted[i-1].bytes), "two own the same bytes")
+			require.GreaterOrEqual(t, b.address, sorted[i-1].address+uintptr(sorted[i-1].bytes), "two allocations overlap")
 		}
-		inUse += blockSize(b.bytes)
+		inUse += roundedSize(b.bytes)
 	}
 	s := p.statistics()
 	held := int64(0)
-	for _, b := range p.blocks {
+	for _, b := range p.all {
 		if b.hold != nil && !b.used {
 			held += b.size
 		}

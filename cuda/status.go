@@ -9,9 +9,9 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// status is AflStatus: the first element that a kernel had to refuse.
+// status mirrors AflStatus: the first element that a kernel rejected.
 type status struct {
-	found                      uint64 // 2⁶⁴−1 less its index
+	found                      uint64 // 2⁶⁴−1 minus its index
 	kind                       int32
 	hasIgnore, channels, limit int32
 	voxels, ignore             int64
@@ -22,7 +22,7 @@ type status struct {
 
 const statusBytes = int64(unsafe.Sizeof(status{}))
 
-// Kinds of refusals.
+// Kinds of rejections.
 const (
 	goodStatus = iota
 	badClass
@@ -30,20 +30,11 @@ const (
 	badWeight
 )
 
-// staged is pinned memory for the small things that come back.
+// staged is pinned memory for small results.
 type staged struct {
 	reported status
 	result   result
 }
-
-// result is a loss's value and what was refused on the way to it, as they lie in
-// device memory.
-type result struct {
-	value   float64
-	verdict status
-}
-
-var _ = [leastBlock]struct{}{}[unsafe.Sizeof(result{})] // it fits
 
 // stage guards the staged memory.
 type stage struct {
@@ -53,29 +44,29 @@ type stage struct {
 
 func (s *stage) staged() *staged { return (*staged)(s.memory) }
 
-// refusal waits, and returns what was refused first and is not told yet, or nil.
-// argument is the label's name in the API.
+// refusal synchronizes and returns an error for the first rejected element not yet
+// reported, if any. argument is the label's name in the API.
 func (e *Engine) refusal(argument string) error {
-	return e.tell(argument, func(s session, staged *staged) (status, error) {
+	return e.report(argument, func(s session, staged *staged) (status, error) {
 		err := s.synchronize()
 		return staged.reported, err
 	})
 }
 
-// readResult waits, and returns the value of a [result].
+// readResult synchronizes and returns the value of a [result].
 func (e *Engine) readResult(address uintptr) (value float64, err error) {
-	err = e.tell("target", func(s session, staged *staged) (status, error) {
-		err := s.copyToHost(unsafe.Pointer(&staged.result), address, int64(unsafe.Sizeof(staged.result)), true)
+	err = e.report("target", func(s session, staged *staged) (status, error) {
+		err := s.copyToHost(unsafe.Pointer(&staged.result), address, resultBytes, true)
 		value = staged.result.value
 		return staged.result.verdict, err
 	})
 	return value, err
 }
 
-// readFloat64s waits, and fills x with the numbers at an address in device
-// memory, behind which the verdict lies.
+// readFloat64s synchronizes and fills x from device memory, where a verdict follows the
+// numbers.
 func (e *Engine) readFloat64s(address uintptr, x []float64, argument string) error {
-	return e.tell(argument, func(s session, _ *staged) (verdict status, err error) {
+	return e.report(argument, func(s session, _ *staged) (verdict status, err error) {
 		bytes := int64(8 * len(x))
 		err = s.copyToHost(unsafe.Pointer(unsafe.SliceData(x)), address, bytes, true)
 		if err == nil {
@@ -85,9 +76,9 @@ func (e *Engine) readFloat64s(address uintptr, x []float64, argument string) err
 	})
 }
 
-// tell returns as an error the verdict that read gets, which waits, and forgets
-// that it was to be told.
-func (e *Engine) tell(argument string, read func(session, *staged) (status, error)) error {
+// report calls read, which synchronizes and returns a verdict, and returns the verdict
+// as an error. If it is the engine's rejection not yet reported, it now is.
+func (e *Engine) report(argument string, read func(session, *staged) (status, error)) error {
 	var verdict status
 	err := e.doWaiting(func(s session) (err error) {
 		e.staging.Lock()
@@ -107,17 +98,17 @@ func (e *Engine) tell(argument string, read func(session, *staged) (status, erro
 	return verdict.refusal(argument)
 }
 
-// zero enqueues zeros, as many bytes as a multiple of 4.
+// zero enqueues zeroing memory whose size is a multiple of 4.
 func zero(s session, address uintptr, bytes int64) error {
 	return s.fill(address, make([]byte, 4), bytes/4)
 }
 
-// is reports whether two refusals are of the same element.
+// is reports whether two rejections are of the same element.
 func (s *status) is(t *status) bool {
 	return s.kind == t.kind && s.found == t.found && s.voxels == t.voxels && s.channels == t.channels && s.bits == t.bits
 }
 
-// refusal words the status as the CPU backend words its errors.
+// refusal turns the status into an error with the CPU backend's wording.
 func (s *status) refusal(argument string) error {
 	if s.kind == goodStatus {
 		return nil
@@ -144,15 +135,15 @@ func (s *status) refusal(argument string) error {
 	return plan.Refuse(at(argument), s.element(), "%s", want)
 }
 
-// Types of elements that print differently; the integers between are signed and
-// unsigned by turns.
+// Element types that print differently. Unsigned and signed integer types alternate
+// between the last two.
 const (
 	typeFloat32 = 0
 	typeUint8   = 4
 	typeInt64   = 11
 )
 
-// element is a refused class index, which prints as it does in its own type.
+// element returns a rejected class index as a value that prints like its own type.
 func (s *status) element() any {
 	switch t := s.elementType; {
 	case t == typeFloat32:

@@ -12,11 +12,15 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// NewTensor returns a tensor in device memory, whose elements are arbitrary until
-// something is written there ([Engine.Memclr] writes zeros). Every axis has at
-// least one element; no shape at all is a scalar. The type is a number, a bool,
-// [Float16] or [BFloat16].
+// NewTensor returns a tensor in device memory with uninitialized elements
+// ([Engine.Memclr] zeroes them). Every axis has at least one element; an empty shape means
+// a scalar. The type is a number, a bool, [Float16] or [BFloat16].
 func (e *Engine) NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error) {
+	t, err := e.newTensor(dt, shape)
+	return t, public(err)
+}
+
+func (e *Engine) newTensor(dt tensor.Dtype, shape []int) (*tensor.Dense, error) {
 	bytes, err := tensorBytes(dt, shape)
 	if err != nil {
 		return nil, err
@@ -28,7 +32,7 @@ func (e *Engine) NewTensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error)
 	return tensor.NewDense(dt, slices.Clone(shape), tensor.WithEngine(e), tensor.FromMemory(address, uintptr(bytes))), nil
 }
 
-// tensorBytes returns the size of a tensor.
+// tensorBytes returns the size of a tensor in bytes.
 func tensorBytes(dt tensor.Dtype, shape []int) (int64, error) {
 	if err := checkType("tensor", dt); err != nil {
 		return 0, err
@@ -38,7 +42,7 @@ func tensorBytes(dt tensor.Dtype, shape []int) (int64, error) {
 		if n < 1 {
 			return 0, plan.Refuse("shape", shape, "no axis shorter than 1")
 		}
-		if bytes > mostBlock/int64(n) {
+		if bytes > mostBytes/int64(n) {
 			return 0, plan.Refuse("shape", shape, "at most 2⁴⁶ bytes")
 		}
 		bytes *= int64(n)
@@ -57,11 +61,11 @@ func checkType(name string, dt tensor.Dtype) error {
 	return plan.Refuse("type of "+name, "not set", "a number or bool")
 }
 
-// Upload returns a new tensor in device memory with the shape, type and elements
-// of a host tensor. It waits where the host tensor does not lie in a [HostBuffer].
+// Upload copies a host tensor to a new tensor in device memory. It synchronizes unless
+// the host tensor is in a [HostBuffer] of this engine.
 func (e *Engine) Upload(t *tensor.Dense) (*tensor.Dense, error) {
 	if err := e.checkHost("t", t); err != nil {
-		return nil, err
+		return nil, public(err)
 	}
 	device, err := e.NewTensor(t.Dtype(), t.Shape()...)
 	if err != nil {
@@ -73,39 +77,43 @@ func (e *Engine) Upload(t *tensor.Dense) (*tensor.Dense, error) {
 	return device, nil
 }
 
-// Download waits, and returns a new host tensor with the shape, type and elements
-// of one in device memory.
+// Download synchronizes and copies a tensor in device memory to a new host tensor.
 func (e *Engine) Download(t *tensor.Dense) (*tensor.Dense, error) {
+	host, err := e.download(t)
+	return host, public(err)
+}
+
+func (e *Engine) download(t *tensor.Dense) (*tensor.Dense, error) {
 	if err := e.checkDevice("t", t); err != nil {
 		return nil, err
 	}
 	n := len(t.Raw) / int(t.Dtype().Size())
 	backing := reflect.MakeSlice(reflect.SliceOf(t.Dtype().Type), n, n).Interface()
 	host := tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithBacking(backing))
-	if err := e.CopyToHost(host, t); err != nil {
+	if err := e.toHost(host.Raw, addressOf(t.Raw)); err != nil {
 		return nil, err
 	}
 	return host, nil
 }
 
-// CopyToDevice copies a host tensor into a device tensor of the same type and
-// number of elements. From a [HostBuffer] of this engine it returns at once, and
-// the buffer must not be written until the copy is done, which an event or
-// [Engine.Synchronize] tells; from other memory it waits.
+// CopyToDevice copies a host tensor into a device tensor of the same type and number of
+// elements. From a [HostBuffer] of this engine the copy is asynchronous: the buffer must
+// not be written until an [Event] or [Engine.Synchronize] shows that it is done. From
+// other memory it synchronizes.
 func (e *Engine) CopyToDevice(dst, src *tensor.Dense) error {
 	if err := e.checkPair("dst", dst, "src", src); err != nil {
-		return err
+		return public(err)
 	}
 	return e.toDevice(addressOf(dst.Raw), src.Raw)
 }
 
-// CopyToHost copies a device tensor into a host tensor of the same type and number
-// of elements. Into a [HostBuffer] of this engine it returns at once, and the
-// elements are there when an event or [Engine.Synchronize] says so; into other
-// memory it waits.
+// CopyToHost copies a device tensor into a host tensor of the same type and number of
+// elements. Into a [HostBuffer] of this engine the copy is asynchronous: the elements are
+// valid once an [Event] or [Engine.Synchronize] shows that it is done. Into other memory
+// it synchronizes.
 func (e *Engine) CopyToHost(dst, src *tensor.Dense) error {
 	if err := e.checkPair("src", src, "dst", dst); err != nil {
-		return err
+		return public(err)
 	}
 	return e.toHost(dst.Raw, addressOf(src.Raw))
 }
@@ -136,11 +144,13 @@ func (e *Engine) toHost(to []byte, from uintptr) error {
 	return e.doWaiting(copyTo(true))
 }
 
-// Release gives a tensor's memory back to the engine. Work that is enqueued
-// already may still use it. The tensor has no memory afterwards; others that
-// share it (views, shallow clones) must not be used any more. A view, a tensor of
-// another engine and one that was released already are errors.
-func (e *Engine) Release(t *tensor.Dense) error {
+// Release returns a tensor's memory to the engine. Work enqueued before may still use it.
+// The tensor has no memory afterwards, and others that share it (views, shallow clones)
+// must not be used any more. A view, a tensor of another engine and a released tensor are
+// refused.
+func (e *Engine) Release(t *tensor.Dense) error { return public(e.release(t)) }
+
+func (e *Engine) release(t *tensor.Dense) error {
 	address, err := e.address("t", t)
 	if err != nil {
 		return err
@@ -149,7 +159,7 @@ func (e *Engine) Release(t *tensor.Dense) error {
 		return plan.Refuse("t", "a view", "the tensor that it views")
 	}
 	err = e.do(func(session) error {
-		if err := e.pool.release(address, int64(len(t.Raw))); err != nil {
+		if err := e.recycle(address, int64(len(t.Raw))); err != nil {
 			return plan.Refuse("memory of t", err, "a tensor of this engine as it was made")
 		}
 		return nil
@@ -160,8 +170,8 @@ func (e *Engine) Release(t *tensor.Dense) error {
 	return err
 }
 
-// address returns where a tensor lies in this engine's memory, or an error that
-// names the argument.
+// address returns the address of a tensor in this engine's memory. Errors call the tensor
+// by the given name.
 func (e *Engine) address(name string, t *tensor.Dense) (uintptr, error) {
 	switch {
 	case t == nil:
@@ -185,7 +195,7 @@ func (e *Engine) address(name string, t *tensor.Dense) (uintptr, error) {
 // addressOf returns the address of a tensor's or buffer's bytes.
 func addressOf(raw []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(raw))) }
 
-// engineName tells engines apart, this one and others on the same device too.
+// engineName describes an engine so that different ones on the same device differ.
 func (e *Engine) engineName(of tensor.Engine) string {
 	switch other, ok := of.(*Engine); {
 	case !ok:
@@ -197,7 +207,7 @@ func (e *Engine) engineName(of tensor.Engine) string {
 	}
 }
 
-// checkPair checks the two tensors of a copy.
+// checkPair checks the tensors of a copy.
 func (e *Engine) checkPair(deviceName string, device *tensor.Dense, hostName string, host *tensor.Dense) error {
 	if err := e.checkDevice(deviceName, device); err != nil {
 		return err
@@ -234,8 +244,8 @@ func (e *Engine) checkHost(name string, t *tensor.Dense) error {
 	return checkPlain(name, t)
 }
 
-// checkPlain refuses tensors whose memory is not their elements in row-major
-// order.
+// checkPlain refuses tensors whose memory does not hold their elements in row-major
+// order, and masked ones.
 func checkPlain(name string, t *tensor.Dense) error {
 	if err := checkType(name, t.Dtype()); err != nil {
 		return err

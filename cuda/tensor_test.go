@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -14,10 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl"
 	"github.com/x/afl/internal/plan"
 )
 
-// hostTensor returns a tensor of a type with arbitrary bytes.
+// hostTensor returns a tensor of a type with random bytes.
 func hostTensor(dt tensor.Dtype, shape ...int) *tensor.Dense {
 	n := tensor.Shape(shape).TotalSize()
 	backing := reflect.MakeSlice(reflect.SliceOf(dt.Type), n, n)
@@ -31,11 +33,25 @@ func hostTensor(dt tensor.Dtype, shape ...int) *tensor.Dense {
 	return t
 }
 
-// assertRefused checks that an error is an ArgumentError with a text.
+// assertRefused checks that an error of this package is an ArgumentError, and the
+// beginning of its text.
 func assertRefused(t *testing.T, err error, want string) {
 	t.Helper()
-	var refused *plan.ArgumentError
+	var refused *afl.ArgumentError
 	if assert.ErrorAs(t, err, &refused) {
+		assert.True(t, strings.HasPrefix(err.Error(), want), "%v\nwant %s", err, want)
+		assert.True(t, strings.HasPrefix(want, "cuda: "))
+		assert.NotEmpty(t, refused.Argument)
+		assert.Contains(t, err.Error(), refused.Want)
+	}
+}
+
+// assertRefusal checks that an error is a refusal for package afl to convert, and that its
+// text contains the given one.
+func assertRefusal(t *testing.T, err error, want string) {
+	t.Helper()
+	var refusal *plan.Refusal
+	if assert.ErrorAs(t, err, &refusal) {
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -82,16 +98,16 @@ func TestUploadAndDownload(t *testing.T) {
 func TestNewTensorRefuses(t *testing.T) {
 	e, _ := openEmulated(t)
 	_, err := e.NewTensor(tensor.Float32, 2, 0, 3)
-	assertRefused(t, err, "afl: shape is [2 0 3], want no axis shorter than 1")
+	assertRefused(t, err, "cuda: shape is [2 0 3], want no axis shorter than 1")
 	_, err = e.NewTensor(tensor.Float32, 2, -1)
-	assertRefused(t, err, "afl: shape is [2 -1]")
+	assertRefused(t, err, "cuda: shape is [2 -1]")
 	_, err = e.NewTensor(tensor.Float32, 1<<40, 1<<40)
-	assertRefused(t, err, "want at most 2⁴⁶ bytes")
+	assertRefused(t, err, "cuda: shape is [1099511627776 1099511627776], want at most 2⁴⁶ bytes")
 	_, err = e.NewTensor(tensor.String, 2)
-	assertRefused(t, err, "afl: type of tensor is string, want a number or bool")
+	assertRefused(t, err, "cuda: type of tensor is string, want a number or bool")
 	_, err = e.NewTensor(tensor.Dtype{}, 2)
-	assertRefused(t, err, "afl: type of tensor is not set")
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse, "the engine's own")
+	assertRefused(t, err, "cuda: type of tensor is not set")
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse, "the engine's own memory")
 }
 
 func TestCopy(t *testing.T) {
@@ -120,36 +136,36 @@ func TestCopy(t *testing.T) {
 		dst, src *tensor.Dense
 		want     string
 	}{
-		{nil, host, "afl: dst is nil, want a tensor"},
-		{device, nil, "afl: src is nil, want a tensor"},
-		{host, host, "afl: engine of dst is tensor.StdEng, want this engine, Emulated GPU 0"},
-		{foreign, host, "afl: engine of dst is another engine, Emulated GPU 0"},
-		{released, host, "afl: dst is a tensor without memory (released already?)"},
-		{shared, host, "afl: memory of dst is released already"},
-		{device, device, "afl: engine of src is this engine, Emulated GPU 0"},
-		{device, hostTensor(tensor.Uint16, 20), "afl: type of src is uint16, want that of dst, int16"},
-		{device, hostTensor(tensor.Int16, 21), "afl: shape of src is (21), want as many elements as dst has with (4, 5)"},
-		{device, masked, "afl: src is a masked tensor"},
-		{device, transposed, "afl: layout of src is"},
-		{device, column.(*tensor.Dense), "afl: layout of src is"},
+		{nil, host, "cuda: dst is nil, want a tensor"},
+		{device, nil, "cuda: src is nil, want a tensor"},
+		{host, host, "cuda: engine of dst is tensor.StdEng, want this engine, Emulated GPU 0"},
+		{foreign, host, "cuda: engine of dst is another engine, Emulated GPU 0"},
+		{released, host, "cuda: dst is a tensor without memory (released already?)"},
+		{shared, host, "cuda: memory of dst is released already"},
+		{device, device, "cuda: engine of src is this engine, Emulated GPU 0"},
+		{device, hostTensor(tensor.Uint16, 20), "cuda: type of src is uint16, want that of dst, int16"},
+		{device, hostTensor(tensor.Int16, 21), "cuda: shape of src is (21), want as many elements as dst has with (4, 5)"},
+		{device, masked, "cuda: src is a masked tensor"},
+		{device, transposed, "cuda: layout of src is"},
+		{device, column.(*tensor.Dense), "cuda: layout of src is"},
 	} {
 		assertRefused(t, e.CopyToDevice(test.dst, test.src), test.want)
 	}
-	assertRefused(t, e.CopyToHost(nil, device), "afl: dst is nil")
-	assertRefused(t, e.CopyToHost(host, host), "afl: engine of src is")
-	assertRefused(t, e.CopyToHost(transposed, device), "afl: layout of dst is")
-	assertRefused(t, e.CopyToHost(hostTensor(tensor.Int16, 3), device), "afl: shape of dst is (3)")
+	assertRefused(t, e.CopyToHost(nil, device), "cuda: dst is nil")
+	assertRefused(t, e.CopyToHost(host, host), "cuda: engine of src is")
+	assertRefused(t, e.CopyToHost(transposed, device), "cuda: layout of dst is")
+	assertRefused(t, e.CopyToHost(hostTensor(tensor.Int16, 3), device), "cuda: shape of dst is (3)")
 	_, err = e.Upload(nil)
-	assertRefused(t, err, "afl: t is nil")
+	assertRefused(t, err, "cuda: t is nil")
 	_, err = e.Upload(transposed)
-	assertRefused(t, err, "afl: layout of t")
+	assertRefused(t, err, "cuda: layout of t")
 	_, err = e.Upload(tensor.New(tensor.WithBacking([]string{"a"})))
-	assertRefused(t, err, "afl: type of t is string")
+	assertRefused(t, err, "cuda: type of t is string")
 	_, err = e.Download(foreign)
-	assertRefused(t, err, "afl: engine of t is another engine")
+	assertRefused(t, err, "cuda: engine of t is another engine")
 }
 
-// A view of whole planes is contiguous, and is copied like a tensor of its own.
+// A view of whole planes is contiguous and can be copied.
 func TestViewsOfPlanes(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Float32, 3, 4, 5)
@@ -163,11 +179,11 @@ func TestViewsOfPlanes(t *testing.T) {
 	rows, err := device.Slice(nil, tensor.S(1, 3))
 	require.NoError(t, err)
 	_, err = e.Download(rows.(*tensor.Dense))
-	assertRefused(t, err, "afl: layout of t is")
-	assertRefused(t, e.Release(view.(*tensor.Dense)), "afl: t is a view, want the tensor that it views")
+	assertRefused(t, err, "cuda: layout of t is")
+	assertRefused(t, e.Release(view.(*tensor.Dense)), "cuda: t is a view, want the tensor that it views")
 	require.NoError(t, e.Release(device))
 	_, err = e.Download(view.(*tensor.Dense))
-	assertRefused(t, err, "afl: memory of t is released already")
+	assertRefused(t, err, "cuda: memory of t is released already")
 }
 
 func TestRelease(t *testing.T) {
@@ -177,21 +193,21 @@ func TestRelease(t *testing.T) {
 	clone := a.ShallowClone()
 	interior := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(a.Uintptr()+400, 40))
 	shorter := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(a.Uintptr(), 40))
-	assertRefused(t, e.Release(interior), "afl: memory of t is a part of a larger allocation")
-	assertRefused(t, e.Release(shorter), "afl: memory of t is a part of a larger allocation")
+	assertRefused(t, e.Release(interior), "cuda: memory of t is a part of a larger allocation")
+	assertRefused(t, e.Release(shorter), "cuda: memory of t is a part of a larger allocation")
 	require.NoError(t, e.Release(a))
-	assertRefused(t, e.Release(a), "afl: t is a tensor without memory (released already?)")
-	assertRefused(t, e.Release(clone), "afl: memory of t is released already")
-	assertRefused(t, e.Release(nil), "afl: t is nil")
-	assertRefused(t, e.Release(hostTensor(tensor.Float32, 3)), "afl: engine of t is tensor.StdEng")
+	assertRefused(t, e.Release(a), "cuda: t is a tensor without memory (released already?)")
+	assertRefused(t, e.Release(clone), "cuda: memory of t is released already")
+	assertRefused(t, e.Release(nil), "cuda: t is nil")
+	assertRefused(t, e.Release(hostTensor(tensor.Float32, 3)), "cuda: engine of t is tensor.StdEng")
 	elsewhere := tensor.NewDense(tensor.Float32, []int{10}, tensor.WithEngine(e), tensor.FromMemory(4096, 40))
-	assertRefused(t, e.Release(elsewhere), "afl: memory of t is memory that is not this engine's")
+	assertRefused(t, e.Release(elsewhere), "cuda: memory of t is not this engine's, want this engine's, in use")
 	other := openAnother(t)
 	foreign, err := other.NewTensor(tensor.Float32, 10)
 	require.NoError(t, err)
-	assertRefused(t, e.Release(foreign), "afl: engine of t is another engine")
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse)
-	assert.Positive(t, e.Memory().PeakInUse-3*leastBlock)
+	assertRefused(t, e.Release(foreign), "cuda: engine of t is another engine")
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse)
+	assert.Positive(t, e.Memory().PeakInUse-3*leastBytes)
 }
 
 func TestOutOfMemory(t *testing.T) {
@@ -208,17 +224,17 @@ func TestOutOfMemory(t *testing.T) {
 	assert.Equal(t, e.Memory().InUse, oom.InUse)
 	require.NoError(t, e.Release(a))
 	b, err := e.NewTensor(tensor.Uint8, 500_000)
-	require.NoError(t, err, "the pool gives back what it keeps")
+	require.NoError(t, err, "the pool returns its unused memory")
 	require.NoError(t, e.Release(b))
 
-	// One refusal of the driver is answered with another try.
+	// If the driver is out of memory, the pool returns unused memory and tries again.
 	l.Fail("cuMemAlloc_v2", 1, 2)
 	c, err := e.NewTensor(tensor.Uint8, 200_000)
 	require.NoError(t, err)
-	assert.Equal(t, e.Memory().InUse, e.Memory().Reserved, "the pool gave back what it kept")
+	assert.Equal(t, e.Memory().InUse, e.Memory().Reserved, "the pool returned its unused memory")
 	require.NoError(t, e.Release(c))
 
-	// And what fails meanwhile is said.
+	// Errors on the way are returned.
 	for _, function := range []string{"cuStreamSynchronize", "cuMemFree_v2"} {
 		l.Fail("cuMemAlloc_v2", 1, 2)
 		l.Fail(function, 1, 1)
@@ -254,18 +270,18 @@ func TestHostBuffer(t *testing.T) {
 	before := append([]int32(nil), back.Data().([]int32)...)
 	require.NoError(t, e.CopyToDevice(device, host))
 	require.NoError(t, e.CopyToHost(back, device))
-	assert.Equal(t, before, back.Data(), "nothing was waited for yet")
+	assert.Equal(t, before, back.Data(), "the copies are pending")
 	require.NoError(t, e.Synchronize())
 	assert.Equal(t, numbers, back.Data())
 	assert.EqualValues(t, 3, in.Bytes()[12])
 
 	_, err = in.Tensor(tensor.Int32, 26)
-	assertRefused(t, err, "afl: shape is [26], want at most the 100 bytes of the buffer")
+	assertRefused(t, err, "cuda: shape is [26], want at most the 100 bytes of the buffer")
 	_, err = in.Tensor(tensor.Int32, 0)
-	assertRefused(t, err, "afl: shape is [0]")
+	assertRefused(t, err, "cuda: shape is [0]")
 	for _, n := range []int64{0, -5, 1 << 60} {
 		_, err = e.NewHostBuffer(n)
-		assertRefused(t, err, fmt.Sprintf("afl: bytes is %d", n))
+		assertRefused(t, err, fmt.Sprintf("cuda: number of bytes is %d, want from 1 to 2⁴⁶", n))
 	}
 	require.NoError(t, in.Close())
 	require.NoError(t, in.Close())
@@ -274,7 +290,7 @@ func TestHostBuffer(t *testing.T) {
 	assert.EqualError(t, err, "cuda: the host buffer is closed")
 }
 
-// A buffer that is closed right after a copy was enqueued: Close waits for it.
+// Closing a buffer right after enqueueing a copy waits for the copy.
 func TestHostBufferCloseWaits(t *testing.T) {
 	e, _ := openEmulated(t)
 	in, err := e.NewHostBuffer(8)
@@ -290,7 +306,7 @@ func TestHostBufferCloseWaits(t *testing.T) {
 	assert.Equal(t, []byte("12345678"), back.Data())
 }
 
-// What every goroutine does with its own tensors is not disturbed by the others.
+// Goroutines that use their own tensors do not disturb each other.
 func TestConcurrentUse(t *testing.T) {
 	e, _ := openEmulated(t)
 	var wg sync.WaitGroup
@@ -336,10 +352,10 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	require.NoError(t, e.Synchronize())
-	assert.EqualValues(t, 3*leastBlock, e.Memory().InUse)
+	assert.EqualValues(t, 3*leastBytes, e.Memory().InUse)
 }
 
-// Close waits for the calls of other goroutines; later ones are refused.
+// Close waits for running calls of other goroutines; later calls fail.
 func TestCloseDuringUse(t *testing.T) {
 	e, _ := openEmulated(t)
 	host := hostTensor(tensor.Uint8, 999)
@@ -379,7 +395,7 @@ func TestGorgonia(t *testing.T) {
 	assert.False(t, d.IsNativelyAccessible())
 	back, err := e.Download(d)
 	require.NoError(t, err)
-	assert.Equal(t, make([]float64, 15), back.Data(), "tensor.New gives zeros")
+	assert.Equal(t, make([]float64, 15), back.Data(), "tensor.New promises zeros")
 
 	host := hostTensor(tensor.Float64, 3, 5)
 	require.NoError(t, e.CopyToDevice(d, host))
@@ -409,7 +425,7 @@ func TestGorgonia(t *testing.T) {
 
 	assert.False(t, e.AllocAccessible())
 	_, err = e.Accessible(scalar)
-	assert.ErrorContains(t, err, "not accessible from Go")
+	assertRefused(t, err, "cuda: mem is device memory, which Go cannot access, want memory of Go (Download copies a tensor there)")
 	assert.True(t, e.WorksWith(tensor.DataOrder(0)))
 	assert.False(t, e.WorksWith(tensor.ColMajor))
 	assert.False(t, e.WorksWith(tensor.NonContiguous))
@@ -441,7 +457,7 @@ func TestMemset(t *testing.T) {
 	}
 }
 
-// hostSlice returns the elements of a host tensor, of a single one too.
+// hostSlice returns the elements of a host tensor, which may be a scalar.
 func hostSlice(t *tensor.Dense) any {
 	if t.IsScalar() {
 		s := reflect.MakeSlice(reflect.SliceOf(t.Dtype().Type), 1, 1)
@@ -460,38 +476,38 @@ func TestMemoryCallsRefuse(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, e.Release(gone))
 
-	assert.ErrorContains(t, e.Memset(d, 1.0), "cannot fill a tensor of float32 with a float64")
-	assert.ErrorContains(t, e.Memset(d, nil), "with nil")
-	assertRefused(t, e.Memset(memory{d.Uintptr(), 24}, "x"), "afl: type of value is string")
-	assert.ErrorContains(t, e.Memset(memory{d.Uintptr(), 23}, float32(1)), "cannot fill 23 bytes with elements of 4")
-	assert.ErrorContains(t, e.Memset(host, float32(1)), "memory that is not this engine's")
-	assert.ErrorContains(t, e.Memset(gone, float32(1)), "memory is empty (a released tensor?)")
-	assert.ErrorContains(t, e.Memset(nil, float32(1)), "memory is empty")
+	assertRefused(t, e.Memset(d, 1.0), "cuda: type of val is float64, want that of the elements, float32")
+	assertRefused(t, e.Memset(d, nil), "cuda: val is nil, want a number or bool")
+	assertRefused(t, e.Memset(memory{d.Uintptr(), 24}, "x"), "cuda: type of val is string")
+	assertRefused(t, e.Memset(memory{d.Uintptr(), 23}, float32(1)), "cuda: size of mem is 23 bytes, want a multiple of the 4 bytes of an element")
+	assertRefused(t, e.Memset(host, float32(1)), "cuda: memory of mem is not this engine's, want this engine's, in use")
+	assertRefused(t, e.Memset(gone, float32(1)), "cuda: mem is empty (a released tensor?), want at least one byte")
+	assertRefused(t, e.Memset(nil, float32(1)), "cuda: mem is nil, want memory")
 	e.Memclr(host)
-	assert.ErrorContains(t, e.Synchronize(), "memory that is not this engine's", "Memclr has no result of its own")
-	require.NoError(t, e.Synchronize(), "it is said once")
+	assertRefused(t, e.Synchronize(), "cuda: memory of mem is not this engine's") // Memclr has no result of its own
+	require.NoError(t, e.Synchronize(), "it is reported once")
 
-	assert.ErrorContains(t, e.Memcpy(d, hostTensor(tensor.Float32, 5)), "cannot copy 20 bytes to 24")
-	assert.ErrorContains(t, e.Memcpy(host, host), "neither source nor destination")
-	assert.ErrorContains(t, e.Memcpy(gone, host), "destination is empty")
-	assert.ErrorContains(t, e.Memcpy(d, nil), "source is empty")
+	assertRefused(t, e.Memcpy(d, hostTensor(tensor.Float32, 5)), "cuda: size of src is 20 bytes, want that of dst, 24 bytes")
+	assertRefused(t, e.Memcpy(host, host), "cuda: dst and src are outside this engine's memory, want at least one of them in it")
+	assertRefused(t, e.Memcpy(gone, host), "cuda: dst is empty (a released tensor?), want at least one byte")
+	assertRefused(t, e.Memcpy(d, nil), "cuda: src is nil, want memory")
 	other := openAnother(t)
 	foreign, err := other.NewTensor(tensor.Float32, 6)
 	require.NoError(t, err)
-	assert.ErrorContains(t, e.Memcpy(d, foreign), "source, a *tensor.Dense, is neither this engine's memory nor Go's")
-	assert.ErrorContains(t, e.Memcpy(foreign, d), "destination, a *tensor.Dense, is neither")
-	assert.ErrorContains(t, e.Memcpy(memory{4096, 24}, d), "destination, a cuda.memory, is neither")
+	assertRefused(t, e.Memcpy(d, foreign), "cuda: memory of src is that of a *tensor.Dense elsewhere, want this engine's or Go's")
+	assertRefused(t, e.Memcpy(foreign, d), "cuda: memory of dst is that of a *tensor.Dense elsewhere")
+	assertRefused(t, e.Memcpy(memory{4096, 24}, d), "cuda: memory of dst is that of a cuda.memory elsewhere")
 
-	assert.ErrorContains(t, e.Free(nil, 0), "cannot free nil")
-	assert.ErrorContains(t, e.Free(memory{4096, 24}, 24), "it is memory that is not this engine's")
+	assertRefused(t, e.Free(nil, 0), "cuda: mem is nil, want memory of this engine")
+	assertRefused(t, e.Free(memory{4096, 24}, 24), "cuda: memory of mem is not this engine's, want as this engine allocated it")
 	m, err := e.Alloc(24)
 	require.NoError(t, err)
 	require.NoError(t, e.Memcpy(m, host))
 	require.NoError(t, e.Memcpy(d, m))
 	require.NoError(t, e.Free(m, 24))
-	assert.ErrorContains(t, e.Free(m, 24), "it is released already")
+	assertRefused(t, e.Free(m, 24), "cuda: memory of mem is released already")
 	_, err = e.Alloc(0)
-	assert.ErrorContains(t, err, "cannot allocate 0 bytes")
+	assertRefused(t, err, "cuda: number of bytes is 0, want at least 1")
 	back, err := e.Download(d)
 	require.NoError(t, err)
 	assert.Equal(t, host.Raw, back.Raw)

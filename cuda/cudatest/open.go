@@ -10,9 +10,9 @@ import (
 	"github.com/x/afl/cuda/internal/library"
 )
 
-// OpenEmulated returns an engine on an emulated GPU, which is closed when the test
-// ends. The test fails where no C++ compiler is found, and where something that
-// was made in the engine's context is still there when the context goes.
+// OpenEmulated returns an engine on an emulated GPU and closes it when the test ends. The
+// test is skipped if there is no C++ compiler, and fails if objects made in the engine's context still
+// exist when the context is destroyed.
 func OpenEmulated(t testing.TB) *cuda.Engine {
 	t.Helper()
 	l := emulator.Load(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/x/afl/cuda"
 )
 
-// OpenEmulated skips the test: package cuda is built without its backend here.
+// OpenEmulated skips the test, since package cuda has no backend on this platform.
 func OpenEmulated(t testing.TB) *cuda.Engine {
 	t.Helper()
 	t.Skip("package cuda needs cgo on Linux, amd64 or arm64")

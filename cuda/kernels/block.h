@@ -1,4 +1,4 @@
-// Sums over a block's threads and over the blocks, with the same bits every run.
+// Sums over a block's threads and over blocks, bit-reproducible from run to run.
 #ifndef AFL_BLOCK_H
 #define AFL_BLOCK_H
 
@@ -8,7 +8,7 @@ namespace afl {
 
 enum { WARPS = AFL_THREADS / 32 };
 
-// The sum over the lanes of a warp, in every lane: a tree by distance.
+// The sum over the lanes of a warp, in every lane, by a butterfly.
 template <typename T> AFL_DEVICE T warp_sum(T x) {
 	for (int mask = 16; mask > 0; mask /= 2)
 		x += shuffle_xor(x, mask);
@@ -25,12 +25,12 @@ AFL_DEVICE double block_sum(double x) {
 	x = 0;
 	for (int i = 0; i < WARPS; i++)
 		x += part[i];
-	barrier(); // before the next call writes part
+	barrier(); // the next call writes part
 	return x;
 }
 
-// Whether this is the last of the launch's blocks to come here; all its threads
-// come, after they wrote what the last block is to read with load_fresh.
+// Whether this is the last of the launch's blocks to get here. All threads of the
+// block call it, after writing what the last block reads with load_fresh.
 AFL_DEVICE bool last_block(const AflArguments &a) {
 	AFL_SHARED uint32_t last;
 	fence();
@@ -42,7 +42,7 @@ AFL_DEVICE bool last_block(const AflArguments &a) {
 	return last;
 }
 
-// The voxels [begin, end) of a sample that a block does.
+// The voxels [begin, end) of a sample that a block processes.
 struct Range {
 	int32_t sample;
 	int64_t begin, end;
@@ -54,25 +54,25 @@ AFL_DEVICE Range range_of_block(const AflArguments &a) {
 	return Range{n, begin < a.voxels ? begin : a.voxels, end < a.voxels ? end : a.voxels};
 }
 
-// A copy of the arguments that functions can be given the address of; the
-// parameter itself would first be copied for every thread.
+// A copy of the arguments in shared memory, whose address can be passed to
+// functions: taking the parameter's address copies it to local memory per thread.
 AFL_DEVICE const AflArguments &shared_arguments(const AflArguments &a) {
 	AFL_SHARED AflArguments copy;
-	static_assert(sizeof(AflArguments) % 8 == 0, "copied by 8 bytes");
+	static_assert(sizeof(AflArguments) % 8 == 0, "copied in words of 8 bytes");
 	for (uint32_t i = thread_index(); i < sizeof(AflArguments) / 8; i += AFL_THREADS)
 		((uint64_t *)&copy)[i] = ((const uint64_t *)&a)[i];
 	barrier();
 	return copy;
 }
 
-// sum_partials adds up the blocks' partial sums, a.partials[block·width + k] for
-// k < columns, over the blocks of each of `groups` equal ranges of blocks. It
-// leaves the sums of range g where its first block's were, see total_of. All
-// threads of the last block call it.
+// sum_partials adds up the blocks' partial sums a.partials[block·width + k],
+// k < columns, over each of `groups` equal ranges of blocks. The sums of range g
+// replace the partial sums of its first block, see total_of. All threads of the
+// last block call it.
 //
-// Threads side by side take sums side by side, so that reads are coalesced. Where
-// there are fewer sums than threads, 2, 4, 8… threads share one: thread r of T
-// takes the blocks r, r+T, …, and a tree adds up the T. T follows from the shape.
+// Adjacent threads take adjacent columns, so that reads coalesce. If there are
+// fewer sums than threads, T = 2, 4, 8… threads share one: thread r of the T adds
+// blocks r, r+T, …, and a tree adds the T results. T depends on the shape alone.
 AFL_DEVICE void sum_partials(const AflArguments &a, int64_t width, int64_t columns, int32_t groups) {
 	AFL_SHARED double part[AFL_THREADS];
 	const uint32_t thread = thread_index();
@@ -80,7 +80,7 @@ AFL_DEVICE void sum_partials(const AflArguments &a, int64_t width, int64_t colum
 	uint32_t team = 1; // T
 	while (team < AFL_THREADS && team < rows && items * team * 2 <= AFL_THREADS)
 		team *= 2;
-	const uint32_t side = AFL_THREADS / team; // sums at a time
+	const uint32_t side = AFL_THREADS / team; // sums in parallel
 	const uint32_t rank = thread / side;
 	for (int64_t begin = 0; begin < items; begin += side) {
 		const int64_t item = begin + thread % side;
@@ -89,7 +89,7 @@ AFL_DEVICE void sum_partials(const AflArguments &a, int64_t width, int64_t colum
 		if (item < items) {
 			const double *p = a.partials + group * rows * width + column;
 			int64_t row = rank;
-			enum { AHEAD = 8 }; // loads on their way at a time
+			enum { AHEAD = 8 }; // loads in flight
 			for (; row + (AHEAD - 1) * team < rows; row += AHEAD * team) {
 				double x[AHEAD];
 				for (int i = 0; i < AHEAD; i++)

@@ -1,13 +1,14 @@
-// Labels of a byte, four at a time.
+// Byte labels, four at a time.
 #ifndef AFL_CLASSBYTES_H
 #define AFL_CLASSBYTES_H
 
-#include "refuse.h"
+#include "reject.h"
 #include "voxels.h"
 
 namespace afl {
 
-// Bit 7 of every byte of w that is not the given one; the other bits are anything.
+// Bit 7 of every byte of w that differs from the given one; the other bits are
+// arbitrary.
 AFL_DEVICE uint32_t bytes_other_than(uint32_t w, uint32_t byte) {
 	w ^= byte * 0x01010101;
 	return ((w & 0x7f7f7f7f) + 0x7f7f7f7f) | w;
@@ -15,27 +16,28 @@ AFL_DEVICE uint32_t bytes_other_than(uint32_t w, uint32_t byte) {
 // The number of bytes whose bit 7 is set.
 AFL_DEVICE uint32_t count_tops(uint32_t w) { return (uint32_t)__builtin_popcount(w & 0x80808080); }
 
-// ClassBytes turn the label's bytes into classes. Classes that a kernel before
-// this one has left are taken as they are.
+// ClassBytes turns label bytes into classes. Class bytes that an earlier kernel
+// wrote are used unchanged.
 struct ClassBytes {
 	ByteRules rules;
 	bool classes;
-	bool each; // look at every byte
-	// A byte below 128 plus a byte of this has its highest bit set where the byte
-	// is no class as it is.
+	bool each; // inspect every byte
+	// Adding a byte of this to a byte below 128 sets the top bit unless the byte is
+	// a class as it stands.
 	uint32_t suspect;
 };
 
 AFL_DEVICE ClassBytes class_bytes(const AflArguments &a) {
 	ByteRules r = byte_rules(a);
-	uint32_t plain = r.most < r.limit ? r.most + 1 : r.limit; // labels below it stay as they are
+	uint32_t plain = r.most < r.limit ? r.most + 1 : r.limit; // labels below it are their own class
 	bool each = r.ignore < plain || plain > 128;
 	return ClassBytes{r, a.classes != nullptr, each, each ? 0 : (128 - plain) * 0x01010101};
 }
 
-// Reads a thread's classes of a tile, NO_CLASS for voxels that take no part or
-// lie beyond the chunk, and returns whether there may be one; refuses labels that
-// are no classes. row is the chunk's first label, voxel `begin` of sample n.
+// Reads a thread's classes of a tile, NO_CLASS for voxels that take no part or lie
+// beyond the chunk, and returns whether NO_CLASS may be among them. Labels that are
+// not classes are rejected. row points to the chunk's first label, voxel `begin` of
+// sample n.
 template <class V>
 AFL_DEVICE bool load_classes(const AflArguments &a, const ClassBytes &b, int n, int64_t begin, const uint8_t *row, const V &v, Tile tile,
 	typename V::Labels &y) {
@@ -59,7 +61,7 @@ AFL_DEVICE bool load_classes(const AflArguments &a, const ClassBytes &b, int n, 
 			if (p < v.size)
 				c = byte_class(b.rules, tile.wide ? y[0] >> 8 * i & 0xff : row[p], bad);
 			if (bad)
-				refuse_class(a, n, begin + p);
+				reject_class(a, n, begin + p);
 			classes |= c << 8 * i;
 		}
 		y[0] = classes;

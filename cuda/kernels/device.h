@@ -1,7 +1,7 @@
-// The words that the kernels are written in: a small freestanding part of CUDA
-// C++. clang compiles them for the GPU without NVIDIA's headers; any other
-// compiler takes emulator.h, which runs a block's threads on the CPU. All that the
-// kernels are made of is in namespace afl, which hides the C library's names.
+// The primitives that the kernels are written in: a small freestanding subset of
+// CUDA C++. clang compiles it for the GPU without NVIDIA's headers; other compilers
+// include emulator.h, which runs a block's threads on the CPU. Everything lives in
+// namespace afl, which hides the C library's names.
 #ifndef AFL_DEVICE_H
 #define AFL_DEVICE_H
 
@@ -9,17 +9,17 @@
 
 #if defined(__CUDA__) && defined(__NVPTX__) || defined(__CUDA__) && !defined(__CUDA_ARCH__)
 
-// AFL_KERNEL(name, blocks) { ... } defines a kernel, whose one parameter is named
-// a. A multiprocessor is to have room for that many blocks, which limits the
-// registers of a thread to 65536/256/blocks.
+// AFL_KERNEL(name, blocks) { ... } defines a kernel with the single parameter a.
+// `blocks` is the number of blocks that must fit on a multiprocessor, which limits
+// the registers of a thread to 65536/256/blocks.
 #define AFL_KERNEL(name, blocks) \
 	extern "C" __attribute__((global)) __attribute__((launch_bounds(AFL_THREADS, blocks))) void name(const AflArguments a)
-// All one function: the address of a kernel's parameter, or of a register, cannot
-// be handed on without a copy in slow memory.
+// Inlined: passing the address of a kernel parameter or of a register to a function
+// would force a copy in local memory.
 #define AFL_DEVICE __attribute__((device, always_inline)) inline
-// A function that stays one, for what is long and seldom runs.
+// Not inlined, for long code that rarely runs.
 #define AFL_OUT_OF_LINE static __attribute__((device, noinline, unused))
-#define AFL_MEMBER __attribute__((device)) inline // of a struct
+#define AFL_MEMBER __attribute__((device)) inline // a member function
 #define AFL_SHARED __attribute__((shared))
 
 namespace afl {
@@ -28,10 +28,10 @@ AFL_DEVICE uint32_t thread_index() { return __nvvm_read_ptx_sreg_tid_x(); }
 AFL_DEVICE uint32_t block_index() { return __nvvm_read_ptx_sreg_ctaid_x(); }
 AFL_DEVICE uint32_t block_count() { return __nvvm_read_ptx_sreg_nctaid_x(); }
 
-// All threads of the block reach it before any goes on.
+// Waits until all threads of the block have reached it.
 AFL_DEVICE void barrier() { __syncthreads(); }
 
-// The value of x of the lane whose index differs by mask, of all 32 lanes.
+// The value of x in the lane whose index is this one's xor mask. All 32 lanes call it.
 AFL_DEVICE int32_t shuffle_xor(int32_t x, int mask) { return __nvvm_shfl_sync_bfly_i32(0xffffffff, x, mask, 31); }
 AFL_DEVICE float shuffle_xor(float x, int mask) { return __nvvm_shfl_sync_bfly_f32(0xffffffff, x, mask, 31); }
 AFL_DEVICE double shuffle_xor(double x, int mask) {
@@ -40,19 +40,20 @@ AFL_DEVICE double shuffle_xor(double x, int mask) {
 	return __builtin_bit_cast(double, (int64_t)((uint64_t)high << 32 | low));
 }
 
-// What this thread wrote before is seen by every block before what it writes after.
+// Every block sees this thread's earlier writes before its later ones.
 AFL_DEVICE void fence() { __nvvm_membar_gl(); }
-// Adds 1 to *p, or sets it to 0 where it is last, and returns what it was.
+// Adds 1 to *p, or resets it to 0 if it equals last, and returns the old value.
 AFL_DEVICE uint32_t atomic_increment(uint32_t *p, uint32_t last) { return __nvvm_atom_inc_gen_ui(p, last); }
 AFL_DEVICE void atomic_maximum(uint64_t *p, uint64_t x) { __atomic_fetch_max(p, x, __ATOMIC_RELAXED); }
-// Reads past the caches that are private to a multiprocessor: what other blocks
-// wrote in this launch.
+// Reads what other blocks wrote in this launch, bypassing the multiprocessor's own
+// caches.
 AFL_DEVICE double load_fresh(const double *p) { return *(const volatile double *)p; }
 AFL_DEVICE uint64_t load_fresh(const uint64_t *p) { return *(const volatile uint64_t *)p; }
-// Reads what no kernel writes while this one runs.
+// Reads data that no kernel writes while this one runs.
 AFL_DEVICE double load_constant(const double *p) { return __nvvm_ldg_d(p); }
 
-// The special function unit: 2ˣ within 2 ulp, 1/x within 1 ulp; denormals are 0.
+// The special function unit: 2ˣ within 2 ulp, 1/x within 1 ulp; denormals are
+// flushed to 0.
 AFL_DEVICE float exp2_fast(float x) { return __nvvm_ex2_approx_ftz_f(x); }
 AFL_DEVICE float reciprocal_fast(float x) { return __nvvm_rcp_approx_ftz_f(x); }
 AFL_DEVICE float log2_fast(float x) { return __nvvm_lg2_approx_ftz_f(x); }
@@ -71,14 +72,23 @@ AFL_DEVICE double fma(double a, double b, double c) { return __builtin_fma(a, b,
 AFL_DEVICE float square_root(float x) { return __builtin_sqrtf(x); }
 AFL_DEVICE double square_root(double x) { return __builtin_sqrt(x); }
 
-// Words that are read and written at once. p is aligned to all of them.
+// Rounded separately: elsewhere the compiler may fuse x·y + z.
+#ifdef __NVPTX__
+AFL_DEVICE double rounded_product(double x, double y) { return __nvvm_mul_rn_d(x, y); }
+AFL_DEVICE double rounded_sum(double x, double y) { return __nvvm_add_rn_d(x, y); }
+#else
+AFL_DEVICE double rounded_product(double x, double y) { return x * y; }
+AFL_DEVICE double rounded_sum(double x, double y) { return x + y; }
+#endif
+
+// Words that are loaded and stored in one access. p is aligned to their size.
 typedef uint32_t Word4 __attribute__((vector_size(16), may_alias));
 typedef uint32_t Word2 __attribute__((vector_size(8), may_alias));
 
 #ifdef __NVPTX__
-// Reads of what nobody writes while the kernel runs, so that they may be moved
-// past writes, and writes of what no pass soon reads, which should not push
-// anything out of the caches.
+// Loads of data that is constant while the kernel runs, which may be moved past
+// stores, and streaming stores of data that no pass reads soon, which should not
+// evict anything from the caches.
 AFL_DEVICE Word4 load16(const void *p) {
 	uint32_t x, y, z, w;
 	asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(x), "=r"(y), "=r"(z), "=r"(w) : "l"(p));
@@ -108,8 +118,8 @@ AFL_DEVICE void store16(void *p, Word4 x) { *(Word4 *)p = x; }
 AFL_DEVICE void store8(void *p, Word2 x) { *(Word2 *)p = x; }
 #endif
 
-// UNROLL before a loop of a constant number of rounds keeps the arrays that it
-// indexes in registers; ROLL keeps the code of a loop small.
+// AFL_UNROLL before a loop with a constant trip count keeps the arrays that it
+// indexes in registers; AFL_ROLL keeps the code of a loop small.
 #ifdef __clang__
 #define AFL_UNROLL _Pragma("unroll")
 #define AFL_ROLL _Pragma("nounroll")

@@ -1,10 +1,10 @@
-// The vocabulary of device.h for a plain C++ compiler: blocks run one after
-// another on the calling thread, a block's threads as fibers that switch at
-// barriers and shuffles alone. What the GPU leaves open is varied from launch to
-// launch, so that code which counts on it gives different results: the order of
-// the blocks, of the threads between two barriers, and what shared memory holds
-// when a block begins. A barrier or a shuffle that not every thread reaches, at
-// the same line, ends the launch with a message and does not hang.
+// The primitives of device.h for a plain C++ compiler. Blocks run one after another
+// on the calling thread; a block's threads are fibers that switch only at barriers
+// and shuffles. Whatever the GPU leaves unspecified varies from launch to launch, so
+// that code relying on it gives varying results: the order of the blocks, the order
+// of the threads between two barriers, and the initial contents of shared memory. A
+// barrier or shuffle that not all threads reach at the same source line ends the
+// launch with a message instead of a hang.
 //
 // Linux on amd64 or arm64, one translation unit.
 #ifndef AFL_EMULATOR_H
@@ -19,8 +19,8 @@
 #include <mutex>
 #include <string>
 
-// The kernel gets its parameter by reference, for a copy on each of 256 stacks
-// would cost more than a small kernel. It is constant on both.
+// The kernel takes its parameter by reference: copying it to 256 stacks would cost
+// more than a small kernel. It is read-only on the GPU too.
 #define AFL_KERNEL(name, blocks)                                \
 	static void name(const AflArguments &a);                    \
 	static const ::emulator::Kernel emulated_##name(#name, name); \
@@ -28,7 +28,8 @@
 #define AFL_DEVICE static inline
 #define AFL_MEMBER inline
 #define AFL_OUT_OF_LINE [[maybe_unused]] static __attribute__((noinline))
-// All shared variables lie together, to be overwritten when a block begins.
+// Shared variables are placed together, so that they can be overwritten when a block
+// starts.
 #define AFL_SHARED static __attribute__((section("afl_shared")))
 
 extern "C" unsigned char __start_afl_shared[] __attribute__((weak)), __stop_afl_shared[] __attribute__((weak));
@@ -48,8 +49,8 @@ struct Kernel {
 
 enum : uint32_t { warp = 32, warps = AFL_THREADS / warp, stack_bytes = 128 << 10 };
 
-// switch_stack saves the registers that a call preserves on the stack, stores the
-// stack pointer at *from, and goes on where the stack `to` was left.
+// afl_switch_stack saves the callee-saved registers on the stack, stores the stack
+// pointer in *from, and resumes the stack `to`.
 extern "C" void afl_switch_stack(void **from, void *to);
 extern "C" void afl_first_call(); // enters a new fiber
 #if defined(__x86_64__)
@@ -82,9 +83,9 @@ afl_first_call:
 	ud2
 	.size afl_first_call, .-afl_first_call
 )");
-// A new fiber's stack: as afl_switch_stack left it, with the entry in rbx.
+// A new fiber's stack, as afl_switch_stack would leave it, with the entry in rbx.
 static void *new_stack(unsigned char *top, void (*entry)()) {
-	void **sp = (void **)top - 9; // so that the entry is called with the stack as the ABI has it
+	void **sp = (void **)top - 9; // the entry is called with the alignment that the ABI requires
 	memset(sp, 0, 9 * sizeof *sp);
 	sp[4] = (void *)entry;
 	sp[6] = (void *)afl_first_call;
@@ -140,30 +141,30 @@ static void *new_stack(unsigned char *top, void (*entry)()) {
 #error "the emulator of the CUDA kernels runs on amd64 and arm64"
 #endif
 
-// Where a thread waits.
+// Where a thread is waiting.
 struct Place {
-	const char *word; // "barrier" or "shuffle"; null: it runs, or may run
+	const char *word; // "barrier" or "shuffle"; null: it is running or ready
 	const char *file;
 	int line;
 };
 
 struct Machine {
-	std::mutex lock; // shared variables exist once
+	std::mutex lock; // there is one copy of the shared variables
 	unsigned char *stacks = nullptr;
 	void *stack[AFL_THREADS], *launcher;
 	Place at[AFL_THREADS];
 	bool finished[AFL_THREADS];
-	uint64_t exchanged[2][AFL_THREADS]; // what shuffles carry: no lane is two ahead
+	uint64_t exchanged[2][AFL_THREADS]; // values in a shuffle; no lane is two shuffles ahead
 	uint32_t shuffles[AFL_THREADS];
-	int ready[AFL_THREADS], ready_count; // a stack of threads that may run
+	int ready[AFL_THREADS], ready_count; // a stack of ready threads
 	int order[AFL_THREADS];              // of the threads of this block
-	int in_barrier, in_shuffle[warps];   // threads that wait there
-	int left;                            // threads that have not finished
+	int in_barrier, in_shuffle[warps];   // numbers of waiting threads
+	int left;                            // unfinished threads
 	uint32_t thread, block, blocks;
 	Function kernel;
 	const AflArguments *arguments;
 	char failure[512];
-	uint64_t seed = 0x9e3779b97f4a7c15; // of the orders, different in every launch
+	uint64_t seed = 0x9e3779b97f4a7c15; // of the orders, which differ from launch to launch
 
 	uint32_t random(uint32_t below) {
 		seed ^= seed << 13;
@@ -179,8 +180,8 @@ inline Machine &machine() {
 }
 static Machine &M = machine();
 
-// resume leaves the running thread for another that may run. Where there is none
-// the block is done, or it is stuck.
+// resume switches from the running thread to a ready one. If there is none, the
+// block is done or stuck.
 inline void resume() {
 	void **from = &M.stack[M.thread];
 	if (M.ready_count == 0) {
@@ -196,11 +197,11 @@ inline void fiber() {
 	M.finished[M.thread] = true;
 	M.left--;
 	resume();
-	abort(); // nobody resumes a finished thread
+	abort(); // a finished thread is never resumed
 }
 
-// release lets every other thread of [first, first+count) run. The caller is the
-// last that arrived and runs on.
+// release makes all other threads of [first, first+count) ready. The caller, the
+// last to arrive, keeps running.
 inline void release(uint32_t first, uint32_t count) {
 	uint32_t self = M.thread;
 	for (uint32_t i = 0; i < count; i++) {
@@ -211,7 +212,7 @@ inline void release(uint32_t first, uint32_t count) {
 	}
 }
 
-// met reports whether threads [first, first+count) all wait at one place.
+// met reports whether all threads of [first, first+count) are waiting at one place.
 inline bool met(uint32_t first, uint32_t count) {
 	const Place &p = M.at[first];
 	for (uint32_t t = first; t < first + count; t++)
@@ -239,7 +240,7 @@ inline void wait(const char *word, const char *file, int line, int &waiting, uin
 	release(first, count);
 }
 
-// stuck describes why the threads that are left cannot go on.
+// stuck describes why the unfinished threads cannot continue.
 inline void stuck() {
 	uint32_t waits = 0;
 	while (waits < AFL_THREADS && !M.at[waits].word)
@@ -269,7 +270,7 @@ inline void stuck() {
 
 // run_block runs one block and reports whether all its threads returned.
 inline bool run_block(uint32_t block) {
-	// Every bit pattern is one that a kernel might find.
+	// Shared memory may start with any bit pattern.
 	static const unsigned char poison[] = {0xff, 0x00, 0x7f, 0xcd};
 	if (__start_afl_shared)
 		memset(__start_afl_shared, poison[M.random(sizeof poison)], __stop_afl_shared - __start_afl_shared);
@@ -280,7 +281,7 @@ inline bool run_block(uint32_t block) {
 	memset(M.in_shuffle, 0, sizeof M.in_shuffle);
 	M.in_barrier = 0;
 	M.left = M.ready_count = AFL_THREADS;
-	// Warps in some order, lanes forwards, backwards or otherwise exchanged.
+	// Warps in any order, lanes forwards, backwards or permuted otherwise.
 	uint32_t turn = M.random(AFL_THREADS), odd = M.random(4);
 	for (uint32_t i = 0; i < AFL_THREADS; i++) {
 		M.order[i] = M.ready[i] = (i ^ turn) * (2 * odd + 1) % AFL_THREADS;
@@ -295,15 +296,15 @@ inline void mark_stacks(bool check) {
 	for (uint32_t i = 0; i < AFL_THREADS; i++) {
 		uint64_t *bottom = (uint64_t *)(M.stacks + (size_t)i * stack_bytes);
 		if (check && *bottom != 0x5afe57ac) {
-			fprintf(stderr, "emulator: the stack of thread %u ran over\n", i);
+			fprintf(stderr, "emulator: the stack of thread %u overflowed\n", i);
 			abort();
 		}
 		*bottom = 0x5afe57ac;
 	}
 }
 
-// launch runs a kernel and returns null, or what went wrong, which stays valid
-// until the next failure.
+// launch runs a kernel and returns null, or an error message that is valid until the
+// next failure.
 inline const char *launch(const char *name, uint32_t blocks, const AflArguments *a) {
 	auto found = kernels().find(name);
 	if (found == kernels().end())
@@ -318,7 +319,7 @@ inline const char *launch(const char *name, uint32_t blocks, const AflArguments 
 	M.kernel = found->second;
 	M.arguments = a;
 	M.blocks = blocks;
-	// A step without a common divisor with their number reaches every block.
+	// A step coprime to the number of blocks reaches every block.
 	uint32_t step = blocks > 1 ? 1 + M.random(blocks - 1) : 1, at = blocks ? M.random(blocks) : 0;
 	auto divisor = [](uint32_t x, uint32_t y) {
 		while (y) {
@@ -349,8 +350,9 @@ template <typename T> inline T exchange(T x, int mask, const char *file, int lin
 	return x;
 }
 
-// The special function unit is not correctly rounded: what is not exact is moved
-// by up to one unit in the last place of at least `least`, by the argument's bits.
+// The special function unit is not correctly rounded: inexact results are moved by
+// up to one unit in the last place, or by up to `least` if that is more, depending on
+// the argument's bits.
 inline float rough(float argument, float y, float least) {
 	uint32_t bits;
 	memcpy(&bits, &argument, sizeof bits);

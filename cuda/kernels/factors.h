@@ -1,5 +1,5 @@
-// The numbers that a pass multiplies by: from the statistics where the call has
-// factors, else the constants of its arguments.
+// The factors of a pass: AflArguments.factors, which follow from the label's
+// statistics, where there are any, else the constants in the arguments.
 #ifndef AFL_FACTORS_H
 #define AFL_FACTORS_H
 
@@ -7,25 +7,26 @@
 
 namespace afl {
 
-// Constants of channel c. Not by one pointer: the arguments lie in a memory of
-// their own, which the GPU can read only where it is known that it is that one.
+// Constants of channel c. There are two paths instead of one pointer because
+// parameters have an address space of their own, which must be known statically.
 AFL_DEVICE AflChannel channel_of(const AflArguments &a, int c) {
 	if (a.far) {
 		const double *p = &a.far[c].pos;
-		return AflChannel{load_constant(p), load_constant(p + 1), load_constant(p + 2), load_constant(p + 3)};
+		return AflChannel{load_constant(p), load_constant(p + 1), load_constant(p + 2), load_constant(p + 3), load_constant(p + 4),
+			load_constant(p + 5)};
 	}
 	return a.channel[c];
 }
 
-// What the sum of the pointwise elements is multiplied by.
+// The factor of the sum of the pointwise elements.
 AFL_DEVICE double scale_of(const AflArguments &a) { return a.factors ? load_constant(a.factors) : a.scale; }
 
-// The focusing parameter and the factors of the positive and negative voxels, of
-// sample n and channel c.
+// The focusing parameter and the factors of positive and negative voxels, by sample n
+// and channel c.
 AFL_DEVICE double gamma_of(const AflArguments &a, int n, int c) {
 	if (a.factors)
 		return load_constant(a.factors + 1 + (int64_t)n * a.channels + c);
-	return a.gamma;
+	return channel_of(a, c).gamma;
 }
 AFL_DEVICE double pos_of(const AflArguments &a, int n, int c) {
 	if (a.factors)

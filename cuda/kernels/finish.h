@@ -1,24 +1,24 @@
-// The end of a pass: its last block adds up the sums of all blocks and makes of
-// them the loss and, for an overlap term, what the gradient multiplies by. So a
-// loss needs no kernel between its passes and no word from the host.
+// The end of a pass: its last block adds up the sums of all blocks and computes from
+// them the loss and, for an overlap term, the coefficients of its gradient. So a loss
+// needs no kernel between its passes and no host synchronization.
 #ifndef AFL_FINISH_H
 #define AFL_FINISH_H
 
 #include "block.h"
 #include "factors.h"
-#include "refuse.h"
+#include "reject.h"
 
 namespace afl {
 
-// A group's ratio and its derivatives with respect to the sums I and P.
+// The ratio of a group and its derivatives with respect to the sums I and P.
 struct Ratio {
 	double f, dI, dP;
 };
 
-// quotient returns 1 − num/den. 0/0, which is left when the smoothing is 0 and
-// both masks are empty, is perfect agreement. Where both masks are all but empty
-// a derivative could overflow and is 0; den is negative where logits are no
-// probabilities.
+// quotient returns 1 − num/den and its derivatives. 0/0, which remains if the
+// smoothing is 0 and both masks are empty, counts as perfect agreement. If both masks
+// are nearly empty the derivatives could overflow and are 0. den may be negative
+// if logits that are not probabilities are taken as such.
 AFL_DEVICE Ratio quotient(double num, double den, double num_I, double den_I, double den_P) {
 	if (den == 0)
 		return Ratio{0, 0, 0};
@@ -28,8 +28,10 @@ AFL_DEVICE Ratio quotient(double num, double den, double num_I, double den_I, do
 	return Ratio{1 - r, (r * den_I - num_I) / den, r * den_P / den};
 }
 
-// Dice, Jaccard and Tversky: f and f^exponent of one group.
-AFL_DEVICE Ratio ratio_of(const AflArguments &a, double I, double P, double G) {
+// ratio_of returns f^exponent of one group, for Dice, Jaccard and Tversky. If f is 0,
+// a perfect prediction, or negative, from rounding or with nr > dr, the power and its
+// derivatives are 0, also for exponents below 1.
+AFL_DEVICE Ratio ratio_of(const AflArguments &a, double exponent, double I, double P, double G) {
 	Ratio r;
 	if (a.overlap == AFL_OVERLAP_TVERSKY)
 		r = quotient(I + a.nr, I + a.alpha * (P - I) + a.beta * (G - I) + a.dr, 1, 1 - a.alpha - a.beta, a.alpha);
@@ -37,23 +39,21 @@ AFL_DEVICE Ratio ratio_of(const AflArguments &a, double I, double P, double G) {
 		r = quotient(2 * I + a.nr, 2 * (G + P - I) + a.dr, 2, -2, 2);
 	else
 		r = quotient(2 * I + a.nr, G + P + a.dr, 2, 0, 1);
-	if (a.exponent != 1) {
-		// The derivative of f^e at f = 0 is 0 for e > 1; rounding may leave f a
-		// hair below 0.
-		double f = is_nan(r.f) ? r.f : maximum(r.f, 0);
-		double slope = f > 0 ? a.exponent * pow(f, a.exponent - 1) : 0.0;
-		r = Ratio{pow(f, a.exponent), slope * r.dI, slope * r.dP};
-	}
-	return r;
+	if (exponent == 1)
+		return r;
+	if (r.f <= 0)
+		return Ratio{0, 0, 0};
+	const double slope = exponent * pow(r.f, exponent - 1);
+	return Ratio{pow(r.f, exponent), slope * r.dI, slope * r.dP};
 }
 
-// Where the sums of channel c lie among afl_sums_width.
+// Columns of the sums of channel c, see afl_sums_width.
 AFL_DEVICE int64_t at_I(int c) { return 1 + c; }
 AFL_DEVICE int64_t at_P(const AflArguments &a, int c) { return 1 + a.channels + c; }
 AFL_DEVICE int64_t at_G(const AflArguments &a, int c) { return 1 + 2 * (int64_t)a.channels + c; }
 AFL_DEVICE int64_t at_upstream(const AflArguments &a, int c) { return 1 + 3 * (int64_t)a.channels + c; }
 
-// Ranges of blocks that are summed together: samples, or the whole batch.
+// The number of ranges of blocks that are summed together: samples, or the batch.
 AFL_DEVICE int32_t sum_groups(const AflArguments &a) { return a.overlap && a.batch ? 1 : a.samples; }
 
 // Sum k of range m, after sum_partials.
@@ -61,7 +61,7 @@ AFL_DEVICE double sum_of_group(const AflArguments &a, int64_t m, int64_t k) {
 	return total_of(a, afl_sums_width(a.channels), sum_groups(a), m, k);
 }
 
-// put writes the coefficients of channel c for the samples of range m.
+// put writes the coefficients of channel c for all samples of range m.
 AFL_DEVICE void put(const AflArguments &a, int64_t m, int32_t c, double coef_T, double coef_P, double offset) {
 	if (!a.coefficients)
 		return;
@@ -75,13 +75,13 @@ AFL_DEVICE void put(const AflArguments &a, int64_t m, int32_t c, double coef_T, 
 	}
 }
 
-// Generalized Dice: group m, by one warp, a lane for every 32nd channel. Returns
-// its value.
+// generalized_group computes group m of the generalized Dice loss on one warp, in
+// which each lane takes every 32nd channel, and returns its value.
 //
 //	f = 1 − (2Σ w·I + nr) / (Σ w·(G+P) + dr)
 AFL_DEVICE double generalized_group(const AflArguments &a, int64_t m, double factor) {
 	const int32_t first = a.overlap_first + thread_index() % 32;
-	// 1/G² or 1/G; an empty class gets the largest of the others' weights.
+	// 1/G², 1/G or 1; an empty class gets the largest weight of the other classes.
 	auto weight = [&](int32_t c) {
 		double G = sum_of_group(a, m, at_G(a, c));
 		return a.weighting == AFL_WEIGHT_SQUARE ? 1 / (G * G) : a.weighting == AFL_WEIGHT_SIMPLE ? 1 / G : 1.0;
@@ -115,14 +115,14 @@ AFL_DEVICE double generalized_group(const AflArguments &a, int64_t m, double fac
 	return quotient(num, den, 0, 0, 0).f;
 }
 
-// finish_overlap returns the reduced value of the overlap term, in every thread,
-// and writes its groups and coefficients.
+// finish_overlap writes the groups and coefficients of the overlap term and returns
+// its reduced value, in every thread.
 AFL_DEVICE double finish_overlap(const AflArguments &a) {
 	const uint32_t thread = thread_index();
 	const int64_t samples = a.batch ? 1 : a.samples;
-	const int32_t kept = a.channels - a.overlap_first;
+	const int32_t active = a.channels - a.overlap_first; // channels that take part
 	const bool generalized = a.overlap == AFL_OVERLAP_GENERALIZED_DICE;
-	const int64_t count = generalized ? samples : samples * kept;
+	const int64_t count = generalized ? samples : samples * active;
 	const double factor = a.mean ? a.overlap_scale / (double)count : a.overlap_scale;
 
 	for (int64_t i = thread; i < samples * a.overlap_first; i += AFL_THREADS)
@@ -140,16 +140,17 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 		return block_sum(total) * factor;
 	}
 	for (int64_t i = thread; i < count; i += AFL_THREADS) {
-		const int64_t m = i / kept;
-		const int32_t c = a.overlap_first + (int32_t)(i % kept);
-		Ratio r = ratio_of(a, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
-		const double w = channel_of(a, c).overlap, v = w * r.f;
+		const int64_t m = i / active;
+		const int32_t c = a.overlap_first + (int32_t)(i % active);
+		const AflChannel k = channel_of(a, c);
+		Ratio r = ratio_of(a, k.exponent, sum_of_group(a, m, at_I(c)), sum_of_group(a, m, at_P(a, c)), sum_of_group(a, m, at_G(a, c)));
+		const double w = k.overlap, v = w * r.f;
 		total += v;
 		if (a.groups)
 			a.groups[i] = a.overlap_scale * v;
 		double u = factor, offset = 0;
 		if (a.elements) {
-			// The group is added to each of its elements.
+			// The group is added to each of its elements, so their upstream gradients add up.
 			u *= sum_of_group(a, m, at_upstream(a, c));
 			offset = a.overlap_scale * v;
 		} else if (a.groups_upstream) {
@@ -160,16 +161,16 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 	return block_sum(total) * factor;
 }
 
-// finish_sums is the work of the last block. a lies in shared memory.
+// finish_sums is the last block's work. a is in shared memory.
 AFL_OUT_OF_LINE void finish_sums(const AflArguments &a) {
-	AFL_SHARED int refused;
+	AFL_SHARED int rejected;
 	if (thread_index() == 0)
-		refused = finish_refusals(a);
+		rejected = finish_rejections(a);
 	barrier();
 	if (!a.value && !a.overlap)
 		return;
 	const int64_t width = afl_sums_width(a.channels);
-	int64_t columns = 1; // those that are needed
+	int64_t columns = 1; // needed ones
 	if (a.overlap)
 		columns = a.elements ? width : at_upstream(a, 0);
 	sum_partials(a, width, columns, sum_groups(a));
@@ -183,21 +184,21 @@ AFL_OUT_OF_LINE void finish_sums(const AflArguments &a) {
 	if (a.overlap)
 		value += finish_overlap(a);
 	if (a.value && thread_index() == 0)
-		*a.value = refused ? not_a_number() : value;
+		*a.value = rejected ? not_a_number() : value;
 }
 
-// finish_reduce ends a reduce pass: all threads of every block call it after
-// they wrote the block's sums to a.partials[block·afl_sums_width(C) + k]. The sum
-// of the elements' upstream gradient may be left out where a.elements is null,
-// and all but the pointwise sum where there is no overlap term.
+// finish_reduce ends a reduce pass: all threads of all blocks call it after writing
+// their block's sums to a.partials[block·afl_sums_width(C) + k]. The sums of the
+// upstream gradient may be missing if a.elements is null, and all but the pointwise
+// sum if there is no overlap term.
 AFL_DEVICE void finish_reduce(const AflArguments &a) {
 	if (last_block(a))
 		finish_sums(shared_arguments(a));
 }
 
-// finish_gradient ends a gradient pass in the same way. With an overlap term all
-// that there is to finish was done by the reduce pass; without one the pointwise
-// sum is wanted where a.value is not null.
+// finish_gradient ends a gradient pass likewise. With an overlap term the reduce pass
+// has finished everything; without one, the pointwise sum is needed if a.value is not
+// null.
 AFL_DEVICE void finish_gradient(const AflArguments &a) {
 	if (!a.overlap && last_block(a))
 		finish_sums(shared_arguments(a));

@@ -1,11 +1,11 @@
-// afl_reduce_general, afl_gradient_general: every loss on every type in float64,
-// a thread a voxel: what the float32 kernels leave out, which is float64 logits,
-// maps, voxel weights, un-reduced losses, label smoothing, a softmax without the
-// background, and terms of different activations. Types are told apart at run
-// time, by calls. A pass reads each logit, target and weight from memory once (the
-// channels of a voxel again from the cache) and writes each gradient and element
-// once; probabilities live in a.scratch, by thread, and never for more than the
-// 256 voxels that the block is at.
+// afl_reduce_general and afl_gradient_general compute every loss on every type in
+// float64, one thread per voxel. They serve what the float32 kernels do not: float64
+// logits, target maps, voxel weights, un-reduced losses, label smoothing, a softmax
+// without the background, and terms of different activations. Types are dispatched at
+// run time. A pass reads each logit, target and weight from memory once (repeated
+// reads of a voxel's channels hit the cache) and writes each gradient and element
+// once. Probabilities are kept in a.scratch, by thread, for no more than the 256
+// voxels of the block's current tile.
 #include "block.h"
 #include "factors.h"
 #include "finish.h"
@@ -56,15 +56,16 @@ AFL_OUT_OF_LINE Element focal_sigmoid(double x, double t, double gamma, double p
 	return Element{factor * b, factor * (db - gamma * s * sigma * b)};
 }
 
-// A voxel and the thread's memory for its channels: e holds softmax numerators or
-// probabilities, a derivatives with respect to log-probabilities, g the gradient.
+// A voxel, with the thread's scratch memory for its channels: e holds softmax
+// numerators or probabilities, a derivatives with respect to log-probabilities, g the
+// gradient.
 struct Voxel {
 	const AflArguments &args;
 	int32_t n;
 	int64_t i;
 	double *memory;
-	double m;    // weight, 0 for a voxel that takes no part
-	int32_t y;   // class, where the target is no map
+	double m;    // weight; 0 if the voxel takes no part
+	int32_t y;   // class, unless the target is a map
 
 	AFL_MEMBER double &e(int c) const { return memory[(int64_t)c * AFL_THREADS]; }
 	AFL_MEMBER double &a(int c) const { return memory[((int64_t)args.channels + c) * AFL_THREADS]; }
@@ -77,7 +78,7 @@ struct Voxel {
 			return maximum(0, map_at(args, at(c)));
 		return y == (args.channels == 1 ? 1 : c); // a single channel is the foreground
 	}
-	// Where the element of channel c lies.
+	// Index of the element of channel c.
 	AFL_MEMBER int64_t element(int c) const {
 		if (args.per_voxel)
 			return n * args.voxels + i;
@@ -86,42 +87,42 @@ struct Voxel {
 	AFL_MEMBER double upstream(int c) const {
 		return args.upstream ? number_at(args.upstream, args.logits_type, element(c)) : 1.0;
 	}
-	// put writes an element; the overlap term's group is added to each of its own.
+	// put writes an element, plus the value of its group if there is an overlap term.
 	AFL_MEMBER void put(int c, double x) const {
 		if (args.overlap)
 			x += load_constant(args.coefficients + (2 * (int64_t)args.samples + n) * args.channels + c);
 		store_at(args.elements, args.logits_type, element(c), x);
 	}
 
-	// load finds the voxel's weight and class, and refuses what is bad.
+	// load sets the voxel's weight and class, and rejects invalid ones.
 	AFL_MEMBER void load() {
 		m = weight_at(args, n * args.voxels + i);
 		if (m < 0) {
-			refuse_weight(args, n, i);
+			reject_weight(args, n, i);
 			m = 0;
 		}
 		y = IGNORED;
 		if (args.dense) {
 			for (int c = 0; c < args.channels; c++)
 				if (map_at(args, at(c)) < 0)
-					refuse_map(args, n, c, i);
+					reject_map(args, n, c, i);
 			return;
 		}
 		y = class_at(args, n * args.voxels + i);
-		if (y == REFUSED)
-			refuse_class(args, n, i);
+		if (y == REJECTED)
+			reject_class(args, n, i);
 		if (y < 0)
 			m = 0;
 	}
 };
 
-// A softmax: the numerators, scaled so that the largest is 1, lie in Voxel.e.
+// A softmax, whose numerators are in Voxel.e, scaled so that the largest is 1.
 struct VoxelSoftmax {
 	double z, others, largest; // z = 1 + others, the sum of the numerators
 	int32_t from, top;
 
-	// The sum of the numerators but c's. No cancellation: the top one's 1 is among
-	// the rest.
+	// The sum of all numerators but c's, without cancellation: the difference
+	// contains the top one's 1.
 	AFL_MEMBER double rest(const Voxel &v, int c) const { return c == top ? others : z - v.e(c); }
 };
 
@@ -146,7 +147,7 @@ AFL_OUT_OF_LINE VoxelSoftmax softmax_of(const Voxel &v, int32_t from) {
 }
 
 // pullback adds scale·(a_j·(1−p_j) − p_j·Σ_{k≠j} a_k) to the gradient of every
-// channel j. The sum over the others is built from both ends, for a difference
+// channel j. The sum over the others is accumulated from both ends, since subtracting
 // from the full sum would cancel.
 AFL_OUT_OF_LINE void pullback(const Voxel &v, const VoxelSoftmax &s, double scale) {
 	double before = 0;
@@ -162,8 +163,8 @@ AFL_OUT_OF_LINE void pullback(const Voxel &v, const VoxelSoftmax &s, double scal
 }
 
 // pointwise_sigmoid and pointwise_softmax return the sum of a voxel's elements
-// without scale, and add their gradient to g where it is wanted. They write the
-// elements of each channel where those are.
+// without scale. With `grad` they add the gradient to g; with `elements` they write
+// elements by channel, unless they are summed per voxel.
 AFL_OUT_OF_LINE double pointwise_sigmoid(const Voxel &v, double scale, bool grad, bool elements) {
 	const AflArguments &a = v.args;
 	double total = 0;
@@ -183,8 +184,8 @@ AFL_OUT_OF_LINE double pointwise_softmax(const Voxel &v, const VoxelSoftmax &s, 
 	const double log_z = log1p(s.others);
 	double total = 0;
 	for (int c = s.from; c < a.channels; c++) {
-		// u is the weight of log p, and a the derivative of the element with
-		// respect to it, without the weight of the voxel.
+		// u is the weight of log p, and d the derivative of the element with
+		// respect to log p, without the voxel's weight.
 		double u = 0;
 		if (c >= a.first)
 			u = pos_of(a, v.n, c) * ((1 - a.smoothing) * v.t(c) + a.smoothing / a.channels);
@@ -194,7 +195,7 @@ AFL_OUT_OF_LINE double pointwise_softmax(const Voxel &v, const VoxelSoftmax &s, 
 			double factor = 1, slope = -1;
 			if (gamma != 0) {
 				const double miss = s.rest(v, c) / s.z; // 1−p
-				// p·log p/(1−p), whose limit for p → 1 is −1.
+				// p·log p/(1−p), which tends to −1 as p → 1.
 				const double ratio = miss > 0 ? v.e(c) / s.z * log_p / miss : -1.0;
 				factor = pow(miss, gamma);
 				slope = gamma * ratio - 1;
@@ -232,7 +233,7 @@ AFL_DEVICE double pointwise(const Voxel &v, double scale, bool grad, bool elemen
 }
 
 // overlap_gradient adds the overlap term's gradient to g. ∂L/∂p is CoefT·t + CoefP,
-// or CoefT·t + 2·CoefP·p where the sums are of squares.
+// or CoefT·t + 2·CoefP·p with sums of squares.
 AFL_OUT_OF_LINE void overlap_gradient(const Voxel &v) {
 	const AflArguments &a = v.args;
 	const double *coef_T = a.coefficients + (int64_t)v.n * a.channels, *coef_P = coef_T + (int64_t)a.samples * a.channels;
@@ -258,7 +259,7 @@ AFL_OUT_OF_LINE void overlap_gradient(const Voxel &v) {
 	}
 }
 
-// The probabilities of the overlap term, into e.
+// probabilities stores the probabilities of the overlap term in e.
 AFL_OUT_OF_LINE void probabilities(const Voxel &v) {
 	const AflArguments &a = v.args;
 	if (a.overlap_activation == AFL_SOFTMAX) {
@@ -299,7 +300,7 @@ AFL_DEVICE void reduce_general(const AflArguments &a) {
 		}
 		if (!a.overlap)
 			continue;
-		// The sums by channel: a warp takes a channel, a lane every 32nd voxel.
+		// The sums by channel: each warp takes a channel, each lane every 32nd voxel.
 		weight[thread] = v.m;
 		label[thread] = v.y;
 		barrier();
@@ -327,7 +328,7 @@ AFL_DEVICE void reduce_general(const AflArguments &a) {
 				sums[at_upstream(a, c)] += U;
 			}
 		}
-		barrier(); // before the next tile's probabilities
+		barrier(); // the next tile overwrites the probabilities
 	}
 	total = block_sum(total);
 	if (thread == 0)
@@ -361,12 +362,12 @@ AFL_DEVICE void gradient_general(const AflArguments &a) {
 		finish_sums(a);
 }
 
-// Value, groups and coefficients from one read. Logits of every type, N×C×V;
-// targets of every type, N×V or N×C×V.
+// Value, groups and coefficients from one read of the input.
 AFL_KERNEL(afl_reduce_general, 2) { reduce_general(shared_arguments(a)); }
 
-// Gradient, elements or both from one read and, without an overlap term, the
-// value. A softmax's derivative is taken in terms of log p, by pullback.
+// Gradient, elements or both and, without an overlap term, the value, from one read
+// of the input. Derivatives through a softmax are taken with respect to log p and
+// pulled back.
 AFL_KERNEL(afl_gradient_general, 2) { gradient_general(shared_arguments(a)); }
 
 } // namespace afl

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes a module of PTX from each .cu file with clang; no NVIDIA software is
-# needed. The first line of the PTX holds the hash of the sources it was made from,
-# so that a test can tell without clang that it is not out of date.
+# Compiles each .cu file to a PTX module with clang; no NVIDIA software is needed. The
+# first line of the PTX is a hash of its sources, by which a test detects outdated PTX
+# without clang.
 #
-#	generate.sh [folder]    writes the modules beside their sources, or there
+#	generate.sh [folder]    writes the modules to the folder, by default next to the sources
 #
-# CLANG names the compiler, clang-19 by default: the committed files are those of
-# clang 19.1.7.
+# CLANG is the compiler, by default clang-19. The committed files are built with clang
+# 19.1.7.
 set -eu
 out=$(cd "${1:-$(dirname "$0")}" && pwd)
 cd "$(dirname "$0")"

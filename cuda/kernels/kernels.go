@@ -1,24 +1,25 @@
-// Package kernels holds the CUDA kernels as PTX, which a driver compiles for the
-// GPU it finds: compute capability 7.5 (Turing) and later, PTX ISA 7.0 (CUDA 11).
+// Package kernels holds the CUDA kernels as PTX, which the driver compiles for its GPU:
+// compute capability 7.5 (Turing) and later, PTX ISA 7.0 (CUDA 11).
 //
-// The sources beside it are CUDA C++ in a small freestanding subset whose words
-// are defined in device.h. generate.sh makes the PTX with clang alone; tests run
-// the same sources on the CPU through emulator.h. arguments.h is the one parameter
-// of every kernel and the contract with the host. There are five modules, so that a
-// driver compiles no more than a program uses:
+// The sources next to it are written in a small freestanding subset of CUDA C++, whose
+// primitives are defined in device.h. generate.sh compiles them to PTX with clang alone;
+// tests run the same sources on the CPU by means of emulator.h. arguments.h declares the
+// single parameter of all kernels, the contract with the host. There are six modules, so
+// that the driver compiles no more than a program uses:
 //
-//   - labels: afl_channels, channel constants that do not fit into the argument;
-//     afl_classes, labels of any type to class bytes; afl_stats_classes and
-//     afl_stats_general, statistics of the label, and what the passes multiply by
-//   - float32, float16, bfloat16: afl_reduce_* and afl_gradient_*, the two passes
-//     over logits of that type and label, in float32, by activation (sigmoid,
-//     softmax2, softmax3, softmax4, softmax) and type (f32, f16, bf16)
-//   - general: afl_reduce_general and afl_gradient_general, the passes in float64
-//     for everything else
+//   - labels: afl_constants, for numbers that do not fit into the parameter; afl_classes,
+//     which converts labels of any type to bytes; afl_stats_classes and
+//     afl_stats_general, statistics of the label and the factors of the passes
+//   - float32, float16, bfloat16: afl_reduce_* and afl_gradient_*, the two passes over
+//     logits of a type and byte labels, in float32, by activation (sigmoid, softmax2,
+//     softmax3, softmax4, softmax) and type (f32, f16, bf16)
+//   - general: afl_reduce_general and afl_gradient_general, the passes in float64 for
+//     everything else
+//   - combine: afl_combine, multiples and sums of gradients and of loss values
 //
-// Every kernel is launched with samples × chunks blocks of 256 threads. Sums are
-// made in an order that follows from the shape alone, without floating-point
-// atomics, and the last block finishes what a pass is for.
+// Kernels over voxels are launched with samples × chunks blocks of 256 threads. The order
+// of summation depends on the shape alone, without floating-point atomics, and the last
+// block completes a pass.
 package kernels
 
 import (
@@ -35,20 +36,20 @@ import (
 //go:embed *.ptx
 var files embed.FS
 
-// Module is a part of the kernels that is loaded as one.
+// Module is a set of kernels that are loaded together.
 type Module struct {
 	Name    string
-	PTX     []byte   // the assembly text
-	Kernels []string // that are in it
+	PTX     []byte   // assembly text
+	Kernels []string // names of its kernels
 }
 
 var entry = regexp.MustCompile(`\.entry (\w+)\(`)
 
-// Modules returns all modules, in order of their names.
+// Modules returns all modules, sorted by name.
 var Modules = sync.OnceValue(func() []*Module {
 	names, err := files.ReadDir(".")
 	if err != nil {
-		panic(err) // the program holds them
+		panic(err) // the folder is embedded
 	}
 	var all []*Module
 	for _, f := range names {
@@ -65,7 +66,7 @@ var Modules = sync.OnceValue(func() []*Module {
 	return all
 })
 
-// ModuleOf returns the module that holds a kernel.
+// ModuleOf returns the module that contains a kernel.
 func ModuleOf(kernel string) (*Module, error) {
 	if m := modules()[kernel]; m != nil {
 		return m, nil
@@ -73,7 +74,7 @@ func ModuleOf(kernel string) (*Module, error) {
 	return nil, fmt.Errorf("there is no kernel %q", kernel)
 }
 
-// modules are the modules by the kernels that they hold.
+// modules maps kernels to their modules.
 var modules = sync.OnceValue(func() map[string]*Module {
 	by := map[string]*Module{}
 	for _, m := range Modules() {

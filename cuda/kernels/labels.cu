@@ -1,4 +1,4 @@
-// What every loss needs: the label's classes and statistics, and channel constants.
-#include "channels.h"
+// Kernels that all losses use: classes and statistics of the label, and constants.
 #include "classes.h"
+#include "constants.h"
 #include "stats.h"

@@ -1,17 +1,17 @@
-// The float32 passes over logits x whose probability is p = σ(x): every channel
-// by sigmoid, and two channels by softmax, of which the second has
-// p = σ(x₁−x₀) and the first 1−p.
+// The float32 passes over logits with a logistic probability p = σ(x): any number of
+// channels by sigmoid, and two channels by softmax, where the second has p = σ(x₁−x₀)
+// and the first 1−p.
 //
-// With z = −x for voxels of the channel's class and x for the others, so that
-// σ(z) is 1−p_t, w the factor of such voxels, and e = exp(−|x|):
+// Let z = −x for voxels of the channel's class and z = x for the others, so that
+// σ(z) = 1−p_t, let w be the factor of such voxels, and e = exp(−|x|):
 //
 //	−log p_t  = softplus(z) = max(0,z) + log(1+e)
 //	element   w·(1−p_t)^γ·(−log p_t)
 //	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·(−log p_t)) + p·(1−p)·∂overlap/∂p
 //
-// Half the difference of two finite logits is finite where the difference is
-// not: a pair is computed with x/2. `unit` is what x is to be multiplied by, and
-// so is every logarithm.
+// The difference of two finite logits may overflow; half of it does not. A pair is
+// therefore computed with x/2, and `unit`, 2 for a pair and 1 otherwise, is the factor
+// by which x and all logarithms are scaled down.
 #ifndef AFL_LOGISTIC_H
 #define AFL_LOGISTIC_H
 
@@ -19,16 +19,16 @@
 
 namespace afl {
 
-// LogisticChannel are the constants of a channel, or of channel 1 of a pair, of
-// which the negative voxels are the positive ones of channel 0.
+// LogisticChannel holds the constants of a channel, or of channel 1 of a pair, whose
+// negative voxels are the positive ones of channel 0.
 struct LogisticChannel {
 	uint32_t positive;                // class
-	float pos, neg;                   // factors of positive and negative voxels, weighed
+	float pos, neg;                   // factors of positive and negative voxels, times element_weight
 	float gradient;                   // gradient_unit
-	float pos_gamma, neg_gamma;       // times unit; a channel of its own has one gamma
-	float pos_exponent, neg_exponent; // gamma times unit, for a power of 2
+	float pos_gamma, neg_gamma;       // times unit; equal unless it is a pair
+	float pos_exponent, neg_exponent; // gamma times unit times log₂ e
 	bool squared;                     // the overlap term sums p²
-	OverlapSlope<float> overlap;      // with respect to p, both channels of a pair
+	OverlapSlope<float> overlap;      // with respect to p, for both channels of a pair
 };
 
 template <bool pair> AFL_DEVICE LogisticChannel logistic_channel(const AflArguments &a, int n, int c, bool gradient) {
@@ -65,19 +65,18 @@ template <bool pair> AFL_DEVICE LogisticChannel logistic_channel(const AflArgume
 	return k;
 }
 
-// A thread's sums over a tile. Channel 0 is that of a pair.
+// A thread's sums over a tile; I0 and P0 are those of channel 0 of a pair.
 struct LogisticSums {
-	float elements;    // weighed
+	float elements;    // times element_weight
 	float I, P, I0, P0; // of an overlap term
 };
 
-// logistic4 does four voxels from voxel `from` on of those of a thread, with the
-// terms that there are. x is their logits of channel c or 1, x0 those of channel 0
-// of a pair, and y their classes. It replaces the logits by the gradient, or adds
-// to the sums.
+// logistic4 processes four of a thread's voxels, from index `from` on. x holds their
+// logits of the channel (of channel 1 of a pair), x0 those of channel 0 of a pair, and
+// y their classes. It replaces the logits by the gradient, or adds to the sums.
 //
-// A voxel that takes no part has a logit far below 0 and is none of the class: all
-// is 0 for it but 1−p, which only channel 0 of a pair has a sum of.
+// A voxel that takes no part has a logit far below 0 and another class, so that it
+// contributes 0 everywhere except to sums of 1−p, which only channel 0 of a pair has.
 template <class T, bool pair, bool gradient, bool overlap, bool pointwise, int words>
 AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32_t y, uint32_t (&x)[words], uint32_t (&x0)[words],
 	LogisticSums &sums) {
@@ -93,7 +92,7 @@ AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32
 		if (pair)
 			value[i] = fma(-0.5f, value0[i], 0.5f * value[i]);
 		z[i] = positive[i] ? -value[i] : value[i];
-		distance[i] = at_least(-absolute(value[i])); // from the other class
+		distance[i] = at_least(-absolute(value[i])); // log-odds of the less likely class
 		e[i] = exp_of<unit>(distance[i]);
 		large[i] = reciprocal_fast(1 + e[i]);
 		small[i] = e[i] * large[i];
@@ -120,8 +119,8 @@ AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32
 		}
 	}
 	if (pointwise) {
-		constexpr bool elements = !(gradient && overlap); // the reduce pass has added them up
-		float l[4], nll[4], factor[4], bracket[4];        // element factor·nll, slope ∓factor·bracket
+		constexpr bool elements = !(gradient && overlap); // else the reduce pass has summed them
+		float l[4], nll[4], factor[4], bracket[4];        // element: factor·nll; slope: ∓factor·bracket
 		AFL_UNROLL for (int i = 0; i < 4; i++) {
 			factor[i] = positive[i] ? k.pos : k.neg;
 			bracket[i] = z[i] < 0 ? small[i] : large[i];
@@ -157,20 +156,20 @@ AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32
 	}
 }
 
-// logistic_terms does the block's chunk, channel after channel, for a loss of the
-// given terms, and returns a thread's sum of elements.
+// logistic_terms processes the block's chunk channel by channel, for a loss with the
+// given terms, and returns the thread's sum of elements.
 template <class T, bool pair, bool gradient, bool overlap, bool pointwise>
 AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double *row) {
 	typedef Voxels<T, 8> V;
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool focal = is_focal(a);
+	const bool focal = a.focal;
 	const int32_t last = a.channels - 1, channels = pair ? 1 : a.channels - first_channel(a);
 	double elements = 0;
 	for (int32_t r = 0; r < channels; r++) {
 		const int32_t c = pair ? 1 : ch.backwards ? last - r : last + 1 - channels + r;
-		AFL_SHARED LogisticChannel constants; // not of each thread, float64 is slow on many GPUs
+		AFL_SHARED LogisticChannel constants; // computed once: float64 is slow on many GPUs
 		barrier();
 		if (thread_index() == 0)
 			constants = logistic_channel<pair>(a, ch.n, c, gradient);

@@ -1,6 +1,6 @@
-// float32 exponentials and logarithms on the special function unit, which is
-// accurate near 0 alone; what surrounds it keeps small results as accurate,
-// relative to themselves, as large ones.
+// float32 exponentials and logarithms on the special function unit. Its error is
+// small only for arguments near 0; the corrections around it keep the relative error
+// of small results as low as that of large ones.
 #ifndef AFL_MATH32_H
 #define AFL_MATH32_H
 
@@ -13,7 +13,7 @@ constexpr double log2e = 1.44269504088896341;
 
 AFL_DEVICE float absolute(float x) { return __builtin_fabsf(x); }
 
-// A constant in two parts, for products that are more accurate than a float.
+// A constant in two parts, for products more accurate than float32.
 struct Split {
 	float high, low;
 };
@@ -23,8 +23,8 @@ AFL_DEVICE Split split(double x) {
 	return Split{high, (float)(x - (double)high)};
 }
 
-// 2^(k·x) for x ≤ 0 from −2¹⁰⁰ on and 0 ≤ k ≤ 2²⁵: the rounding of the product,
-// which 2ˣ would multiply by the size of x, is taken along.
+// 2^(k·x) for −2¹⁰⁰ ≤ x ≤ 0 and 0 ≤ k ≤ 2²⁵. The rounding error of the product, which
+// 2ˣ would amplify in proportion to its argument, is compensated.
 AFL_DEVICE float exp2_product(float k, float x) {
 	float high = k * x;
 	float low = fma(k, x, -high);
@@ -32,7 +32,7 @@ AFL_DEVICE float exp2_product(float k, float x) {
 	return fma(y, low * ln2, y);
 }
 
-// exp(unit·x) for −2¹⁰⁰ ≤ x ≤ 0, in the same way.
+// exp(unit·x) for −2¹⁰⁰ ≤ x ≤ 0, compensated likewise.
 template <int unit> AFL_DEVICE float exp_of(float x) {
 	float high = (float)(unit * log2e) * x;
 	float low = fma(high, -ln2 / unit, x);
@@ -40,11 +40,11 @@ template <int unit> AFL_DEVICE float exp_of(float x) {
 	return fma(unit * y, low, y);
 }
 
-// x, or −2¹⁰⁰ where it is below, far enough from overflow; NaN stays.
+// The larger of x and −2¹⁰⁰, which stays clear of overflow; NaN is preserved.
 AFL_DEVICE float at_least(float x) { return x < -0x1p100f ? -0x1p100f : x; }
 
-// log(1+x)/unit for 0 ≤ x ≤ 1, within 2 ulp: x·(1 + x·R(x)), R fitted to the
-// smallest largest relative error of the result, 3.3e-8.
+// log(1+x)/unit for 0 ≤ x ≤ 1, within 2 ulp: x·(1 + x·R(x)), where R is the minimax
+// fit for the relative error of the result, 3.3e-8.
 template <int unit> AFL_DEVICE float log1p_upto1(float x) {
 	constexpr float s = 1.0f / unit;
 	float r = fma(x, s * 0.00536481858f, s * -0.0300657692f);
@@ -61,11 +61,11 @@ template <int unit> AFL_DEVICE float log1p_upto1(float x) {
 template <int unit> AFL_DEVICE float log1p_positive(float x) {
 	float small = log1p_upto1<unit>(x);
 	float large = log2_fast(1 + x) * (ln2 / unit);
-	return x > 1 ? large : small; // NaN is in small
+	return x > 1 ? large : small; // small is NaN if x is
 }
 
-// x^k for a positive normal x ≤ 1, 0 ≤ k ≤ 2²⁵. With x = m·2ⁿ, ¾ ≤ m < 1½, the
-// product of k and n is exact in two parts, and log₂ m is small.
+// x^k for a positive normal x ≤ 1 and 0 ≤ k ≤ 2²⁵. With x = m·2ⁿ, ¾ ≤ m < 1½, the
+// product k·n is exact in two parts, and log₂ m is small.
 AFL_DEVICE float power(float x, Split k) {
 	const uint32_t three_quarters = 0x3f400000;
 	uint32_t bits = __builtin_bit_cast(uint32_t, x);

@@ -1,5 +1,5 @@
-// exp, log, log1p and pow in float64, for neither the GPU nor a build without
-// NVIDIA's libraries has them. Within 1 ulp; zeros, infinities and NaN as in C.
+// exp, log, log1p and pow in float64, which a build without NVIDIA's libraries lacks.
+// Within 1 ulp; zeros, infinities and NaN as in C.
 #ifndef AFL_MATH64_H
 #define AFL_MATH64_H
 
@@ -17,17 +17,16 @@ AFL_DEVICE double absolute(double x) { return __builtin_fabs(x); }
 AFL_DEVICE double maximum(double x, double y) { return x > y ? x : y; }
 AFL_DEVICE double minimum(double x, double y) { return x < y ? x : y; }
 
-// ln 2 = high + low: the product of high with an exponent is exact.
+// ln 2 = high + low; products of high with an exponent are exact.
 #define AFL_LN2_HIGH 0x1.62e42fefap-1
 #define AFL_LN2_LOW 0x1.cf79abc9e3b3ap-40
 
-// A number as the unevaluated sum of two, the second at most half an ulp of the
-// first.
+// A number as the unevaluated sum of two, the second at most half an ulp of the first.
 struct Pair {
 	double high, low;
 };
 
-// The exact sum of two numbers of which the first is the larger, or is 0.
+// The exact sum of two numbers, the first of which is the larger in magnitude or 0.
 AFL_DEVICE Pair sum_of(double large, double small) {
 	double s = large + small;
 	return Pair{s, small - (s - large)};
@@ -35,12 +34,12 @@ AFL_DEVICE Pair sum_of(double large, double small) {
 
 // exp(x.high + x.low).
 //
-// x = k·ln 2 + r with |r| ≤ ln 2 / 2, and the exponential series of r to r¹³:
-// what is left out is below 2⁻⁵⁷.
+// x = k·ln 2 + r with |r| ≤ ln 2 / 2; the exponential series of r up to r¹³ has a
+// remainder below 2⁻⁵⁷.
 AFL_OUT_OF_LINE double exp(Pair x) {
 	if (!(absolute(x.high) < 800)) // beyond the range of float64, or NaN
 		return is_nan(x.high) ? x.high : x.high > 0 ? infinity() : 0.0;
-	// Adding and taking away 1.5·2⁵² rounds to a whole number.
+	// Adding and subtracting 1.5·2⁵² rounds to an integer.
 	const double shift = 0x1.8p52;
 	double k = x.high * 0x1.71547652b82fep0 + shift;
 	int e = (int)(uint32_t)bits_of(k);
@@ -59,17 +58,17 @@ AFL_OUT_OF_LINE double exp(Pair x) {
 	p = fma(p, t, 1.0 / 24.0);
 	p = fma(p, t, 1.0 / 6.0);
 	p = fma(p, t, 0.5);
-	// 1 + r + r²·p, the part beyond 1 + r.high with the rounding of that sum.
+	// 1 + r + r²·p; the terms after 1 + r.high include the rounding error of that sum.
 	Pair one = sum_of(1, t);
 	double y = one.high + (one.low + fma(t * t, p, fma(r.low, t, r.low)));
-	// 2ᵉ in two steps: where the result is denormal only the last one rounds.
+	// 2ᵉ in two steps, of which only the second rounds if the result is denormal.
 	int half = e >> 1;
 	return y * double_of((uint64_t)(1023 + half) << 52) * double_of((uint64_t)(1023 + e - half) << 52);
 }
 
 AFL_DEVICE double exp(double x) { return exp(Pair{x, 0}); }
 
-// The logarithm of a positive finite number, relative error below 2⁻⁶⁴.
+// The logarithm of a positive finite number, with a relative error below 2⁻⁶⁴.
 //
 // x = 2ᵉ·m with m between √½ and √2, s = (m−1)/(m+1), and
 // log m = 2·artanh s = 2s·(1 + s²/3 + s⁴/5 + …), |s| < 0.172.
@@ -101,7 +100,7 @@ AFL_OUT_OF_LINE Pair log_of(double x) {
 	p = fma(p, z, 1.0 / 9);
 	p = fma(p, z, 1.0 / 7);
 	p = fma(p, z, 1.0 / 5);
-	// q = 1/3 + z·p, then w = 1 + z·q, both with their rounding.
+	// q = 1/3 + z·p with its rounding error, then z·q with its own.
 	double zp = z * p;
 	Pair q = sum_of(1.0 / 3, zp);
 	q.low += 0x1.5555555555555p-56 + fma(z, p, -zp) + z_low * (1.0 / 5);
@@ -126,20 +125,20 @@ AFL_DEVICE double log(double x) {
 	return y.high + y.low;
 }
 
-// log(1+x). With u = 1 + x as rounded and c what the rounding lost it is
-// log u + c/u, to the order of c².
+// log(1+x) = log u + c/u up to terms of order c², where u is 1 + x rounded and c the
+// rounding error.
 AFL_DEVICE double log1p(double x) {
 	if (!(x > -1 && x < infinity()))
 		return x == -1 ? -infinity() : x > 0 || is_nan(x) ? x : not_a_number();
 	if (absolute(x) < 0x1p-54)
-		return x; // −0 and denormals too
+		return x; // also −0 and denormals
 	double u = 1 + x;
 	double c = x > 1 ? 1 - (u - x) : x - (u - 1);
 	Pair y = log_of(u);
 	return y.high + (y.low + c / u);
 }
 
-// xʸ for x of at least 0; NaN for a negative x.
+// xʸ for x ≥ 0; NaN for negative x.
 AFL_DEVICE double pow(double x, double y) {
 	if (y == 0 || x == 1)
 		return 1;

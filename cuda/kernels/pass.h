@@ -1,4 +1,4 @@
-// What the float32 passes share: a block's part of the batch, and its sums.
+// What the float32 passes have in common: a block's part of the batch, and its sums.
 #ifndef AFL_PASS_H
 #define AFL_PASS_H
 
@@ -9,8 +9,8 @@
 
 namespace afl {
 
-// Elements are weighed by 2⁻¹² of their factor, so that sums of a few large ones
-// stay finite in float32; the block's sum in float64 and the gradient undo it.
+// Elements are scaled by 2⁻¹², so that sums of a few large ones stay finite in
+// float32. The block's float64 sum and the gradient undo it.
 constexpr float element_weight = 0x1p-12f;
 constexpr double element_unit = 0x1p12;
 
@@ -19,11 +19,11 @@ struct Chunk {
 	int32_t n;     // sample
 	int64_t begin; // first voxel
 	int32_t size;
-	bool backwards; // what the pass before read last may still be in the cache
+	bool backwards; // starts with what the previous pass read last, which may still be cached
 	const uint8_t *labels;
 };
 
-// gradient says that it is the pass which writes the gradient.
+// gradient says that this is the gradient pass.
 AFL_DEVICE Chunk chunk_of(const AflArguments &a, bool gradient) {
 	Chunk ch;
 	ch.backwards = gradient && a.overlap;
@@ -36,7 +36,7 @@ AFL_DEVICE Chunk chunk_of(const AflArguments &a, bool gradient) {
 	return ch;
 }
 
-// The chunk's first element of channel c, of the logits or the gradient.
+// The chunk's first element of channel c in the logits and in the gradient.
 template <class T> AFL_DEVICE const typename T::Bits *logits_row(const AflArguments &a, const Chunk &ch, int c) {
 	return (const typename T::Bits *)a.logits + (((int64_t)ch.n * a.channels + c) * a.voxels + ch.begin);
 }
@@ -55,7 +55,7 @@ AFL_DEVICE int32_t first_channel(const AflArguments &a) {
 	return a.overlap && a.overlap_first < first ? a.overlap_first : first;
 }
 
-// Writes the gradient of a channel that takes no part.
+// Writes zeros to the gradient of a channel that takes no part.
 template <class T, class V> AFL_DEVICE void clear_grad(const AflArguments &a, const Chunk &ch, int c) {
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	typename V::Words zeros = {};
@@ -63,27 +63,24 @@ template <class T, class V> AFL_DEVICE void clear_grad(const AflArguments &a, co
 		store(grad_row<T>(a, ch, c), v, tile_at(v, at), zeros);
 }
 
-// Whether a gamma may not be 0.
-AFL_DEVICE bool is_focal(const AflArguments &a) { return a.form != AFL_FORM_NONE || a.gamma != 0; }
-
-// The focusing parameter of channel c. A larger one than 2²⁴ leaves the same: 1
-// for a probability of the label that float32 takes for 0, and 0 for others.
+// The focusing parameter of channel c, at most 2²⁴. From there on the focal factor is
+// the same: 1 where the label's probability is 0 in float32, and 0 elsewhere.
 AFL_DEVICE double bounded_gamma(const AflArguments &a, int n, int c) {
 	double gamma = gamma_of(a, n, c);
 	return gamma < 0x1p24 ? gamma : 0x1p24;
 }
 
-// What the derivative of an element, weighed by element_weight·unit, is
-// multiplied by. The scale is infinite where no voxel takes part.
+// The factor of the derivative of an element that is scaled by element_weight·unit.
+// The scale is infinite if no voxel takes part; the gradient is 0 then.
 AFL_DEVICE float gradient_unit(const AflArguments &a, int unit) {
 	double scale = scale_of(a);
 	return absolute(scale) < infinity() ? (float)(scale * element_unit / unit) : 0.0f;
 }
 
-// The derivative of the overlap term with respect to the probability p of a
-// channel: negative + slope·p, and for the voxels of its class
-// positive − slope·(1−p). At p = 1 its parts may all but cancel, which float64
-// does here once and float32 need not for every voxel.
+// The derivative of the overlap term with respect to the probability p of a channel:
+// negative + slope·p, or for voxels of its class positive − slope·(1−p). Near p = 1
+// its terms may nearly cancel; `positive`, their sum at p = 1, is computed once in
+// float64 rather than per voxel in float32.
 template <class Number> struct OverlapSlope {
 	Number positive, negative, slope;
 };
@@ -102,7 +99,7 @@ AFL_DEVICE double *block_row(const AflArguments &a, const Chunk &ch) {
 	return a.partials + block * afl_sums_width(a.channels);
 }
 
-// Sets the row to 0, of which block_sums then writes what there is.
+// Zeroes the row; block_sums then fills in the sums that the loss has.
 AFL_DEVICE void clear_row(const AflArguments &a, double *row) {
 	for (int64_t k = thread_index(); k < afl_sums_width(a.channels); k += AFL_THREADS)
 		row[k] = 0;
@@ -112,7 +109,7 @@ AFL_DEVICE void clear_row(const AflArguments &a, double *row) {
 template <int count> AFL_DEVICE void block_sums(const double (&x)[count], double *sum, int64_t stride) {
 	AFL_SHARED double part[WARPS][count];
 	uint32_t t = thread_index();
-	barrier(); // the call before has read its parts
+	barrier(); // the previous call has read its parts
 	AFL_UNROLL for (int k = 0; k < count; k++) {
 		double s = warp_sum(x[k]);
 		if (t % 32 == 0)
@@ -127,8 +124,8 @@ template <int count> AFL_DEVICE void block_sums(const double (&x)[count], double
 	}
 }
 
-// Ends a pass with a thread's sum of elements, weighed. With an overlap term the
-// reduce pass has added them up.
+// Ends a pass, given the thread's sum of elements, scaled by element_weight. With an
+// overlap term the reduce pass sums the elements, not the gradient pass.
 template <bool gradient> AFL_DEVICE void end_pass(const AflArguments &a, double *row, double elements) {
 	if (!(gradient && a.overlap)) {
 		const double total[1] = {elements * element_unit};

@@ -1,22 +1,24 @@
-// The kernels of the float32 passes, for one type of logits.
+// The kernels of the float32 passes for one type of logits.
 //
 // afl_gradient_*: a focal, cross-entropy or A-FL loss of N×C×V logits and its
-// gradient in one pass. Activation, log-likelihood, focal factor, class weights,
-// the sum and the derivative are fused; probabilities, a one-hot label, the
-// un-reduced loss and the normaliser of a voxel are never in memory. With an
-// overlap term (Dice, IoU, Tversky), afl_reduce_* comes first and adds up I, P and
-// G by channel together with the pointwise term; the gradient then goes backwards
-// through what that pass left in the L2 cache.
+// gradient in one pass. Activation, log-likelihood, focal factor, class weights, sum
+// and derivative are fused; probabilities, a one-hot label, the un-reduced loss and a
+// voxel's normalizer never reach memory. With an overlap term (Dice, IoU, Tversky),
+// afl_reduce_* runs first and sums I, P and G by channel along with the pointwise
+// term; the gradient pass then traverses the data backwards, starting with what is
+// left in the L2 cache.
 //
-// *_sigmoid_*: any number of channels, one after another. A voxel moves 9 bytes a
-// channel in float32 (logit and gradient 4, label 1) and 5 in half precision, in
-// the reduce pass 5 and 3; a further channel's labels come out of a cache.
+// *_sigmoid_*: any number of channels, one after another. The gradient pass moves
+// 9 bytes per voxel and channel in float32 (4 each for logit and gradient, 1 for the
+// label) and 5 in half precision, the reduce pass 5 and 3. Labels of further channels
+// come from the caches.
 //
-// *_softmax2_*, 3, 4: the channels of a voxel are held in registers. It moves 8C+1
-// bytes in float32 and 4C+1 in half precision, in the reduce pass 4C+1 and 2C+1.
+// *_softmax2_*, 3, 4: a voxel's channels are held in registers. The gradient pass
+// moves 8C+1 bytes per voxel in float32 and 4C+1 in half precision, the reduce pass
+// 4C+1 and 2C+1.
 //
-// *_softmax_*: more channels are read three times, 4 KiB a channel and block at a
-// time, so that memory serves one of the reads and the caches two.
+// *_softmax_*: more channels are read three times, 4 KiB per channel and block at a
+// time, so that one of the reads is from memory and two are from the caches.
 #ifndef AFL_PASSES_H
 #define AFL_PASSES_H
 

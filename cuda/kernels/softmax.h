@@ -1,15 +1,15 @@
-// The float32 passes over three channels or more by softmax. With the largest
-// logit m, of channel `top`, e_c = exp(x_c−m) and the sum "others" of all e_c but
-// that one's 1, which keeps 1−p accurate where p is near 1, p_c = e_c/(1+others):
+// The float32 passes over three or more channels by softmax. Let m be the largest
+// logit, that of channel `top`, e_c = exp(x_c−m), and `others` the sum of all e_c but
+// the top's, which is 1. Then p_c = e_c/(1+others), and 1−p is accurate near p = 1:
 //
 //	−log p_y  = (m−x_y) + log(1+others)
 //	1−p_y     = others/(1+others), or 1+others−e_y instead of others
 //	element   w·(1−p_y)^γ·(−log p_y)
-//	gradient  B·p_c, of the class itself −B·(1−p_y),
+//	gradient  B·p_c, for the class itself −B·(1−p_y),
 //	          B = w·(1−p_y)^γ·(1 + γ·p_y·(−log p_y)/(1−p_y))
 //	overlap   p_c·((D_c−D_top) − Σ_k p_k·(D_k−D_top)), D = ∂overlap/∂p
 //
-// As for a pair, logits are halved: the difference of two is then finite.
+// As for a pair, logits are halved, so that the difference of two is finite.
 #ifndef AFL_SOFTMAX_H
 #define AFL_SOFTMAX_H
 
@@ -17,15 +17,15 @@
 
 namespace afl {
 
-// SoftmaxChannel are the constants of a channel: of the pointwise term of a voxel
-// of its class, and of the overlap term. The last of a table is of the voxels that
-// take no part, zeros.
+// SoftmaxChannel holds the constants of a channel: those of the pointwise term for
+// voxels of its class, and those of the overlap term. The last entry of a table, all
+// zeros, is for voxels that take no part.
 struct SoftmaxChannel {
-	float factor; // weighed
+	float factor; // times element_weight
 	float gamma;
 	Split exponent; // gamma
 	OverlapSlope<float> overlap;
-	float align; // to 16 bytes
+	float align; // pads to a multiple of 16 bytes
 };
 
 // Fills the table of sample n. All threads call it.
@@ -47,29 +47,28 @@ AFL_DEVICE void softmax_table(const AflArguments &a, int n, bool gradient, Softm
 	barrier();
 }
 
-// SoftmaxVoxel is what the channels of a voxel have in common.
+// SoftmaxVoxel holds what the channels of a voxel have in common.
 struct SoftmaxVoxel {
-	uint32_t label; // NO_CLASS where it takes no part
+	uint32_t label; // NO_CLASS if it takes no part
 	int32_t top;
 	float most;   // half the largest logit
-	float others; // Σ e_c without the top's
-	float e_label, below_label; // e of the class, and half its logit less the largest
-	float scale;                // 1/(1+others); 0 where the voxel takes no part, all its p are then 0
+	float others; // Σ e_c over the channels other than the top
+	float e_label, below_label; // e of the class, and half of its logit minus the largest
+	float scale;                // 1/(1+others); 0 if the voxel takes no part, so that every p is 0
 	float miss, slope;          // 1−p_y, and B
 	float top_overlap, mean;    // D_top, and Σ p_k·(D_k−D_top)
 };
 
-// Adds half logit x of channel c to the largest so far.
+// Updates the running maximum with half logit x of channel c.
 AFL_DEVICE void softmax_most(SoftmaxVoxel &s, int32_t c, float x) {
 	s.top = x > s.most ? c : s.top;
-	s.most = x > s.most ? x : s.most; // NaN of the first channel stays
+	s.most = x > s.most ? x : s.most; // a NaN of the first channel persists
 }
 
 // e_c.
 AFL_DEVICE float softmax_e(const SoftmaxVoxel &s, float x) { return exp_of<2>(at_least(x - s.most)); }
 
-// Adds e_c = exp(2·below), that of channel c, to the sums; top says that it is the
-// top's.
+// Adds e_c = exp(2·below) of channel c to the sums; top says that c is the top.
 AFL_DEVICE void softmax_add(SoftmaxVoxel &s, int32_t c, bool top, float below, float e) {
 	const bool own = s.label == (uint32_t)c;
 	s.others += top ? 0 : e;
@@ -77,19 +76,19 @@ AFL_DEVICE void softmax_add(SoftmaxVoxel &s, int32_t c, bool top, float below, f
 	s.below_label = own ? below : s.below_label;
 }
 
-// p, or p−1 of the voxel's class.
+// p, or p−1 for the voxel's class.
 AFL_DEVICE float softmax_excess(const SoftmaxVoxel &s, int32_t c, float p) { return s.label == (uint32_t)c ? -s.miss : p; }
 
-// D_c, for the excess of channel c.
+// D_c, given the excess of channel c.
 AFL_DEVICE float softmax_overlap(const SoftmaxVoxel &s, int32_t c, float excess, const OverlapSlope<float> &k) {
 	return fma(excess, k.slope, s.label == (uint32_t)c ? k.positive : k.negative);
 }
 
-// Ends a voxel's sums; returns its element, weighed.
+// Completes a voxel's sums and returns its element, times element_weight.
 AFL_DEVICE float softmax_end(SoftmaxVoxel &s, const SoftmaxChannel &own, bool pointwise, bool focal, float gradient) {
 	const float z = s.label == NO_CLASS ? __builtin_inff() : 1 + s.others;
 	s.scale = reciprocal_fast(z);
-	const float rest = s.e_label == 1 ? s.others : 1 + (s.others - s.e_label); // all e_c but the class's, 1 is the top's
+	const float rest = s.e_label == 1 ? s.others : 1 + (s.others - s.e_label); // all e_c but the class's; 1 is the top's
 	s.miss = rest * s.scale;
 	if (!pointwise)
 		return 0;
@@ -99,7 +98,7 @@ AFL_DEVICE float softmax_end(SoftmaxVoxel &s, const SoftmaxChannel &own, bool po
 	if (focal) {
 		const float normal = __builtin_fmaxf(s.miss, 0x1p-126f);
 		const float p = power(normal, own.exponent);
-		// −log p_y/(1−p_y); nll may be near the largest float, p_y is 0 then.
+		// −log p_y/(1−p_y); if nll is close to the largest float, p_y is 0.
 		const float ratio = __builtin_fminf(nll, 0x1p126f) * reciprocal_fast(normal);
 		factor *= p;
 		s.slope *= p * fma(2 * own.gamma * (s.e_label * s.scale), ratio, 1);
@@ -107,7 +106,7 @@ AFL_DEVICE float softmax_end(SoftmaxVoxel &s, const SoftmaxChannel &own, bool po
 	return factor * nll;
 }
 
-// The gradient of channel c, for the probability p.
+// The gradient of channel c, given its probability p.
 AFL_DEVICE float softmax_slope(const SoftmaxVoxel &s, int32_t c, float p, bool pointwise, bool overlap, const OverlapSlope<float> &k) {
 	const float excess = softmax_excess(s, c, p);
 	float slope = 0;
@@ -118,15 +117,15 @@ AFL_DEVICE float softmax_slope(const SoftmaxVoxel &s, int32_t c, float p, bool p
 	return slope;
 }
 
-// The pass over `channels` channels, which it holds in registers: each logit is
-// read once.
+// The pass over `channels` channels, held in registers, so that each logit is read
+// once.
 template <class T, int channels, bool gradient> AFL_DEVICE void softmax_registers(const AflArguments &a) {
 	typedef Voxels<T, 4 * T::per_word> V;
 	const Chunk ch = chunk_of(a, gradient);
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = is_focal(a);
+	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	AFL_SHARED SoftmaxChannel table[channels + 1];
 	softmax_table(a, ch.n, gradient, table);
@@ -156,8 +155,8 @@ template <class T, int channels, bool gradient> AFL_DEVICE void softmax_register
 				s.label = y[0] >> 8 * j & 0xff;
 				float most = out[0][j], below[channels], p[channels];
 				AFL_UNROLL for (int c = 1; c < channels; c++)
-					most = __builtin_fmaxf(most, out[c][j]); // a NaN shows itself below
-				bool top[channels], found = false; // the first of the largest
+					most = __builtin_fmaxf(most, out[c][j]); // fmax drops NaN; exp brings it back below
+				bool top[channels], found = false; // the first channel with the largest logit
 				AFL_UNROLL for (int c = 0; c < channels; c++) {
 					top[c] = out[c][j] == most && !found;
 					found = found || top[c];
@@ -216,7 +215,7 @@ template <class T, int channels, bool gradient> AFL_DEVICE void softmax_register
 	end_pass<gradient>(a, row, elements);
 }
 
-// Sums of a, b and c over a warp by one tree: lanes 0, 8 and 16 get them.
+// Sums of a, b and c over a warp in one tree; lanes 0, 8 and 16 get one each.
 AFL_DEVICE float warp_sums(float a, float b, float c) {
 	const bool second = thread_index() & 16, odd = thread_index() & 8;
 	float even = (second ? c : a) + shuffle_xor(second ? a : c, 16);
@@ -227,8 +226,8 @@ AFL_DEVICE float warp_sums(float a, float b, float c) {
 	return x;
 }
 
-// Calls f(c, x) for every channel of a thread's four voxels, with x half of their
-// logits, 0 where a voxel takes no part. The next channel is on its way by then.
+// Calls f(c, x) for every channel, with half the logits of a thread's four voxels in x,
+// 0 for voxels that take no part. The next channel's logits are prefetched.
 template <class T, class V, class F>
 AFL_DEVICE void each_channel(const AflArguments &a, const Chunk &ch, const V &v, Tile tile, uint32_t labels, const F &f) {
 	typename V::Words next;
@@ -244,21 +243,21 @@ AFL_DEVICE void each_channel(const AflArguments &a, const Chunk &ch, const V &v,
 	}
 }
 
-// The pass over any number of channels. It reads a tile's logits three times (the
-// largest, the sum, the rest), of which the caches serve the last two.
+// The pass over any number of channels. It reads a tile's logits three times (for the
+// maximum, the sums and the result); the last two reads hit the caches.
 template <class T, bool gradient> AFL_DEVICE void softmax_memory(const AflArguments &a) {
 	typedef Voxels<T, 4> V;
 	const Chunk ch = chunk_of(a, gradient);
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
 	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = is_focal(a);
+	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	const int32_t thread = (int32_t)thread_index();
 	AFL_SHARED SoftmaxChannel table[AFL_THREADS];
 	softmax_table(a, ch.n, gradient, table);
 
-	// Sums of 32 channels by warp; channel c's over the tiles are thread c's.
+	// Sums of 32 channels by warp. Thread c accumulates those of channel c over the tiles.
 	enum { BATCH = 32 };
 	AFL_SHARED float part[BATCH][3][WARPS];
 	double elements = 0, I = 0, P = 0, G = 0;

@@ -1,24 +1,24 @@
-// afl_stats_classes, afl_stats_general: statistics of the label by sample, and
-// what A-FL and the means make of them. The gradient magnitude of a mask is a
-// central difference along each axis inside and a one-sided one at the faces, in
-// voxels; nothing of it is stored. Their last block writes the sums to a.stats
-// and the numbers that the passes multiply by to a.factors, so that the passes
-// follow without a word from the host.
+// afl_stats_classes and afl_stats_general compute the label's statistics by sample,
+// and from them the parameters of A-FL and the denominators of means. The gradient of a
+// mask is taken by central differences inside and one-sided differences at the faces,
+// in voxels, and is never stored. The last block writes the sums to a.stats and the
+// factors of the passes to a.factors, so that no host synchronization is needed before
+// the passes.
 #ifndef AFL_STATS_H
 #define AFL_STATS_H
 
 #include "block.h"
 #include "factors.h"
-#include "refuse.h"
+#include "reject.h"
 
 namespace afl {
 
-// Columns of a block's sums, see afl_stats_doubles.
+// Columns of a block's partial sums, see afl_stats_doubles.
 enum { VALID, FOREGROUND, COUNT };
 AFL_DEVICE int64_t at_magnitude(const AflArguments &a, int k) { return COUNT + a.channels + 2 * (int64_t)k; }
 AFL_DEVICE int64_t at_boundary(const AflArguments &a, int k) { return at_magnitude(a, k) + 1; }
 
-// Whether anything depends on the classes' own counts.
+// Whether the counts of single classes are needed.
 AFL_DEVICE bool counts_wanted(const AflArguments &a) {
 	return a.stats || a.form == AFL_FORM_MULTICLASS || a.denominator == AFL_DIVIDE_BY_LABEL_WEIGHT;
 }
@@ -27,8 +27,8 @@ AFL_DEVICE double stat(const AflArguments &a, int64_t n, int64_t k) {
 	return total_of(a, afl_stats_doubles(a.channels, a.masks), a.samples, n, k);
 }
 
-// Column k's share of the voxels that are not ignored, as seen by sample n; 0
-// where all are ignored.
+// Column k as a share of the voxels that are not ignored, over the samples that count
+// for sample n; 0 if all are ignored.
 AFL_DEVICE double share(const AflArguments &a, int n, int64_t k) {
 	const bool own = a.stats_mode == AFL_STATS_PER_SAMPLE;
 	double part = 0, all = 0;
@@ -44,7 +44,7 @@ AFL_DEVICE double smoothness_of_sample(const AflArguments &a, int n, int k) {
 	return over == 0 ? 0 : stat(a, n, at_magnitude(a, k)) / over;
 }
 
-// The mean gradient magnitude of mask k as seen by sample n.
+// The mean gradient magnitude of mask k over the samples that count for sample n.
 AFL_DEVICE double smoothness(const AflArguments &a, int n, int k) {
 	if (a.stats_mode != AFL_STATS_POOLED)
 		return smoothness_of_sample(a, a.stats_mode == AFL_STATS_RELEASED ? 0 : n, k);
@@ -54,15 +54,15 @@ AFL_DEVICE double smoothness(const AflArguments &a, int n, int k) {
 	return total / a.samples;
 }
 
-// What A-FL derives from the label of a sample for a channel: the focusing
-// parameter and the factors of positive and negative voxels.
+// The parameters that A-FL derives from the label for a sample and channel: focusing
+// parameter, and factors of positive and negative voxels.
 struct Adaptive {
 	double gamma, pos, neg;
 };
 
 AFL_DEVICE Adaptive adaptive(const AflArguments &a, int n, int c) {
 	if (a.form == AFL_FORM_NONE)
-		return Adaptive{a.gamma, 1, 1};
+		return Adaptive{channel_of(a, c).gamma, 1, 1};
 	const double gamma_va = share(a, n, FOREGROUND), alpha_va = 1 - gamma_va;
 	const bool foreground = c > 0 || a.channels == 1;
 	double gamma = gamma_va + smoothness(a, n, 0);
@@ -79,11 +79,11 @@ AFL_DEVICE Adaptive adaptive(const AflArguments &a, int n, int c) {
 		alpha = 1 - r;
 	}
 	if (!foreground)
-		alpha = gamma_va; // the background's positives are the others' negatives
+		alpha = gamma_va; // positives of the background are negatives of the foreground
 	return Adaptive{gamma, alpha, 1 - alpha};
 }
 
-// The factor of the pointwise sum over its denominator. All threads call it.
+// The pointwise term's scale divided by its denominator. All threads call it.
 AFL_DEVICE double scale_from_stats(const AflArguments &a) {
 	double valid = 0, weight = 0;
 	for (int n = (int)thread_index(); n < a.samples; n += AFL_THREADS)
@@ -92,13 +92,13 @@ AFL_DEVICE double scale_from_stats(const AflArguments &a) {
 	if (a.denominator == AFL_DIVIDE_BY_LABEL_WEIGHT) {
 		for (int64_t i = thread_index(); i < (int64_t)a.samples * a.channels; i += AFL_THREADS) {
 			const int64_t n = i / a.channels, c = i % a.channels;
-			// The only class of a softmax over one channel is every voxel's.
+			// In a softmax over one channel every voxel is of its class.
 			weight += channel_of(a, (int)c).pos * stat(a, n, a.channels == 1 ? (int64_t)VALID : COUNT + c);
 		}
 		weight = block_sum(weight);
 	}
 	if (a.scale == 0)
-		return 0; // also over nothing
+		return 0; // even if the denominator is 0
 	switch (a.denominator) {
 	case AFL_DIVIDE_BY_VALID: return valid == 0 ? 0 : a.scale / valid;
 	case AFL_DIVIDE_BY_VALID_NAN: return a.scale / valid;
@@ -107,11 +107,11 @@ AFL_DEVICE double scale_from_stats(const AflArguments &a) {
 	}
 }
 
-// finish_stats is the work of the last block. a lies in shared memory.
+// finish_stats is the last block's work. a is in shared memory.
 AFL_OUT_OF_LINE void finish_stats(const AflArguments &a) {
 	const uint32_t thread = thread_index();
 	if (thread == 0)
-		finish_refusals(a);
+		finish_rejections(a);
 	const int64_t width = afl_stats_doubles(a.channels, a.masks);
 	sum_partials(a, width, width, a.samples);
 	if (a.stats)
@@ -122,6 +122,8 @@ AFL_OUT_OF_LINE void finish_stats(const AflArguments &a) {
 	const double scale = scale_from_stats(a);
 	if (thread == 0)
 		a.factors[0] = scale;
+	if (a.form == AFL_FORM_GIVEN)
+		return;
 	const int64_t all = (int64_t)a.samples * a.channels;
 	for (int64_t i = thread; i < all; i += AFL_THREADS) {
 		const int n = (int)(i / a.channels), c = (int)(i % a.channels);
@@ -133,29 +135,29 @@ AFL_OUT_OF_LINE void finish_stats(const AflArguments &a) {
 	}
 }
 
-// Class bytes, four voxels to a word and sixteen to a load. In a 0/1 mask a
-// difference of neighbours is 0 or ±1, so 4|∇mask|² is a whole number, its level:
-// 1 for each axis along which the central differences do not vanish, 4 for one
-// with a one-sided difference, at a face. Four levels at once are three
-// exclusive ors and two sums; words that are 0, as most are, cost no more.
-// Voxels are counted by level, so the sums are exact whatever their order.
+// Class bytes are processed four voxels per word and sixteen per load. In a 0/1 mask a
+// difference of neighbors is 0 or ±1, so 4|∇mask|² is an integer, the voxel's level:
+// each axis with a nonzero difference contributes 1, or 4 if the difference is
+// one-sided, at a face. Four levels take three exclusive ors and two additions, and
+// words of level 0, the great majority, cost nothing more. Voxels are counted by level,
+// so the sums are exact in any order.
 
-// Bit 7 of every byte that is not 0; the other bits are anything.
+// Bit 7 of every nonzero byte; the other bits are arbitrary.
 AFL_DEVICE uint32_t nonzero_top(uint32_t w) { return ((w & 0x7f7f7f7f) + 0x7f7f7f7f) | w; }
-// The top bits of four bytes as 0x01.
+// The top bit of each byte, moved to its lowest bit.
 AFL_DEVICE uint32_t ones_of(uint32_t top) { return top >> 7 & 0x01010101; }
 
-// 0x80 for every byte that is at least the given limit, 1 to 255.
+// 0x80 for every byte of at least the given limit, which is 1 to 255.
 AFL_DEVICE uint32_t bytes_from(uint32_t w, uint32_t limit) {
 	uint32_t low = (w & 0x7f7f7f7f) + ((limit <= 128 ? 128 : 256) - limit) * 0x01010101;
 	return (limit <= 128 ? low | w : low & w) & 0x80808080;
 }
 
-// Which labels are in a mask.
+// The labels that are in a mask.
 struct Mask {
 	uint32_t class4, invert, ignore4, has_ignore;
 
-	// Bit 7 of every byte of labels that is in the mask; the other bits are anything.
+	// Bit 7 of every byte of labels that is in the mask; the other bits are arbitrary.
 	AFL_MEMBER uint32_t top(uint32_t labels) const {
 		uint32_t m = nonzero_top(labels ^ class4) ^ invert;
 		return has_ignore ? m & nonzero_top(labels ^ ignore4) : m;
@@ -167,15 +169,15 @@ struct Mask {
 // Mask 0 is the foreground, mask k the class k.
 AFL_DEVICE Mask mask_of(const ByteRules &r, int32_t k) {
 	Mask m{0, 0, r.ignore * 0x01010101, r.ignore < 256};
-	if (k > 0 && r.most > 1) { // binarised labels have one class above 0, the foreground
+	if (k > 0 && r.most > 1) { // with binarized labels, class 1 is the foreground
 		m.class4 = (uint32_t)k * 0x01010101;
 		m.invert = ~0u;
 	}
 	return m;
 }
 
-// Four bytes from index i on of an array of the given size; those outside it are
-// 0 and are not read.
+// Four bytes of an array of the given size, from index i on; bytes outside the array
+// are not read and count as 0.
 AFL_DEVICE uint32_t four_bytes(const uint8_t *array, int64_t size, int64_t i) {
 	uint32_t w = 0;
 	for (int b = 0; b < 4; b++)
@@ -188,13 +190,13 @@ AFL_OUT_OF_LINE Word4 sixteen_bytes_at_end(const uint8_t *array, int64_t size, i
 	return Word4{four_bytes(array, size, i), four_bytes(array, size, i + 4), four_bytes(array, size, i + 8), four_bytes(array, size, i + 12)};
 }
 
-// The word that begins `odd` bytes into the first of two.
+// The word that starts `odd` bytes into the first of two adjacent words.
 AFL_DEVICE uint32_t between(uint32_t low, uint32_t high, uint32_t odd) {
 	return odd ? low >> (8 * odd) | high << (32 - 8 * odd) : low;
 }
 
-// The sixteen bytes from index i on of an array of the given size. Bytes outside
-// the array are 0 and are not read; unaligned ones are cut from whole words.
+// Sixteen bytes of an array of the given size, from index i on. Bytes outside the array
+// are not read and count as 0; unaligned bytes are extracted from aligned words.
 AFL_DEVICE Word4 sixteen_bytes(const uint8_t *array, int64_t size, int64_t i) {
 	const uint8_t *p = array + i;
 	if (((uint64_t)p & 15) == 0 && i >= 0 && i + 16 <= size)
@@ -207,19 +209,19 @@ AFL_DEVICE Word4 sixteen_bytes(const uint8_t *array, int64_t size, int64_t i) {
 	return Word4{between(w0, w1, odd), between(w1, w2, odd), between(w2, w3, odd), between(w3, w4, odd)};
 }
 
-// The levels that three axes of 0, 1 or 4 can make.
+// The nonzero levels: sums of 0, 1 or 4 over three axes.
 enum { LEVELS = 9 };
 AFL_DEVICE uint32_t level(int i) {
 	return i == 0 ? 1 : i == 1 ? 2 : i == 2 ? 3 : i == 3 ? 4 : i == 4 ? 5 : i == 5 ? 6 : i == 6 ? 8 : i == 7 ? 9 : 12;
 }
 
-// A thread's counts: voxels that are not ignored, in the mask, and by level.
+// A thread's counts of voxels: those not ignored, those in the mask, and by level.
 enum { COUNTS = 2 + LEVELS };
 struct Counts {
 	uint32_t valid, inside, by_level[LEVELS];
 };
 
-// Adds a word of four levels.
+// Counts a word of four levels.
 AFL_DEVICE void count_levels(Counts &n, uint32_t w) {
 	const uint32_t ones = 0x01010101;
 	uint32_t b0 = w & ones, b1 = w >> 1 & ones;
@@ -237,9 +239,9 @@ AFL_DEVICE void count_levels(Counts &n, uint32_t w) {
 	}
 }
 
-// A sample's axes, and its rows cut into segments of sixteen voxels.
+// A sample's axes, and its rows divided into segments of sixteen voxels.
 struct Segments {
-	int32_t planes, rows, length; // an axis of size 1 has no component and is moved away from the rows
+	int32_t planes, rows, length; // axes of size 1, which have no difference, come first where possible
 	int32_t per_row;
 };
 
@@ -257,33 +259,33 @@ AFL_DEVICE Segments segments_of(const AflArguments &a) {
 	return s;
 }
 
-// The sum of the bytes of four words of bytes of 0 and 1.
+// The sum of sixteen bytes that are 0 or 1.
 AFL_DEVICE uint32_t sum_of_ones(Word4 w) { return (w[0] + w[1] + w[2] + w[3]) * 0x01010101 >> 24; }
 
-// 0 where every byte of w is that of byte4.
+// 0 if every word of w equals byte4.
 AFL_DEVICE uint32_t differing(Word4 w, uint32_t byte4) {
 	return (w[0] ^ byte4) | (w[1] ^ byte4) | (w[2] ^ byte4) | (w[3] ^ byte4);
 }
 
-// count_segment adds the voxels of a segment, the k-th of row y of plane x of
-// sample n, which begins at voxel i. The gradient is computed where GRADIENT says
-// so, and labels that are no class are refused where `check` says so.
+// count_segment counts the voxels of segment k of row y of plane x of sample n, which
+// starts at voxel i. GRADIENT asks for levels, and `check` for rejecting labels that are
+// not classes.
 //
-// PLAIN says that the sixteen voxels all take part, and lie aligned as all their
-// neighbours do. Around most of them there is one label, so no boundary.
+// PLAIN says that all sixteen voxels take part and that they and their neighbors are
+// aligned. Around most such segments there is a single label, hence no boundary.
 template <bool GRADIENT, bool PLAIN>
 AFL_DEVICE void count_segment(const AflArguments &a, const Segments &s, const ByteRules &rules, Mask mask, bool check,
 	int n, int32_t x, int32_t y, int32_t k, int64_t i, Counts &counts) {
 	const int64_t size = a.samples * a.voxels;
 	const uint8_t *labels = label_bytes(a), *own_labels = labels + (n * a.voxels + i);
-	auto read = [&](int64_t from) { // from voxel i on
+	auto read = [&](int64_t from) { // relative to voxel i
 		return PLAIN ? load16(own_labels + from) : sixteen_bytes(labels, size, n * a.voxels + i + from);
 	};
 	const int32_t left_in_row = PLAIN ? 16 : s.length - 16 * k, voxels = left_in_row < 16 ? left_in_row : 16;
 	if (PLAIN)
 		mask.has_ignore = 0;
 
-	// At a face the voxel itself stands in for the missing neighbour.
+	// At a face the voxel itself replaces the missing neighbor.
 	const int64_t plane = (int64_t)s.rows * s.length;
 	const bool first = k == 0, last = k == s.per_row - 1;
 	const Word4 raw = read(0);
@@ -329,13 +331,13 @@ AFL_DEVICE void count_segment(const AflArguments &a, const Segments &s, const By
 	if (check && bad != 0)
 		for (int32_t b = 0; b < voxels; b++)
 			if (own_labels[b] >= rules.limit && own_labels[b] != rules.ignore)
-				refuse_class(a, n, i + b);
+				reject_class(a, n, i + b);
 	if (!GRADIENT)
 		return;
 
-	// Differences along x and y, the level at a face is 4, 1 << 2; and along z,
-	// where the neighbours are the bytes beside each other. The row's last voxel is
-	// byte `end` of its last segment.
+	// Differences along x and y, whose level at a face is 4 = 1 << 2, and along z, where
+	// the neighbors are adjacent bytes. The last voxel of a row is byte `end` of its last
+	// segment.
 	const int32_t shift_x = x == 0 || x == s.planes - 1 ? 2 : 0, shift_y = y == 0 || y == s.rows - 1 ? 2 : 0;
 	const int32_t end = PLAIN ? 15 : left_in_row - 1;
 	const uint32_t previous = mask.of(before_z) & 1, next = last ? 0 : mask.of(after_z) & 1;
@@ -364,12 +366,12 @@ AFL_DEVICE void count_segment(const AflArguments &a, const Segments &s, const By
 	}
 }
 
-// The block's share of the segments of its sample: those of mask k.
+// Counts mask k over the block's share of its sample's segments.
 template <bool GRADIENT, bool PLAIN>
 AFL_DEVICE Counts count_mask(const AflArguments &a, const Segments &s, int32_t k) {
 	const ByteRules rules = byte_rules(a);
 	const Mask mask = mask_of(rules, k);
-	const bool check = k == 0 && !a.classes && !a.binarise;
+	const bool check = k == 0 && !a.classes && !a.binarize;
 	const int32_t n = (int32_t)(block_index() / a.chunks);
 	const int64_t j = block_index() % a.chunks, all = (int64_t)s.planes * s.rows * s.per_row;
 	const int64_t begin = all / a.chunks * j + all % a.chunks * j / a.chunks;
@@ -379,7 +381,7 @@ AFL_DEVICE Counts count_mask(const AflArguments &a, const Segments &s, int32_t k
 	int32_t column = (int32_t)(i % s.per_row);
 	int64_t row = i / s.per_row;
 	int32_t y = (int32_t)(row % s.rows), x = (int32_t)(row / s.rows);
-	// A step of 256 segments, without a division.
+	// Steps of 256 segments, without divisions.
 	const int32_t step_column = AFL_THREADS % s.per_row, step_row = AFL_THREADS / s.per_row;
 	const int32_t step_y = step_row % s.rows, step_x = step_row / s.rows;
 	for (; i < end; i += AFL_THREADS) {
@@ -400,13 +402,13 @@ AFL_DEVICE Counts count_mask(const AflArguments &a, const Segments &s, int32_t k
 	return counts;
 }
 
-// Whether all segments are plain, see count_segment.
+// Whether all segments are PLAIN, see count_segment.
 AFL_DEVICE bool all_plain(const AflArguments &a, const Segments &s) {
 	const bool aligned = (uint64_t)label_bytes(a) % 16 == 0 && s.length % 16 == 0;
 	return aligned && byte_rules(a).ignore > 255;
 }
 
-// block_counts returns the block's sums in thread 0.
+// block_counts returns the block's sums, in thread 0.
 AFL_DEVICE Counts block_counts(const Counts &own) {
 	AFL_SHARED uint32_t part[WARPS][COUNTS];
 	const uint32_t warp = thread_index() / 32, lane = thread_index() % 32;
@@ -430,15 +432,14 @@ AFL_DEVICE Counts block_counts(const Counts &own) {
 			for (int i = 0; i < LEVELS; i++)
 				sum.by_level[i] += part[w][2 + i];
 		}
-	barrier(); // before the next mask's counts
+	barrier(); // the next mask overwrites part
 	return sum;
 }
 
-// Statistics of a target of class bytes: uint8 labels as they are, with the
-// target's rules applied in passing, or canonical classes. The label is read once
-// for each mask and, beyond 2 channels where their counts are wanted, class;
-// neighbouring rows, and the label again, come from the caches: 1 byte a voxel of
-// memory traffic.
+// Statistics of byte labels: uint8 labels, to which the target's rules are applied on
+// the fly, or class bytes. The label is read once per mask and, if counts are needed
+// for more than 2 channels, once per class. Repeated reads and those of neighboring
+// rows hit the caches, so the memory traffic is 1 byte per voxel.
 AFL_KERNEL(afl_stats_classes, 3) {
 	const Segments s = segments_of(a);
 	const bool plain = all_plain(a, s);
@@ -478,7 +479,7 @@ AFL_KERNEL(afl_stats_classes, 3) {
 		finish_stats(shared_arguments(a));
 }
 
-// The value of mask k at voxel i of sample n; what is refused is 0.
+// The value of mask k at voxel i of sample n; 0 for rejected elements.
 AFL_OUT_OF_LINE double mask_at(const AflArguments &a, int n, int k, int64_t i) {
 	if (!a.dense) {
 		int32_t y = class_at(a, n * a.voxels + i);
@@ -494,8 +495,8 @@ AFL_OUT_OF_LINE double mask_at(const AflArguments &a, int n, int k, int64_t i) {
 	return y;
 }
 
-// The difference of mask k along an axis: voxel i has index `at` of `size`, its
-// neighbours lie `stride` away.
+// The difference of mask k along an axis on which voxel i has index `at` of `size` and
+// its neighbors are `stride` away.
 AFL_DEVICE double difference(const AflArguments &a, int n, int k, int64_t i, int64_t at, int64_t size, int64_t stride) {
 	if (size == 1)
 		return 0;
@@ -503,8 +504,8 @@ AFL_DEVICE double difference(const AflArguments &a, int n, int k, int64_t i, int
 	return at > 0 && at < size - 1 ? 0.5 * (after - before) : after - before;
 }
 
-// Statistics of any target, maps too, in float64: a thread a voxel. Counts of maps
-// are sums. The target is read once a channel and once a mask, with neighbours
+// Statistics of any target, including maps, in float64, one thread per voxel. Counts of
+// maps are sums. The target is read once per channel and once per mask; neighbors come
 // from the caches.
 AFL_DEVICE void stats_general(const AflArguments &a) {
 	const Range r = range_of_block(a);
@@ -515,8 +516,8 @@ AFL_DEVICE void stats_general(const AflArguments &a) {
 	double valid = 0, foreground = 0;
 	for (int64_t i = r.begin + thread_index(); i < r.end; i += AFL_THREADS) {
 		int32_t y = a.dense ? 0 : class_at(a, n * a.voxels + i);
-		if (y == REFUSED)
-			refuse_class(a, n, i);
+		if (y == REJECTED)
+			reject_class(a, n, i);
 		valid += y >= 0;
 		foreground += mask_at(a, n, 0, i);
 	}
@@ -535,8 +536,8 @@ AFL_DEVICE void stats_general(const AflArguments &a) {
 			}
 			double y = map_at(a, ((int64_t)n * a.channels + c) * a.voxels + i);
 			count += maximum(0, y);
-			if (y == REFUSED)
-				refuse_map(a, n, c, i);
+			if (y == REJECTED)
+				reject_map(a, n, c, i);
 		}
 		count = block_sum(count);
 		if (thread_index() == 0)

@@ -1,5 +1,5 @@
-// The types of logits, and which voxels of its chunk a thread does: sixteen
-// bytes at a time where the shape and the memory allow it.
+// The types of logits, and the assignment of a chunk's voxels to threads: sixteen bytes
+// at a time if the shape and the alignment permit it.
 #ifndef AFL_VOXELS_H
 #define AFL_VOXELS_H
 
@@ -7,7 +7,7 @@
 
 namespace afl {
 
-// Types of logits. A 32-bit word holds per_word of them, the first one lowest.
+// Types of logits. A 32-bit word holds per_word of them, the first in its low bits.
 // far_below is a logit whose probability is 0 in float32.
 struct Float32 {
 	static constexpr uint32_t far_below = 0xf1800000; // −2¹⁰⁰
@@ -40,34 +40,33 @@ AFL_DEVICE uint32_t rounded(Float16, float x) {
 }
 AFL_DEVICE uint32_t rounded(BFloat16, float x) {
 	uint32_t bits = __builtin_bit_cast(uint32_t, x);
-	return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0; // a NaN must not become infinite
+	return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0; // rounding must not turn a NaN into infinity
 }
 
-// Voxels says where a thread's `count` voxels of a tile lie in its chunk. A tile is
-// what the block does at a time.
+// Voxels says where in the chunk a thread's `count` voxels of a tile are. A tile is the
+// range of voxels that a block processes at a time.
 //
-// Where V is a multiple of `width`, thread t has the t-th `width` voxels, and those
-// a block's width further; elsewhere it has every 256th voxel, so that a warp's
-// reads still lie side by side. That depends on the shape alone, and with it the
-// order of a sum; memory that is not aligned, and a chunk's last tile, are read one
-// by one.
+// If V is a multiple of `width`, thread t has the t-th group of `width` voxels, then the
+// one 256 groups further; otherwise it has every 256th voxel, so that a warp's reads are
+// still adjacent. The assignment, and with it the order of summation, depends on the
+// shape alone; unaligned memory and a chunk's last tile are merely read one by one.
 //
-// A thread computes four voxels at a time, the first four of those it has read,
-// and rotates the rest to the front; after all rounds the order is the first one.
-// So the code is that of four voxels, and the memory in flight that of eight.
+// A thread computes the first four of its voxels and rotates the others to the front,
+// so that after all rounds the order is restored. The code is thus that of four voxels,
+// with the memory accesses of eight in flight.
 template <class T, int count_> struct Voxels {
 	static constexpr int count = count_;
-	static constexpr int width = count < 4 * T::per_word ? count : 4 * T::per_word; // read at once: 16 bytes, or 8
-	static constexpr int words = count / T::per_word; // that hold them
+	static constexpr int width = count < 4 * T::per_word ? count : 4 * T::per_word; // per load of 16 bytes, or 8
+	static constexpr int words = count / T::per_word; // that hold the voxels
 	static constexpr int rounds = count / 4;          // of four voxels
-	static constexpr int four = 4 / T::per_word;      // words of four voxels
+	static constexpr int four = 4 / T::per_word;      // words that hold four voxels
 	static constexpr int tile = AFL_THREADS * count;
 	typedef uint32_t Words[words];
 	typedef uint32_t Labels[rounds];
 	typedef typename T::Bits Bits;
 
 	int32_t size;          // of the chunk
-	int32_t first, within; // of a thread's voxels in a tile, and from one to the next in a group
+	int32_t first, within; // the thread's first voxel in a tile, and the distance of voxels in a group
 	bool aligned;
 };
 
@@ -78,12 +77,12 @@ template <class V> AFL_DEVICE V voxels_of(const AflArguments &a, const uint8_t *
 	return V{size, whole ? V::width * t : t, whole ? 1 : AFL_THREADS, whole && misaligned == 0};
 }
 
-// The place in the chunk of voxel i of this thread in the tile that begins at at.
+// The index in the chunk of this thread's voxel i of the tile that starts at `at`.
 template <class V> AFL_DEVICE int32_t place(const V &v, int32_t at, int32_t i) {
 	return at + v.first + (i / V::width) * (AFL_THREADS * V::width) + (i % V::width) * v.within;
 }
 
-// Tile is where a tile begins in the chunk, and whether it can be read and written
+// Tile says where in the chunk a tile starts, and whether it can be read and written
 // sixteen bytes at a time.
 struct Tile {
 	int32_t at;
@@ -92,7 +91,7 @@ struct Tile {
 
 template <class V> AFL_DEVICE Tile tile_at(const V &v, int32_t at) { return Tile{at, v.aligned && at + V::tile <= v.size}; }
 
-// Moves the first `by` words to the end.
+// Rotates x by `by` words to the front.
 template <int by, int words> AFL_DEVICE void rotate(uint32_t (&x)[words]) {
 	uint32_t y[words];
 	AFL_UNROLL for (int i = 0; i < words; i++)
@@ -101,8 +100,8 @@ template <int by, int words> AFL_DEVICE void rotate(uint32_t (&x)[words]) {
 		x[i] = y[i];
 }
 
-// Reads a thread's logits of a tile; row is the chunk's first. Beyond the chunk
-// they are 0.
+// Reads a thread's logits of a tile, 0 beyond the chunk; row points to the chunk's first
+// logit.
 template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
 	const int32_t at = tile.at;
 	if (tile.wide) {
@@ -129,7 +128,7 @@ template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, cons
 	}
 }
 
-// Writes a thread's numbers of a tile.
+// Writes a thread's values of a tile.
 template <class V> AFL_DEVICE void store(typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
 	const int32_t at = tile.at;
 	if (tile.wide) {
@@ -151,7 +150,7 @@ template <class V> AFL_DEVICE void store(typename V::Bits *row, const V &v, Tile
 	}
 }
 
-// Four of the numbers of x, from number `from` on, and x with those set.
+// Four elements of x, from index `from` on, widened, and the reverse.
 template <class T, int words> AFL_DEVICE void widen4(const uint32_t (&x)[words], int from, float (&y)[4]) {
 	AFL_UNROLL for (int i = 0; i < 4; i++)
 		y[i] = widen(T{}, x[(from + i) / T::per_word] >> (i % T::per_word * 16));
@@ -165,13 +164,13 @@ template <class T, int words> AFL_DEVICE void round4(uint32_t (&x)[words], int f
 	}
 }
 
-// Sets those of y to those of x with the other sign.
+// Sets four elements of y to the negatives of those of x.
 template <class T, int words> AFL_DEVICE void negate4(uint32_t (&y)[words], int from, const uint32_t (&x)[words]) {
 	AFL_UNROLL for (int i = 0; i < 4; i += T::per_word)
 		y[(from + i) / T::per_word] = x[(from + i) / T::per_word] ^ (T::per_word == 2 ? 0x80008000 : 0x80000000);
 }
 
-// Sets the numbers of voxels that take no part. y are the classes.
+// Sets the elements of x for voxels that take no part to `bits`. y holds the classes.
 template <class T, int words, int rounds> AFL_DEVICE void set_ignored(uint32_t (&x)[words], const uint32_t (&y)[rounds], uint32_t bits) {
 	AFL_UNROLL for (int i = 0; i < 4 * rounds; i++) {
 		if ((y[i / 4] >> i % 4 * 8 & 0xff) != NO_CLASS)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary stand for the program, so that signals and exit
-// codes are tested on a process of its own.
+// TestMain lets the test binary run as the program, so that signals and exit codes
+// are tested on a separate process.
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_AS_PROGRAM") != "" {
 		main()
@@ -48,11 +48,11 @@ func TestInterruptSignalAndResume(t *testing.T) {
 	var exit *exec.ExitError
 	require.ErrorAs(t, cmd.Wait(), &exit, out.String())
 	assert.Equal(t, 130, exit.ExitCode(), out.String())
-	assert.Contains(t, errs.String(), "Stopping after the running step")
-	assert.Contains(t, out.String(), "Resume with the flags: -model_dir "+dir+" -resume")
+	assert.Contains(t, errs.String(), "Stopping after the current step")
+	assert.Contains(t, out.String(), "To resume, use the flags: -model_dir "+dir+" -resume")
 	assert.FileExists(t, filepath.Join(dir, "afl", "checkpoint.safetensors"))
 
-	// A resumed run goes on from there; another signal stops it again.
+	// The resumed run continues from the checkpoint; another signal stops it again.
 	cmd = command("-model_dir", dir, "-resume")
 	stdout, err = cmd.StdoutPipe()
 	require.NoError(t, err)

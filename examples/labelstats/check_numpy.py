@@ -1,7 +1,7 @@
-"""Compare labelstats.csv with numpy: python3 check_numpy.py MASKS labelstats.csv
+"""Compare labelstats.csv with NumPy: python3 check_numpy.py MASKS labelstats.csv
 
-Needs numpy and nibabel (Debian: python3-numpy, python3-nibabel). Fails where a
-foreground share or a smoothness differs by more than 1e-12 relative.
+Needs NumPy and NiBabel (Debian: python3-numpy, python3-nibabel). Fails if a
+foreground share or a smoothness differs by a relative error above 1e-12.
 """
 import csv
 import pathlib
@@ -23,4 +23,4 @@ for file in files:
         error = abs(float(row[name]) - want) / max(abs(want), 1e-300)
         worst = max(worst, error)
         assert error <= 1e-12, (file.name, name, row[name], want)
-print(f"{len(files)} masks agree with numpy; largest relative difference {worst:.1e}")
+print(f"{len(files)} masks agree with NumPy; largest relative difference {worst:.1e}")

@@ -1,7 +1,7 @@
-// Command labelstats shows what A-FL sees in a folder of label images: the
-// foreground share γ_va and the smoothness γ_mSa of every mask, whose sum is the
-// loss's focusing parameter γ. It prints a summary and writes the numbers as CSV
-// and a plot of the two as PNG.
+// Command labelstats shows the label statistics that A-FL uses, for every mask in a
+// folder: the foreground share γ_va and the smoothness γ_mSa, whose sum is the
+// loss's focusing parameter γ. It prints a summary and writes the values as CSV and
+// a plot of γ_mSa against γ_va as PNG.
 //
 //	go run ./examples/labelstats -masks DIR -out runs/labelstats
 package main
@@ -34,7 +34,7 @@ import (
 
 func main() {
 	flags := flag.NewFlagSet("labelstats", flag.ContinueOnError)
-	masks := flags.String("masks", "", "folder of label images, .nii, .nii.gz or .mha, searched with its subfolders;\nevery voxel that is not 0 is foreground (required)")
+	masks := flags.String("masks", "", "folder of label images (.nii, .nii.gz or .mha), searched recursively;\nevery nonzero voxel is foreground (required)")
 	out := flags.String("out", "runs/labelstats", "folder for labelstats.csv and labelstats.png")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -43,7 +43,7 @@ func main() {
 		os.Exit(2)
 	}
 	if *masks == "" || flags.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "labelstats: give a folder with -masks, and nothing else; -h explains")
+		fmt.Fprintln(os.Stderr, "labelstats: -masks is required and there must be no other arguments (-h lists the flags)")
 		os.Exit(2)
 	}
 	if err := run(*masks, *out, os.Stdout); err != nil {
@@ -52,7 +52,7 @@ func main() {
 	}
 }
 
-// mask is one label image's statistics.
+// mask holds the statistics of one label image.
 type mask struct {
 	name string
 	afl.LabelStats
@@ -73,11 +73,11 @@ func run(dir, out string, stdout io.Writer) error {
 	if err := writePNG(picture, list); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%d masks under %s\n\n%s\nnumbers: %s\npicture: %s\n", len(list), dir, summary(list), table, picture)
+	fmt.Fprintf(stdout, "%d masks in %s\n\n%s\nvalues: %s\nplot: %s\n", len(list), dir, summary(list), table, picture)
 	return nil
 }
 
-// readMasks measures every image below dir, in the order of their names.
+// readMasks computes the statistics of every image below dir, in lexical order.
 func readMasks(dir string) ([]mask, error) {
 	var list []mask
 	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
@@ -100,7 +100,7 @@ func readMasks(dir string) ([]mask, error) {
 		return nil, err
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s holds no .nii, .nii.gz or .mha file", dir)
+		return nil, fmt.Errorf("%s contains no .nii, .nii.gz or .mha file", dir)
 	}
 	return list, nil
 }
@@ -111,7 +111,7 @@ func measure(path string) (afl.LabelStats, error) {
 		return afl.LabelStats{}, err
 	}
 	if v.Channels != 1 {
-		return afl.LabelStats{}, fmt.Errorf("%s has %d channels, want a label image of one", path, v.Channels)
+		return afl.LabelStats{}, fmt.Errorf("%s has %d channels, want a label image with 1", path, v.Channels)
 	}
 	if err := v.CheckLabel(); err != nil {
 		return afl.LabelStats{}, fmt.Errorf("%s: %w", path, err)
@@ -137,7 +137,7 @@ func writeCSV(path string, list []mask) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) })
 }
 
-// summary is a table of quantiles over the masks.
+// summary returns a table of the smallest, median and largest value over the masks.
 func summary(list []mask) string {
 	t := report.Table{Header: []string{"over the masks", "smallest", "median", "largest"}}
 	row := func(name string, of func(mask) float64) {
@@ -161,11 +161,11 @@ func summary(list []mask) string {
 	return t.String()
 }
 
-// writePNG draws γ_mSa against γ_va on logarithmic axes. Masks without both are
-// counted in the title.
+// writePNG plots γ_mSa against γ_va on logarithmic axes. The title counts the masks
+// left out because either value is zero.
 func writePNG(path string, list []mask) error {
-	// The logarithms are plotted, with ticks that say so: on a log scale of the
-	// library's an axis label takes its room in the wrong place.
+	// Plot the logarithms on linear axes with decade ticks: with plot.LogScale the
+	// library reserves the space of an axis label in the wrong place.
 	var points plotter.XYs
 	low, high := 0.0, math.Inf(-1)
 	for _, m := range list {
@@ -176,7 +176,7 @@ func writePNG(path string, list []mask) error {
 		}
 	}
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("What A-FL sees: size and smoothness of %d masks", len(points))
+	p.Title.Text = fmt.Sprintf("Label statistics of A-FL: size and smoothness of %d masks", len(points))
 	if rest := len(list) - len(points); rest > 0 {
 		p.Title.Text += fmt.Sprintf(" (%d empty or full, not shown)", rest)
 	}
@@ -214,7 +214,7 @@ func writePNG(path string, list []mask) error {
 	})
 }
 
-// decades are the ticks of an axis of logarithms.
+// decades places the ticks of an axis that shows decimal logarithms.
 type decades struct{}
 
 func (decades) Ticks(low, high float64) []plot.Tick {

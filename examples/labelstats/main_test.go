@@ -42,15 +42,15 @@ func TestRun(t *testing.T) {
 	rows, err := csv.NewReader(open(t, filepath.Join(out, "labelstats.csv"))).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 3)
-	// Planes 0 and 1 are background, 2 and 3 foreground: the gradient is ½ on
-	// planes 1 and 2 and 0 on the outer ones.
+	// Planes 0 and 1 are background, 2 and 3 foreground: the gradient is ½ on planes 1
+	// and 2 and zero on the outer ones.
 	assert.Equal(t, []string{"half", "16", "8", "0.5", "0.25", "0.75", "8", "0.5"}, rows[1])
 	assert.Equal(t, []string{"empty", "27", "0", "0", "0", "0", "0", "0"}, rows[2])
 	_, err = png.Decode(open(t, filepath.Join(out, "labelstats.png")))
 	assert.NoError(t, err)
 }
 
-func TestAnImageIsNoLabel(t *testing.T) {
+func TestRunRejectsImageAsLabel(t *testing.T) {
 	for text, value := range map[string]float64{"NaN": math.NaN(), "0.5": 0.5, "-1": -1} {
 		dir := t.TempDir()
 		v := &volume.Volume{Dims: [3]int{4, 3, 2}, Channels: 1, Affine: identity(), Data: make([]float64, 24)}
@@ -70,20 +70,20 @@ func open(t *testing.T, path string) *os.File {
 	return f
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunErrors(t *testing.T) {
 	dir := t.TempDir()
-	assert.ErrorContains(t, run(dir, t.TempDir(), &bytes.Buffer{}), "holds no .nii")
+	assert.ErrorContains(t, run(dir, t.TempDir(), &bytes.Buffer{}), "contains no .nii")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.nii"), []byte("not an image"), 0o644))
 	assert.ErrorContains(t, run(dir, t.TempDir(), &bytes.Buffer{}), "broken.nii")
 	assert.Error(t, run(filepath.Join(dir, "absent"), t.TempDir(), &bytes.Buffer{}))
 }
 
-// TestRealLesions compares every real mask with the definition of
-// numpy.gradient, written out in a loop of its own.
+// TestRealLesions compares every real mask with a direct implementation of the
+// definition of numpy.gradient.
 func TestRealLesions(t *testing.T) {
 	dir, ok := golden.SharedData("picai_lesions")
 	if !ok {
-		t.Skip("the real lesion masks are not beside the repository (shared/data/picai_lesions)")
+		t.Skip("no real lesion masks next to the repository (shared/data/picai_lesions)")
 	}
 	out := t.TempDir()
 	require.NoError(t, run(dir, out, &bytes.Buffer{}))
@@ -117,7 +117,7 @@ func byDefinition(v *volume.Volume) (share, smoothness float64) {
 		}
 		return (f(hi) - f(lo)) / float64(hi-lo)
 	}
-	// Nothing but the lesion's box, one voxel wider, has a gradient.
+	// The gradient is zero outside the lesion's bounding box grown by one voxel.
 	lo, hi := v.Dims, [3]int{-1, -1, -1}
 	for i, y := range v.Data {
 		if y != 0 {

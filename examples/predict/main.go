@@ -1,5 +1,5 @@
-// Command predict writes the tumour's mask that trained weights see in one
-// case, as NIfTI on the scan's own grid, and measures it where a label is given:
+// Command predict segments the tumor in one case with trained weights. It writes
+// the mask as NIfTI on the scan's own grid and, given a label, evaluates it:
 //
 //	go run ./examples/predict -weights runs/brats/afl/best.safetensors -case DIR -label seg.nii.gz -out mask.nii.gz
 //

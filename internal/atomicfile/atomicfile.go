@@ -1,8 +1,8 @@
-// Package atomicfile writes files that are there whole or not at all.
+// Package atomicfile writes files atomically: a file appears complete or not at all.
 //
-// It is its own few lines because the well-known packages for it either do not
-// build on Windows (google/renameio) or take a reader and do not flush to the
-// disk before they rename (natefinch/atomic).
+// It does not use an existing package because google/renameio does not build on
+// Windows, and natefinch/atomic takes a reader and does not sync the file before
+// renaming it.
 package atomicfile
 
 import (
@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 )
 
-// WriteString writes a file of the given text, as [Write] does.
+// WriteString writes text to the file at path, as [Write] does.
 func WriteString(path, text string) error {
 	return Write(path, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
@@ -22,13 +22,13 @@ func WriteString(path, text string) error {
 	})
 }
 
-// Write writes a file through write, so that path holds either its old content
-// or all of the new: the bytes go to a temporary file in the same folder, which
-// is flushed to the disk and renamed when it is complete. After an error the
-// temporary file is gone. The writer is buffered.
+// Write calls write to produce the content of the file at path. Afterwards path
+// holds either its old content or all of the new: the bytes go to a temporary
+// file in the same folder, which is synced to disk and renamed once it is
+// complete. The temporary file is removed on error. The writer is buffered.
 func Write(path string, write func(io.Writer) error) (err error) {
 	dir, base := filepath.Split(path)
-	// Not os.CreateTemp, which makes files that only their owner can read.
+	// os.CreateTemp would create a file that only its owner can read.
 	temp := filepath.Join(dir, fmt.Sprintf(".%s.%016x.tmp", base, rand.Uint64()))
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
@@ -47,7 +47,7 @@ func Write(path string, write func(io.Writer) error) (err error) {
 	if err := buf.Flush(); err != nil {
 		return err
 	}
-	// A rename may reach the disk before the bytes do; a crash between the two
+	// The rename may reach the disk before the data does; a crash in between
 	// would leave an empty file under the final name.
 	if err := f.Sync(); err != nil {
 		return err

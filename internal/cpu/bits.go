@@ -8,7 +8,8 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// The statistics of class indices are computed on bit masks, 64 voxels to a word. In
+// The statistics of class indices, and of maps of zeros and ones, are computed on bit
+// masks, 64 voxels to a word. In
 // a 0/1 mask a difference of neighbors is 0 or ±1, so 4|∇mask|² is a whole number: the
 // sum of 1 for each axis whose central difference is not 0, and 4 for each whose
 // one-sided difference, at a face, is not. It suffices to count the voxels of each
@@ -24,7 +25,7 @@ type histogram [levels]int
 // magnitude returns Σ|∇mask| and the number of voxels where it is not zero.
 func (h *histogram) magnitude() (sum, boundary float64) {
 	for level := levels - 1; level > 0; level-- {
-		sum += float64(h[level]) * math.Sqrt(float64(level)) / 2
+		sum += float64(float64(h[level]) * math.Sqrt(float64(level)) / 2)
 		boundary += float64(h[level])
 	}
 	return sum, boundary
@@ -43,7 +44,14 @@ type bitStats struct {
 type bitPlane struct {
 	masks   [][]uint64 // 0 is the foreground, k class k; ignored voxels are in none
 	count   []int      // voxels of each mask
+	zeros   int        // voxels of class 0
 	ignored []uint64
+}
+
+// planeReader reads bit planes.
+type planeReader interface {
+	// readPlane fills p with plane x of sample n.
+	readPlane(p *bitPlane, n, x int, s *bitScratch) error
 }
 
 // planeShape describes the rows within the words of a plane.
@@ -87,8 +95,8 @@ type bitScratch struct {
 	y      []uint8
 }
 
-// statsOfClasses computes the statistics of a target of class indices.
-func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) error {
+// statsOfBits computes the statistics of a target that r reads.
+func statsOfBits(b *batch, r planeReader, st *plan.Stats, want plan.StatsRequest) error {
 	// Sums of whole numbers do not depend on the order, so any slabs will do.
 	slabs := min(b.Space[0], 16)
 	part := make([]bitStats, b.N*slabs)
@@ -98,7 +106,7 @@ func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) erro
 	}
 	err := units(len(part), func(i int, s *scratch) error {
 		n, slab := i/slabs, i%slabs
-		return part[i].planes(b, n, slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs, want.Smoothness, &s.bits)
+		return part[i].planes(b, r, n, slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs, want.Smoothness, &s.bits)
 	})
 	if err != nil {
 		return err
@@ -126,16 +134,16 @@ func statsOfClasses(b *labelReader, st *plan.Stats, want plan.StatsRequest) erro
 }
 
 // planes counts planes [lo,hi) of sample n.
-func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bitScratch) error {
+func (p *bitStats) planes(b *batch, r planeReader, n, lo, hi int, smoothness bool, s *bitScratch) error {
 	last := b.Space[0] - 1
 	g := &s.shape
 	g.set(b.Space[1], b.Space[2])
 	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
 	if smoothness {
-		if err := before.read(b, n, max(lo-1, 0), s); err != nil {
+		if err := r.readPlane(before, n, max(lo-1, 0), s); err != nil {
 			return err
 		}
-		if err := center.read(b, n, lo, s); err != nil {
+		if err := r.readPlane(center, n, lo, s); err != nil {
 			return err
 		}
 	}
@@ -144,7 +152,7 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 		if smoothness {
 			next = min(x+1, last)
 		}
-		if err := after.read(b, n, next, s); err != nil {
+		if err := r.readPlane(after, n, next, s); err != nil {
 			return err
 		}
 		own := center
@@ -154,7 +162,7 @@ func (p *bitStats) planes(b *labelReader, n, lo, hi int, smoothness bool, s *bit
 		valid, fore := g.size-ones(own.ignored), own.count[0]
 		p.valid += valid
 		p.fore += fore
-		p.count[0] += valid - fore
+		p.count[0] += own.zeros
 		for c := 1; c < len(p.count); c++ {
 			p.count[c] += own.count[c]
 		}
@@ -247,8 +255,24 @@ func (h *histogram) word(dx, dy, dz, face uint64, x, y int) {
 	h[x+y+4] += bits.OnesCount64(fourZ & dx & dy)
 }
 
-// read fills the plane with plane x of sample n.
-func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
+// resize makes room for the masks of c channels.
+func (p *bitPlane) resize(c int) {
+	if len(p.masks) < c {
+		p.masks, p.count = make([][]uint64, c), make([]int, c)
+	}
+}
+
+// padded returns mask with the length of a padded plane and zeros as padding, and the
+// words of the plane in it.
+func (g *planeShape) padded(mask []uint64) (all, inner []uint64) {
+	mask = grow(mask, g.words+2*g.pad)
+	clear(mask[:g.pad])
+	clear(mask[g.pad+g.words:])
+	return mask, mask[g.pad:][:g.words]
+}
+
+// readPlane implements [planeReader].
+func (l *labelReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 	g := &s.shape
 	// The kernels read the labels of whole words.
 	s.y = grow(s.y, g.size+63)
@@ -256,20 +280,16 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 		return err
 	}
 	pack := func(mask []uint64, class uint8) []uint64 {
-		mask = grow(mask, g.words+2*g.pad)
-		clear(mask[:g.pad])
-		clear(mask[g.pad+g.words:])
-		l.kernels.pack(mask[g.pad:][:g.words], s.y, class)
-		mask[g.pad+g.words-1] &= g.last
+		mask, inner := g.padded(mask)
+		l.kernels.pack(inner, s.y, class)
+		inner[g.words-1] &= g.last
 		return mask
 	}
 	p.ignored = p.ignored[:0]
 	if l.Target.HasIgnore {
 		p.ignored = pack(p.ignored, noClass)
 	}
-	if len(p.masks) < l.C {
-		p.masks, p.count = make([][]uint64, l.C), make([]int, l.C)
-	}
+	p.resize(l.C)
 	fore := pack(p.masks[0], 0)
 	p.masks[0] = fore
 	inner := fore[g.pad:][:g.words]
@@ -281,6 +301,7 @@ func (p *bitPlane) read(l *labelReader, n, x int, s *bitScratch) error {
 		fore[i] &^= w
 	}
 	p.count[0] = ones(fore)
+	p.zeros = g.size - ones(p.ignored) - p.count[0]
 	if l.C == 2 {
 		p.masks[1], p.count[1] = append(p.masks[1][:0], fore...), p.count[0]
 		return nil

@@ -1,33 +1,47 @@
 // Package cpu is the backend for tensors in Go memory.
 //
-// # Float32 kernels and float64 tiles
+// # Two sets of kernels
 //
-// Float32 logits with a target of class indices are computed in float32, for any
-// number of channels that a byte can name. The AVX-512 and AVX2 kernels, which are
-// in assembly, and their plain Go twin give the same bits: they sum in the same
-// sixteen lanes, use the same polynomials for exp and log, and fuse the same
-// products and sums, which plain Go emulates exactly. A lane sums at most the
-// voxels of one strip before it is added to a float64 sum.
+// The fused kernels compute what training calls most: float32 logits with a target of
+// class indices that a byte can name, reduced, all terms of one activation. One call of
+// a kernel reads logits and labels and writes sums or the gradient.
 //
-// Everything else is computed in float64, one tile at a time, which is widened into
-// scratch memory: float64 logits, a target of maps, voxel weights, un-reduced
-// losses, label smoothing, a softmax that leaves out the background or has only one
-// channel, and terms of different activations. A chunk of float32 logits whose loss
-// exceeds the range of float32 (logits of about 1e36 and more, NaN) is computed
-// again that way.
+// The row kernels compute everything else: float64 logits, a target of maps, voxel
+// weights, un-reduced losses, label smoothing, a softmax that leaves out the background
+// or has only one channel, probabilities in place of logits, and terms of different
+// activations. Each is a short loop over one row, a channel of a tile, and hands its
+// intermediates on to the next through the first-level cache. Target and weights become
+// rows of the logits' type, so that no kernel depends on their types; a voxel that takes
+// no part has weight 0, and its logits are not looked at.
 //
-// Which of the two computes a call depends on the call alone, never on the machine.
+// Both compute in the type of the logits. A chunk of float32 logits whose loss or
+// gradient exceeds the range of float32 (logits of about 1e36 and more, NaN), or whose
+// weights are so small or large that products with them could, is computed again by the
+// row kernels of float64. A loss whose own constants are that small or large is computed
+// so throughout.
+//
+// The AVX-512, AVX2 and NEON kernels, which are in assembly, and their plain Go twins give
+// the same bits: they sum in the same lanes, sixteen of float32 or eight of float64, use
+// the same polynomials for exp and log, and fuse the same products and sums, which plain
+// Go emulates exactly where it has no fused multiply-add of float32. A lane sums at most
+// the voxels of one strip before it is added to a float64 sum. Without vector kernels and
+// fused multiply-add (386, wasm, and amd64 with the build tag noasm) float32 takes about as
+// long as float64: less for up to two channels, up to a third more for a softmax over
+// several.
+//
+// Which kernels compute a call depends on the call alone, never on the machine.
 //
 // # Sizes
 //
-// A chunk is a range of voxels of one sample, the work of one goroutine at a time.
-// The float64 passes divide it into tiles of 256 voxels, the float32 ones into
-// strips of 1024, each a call of a kernel. A kernel's length is a multiple of a
-// block of 64 voxels; what is left of a strip is copied to a block of its own.
+// A chunk is a range of voxels of one sample, the work of one goroutine at a time. The
+// fused kernels divide it into strips of 1024 voxels, the row kernels into tiles of 512.
+// A kernel's length is a multiple of a block of 64 voxels: what is left of a strip is
+// copied to a block of its own, and a tile that ends within a block is padded by voxels
+// of weight 0.
 //
 // # Order
 //
-// Tiles and strips are summed in order within a chunk and chunks in order within
+// Strips are summed in order within a chunk and chunks in order within
 // the batch. Chunks depend on the shape alone, so a result has the same bits
 // whatever the number of goroutines.
 package cpu
@@ -79,7 +93,7 @@ func (Backend) NewTensor(like *tensor.Dense, shape ...int) (*tensor.Dense, error
 }
 
 const (
-	tileVoxels = 256 // a tile of 8 channels fits the first-level cache
+	tileVoxels = 256 // chunks are of whole tiles
 	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
 )
 
@@ -122,8 +136,10 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // scratch is the reusable memory of a goroutine. Its size depends on the number of
 // channels and, for the statistics of the label, on the size of an image plane.
 type scratch struct {
-	tile   tile
+	labels labelTile
 	strip  stripScratch
+	rows32 rowScratch[float32]
+	rows64 rowScratch[float64]
 	bits   bitScratch
 	planes [3]maskPlane
 	row    []float64
@@ -135,12 +151,6 @@ func grow[T any](s []T, n int) []T {
 		return make([]T, n)
 	}
 	return s[:n]
-}
-
-func fill(s []float64, v float64) {
-	for i := range s {
-		s[i] = v
-	}
 }
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}

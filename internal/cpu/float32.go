@@ -25,8 +25,8 @@ type float32Pass struct {
 	softmaxCoef  []softmaxCoef
 }
 
-// newFloat32Pass returns nil for a pass that is computed in float64. That depends on
-// the call alone, never on the machine.
+// newFloat32Pass returns nil for a pass that row kernels compute. That depends on the
+// call alone, never on the machine.
 func newFloat32Pass(b *batch, k *kernels, p *plan.Plan, out *plan.Output, sums bool) *float32Pass {
 	x, ok := b.logits.([]float32)
 	if !ok || b.VoxelWeight != nil || out.Elements != nil || out.Upstream != nil {
@@ -220,7 +220,7 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 	for c := f.elementsFrom; c < f.C; c++ {
 		acc[1+3*f.C+c] = float64(ch.hi - ch.lo) // an upstream gradient of ones
 	}
-	row := func(i int) float64 { return sumLanes((*[lanes]float64)(s.acc[i*lanes:])) }
+	row := func(i int) float64 { return sumLanes(s.acc[i*lanes:][:lanes]) }
 	acc[0] = row(0)
 	for c := range f.C {
 		acc[1+c], acc[1+f.C+c], acc[1+2*f.C+c] = row(1+3*c), row(2+3*c), row(3+3*c)
@@ -301,7 +301,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 		a := s.acc[u*width:]
 		var total [kernel.Sums]float64
 		for _, i := range f.sums {
-			total[i] = sumLanes((*[lanes]float64)(a[int(i)*lanes:]))
+			total[i] = sumLanes(a[int(i)*lanes:][:lanes])
 		}
 		if v := total[kernel.SumPointwise]; math.IsNaN(v) || math.IsInf(v, 0) {
 			return false, nil
@@ -349,9 +349,10 @@ func tail(s []float32, from int) []float32 {
 	return s[from:]
 }
 
-// sumLanes sums sixteen lanes as a tree, adding lanes that are 8, 4, 2 and 1 apart.
-func sumLanes(a *[lanes]float64) float64 {
-	for d := lanes / 2; d > 0; d /= 2 {
+// sumLanes sums lanes as a tree, adding lanes that are half as many apart, then a
+// quarter and so on. It overwrites them.
+func sumLanes(a []float64) float64 {
+	for d := len(a) / 2; d > 0; d /= 2 {
 		for i := range d {
 			a[i] += a[i+d]
 		}

@@ -9,7 +9,7 @@ import (
 
 //go:generate go run -C _gen .
 
-// kernels are the float32 kernels of one instruction set. All sets give the same
+// kernels are the kernels of one instruction set. All sets give the same
 // bits.
 type kernels struct {
 	name string
@@ -22,12 +22,17 @@ type kernels struct {
 	// softmax is [softmaxGo]. e is scratch memory of kernel.SoftmaxBuffer numbers;
 	// stream is as for logistic.
 	softmax func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool)
+	// rows32 and rows64 are the row kernels, see [plainRows].
+	rows32 rowKernels[float32]
+	rows64 rowKernels[float64]
 	// exp is [expGo] and log1p [log1pGo], over whole blocks.
 	exp, log1p func(dst, src []float32)
 	// labels is [labelsGo].
 	labels func(dst, src []uint8, r *labelRules) (ok bool)
 	// pack is [packGo].
 	pack func(dst []uint64, src []uint8, class uint8)
+	// packMap is [packMapGo].
+	packMap func(dst []uint64, src []float32) (hard bool)
 }
 
 var plain = kernels{
@@ -37,10 +42,13 @@ var plain = kernels{
 	},
 	fence:   func() {},
 	softmax: softmaxGo,
+	rows32:  plainRows[float32](),
+	rows64:  plainRows[float64](),
 	exp:     expGo,
 	log1p:   log1pGo,
 	labels:  labelsGo,
 	pack:    packGo,
+	packMap: packMapGo,
 }
 
 // expGo stores the exponential of each number, which is finite.
@@ -61,8 +69,8 @@ func log1pGo(dst, src []float32) {
 // plain ones last.
 var available = tiers()
 
-// Tiers names the instruction sets whose float32 kernels this machine can run, the
-// fastest first: of avx512, avx2 and go, which is plain Go and always there. The
+// Tiers names the instruction sets whose kernels this machine can run, the
+// fastest first: of avx512, avx2, neon and go, which is plain Go and always there. The
 // build tag noasm leaves only that.
 func Tiers() []string {
 	names := make([]string, len(available))
@@ -72,7 +80,7 @@ func Tiers() []string {
 	return names
 }
 
-// New returns the backend that runs the float32 kernels of the named instruction
+// New returns the backend that runs the kernels of the named instruction
 // set, one of [Tiers].
 func New(tier string) (Backend, error) {
 	for i := range available {
@@ -94,7 +102,7 @@ func (k Backend) kernels() *kernels {
 	return k.forced
 }
 
-// Tier names the instruction set of the backend's float32 kernels; see [Tiers].
+// Tier names the instruction set of the backend's kernels; see [Tiers].
 func (k Backend) Tier() string { return k.kernels().name }
 
 // Exp stores the exponentials of src, numbers of at most 88, computed as the float32

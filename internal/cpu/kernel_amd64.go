@@ -2,11 +2,7 @@
 
 package cpu
 
-import (
-	"golang.org/x/sys/cpu"
-
-	"github.com/x/afl/internal/cpu/kernel"
-)
+import "golang.org/x/sys/cpu"
 
 // tiers returns the kernels that this machine can run, the fastest first.
 func tiers() []kernels {
@@ -16,106 +12,18 @@ func tiers() []kernels {
 			t = append(t, kernels{
 				name:     "avx512",
 				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
+				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512),
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
-				labels: labelsBytes, pack: packWords,
+				labels: labelsBy(labelsAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2),
 			})
 		}
 		t = append(t, kernels{
 			name:     "avx2",
 			logistic: logisticBy(&logisticAVX2), softmax: softmaxBy(&softmaxAVX2), fence: storeFence,
+			rows32: rowKernelsBy[float32](&rows32AVX2), rows64: rowKernelsBy[float64](&rows64AVX2),
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
-			labels: labelsBytes, pack: packWords,
+			labels: labelsBy(labelsAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2),
 		})
 	}
 	return append(t, plain)
-}
-
-// logisticRoutine is an assembly routine. It does not check what its pointers point
-// to.
-type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
-
-// logisticBy returns the kernel that calls the variant's routine of a table.
-func logisticBy(table *[kernel.Variants]logisticRoutine) func(kernel.Variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
-	return func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
-		n := len(y)
-		if n == 0 {
-			return
-		}
-		// Panic if a slice is too short, as the plain kernel would.
-		_, _, _ = x1[n-1], acc[kernel.Sums*lanes-1], buf[kernel.LogisticBuffer-1]
-		if n%block != 0 || n > stripVoxels {
-			panic("cpu: not a strip of whole blocks")
-		}
-		var p0, q0, q1 *float32
-		if v.Pair {
-			_, p0 = x0[n-1], &x0[0]
-		}
-		if v.Grad || v.Cached {
-			_, q1 = g1[n-1], &g1[0]
-			stream = stream && aligned(q1)
-			if v.Grad && v.Pair {
-				_, q0 = g0[n-1], &g0[0]
-				stream = stream && aligned(q0)
-			}
-		}
-		table[v.Index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
-	}
-}
-
-// labelsBytes runs labelsAVX2 on whole vectors and the plain kernel on the rest.
-func labelsBytes(dst, src []uint8, r *labelRules) bool {
-	n := len(src) / 32 * 32
-	_ = dst[:n]
-	ok := true
-	if n > 0 {
-		ok = labelsAVX2(&dst[0], &src[0], &r.ignore, n) == 0
-	}
-	return labelsGo(dst[n:], src[n:], r) && ok
-}
-
-// softmaxRoutine is an assembly routine; pitch is in bytes.
-type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)
-
-// softmaxBy returns the kernel that calls the variant's routine of a table.
-func softmaxBy(table *[kernel.Variants]softmaxRoutine) func(kernel.Variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32, bool) {
-	return func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool) {
-		n := len(y)
-		if n == 0 {
-			return
-		}
-		if n%block != 0 {
-			panic("cpu: not whole blocks")
-		}
-		last := (len(k)-1)*pitch + n - 1
-		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[kernel.SoftmaxBuffer(len(k))-1]
-		var g0 *float32
-		if v.Grad {
-			_, g0 = g[last], &g[0]
-			stream = stream && aligned(g0) && 4*pitch%cacheLine == 0
-		}
-		table[v.Index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n, stream)
-	}
-}
-
-// rowsBy returns the kernel that calls a routine for whole blocks.
-func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
-	return func(dst, src []float32) {
-		n := len(src)
-		if n == 0 {
-			return
-		}
-		if n%block != 0 {
-			panic("cpu: not whole blocks")
-		}
-		_ = dst[n-1]
-		routine(&dst[0], &src[0], n)
-	}
-}
-
-// packWords runs packAVX2.
-func packWords(dst []uint64, src []uint8, class uint8) {
-	if n := len(dst); n > 0 {
-		_ = src[64*n-1]
-		packAVX2(&dst[0], &src[0], n, class)
-	}
 }

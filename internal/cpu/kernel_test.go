@@ -21,7 +21,7 @@ func eachImplementation(t *testing.T, test func(t *testing.T, k kernels)) {
 	for _, k := range available {
 		present[k.name] = k
 	}
-	for _, name := range []string{"go", "avx2", "avx512"} {
+	for _, name := range []string{"go", "avx2", "avx512", "neon"} {
 		t.Run(name, func(t *testing.T) {
 			k, ok := present[name]
 			if !ok {
@@ -287,6 +287,33 @@ func TestExhaustiveKernels(t *testing.T) {
 					}
 				}
 			})
+		}
+	})
+}
+
+func TestPackMapKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(7, 6))
+		for words := range 5 {
+			src := make([]float32, 64*words+1)[1:]
+			want := make([]uint64, words)
+			for i := range src {
+				src[i] = []float32{0, 1, float32(math.Copysign(0, -1))}[r.IntN(3)]
+				if src[i] == 1 {
+					want[i/64] |= 1 << (i % 64)
+				}
+			}
+			got := make([]uint64, words+1)
+			got[words] = 12345
+			require.True(t, impl.packMap(got[:words], src), "%d words", words)
+			require.Equal(t, append(want, 12345), got, "%d words", words)
+			for i, old := range src {
+				for _, soft := range []float32{0.5, 1e-45, -1e-45, 1 + 0x1p-23, 1 - 0x1p-24, 2, -1, float32(math.NaN()), float32(math.Inf(1))} {
+					src[i] = soft
+					require.False(t, impl.packMap(got[:words], src), "%v at %d", soft, i)
+				}
+				src[i] = old
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/plan"
 )
@@ -51,15 +52,14 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 	return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", voxel "+strconv.Itoa(lo+bad), b.labels.At(at+bad), "%s", want)
 }
 
-// mapSlack is how far the values of a soft map may be outside [0,1], as they are after
-// interpolation in float32. They are clamped to 0 and 1.
-const mapSlack = 1e-5
-
 // maps reads voxels [lo,hi) of channel c of sample n of a target of maps into dst.
 func maps(b *batch, n, c, lo, hi int, dst []float64) error {
 	b.labels.Float64s(dst[:hi-lo], (n*b.C+c)*b.V+lo)
 	for i, v := range dst[:hi-lo] {
-		if !(v >= -mapSlack && v <= 1+mapSlack) {
+		if v >= 0 && v <= 1 {
+			continue
+		}
+		if !(v >= -kernel.MapSlack && v <= 1+kernel.MapSlack) {
 			return plan.Refuse(b.Target.Argument+" at sample "+strconv.Itoa(n)+", channel "+strconv.Itoa(c)+", voxel "+strconv.Itoa(lo+i),
 				v, "a value in [0,1]")
 		}

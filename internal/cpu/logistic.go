@@ -127,9 +127,9 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 			}
 			if v.Grad {
 				if v.Exponent == kernel.GammaZero {
-					own *= miss
+					own = float32(own * miss)
 				} else {
-					own = float32(own*factor) * fma32(float32((1-miss)*gamma), nll, miss)
+					own = float32(float32(own*factor) * fma32(float32((1-miss)*gamma), nll, miss))
 				}
 				if v.Overlap {
 					own = g + own

@@ -20,14 +20,20 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 		st.Boundary = make([]float64, b.N*st.K)
 	}
 	if labels := newLabelReader(b, k.kernels()); labels != nil {
-		if err := statsOfClasses(labels, st, want); err != nil {
+		if err := statsOfBits(b, labels, st, want); err != nil {
 			return nil, err
 		}
 		return st, nil
 	}
+	if b.Target.Dense {
+		if maps := newMapReader(b, k.kernels()); maps != nil && statsOfBits(b, maps, st, want) == nil {
+			return st, nil
+		}
+		// A map is soft, or invalid: what follows names the first such value.
+	}
 	width := 2 + b.C
 	sums, err := sumChunks(b.N, b.V, width, false, func(ch chunk, acc []float64, s *scratch) error {
-		return countChunk(b, ch, acc, &s.tile)
+		return countChunk(b, ch, acc, &s.labels)
 	})
 	if err != nil {
 		return nil, err
@@ -69,9 +75,22 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 	return st, nil
 }
 
+// labelTile holds the label of up to tileVoxels voxels.
+type labelTile struct {
+	class []int32
+	maps  []float64 // rows of the channels, tileVoxels apart
+	row   []float64
+}
+
+func (t *labelTile) reserve(c int) {
+	t.class = grow(t.class, tileVoxels)
+	t.row = grow(t.row, tileVoxels)
+	t.maps = grow(t.maps, c*tileVoxels)
+}
+
 // countChunk adds the numbers of valid voxels, of the foreground and of each class
 // to acc.
-func countChunk(b *batch, ch chunk, acc []float64, t *tile) error {
+func countChunk(b *batch, ch chunk, acc []float64, t *labelTile) error {
 	t.reserve(b.C)
 	for lo := ch.lo; lo < ch.hi; lo += tileVoxels {
 		hi := min(lo+tileVoxels, ch.hi)
@@ -95,13 +114,13 @@ func countChunk(b *batch, ch chunk, acc []float64, t *tile) error {
 		}
 		acc[0] += float64(hi - lo)
 		for c := range b.C {
-			row := t.t[c*tileVoxels:][:hi-lo]
+			row := t.maps[c*tileVoxels:][:hi-lo]
 			if err := maps(b, ch.n, c, lo, hi, row); err != nil {
 				return err
 			}
 			acc[2+c] += sum(row)
 		}
-		acc[1] += sum(foregroundOfMaps(t.t, b.C, hi-lo, t.m))
+		acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
 	}
 	return nil
 }
@@ -137,7 +156,7 @@ type maskPlane struct {
 
 // read fills the plane with plane x of a mask: mask 0 is the foreground, mask k
 // the class k.
-func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
+func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
 	size := b.Space[1] * b.Space[2]
 	p.mask = grow(p.mask, size)
 	p.ignored = p.ignored[:0]
@@ -147,17 +166,21 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *tile) error {
 		from, to := x*size+lo, x*size+hi
 		out := p.mask[lo:hi]
 		switch {
-		case b.Target.Dense && mask > 0:
-			if err := maps(b, n, mask, from, to, out); err != nil {
+		case b.Target.Dense && (mask > 0 || b.C <= 2):
+			c := mask
+			if mask == 0 { // the foreground is one channel
+				c = b.C - 1
+			}
+			if err := maps(b, n, c, from, to, out); err != nil {
 				return err
 			}
 		case b.Target.Dense:
-			for c := range b.C {
-				if err := maps(b, n, c, from, to, t.t[c*tileVoxels:]); err != nil {
+			for c := 1; c < b.C; c++ {
+				if err := maps(b, n, c, from, to, t.maps[c*tileVoxels:]); err != nil {
 					return err
 				}
 			}
-			foregroundOfMaps(t.t, b.C, hi-lo, out)
+			foregroundOfMaps(t.maps, b.C, hi-lo, out)
 		default:
 			if err := classes(b, n, from, to, t.class); err != nil {
 				return err
@@ -184,14 +207,14 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
 	s.row = grow(s.row, length)
 	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
-	if err := before.read(b, n, mask, max(lo-1, 0), &s.tile); err != nil {
+	if err := before.read(b, n, mask, max(lo-1, 0), &s.labels); err != nil {
 		return err
 	}
-	if err := center.read(b, n, mask, lo, &s.tile); err != nil {
+	if err := center.read(b, n, mask, lo, &s.labels); err != nil {
 		return err
 	}
 	for x := lo; x < hi; x++ {
-		if err := after.read(b, n, mask, min(x+1, planes-1), &s.tile); err != nil {
+		if err := after.read(b, n, mask, min(x+1, planes-1), &s.labels); err != nil {
 			return err
 		}
 		stepX := step(x, planes)
@@ -207,7 +230,7 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 				dx := (right[i] - left[i]) * stepX
 				dy := (down[i] - up[i]) * stepY
 				dz := (own[min(i+1, length-1)] - own[max(i-1, 0)]) * step(i, length)
-				s.row[i] = math.Sqrt(dx*dx + dy*dy + dz*dz)
+				s.row[i] = math.Sqrt(float64(dx*dx) + float64(dy*dy) + float64(dz*dz))
 			}
 			for len(skip) > 0 && int(skip[0]) < at+length {
 				s.row[int(skip[0])-at] = 0
@@ -229,10 +252,23 @@ func step(at, size int) float64 {
 	return 0.5
 }
 
+// checkMaps refuses a target of maps with a value outside [0,1].
+func checkMaps(b *batch) error {
+	_, err := sumChunks(b.N, b.V, 2+b.C, false, func(ch chunk, acc []float64, s *scratch) error {
+		return countChunk(b, ch, acc, &s.labels)
+	})
+	return err
+}
+
 // Magnitude writes the gradient magnitude of the foreground mask of every voxel
 // to dst, which has N×V entries; ignored voxels get 0.
 func Magnitude(in *plan.Batch, dst []float64) error {
 	b := open(in)
+	if b.Target.Dense { // the foreground does not need channel 0, which is checked too
+		if err := checkMaps(b); err != nil {
+			return err
+		}
+	}
 	return units(b.N*b.Space[0], func(i int, s *scratch) error {
 		n, x := i/b.Space[0], i%b.Space[0]
 		return gradientPlanes(b, n, 0, x, x+1, s, func(first int, magnitude []float64) {

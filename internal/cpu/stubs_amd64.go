@@ -607,3 +607,688 @@ func labelsAVX2(dst *uint8, src *uint8, r *uint8, n int) (bad uint32)
 //
 //go:noescape
 func packAVX2(dst *uint64, src *uint8, words int, class uint8)
+
+// packMapAVX2 is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.
+//
+//go:noescape
+func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
+
+// rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass32AVX512(args *byte, n int)
+
+// rowValid32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid32AVX512(args *byte, n int)
+
+// rowMap32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap32AVX512(args *byte, n int)
+
+// rowWeight32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight32AVX512(args *byte, n int)
+
+// rowTotal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal32AVX512(args *byte, n int)
+
+// rowExp32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp32AVX512(args *byte, n int)
+
+// rowScaledExp32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp32AVX512(args *byte, n int)
+
+// rowLog32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog32AVX512(args *byte, n int)
+
+// rowPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower32AVX512(args *byte, n int)
+
+// rowFocalZero32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero32AVX512(args *byte, n int)
+
+// rowFocalTwo32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo32AVX512(args *byte, n int)
+
+// rowFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal32AVX512(args *byte, n int)
+
+// rowLargest32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest32AVX512(args *byte, n int)
+
+// rowSoftmaxExp32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp32AVX512(args *byte, n int)
+
+// rowSoftmaxSum32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum32AVX512(args *byte, n int)
+
+// rowSoftmaxPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower32AVX512(args *byte, n int)
+
+// rowSoftmaxFocalZero32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero32AVX512(args *byte, n int)
+
+// rowSoftmaxFocalTwo32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo32AVX512(args *byte, n int)
+
+// rowSoftmaxFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal32AVX512(args *byte, n int)
+
+// rowAfter32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter32AVX512(args *byte, n int)
+
+// rowPullback32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback32AVX512(args *byte, n int)
+
+// rowDifference32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference32AVX512(args *byte, n int)
+
+// rowPairPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower32AVX512(args *byte, n int)
+
+// rowPairFocalZero32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero32AVX512(args *byte, n int)
+
+// rowPairFocalTwo32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo32AVX512(args *byte, n int)
+
+// rowPairFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal32AVX512(args *byte, n int)
+
+// rowPairSums32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums32AVX512(args *byte, n int)
+
+// rowPairGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad32AVX512(args *byte, n int)
+
+// rowSumsNone32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone32AVX512(args *byte, n int)
+
+// rowSumsSigmoid32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid32AVX512(args *byte, n int)
+
+// rowSumsSoftmax32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax32AVX512(args *byte, n int)
+
+// rowGradNone32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone32AVX512(args *byte, n int)
+
+// rowGradSigmoid32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid32AVX512(args *byte, n int)
+
+// rowGradSoftmax32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax32AVX512(args *byte, n int)
+
+// rowClass64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass64AVX512(args *byte, n int)
+
+// rowValid64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid64AVX512(args *byte, n int)
+
+// rowMap64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap64AVX512(args *byte, n int)
+
+// rowWeight64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight64AVX512(args *byte, n int)
+
+// rowTotal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal64AVX512(args *byte, n int)
+
+// rowExp64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp64AVX512(args *byte, n int)
+
+// rowScaledExp64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp64AVX512(args *byte, n int)
+
+// rowLog64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog64AVX512(args *byte, n int)
+
+// rowPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower64AVX512(args *byte, n int)
+
+// rowFocalZero64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero64AVX512(args *byte, n int)
+
+// rowFocalTwo64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo64AVX512(args *byte, n int)
+
+// rowFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal64AVX512(args *byte, n int)
+
+// rowLargest64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest64AVX512(args *byte, n int)
+
+// rowSoftmaxExp64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp64AVX512(args *byte, n int)
+
+// rowSoftmaxSum64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum64AVX512(args *byte, n int)
+
+// rowSoftmaxPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower64AVX512(args *byte, n int)
+
+// rowSoftmaxFocalZero64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero64AVX512(args *byte, n int)
+
+// rowSoftmaxFocalTwo64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo64AVX512(args *byte, n int)
+
+// rowSoftmaxFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal64AVX512(args *byte, n int)
+
+// rowAfter64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter64AVX512(args *byte, n int)
+
+// rowPullback64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback64AVX512(args *byte, n int)
+
+// rowDifference64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference64AVX512(args *byte, n int)
+
+// rowPairPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower64AVX512(args *byte, n int)
+
+// rowPairFocalZero64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero64AVX512(args *byte, n int)
+
+// rowPairFocalTwo64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo64AVX512(args *byte, n int)
+
+// rowPairFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal64AVX512(args *byte, n int)
+
+// rowPairSums64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums64AVX512(args *byte, n int)
+
+// rowPairGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad64AVX512(args *byte, n int)
+
+// rowSumsNone64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone64AVX512(args *byte, n int)
+
+// rowSumsSigmoid64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid64AVX512(args *byte, n int)
+
+// rowSumsSoftmax64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax64AVX512(args *byte, n int)
+
+// rowGradNone64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone64AVX512(args *byte, n int)
+
+// rowGradSigmoid64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid64AVX512(args *byte, n int)
+
+// rowGradSoftmax64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax64AVX512(args *byte, n int)
+
+// rowClass32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass32AVX2(args *byte, n int)
+
+// rowValid32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid32AVX2(args *byte, n int)
+
+// rowMap32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap32AVX2(args *byte, n int)
+
+// rowWeight32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight32AVX2(args *byte, n int)
+
+// rowTotal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal32AVX2(args *byte, n int)
+
+// rowExp32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp32AVX2(args *byte, n int)
+
+// rowScaledExp32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp32AVX2(args *byte, n int)
+
+// rowLog32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog32AVX2(args *byte, n int)
+
+// rowPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower32AVX2(args *byte, n int)
+
+// rowFocalZero32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero32AVX2(args *byte, n int)
+
+// rowFocalTwo32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo32AVX2(args *byte, n int)
+
+// rowFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal32AVX2(args *byte, n int)
+
+// rowLargest32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest32AVX2(args *byte, n int)
+
+// rowSoftmaxExp32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp32AVX2(args *byte, n int)
+
+// rowSoftmaxSum32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum32AVX2(args *byte, n int)
+
+// rowSoftmaxPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower32AVX2(args *byte, n int)
+
+// rowSoftmaxFocalZero32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero32AVX2(args *byte, n int)
+
+// rowSoftmaxFocalTwo32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo32AVX2(args *byte, n int)
+
+// rowSoftmaxFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal32AVX2(args *byte, n int)
+
+// rowAfter32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter32AVX2(args *byte, n int)
+
+// rowPullback32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback32AVX2(args *byte, n int)
+
+// rowDifference32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference32AVX2(args *byte, n int)
+
+// rowPairPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower32AVX2(args *byte, n int)
+
+// rowPairFocalZero32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero32AVX2(args *byte, n int)
+
+// rowPairFocalTwo32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo32AVX2(args *byte, n int)
+
+// rowPairFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal32AVX2(args *byte, n int)
+
+// rowPairSums32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums32AVX2(args *byte, n int)
+
+// rowPairGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad32AVX2(args *byte, n int)
+
+// rowSumsNone32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone32AVX2(args *byte, n int)
+
+// rowSumsSigmoid32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid32AVX2(args *byte, n int)
+
+// rowSumsSoftmax32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax32AVX2(args *byte, n int)
+
+// rowGradNone32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone32AVX2(args *byte, n int)
+
+// rowGradSigmoid32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid32AVX2(args *byte, n int)
+
+// rowGradSoftmax32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax32AVX2(args *byte, n int)
+
+// rowClass64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowClass64AVX2(args *byte, n int)
+
+// rowValid64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowValid64AVX2(args *byte, n int)
+
+// rowMap64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowMap64AVX2(args *byte, n int)
+
+// rowWeight64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowWeight64AVX2(args *byte, n int)
+
+// rowTotal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowTotal64AVX2(args *byte, n int)
+
+// rowExp64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowExp64AVX2(args *byte, n int)
+
+// rowScaledExp64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowScaledExp64AVX2(args *byte, n int)
+
+// rowLog64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLog64AVX2(args *byte, n int)
+
+// rowPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPower64AVX2(args *byte, n int)
+
+// rowFocalZero64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalZero64AVX2(args *byte, n int)
+
+// rowFocalTwo64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocalTwo64AVX2(args *byte, n int)
+
+// rowFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFocal64AVX2(args *byte, n int)
+
+// rowLargest64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLargest64AVX2(args *byte, n int)
+
+// rowSoftmaxExp64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxExp64AVX2(args *byte, n int)
+
+// rowSoftmaxSum64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxSum64AVX2(args *byte, n int)
+
+// rowSoftmaxPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxPower64AVX2(args *byte, n int)
+
+// rowSoftmaxFocalZero64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalZero64AVX2(args *byte, n int)
+
+// rowSoftmaxFocalTwo64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocalTwo64AVX2(args *byte, n int)
+
+// rowSoftmaxFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFocal64AVX2(args *byte, n int)
+
+// rowAfter64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowAfter64AVX2(args *byte, n int)
+
+// rowPullback64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPullback64AVX2(args *byte, n int)
+
+// rowDifference64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDifference64AVX2(args *byte, n int)
+
+// rowPairPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairPower64AVX2(args *byte, n int)
+
+// rowPairFocalZero64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalZero64AVX2(args *byte, n int)
+
+// rowPairFocalTwo64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocalTwo64AVX2(args *byte, n int)
+
+// rowPairFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairFocal64AVX2(args *byte, n int)
+
+// rowPairSums64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairSums64AVX2(args *byte, n int)
+
+// rowPairGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowPairGrad64AVX2(args *byte, n int)
+
+// rowSumsNone64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsNone64AVX2(args *byte, n int)
+
+// rowSumsSigmoid64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSigmoid64AVX2(args *byte, n int)
+
+// rowSumsSoftmax64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSumsSoftmax64AVX2(args *byte, n int)
+
+// rowGradNone64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradNone64AVX2(args *byte, n int)
+
+// rowGradSigmoid64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSigmoid64AVX2(args *byte, n int)
+
+// rowGradSoftmax64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowGradSoftmax64AVX2(args *byte, n int)

@@ -1,5 +1,5 @@
-// Package golden reads the reference numbers that the tests compare with:
-// safetensors files, each with its metadata, and the index that lists them.
+// Package golden reads the reference values that the tests compare against:
+// safetensors files with their metadata.
 package golden
 
 import (
@@ -20,8 +20,8 @@ type File struct {
 	Tensors map[string]Tensor
 }
 
-// Tensor holds one tensor widened to float64, which is exact for every type
-// the golden files use (F64, F32, U8 and small I64).
+// Tensor holds one tensor converted to float64, which is exact for every type
+// in the golden files (F64, F32, U8 and small I64).
 type Tensor struct {
 	DType string
 	Shape []int
@@ -91,16 +91,16 @@ func widen(dt safetensors.DType, raw []byte) ([]float64, error) {
 		case safetensors.I64:
 			out[i] = float64(int64(binary.LittleEndian.Uint64(b)))
 		default:
-			return nil, fmt.Errorf("dtype %v is not one the golden files use", dt)
+			return nil, fmt.Errorf("dtype is %v, want U8, F32, F64 or I64", dt)
 		}
 	}
 	return out, nil
 }
 
-// Dir returns the folder that holds the golden files of a kind ("losses",
-// "models") and whether it is the full set. The full set lies outside the
-// repository, beside its root, under shared/golden; the committed subset in
-// testdata is used where that is absent.
+// Dir returns the folder with the golden files of a kind ("losses" or "models")
+// and reports whether it is the full set. The full set is outside the
+// repository, in shared/golden next to its root; without it, Dir returns the
+// committed subset in testdata.
 func Dir(kind string) (dir string, full bool, err error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -112,13 +112,13 @@ func Dir(kind string) (dir string, full bool, err error) {
 	}
 	dir = filepath.Join(root, "internal", "golden", "testdata", kind)
 	if _, err := os.Stat(dir); err != nil {
-		return "", false, fmt.Errorf("golden: neither the full set nor the committed subset of %q is there: %w", kind, err)
+		return "", false, fmt.Errorf("golden: found neither the full set nor the committed subset of %q: %w", kind, err)
 	}
 	return dir, false, nil
 }
 
-// SharedData returns the folder of real images that may lie beside the
-// repository's root, and false where it is absent.
+// SharedData returns the path of shared/data/name next to the repository's root,
+// which may hold real images, and reports whether it exists.
 func SharedData(name string) (string, bool) {
 	root, err := moduleRoot()
 	if err != nil {

@@ -64,7 +64,7 @@ func Compare(t *testing.T, want, got Runner) {
 				}
 			}
 			o := compareOptions(v, shape[1])[k]
-			hostile := (i+k)%4 == 3 && !takesProbabilities(v.loss)
+			hostile := (i+k)%4 == 3 && !takesProbabilities(v.loss, shape[1])
 			for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 				if !cover.needs(v.name+dt.String(), v.kind()+o.name, o.name+dt.String(), fmt.Sprint(v.kind(), shape[1]), fmt.Sprint(shape, dt), fmt.Sprint(v.kind(), hostile)) {
 					continue
@@ -84,7 +84,7 @@ func Compare(t *testing.T, want, got Runner) {
 
 // compareLogits returns random logits, every third of them hostile where asked.
 func compareLogits(v variant, dt tensor.Dtype, shape []int, salt uint64, hostile bool) *tensor.Dense {
-	if takesProbabilities(v.loss) {
+	if takesProbabilities(v.loss, shape[1]) {
 		return probabilities(dt, shape, salt)
 	}
 	extremes := []float64{0, math.Copysign(0, -1), 1e-45, -1e-30, 17, -40, 88.8, -88.8, 104, -104, 710, -746, 1e4, -1e4}

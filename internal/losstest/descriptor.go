@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl"
 )
 
@@ -53,7 +55,7 @@ func register[T afl.Loss](d descriptor, value func(r *definition, l T) float64) 
 	d.value = func(r *definition, l afl.Loss) float64 { return value(r, l.(T)) }
 	t := reflect.TypeFor[T]()
 	if descriptors[t] != nil {
-		panic(fmt.Sprintf("losstest: %v is registered twice", t))
+		panic(fmt.Sprintf("losstest: %v has two descriptors in loss_*.go: a constructor of a type that has one adds a variant there", t))
 	}
 	descriptors[t] = &d
 	registered = append(registered, t)
@@ -183,10 +185,23 @@ func eachField(v reflect.Value, do func(name string, f reflect.Value)) {
 	}
 }
 
-// takesProbabilities reports whether a loss has no activation of its own.
-func takesProbabilities(l afl.Loss) bool {
+// takesProbabilities reports whether a loss of c channels has no activation of its
+// own: none at all, or MONAI's softmax of one channel.
+func takesProbabilities(l afl.Loss, c int) bool {
 	f := reflect.ValueOf(l).FieldByName("Activation")
-	return f.IsValid() && f.Interface() == any(afl.Identity)
+	if !f.IsValid() {
+		return false
+	}
+	return f.Interface() == any(afl.Identity) || f.Interface() == any(afl.SoftmaxMONAI) && c == 1 && !describe(l).pointwise
+}
+
+// testLogits returns random logits that a loss takes: probabilities where it has no
+// activation.
+func testLogits(l afl.Loss, dt tensor.Dtype, shape []int, salt uint64) *tensor.Dense {
+	if takesProbabilities(l, shape[1]) {
+		return probabilities(dt, shape, salt)
+	}
+	return RandomLogits(dt, shape, salt)
 }
 
 // withoutSmoothingTerms returns a loss with SmoothNr and SmoothDr 0, where it has

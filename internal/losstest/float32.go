@@ -27,10 +27,10 @@ func (s suite) float32(t *testing.T) {
 	worst := 0.0
 	cover := s.cover()
 	for k, v := range variants() {
-		if takesProbabilities(v.loss) {
-			continue
-		}
 		for _, c := range v.channels {
+			if takesProbabilities(v.loss, c) {
+				continue
+			}
 			for i := range sizes {
 				n := sizes[(i+k)%len(sizes)]
 				if !brief && (i+k)%len(sizes)%5 != len(v.name)%5 && n < 1023 { // a fifth of the sizes for each loss
@@ -125,7 +125,7 @@ func (s suite) half(t *testing.T) {
 				c := v.channels[(i+k)%len(v.channels)]
 				shape := []int{2, c, 1, n}
 				logits := RandomLogits(tensor.Float32, shape, uint64(n))
-				if takesProbabilities(v.loss) {
+				if takesProbabilities(v.loss, c) {
 					logits = probabilities(tensor.Float32, shape, uint64(n))
 				}
 				h.round(logits)

@@ -42,10 +42,7 @@ func (s suite) gradient(t *testing.T) {
 
 // gradientCheck compares with fourth-order central differences.
 func (s suite) gradientCheck(t *testing.T, name string, l afl.Loss, shape []int, call Call) bool {
-	call.Logits = RandomLogits(tensor.Float64, shape, 5)
-	if takesProbabilities(l) {
-		call.Logits = probabilities(tensor.Float64, shape, 6)
-	}
+	call.Logits = testLogits(l, tensor.Float64, shape, 5)
 	_, grad := s.grad(t, name, l, call)
 	g := grad.Data().([]float64)
 	x := call.Logits.Data().([]float64)
@@ -90,7 +87,7 @@ func (s suite) upstream(t *testing.T) {
 				continue
 			}
 			shape := append([]int{2, c}, space...)
-			call := Call{Logits: RandomLogits(tensor.Float64, shape, 1), Target: RandomLabels(shape, max(c, 2), 1)}
+			call := Call{Logits: testLogits(v.loss, tensor.Float64, shape, 1), Target: RandomLabels(shape, max(c, 2), 1)}
 			none := setOptions(v.loss, func(o *afl.Options) { o.Reduction = afl.ReduceNone })
 			value := s.elements(t, v.name, none, call)
 			r := rand.New(rand.NewPCG(4, 4))

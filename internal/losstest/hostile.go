@@ -24,7 +24,7 @@ func (s suite) hostileLogits(t *testing.T) {
 	}
 	cover := s.cover()
 	for _, vr := range variants() {
-		if !slices.Contains(vr.channels, 2) || takesProbabilities(vr.loss) {
+		if !slices.Contains(vr.channels, 2) || takesProbabilities(vr.loss, 2) {
 			continue
 		}
 		for _, mask := range masks {
@@ -56,7 +56,7 @@ func (s suite) hostileFloat32(t *testing.T) {
 	cover := s.cover()
 	for _, v := range variants() {
 		c := v.channels[len(v.channels)-1]
-		if c < 3 || takesProbabilities(v.loss) || !cover.needs(v.name) {
+		if c < 3 || takesProbabilities(v.loss, c) || !cover.needs(v.name) {
 			continue
 		}
 		logits := Floats(tensor.Float32, []int{1, c, n, n * n}, func(i int) float64 {
@@ -84,14 +84,14 @@ func (s suite) withoutSmoothing(t *testing.T) {
 	}
 	for _, v := range variants() {
 		l := withoutSmoothingTerms(v.loss)
-		if l == nil || takesProbabilities(l) {
+		if l == nil {
 			continue
 		}
 		for _, label := range []uint8{0, 1} {
 			labels := Bytes([]int{1, 2, 3}, func(int) uint8 { return label })
 			for _, x := range logits {
 				for _, c := range []int{1, 2} {
-					if v.fit(c) != c {
+					if v.fit(c) != c || takesProbabilities(l, c) {
 						continue
 					}
 					call := Call{Target: labels, Logits: Floats(tensor.Float64, []int{1, c, 2, 3}, func(i int) float64 { return x * float64(1-2*(i/6)) })}

@@ -93,6 +93,6 @@ func TestEveryLossIsDescribed(t *testing.T) {
 		require.NoError(t, err)
 		require.NotNil(t, descriptors[reflect.TypeOf(l)], "no descriptor of %s, %T: add internal/losstest/loss_*.go", name, l)
 		assert.True(t, slices.ContainsFunc(tested, func(v variant) bool { return reflect.DeepEqual(v.loss, l) }),
-			"%s is not among the variants of %T", name, l)
+			"%s is not among the variants of %T: add it to the descriptor in internal/losstest/loss_*.go", name, l)
 	}
 }

@@ -152,7 +152,7 @@ func (s suite) reference(t *testing.T) {
 					l := setOptions(v.loss, o.set)
 					call := o.call(shape)
 					call.Logits = RandomLogits(tensor.Float64, shape, 15)
-					if takesProbabilities(l) || c == 1 {
+					if takesProbabilities(l, c) || c == 1 {
 						call.Logits = probabilities(tensor.Float64, shape, 16)
 					}
 					checks++

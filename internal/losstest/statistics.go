@@ -199,6 +199,14 @@ func (s suite) givenStatistics(t *testing.T) {
 			assert.InDelta(t, want, got, 1e-14*math.Max(1, math.Abs(want)), name)
 			assert.InDeltaSlice(t, wantGrad.Data(), grad.Data(), 1e-15, name)
 
+			// Also where voxels are ignored.
+			ignoring := setOptions(l, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
+			some := Call{Logits: call.Logits, Target: RandomLabels(shape, max(c, 2), 5)}
+			ignoreEvery(4, some.Target)
+			want = s.value(t, name, ignoring, some)
+			some.Stats = statsOfSamples(t, some.Target, max(c, 2), afl.Ignore(255))
+			assert.InDelta(t, want, s.value(t, name, ignoring, some), 1e-14*math.Max(1, math.Abs(want)), name)
+
 			// A patch of a larger image: the ignored voxels of a label with the
 			// patch inside are divided by as ever.
 			whole := RandomLabels([]int{3, c, 11, 8, 9}, max(c, 2), 2)
@@ -242,12 +250,12 @@ func (s suite) givenStatistics(t *testing.T) {
 }
 
 // statsOfSamples returns the statistics of every sample of class indices.
-func statsOfSamples(t *testing.T, labels *tensor.Dense, classes int) []afl.LabelStats {
+func statsOfSamples(t *testing.T, labels *tensor.Dense, classes int, ignore ...afl.IgnoreIndex) []afl.LabelStats {
 	var out []afl.LabelStats
 	for n := range labels.Shape()[0] {
 		image := sample(labels, n)
 		require.NoError(t, image.Reshape(labels.Shape()[1:]...))
-		st, err := afl.StatsOfClasses(image, classes)
+		st, err := afl.StatsOfClasses(image, classes, ignore...)
 		require.NoError(t, err)
 		out = append(out, st)
 	}

@@ -1,4 +1,4 @@
-// Package machine names the machine that a measurement was taken on.
+// Package machine describes the machine on which a measurement was taken.
 package machine
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// CPU is the processor's model, or the architecture where the system does not tell.
+// CPU returns the processor's model name, or the architecture if the model is unknown.
 func CPU() string {
 	if name := field("/proc/cpuinfo", "model name"); name != "" {
 		return name
@@ -17,7 +17,7 @@ func CPU() string {
 	return runtime.GOARCH
 }
 
-// Memory is the size of the memory in bytes, 0 where the system does not tell.
+// Memory returns the size of the physical memory in bytes, or 0 if it is unknown.
 func Memory() int64 {
 	kib, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
 	if err != nil {
@@ -26,8 +26,8 @@ func Memory() int64 {
 	return kib << 10
 }
 
-// field returns the first value of a key in a file of "key : value" lines, or ""
-// where there is none.
+// field returns the first value of key in a file of "key : value" lines, or "" if
+// there is none.
 func field(path, key string) string {
 	f, err := os.Open(path)
 	if err != nil {

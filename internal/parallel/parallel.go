@@ -1,4 +1,4 @@
-// Package parallel shares independent pieces of work among goroutines.
+// Package parallel distributes independent units of work over goroutines.
 package parallel
 
 import (
@@ -7,10 +7,9 @@ import (
 	"sync/atomic"
 )
 
-// Do runs every unit of [0, units) once, on at most GOMAXPROCS goroutines, which
-// take units in order. Each goroutine has a body of its own, with what scratch
-// memory it wants: newBody is called once for each, one call after the other,
-// before any unit runs.
+// Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, which
+// take units in order. Each goroutine has its own body, which may hold scratch
+// memory: newBody is called once per goroutine, sequentially, before any unit runs.
 func Do(units int, newBody func() func(unit int)) {
 	workers := min(units, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
@@ -36,13 +35,13 @@ func Do(units int, newBody func() func(unit int)) {
 	wg.Wait()
 }
 
-// Try is [Do] for work that can fail. Of several errors it returns the one of
-// the lowest unit, whatever the timing; units above it may not have run.
+// Try is [Do] for work that can fail. If several units fail, it returns the error
+// of the lowest one regardless of scheduling; units above it may not have run.
 func Try(units int, newBody func() func(unit int) error) error {
 	var (
 		mu     sync.Mutex
 		first  error
-		failed atomic.Int64 // the lowest unit that failed so far
+		failed atomic.Int64 // the lowest unit that has failed so far
 	)
 	failed.Store(int64(units))
 	Do(units, func() func(int) {

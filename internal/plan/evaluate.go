@@ -63,7 +63,7 @@ func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, e
 		return scalar(value), nil
 	}
 	g := p.Overlap.Groups(sums, b.N, b.C)
-	value += p.Overlap.Total(g)
+	value += float64(p.Overlap.Total(g)) // not fused: the same bits everywhere
 	if grad != nil {
 		out := &Output{Grad: grad, Reduced: true}
 		out.CoefT, out.CoefP = p.Overlap.Coefficients(g, nil, b.N, b.C)

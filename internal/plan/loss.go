@@ -114,7 +114,7 @@ func (w *Focal) scale(b *Batch, st *Stats) float64 {
 	}
 	total := 0.0
 	for i, count := range st.Count {
-		total += w.Pos[i%b.C] * count
+		total += float64(w.Pos[i%b.C] * count)
 	}
 	if total == 0 {
 		return 0

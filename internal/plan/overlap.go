@@ -111,13 +111,15 @@ func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 	return g
 }
 
-// ratio returns f and its derivatives with respect to I and P.
+// ratio returns f and its derivatives with respect to I and P. Here and below a product
+// is converted before it is added, which keeps the compiler from fusing the two on some
+// architectures only.
 func (o *Overlap) ratio(i, p, g float64) (f, di, dp float64) {
 	var num, den, numI, denI, denP float64
 	switch o.Kind {
 	case Tversky:
 		num, numI = i+o.Nr, 1
-		den = i + o.Alpha*(p-i) + o.Beta*(g-i) + o.Dr
+		den = i + float64(o.Alpha*(p-i)) + float64(o.Beta*(g-i)) + o.Dr
 		denI, denP = 1-o.Alpha-o.Beta, o.Alpha
 	default:
 		num, numI = 2*i+o.Nr, 2
@@ -155,7 +157,7 @@ func quotient(num, den, numI, denI, denP float64) (f, di, dp float64) {
 	if math.Abs(den) < smallestDen { // negative where logits are no probabilities
 		return 1 - r, 0, 0
 	}
-	return 1 - r, (r*denI - numI) / den, r * denP / den
+	return 1 - r, (float64(r*denI) - numI) / den, r * denP / den
 }
 
 const smallestDen = 1e-290
@@ -182,9 +184,9 @@ func (o *Overlap) generalized(I, P, G, dI, dP []float64) float64 {
 		if math.IsInf(w[k], 0) {
 			w[k] = largest
 		}
-		w[k] *= o.Weight[k]
-		num += 2 * w[k] * I[k]
-		den += w[k] * (G[k] + P[k])
+		w[k] = float64(w[k] * o.Weight[k]) // twice it is a sum
+		num += float64(2 * w[k] * I[k])
+		den += float64(w[k] * (G[k] + P[k]))
 	}
 	for k, wk := range w {
 		_, dI[k], dP[k] = quotient(num, den, 2*wk, 0, wk)

@@ -1,5 +1,5 @@
-// Package pytorch runs a Python script that answers requests, one JSON object a
-// line: how the benchmarks ask PyTorch to do the same work.
+// Package pytorch runs a Python script that answers requests, one JSON object per
+// line. The benchmarks use it to have PyTorch do the same work.
 package pytorch
 
 import (
@@ -14,15 +14,15 @@ import (
 	"strings"
 )
 
-// Process is a running script. It serves one goroutine.
+// Process is a running script. It must not be used by several goroutines at once.
 type Process struct {
 	cmd      *exec.Cmd
 	requests io.WriteCloser
 	answers  *bufio.Scanner
 }
 
-// Start runs the text of a script with an interpreter; its standard error is this
-// program's. The context's end ends it.
+// Start runs the source text script with the interpreter python. The script shares
+// this program's standard error and is killed when ctx is done.
 func Start(ctx context.Context, python, script string) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(ctx, python, "-c", script)}
 	p.cmd.Stderr = os.Stderr
@@ -35,15 +35,15 @@ func Start(ctx context.Context, python, script string) (*Process, error) {
 		return nil, err
 	}
 	p.answers = bufio.NewScanner(out)
-	p.answers.Buffer(nil, 16<<20) // one line holds all seconds of a request
+	p.answers.Buffer(nil, 16<<20) // one line holds all timings of a request
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// Ask sends a request and reads the answer into answer, where it is not nil. An
-// answer with an "error" is returned as one.
+// Ask sends a request and decodes the response into answer unless that is nil. A
+// response with an "error" field is returned as an error.
 func (p *Process) Ask(request map[string]any, answer any) error {
 	line, err := json.Marshal(request)
 	if err != nil {
@@ -53,14 +53,14 @@ func (p *Process) Ask(request map[string]any, answer any) error {
 		return fmt.Errorf("ask PyTorch: %w", err)
 	}
 	if !p.answers.Scan() {
-		return fmt.Errorf("PyTorch's process ended without an answer to %s: %w", line, errors.Join(p.answers.Err(), io.ErrUnexpectedEOF))
+		return fmt.Errorf("PyTorch process ended without an answer to %s: %w", line, errors.Join(p.answers.Err(), io.ErrUnexpectedEOF))
 	}
 	var failed struct{ Error string }
 	if err := json.Unmarshal(p.answers.Bytes(), &failed); err != nil {
-		return fmt.Errorf("PyTorch's process answered %q: %w", p.answers.Text(), err)
+		return fmt.Errorf("PyTorch process answered %q: %w", p.answers.Text(), err)
 	}
 	if failed.Error != "" {
-		return fmt.Errorf("PyTorch's process, asked %s: %s", line, strings.TrimSpace(failed.Error))
+		return fmt.Errorf("PyTorch process failed on request %s: %s", line, strings.TrimSpace(failed.Error))
 	}
 	if answer == nil {
 		return nil
@@ -68,7 +68,7 @@ func (p *Process) Ask(request map[string]any, answer any) error {
 	return json.Unmarshal(p.answers.Bytes(), answer)
 }
 
-// Close ends the script, which stops where its input does, and waits for it.
+// Close closes the script's input, at whose end the script exits, and waits for it.
 func (p *Process) Close() error {
 	p.requests.Close()
 	return p.cmd.Wait()

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProcess talks to scripts of the shell, which takes a script as Python does.
+// TestProcess uses shell scripts, because sh takes -c as Python does.
 func TestProcess(t *testing.T) {
 	p, err := Start(t.Context(), "sh", `while read line; do echo '{"seconds": [1, 2.5]}'; done`)
 	require.NoError(t, err)

@@ -16,8 +16,8 @@ func ParseLosses(list string) ([]string, error) {
 	}
 	var names []string
 	for _, name := range strings.Split(list, ",") {
-		name = strings.TrimSpace(name)
-		if _, err := afl.ByName(name); err != nil {
+		name, err := afl.CanonicalName(strings.TrimSpace(name))
+		if err != nil {
 			return nil, fmt.Errorf("-losses: %w", err)
 		}
 		if slices.Contains(names, name) {

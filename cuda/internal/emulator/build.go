@@ -17,8 +17,9 @@ import (
 
 var compilerFlags = []string{"-std=c++20", "-O2", "-ffp-contract=off", "-shared", "-fPIC"}
 
-// Build compiles the library into dir, unless it is there already from the same
-// sources and compiler, and returns its path. The compiler is $CXX, c++, g++ or clang++.
+// Build compiles the library into dir and returns its path. It does nothing if dir
+// contains the library of the same sources and compiler, which is $CXX, c++, g++ or
+// clang++.
 func Build(dir string) (path string, err error) {
 	compiler, err := FindCompiler()
 	if err != nil {
@@ -35,7 +36,7 @@ func Build(dir string) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("emulator: %w", err)
 	}
-	// The tests of several packages run at a time: one compiles, the others wait.
+	// Tests of several packages may run at the same time: one compiles, the others wait.
 	unlock, err := lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", err
@@ -56,8 +57,11 @@ func Build(dir string) (path string, err error) {
 	return path, nil
 }
 
-// FindCompiler returns the C++ compiler to use: $CXX, or the first of c++, g++ and
-// clang++ that there is.
+// ErrNoCompiler says that there is no C++ compiler to build the emulator with.
+var ErrNoCompiler = errors.New("the tests of the CUDA backend need a C++20 compiler")
+
+// FindCompiler returns the C++ compiler to use: $CXX, or the first of c++, g++ and clang++
+// that is installed. Without one the error is [ErrNoCompiler].
 func FindCompiler() (string, error) {
 	names := []string{"c++", "g++", "clang++"}
 	if cxx := os.Getenv("CXX"); cxx != "" {
@@ -68,23 +72,23 @@ func FindCompiler() (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("emulator: the tests of the CUDA backend need a C++20 compiler and found none of %v; install one (Debian: g++) or name it in CXX", names)
+	return "", fmt.Errorf("emulator: %w and found none of %v; install one (Debian: g++) or name it in CXX", ErrNoCompiler, names)
 }
 
-// sourceFolder is this package's folder, from which the test was built.
+// sourceFolder returns the folder of this package's sources.
 func sourceFolder() (string, error) {
 	_, file, _, ok := runtime.Caller(0)
 	folder := filepath.Dir(file)
 	if !ok {
-		return "", errors.New("emulator: the program does not know its sources")
+		return "", errors.New("emulator: the program does not know the folder of its sources")
 	}
 	if _, err := os.Stat(filepath.Join(folder, "driver.cpp")); err != nil {
-		return "", fmt.Errorf("emulator: the sources are not where the program was built (with -trimpath?): %w", err)
+		return "", fmt.Errorf("emulator: the sources are not in the folder that the program was built from (with -trimpath?): %w", err)
 	}
 	return folder, nil
 }
 
-// hashSources hashes what the library is made from.
+// hashSources hashes the library's sources, compiler and flags.
 func hashSources(folder, compiler string) (string, error) {
 	h := sha256.New()
 	version, err := exec.Command(compiler, "--version").Output()
@@ -123,7 +127,7 @@ func hashFile(h io.Writer, root, name string) error {
 	return err
 }
 
-// lock waits for a file to be nobody else's.
+// lock waits for an exclusive lock on a file.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeCompiler makes $CXX a script that notes each compilation in a file.
+// fakeCompiler sets $CXX to a script that logs each compilation to a file.
 func fakeCompiler(t *testing.T, script string) (notes string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func fakeCompiler(t *testing.T, script string) (notes string) {
 	return notes
 }
 
-// copyOutput is the part of a script that writes the file after -o.
+// copyOutput is a part of a script that writes the output file, the argument of -o.
 const copyOutput = `while [ "$1" != -o ]; do shift; done
 echo library >"$2"
 `
@@ -61,7 +61,7 @@ func TestBuildCompilesOnce(t *testing.T) {
 	assert.NotEqual(t, paths[0], other, "another compiler makes another library")
 }
 
-// fakePath returns a compiler of another version.
+// fakePath returns the path of a compiler of another version.
 func fakePath(t *testing.T, version string) string {
 	path := filepath.Join(t.TempDir(), "cxx")
 	require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\nif [ \"$1\" = --version ]; then echo "+version+"; exit; fi\n"+copyOutput), 0o755))

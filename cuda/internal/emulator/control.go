@@ -14,6 +14,7 @@ package emulator
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,8 +23,8 @@ import (
 	"unsafe"
 )
 
-// Library is the emulator, loaded into this process. There is one: its settings and
-// counts are the process's.
+// Library is the emulator loaded into this process. Its settings and counts are global to
+// the process.
 type Library struct {
 	Path                    string
 	reset, set, fail, count unsafe.Pointer
@@ -58,11 +59,14 @@ var load = sync.OnceValues(func() (*Library, error) {
 	return l, nil
 })
 
-// Load builds and loads the library; a test that cannot fails. Settings and faults
-// go back to what they were when the test ends.
+// Load builds and loads the library, or fails the test; without a C++ compiler it skips
+// the test. Settings and faults are reset when the test ends.
 func Load(t testing.TB) *Library {
 	t.Helper()
 	l, err := load()
+	if errors.Is(err, ErrNoCompiler) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +74,12 @@ func Load(t testing.TB) *Library {
 	return l
 }
 
-// Reset puts back all settings and forgets faults.
+// Reset restores all settings and removes faults.
 func (l *Library) Reset() { C.reset(l.reset) }
 
-// Set changes a setting of the imaginary machine: "version" of the driver, number
-// of "devices", their "major" and "minor" compute capability, "memory" in bytes,
-// "multiprocessors", "l2"; or refuses the kernels where "refuse_ptx" is 1.
+// Set changes a setting of the emulated machine: "version" of the driver, number of
+// "devices", their "major" and "minor" compute capability, "memory" in bytes,
+// "multiprocessors", "l2", and "refuse_ptx", 1 to make the compilation of kernels fail.
 func (l *Library) Set(t testing.TB, name string, value int64) {
 	t.Helper()
 	s := C.CString(name)
@@ -85,25 +89,25 @@ func (l *Library) Set(t testing.TB, name string, value int64) {
 	}
 }
 
-// Fail makes the nth call from now of a driver function, such as cuMemAlloc_v2,
-// return a code. After codes such as 700 and 719 the device is lost.
+// Fail makes the nth call of a driver function from now on, such as cuMemAlloc_v2, return
+// a code. After codes such as 700 and 719 the device is lost.
 func (l *Library) Fail(function string, nth, code int) {
 	s := C.CString(function)
 	defer C.free(unsafe.Pointer(s))
 	C.fail(l.fail, s, C.int64_t(nth), C.int(code))
 }
 
-// Count returns how many there are of "contexts", "streams", "modules", "events",
-// "graphs", "graph_executables", "allocations", "bytes" of device memory, "host"
-// buffers and "pushed" contexts, or how often there was one of "launches",
-// "graph_launches" and "allocated" memory, or how many objects were "leaked".
+// Count returns the number of existing "contexts", "streams", "modules", "events",
+// "graphs", "graph_executables", "allocations", "bytes" of device memory, "host" buffers
+// or "pushed" contexts; the number of all "launches", "graph_launches" or allocations
+// ("allocated") so far; or the number of "leaked" objects.
 func (l *Library) Count(name string) int64 {
 	s := C.CString(name)
 	defer C.free(unsafe.Pointer(s))
 	return int64(C.count(l.count, s))
 }
 
-// Live are the counts of what somebody has to free.
+// Live returns the names of the counts that are 0 once everything is freed.
 func Live() []string {
 	return []string{"contexts", "streams", "modules", "events", "graphs", "graph_executables", "allocations", "bytes", "host", "pushed"}
 }

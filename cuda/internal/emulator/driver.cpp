@@ -1,18 +1,17 @@
 //go:build ignore
 
-// A CUDA driver without a GPU: the functions of libcuda.so.1 that package cuda
-// uses, over host memory, with the project's kernels run on the CPU. It is as
-// strict as the driver where the driver's mistakes are silent:
+// A CUDA driver without a GPU: the functions of libcuda.so.1 that package cuda uses, on
+// host memory, with the project's kernels running on the CPU. It is strict about misuse
+// that the real driver might not report:
 //
-//   - work on a stream is done when somebody waits for it and not before, so a
-//     result that is read without waiting is not there;
-//   - calls need a current context, and what was made in one context is not known
-//     in another;
-//   - device memory begins as 0xA5 bytes, ends as them, and has guarded margins;
-//     a write into them stops the process;
-//   - everything that is made is counted, until it is freed.
+//   - work on a stream is executed only when the stream is synchronized, so results that
+//     are read without synchronization are missing;
+//   - calls need a current context, and objects of one context are unknown in another;
+//   - device memory is filled with 0xA5 bytes when it is allocated and freed, and has
+//     guarded margins; a write to a margin aborts the process;
+//   - all objects are counted until they are freed.
 //
-// Faults are injected with the functions at the end of the file.
+// The functions at the end of the file inject faults.
 #include "../../driver.h"
 
 #include <chrono>
@@ -36,7 +35,7 @@ using Clock = std::chrono::steady_clock;
 
 enum { NOT_INITIALIZED = 3, CAPTURE_INVALIDATED = 901 };
 
-// All of this is guarded by one mutex.
+// Guards all state.
 std::mutex mutex;
 
 const std::map<std::string, int64_t> defaults = {
@@ -60,7 +59,7 @@ void die(const char *what) {
 	abort();
 }
 
-// Codes after which a context answers nothing else.
+// Codes that a context returns from all calls once it has returned them.
 bool is_lost(CUresult code) { return code == 214 || code == 999 || code == 700 || code == 702 || (code >= 709 && code <= 719); }
 
 } // namespace
@@ -68,7 +67,7 @@ bool is_lost(CUresult code) { return code == 214 || code == 999 || code == 700 |
 struct CUctx_st {
 	int device, users;
 	CUresult lost;
-	std::set<void *> objects; // of any kind
+	std::set<void *> objects; // of all kinds
 	std::set<CUstream> streams;
 };
 
@@ -110,7 +109,7 @@ namespace {
 std::map<int, CUcontext> primary; // by device
 thread_local std::vector<CUcontext> current;
 
-// device memory that the host cannot touch but while the emulator is at it
+// Device memory, which is accessible only while the emulator works on it.
 unsigned char *arena, *arena_top;
 int opened_arena;
 struct Touch {
@@ -150,8 +149,7 @@ void check_guards(const Allocation &a) {
 		if (a.base[i] != guard || a.base[margin + a.bytes + i] != guard) die("a kernel or copy wrote outside its memory");
 }
 
-// Call is one call of the driver. Its code is what it has to return at once, if
-// anything.
+// Call is a call of the driver. A nonzero code is to be returned right away.
 struct Call {
 	std::lock_guard<std::mutex> lock;
 	CUcontext context;
@@ -170,16 +168,16 @@ struct Call {
 		if (needs_context && context->lost) code = context->lost;
 	}
 
-	// failed says whether a call that frees something fails and frees nothing. On a
-	// lost device it fails and frees.
+	// failed reports whether a call that frees an object fails without freeing it. On a
+	// lost device such calls fail, but free the object.
 	bool failed() const { return code && !(context && context->lost); }
 
-	// own counts an object of the current context.
+	// own adds an object to the current context.
 	void own(const char *kind, void *object) {
 		counts[kind]++;
 		context->objects.insert(object);
 	}
-	// has says whether an object is of the current context.
+	// has reports whether an object belongs to the current context.
 	bool has(void *object) const { return context->objects.count(object) != 0; }
 	void disown(const char *kind, void *object) {
 		counts[kind]--;
@@ -187,7 +185,7 @@ struct Call {
 	}
 };
 
-// drain does what is enqueued on a stream.
+// drain executes the work enqueued on a stream.
 CUresult drain(CUstream s) {
 	Touch touch;
 	std::vector<Operation> queue;
@@ -205,14 +203,14 @@ CUresult drain_all(CUcontext c) {
 	return c->lost;
 }
 
-// enqueue puts work on a stream, or in the graph that it is captured into.
+// enqueue adds work to a stream, or to the graph being captured.
 CUresult enqueue(const Call &call, CUstream s, Operation operation) {
 	if (!call.has(s)) return CUDA_ERROR_INVALID_HANDLE;
 	s->queue.push_back(std::move(operation));
 	return CUDA_SUCCESS;
 }
 
-// forbid refuses what a captured stream cannot do, and spoils the capture.
+// forbid reports whether a stream is being captured, and invalidates the capture.
 bool forbid(const Call &call, CUstream s) {
 	if (!call.has(s) || !s->capturing) return false;
 	s->invalid = true;
@@ -220,7 +218,7 @@ bool forbid(const Call &call, CUstream s) {
 }
 
 void destroy(CUcontext c) {
-	// What is still here was forgotten by its owner.
+	// Remaining objects were leaked by their owners.
 	counts["leaked"] += (int64_t)c->objects.size();
 	counts["contexts"]--;
 	primary.erase(c->device);
@@ -451,7 +449,7 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CU
 	if (containing(pinned, (uintptr_t)from, bytes))
 		return enqueue(call, stream, [=] { return memcpy(target, from, bytes), CUDA_SUCCESS; });
 	if (forbid(call, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-	// Pageable memory is read through a buffer of the driver's.
+	// Pageable memory is staged by the driver.
 	std::vector<unsigned char> staged((const unsigned char *)from, (const unsigned char *)from + bytes);
 	return enqueue(call, stream, [=] { return memcpy(target, staged.data(), bytes), CUDA_SUCCESS; });
 }
@@ -639,7 +637,7 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
 	if (call.code) return call.code;
 	if (!call.has(module)) return CUDA_ERROR_INVALID_HANDLE;
 	if (module->text.find(std::string(".entry ") + name + "(") == std::string::npos) return CUDA_ERROR_NOT_FOUND;
-	if (!emulated_kernel(name)) die("the PTX has a kernel that the sources do not: make it again");
+	if (!emulated_kernel(name)) die("the PTX has a kernel that the sources lack: generate it again");
 	CUfunction &f = module->functions[name];
 	if (!f) f = new CUfunc_st{module, name};
 	*function = f;
@@ -701,16 +699,16 @@ CUresult cuGraphDestroy(CUgraph graph) {
 	return call.code;
 }
 
-// What follows is for tests, and no part of the driver.
+// The following functions are for tests and not part of the driver.
 
-// emulator_reset puts back the settings and forgets faults.
+// emulator_reset restores the settings and removes faults.
 void emulator_reset(void) {
 	std::lock_guard<std::mutex> lock(mutex);
 	settings = defaults;
 	faults.clear();
 }
 
-// emulator_set changes a setting; it returns 0 where there is one of that name.
+// emulator_set changes a setting. It returns 0 if there is one of that name.
 int emulator_set(const char *name, int64_t value) {
 	std::lock_guard<std::mutex> lock(mutex);
 	if (!settings.count(name)) return 1;
@@ -718,16 +716,16 @@ int emulator_set(const char *name, int64_t value) {
 	return 0;
 }
 
-// emulator_fail makes the nth call from now of a function return a code.
+// emulator_fail makes the nth call of a function from now on return a code.
 void emulator_fail(const char *function, int64_t nth, int code) {
 	std::lock_guard<std::mutex> lock(mutex);
 	faults[function] = Fault{nth, code};
 }
 
-// emulator_count returns a count: how many there are of "contexts", "streams",
-// "modules", "events", "graphs", "graph_executables", "allocations" and their
-// "bytes", "host" buffers; "pushed" contexts; how often there was one of
-// "launches", "graph_launches" and "allocated"; and what was "leaked".
+// emulator_count returns a count: of existing "contexts", "streams", "modules", "events",
+// "graphs", "graph_executables", "allocations" and their "bytes", "host" buffers and
+// "pushed" contexts; of all "launches", "graph_launches" and "allocated" memory so far; or
+// of "leaked" objects.
 int64_t emulator_count(const char *name) {
 	std::lock_guard<std::mutex> lock(mutex);
 	auto found = counts.find(name);

@@ -1,5 +1,5 @@
-// Package emulator builds and steers a CUDA driver without a GPU: a library that
-// takes the place of libcuda.so.1, keeps device memory in the host's and runs the
-// project's kernels on the CPU. driver.cpp says what it is strict about, and
-// kernels.cpp compiles the kernels. It is for tests.
+// Package emulator builds and controls a CUDA driver for tests without a GPU: a library
+// that replaces libcuda.so.1, emulates device memory in host memory and runs the
+// project's kernels on the CPU. driver.cpp describes what it is strict about; kernels.cpp
+// compiles the kernels.
 package emulator

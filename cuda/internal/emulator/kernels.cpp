@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include "../../kernels/bfloat16.cu"
+#include "../../kernels/combine.cu"
 #include "../../kernels/float16.cu"
 #include "../../kernels/float32.cu"
 #include "../../kernels/general.cu"

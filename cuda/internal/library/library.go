@@ -1,5 +1,5 @@
-// Package library says which library package cuda opens. It lets the tests of
-// this module put another in its place, which the programs that use it cannot.
+// Package library determines which driver library package cuda opens. Being internal, it
+// lets the tests of this module, but not other programs, replace it.
 package library
 
 import "sync"
@@ -9,8 +9,8 @@ var (
 	other string
 )
 
-// Names returns what is tried, in this order: the driver as the loader finds it,
-// then where it lies under WSL 2 and NixOS, which need not tell the loader.
+// Names returns the names to try, in this order: the driver as the loader finds it, then
+// its paths on WSL 2 and NixOS, where the loader may not know it.
 func Names() []string {
 	mu.Lock()
 	defer mu.Unlock()
@@ -20,7 +20,7 @@ func Names() []string {
 	return []string{"libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1", "/run/opengl-driver/lib/libcuda.so.1"}
 }
 
-// Replace makes path the only name until restore is called.
+// Replace makes path the only name to try, until restore is called.
 func Replace(path string) (restore func()) {
 	mu.Lock()
 	defer mu.Unlock()

@@ -1,5 +1,4 @@
-// What the test programs report with: a message for each failure, and the exit
-// status.
+// Failure reports of the test programs: a message for each, and the exit status.
 #ifndef AFL_CHECK_H
 #define AFL_CHECK_H
 

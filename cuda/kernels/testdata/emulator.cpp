@@ -1,5 +1,5 @@
-// The emulator of the kernels' words: shuffles, barriers, sums, the last block, and
-// that it finds the mistakes it is there to find.
+// Tests of the emulated primitives (shuffles, barriers, sums, the last block), and that
+// the emulator detects the errors that it is meant to detect.
 #include "../device.h"
 
 #include "../block.h"
@@ -12,7 +12,7 @@
 namespace afl {
 
 AFL_KERNEL(reversed, 4) {
-	// A lane's value walks to the lane with the other index, one bit at a time.
+	// A lane's value moves to the lane of the complementary index, one bit at a time.
 	int32_t x = (int32_t)thread_index();
 	for (int mask = 1; mask < 32; mask *= 2)
 		x = shuffle_xor(x, mask);

@@ -1,5 +1,5 @@
-// exp, log, log1p, pow and bfloat16 against the C library's long double: random
-// arguments of every size, and the hostile ones.
+// exp, log, log1p, pow and bfloat16 against the C library's long double, for random
+// arguments of every magnitude and for hostile ones.
 #include "../label.h"
 
 #include "check.h"
@@ -33,7 +33,8 @@ static void compare(double x, double y) {
 
 static double bfloat(uint32_t bits) { return afl::float_of_bfloat((uint16_t)bits); }
 
-// The nearest of the finite bfloat16 around it, the even one of two.
+// Checks that x, which is in the interval above bfloat16 `low`, is rounded to the
+// nearest, ties to even.
 static void compare_bfloat(uint32_t low, double x) {
 	double below = bfloat(low), above = low == 0x7f7f ? 0x1p128 : bfloat(low + 1);
 	uint32_t want = x - below < above - x || (x - below == above - x && low % 2 == 0) ? low : low + 1;

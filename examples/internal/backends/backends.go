@@ -1,5 +1,4 @@
-// Package backends lists the backends of the training engine that a program can
-// name.
+// Package backends opens the backends of the training engine by name.
 package backends
 
 import (
@@ -11,18 +10,17 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// Options are what some backends take beside their name.
+// Options configures a backend.
 type Options struct {
-	// Profile takes the time of each operation, where the backend can; see
-	// onednn.Profile.
+	// Profile measures the time of each operation; only onednn supports it. See
+	// [onednn.Profile].
 	Profile bool
 }
 
-// Names returns the names that Open accepts.
+// Names returns the names that [Open] accepts.
 func Names() []string { return []string{"onednn", "portable"} }
 
-// Default returns the name of the fastest backend that this program was built
-// with.
+// Default returns the name of the fastest backend built into this program.
 func Default() string {
 	if onednn.Available {
 		return "onednn"
@@ -30,17 +28,17 @@ func Default() string {
 	return "portable"
 }
 
-// Open returns the backend of that name, in float32. One that this program was
-// built without is an error that says how to build with it.
+// Open returns the float32 backend with the given name. If the backend was not built
+// into this program, the error says how to build with it.
 func Open(name string, o Options) (nn.Backend, error) {
 	switch name {
 	case "onednn":
 		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile})
 	case "portable":
 		if o.Profile {
-			return nil, fmt.Errorf("the backend %q takes no times", name)
+			return nil, fmt.Errorf("backend %q does not support profiling", name)
 		}
 		return portable.New(nn.Float32)
 	}
-	return nil, fmt.Errorf("no backend is called %q; there are %s", name, strings.Join(Names(), ", "))
+	return nil, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
 }

@@ -1,7 +1,7 @@
-// Package cli is what the programs are made of: for the two that train, flags,
-// the data or the phantom in its place, the networks and their legal sizes, and the
-// way a run begins, stops and goes on; and the program that predicts with what
-// they trained.
+// Package cli implements the example programs. For the two training programs it
+// provides the flags, the data set or the phantom that replaces it, the choice of
+// networks and volume sizes that fit each other, and starting, stopping and resuming
+// a run. It also provides the program that predicts with the trained weights.
 package cli
 
 import (
@@ -23,15 +23,15 @@ import (
 	"github.com/x/afl/examples/internal/train"
 )
 
-// Program is what makes one program differ from the other.
+// Program describes one of the training programs.
 type Program struct {
 	// Name is the program's name; About opens its -h text.
 	Name, About string
-	// Protocol is the paper's for the data set. Its Size, where it has one, can
-	// be changed by -size, its Crop by -crop.
+	// Protocol is the paper's protocol for the data set. If it has a Size, -size
+	// overrides it; if it has a Crop, -crop does.
 	Protocol dataset.Protocol
-	// Phantom is what stands in for the data where there are none; its Train,
-	// Valid and Size can be changed by flags.
+	// Phantom is generated when no data are given. Flags override its Train, Valid
+	// and Size.
 	Phantom phantom.Options
 	// PhantomChannels is the number of channels of the phantom's images.
 	PhantomChannels int
@@ -45,35 +45,35 @@ const (
 	exitOK          = 0
 	exitError       = 1   // the run failed
 	exitUsage       = 2   // the flags are wrong
-	exitInterrupted = 130 // stopped by a signal; what shells give for Ctrl-C
+	exitInterrupted = 130 // stopped by a signal; the code shells report for Ctrl-C
 )
 
-// Main runs a program with its arguments, without the name, and returns the
-// exit code. The first SIGINT or SIGTERM lets the running step end and the
-// state be written; the second ends the process at once.
+// Main runs a training program with the command-line arguments after its name and
+// returns the exit code. On the first SIGINT or SIGTERM the program completes the
+// current step and writes a checkpoint; the second kills the process.
 func Main(p Program, args []string) int {
 	return interruptible("step", func(ctx context.Context) int { return Run(ctx, p, args, os.Stdout, os.Stderr) })
 }
 
-// interruptible runs a program whose context the first SIGINT or SIGTERM ends,
-// after which the program finishes the running unit of its work.
+// interruptible calls run with a context that is canceled by the first SIGINT or
+// SIGTERM; the program then completes the current unit of work, which unit names.
 func interruptible(unit string, run func(ctx context.Context) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	told := context.AfterFunc(ctx, func() {
-		stop() // from here on a signal has its usual effect
-		fmt.Fprintln(os.Stderr, "\nStopping after the running "+unit+"; once more to stop at once.")
+	cancelNotice := context.AfterFunc(ctx, func() {
+		stop() // restore the default effect of signals
+		fmt.Fprintln(os.Stderr, "\nStopping after the current "+unit+"; interrupt again to stop immediately.")
 	})
-	defer told()
+	defer cancelNotice()
 	return run(ctx)
 }
 
-// Run is Main with the signals and the output in the caller's hands.
+// Run is like [Main], with the context and the output streams given by the caller.
 func Run(ctx context.Context, p Program, args []string, stdout, stderr io.Writer) int {
 	return exit(p.Name, run(ctx, p, args, stdout), stderr)
 }
 
-// exit tells an error of the program and returns the exit code.
+// exit prints the program's error, if any, and returns the exit code.
 func exit(name string, err error, stderr io.Writer) int {
 	var wrong *usageError
 	switch {
@@ -109,7 +109,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		return usageErrorf("%v", err)
 	}
 	if flags.NArg() > 0 {
-		return usageErrorf("%q is no flag", flags.Arg(0))
+		return usageErrorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err := o.check(flags); err != nil {
 		return err
@@ -129,7 +129,7 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}
 	if errors.Is(err, train.ErrInterrupted) {
-		progress.Println(fmt.Sprintf("Resume with the flags: -model_dir %s -resume", o.modelDir))
+		progress.Println(fmt.Sprintf("To resume, use the flags: -model_dir %s -resume", o.modelDir))
 		return err
 	}
 	if err != nil {
@@ -140,46 +140,47 @@ func run(ctx context.Context, p Program, args []string, stdout io.Writer) error 
 	return nil
 }
 
-// begin checks -resume against what lies in -model_dir. It returns the record
-// of the run to go on with, nil for a new one.
+// begin checks -resume against the contents of -model_dir. It returns the record of
+// the run to resume, or nil for a new run.
 func (o *options) begin(p Program, flags *flag.FlagSet) (*record, error) {
 	rec, err := readRecord(o.modelDir)
 	switch {
 	case err != nil:
 		return nil, err
 	case rec == nil && o.resume:
-		return nil, usageErrorf("-resume: %s holds no run (no %s)", o.modelDir, recordName)
+		return nil, usageErrorf("-resume: %s contains no run (no %s)", o.modelDir, recordName)
 	case rec == nil:
 		return nil, o.noCheckpoints()
 	case !o.resume:
 		if o.noCheckpoints() == nil {
-			return nil, nil // it came to nothing: begin anew
+			return nil, nil // the recorded run saved no checkpoint: start a new one
 		}
-		return nil, usageErrorf("-model_dir: %s holds a run already; go on with it by -resume or name another folder", o.modelDir)
+		return nil, usageErrorf("-model_dir: %s already contains a run; continue it with -resume or use another folder", o.modelDir)
 	case rec.Program != p.Name:
-		return nil, usageErrorf("-resume: the run in %s is one of %s", filepath.Join(o.modelDir, recordName), rec.Program)
+		return nil, usageErrorf("-resume: the run recorded in %s was started by %s", filepath.Join(o.modelDir, recordName), rec.Program)
 	}
-	if err := rec.takeOver(flags, o.modelDir); err != nil {
+	if err := rec.restoreFlags(flags, o.modelDir); err != nil {
 		return nil, err
 	}
 	return rec, nil
 }
 
-// noCheckpoints refuses a folder that holds checkpoints of a run whose record
-// is gone: they would be taken for those of the new run.
+// noCheckpoints returns an error if -model_dir contains a checkpoint. Without a record
+// of its run it would be mistaken for a checkpoint of the new run.
 func (o *options) noCheckpoints() error {
-	found, err := checkpointIn(o.modelDir, 2) // in folders of losses, or of networks and losses
+	found, err := checkpointIn(o.modelDir, 2) // LOSS/ or NETWORK/LOSS/
 	if err != nil {
 		return fmt.Errorf("-model_dir: %w", err)
 	}
 	if found != "" {
-		return usageErrorf("-model_dir: %s is there, but %s is not; delete it or name another folder", found, filepath.Join(o.modelDir, recordName))
+		return usageErrorf("-model_dir: %s exists, but %s does not; delete it or use another folder", found, filepath.Join(o.modelDir, recordName))
 	}
 	return nil
 }
 
-// checkpointIn returns the path of a checkpoint in a folder or, so many levels
-// down, in those in it; "" if there is none. What may not be read is not ours.
+// checkpointIn returns the path of a checkpoint in dir or up to levels folders below
+// it, or "" if there is none. It skips folders that it may not read: no run of this
+// user wrote them.
 func checkpointIn(dir string, levels int) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {

@@ -38,7 +38,7 @@ func filesOf(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// cancelAt ends a context when a text is written.
+// cancelAt is a buffer that calls cancel when text is written to it.
 type cancelAt struct {
 	bytes.Buffer
 	text   string
@@ -60,11 +60,11 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 	}{
 		{tinyPICAI(), "-size 32,32,24", []string{
 			"Network strides: (2,2,2), (2,2,2), (2,2,2), (2,2,1); 32×32×24 voxels cannot be divided once more along Z.",
-			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbour.",
+			"Size: images resized to 32×32×24 voxels by averaging, labels by nearest neighbor.",
 			"Network: unet, 4810645 parameters. A training step on 32×32×24 voxels takes 1.0 GFLOP and about ",
 		}},
 		{tinyBraTS(), "-crop 32,48,32", []string{
-			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis stays whole there. Validation: whole volumes.",
+			"Training crop: 32×48×32 voxels; a volume that is shorter along an axis is kept whole along that axis. Validation: whole volumes.",
 			"Network: unet, 4811509 parameters. A training step on 32×32×32 voxels (case phantom_001) takes 1.2 GFLOP and about 83 MiB of memory, a prediction of 32×32×32 voxels (case phantom_004) 40 MiB.",
 			"Training steps per epoch: at most 2",
 		}},
@@ -96,12 +96,13 @@ func TestPhantomRunFromStartToEnd(t *testing.T) {
 
 		code, _, errs = runProgram(c.program, args...)
 		assert.Equal(t, exitUsage, code)
-		assert.Contains(t, errs, "holds a run already")
+		assert.Contains(t, errs, "already contains a run")
 		assert.Equal(t, files, filesOf(t, dir), "nothing is overwritten")
 	}
 }
 
-// TestSeveralNetworks trains three networks, which pad the volumes differently, and expects the paper's second table.
+// TestSeveralNetworks trains three networks that pad the volumes differently and
+// checks for the paper's second table.
 func TestSeveralNetworks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	code, out, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-max_cases", "1",
@@ -109,8 +110,8 @@ func TestSeveralNetworks(t *testing.T) {
 	require.Equal(t, exitOK, code, errs)
 	for _, want := range []string{
 		"Network: unet, 4810645 parameters.", "Network: mrrn, 309634 parameters.", "Network: regunet, 2207696 parameters. A training step on 16×16×24 voxels",
-		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet takes multiples of 16×16×16.",
-		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet takes multiples of 8×8×8.",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×32: unet requires multiples of 16×16×16.",
+		"Volumes of 16×16×20 voxels are padded with zeros to 16×16×24: regunet requires multiples of 8×8×8.",
 		"Network 3 of 3: regunet", "mrrn fl  epoch 1/1  loss ",
 		"# picai: unet, mrrn, regunet, epochs 1, seed 0 (synthetic phantom)",
 		"\n| Model   | Loss |", "\n| UNet    | FL   |", "\n| UNet    | A-FL |", "\n| RegUNet | A-FL |",
@@ -125,7 +126,7 @@ func TestSeveralNetworks(t *testing.T) {
 
 	code, _, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-model", "unet,mrrn", "-lr", "0.003")
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "-model_dir: "+dir+" holds a run already")
+	assert.Contains(t, errs, "-model_dir: "+dir+" already contains a run")
 	code, _, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-resume", "-model", "unet")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "-model is unet, but the run in "+dir+" was started with unet,mrrn,regunet")
@@ -141,7 +142,7 @@ func TestStopAndResume(t *testing.T) {
 		return code, out.String(), errs.String()
 	}
 	settings := []string{"-epochs", "2", "-loss", "afl,dice", "-size", "32,32,16", "-seed", "4"}
-	const never = "a text that is not written"
+	const never = "text that is never written"
 
 	whole := filepath.Join(t.TempDir(), "whole")
 	code, _, errs := run(never, whole, settings...)
@@ -151,10 +152,10 @@ func TestStopAndResume(t *testing.T) {
 	code, out, errs := run("afl  epoch 1/2", dir, settings...)
 	require.Equal(t, exitInterrupted, code, errs)
 	assert.Contains(t, out, "Stopped afl")
-	assert.Contains(t, out, "Resume with the flags: -model_dir "+dir+" -resume\n")
+	assert.Contains(t, out, "To resume, use the flags: -model_dir "+dir+" -resume\n")
 	assert.NotContains(t, filesOf(t, dir), "results.md")
 
-	// Flags that differ are refused by name, and nothing is touched.
+	// A flag with another value is rejected by name, and no file changes.
 	before := filesOf(t, dir)
 	for flag, value := range map[string]string{
 		"epochs": "3", "loss": "afl", "size": "48,32,16", "seed": "5", "lr": "0.2", "momentum": "0.5", "weight_decay": "0",
@@ -170,26 +171,26 @@ func TestStopAndResume(t *testing.T) {
 	assert.Contains(t, errs, "-resume")
 	assert.Equal(t, before, filesOf(t, dir))
 
-	// The same flags again, then none, which takes them from the run.
+	// The same flags again, then none, which restores them from the record.
 	code, _, errs = run("dice  epoch 1/2", dir, append(settings, "-resume", "-cache", "0")...)
 	require.Equal(t, exitInterrupted, code, errs)
 	code, out, errs = run(never, dir, "-resume")
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "afl: finished before")
+	assert.Contains(t, out, "afl: already finished")
 	want, got := filesOf(t, whole), filesOf(t, dir)
 	for name := range want {
-		assert.True(t, want[name] == got[name], "%s differs from the run that was not stopped", name)
+		assert.True(t, want[name] == got[name], "%s differs from the uninterrupted run", name)
 	}
 	assert.Len(t, got, len(want))
 
 	other := tinyBraTS()
 	code, _, errs = runProgram(other, "-model_dir", dir, "-resume")
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "is one of picai")
+	assert.Contains(t, errs, "was started by picai")
 }
 
-// TestASignalNamesTheRunningUnit sends this process the signal of Ctrl-C.
-func TestASignalNamesTheRunningUnit(t *testing.T) {
+// TestSignalNamesCurrentUnit sends SIGINT to this process.
+func TestSignalNamesCurrentUnit(t *testing.T) {
 	self, err := os.FindProcess(os.Getpid())
 	require.NoError(t, err)
 	read, write, err := os.Pipe()
@@ -200,17 +201,17 @@ func TestASignalNamesTheRunningUnit(t *testing.T) {
 	os.Stderr = write
 	defer func() { os.Stderr = stderr }()
 	lines := bufio.NewScanner(read)
-	var told string
+	var notice string
 	code := interruptible("window", func(ctx context.Context) int {
 		require.NoError(t, self.Signal(os.Interrupt))
 		<-ctx.Done()
-		for told == "" && lines.Scan() {
-			told = lines.Text()
+		for notice == "" && lines.Scan() {
+			notice = lines.Text()
 		}
 		return exitInterrupted
 	})
 	assert.Equal(t, exitInterrupted, code)
-	assert.Equal(t, "Stopping after the running window; once more to stop at once.", told)
+	assert.Equal(t, "Stopping after the current window; interrupt again to stop immediately.", notice)
 }
 
 func TestResumeNeedsTheSameCases(t *testing.T) {
@@ -229,12 +230,12 @@ func TestResumeNeedsTheSameCases(t *testing.T) {
 	}
 	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
 	assert.Equal(t, exitError, code)
-	assert.Contains(t, errs, "-data_dir: the training case phantom_001, which the run began with, is no longer in "+data)
+	assert.Contains(t, errs, "-data_dir: the training case phantom_001, which the run started with, is no longer in "+data)
 }
 
-func TestCheckpointsWithoutARecordAreNotTakenOver(t *testing.T) {
-	for _, folder := range []string{"afl", "unet/afl"} { // of one network, and of several
-		dir := filepath.Join(t.TempDir(), "a[b*?") // any name, no pattern
+func TestCheckpointsWithoutRecordAreRejected(t *testing.T) {
+	for _, folder := range []string{"afl", "unet/afl"} { // of a run of one network and of several
+		dir := filepath.Join(t.TempDir(), "a[b*?") // a name that must not be read as a pattern
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, folder), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, folder, "checkpoint.safetensors"), nil, 0o644))
 		link := filepath.Join(t.TempDir(), "link")
@@ -242,18 +243,18 @@ func TestCheckpointsWithoutARecordAreNotTakenOver(t *testing.T) {
 		for _, dir := range []string{dir, link} {
 			code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir)
 			assert.Equal(t, exitUsage, code)
-			assert.Contains(t, errs, filepath.Join(dir, folder, "checkpoint.safetensors")+" is there, but")
+			assert.Contains(t, errs, filepath.Join(dir, folder, "checkpoint.safetensors")+" exists, but")
 		}
 	}
 }
 
-func TestADefaultSizeThatIsIllegalIsPadded(t *testing.T) {
+func TestUnsuitableDefaultSizeIsPadded(t *testing.T) {
 	p := tinyPICAI()
 	p.Protocol.Size = [3]int{32, 32, 20}
 	code, out, errs := runProgram(p, "-model_dir", t.TempDir(), "-epochs", "1", "-steps", "1", "-max_cases", "1", "-label_area")
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which swells lesions (-label_area).\n")
-	assert.Contains(t, out, "Volumes of 32×32×20 voxels are padded with zeros to 32×32×32: unet takes multiples of 16×16×16.\n")
+	assert.Contains(t, out, "Size: images resized to 32×32×20 voxels by averaging, labels by averaging, which enlarges lesions (-label_area).\n")
+	assert.Contains(t, out, "Volumes of 32×32×20 voxels are padded with zeros to 32×32×32: unet requires multiples of 16×16×16.\n")
 }
 
 func TestDamagedRecord(t *testing.T) {

@@ -11,21 +11,21 @@ import (
 	"github.com/x/afl/examples/internal/nn/cost"
 )
 
-// fitted is a network whose settings suit the volumes.
+// fitted is a network whose configuration accepts the volumes.
 type fitted struct {
 	config  models.Config
 	title   string
-	crop    bool // whether training sees crops, not the volumes of validation
+	crop    bool // training uses crops, validation whole volumes
 	counter *cost.Counter
 	facts   []string
 }
 
-// fit makes sizes and networks go together, by the networks' strides or by
-// padding. A size that was given by hand for one network alone must be legal for
-// it.
+// fit adapts the networks' strides, or else the padding of the volumes, so that every
+// network accepts the size. A size set by a flag is not padded if there is a single
+// network: the network must accept it.
 func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels int) ([]fitted, error) {
-	byHand := map[string]bool{}
-	flags.Visit(func(g *flag.Flag) { byHand[g.Name] = true })
+	explicit := map[string]bool{}
+	flags.Visit(func(g *flag.Flag) { explicit[g.Name] = true })
 	name, asked := "size", protocol.Size
 	if protocol.Crop != [3]int{} {
 		name, asked = "crop", protocol.Crop
@@ -42,12 +42,12 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 		}
 		size := asked
 		if f.crop {
-			// Volumes of any size come along, so that the strides stay as they are.
+			// Validation volumes can have any size, so keep the published strides.
 			size = models.RoundUp(size, architecture.Multiple())
 		}
 		fit := models.Fit(f.config, size)
 		f.config, f.facts = fit.Config, fit.Notes
-		if err := nn.CheckMultiple(model, asked, f.config.Multiple()); err != nil && byHand[name] && len(o.model) == 1 {
+		if err := nn.CheckMultiple(model, asked, f.config.Multiple()); err != nil && explicit[name] && len(o.model) == 1 {
 			return nil, usageErrorf("-%s %s: %v", name, times(asked), err)
 		}
 		f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, o.seed) })
@@ -59,14 +59,14 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 	return fits, nil
 }
 
-// volumes are the shapes of a training step and of a prediction, and the cases
-// that have them.
+// volumes holds the image shapes of a training step and of a prediction, and the
+// cases they come from.
 type volumes struct {
 	step, prediction         []int
 	stepCase, predictionCase string
 }
 
-// volumes looks at the first case of each kind.
+// volumes loads the first training case and the first validation case.
 func (f *fitted) volumes(source dataset.Source, training, validation []dataset.Case, seed uint64) (v volumes, err error) {
 	sample, err := source.Train(training[0], seed)
 	if err != nil {
@@ -80,8 +80,8 @@ func (f *fitted) volumes(source dataset.Source, training, validation []dataset.C
 	return v, nil
 }
 
-// count adds what the network costs to its facts. It is an error if the machine
-// has less memory.
+// count adds the network's cost to its facts. It returns an error if the network
+// needs more memory than the machine has.
 func (f *fitted) count(v volumes, momentum bool) error {
 	step, err := f.counter.Training(v.step, momentum)
 	if err != nil {
@@ -93,23 +93,23 @@ func (f *fitted) count(v volumes, momentum bool) error {
 	}
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
-		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), bytesInWords(step.Bytes()))
+		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()))
 	if f.crop {
 		text = fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels (case %s) takes %.1f GFLOP and about %s of memory, a prediction of %s voxels (case %s) %s.",
-			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), bytesInWords(step.Bytes()),
-			spatial(v.prediction), v.predictionCase, bytesInWords(prediction.Bytes()))
+			f.config.Name(), step.Parameters, spatial(v.step), v.stepCase, 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()),
+			spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
 	}
 	f.facts = append([]string{text}, f.facts...)
 	limit, ok := memory.Limit()
 	if need := max(step.Bytes(), prediction.Bytes()); ok && need > limit {
-		return fmt.Errorf("-model %s: it needs about %s of memory for volumes of this size, and this machine has %s; a smaller -%s takes less",
-			f.config.Name(), bytesInWords(need), bytesInWords(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
+		return fmt.Errorf("-model %s: the network needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s",
+			f.config.Name(), formatBytes(need), formatBytes(limit), map[bool]string{true: "crop", false: "size"}[f.crop])
 	}
 	return nil
 }
 
-// bytesInWords writes a number of bytes, in MiB or GiB.
-func bytesInWords(n int64) string {
+// formatBytes formats a number of bytes in MiB or GiB.
+func formatBytes(n int64) string {
 	if n < 1<<30 {
 		return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
 	}

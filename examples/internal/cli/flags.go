@@ -40,51 +40,51 @@ type options struct {
 	profile bool
 }
 
-// sessionFlags are the flags that do not decide the result; a resumed run may
-// be given others.
+// sessionFlags are the flags that do not affect the result, so a resumed run may
+// change them.
 var sessionFlags = []string{"model_dir", "resume", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
 	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	// Errors are told in one line by Run, the text of -h by usage.
+	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
 	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty: a synthetic phantom is generated")
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "go on with the run in -model_dir; its flags are taken over and need not be repeated")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
-	f.IntVar(&o.steps, "steps", 0, "at most so many training `steps` per epoch; 0: one per training case")
+	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "`losses` to train with, one after the other, separated by commas; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
-	f.Var(&o.model, "model", "`networks` to train, one after the other, separated by commas; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
-	f.StringVar(&o.weights, "weights", "", "`file` of weights to begin with (.safetensors, or PyTorch's .pth), for one network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
+	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
+	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
+	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
-	f.Float64Var(&o.momentum, "momentum", 0.9, "`momentum` of SGD in Nesterov's form; 0: plain SGD")
+	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
 	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
 	if p.resizes() {
 		o.size = triple(p.Protocol.Size)
 		f.Var(&o.size, "size", "`X,Y,Z` voxels to which images and labels are resized")
-		f.BoolVar(&o.labelArea, "label_area", p.Protocol.LabelArea, "resize labels by averaging, as the paper's code does, which swells lesions by up to\na voxel; otherwise by nearest neighbour")
+		f.BoolVar(&o.labelArea, "label_area", p.Protocol.LabelArea, "resize labels by averaging, as the paper's code does, which enlarges lesions by up to\na voxel; otherwise by nearest neighbor")
 	}
 	if p.crops() {
 		o.crop = triple(p.Protocol.Crop)
-		f.Var(&o.crop, "crop", "`X,Y,Z` voxels of the random training crop; shorter volumes stay whole and are padded with zeros\nto the next size that the network accepts")
+		f.Var(&o.crop, "crop", "`X,Y,Z` voxels of the random training crop; an axis shorter than the crop is kept whole\nand padded with zeros to the next size that the network accepts")
 	}
 	f.IntVar(&o.phantomTrain, "phantom_train", p.Phantom.Train, "training `cases` of the phantom")
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
-	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for prepared cases")
+	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
 	o.backend.addTo(f)
-	f.BoolVar(&o.profile, "profile", false, "print at the end how long each operation took, by shape; onednn only")
+	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
 }
 
-// usage writes the text of -h: every flag, what it means, and its default,
-// also where that is 0 or empty, which flag.PrintDefaults leaves out.
+// usage writes the text of -h: every flag, its meaning and its default. Unlike
+// flag.PrintDefaults it also shows defaults that are zero or empty.
 func usage(w io.Writer, name, about string, f *flag.FlagSet) {
 	fmt.Fprintf(w, "Usage: %s [flags]\n\n%s\n\nFlags:\n", name, strings.TrimSpace(about))
 	f.VisitAll(func(g *flag.Flag) {
@@ -98,7 +98,7 @@ func usage(w io.Writer, name, about string, f *flag.FlagSet) {
 	})
 }
 
-// check reports the first value that makes no sense.
+// check returns an error for the first invalid value.
 func (o *options) check(flags *flag.FlagSet) error {
 	bad := func(name string, value any, want string) error {
 		return usageErrorf("-%s is %v; it must be %s", name, value, want)
@@ -107,7 +107,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 		if *path == "" {
 			continue
 		}
-		// The run may be resumed from another folder.
+		// The run may be resumed from another working directory.
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return err
@@ -130,7 +130,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	case !(o.momentum >= 0 && o.momentum < 1):
 		return bad("momentum", o.momentum, "at least 0 and less than 1")
 	case !(o.weightDecay >= 0) || math.IsInf(o.weightDecay, 0):
-		return bad("weight_decay", o.weightDecay, "a number of at least 0")
+		return bad("weight_decay", o.weightDecay, "finite and at least 0")
 	case o.phantomTrain < 1:
 		return bad("phantom_train", o.phantomTrain, "at least 1")
 	case o.phantomValid < 1:
@@ -143,7 +143,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	return nil
 }
 
-// phantomFlag returns the first flag of the phantom that was set by hand.
+// phantomFlag returns the name of the first phantom flag set on the command line, or "".
 func phantomFlag(flags *flag.FlagSet) (name string) {
 	flags.Visit(func(g *flag.Flag) {
 		if name == "" && strings.HasPrefix(g.Name, "phantom_") {
@@ -159,12 +159,7 @@ type lossList []string
 func (l *lossList) String() string { return strings.Join(*l, ",") }
 
 func (l *lossList) Set(s string) error {
-	names, err := splitNames(s, afl.PaperNames(), func(name string) error {
-		if _, err := afl.ByName(name); err != nil {
-			return fmt.Errorf("no loss is called %q; there are %s, and all", name, strings.Join(afl.Names(), ", "))
-		}
-		return nil
-	})
+	names, err := splitNames(s, afl.PaperNames(), afl.CanonicalName)
 	if err == nil {
 		*l = names
 	}
@@ -177,11 +172,11 @@ type modelList []string
 func (m *modelList) String() string { return strings.Join(*m, ",") }
 
 func (m *modelList) Set(s string) error {
-	names, err := splitNames(s, models.PaperNames(), func(name string) error {
+	names, err := splitNames(s, models.PaperNames(), func(name string) (string, error) {
 		if !slices.Contains(models.Names(), name) {
-			return fmt.Errorf("no network is called %q; there are %s, and all", name, strings.Join(models.Names(), ", "))
+			return "", fmt.Errorf("unknown network %q, want all or any of %s", name, strings.Join(models.Names(), ", "))
 		}
-		return nil
+		return name, nil
 	})
 	if err == nil {
 		*m = names
@@ -189,9 +184,10 @@ func (m *modelList) Set(s string) error {
 	return err
 }
 
-// splitNames reads names that are separated by commas. The name all stands for the
-// names all; none may come twice.
-func splitNames(s string, all []string, check func(name string) error) ([]string, error) {
+// splitNames splits a comma-separated list of names. The word "all" stands for the
+// names in all, and canonical returns the name that stands for one given. A repeated
+// name is an error.
+func splitNames(s string, all []string, canonical func(name string) (string, error)) ([]string, error) {
 	var names []string
 	for _, name := range strings.Split(s, ",") {
 		name = strings.TrimSpace(name)
@@ -199,14 +195,15 @@ func splitNames(s string, all []string, check func(name string) error) ([]string
 			names = append(names, all...)
 			continue
 		}
-		if err := check(name); err != nil {
+		known, err := canonical(name)
+		if err != nil {
 			return nil, err
 		}
-		names = append(names, name)
+		names = append(names, known)
 	}
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return nil, fmt.Errorf("%s is named twice", name)
+			return nil, fmt.Errorf("%s is given twice", name)
 		}
 	}
 	return names, nil
@@ -218,20 +215,20 @@ type backendName string
 // addTo defines the flag in f.
 func (b *backendName) addTo(f *flag.FlagSet) {
 	*b = backendName(backends.Default())
-	f.Var(b, "backend", "`backend` that computes: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and has to be built in (-tags onednn)")
+	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and must be built in (-tags onednn)")
 }
 
 func (b *backendName) String() string { return string(*b) }
 
 func (b *backendName) Set(s string) error {
 	if !slices.Contains(backends.Names(), s) {
-		return fmt.Errorf("no backend is called %q; there are %s", s, strings.Join(backends.Names(), ", "))
+		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
 	}
 	*b = backendName(s)
 	return nil
 }
 
-// triple is a size in voxels, written 160,128,24.
+// triple is the value of a flag that holds a size in voxels, such as 160,128,24.
 type triple [3]int
 
 func (t *triple) String() string {
@@ -244,14 +241,14 @@ func (t *triple) String() string {
 func (t *triple) Set(s string) error {
 	parts := strings.Split(s, ",")
 	if len(parts) != len(t) {
-		return fmt.Errorf("expected three numbers such as 160,128,24")
+		return fmt.Errorf("want three numbers such as 160,128,24")
 	}
 	var v triple
 	for i, part := range parts {
 		n, err := strconv.Atoi(strings.TrimSpace(part))
-		// The upper bound keeps a product of three from overflowing.
+		// The upper bound keeps the product of the three from overflowing.
 		if err != nil || n < 1 || n > 1<<16 {
-			return fmt.Errorf("%q is no number of voxels from 1 to %d", part, 1<<16)
+			return fmt.Errorf("%q is not a number of voxels from 1 to %d", part, 1<<16)
 		}
 		v[i] = n
 	}
@@ -259,14 +256,14 @@ func (t *triple) Set(s string) error {
 	return nil
 }
 
-// paperFirst lists the paper's names, with which names begins, apart from the
-// others.
+// paperFirst lists the paper's names, which are the first of names, separately from
+// the others.
 func paperFirst(names, paper []string) string {
-	return inLines(paper) + ";\nthere are also:\n" + inLines(names[len(paper):])
+	return joinInLines(paper) + ";\nothers:\n" + joinInLines(names[len(paper):])
 }
 
-// inLines joins names by commas, eight to a line.
-func inLines(names []string) string {
+// joinInLines joins names with commas, eight to a line.
+func joinInLines(names []string) string {
 	var lines []string
 	for part := range slices.Chunk(names, 8) {
 		lines = append(lines, strings.Join(part, ", "))
@@ -274,5 +271,5 @@ func inLines(names []string) string {
 	return strings.Join(lines, ",\n")
 }
 
-// times writes a size as 160×128×24.
+// times formats a size as 160×128×24.
 func times(size [3]int) string { return fmt.Sprintf("%d×%d×%d", size[0], size[1], size[2]) }

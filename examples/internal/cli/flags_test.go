@@ -19,7 +19,8 @@ import (
 	"github.com/x/afl/examples/internal/phantom"
 )
 
-// tinyPICAI and tinyBraTS are the two programs with phantoms of seconds.
+// tinyPICAI and tinyBraTS are the two programs with phantoms small enough to train on
+// within seconds.
 func tinyPICAI() Program {
 	return Program{
 		Name: "picai", About: "About picai.", Protocol: dataset.PICAI(),
@@ -36,7 +37,7 @@ func tinyBraTS() Program {
 	}
 }
 
-// runProgram runs a program to its end and returns what it wrote.
+// runProgram runs a program to completion and returns its exit code and output.
 func runProgram(p Program, args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
 	code = Run(context.Background(), p, args, &out, &err)
@@ -91,7 +92,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 		_, text, _ := strings.Cut(out, "\n  -"+c.flag+" ")
 		text, _, _ = strings.Cut(text, " (default ")
 		text = strings.Join(strings.Fields(text), " ")
-		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; there are also: "+strings.Join(c.names[len(c.paper):], ", "))
+		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; others: "+strings.Join(c.names[len(c.paper):], ", "))
 	}
 	assert.NotContains(t, out, "-crop")
 	_, out, _ = runProgram(tinyBraTS(), "-h")
@@ -114,14 +115,16 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-weight_decay -1", "-weight_decay is -1"},
 		{"-seed -1", "-seed"},
 		{"-loss", "-loss"},
-		{"-loss afl,none", `no loss is called "none"`},
-		{"-loss afl,dice,afl", "afl is named twice"},
-		{"-model alexnet", `no network is called "alexnet"`},
-		{"-model unet,all", "unet is named twice"},
+		{"-loss afl,hinge", `name of the loss is "hinge", want one of tversky`},
+		{"-loss forcal", "want maybe focal; known are tversky"},
+		{"-loss afl,dice,afl", "afl is given twice"},
+		{"-loss fl,focal", "fl is given twice"},
+		{"-model alexnet", `unknown network "alexnet"`},
+		{"-model unet,all", "unet is given twice"},
 		{"-model vnet_authors -size 160,128,24", "-size 160×128×24: vnet_authors: volume size 160×128×24: every axis must be a positive multiple of 16×16×16"},
-		{"-size 160,128", "expected three numbers"},
-		{"-size 160,128,x", `"x" is no number of voxels`},
-		{"-size 160,0,24", `"0" is no number of voxels`},
+		{"-size 160,128", "want three numbers"},
+		{"-size 160,128,x", `"x" is not a number of voxels`},
+		{"-size 160,0,24", `"0" is not a number of voxels`},
 		{"-size 100,100,24", "-size 100×100×24: unet: volume size 100×100×24: every axis must be a positive multiple of 16×16×8"},
 		{"-size 96,96,20", "multiple of 16×16×16"},
 		{"-phantom_train 0", "-phantom_train is 0"},
@@ -129,18 +132,18 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-cache -1", "-cache is -1"},
 		{"-crop 64,64,64", "flag provided but not defined: -crop"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
-		{"-backend abacus", `no backend is called "abacus"`},
+		{"-backend abacus", `unknown backend "abacus"`},
 		{"-backend portable -profile", "-backend portable: "},
 		{"-unknown", "-unknown"},
-		{"-resume", "holds no run"},
-		{"stray", `"stray" is no flag`},
+		{"-resume", "contains no run"},
+		{"stray", `unexpected argument "stray"`},
 	} {
 		args := append([]string{"-model_dir", dir}, strings.Fields(c.args)...)
 		code, out, errs := runProgram(tinyPICAI(), args...)
 		assert.Equal(t, exitUsage, code, c.args)
 		assert.Empty(t, out, c.args)
 		assert.Contains(t, errs, c.want, c.args)
-		assert.Equal(t, 1, strings.Count(errs, "\n"), "%s: one line: %q", c.args, errs)
+		assert.Equal(t, 1, strings.Count(errs, "\n"), "%s: want one line: %q", c.args, errs)
 		assert.True(t, strings.HasPrefix(errs, "picai: "), errs)
 	}
 	code, _, errs := runProgram(tinyBraTS(), "-model_dir", dir, "-crop", "64,64,40")
@@ -148,11 +151,11 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 	assert.Contains(t, errs, "-crop 64×64×40: unet")
 }
 
-// TestAskingForAMissingBackend checks that a program without oneDNN says how to
-// get it.
-func TestAskingForAMissingBackend(t *testing.T) {
+// TestMissingBackend checks that a program built without oneDNN says how to build with
+// it.
+func TestMissingBackend(t *testing.T) {
 	if onednn.Available {
-		t.Skip("this program has the backend")
+		t.Skip("built with the oneDNN backend")
 	}
 	code, _, errs := runProgram(tinyPICAI(), "-model_dir", t.TempDir(), "-backend", "onednn")
 	assert.Equal(t, exitUsage, code)
@@ -171,7 +174,9 @@ func TestLossAll(t *testing.T) {
 	require.NoError(t, l.Set("all"))
 	assert.Equal(t, lossList(afl.PaperNames()), l)
 	assert.Len(t, l, 8)
-	assert.Equal(t, "afl", l[7], "the paper's own row is its last")
+	assert.Equal(t, "afl", l[7], "A-FL is the last row of the paper's table")
+	require.NoError(t, l.Set("focal, DiceFocal,cross_entropy"))
+	assert.Equal(t, lossList{"fl", "dice-focal", "ce"}, l)
 	require.NoError(t, l.Set(" dice , afl"))
 	assert.Equal(t, "dice,afl", l.String())
 }
@@ -187,7 +192,7 @@ func TestModelAll(t *testing.T) {
 	assert.Len(t, m, 9)
 }
 
-// TestMemoryIsCheckedBeforeTheRun asks for volumes that no machine can train on.
+// TestMemoryIsCheckedBeforeTheRun uses volumes that no machine can train on.
 func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	f := fitted{config: models.Config{Architecture: models.NewR2UNet(), InChannels: 3}}
 	var err error
@@ -195,12 +200,12 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	require.NoError(t, err)
 	huge := []int{1, 3, 1 << 14, 1 << 14, 1 << 14}
 	err = f.count(volumes{step: huge, prediction: huge}, true)
-	assert.ErrorContains(t, err, "-model r2unet: it needs about ")
-	assert.ErrorContains(t, err, "and this machine has ")
-	assert.ErrorContains(t, err, "a smaller -size takes less")
+	assert.ErrorContains(t, err, "-model r2unet: the network needs about ")
+	assert.ErrorContains(t, err, "but this machine has ")
+	assert.ErrorContains(t, err, "use a smaller -size")
 	small := []int{1, 3, 16, 16, 16}
 	require.NoError(t, f.count(volumes{step: small, prediction: small}, true))
 	assert.Contains(t, f.facts[0], "Network: r2unet, 114441474 parameters.")
-	assert.Equal(t, "1.5 GiB", bytesInWords(3<<29))
-	assert.Equal(t, "2 MiB", bytesInWords(1<<20+1))
+	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
+	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
 }

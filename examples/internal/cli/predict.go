@@ -28,27 +28,28 @@ import (
 const predictName = "predict"
 
 const predictAbout = `
-Predicts the tumour's mask of one case with trained weights, and writes it as
-NIfTI on the grid of the case's first image: same voxels, same place. The scan
-is prepared as in validation, covered by overlapping windows, and the
-foreground's probability is interpolated back to the scan's grid and compared
-with one half. With -label the mask is also measured.
+Segments the tumor in one case with trained weights and writes the mask as NIfTI
+on the grid of the case's first image: same voxels, same position. The scan is
+preprocessed as in validation and covered by overlapping windows; the foreground
+probability is interpolated back to the scan's grid and thresholded at one half.
+With -label the mask is also evaluated.
 
-Weights of this project's programs say which network they belong to and how its
-scans were prepared. Those of PyTorch (.pth) do not: give -protocol, -model and,
-where the network is not built as published, -options.`
+Weights written by this project's programs record their network and how its scans
+were preprocessed. PyTorch files (.pth) do not: for them give -protocol, -model
+and, if the network is not built as published, -options.`
 
-// errStopped is the error of a prediction that a signal ended.
+// errStopped is the error of a prediction stopped by a signal.
 var errStopped = errors.New("stopped; nothing was written")
 
-// PredictMain runs the program that predicts with its arguments, without the
-// name, and returns the exit code. The first SIGINT or SIGTERM ends it after the
-// running window with nothing written, the second at once.
+// PredictMain runs the prediction program with the command-line arguments after its
+// name and returns the exit code. The first SIGINT or SIGTERM stops it after the
+// current window without writing anything; the second kills the process.
 func PredictMain(args []string) int {
 	return interruptible("window", func(ctx context.Context) int { return Predict(ctx, args, os.Stdout, os.Stderr) })
 }
 
-// Predict is PredictMain with the signals and the output in the caller's hands.
+// Predict is like [PredictMain], with the context and the output streams given by the
+// caller.
 func Predict(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := predict(ctx, args, stdout)
 	if errors.Is(err, errStopped) {
@@ -67,7 +68,7 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 		return usageErrorf("%v", err)
 	}
 	if flags.NArg() > 0 {
-		return usageErrorf("%q is no flag", flags.Arg(0))
+		return usageErrorf("unexpected argument %q", flags.Arg(0))
 	}
 	if err := o.check(); err != nil {
 		return err
@@ -91,7 +92,7 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	return p.run(ctx, state)
 }
 
-// prediction is one case on its way to a mask.
+// prediction is the prediction of one case.
 type prediction struct {
 	options  *predictOptions
 	use      *use
@@ -99,7 +100,7 @@ type prediction struct {
 	progress *report.Progress
 }
 
-func (p *prediction) say(format string, args ...any) {
+func (p *prediction) printf(format string, args ...any) {
 	p.progress.Println(fmt.Sprintf(format, args...))
 }
 
@@ -114,7 +115,7 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	}
 	size := [3]int(sample.Image.Shape()[2:])
 	channels := sample.Image.Shape()[1]
-	p.say("Case: %s, image channels: %d, %s voxels of %s mm.", sample.ID, channels, times(scan.Dims), millimetres(scan.Spacing()))
+	p.printf("Case: %s, image channels: %d, %s voxels of %s mm.", sample.ID, channels, times(scan.Dims), formatSpacing(scan.Spacing()))
 
 	backend, err := backends.Open(string(p.options.backend), backends.Options{})
 	if err != nil {
@@ -138,10 +139,10 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if err != nil {
 		return err
 	}
-	p.say("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), nn.CountParameters(net), p.options.weights)
-	p.say("Network's grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
-		times(size), millimetres(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
-	p.say("Mask: %s.", ruleInWords[p.use.rule])
+	p.printf("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), nn.CountParameters(net), p.options.weights)
+	p.printf("Network grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
+		times(size), formatSpacing(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
+	p.printf("Mask: %s.", ruleDescriptions[p.use.rule])
 
 	logits, err := p.logits(ctx, backend, net, plan, sample)
 	if err != nil {
@@ -161,16 +162,16 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	return p.write(mask, result)
 }
 
-var ruleInWords = map[afl.PredictionRule]string{
+var ruleDescriptions = map[afl.PredictionRule]string{
 	afl.SigmoidChannel1: "sigmoid of channel 1 above 0.5",
 	afl.Argmax:          "the larger of the two channels",
 }
 
-// logits predicts the sample and shows how far it is.
+// logits predicts the sample and reports the progress.
 func (p *prediction) logits(ctx context.Context, backend nn.Backend, net nn.Network, plan *infer.Plan, sample *dataset.Sample) (*tensor.Dense, error) {
-	begun := time.Now()
+	start := time.Now()
 	logits, err := plan.Logits(ctx, backend, net, sample.Image, func(done int) {
-		left := time.Since(begun) / time.Duration(done) * time.Duration(plan.Count-done)
+		left := time.Since(start) / time.Duration(done) * time.Duration(plan.Count-done)
 		p.progress.Update(fmt.Sprintf("%s  window %d/%d  left %s", sample.ID, done, plan.Count, report.Duration(left)))
 	})
 	if ctx.Err() != nil {
@@ -179,9 +180,8 @@ func (p *prediction) logits(ctx context.Context, backend nn.Backend, net nn.Netw
 	return logits, err
 }
 
-// measure compares the mask with the label, where there is one: the mask that
-// is written, on the scan's grid, and the logits on the network's, as training
-// does.
+// measure compares the prediction with the label, if there is one: the mask as
+// written, on the scan's grid, and the logits on the network's grid, as training does.
 func (p *prediction) measure(logits *tensor.Dense, sample *dataset.Sample, mask *volume.Volume, plan *infer.Plan) (*report.Prediction, error) {
 	if p.dataCase.Label == "" {
 		return nil, nil
@@ -190,7 +190,7 @@ func (p *prediction) measure(logits *tensor.Dense, sample *dataset.Sample, mask 
 	if err != nil {
 		return nil, err
 	}
-	label, err := volume.Read(p.dataCase.Label) // Protocol.Valid has checked its values and its grid
+	label, err := volume.Read(p.dataCase.Label) // Protocol.Valid has checked its values and grid
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (p *prediction) measure(logits *tensor.Dense, sample *dataset.Sample, mask 
 	}, nil
 }
 
-// maskTensor returns a mask's voxels, 1 where they are not 0.
+// maskTensor returns the voxels of a mask as 0 and 1, where 1 marks nonzero voxels.
 func maskTensor(v *volume.Volume) *tensor.Dense {
 	values := make([]uint8, len(v.Data))
 	for i, x := range v.Data {
@@ -219,7 +219,7 @@ func maskTensor(v *volume.Volume) *tensor.Dense {
 	return tensor.New(tensor.WithShape(v.Dims[0], v.Dims[1], v.Dims[2]), tensor.WithBacking(values))
 }
 
-// write writes the mask and, beside it, the measures.
+// write writes the mask and, next to it, the measures.
 func (p *prediction) write(mask *volume.Volume, result *report.Prediction) error {
 	out := p.options.out
 	if err := volume.Write(out, mask, volume.WriteOptions{Type: volume.Uint8}); err != nil {
@@ -230,7 +230,7 @@ func (p *prediction) write(mask *volume.Volume, result *report.Prediction) error
 		voxels += int(v)
 	}
 	s := mask.Spacing()
-	p.say("Written to %s: %d tumour voxels, %.3g ml.", out, voxels, float64(voxels)*s[0]*s[1]*s[2]/1000)
+	p.printf("Written to %s: %d tumor voxels, %.3g ml.", out, voxels, float64(voxels)*s[0]*s[1]*s[2]/1000)
 	if result == nil {
 		return nil
 	}
@@ -241,14 +241,13 @@ func (p *prediction) write(mask *volume.Volume, result *report.Prediction) error
 	if err := result.WriteJSON(stem + ".json"); err != nil {
 		return err
 	}
-	p.say("\n%s\n- scan: the mask as written, against the label as given. network: on the network's grid, as\n"+
-		"  training measures; only there are probabilities, which the soft measures take.\n\nWritten to %s and %s.",
+	p.printf("\n%s\n- scan: the written mask against the given label. network: on the network's grid, as in\n"+
+		"  training; the soft measures need probabilities, which exist only there.\n\nWritten to %s and %s.",
 		result.Table(), stem+".csv", stem+".json")
 	return nil
 }
 
-// niftiExtension returns the extension of a NIfTI file's name, empty where it
-// has none.
+// niftiExtension returns the NIfTI extension of a file name, or "" if it has none.
 func niftiExtension(path string) string {
 	for _, ext := range []string{".nii.gz", ".nii"} {
 		if strings.HasSuffix(strings.ToLower(path), ext) && len(filepath.Base(path)) > len(ext) {
@@ -258,8 +257,8 @@ func niftiExtension(path string) string {
 	return ""
 }
 
-// millimetres writes a spacing as 0.5×0.5×3.
-func millimetres(s [3]float64) string {
+// formatSpacing formats a spacing as 0.5×0.5×3.
+func formatSpacing(s [3]float64) string {
 	round := func(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 	return fmt.Sprintf("%g×%g×%g", round(s[0]), round(s[1]), round(s[2]))
 }

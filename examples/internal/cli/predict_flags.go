@@ -18,7 +18,7 @@ import (
 	"github.com/x/afl/examples/internal/settings"
 )
 
-// predictOptions holds the values of the flags of the program that predicts.
+// predictOptions holds the values of the prediction program's flags.
 type predictOptions struct {
 	weights, casePath, images, label, out string
 
@@ -43,33 +43,33 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
-	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or PyTorch's .pth; required")
-	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder with the beginning of their names; the ends of the names\ntell the channels apart: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
-	f.StringVar(&o.images, "image", "", "the case's image `files` in the order of the channels, separated by commas, in place of -case")
-	f.StringVar(&o.label, "label", "", "`file` of the label, to measure the mask; the figures also go to .csv and .json beside -out")
-	f.StringVar(&o.out, "out", "", "`file` of the mask, .nii.gz or .nii; empty: <case>_mask.nii.gz in this folder")
-	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to what the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
-	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`part` of a window that the next one covers too")
-	f.Var(&o.blend, "blend", "`average` of overlapping windows: constant, or gaussian, which trusts the middle of a window more")
+	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or a PyTorch .pth; required")
+	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder followed by the common prefix of their names; the suffix\nof a name identifies the channel: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
+	f.StringVar(&o.images, "image", "", "comma-separated image `files` of the case in channel order, instead of -case")
+	f.StringVar(&o.label, "label", "", "label `file` to evaluate the mask against; the results are also written as .csv and .json next to -out")
+	f.StringVar(&o.out, "out", "", "mask `file` to write, .nii.gz or .nii; empty: <case>_mask.nii.gz in the current folder")
+	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to a size that the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
+	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`fraction` of a window that the next one overlaps")
+	f.Var(&o.blend, "blend", "`weights` of overlapping windows: constant, or gaussian, which favors the middle of a window")
 
 	o.backend.addTo(f)
-	f.Var(&o.model, "model", "`network`, where the weights do not say it or say it wrong, as with the flags below: "+inLines(models.Names()))
-	f.StringVar(&o.options, "options", "", "`JSON` object of options of the network that differ from its published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
-	f.Var(&o.protocol, "protocol", "`preparation` of the scans in training: picai or brats; empty: as the weights say")
-	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: as the protocol says")
-	f.Var(&o.decision, "decision", "`rule` that makes the mask: sigmoid (of channel 1 above 0.5) or argmax; empty: as the weights say, else sigmoid")
+	f.Var(&o.model, "model", "`network`; this and the flags below replace what the weights file records, or supply what\nit does not: "+joinInLines(models.Names()))
+	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
+	f.Var(&o.protocol, "protocol", "`preprocessing` of the scans in training: picai or brats; empty: as recorded in the weights")
+	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: the protocol's size")
+	f.Var(&o.decision, "decision", "decision `rule` for the mask: sigmoid (of channel 1 above 0.5) or argmax; empty: as recorded in the weights,\nor sigmoid if they record none")
 	return f, o
 }
 
-// check reports the first value that makes no sense.
+// check returns an error for the first invalid value.
 func (o *predictOptions) check() error {
 	switch {
 	case o.weights == "":
-		return usageErrorf("-weights is missing: the file of the trained network")
+		return usageErrorf("-weights is missing; it names the file of the trained network")
 	case o.casePath == "" && o.images == "":
-		return usageErrorf("-case or -image is missing: the scan")
+		return usageErrorf("-case or -image is missing; one of them names the scan")
 	case o.casePath != "" && o.images != "":
-		return usageErrorf("-case and -image both name the scan; give one of them")
+		return usageErrorf("-case and -image both name the scan; use only one of them")
 	case !(o.overlap >= 0 && o.overlap < 1):
 		return usageErrorf("-overlap is %v; it must be at least 0 and less than 1", o.overlap)
 	case o.out != "" && niftiExtension(o.out) == "":
@@ -91,14 +91,14 @@ func (o *predictOptions) findCase() (dataset.Case, error) {
 	return c, nil
 }
 
-// checkOut fills in the default of -out and makes sure, before the long work,
-// that the mask can be written there and overwrites nothing that is read.
+// checkOut fills in the default of -out. It checks, before the long computation, that
+// the mask can be written there and does not overwrite an input file.
 func (o *predictOptions) checkOut(c dataset.Case) error {
 	if o.out == "" {
 		o.out = c.ID + "_mask.nii.gz"
 	}
 	if info, err := os.Stat(filepath.Dir(o.out)); err != nil || !info.IsDir() {
-		return usageErrorf("-out: there is no folder %s", filepath.Dir(o.out))
+		return usageErrorf("-out: folder %s does not exist", filepath.Dir(o.out))
 	}
 	trial, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
 	if err != nil {
@@ -119,21 +119,21 @@ func (o *predictOptions) checkOut(c dataset.Case) error {
 	}
 	for _, path := range append(slices.Clone(c.Images), c.Label, o.weights) {
 		if in, err := os.Stat(path); err == nil && os.SameFile(in, out) {
-			return usageErrorf("-out: %s is a file that is read", o.out)
+			return usageErrorf("-out: %s is an input file", o.out)
 		}
 	}
 	return nil
 }
 
-// use is how the weights are used: what they or the flags say about the
-// network and the scans, the window that follows, and the rule for the mask.
+// use describes how the weights are used: the network and the preprocessing that the
+// flags or the weights specify, the window size, and the decision rule for the mask.
 type use struct {
 	settings.Settings
 	window [3]int
 	rule   afl.PredictionRule
 }
 
-// use takes from the metadata of the weights what the flags do not say.
+// use combines the flags with the metadata of the weights; the flags take precedence.
 func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*use, error) {
 	stored, known, err := settings.Read(metadata)
 	if err != nil {
@@ -141,7 +141,7 @@ func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*
 	}
 	u := &use{Settings: stored}
 	if !known && o.protocol.value == "" {
-		return nil, usageErrorf("-protocol is missing: %s does not say how scans were prepared for its network; give %s",
+		return nil, usageErrorf("-protocol is missing: %s does not record how scans were preprocessed for its network; use %s",
 			o.weights, strings.Join(o.protocol.of, " or "))
 	}
 	switch o.protocol.value {
@@ -156,18 +156,18 @@ func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*
 	if err := o.network(flags, u, known); err != nil {
 		return nil, err
 	}
-	// Padding to what the network accepts is the business of each window.
+	// Each window is padded on its own to a size that the network accepts.
 	u.Protocol.MinSize, u.Protocol.Multiple = [3]int{}, [3]int{}
 	u.window = u.Window()
 	if o.window.set {
 		u.window = o.window.size
 	}
 
-	rule, said, err := settings.ReadRule(metadata)
+	rule, found, err := settings.ReadRule(metadata)
 	if err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 	}
-	if !said {
+	if !found {
 		rule = afl.SigmoidChannel1
 	}
 	switch o.decision.value {
@@ -180,14 +180,14 @@ func (o *predictOptions) use(flags *flag.FlagSet, metadata map[string]string) (*
 	return u, nil
 }
 
-// network sets the network from -model and -options, where they are given or
-// the weights say nothing. Without -options it is fitted to the size of the
-// scans as in training.
+// network sets the network from -model and -options if they are set or the weights
+// record no network. Without -options the network is fitted to the size of the scans
+// as in training.
 func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error {
 	name := o.model.value
-	byHand := false
-	flags.Visit(func(g *flag.Flag) { byHand = byHand || g.Name == "model" })
-	if known && !byHand {
+	explicit := false
+	flags.Visit(func(g *flag.Flag) { explicit = explicit || g.Name == "model" })
+	if known && !explicit {
 		name = u.Config.Name()
 	}
 	if known && name == u.Config.Name() && o.options == "" {
@@ -214,9 +214,10 @@ func (o *predictOptions) network(flags *flag.FlagSet, u *use, known bool) error 
 	return nil
 }
 
-// configOf returns the network of that name with its options in JSON.
+// configOf returns the named network with the given JSON options.
 func configOf(name, options string) (c models.Config, err error) {
-	// Read alone first, so that nothing in it can end the object around it.
+	// Parse the options on their own first, so that they cannot close the enclosing
+	// object.
 	var alone json.RawMessage
 	if err := json.Unmarshal([]byte(options), &alone); err != nil {
 		return c, err
@@ -231,7 +232,7 @@ func configOf(name, options string) (c models.Config, err error) {
 	return c, json.Unmarshal(raw, &c)
 }
 
-// choice is a flag whose value is one of a few.
+// choice is the value of a flag that accepts a fixed set of strings.
 type choice struct {
 	value string
 	of    []string
@@ -241,13 +242,13 @@ func (c *choice) String() string { return c.value }
 
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.of, s) {
-		return fmt.Errorf("expected %s", strings.Join(c.of, " or "))
+		return fmt.Errorf("want %s", strings.Join(c.of, " or "))
 	}
 	c.value = s
 	return nil
 }
 
-// windowSize is the value of -window: a size, zero for the whole volume.
+// windowSize is the value of -window: a size, or zero for the whole volume.
 type windowSize struct {
 	size triple
 	set  bool

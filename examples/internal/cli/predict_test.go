@@ -28,7 +28,7 @@ func runPredict(args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), err.String()
 }
 
-// trained runs a program on its phantom and returns the folder of the run.
+// trained trains a program on its phantom and returns the folder of the run.
 func trained(t *testing.T, p Program, args ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
@@ -37,7 +37,7 @@ func trained(t *testing.T, p Program, args ...string) string {
 	return dir
 }
 
-// casesCSV returns the measures that training printed, by loss and case.
+// casesCSV returns the measures that training wrote, by loss and case.
 func casesCSV(t *testing.T, dir string) map[string]map[string]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, "cases.csv"))
@@ -56,7 +56,7 @@ func casesCSV(t *testing.T, dir string) map[string]map[string]string {
 	return cases
 }
 
-// predictedJSON reads the measures beside a mask.
+// predictedJSON reads the measures written next to a mask.
 func predictedJSON(t *testing.T, path string) map[string]map[string]report.Number {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -68,7 +68,7 @@ func predictedJSON(t *testing.T, path string) map[string]map[string]report.Numbe
 	return got.Measures
 }
 
-// requireSame compares every measure with what training printed for the case.
+// requireSame compares every measure with what training wrote for the case.
 func requireSame(t *testing.T, want map[string]string, got map[string]report.Number) {
 	t.Helper()
 	require.Len(t, got, int(report.MeasureCount))
@@ -83,17 +83,17 @@ func requireSame(t *testing.T, want map[string]string, got map[string]report.Num
 	}
 }
 
-// TestPredictMeasuresWhatTrainingMeasured trains on the phantom and predicts
-// its validation cases: on the network's grid the figures are those of the
-// training's table, digit for digit; the mask lies on the scan's grid.
-func TestPredictMeasuresWhatTrainingMeasured(t *testing.T) {
+// TestPredictReproducesTrainingMeasures trains on the phantom and predicts its
+// validation cases. On the network's grid the measures must equal those of training
+// digit for digit; the mask must be on the scan's grid.
+func TestPredictReproducesTrainingMeasures(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+		t.Skip("trains for a minute under the race detector, and other tests cover the same concurrency")
 	}
 	for _, c := range []struct {
 		program Program
 		args    []string
-		// sameVoxels: the network's grid has the scan's voxels.
+		// sameVoxels: the network's grid has the same voxels as the scan's.
 		sameVoxels bool
 	}{
 		{tinyBraTS(), []string{"-epochs", "3", "-loss", "dice,dice-ce"}, true},
@@ -117,7 +117,7 @@ func TestPredictMeasuresWhatTrainingMeasured(t *testing.T) {
 				if c.sameVoxels {
 					for m := report.Dice; m < report.MeasureCount; m++ {
 						if m == report.SurfaceDistance {
-							// Summed along other axes.
+							// The two grids differ in axis order and so in the order of the sum.
 							assert.InDelta(t, float64(measures["network"][m.String()]), float64(measures["scan"][m.String()]), 1e-12)
 							continue
 						}
@@ -147,7 +147,7 @@ func TestPredictMeasuresWhatTrainingMeasured(t *testing.T) {
 				}
 			}
 		}
-		assert.Greater(t, voxels[1], 100, "%s: there is something to measure", c.program.Name)
+		assert.Greater(t, voxels[1], 100, "%s: the masks have foreground to measure", c.program.Name)
 		assert.Greater(t, voxels[0], 100, c.program.Name)
 	}
 }
@@ -159,7 +159,7 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	work := t.TempDir()
 	t.Chdir(work)
 
-	// The default name, without figures.
+	// The default name, without a label.
 	code, out, errs := runPredict("-weights", file, "-image", image, "-window", "16,16,16", "-overlap", "0.5", "-blend", "gaussian")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "image channels: 4, 30×32×20 voxels of 1×1×1 mm.")
@@ -174,14 +174,14 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	assert.Contains(t, out, "sigmoid of channel 1")
 	assert.Equal(t, []string{"m.nii", "phantom_004_mask.nii.gz"}, names(t, work))
 
-	// Weights without settings, as PyTorch's are, need the flags.
+	// Weights without settings, such as PyTorch's, need the flags.
 	state, _, err := weights.Load(file)
 	require.NoError(t, err)
 	bare := filepath.Join(work, "bare")
 	require.NoError(t, weights.Save(bare, state, nil))
 	code, _, errs = runPredict("-weights", bare, "-image", image)
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "-protocol is missing: "+bare+" does not say how scans were prepared for its network; give picai or brats")
+	assert.Contains(t, errs, "-protocol is missing: "+bare+" does not record how scans were preprocessed for its network; use picai or brats")
 	code, _, errs = runPredict("-weights", bare, "-image", image, "-protocol", "brats", "-decision", "argmax", "-out", "again.nii")
 	require.Equal(t, exitOK, code, errs)
 	code, _, errs = runPredict("-weights", file, "-image", image, "-out", "first.nii")
@@ -192,7 +192,7 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, first, again)
 
-	// What does not fit.
+	// Images and options that do not fit the weights.
 	for want, args := range map[string][]string{
 		"has 1 image channels, but the network in ":        {"-image", "m.nii"},
 		"the state does not fit the network: 52 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
@@ -235,24 +235,24 @@ func TestPredictFlagErrors(t *testing.T) {
 	require.NoError(t, volume.Write(image, &volume.Volume{Dims: [3]int{2, 2, 2}, Channels: 1, Data: make([]float64, 8),
 		Affine: [4][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}, volume.WriteOptions{}))
 	for want, args := range map[string][]string{
-		"-weights is missing":                              {"-image", image},
-		"-case or -image is missing":                       {"-weights", "w"},
-		"-case and -image both name the scan":              {"-weights", "w", "-image", image, "-case", dir},
-		"-overlap is 1; it must be at least 0":             {"-weights", "w", "-image", image, "-overlap", "1"},
-		`-out is "m.mha"; it must end in .nii.gz or .nii`:  {"-weights", "w", "-image", image, "-out", "m.mha"},
-		`-out is ".nii"`:                                   {"-weights", "w", "-image", image, "-out", ".nii"},
-		"is a file that is read":                           {"-weights", "w", "-image", image, "-out", image},
-		"there is no folder " + filepath.Join(dir, "gone"): {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
-		"expected constant or gaussian":                    {"-blend", "flat"},
-		"expected three numbers such as 160,128,24":        {"-window", "all"},
-		`"more" is no flag`:                                {"more"},
+		"-weights is missing":                                      {"-image", image},
+		"-case or -image is missing":                               {"-weights", "w"},
+		"-case and -image both name the scan":                      {"-weights", "w", "-image", image, "-case", dir},
+		"-overlap is 1; it must be at least 0":                     {"-weights", "w", "-image", image, "-overlap", "1"},
+		`-out is "m.mha"; it must end in .nii.gz or .nii`:          {"-weights", "w", "-image", image, "-out", "m.mha"},
+		`-out is ".nii"`:                                           {"-weights", "w", "-image", image, "-out", ".nii"},
+		"is an input file":                                         {"-weights", "w", "-image", image, "-out", image},
+		"folder " + filepath.Join(dir, "gone") + " does not exist": {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
+		"want constant or gaussian":                                {"-blend", "flat"},
+		"want three numbers such as 160,128,24":                    {"-window", "all"},
+		`unexpected argument "more"`:                               {"more"},
 	} {
 		code, _, errs := runPredict(args...)
 		assert.Equal(t, exitUsage, code, want)
 		assert.Contains(t, errs, want)
 		assert.Contains(t, errs, "(predict -h lists the flags)")
 	}
-	if runtime.GOOS == "linux" { // where nobody may write to /proc
+	if runtime.GOOS == "linux" { // /proc is never writable
 		code, _, errs := runPredict("-weights", "w", "-image", image, "-out", "/proc/m.nii")
 		assert.Equal(t, exitError, code)
 		assert.Contains(t, errs, "-out: open /proc/")
@@ -268,10 +268,10 @@ func TestPredictFlagErrors(t *testing.T) {
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, errs)
 	assert.Contains(t, out, "Usage: predict [flags]")
-	assert.Contains(t, out, "-blend average\n        average of overlapping windows: constant, or gaussian, which trusts the middle of a window more (default constant)")
+	assert.Contains(t, out, "-blend weights\n        weights of overlapping windows: constant, or gaussian, which favors the middle of a window (default constant)")
 }
 
-// TestFlagsOverrideTheWeights checks where every setting comes from.
+// TestFlagsOverrideTheWeights checks the source of every setting.
 func TestFlagsOverrideTheWeights(t *testing.T) {
 	stored := `{"network":{"network":"unet","in_channels":2,"options":{"Channels":[4,8],"Strides":[[2,2,1]]}},` +
 		`"protocol":{"Size":[32,32,16],"Multiple":[2,2,1],"FlipProb":0.5}}`
@@ -291,7 +291,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 
 	u := use(known)
 	assert.Equal(t, models.Config{Architecture: levels([]int{4, 8}, [3]int{2, 2, 1}), InChannels: 2}, u.Config)
-	assert.Equal(t, dataset.Protocol{Size: [3]int{32, 32, 16}, FlipProb: 0.5}, u.Protocol, "windows do the padding")
+	assert.Equal(t, dataset.Protocol{Size: [3]int{32, 32, 16}, FlipProb: 0.5}, u.Protocol, "the windows do the padding")
 	assert.Equal(t, [3]int{32, 32, 16}, u.window)
 	assert.Equal(t, afl.Argmax, u.rule)
 

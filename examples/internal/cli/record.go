@@ -15,8 +15,8 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// record is what decides the result of a run: the program, its flags and its
-// cases. It lies in the run's folder and is compared when the run is resumed.
+// record holds what determines the result of a run: the program, its flags and its
+// cases. It is stored in the run's folder and checked when the run is resumed.
 type record struct {
 	Program string            `json:"program"`
 	Flags   map[string]string `json:"flags"`
@@ -26,7 +26,7 @@ type record struct {
 
 const recordName = "run.json"
 
-// readRecord reads the record of the run in dir; nil where there is none.
+// readRecord reads the record of the run in dir. It returns nil if there is none.
 func readRecord(dir string) (*record, error) {
 	path := filepath.Join(dir, recordName)
 	raw, err := os.ReadFile(path)
@@ -54,7 +54,7 @@ func (r *record) write(dir string) error {
 	})
 }
 
-// flagValues returns the flags that decide the result.
+// flagValues returns the values of the flags that affect the result.
 func flagValues(f *flag.FlagSet) map[string]string {
 	values := map[string]string{}
 	f.VisitAll(func(g *flag.Flag) {
@@ -65,16 +65,16 @@ func flagValues(f *flag.FlagSet) map[string]string {
 	return values
 }
 
-// takeOver gives every flag that was not set by hand its value in the record.
-// A flag that was set to another value is an error that names it.
-func (r *record) takeOver(f *flag.FlagSet, dir string) error {
+// restoreFlags sets every flag that is absent from the command line to its recorded
+// value. It returns an error naming the first flag that was set to another value.
+func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 	set := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
 	for _, name := range sortedKeys(r.Flags) {
 		was := r.Flags[name]
 		g := f.Lookup(name)
 		if g == nil {
-			return fmt.Errorf("%s holds the flag -%s, which this program does not have", filepath.Join(dir, recordName), name)
+			return fmt.Errorf("%s contains the flag -%s, which this program does not have", filepath.Join(dir, recordName), name)
 		}
 		now := g.Value.String()
 		if now == was {
@@ -90,7 +90,7 @@ func (r *record) takeOver(f *flag.FlagSet, dir string) error {
 	return nil
 }
 
-// sameCases reports cases that have come or gone since the run began.
+// sameCases returns an error if a case was added or removed since the run started.
 func (r *record) sameCases(train, valid []dataset.Case, from string) error {
 	for _, part := range []struct {
 		name     string
@@ -98,12 +98,12 @@ func (r *record) sameCases(train, valid []dataset.Case, from string) error {
 	}{{"training", r.Train, ids(train)}, {"validation", r.Valid, ids(valid)}} {
 		for _, id := range part.was {
 			if !slices.Contains(part.now, id) {
-				return fmt.Errorf("-data_dir: the %s case %s, which the run began with, is no longer in %s", part.name, id, from)
+				return fmt.Errorf("-data_dir: the %s case %s, which the run started with, is no longer in %s", part.name, id, from)
 			}
 		}
 		for _, id := range part.now {
 			if !slices.Contains(part.was, id) {
-				return fmt.Errorf("-data_dir: %s has the %s case %s, which was not there when the run began", from, part.name, id)
+				return fmt.Errorf("-data_dir: %s contains the %s case %s, which did not exist when the run started", from, part.name, id)
 			}
 		}
 	}

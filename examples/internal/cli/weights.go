@@ -14,32 +14,32 @@ import (
 	"github.com/x/afl/examples/internal/weights"
 )
 
-// initialName is the copy of -weights in the run's folder. A resumed run, and
-// every loss of a run, begins with it, whatever has become of the file.
+// initialName is the name of the copy of -weights in the run's folder. Every loss of a
+// run starts from it, also after a resume, even if the original file has changed.
 const initialName = "initial.safetensors"
 
-// initial is what -weights names.
+// initial holds the initial weights given by -weights.
 type initial struct {
 	state    map[string]*tensor.Dense
 	metadata map[string]string
 	fact     string
 }
 
-// loadWeights reads the file of -weights; besides is what else the program
-// offers to those who name a checkpoint.
-func loadWeights(path, besides string) (map[string]*tensor.Dense, map[string]string, error) {
+// loadWeights reads the file given by -weights. If that is a checkpoint, the error
+// suggests other files, followed by the text alternative.
+func loadWeights(path, alternative string) (map[string]*tensor.Dense, map[string]string, error) {
 	state, metadata, err := weights.Load(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("-weights: %w", err)
 	}
 	if train.IsCheckpoint(metadata) {
-		return nil, nil, usageErrorf("-weights: %s is a checkpoint of a run; use best.safetensors or last.safetensors beside it%s", path, besides)
+		return nil, nil, usageErrorf("-weights: %s is a checkpoint of a run; use best.safetensors or last.safetensors in the same folder%s", path, alternative)
 	}
 	return state, metadata, nil
 }
 
-// initialWeights reads the weights that training begins with, for a resumed run
-// their copy in its folder; nil without -weights. They must fit the network.
+// initialWeights reads the initial weights, from the copy in the run's folder if the
+// run is resumed. It returns nil without -weights. The weights must fit the network.
 func (o *options) initialWeights(resumed bool, backend nn.Backend, config models.Config) (*initial, error) {
 	if o.weights == "" {
 		return nil, nil
@@ -61,27 +61,27 @@ func (o *options) initialWeights(resumed bool, backend nn.Backend, config models
 	}
 	in := &initial{state: state, metadata: metadata, fact: fmt.Sprintf("Initial weights: %s.", o.weights)}
 	if in.images() {
-		in.fact = fmt.Sprintf("Initial weights of the encoder: %s, inflated from two axes to three; the decoder's are drawn from the seed.", o.weights)
+		in.fact = fmt.Sprintf("Initial weights of the encoder: %s, inflated from 2-D to 3-D; the decoder's are drawn from the seed.", o.weights)
 	}
 	if _, err := in.network(backend, config, o.seed); err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 	}
 	if known && !reflect.DeepEqual(trained.Config.Architecture, config.Architecture) {
-		in.fact += fmt.Sprintf(" They were trained with other options: %+v there, %+v here.", trained.Config.Architecture, config.Architecture)
+		in.fact += fmt.Sprintf(" They were trained with different options: %+v; this network uses %+v.", trained.Config.Architecture, config.Architecture)
 	}
 	return in, nil
 }
 
-// keep saves the copy in the folder of a new run.
-func (in *initial) keep(dir string) error {
+// save writes the copy into the folder of a new run.
+func (in *initial) save(dir string) error {
 	if in == nil {
 		return nil
 	}
 	return weights.Save(filepath.Join(dir, initialName), in.state, in.metadata)
 }
 
-// network makes the network with its initial weights: drawn from the seed, or
-// those of -weights, of which a 2-D ResNet-50's go to the encoder.
+// network creates the network with its initial weights: drawn from the seed, or taken
+// from -weights. The weights of a 2-D ResNet-50 go to the encoder.
 func (in *initial) network(backend nn.Backend, config models.Config, seed uint64) (nn.Network, error) {
 	net, err := models.New(config, backend, seed)
 	if err != nil || in == nil {
@@ -93,7 +93,7 @@ func (in *initial) network(backend nn.Backend, config models.Config, seed uint64
 	return net, nn.LoadStateDict(backend, net, in.state)
 }
 
-// images reports whether the weights are those of a network for images, by the
+// images reports whether the weights belong to a network for 2-D images, judged by the
 // kernel of its first convolution.
 func (in *initial) images() bool {
 	first, ok := in.state["conv1.weight"]

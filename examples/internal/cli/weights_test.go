@@ -45,11 +45,11 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 	assert.Equal(t, "picai", metadata["program"])
 }
 
-// TestTrainingBeginsWithGivenWeights goes on from the weights of another run,
-// once with steps too small to change them.
-func TestTrainingBeginsWithGivenWeights(t *testing.T) {
+// TestTrainingStartsFromGivenWeights starts from the weights of another run, once with
+// steps too small to change them.
+func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+		t.Skip("trains for a minute under the race detector, and other tests cover the same concurrency")
 	}
 	p := tinyPICAI()
 	size := []string{"-size", "32,32,16", "-max_cases", "1"}
@@ -75,17 +75,17 @@ func TestTrainingBeginsWithGivenWeights(t *testing.T) {
 		}
 	}
 
-	// Other strides fit the same weights, which is said.
+	// A network with other strides accepts the weights, with a notice.
 	code, out, errs = runProgram(p, "-model_dir", filepath.Join(t.TempDir(), "flat"), "-size", "32,32,24", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice", "-weights", file)
 	require.Equal(t, exitOK, code, errs)
-	assert.Contains(t, out, "They were trained with other options: {Channels:[16 32 64 128 256] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
+	assert.Contains(t, out, "They were trained with different options: {Channels:[16 32 64 128 256] Strides:[[2 2 2] [2 2 2] [2 2 2] [2 2 2]] ")
 }
 
-// TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses,
-// deletes the file it began with, and goes on to the same result.
+// TestResumeDoesNotNeedTheWeightsFile interrupts a run between its losses, deletes the
+// file of initial weights, and resumes to the same result.
 func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	if testing.Short() {
-		t.Skip("trains for a minute under the race detector, which other tests give as much to watch")
+		t.Skip("trains for a minute under the race detector, and other tests cover the same concurrency")
 	}
 	p := tinyPICAI()
 	settings := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1"}
@@ -108,7 +108,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	require.Equal(t, exitOK, code, errs)
 	want, got := filesOf(t, whole), filesOf(t, dir)
 	for name := range want {
-		assert.True(t, want[name] == got[name], "%s differs from the run that was not stopped", name)
+		assert.True(t, want[name] == got[name], "%s differs from the uninterrupted run", name)
 	}
 	assert.Len(t, got, len(want))
 }
@@ -136,7 +136,7 @@ func TestUnsuitableWeights(t *testing.T) {
 		want string
 	}{
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
-		text:                         {exitError, "-weights: weights: " + text + ": is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)"},
+		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"},
 		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
 		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
@@ -145,17 +145,16 @@ func TestUnsuitableWeights(t *testing.T) {
 		code, _, errs := runProgram(p, "-model_dir", run, "-size", "32,32,16", "-weights", path)
 		assert.Equal(t, c.code, code, path)
 		assert.Contains(t, errs, c.want)
-		assert.NoDirExists(t, run, "no run was begun")
+		assert.NoDirExists(t, run, "no run was started")
 	}
 }
 
-// TestACheckpointIsNotTakenForWeights names the state of a run where its weights
-// are wanted.
-func TestACheckpointIsNotTakenForWeights(t *testing.T) {
+// TestCheckpointIsRejectedAsWeights gives -weights the checkpoint of a run.
+func TestCheckpointIsRejectedAsWeights(t *testing.T) {
 	p := tinyPICAI()
 	dir := trained(t, p, "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
 	checkpoint := filepath.Join(dir, "dice", "checkpoint.safetensors")
-	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors beside it"
+	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors in the same folder"
 
 	next := filepath.Join(t.TempDir(), "next")
 	code, _, errs := runProgram(p, "-model_dir", next, "-size", "32,32,16", "-weights", checkpoint)
@@ -170,9 +169,9 @@ func TestACheckpointIsNotTakenForWeights(t *testing.T) {
 	assert.Empty(t, names(t, work))
 }
 
-// TestEncoderBeginsWithImageWeights gives a 2-D ResNet-50's state, all twos, to a
-// network that has such an encoder.
-func TestEncoderBeginsWithImageWeights(t *testing.T) {
+// TestEncoderStartsFromImageWeights loads the state of a 2-D ResNet-50, all twos, into a
+// network with such an encoder.
+func TestEncoderStartsFromImageWeights(t *testing.T) {
 	b, err := portable.New(nn.Float32)
 	require.NoError(t, err)
 	published := models.NewResNetUNet()

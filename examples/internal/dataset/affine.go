@@ -6,14 +6,15 @@ import (
 	"github.com/x/afl/internal/distance"
 )
 
-// affine maps voxel indices to world coordinates in millimetres, as a 4×4
-// matrix whose last row is 0 0 0 1.
+// affine maps voxel indices to world coordinates in millimeters. It is a 4×4 matrix
+// whose last row is 0 0 0 1.
 type affine = [4][4]float64
 
 type point = [3]float64
 
-// apply returns m·(p, 1). Products are rounded before they are added, so that
-// an architecture with fused multiply-add gives the same bits as one without.
+// apply returns m·(p, 1). The conversions to float64 round each product before it is
+// added, so that architectures with fused multiply-add give the same bits as those
+// without.
 func apply(m affine, p point) point {
 	var q point
 	for r := range q {
@@ -22,7 +23,7 @@ func apply(m affine, p point) point {
 	return q
 }
 
-// multiply returns a·b: b first, then a.
+// multiply returns a·b, which applies b first and then a.
 func multiply(a, b affine) affine {
 	var m affine
 	for r := range 4 {
@@ -35,7 +36,7 @@ func multiply(a, b affine) affine {
 	return m
 }
 
-// scaling returns the map of axis i to scale[i]·x + offset[i].
+// scaling returns the map that takes coordinate x of axis i to scale[i]·x + offset[i].
 func scaling(scale, offset point) affine {
 	m := affine{3: {3: 1}}
 	for i := range 3 {
@@ -44,7 +45,7 @@ func scaling(scale, offset point) affine {
 	return m
 }
 
-// cross-products of the columns give the inverse of a 3×3 matrix.
+// cross returns the cross product a×b.
 func cross(a, b point) point {
 	return point{
 		float64(a[1]*b[2]) - float64(a[2]*b[1]),
@@ -59,7 +60,7 @@ func dot(a, b point) float64 {
 
 func column(m affine, c int) point { return point{m[0][c], m[1][c], m[2][c]} }
 
-// norm is free of overflow and of premature underflow.
+// norm returns the Euclidean length of a without intermediate overflow or underflow.
 func norm(a point) float64 { return math.Hypot(math.Hypot(a[0], a[1]), a[2]) }
 
 // spacing returns the size of a voxel along each axis.
@@ -67,8 +68,8 @@ func spacing(m affine) [3]float64 {
 	return [3]float64{norm(column(m, 0)), norm(column(m, 1)), norm(column(m, 2))}
 }
 
-// regular reports whether m is finite and its axes span space: the volume of a
-// voxel is at least 10⁻⁶ of that of a box with the same edges.
+// regular reports whether m is finite and its axes are linearly independent: the volume
+// of a voxel is at least 10⁻⁶ of that of a box with the same edge lengths.
 func regular(m affine) bool {
 	for _, row := range m {
 		for _, v := range row {
@@ -104,20 +105,19 @@ func invert(m affine) affine {
 	return inv
 }
 
-// How far, as a part of the smallest voxel edge, the corners of two grids may
-// lie apart for the grids to count as one. Headers store single precision, and
-// tools round a rotation differently, so real masks are off their scan by a
-// tenth of a voxel at its corners.
+// Maximum distance between the corners of two grids that count as the same grid, as a
+// fraction of the smallest voxel edge. Headers store single precision and tools round
+// rotations differently, so the corners of real masks are off by a tenth of a voxel.
 const (
-	// labelTolerance keeps every voxel of the label nearest to its own voxel of
-	// the image; a mask drawn on another scan is off by far more.
+	// labelTolerance ensures that every voxel of the label is nearest to its own voxel
+	// of the image. A mask drawn on another scan is off by far more.
 	labelTolerance = 0.5
-	// channelTolerance is what interpolation would not change visibly.
+	// channelTolerance is a distance at which interpolation makes no visible difference.
 	channelTolerance = 0.01
 )
 
-// gridDistance returns the largest distance in millimetres between the same
-// corner of two grids of the given size.
+// gridDistance returns the largest distance in millimeters between corresponding
+// corners of two grids of the given size.
 func gridDistance(a, b affine, dims [3]int) float64 {
 	var far float64
 	for corner := range 8 {
@@ -140,14 +140,14 @@ func sameGrid(a, b affine, dims [3]int, tolerance float64) bool {
 	return distance.Within(gridDistance(a, b, dims), tolerance*min(s[0], s[1], s[2]))
 }
 
-// apart tells whether two grids have next to no space in common: of 9×9×9 points
-// spread evenly over either, none lies in a voxel of the other.
-func apart(a affine, aDims [3]int, b affine, bDims [3]int) bool {
-	return !reaches(a, aDims, b, bDims) && !reaches(b, bDims, a, aDims)
+// disjointGrids reports whether two grids have practically no overlap: none of 9×9×9
+// points spread evenly over either grid is in a voxel of the other.
+func disjointGrids(a affine, aDims [3]int, b affine, bDims [3]int) bool {
+	return !samplesInside(a, aDims, b, bDims) && !samplesInside(b, bDims, a, aDims)
 }
 
-// reaches tells whether one of the points spread over grid a lies in a voxel of b.
-func reaches(a affine, aDims [3]int, b affine, bDims [3]int) bool {
+// samplesInside reports whether any of the points spread over grid a is in a voxel of b.
+func samplesInside(a affine, aDims [3]int, b affine, bDims [3]int) bool {
 	const points = 9
 	toB := multiply(invert(b), a)
 	for n := range points * points * points {

@@ -46,7 +46,7 @@ func TestSameGrid(t *testing.T) {
 	half := point{float64(float32(0.6)) * labelTolerance, 0, 0} // rounded up by a header
 	assert.True(t, sameGrid(oblique(point{0.6, 2, 3}, point{}), oblique(point{0.6, 2, 3}, half), dims, labelTolerance))
 
-	// A wrong voxel size adds up over the volume: 0.5% of 30 slices.
+	// An error in the voxel size accumulates over the volume: 0.5% of 30 slices.
 	scaled := multiply(m, scaling(point{1, 1, 1.005}, point{}))
 	assert.InDelta(t, 0.005*3*30, gridDistance(m, scaled, dims), 1e-9)
 	assert.False(t, sameGrid(m, scaled, dims, labelTolerance))

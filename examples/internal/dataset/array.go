@@ -17,8 +17,8 @@ func (a array[T]) clone() array[T] {
 	return a
 }
 
-// unshared returns a, or a copy where a still is what it was made from: a
-// sample's owner may change it, a kept case must not change.
+// unshared returns a, or a copy of a if it shares its data with from. The owner of a
+// sample may modify it, while a cached case must not change.
 func unshared[T uint8 | float32 | float64](a, from array[T]) array[T] {
 	if &a.data[0] == &from.data[0] {
 		return a.clone()
@@ -26,15 +26,15 @@ func unshared[T uint8 | float32 | float64](a, from array[T]) array[T] {
 	return a
 }
 
-// empty returns zeros in a's channels on another grid.
+// empty returns an array of zeros with a's number of channels on another grid.
 func (a array[T]) empty(dims [3]int, m affine) array[T] {
 	return array[T]{channels: a.channels, dims: dims, affine: m, data: make([]T, a.channels*dims[0]*dims[1]*dims[2])}
 }
 
-// rearrangement moves whole voxels: axis i of the result runs along axis
-// axis[i] of the source, and its voxel o is the source's voxel
-// start[i] + step[i]·o, where step is +1 or -1. What lies outside the source is
-// zero. Crops, pads, shifts, flips and reorientations are all of this form.
+// rearrangement moves whole voxels: axis i of the result corresponds to axis axis[i]
+// of the source, and index o along it to the source's index start[i] + step[i]·o, where
+// step is +1 or -1. Voxels outside the source are zero. Crops, padding, shifts, flips
+// and reorientations all have this form.
 type rearrangement struct {
 	dims  [3]int
 	axis  [3]int
@@ -42,17 +42,17 @@ type rearrangement struct {
 	start [3]int
 }
 
-// window is the rearrangement without permutation or flip.
+// window returns a rearrangement without permutation or flips.
 func window(start, dims [3]int) rearrangement {
 	return rearrangement{dims: dims, axis: [3]int{0, 1, 2}, step: [3]int{1, 1, 1}, start: start}
 }
 
-// identity reports whether r gives back a volume of the given size unchanged.
+// identity reports whether r leaves a volume of the given size unchanged.
 func (r rearrangement) identity(dims [3]int) bool {
 	return r == window([3]int{}, dims)
 }
 
-// affine maps the result's voxels to the source's.
+// affine returns the map from the result's voxel indices to the source's.
 func (r rearrangement) affine() affine {
 	m := affine{3: {3: 1}}
 	for i, a := range r.axis {
@@ -62,7 +62,7 @@ func (r rearrangement) affine() affine {
 	return m
 }
 
-// rearrange applies r. It returns a itself, not a copy, where r is the identity.
+// rearrange applies r to a. If r is the identity, it returns a itself and not a copy.
 func rearrange[T uint8 | float32 | float64](a array[T], r rearrangement) array[T] {
 	if r.identity(a.dims) {
 		return a
@@ -70,7 +70,7 @@ func rearrange[T uint8 | float32 | float64](a array[T], r rearrangement) array[T
 	out := a.empty(r.dims, multiply(a.affine, r.affine()))
 	stride := [3]int{a.dims[1] * a.dims[2], a.dims[2], 1}
 
-	// lo … hi are the result's voxels whose source exists.
+	// The result's voxels in [lo, hi) have a voxel in the source.
 	var lo, hi, move [3]int
 	base := 0
 	for i, ax := range r.axis {

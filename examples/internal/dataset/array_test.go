@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Random rearrangements against the definition, voxel by voxel; and each voxel
-// keeps its place in the world.
+// TestRearrange compares random rearrangements with the definition, voxel by voxel, and
+// checks that each voxel keeps its world coordinates.
 func TestRearrange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	permutations := [][3]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}

@@ -2,29 +2,29 @@ package dataset
 
 import "sync"
 
-// Cache is a Source that keeps in memory what its protocol does before anything
-// random happens: reading, resampling, orientation and resizing, steps 1 to 4
-// of Protocol. Its samples have the same bits as the protocol's.
+// Cache is a [Source] that caches the deterministic part of a protocol in memory:
+// reading, resampling, orientation and resizing, steps 1 to 4 of [Protocol]. Its
+// samples are bit-identical to the protocol's.
 //
-// Cases are kept until the budget is spent and never given up after: an epoch
-// visits every case once, so an eviction of the oldest would lose each case
-// just before it is needed again.
+// Cases are added until the budget is used up and are never evicted: an epoch visits
+// every case once, so evicting the oldest would drop each case just before it is
+// needed again.
 type Cache struct {
 	protocol Protocol
 	budget   int64
 
-	mu   sync.Mutex
-	used int64
-	kept map[string]*prepared
+	mu    sync.Mutex
+	used  int64
+	cases map[string]*prepared
 }
 
-// NewCache returns a cache around p that keeps at most budget bytes of images
-// (float32) and labels (one byte per voxel). A budget of 0 keeps nothing.
+// NewCache returns a cache for p that holds at most budget bytes of images (float32)
+// and labels (one byte per voxel). With a budget of 0 it caches nothing.
 func NewCache(p Protocol, budget int64) *Cache {
-	return &Cache{protocol: p, budget: budget, kept: map[string]*prepared{}}
+	return &Cache{protocol: p, budget: budget, cases: map[string]*prepared{}}
 }
 
-// Train returns what the protocol's Train does.
+// Train returns the same sample as the protocol's Train.
 func (c *Cache) Train(k Case, seed uint64) (*Sample, error) {
 	prep, err := c.get(k)
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *Cache) Train(k Case, seed uint64) (*Sample, error) {
 	return c.protocol.train(k.ID, prep, seed), nil
 }
 
-// Valid returns what the protocol's Valid does.
+// Valid returns the same sample as the protocol's Valid.
 func (c *Cache) Valid(k Case) (*Sample, error) {
 	prep, err := c.get(k)
 	if err != nil {
@@ -42,16 +42,16 @@ func (c *Cache) Valid(k Case) (*Sample, error) {
 	return c.protocol.valid(k.ID, prep), nil
 }
 
-// WithMultiple returns a Source of the same cases whose samples are padded to
-// another multiple (Protocol.Multiple). It shares what c keeps.
+// WithMultiple returns a Source whose samples are padded to another multiple
+// (Protocol.Multiple). It shares the cases cached by c.
 func (c *Cache) WithMultiple(multiple [3]int) Source {
 	p := c.protocol
 	p.Multiple = multiple
 	return padded{c, p}
 }
 
-// padded is a Cache's Source with a protocol of its own for what follows the
-// prepared steps.
+// padded is a Source that takes prepared cases from a Cache and applies the remaining
+// steps of its own protocol.
 type padded struct {
 	cache    *Cache
 	protocol Protocol
@@ -73,19 +73,19 @@ func (s padded) Valid(k Case) (*Sample, error) {
 	return s.protocol.valid(k.ID, prep), nil
 }
 
-// Used returns how many bytes are kept and of how many cases.
+// Used returns the number of cached bytes and cases.
 func (c *Cache) Used() (bytes int64, cases int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.used, len(c.kept)
+	return c.used, len(c.cases)
 }
 
-// get returns the prepared case, which nobody may change. Two goroutines that
-// ask for the same new case both prepare it; one of the equal results is kept.
+// get returns the prepared case, which callers must not modify. Two goroutines that
+// request the same new case both prepare it; only one of the equal results is cached.
 func (c *Cache) get(k Case) (*prepared, error) {
 	key := k.key()
 	c.mu.Lock()
-	prep, ok := c.kept[key]
+	prep, ok := c.cases[key]
 	c.mu.Unlock()
 	if ok {
 		return prep, nil
@@ -96,11 +96,11 @@ func (c *Cache) get(k Case) (*prepared, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if kept, ok := c.kept[key]; ok {
-		return kept, nil
+	if cached, ok := c.cases[key]; ok {
+		return cached, nil
 	}
 	if size := prep.bytes(); c.used+size <= c.budget {
-		c.kept[key] = prep
+		c.cases[key] = prep
 		c.used += size
 	}
 	return prep, nil

@@ -24,7 +24,7 @@ func fileCases(t *testing.T, n int) []Case {
 	return cases
 }
 
-func TestCacheGivesTheProtocolsBits(t *testing.T) {
+func TestCacheIsBitIdenticalToProtocol(t *testing.T) {
 	cases := fileCases(t, 2)
 	p := PICAI()
 	p.Size, p.Translate = [3]int{4, 6, 3}, [3]int{2, 2, 2}
@@ -37,7 +37,7 @@ func TestCacheGivesTheProtocolsBits(t *testing.T) {
 				got, err := c.Train(k, round)
 				require.NoError(t, err)
 				assert.Equal(t, bytesOf(want), bytesOf(got))
-				// Whoever owns a sample may write to it.
+				// The owner of a sample may modify it.
 				clear(got.Image.Data().([]float32))
 				clear(got.Label.Data().([]uint8))
 				want, err = p.Valid(k)
@@ -52,7 +52,7 @@ func TestCacheGivesTheProtocolsBits(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsToItsBudget(t *testing.T) {
+func TestCacheStaysWithinItsBudget(t *testing.T) {
 	cases := fileCases(t, 4)
 	const size = 5 * 4 * 3 * (2*4 + 1)
 	c := NewCache(Protocol{}, 2*size+size/2)
@@ -66,7 +66,7 @@ func TestCacheKeepsToItsBudget(t *testing.T) {
 	assert.Equal(t, int64(2*size), used)
 	assert.Equal(t, 2, n)
 
-	// The first two are in memory, the others are read again.
+	// The first two are cached, the others are read again.
 	for i, k := range cases {
 		require.NoError(t, os.Remove(k.Images[0]))
 		_, err := c.Valid(k)

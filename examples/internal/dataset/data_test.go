@@ -16,7 +16,7 @@ func realSet(t *testing.T, name string) *Set {
 	t.Helper()
 	dir, ok := golden.SharedData(name)
 	if !ok {
-		t.Skipf("the real images %s are not beside the repository", name)
+		t.Skipf("no real images %s next to the repository", name)
 	}
 	s, err := Find(dir)
 	require.NoError(t, err)
@@ -43,8 +43,8 @@ func TestRealProstates(t *testing.T) {
 		s := spacing(prep.image.affine)
 		assert.InDeltaSlice(t, []float64{0.5, 0.5, 3}, s[:], 1e-4)
 
-		// At a voxel's world position, the resampled ADC lies between the
-		// extremes of the ADC scan's voxels around it.
+		// At a voxel's world position, the resampled ADC value is between the extremes
+		// of the surrounding voxels of the ADC scan.
 		adc, err := volume.Read(c.Images[1])
 		require.NoError(t, err)
 		back, inside := invert(adc.Affine), 0
@@ -77,11 +77,11 @@ func TestRealProstates(t *testing.T) {
 	assert.Equal(t, tensor.Shape{1, 3, 160, 128, 24}, s.Image.Shape())
 	mm3 := s.Spacing[0] * s.Spacing[1] * s.Spacing[2]
 	volume := float64(positives(s)) * mm3
-	assert.InEpsilon(t, 414*0.5*0.5*3, volume, 0.4, "the nearest label keeps the lesion's volume, to a sampling error of some seventy voxels")
+	assert.InEpsilon(t, 414*0.5*0.5*3, volume, 0.4, "the nearest-neighbor label preserves the lesion's volume, up to a sampling error of some seventy voxels")
 	p.LabelArea = true
-	swollen, err := p.Valid(set.Train[0])
+	enlarged, err := p.Valid(set.Train[0])
 	require.NoError(t, err)
-	assert.Greater(t, float64(positives(swollen))*mm3, 1.2*volume, "the area label swells it")
+	assert.Greater(t, float64(positives(enlarged))*mm3, 1.2*volume, "the area label enlarges it")
 
 	negative, err := p.Valid(set.Valid[0])
 	require.NoError(t, err)

@@ -3,31 +3,30 @@
 //
 // # From files to tensors
 //
-// [Find] recognises how a folder is laid out and lists its cases. A [Protocol]
-// says what is done to a case: [PICAI] and [BraTS] give the settings of the
-// paper, as plain fields that can be changed. [Protocol.Train] gives an
-// augmented sample, whose randomness comes from its seed alone, and
-// [Protocol.Valid] the sample without augmentation. [NewCache] keeps the part
-// that does not depend on the seed in memory, and a [Loader] prepares the next
-// samples while the network works on the present one.
+// [Find] recognizes the layout of a folder and lists its cases. A [Protocol]
+// describes the preprocessing of a case: [PICAI] and [BraTS] return the settings of
+// the paper as plain fields that can be changed. [Protocol.Train] returns an
+// augmented sample whose randomness depends on its seed alone, and [Protocol.Valid]
+// the sample without augmentation. [NewCache] caches the part that does not depend on
+// the seed, and a [Loader] prepares the next samples while the network works on the
+// current one.
 //
 // # Grids
 //
-// Every image carries an affine map from voxel indices to world coordinates in
-// millimetres (right, anterior, superior). The first file of a case is its
-// reference: channels on another grid are resampled onto it through the two
-// affines (one within a hundredth of a voxel is taken as it is), and the label must
-// lie on it, to within half a voxel. Each transform, the random ones
-// included, updates the affine so that a voxel keeps its place in the world;
-// distances in millimetres measured on a sample are therefore those of the
-// patient.
+// Every image has an affine map from voxel indices to world coordinates in
+// millimeters (right, anterior, superior). The first file of a case defines its
+// reference grid: channels on another grid are resampled onto it through the two
+// affines (unless they agree within a hundredth of a voxel), and the label must be on
+// it to within half a voxel. Every transform, including the random ones, updates the
+// affine so that a voxel keeps its world coordinates; distances in millimeters
+// measured on a sample are therefore distances in the patient.
 //
 // # Labels
 //
-// Every label other than 0 is tumour: BraTS codes its regions 1, 2 and 4 (3 in
-// later years), PI-CAI grades its lesions 1 to 5. Labels must be whole numbers
-// and not negative; anything else (a mask that was interpolated, a NaN) is an
-// error. A label without any tumour stays empty.
+// Every nonzero label counts as tumor: BraTS labels its regions 1, 2 and 4 (3 in
+// later years), PI-CAI grades its lesions 1 to 5. Labels must be nonnegative whole
+// numbers; anything else (an interpolated mask, a NaN) is an error. A label without
+// tumor remains empty.
 package dataset
 
 import "gorgonia.org/tensor"
@@ -36,22 +35,22 @@ import "gorgonia.org/tensor"
 type Case struct {
 	// ID is the file name without folder, suffix and extension.
 	ID string
-	// Images holds one file per channel, or one file that holds all channels.
-	// The first is the reference grid.
+	// Images lists one file per channel, or one file that holds all channels. The
+	// first defines the reference grid.
 	Images []string
-	// Label is the file of the label. Empty means that the case has none;
-	// Sample.Label is then nil.
+	// Label is the label file. If it is empty, the case has no label and Sample.Label
+	// is nil.
 	Label string
 }
 
 // Set is a data set as found on disk.
 type Set struct {
-	// Layout says which layout was recognised.
+	// Layout is the layout that was recognized.
 	Layout Layout
 	// Train and Valid are sorted by ID and have no case in common.
 	Train, Valid []Case
-	// HeldOut is true where the layout has no labelled validation folder and
-	// Valid was held out of the training cases (see Find).
+	// HeldOut is true if the folder has no labeled validation cases and Valid was held
+	// out of the training cases (see NNUNetLayout).
 	HeldOut bool
 	// Channels is the number of image channels, the same for every case.
 	Channels int
@@ -62,23 +61,23 @@ type Sample struct {
 	ID string
 	// Image is float32, 1×C×X×Y×Z.
 	Image *tensor.Dense
-	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumour; nil where the
-	// case has no label.
+	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumor, or nil if the case
+	// has no label.
 	Label *tensor.Dense
-	// Scan is where the sample shows the scan. What lies around it is padding
-	// for the network's sake, which no loss or metric should count.
+	// Scan is the part of the sample that shows the scan. The rest is padding required
+	// by the network, which losses and metrics should ignore.
 	Scan Box
-	// Spacing is the size of a voxel along X, Y and Z in millimetres.
+	// Spacing is the size of a voxel along X, Y and Z in millimeters.
 	Spacing [3]float64
-	// Affine maps a voxel of the sample to world coordinates in millimetres.
+	// Affine maps a voxel of the sample to world coordinates in millimeters.
 	Affine [4][4]float64
 }
 
-// Box is a block of voxels: Size of them along each axis, from Start on.
+// Box is a box of voxels: Size voxels along each axis, beginning at Start.
 type Box struct{ Start, Size [3]int }
 
-// Source gives the samples of a case: a Protocol, or a Cache around one. Both
-// methods may be called from several goroutines at once.
+// Source produces the samples of a case. It is implemented by [Protocol] and [Cache].
+// Both methods may be called concurrently.
 type Source interface {
 	// Train returns an augmented sample; the same case and seed give the same bits.
 	Train(c Case, seed uint64) (*Sample, error)

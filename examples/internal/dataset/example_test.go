@@ -29,7 +29,7 @@ func Example() {
 	}
 	protocol := dataset.PICAI()
 	protocol.Size = [3]int{24, 16, 8}
-	const budget = 1 << 30 // bytes of images kept in memory
+	const budget = 1 << 30 // bytes of cached images
 	loader := dataset.Loader{Source: dataset.NewCache(protocol, budget)}
 	for sample, err := range loader.Train(context.Background(), set.Train, 0, 1) {
 		if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// Layout is a way of naming the files of a data set.
+// Layout is a naming scheme for the files of a data set.
 type Layout string
 
-// The layouts that Find recognises. Extension stands for .nii.gz, .nii or .mha;
-// files with another extension, hidden files and folders are passed over.
+// The layouts that [Find] recognizes. All files have the extension .nii.gz, .nii or
+// .mha; files with other extensions, hidden files and folders are ignored.
 const (
 	// TrainImageLayout is the layout of the paper's README:
 	//
@@ -27,57 +27,57 @@ const (
 	//	ValidImage, ValidLabel                                                (the same)
 	TrainImageLayout Layout = "TrainImage"
 
-	// TrainVolumesLayout is how the paper's code lays out PI-CAI:
+	// TrainVolumesLayout is the layout of PI-CAI in the paper's code:
 	//
 	//	TrainVolumes/t2w/<case>, TrainVolumes/adc/<case>, TrainVolumes/hbv/<case>
 	//	Binary_TrainSegmentation/<case>
 	//	ValidVolumes/…, Binary_ValidSegmentation/<case>
 	//
-	// A file of the t2w folder may also end in _t2w or _0000, of adc in _adc or
-	// _0001, of hbv in _hbv or _0002, a label in _gt, _seg or _label.
+	// A file name may also end in _t2w or _0000 in the t2w folder, _adc or _0001 in adc,
+	// _hbv or _0002 in hbv, and _gt, _seg or _label for a label.
 	TrainVolumesLayout Layout = "TrainVolumes"
 
-	// ImageTrLayout is how the paper's code lays out BraTS, one file for all
+	// ImageTrLayout is the layout of BraTS in the paper's code, with one file for all
 	// channels:
 	//
 	//	image_Tr/<case>, label_Tr/<case>
 	//	image_Vl/<case>, label_Vl/<case>   (or _Val, _Va, _Ts)
 	//
-	// An image may also end in _image, _img or _0000, a label in _gt, _seg or _label.
+	// The name of an image may also end in _image, _img or _0000, that of a label in
+	// _gt, _seg or _label.
 	ImageTrLayout Layout = "image_Tr"
 
-	// NNUNetLayout is that of nnU-Net and of PI-CAI's own preparation:
+	// NNUNetLayout is the layout of nnU-Net and of PI-CAI's own preprocessing:
 	//
 	//	imagesTr/<case>_0000, imagesTr/<case>_0001, …   one file per channel
 	//	labelsTr/<case>
 	//	imagesTs, labelsTs                              (the same)
 	//
-	// Where there is no labelsTs folder, every fifth training case (the fifth,
-	// the tenth, … by name) is held out for validation.
+	// Without a labelsTs folder, every fifth training case (the fifth, the tenth, … by
+	// name) is held out for validation.
 	NNUNetLayout Layout = "nnU-Net"
 )
 
-// holdOut is the n of "every n-th case is held out".
+// holdOut is n if every n-th case is held out.
 const holdOut = 5
 
-// maxProblems bounds how many missing or mismatched files one error names.
+// maxProblems limits the number of missing or mismatched files that one error names.
 const maxProblems = 20
 
-// Find lists the cases under dir. It recognises the layout by the folder of the
-// training images; see the Layout constants for the names.
+// Find lists the cases under dir. It recognizes the layout by the folder of the
+// training images; see the [Layout] constants for the names.
 //
-// Every training and validation case needs each of its channels and a label;
-// no file may be left over, no case may be in both parts, each label must lie
-// on the grid of its case's first image, and all cases must have the same
-// number of channels. The error names every file at fault (the first 20). Only
-// headers are read.
+// Every training and validation case must have all of its channels and a label, no
+// file may be left unmatched, no case may be in both parts, each label must be on the
+// grid of its case's first image, and all cases must have the same number of channels.
+// The error names every offending file, up to 20. Only headers are read.
 func Find(dir string) (*Set, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("dataset: %s is a file; expected the folder of a data set", dir)
+		return nil, fmt.Errorf("dataset: %s is a file, want the folder of a data set", dir)
 	}
 	var found []Layout
 	for _, l := range []struct {
@@ -90,17 +90,17 @@ func Find(dir string) (*Set, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("dataset: %s has none of the folders TrainImage, TrainVolumes, image_Tr, imagesTr", dir)
+		return nil, fmt.Errorf("dataset: %s contains none of the folders TrainImage, TrainVolumes, image_Tr, imagesTr", dir)
 	case 1:
 	default:
-		return nil, fmt.Errorf("dataset: %s holds more than one layout (%v); give each a folder of its own", dir, found)
+		return nil, fmt.Errorf("dataset: %s contains more than one layout (%v); put each in its own folder", dir, found)
 	}
 
 	f := &finder{dir: dir}
 	s := &Set{Layout: found[0]}
 	switch s.Layout {
 	case TrainImageLayout:
-		f.single = f.holds("TrainImage", imageSuffix) || f.holds("ValidImage", imageSuffix)
+		f.single = f.contains("TrainImage", imageSuffix) || f.contains("ValidImage", imageSuffix)
 		s.Train = f.trainImage("Train")
 		s.Valid = f.trainImage("Valid")
 	case TrainVolumesLayout:
@@ -120,7 +120,7 @@ func Find(dir string) (*Set, error) {
 	}
 	f.disjoint(s)
 	if f.err() == nil && (len(s.Train) == 0 || len(s.Valid) == 0) {
-		f.problem("%d training and %d validation cases; at least one of each is needed", len(s.Train), len(s.Valid))
+		f.problem("found %d training and %d validation cases, want at least one of each", len(s.Train), len(s.Valid))
 	}
 	if f.err() == nil {
 		s.Channels = f.grids(s)
@@ -147,12 +147,12 @@ func split(cases []Case) (train, valid []Case) {
 	return train, valid
 }
 
-// finder gathers what is wrong, so that one run names all of it.
+// finder collects problems, so that one error names all of them.
 type finder struct {
 	dir      string
 	problems []string
 	single   bool // TrainImageLayout: one file per case, not one per channel
-	channels int  // nnU-Net: of the training images
+	channels int  // nnU-Net: the number of channels seen so far
 }
 
 func (f *finder) problem(format string, args ...any) {
@@ -170,8 +170,8 @@ func (f *finder) err() error {
 	return fmt.Errorf("dataset: %s: %s%s", f.dir, strings.Join(shown, "; "), more)
 }
 
-// first returns the first of the endings for which the folder prefix+ending is
-// there, or the first ending, whose absence is then reported.
+// first returns the first ending for which the folder prefix+ending exists. If there is
+// none, it returns endings[0], and reading that folder reports it as missing.
 func (f *finder) first(prefix string, endings ...string) string {
 	for _, e := range endings {
 		if isDir(filepath.Join(f.dir, prefix+e)) {
@@ -183,7 +183,7 @@ func (f *finder) first(prefix string, endings ...string) string {
 
 // part is one kind of file of every case: a channel, or the label.
 type part struct {
-	// name is how a missing file is named, with %s for the case.
+	// name is the name of a missing file for messages, with %s for the case.
 	name string
 	// paths maps a case to its file.
 	paths map[string]string
@@ -193,7 +193,7 @@ type part struct {
 func (f *finder) files(folder string) map[string]string {
 	entries, err := os.ReadDir(filepath.Join(f.dir, filepath.FromSlash(folder)))
 	if err != nil {
-		f.problem("folder %s is needed: %v", folder, err)
+		f.problem("cannot read folder %s: %v", folder, err)
 		return nil
 	}
 	stems := map[string]string{}
@@ -204,7 +204,7 @@ func (f *finder) files(folder string) map[string]string {
 			continue
 		}
 		if other, ok := stems[stem]; ok {
-			f.problem("%s and %s/%s are the same image twice", f.rel(other), folder, name)
+			f.problem("%s and %s/%s are the same image", f.rel(other), folder, name)
 			continue
 		}
 		stems[stem] = filepath.Join(f.dir, filepath.FromSlash(folder), name)
@@ -212,7 +212,8 @@ func (f *finder) files(folder string) map[string]string {
 	return stems
 }
 
-// trimExtension returns the file name without the extension of an image format.
+// trimExtension returns the file name without its image extension, and false if it has
+// none.
 func trimExtension(name string) (stem string, ok bool) {
 	for _, ext := range []string{".nii.gz", ".nii", ".mha"} {
 		if stem, ok := strings.CutSuffix(name, ext); ok && stem != "" {
@@ -222,14 +223,14 @@ func trimExtension(name string) (stem string, ok bool) {
 	return "", false
 }
 
-// endsIn returns the index of the first suffix that a stem ends in and is longer
-// than, or -1.
+// endsIn returns the index of the first suffix that stem ends in and is longer than, or
+// -1 if there is none.
 func endsIn(stem string, suffixes []string) int {
 	return slices.IndexFunc(suffixes, func(s string) bool { return strings.HasSuffix(stem, s) && len(stem) > len(s) })
 }
 
-// suffixed returns the part of the folder whose file names end in the first
-// suffix that fits; the empty suffix fits every name.
+// suffixed returns the files of a folder as a part. The case of a file is its stem
+// without the first matching suffix; the empty suffix matches every name.
 func (f *finder) suffixed(folder string, suffixes ...string) part {
 	p := part{name: folder + "/%s" + suffixes[0], paths: map[string]string{}}
 	files := f.files(folder)
@@ -241,7 +242,7 @@ func (f *finder) suffixed(folder string, suffixes ...string) part {
 		}
 		id := strings.TrimSuffix(stem, suffixes[i])
 		if other, ok := p.paths[id]; ok {
-			f.problem("%s and %s are the same image twice", f.rel(other), f.rel(files[stem]))
+			f.problem("%s and %s are the same image", f.rel(other), f.rel(files[stem]))
 			continue
 		}
 		p.paths[id] = files[stem]
@@ -249,7 +250,7 @@ func (f *finder) suffixed(folder string, suffixes ...string) part {
 	return p
 }
 
-// cases joins the channels and the label of every case.
+// cases combines the channels and the label of every case.
 func (f *finder) cases(channels []part, label part) []Case {
 	ids := map[string]string{}
 	for _, p := range append(slices.Clone(channels), label) {
@@ -297,9 +298,9 @@ const imageSuffix = "_image"
 
 var channelSuffixes = []string{"_t2w", "_adc", "_hbv"}
 
-// holds reports whether a folder has an image whose name ends in suffix.
-func (f *finder) holds(folder, suffix string) bool {
-	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // its absence is reported by files
+// contains reports whether a folder has an image whose name ends in suffix.
+func (f *finder) contains(folder, suffix string) bool {
+	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // finder.files reports errors
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
 		stem, ok := trimExtension(e.Name())
 		return ok && !strings.HasPrefix(stem, ".") && strings.HasSuffix(stem, suffix)
@@ -322,7 +323,7 @@ func (f *finder) trainImage(prefix string) []Case {
 		if i := endsIn(stem, suffixes); i >= 0 {
 			channels[i].paths[strings.TrimSuffix(stem, suffixes[i])] = files[stem]
 		} else if f.single && endsIn(stem, channelSuffixes) >= 0 {
-			f.problem("%s: other images of this set end in %s and hold all channels, so there can be no file per channel", name, imageSuffix)
+			f.problem("%s holds one channel, but other images of this set end in %s and hold all channels", name, imageSuffix)
 		} else {
 			f.problem("%s does not end in %s", name, strings.Join(append(slices.Clone(channelSuffixes), imageSuffix), ", "))
 		}
@@ -374,8 +375,8 @@ func (f *finder) nnUNet(ending string) []Case {
 	return f.cases(channels, f.suffixed("labels"+ending, ""))
 }
 
-// disjoint reports the cases that are in both parts: a network scored on what
-// it has seen.
+// disjoint reports cases that are in both parts, on which a network would be evaluated
+// after being trained on them.
 func (f *finder) disjoint(s *Set) {
 	train := map[string]bool{}
 	for _, c := range s.Train {
@@ -399,7 +400,7 @@ func (f *finder) grids(s *Set) int {
 			continue
 		}
 		if label.Channels != 1 {
-			f.problem("label %s has %d channels; expected 1", f.rel(c.Label), label.Channels)
+			f.problem("label %s has %d channels, want 1", f.rel(c.Label), label.Channels)
 		}
 		sum := f.caseGrids(c, label)
 		switch {
@@ -413,8 +414,8 @@ func (f *finder) grids(s *Set) int {
 	return channels
 }
 
-// caseGrids checks the headers of one case's images and returns the number of
-// channels, 0 where a header could not be read.
+// caseGrids checks the headers of one case's images and returns the number of channels,
+// or 0 if a header could not be read.
 func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
 	var first *volume.Header
 	for i, path := range c.Images {
@@ -424,17 +425,17 @@ func (f *finder) caseGrids(c Case, label *volume.Header) (channels int) {
 			return 0
 		}
 		if len(c.Images) > 1 && h.Channels != 1 {
-			f.problem("%s has %d channels; expected 1, as there is one file per channel", f.rel(path), h.Channels)
+			f.problem("%s has %d channels, want 1 because there is one file per channel", f.rel(path), h.Channels)
 		}
 		channels += h.Channels
 		if i > 0 {
-			if err := imagesMeet(f.rel(c.Images[0]), first.Affine, first.Dims, f.rel(path), h.Affine, h.Dims); err != nil {
+			if err := checkOverlap(f.rel(c.Images[0]), first.Affine, first.Dims, f.rel(path), h.Affine, h.Dims); err != nil {
 				f.problem("%v", err)
 			}
 			continue
 		}
 		first = h
-		if err := gridsMatch(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine); err != nil {
+		if err := checkLabelGrid(f.rel(path), h.Dims, h.Affine, f.rel(c.Label), label.Dims, label.Affine); err != nil {
 			f.problem("%v", err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// layouts are complete sets, each of two training cases and one to validate.
+// layouts are complete sets, each with two training cases and one validation case.
 var layouts = map[string]struct {
 	layout   Layout
 	channels int
@@ -48,7 +48,7 @@ func TestFindEveryLayout(t *testing.T) {
 	for name, l := range layouts {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, l.files...)
-			// What is not an image is passed over.
+			// Files that are not images are ignored.
 			for _, stray := range []string{"dataset.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(stray)), []byte("x"), 0o644))
 			}
@@ -74,8 +74,8 @@ func TestFindEveryLayout(t *testing.T) {
 	}
 }
 
-// Any one file that is missing must be named.
-func TestFindNamesAnyMissingFile(t *testing.T) {
+// TestFindNamesMissingFile removes each file in turn and expects an error that names it.
+func TestFindNamesMissingFile(t *testing.T) {
 	for name, l := range layouts {
 		dir := tree(t, l.files...)
 		for _, missing := range l.files {
@@ -86,7 +86,7 @@ func TestFindNamesAnyMissingFile(t *testing.T) {
 				defer func() { require.NoError(t, os.Rename(away, path)) }()
 				_, err := Find(dir)
 				require.Error(t, err)
-				// The expected name may carry the layout's own suffix.
+				// The name in the error may have the layout's default suffix.
 				stem, _ := trimExtension(filepath.Base(missing))
 				if l.layout == ImageTrLayout || l.layout == TrainVolumesLayout {
 					stem, _, _ = strings.Cut(stem, "_")
@@ -97,7 +97,7 @@ func TestFindNamesAnyMissingFile(t *testing.T) {
 	}
 }
 
-func TestFindNamesWhatIsLeftOver(t *testing.T) {
+func TestFindNamesUnmatchedFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		layout, add string
 		want        string
@@ -109,9 +109,9 @@ func TestFindNamesWhatIsLeftOver(t *testing.T) {
 		"no channel number":         {"nnU-Net", "imagesTr/z.nii.gz", "imagesTr/z.nii.gz does not end in a channel number"},
 		"one more channel":          {"nnU-Net", "imagesTs/c_0002.nii.gz", "case c has 3 channels, but case a has 2"},
 		"one more channel in train": {"nnU-Net", "imagesTr/a_0002.nii.gz", "case b has no imagesTr/b_0002; case c has no imagesTs/c_0002"},
-		"both kinds":                {"TrainImage, a file per case", "TrainImage/z_adc.nii.gz", "TrainImage/z_adc.nii.gz: other images of this set end in _image"},
-		"twice":                     {"TrainImage, a file per case", "TrainImage/a_image.nii", "the same image twice"},
-		"twice by suffix":           {"TrainVolumes", "TrainVolumes/t2w/1_t2w.nii.gz", "the same image twice"},
+		"both kinds":                {"TrainImage, a file per case", "TrainImage/z_adc.nii.gz", "TrainImage/z_adc.nii.gz holds one channel, but other images of this set end in _image"},
+		"twice":                     {"TrainImage, a file per case", "TrainImage/a_image.nii", "are the same image"},
+		"twice by suffix":           {"TrainVolumes", "TrainVolumes/t2w/1_t2w.nii.gz", "are the same image"},
 		"two layouts":               {"nnU-Net", "TrainImage/z_image.nii.gz", "more than one layout"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestFindNamesWhatIsLeftOver(t *testing.T) {
 	}
 }
 
-func TestFindRefusesATrainingCaseInValidation(t *testing.T) {
+func TestFindRejectsTrainingCaseInValidation(t *testing.T) {
 	_, err := Find(tree(t, append(slices.Clone(layouts["image_Tr"].files), "image_Val/a.nii.gz", "label_Val/a.nii.gz")...))
 	assert.ErrorContains(t, err, "case a is in both")
 }
@@ -132,7 +132,7 @@ func TestFindNeedsItsFolders(t *testing.T) {
 	_, err = Find(t.TempDir())
 	assert.ErrorContains(t, err, "none of the folders TrainImage")
 	_, err = Find(tree(t, "TrainImage/a_image.nii.gz", "TrainLabel/a_gt.nii.gz"))
-	assert.ErrorContains(t, err, "folder ValidImage is needed")
+	assert.ErrorContains(t, err, "cannot read folder ValidImage")
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
 	_, err = Find(file)
@@ -150,7 +150,7 @@ func TestFindHoldsOutEveryFifthCase(t *testing.T) {
 	for i := range 11 {
 		files = append(files, fmt.Sprintf("imagesTr/c%02d_0000.nii.gz", i), fmt.Sprintf("labelsTr/c%02d.nii.gz", i))
 	}
-	// Test images without labels do not count.
+	// Test images without labels are ignored.
 	s, err := Find(tree(t, append(files, "imagesTs/x_0000.nii.gz")...))
 	require.NoError(t, err)
 	assert.True(t, s.HeldOut)
@@ -163,7 +163,7 @@ func TestFindHoldsOutEveryFifthCase(t *testing.T) {
 	assert.ErrorContains(t, err, "4 training and 0 validation cases")
 }
 
-func TestFindBoundsTheError(t *testing.T) {
+func TestFindLimitsTheError(t *testing.T) {
 	files := slices.Clone(layouts["TrainImage, a file per case"].files)
 	for i := range 30 {
 		files = append(files, fmt.Sprintf("TrainLabel/z%02d_gt.nii.gz", i))
@@ -186,7 +186,7 @@ func TestFindChecksTheGrids(t *testing.T) {
 		want     string
 	}{
 		"size":     {"TrainLabel/b_gt.nii.gz", 1, [3]int{4, 3, 3}, identity, "label TrainLabel/b_gt.nii.gz has [4 3 3] voxels, but its image TrainImage/b_image.nii.gz has [4 3 2]"},
-		"affine":   {"ValidLabel/c_gt.nii.gz", 1, [3]int{4, 3, 2}, moved, "label ValidLabel/c_gt.nii.gz lies up to 0.6 mm away"},
+		"affine":   {"ValidLabel/c_gt.nii.gz", 1, [3]int{4, 3, 2}, moved, "label ValidLabel/c_gt.nii.gz is up to 0.6 mm away"},
 		"label":    {"TrainLabel/b_gt.nii.gz", 2, [3]int{4, 3, 2}, identity, "label TrainLabel/b_gt.nii.gz has 2 channels"},
 		"channels": {"ValidImage/c_image.nii.gz", 3, [3]int{4, 3, 2}, identity, "case c has 3 channels, but case a has 1"},
 	} {
@@ -206,7 +206,7 @@ func TestFindChecksTheGrids(t *testing.T) {
 			assert.NotContains(t, err.Error(), "0 channels")
 		}
 	})
-	t.Run("a channel elsewhere", func(t *testing.T) {
+	t.Run("channel outside the image", func(t *testing.T) {
 		for far, meets := range map[float64]bool{0: true, 3: true, -3: true, 4.1: false, -4.1: false, 500: false} {
 			dir := tree(t, layouts["nnU-Net"].files...)
 			elsewhere := identity
@@ -221,15 +221,15 @@ func TestFindChecksTheGrids(t *testing.T) {
 				assert.NoError(t, loaded, far)
 				continue
 			}
-			want := fmt.Sprintf("image imagesTr/b_0001.nii.gz lies outside image imagesTr/b_0000.nii.gz of the same case, up to %.3g mm away from it", math.Abs(far))
+			want := fmt.Sprintf("image imagesTr/b_0001.nii.gz is outside image imagesTr/b_0000.nii.gz of the same case, up to %.3g mm away from it", math.Abs(far))
 			assert.ErrorContains(t, err, want)
-			assert.ErrorContains(t, loaded, "b_0001.nii.gz lies outside image")
+			assert.ErrorContains(t, loaded, "b_0001.nii.gz is outside image")
 		}
 	})
-	t.Run("a channel file with channels", func(t *testing.T) {
+	t.Run("channel file with two channels", func(t *testing.T) {
 		dir := tree(t, layouts["nnU-Net"].files...)
 		writeVolume(t, filepath.Join(dir, "imagesTr", "b_0001.nii.gz"), 2, [3]int{4, 3, 2}, identity, counting)
 		_, err := Find(dir)
-		assert.ErrorContains(t, err, "imagesTr/b_0001.nii.gz has 2 channels; expected 1")
+		assert.ErrorContains(t, err, "imagesTr/b_0001.nii.gz has 2 channels, want 1")
 	})
 }

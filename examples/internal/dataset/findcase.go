@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// channelNames are the ways in which the files of one case are told apart by
-// the end of their names, in the order of the channels.
+// channelNames lists the sets of name endings that identify the channel files of one
+// case, each in channel order.
 var channelNames = [][]string{
 	{"t2w", "adc", "hbv"},                                                                  // PI-CAI
 	{"flair", "t1", "t1ce", "t2"},                                                          // BraTS to 2021
@@ -18,15 +18,14 @@ var channelNames = [][]string{
 	{"image"}, // one file for all channels
 }
 
-// FindCase finds the image files of one case, without a label. path is the
-// folder that holds them, or that folder with the beginning of their names, such
-// as TrainImage/10000_1000000 where there are more cases in it.
+// FindCase finds the image files of one case, without a label. path is the folder that
+// contains them or, if the folder contains several cases, the folder followed by the
+// common prefix of their names, such as TrainImage/10000_1000000.
 //
-// The channels are told apart by the ends of the files' names, after a "_" or
-// "-": t2w, adc, hbv (PI-CAI); flair, t1, t1ce, t2 or t2f, t1n, t1c, t2w
-// (BraTS); 0000, 0001, … (nnU-Net); image (one file for all channels). That is
-// the order in which a network gets them. Files with other endings are passed
-// over.
+// The end of a file name, after "_" or "-", identifies the channel: t2w, adc, hbv
+// (PI-CAI); flair, t1, t1ce, t2 or t2f, t1n, t1c, t2w (BraTS); 0000, 0001, …
+// (nnU-Net); image (one file for all channels). The network receives the channels in
+// that order. Files with other endings are ignored.
 func FindCase(path string) (Case, error) {
 	dir, prefix := path, ""
 	if !isDir(path) {
@@ -39,7 +38,7 @@ func FindCase(path string) (Case, error) {
 	if err != nil {
 		return Case{}, fmt.Errorf("dataset: %w", err)
 	}
-	// The files of every case, by the end of the name.
+	// The files of every case, by channel.
 	cases := map[string]map[string]string{}
 	for _, e := range entries {
 		stem, ok := trimExtension(e.Name())
@@ -54,7 +53,7 @@ func FindCase(path string) (Case, error) {
 			cases[id] = map[string]string{}
 		}
 		if other, ok := cases[id][channel]; ok {
-			return Case{}, fmt.Errorf("dataset: %s and %s in %s are the same image twice", filepath.Base(other), e.Name(), dir)
+			return Case{}, fmt.Errorf("dataset: %s and %s in %s are the same image", filepath.Base(other), e.Name(), dir)
 		}
 		cases[id][channel] = filepath.Join(dir, e.Name())
 	}
@@ -66,21 +65,21 @@ func FindCase(path string) (Case, error) {
 	case len(ids) == 0:
 		return Case{}, fmt.Errorf("dataset: %s: no image whose name ends in %s", path, endings())
 	case len(ids) > 1:
-		return Case{}, fmt.Errorf("dataset: %s holds %d cases, %s and %s among them; add the beginning of the name of one", path, len(ids), ids[0], ids[1])
+		return Case{}, fmt.Errorf("dataset: %s contains %d cases, including %s and %s; append the beginning of one's file names", path, len(ids), ids[0], ids[1])
 	}
 	c := Case{ID: ids[0], Images: complete(cases[ids[0]])}
 	if c.ID == "" {
 		c.ID = filepath.Base(dir)
 	}
 	if c.Images == nil {
-		return Case{}, fmt.Errorf("dataset: %s: case %s has the images %s; wanted are all of one of %s",
+		return Case{}, fmt.Errorf("dataset: %s: case %s has the images %s, want one complete set of %s",
 			path, c.ID, strings.Join(sortedKeys(cases[ids[0]]), ", "), endings())
 	}
 	return c, nil
 }
 
-// splitChannel splits a name into the case and the channel; the channel is empty
-// where the name ends in none.
+// splitChannel splits a name into the case and the channel. The channel is empty if the
+// name has no channel ending.
 func splitChannel(stem string) (id, channel string) {
 	for _, names := range channelNames {
 		for _, name := range names {
@@ -97,8 +96,8 @@ func splitChannel(stem string) (id, channel string) {
 	return "", ""
 }
 
-// complete returns the files of the longest list of channels that is there
-// whole, nil where none is.
+// complete returns the files of the largest complete set of channels, or nil if there
+// is none.
 func complete(files map[string]string) []string {
 	var best []string
 	for _, names := range channelNames {
@@ -123,8 +122,8 @@ func endings() string {
 	return strings.Join(lists, ", ")
 }
 
-// CaseOf returns the case of these image files, in the order of the channels.
-// Its ID is the first one's name without extension and channel.
+// CaseOf returns the case with the given image files, which are in channel order. Its
+// ID is the name of the first file without extension and channel.
 func CaseOf(images []string) Case {
 	name := filepath.Base(images[0])
 	if stem, ok := trimExtension(name); ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// touch makes empty files in a new folder; FindCase looks at names only.
+// touch creates empty files in a new folder; FindCase only looks at names.
 func touch(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "patient")
@@ -23,7 +23,7 @@ func touch(t *testing.T, names ...string) string {
 func TestFindCase(t *testing.T) {
 	for _, c := range []struct {
 		files []string
-		path  string // after the folder
+		path  string // relative to the folder
 		id    string
 		want  []string
 	}{
@@ -50,12 +50,12 @@ func TestFindCase(t *testing.T) {
 	}
 }
 
-func TestFindCaseRefuses(t *testing.T) {
+func TestFindCaseErrors(t *testing.T) {
 	for want, files := range map[string][]string{
-		"no image whose name ends in t2w+adc+hbv, ":                    {"scan.nii", "t2w.txt"},
-		"holds 2 cases, a and b among them":                            {"a_image.nii", "b_image.nii"},
-		"case a has the images adc, t2w; wanted are all of one of t2w": {"a_t2w.nii", "a_adc.nii"},
-		"are the same image twice":                                     {"a_image.nii", "a_image.nii.gz"},
+		"no image whose name ends in t2w+adc+hbv, ":                     {"scan.nii", "t2w.txt"},
+		"contains 2 cases, including a and b":                           {"a_image.nii", "b_image.nii"},
+		"case a has the images adc, t2w, want one complete set of t2w+": {"a_t2w.nii", "a_adc.nii"},
+		"are the same image":                                            {"a_image.nii", "a_image.nii.gz"},
 	} {
 		_, err := FindCase(touch(t, files...))
 		assert.ErrorContains(t, err, want)

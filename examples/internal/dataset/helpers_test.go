@@ -24,7 +24,7 @@ func numbered(channels int, dims [3]int, m affine) array[float32] {
 
 var identity = affine{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}
 
-// oblique returns a grid rotated about all three axes.
+// oblique returns the affine of a grid rotated about all three axes.
 func oblique(spacing, origin point) affine {
 	rotate := func(axis int, angle float64) affine {
 		m := identity
@@ -44,11 +44,11 @@ func oblique(spacing, origin point) affine {
 func requireAffine(t *testing.T, want, got affine, tolerance float64) {
 	t.Helper()
 	for r := range want {
-		require.InDeltaSlice(t, want[r][:], got[r][:], tolerance, "row %d of %v, expected %v", r, got, want)
+		require.InDeltaSlice(t, want[r][:], got[r][:], tolerance, "row %d of %v, want %v", r, got, want)
 	}
 }
 
-// eachVoxel visits every voxel of a size.
+// eachVoxel calls f for every voxel of a volume of the given size.
 func eachVoxel(dims [3]int, f func(v [3]int)) {
 	for i := range dims[0] {
 		for j := range dims[1] {
@@ -82,7 +82,7 @@ func random(rng *rand.Rand, channels int, dims [3]int, m affine) array[float32] 
 	return a
 }
 
-// writeVolume writes a NIfTI file and makes the folders above it.
+// writeVolume writes a NIfTI file and creates its parent folders.
 func writeVolume(t *testing.T, path string, channels int, dims [3]int, m affine, value func(i int) float64) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
@@ -102,7 +102,8 @@ func sparse(i int) float64 {
 	return 0
 }
 
-// tree writes small files: labels where the name has "gt", "abel" or "egmentation".
+// tree writes small files, which are labels if the path contains "abel" or
+// "egmentation".
 func tree(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()

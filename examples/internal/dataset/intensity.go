@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// normalize shifts and scales each channel so that its non-zero voxels have
-// mean 0 and population standard deviation 1, and leaves the zeros.
+// normalize shifts and scales each channel so that its nonzero voxels have mean 0 and
+// population standard deviation 1. Zeros are unchanged.
 func normalize(a array[float32]) {
 	for c := range a.channels {
 		normalizeChannel(a.data[c*a.voxels() : (c+1)*a.voxels()])
@@ -28,7 +28,7 @@ func normalizeChannel(x []float32) {
 		return
 	}
 	if lo == hi {
-		// Rounding of the mean would otherwise be divided by itself.
+		// The standard deviation would be nothing but the rounding error of the mean.
 		clear(x)
 		return
 	}

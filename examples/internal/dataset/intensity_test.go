@@ -9,7 +9,7 @@ import (
 )
 
 func TestNormalizeByHand(t *testing.T) {
-	// Non-zero 2, 4, 4, 6: mean 4, population variance (4+0+0+4)/4 = 2.
+	// Nonzero voxels 2, 4, 4, 6: mean 4, population variance (4+0+0+4)/4 = 2.
 	a := array[float32]{channels: 3, dims: [3]int{1, 2, 3}, data: []float32{
 		0, 2, 4, 0, 4, 6,
 		0, 0, 0, 0, 0, 0,
@@ -18,7 +18,7 @@ func TestNormalizeByHand(t *testing.T) {
 	normalize(a)
 	r := float32(math.Sqrt2)
 	assert.InDeltaSlice(t, []float32{0, -r, 0, 0, 0, r}, a.data[:6], 1e-6)
-	assert.Equal(t, make([]float32, 12), a.data[6:], "channels that are zero or constant become zero, not NaN")
+	assert.Equal(t, make([]float32, 12), a.data[6:], "zero or constant channels become zero, not NaN")
 }
 
 func TestNormalizeLaws(t *testing.T) {

@@ -9,22 +9,22 @@ import (
 	"sync"
 )
 
-// Loader prepares samples in the background, in parallel, and hands them out in
-// a fixed order. The zero value of its options is ready to use.
+// Loader prepares samples in the background, in parallel, and yields them in a fixed
+// order. The zero values of its options select the defaults.
 type Loader struct {
-	// Source makes the samples; it is required.
+	// Source produces the samples; it is required.
 	Source Source
-	// Workers is how many samples are prepared at a time. Default 2: beside a
-	// network that uses every core, more only take time from it.
+	// Workers is the number of samples prepared concurrently. Default 2: more workers
+	// would take time from a network that uses every core.
 	Workers int
-	// Ahead is how many samples may be ready or in preparation beyond the one
-	// that the loop works on or waits for; it bounds the memory. Default 2.
+	// Ahead is the maximum number of samples that are ready or in preparation beyond
+	// the one that the loop processes or waits for. It bounds the memory. Default 2.
 	Ahead int
 }
 
-// Train gives every case once, in an order drawn from seed and epoch. What is
-// drawn for a sample depends on seed, epoch and the case's ID only, not on the
-// order or the number of workers.
+// Train yields every case once, in an order drawn from seed and epoch. The random
+// draws for a sample depend only on seed, epoch and the case's ID, not on the order or
+// the number of workers.
 //
 //	for sample, err := range loader.Train(ctx, set.Train, seed, epoch) {
 //		if err != nil {
@@ -33,8 +33,8 @@ type Loader struct {
 //		…
 //	}
 //
-// After an error, that of ctx included, the sequence ends. When the loop ends,
-// in whatever way, the goroutines behind it have ended too.
+// The sequence ends after an error, including that of ctx. When the loop ends for any
+// reason, the goroutines that serve it have ended too.
 func (l Loader) Train(ctx context.Context, cases []Case, seed uint64, epoch int) iter.Seq2[*Sample, error] {
 	order := rand.New(rand.NewPCG(seed, uint64(epoch))).Perm(len(cases))
 	return l.sequence(ctx, len(cases), func(i int) (*Sample, error) {
@@ -43,15 +43,15 @@ func (l Loader) Train(ctx context.Context, cases []Case, seed uint64, epoch int)
 	})
 }
 
-// Valid gives every case once, in the order of cases; see Train.
+// Valid yields every case once, in the order of cases; see [Loader.Train].
 func (l Loader) Valid(ctx context.Context, cases []Case) iter.Seq2[*Sample, error] {
 	return l.sequence(ctx, len(cases), func(i int) (*Sample, error) { return l.Source.Valid(cases[i]) })
 }
 
-// sampleSeed mixes what a training sample may depend on into one seed.
+// sampleSeed combines everything that a training sample may depend on into one seed.
 func sampleSeed(seed uint64, epoch int, id string) uint64 {
 	h := fnv.New64a()
-	io.WriteString(h, id) // a hash never fails to write
+	io.WriteString(h, id) // writing to a hash never fails
 	return rand.NewPCG(seed^h.Sum64(), uint64(epoch)).Uint64()
 }
 
@@ -60,10 +60,10 @@ type result struct {
 	err    error
 }
 
-// sequence yields load(0) … load(n-1) in order. A dispatcher puts one channel
-// per sample in a queue whose capacity bounds how far it runs ahead, and starts
-// the sample's goroutine when a worker is free; each channel holds its one
-// result, so no goroutine ever waits for the consumer.
+// sequence yields load(0) … load(n-1) in order. A dispatcher sends one channel per
+// sample to a queue whose capacity limits how far it runs ahead, and starts the
+// sample's goroutine when a worker is free. Each channel buffers its single result, so
+// no goroutine ever waits for the consumer.
 func (l Loader) sequence(ctx context.Context, n int, load func(int) (*Sample, error)) iter.Seq2[*Sample, error] {
 	workers, ahead := l.Workers, l.Ahead
 	if workers < 1 {
@@ -75,8 +75,8 @@ func (l Loader) sequence(ctx context.Context, n int, load func(int) (*Sample, er
 	return func(yield func(*Sample, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		var running sync.WaitGroup
-		// A load cannot be interrupted, so the end of the loop waits for those
-		// that have begun: at most one per worker.
+		// load cannot be interrupted, so leaving the loop waits for the calls in
+		// progress: at most one per worker.
 		defer running.Wait()
 		defer cancel()
 
@@ -96,7 +96,7 @@ func (l Loader) sequence(ctx context.Context, n int, load func(int) (*Sample, er
 				case <-ctx.Done():
 					return
 				}
-				// Where ctx ended too, either select may have chosen to go on.
+				// If ctx is done too, either select may have chosen to continue.
 				if ctx.Err() != nil {
 					return
 				}
@@ -110,14 +110,13 @@ func (l Loader) sequence(ctx context.Context, n int, load func(int) (*Sample, er
 
 		for range n {
 			out, ok := <-queue
-			if !ok { // the dispatcher stopped early: only ctx makes it
+			if !ok { // the dispatcher stopped early, which only happens if ctx is done
 				yield(nil, ctx.Err())
 				return
 			}
 			select {
 			case r := <-out:
-				// A sample that was ready at the same moment as the end of ctx
-				// must not win by chance.
+				// If ctx is done too, select chooses at random; never yield the sample.
 				if ctx.Err() != nil {
 					r = result{nil, ctx.Err()}
 				}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fake is a Source that counts what is under way.
+// fake is a Source that counts the calls in progress.
 type fake struct {
 	delay          func(id string) time.Duration
 	fail           string
@@ -55,7 +55,8 @@ func ids(n int) []Case {
 	return cases
 }
 
-// eventually waits, without a goroutine of its own, for what must come about.
+// eventually waits for condition to hold. Unlike assert.Eventually it starts no
+// goroutine.
 func eventually(condition func() bool) bool {
 	for range 5000 {
 		if condition() {
@@ -66,20 +67,21 @@ func eventually(condition func() bool) bool {
 	return false
 }
 
-// settle fails the test if goroutines are left after the loop. One whose work is
-// done still counts until the scheduler has put it away.
+// settle returns a function that fails the test if goroutines are left after the loop.
+// It waits because a goroutine that has finished still counts until the scheduler has
+// removed it.
 func settle(t *testing.T) func() {
 	before := runtime.NumGoroutine()
 	return func() {
 		t.Helper()
-		assert.True(t, eventually(func() bool { return runtime.NumGoroutine() <= before }), "goroutines are left behind")
+		assert.True(t, eventually(func() bool { return runtime.NumGoroutine() <= before }), "goroutines leaked")
 	}
 }
 
-// uneven makes later samples often ready before earlier ones.
+// uneven often makes later samples ready before earlier ones.
 func uneven(id string) time.Duration { return time.Duration(id[len(id)-1]%5) * time.Millisecond / 2 }
 
-func TestLoaderOrderDoesNotDependOnTheWorkers(t *testing.T) {
+func TestLoaderOrderDoesNotDependOnWorkers(t *testing.T) {
 	cases := ids(25)
 	var want []string
 	var wantSeeds map[string]uint64
@@ -142,19 +144,19 @@ func TestLoaderValidKeepsTheOrder(t *testing.T) {
 	assert.Equal(t, 12, i)
 	done()
 	for range (Loader{Source: &fake{}}).Valid(t.Context(), nil) {
-		t.Fatal("no case, no sample")
+		t.Fatal("got a sample without a case")
 	}
 	done()
 }
 
-func TestLoaderRunsAheadOnlySoFar(t *testing.T) {
+func TestLoaderLimitsReadAhead(t *testing.T) {
 	f := &fake{}
 	taken := int64(0)
 	for _, err := range (Loader{Source: f, Workers: 8, Ahead: 3}).Valid(t.Context(), ids(30)) {
 		require.NoError(t, err)
 		taken++
 		if taken%10 == 0 && taken < 30 {
-			assert.True(t, eventually(func() bool { return f.started.Load() == taken+3 }), "it runs ahead")
+			assert.True(t, eventually(func() bool { return f.started.Load() == taken+3 }), "the loader must run ahead")
 			time.Sleep(5 * time.Millisecond)
 		}
 		assert.LessOrEqual(t, f.started.Load(), taken+3)
@@ -192,10 +194,10 @@ func TestLoaderStopsAtAnError(t *testing.T) {
 	}
 	done()
 	assert.EqualError(t, failure, "case c05 is broken")
-	assert.Equal(t, []string{"c00", "c01", "c02", "c03", "c04"}, got, "what comes before the error is handed out")
+	assert.Equal(t, []string{"c00", "c01", "c02", "c03", "c04"}, got, "samples before the error are yielded")
 }
 
-func TestLoaderIsCancelled(t *testing.T) {
+func TestLoaderIsCanceled(t *testing.T) {
 	for after := range 6 {
 		done := settle(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -222,8 +224,9 @@ func TestLoaderIsCancelled(t *testing.T) {
 	}
 }
 
-// The end of ctx reaches a loop that waits for a sample, and nothing new begins.
-func TestLoaderIsCancelledWhileItWaits(t *testing.T) {
+// TestLoaderIsCanceledWhileItWaits cancels ctx while the loop waits for a sample: the
+// loop must end and no new sample may be started.
+func TestLoaderIsCanceledWhileItWaits(t *testing.T) {
 	done := settle(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	slow := &fake{}

@@ -2,10 +2,10 @@ package dataset
 
 import "math"
 
-// toRAS returns the permutation and flips that turn the axes of a grid to point
-// as nearly as they can to the right, to the front and upwards: of the six ways
-// to match axes with directions, the one with the largest sum of |cosines| (the
-// first of equals).
+// toRAS returns the permutation and flips after which the axes of a grid point as
+// closely as possible to the right, anterior and superior. Of the six ways to match
+// axes with directions it chooses the one with the largest sum of |cosines|, and the
+// first of those in a tie.
 func toRAS(m affine, dims [3]int) rearrangement {
 	s := spacing(m)
 	cosine := func(direction, axis int) float64 { return m[direction][axis] / s[axis] }

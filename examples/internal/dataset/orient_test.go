@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// All 48 ways to store one volume must come out the same, and every voxel must
-// keep its world coordinates.
+// TestToRASOfAll48Orientations checks that all 48 ways to store a volume give the same
+// result, in which every voxel keeps its world coordinates.
 func TestToRASOfAll48Orientations(t *testing.T) {
 	for name, m := range map[string]affine{
 		"straight": {{1, 0, 0, -7}, {0, 2, 0, 5}, {0, 0, 3, 1}, {0, 0, 0, 1}},
@@ -39,15 +39,15 @@ func TestToRASOfAll48Orientations(t *testing.T) {
 	}
 }
 
-func TestToRASOfAScannersOrder(t *testing.T) {
-	// LPS, as most scanners store: the first two axes turn round.
+func TestToRASOfLPS(t *testing.T) {
+	// LPS is what most scanners store: the first two axes are reversed.
 	lps := affine{{-0.5, 0, 0, 10}, {0, -0.5, 0, 20}, {0, 0, 3, 30}, {0, 0, 0, 1}}
 	r := toRAS(lps, [3]int{4, 3, 2})
 	assert.Equal(t, rearrangement{dims: [3]int{4, 3, 2}, axis: [3]int{0, 1, 2}, step: [3]int{-1, -1, 1}, start: [3]int{3, 2, 0}}, r)
 }
 
-// When two axes lie nearly between two directions, the choice for one must leave
-// the best for the other.
+// TestToRASGivesEachDirectionOneAxis uses two axes that lie almost midway between two
+// directions: choosing for one alone would leave the other a bad match.
 func TestToRASGivesEachDirectionOneAxis(t *testing.T) {
 	m := affine{{0.72, 0.70, 0, 0}, {-0.69, 0.71, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}
 	r := toRAS(m, [3]int{2, 3, 4})

@@ -10,14 +10,14 @@ import (
 
 // prepared is a case after steps 1 to 4 of Protocol.
 type prepared struct {
-	image    array[float32]
-	label    array[uint8]
-	labelled bool
+	image   array[float32]
+	label   array[uint8]
+	labeled bool
 }
 
 func (p *prepared) bytes() int64 { return 4*int64(len(p.image.data)) + int64(len(p.label.data)) }
 
-// key tells cases apart by their files.
+// key identifies a case by its files.
 func (c Case) key() string { return strings.Join(c.Images, "\x00") + "\x00\x00" + c.Label }
 
 func (p Protocol) prepare(c Case) (*prepared, error) {
@@ -32,31 +32,31 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 		dims, m := spacingGrid(prep.image.affine, prep.image.dims, p.Spacing)
 		if m != prep.image.affine {
 			prep.image = resample(prep.image, dims, m, Linear)
-			if prep.labelled {
+			if prep.labeled {
 				prep.label = resample(prep.label, dims, m, Nearest)
 			}
 		}
 	}
 	r := toRAS(prep.image.affine, prep.image.dims)
 	prep.image = rearrange(prep.image, r)
-	if prep.labelled {
+	if prep.labeled {
 		prep.label = rearrange(prep.label, r)
 	}
 	if p.Size != [3]int{} {
 		prep.image = resizeArea(prep.image, p.Size)
-		if prep.labelled && p.LabelArea {
+		if prep.labeled && p.LabelArea {
 			prep.label = resizeAreaLabel(prep.label, p.Size)
-		} else if prep.labelled {
+		} else if prep.labeled {
 			prep.label = resizeNearest(prep.label, p.Size)
 		}
 	}
 	return prep, nil
 }
 
-// load reads a case's files onto the grid of the first.
+// load reads a case's files onto the grid of the first image.
 func load(c Case) (*prepared, error) {
 	if len(c.Images) == 0 {
-		return nil, fmt.Errorf("it has no image")
+		return nil, fmt.Errorf("no images")
 	}
 	var prep prepared
 	for i, path := range c.Images {
@@ -70,7 +70,7 @@ func load(c Case) (*prepared, error) {
 		}
 		ref := prep.image
 		if a.dims != ref.dims || !sameGrid(ref.affine, a.affine, ref.dims, channelTolerance) {
-			if err := imagesMeet(c.Images[0], ref.affine, ref.dims, path, a.affine, a.dims); err != nil {
+			if err := checkOverlap(c.Images[0], ref.affine, ref.dims, path, a.affine, a.dims); err != nil {
 				return nil, err
 			}
 			a = resample(a, ref.dims, ref.affine, Linear)
@@ -85,30 +85,30 @@ func load(c Case) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := gridsMatch(c.Images[0], prep.image.dims, prep.image.affine, c.Label, label.dims, label.affine); err != nil {
+	if err := checkLabelGrid(c.Images[0], prep.image.dims, prep.image.affine, c.Label, label.dims, label.affine); err != nil {
 		return nil, err
 	}
 	label.affine = prep.image.affine
-	prep.label, prep.labelled = label, true
+	prep.label, prep.labeled = label, true
 	return &prep, nil
 }
 
-// imagesMeet refuses an image that lies outside the one whose grid it is put on: it
-// would be a channel of zeros.
-func imagesMeet(first string, m affine, dims [3]int, image string, other affine, otherDims [3]int) error {
-	if apart(m, dims, other, otherDims) {
-		return fmt.Errorf("image %s lies outside image %s of the same case, up to %.3g mm away from it", image, first, gridDistance(m, other, dims))
+// checkOverlap returns an error for an image that is outside the reference image:
+// resampled, it would be a channel of zeros.
+func checkOverlap(first string, m affine, dims [3]int, image string, other affine, otherDims [3]int) error {
+	if disjointGrids(m, dims, other, otherDims) {
+		return fmt.Errorf("image %s is outside image %s of the same case, up to %.3g mm away from it", image, first, gridDistance(m, other, dims))
 	}
 	return nil
 }
 
-// gridsMatch reports how the label's grid differs from the image's.
-func gridsMatch(image string, dims [3]int, m affine, label string, labelDims [3]int, labelAffine affine) error {
+// checkLabelGrid returns an error if the label's grid differs from the image's.
+func checkLabelGrid(image string, dims [3]int, m affine, label string, labelDims [3]int, labelAffine affine) error {
 	if dims != labelDims {
 		return fmt.Errorf("label %s has %v voxels, but its image %s has %v", label, labelDims, image, dims)
 	}
 	if !sameGrid(m, labelAffine, dims, labelTolerance) {
-		return fmt.Errorf("label %s lies up to %.3g mm away from its image %s; their affines must agree within %g of a voxel",
+		return fmt.Errorf("label %s is up to %.3g mm away from its image %s; their affines must agree within %g of a voxel",
 			label, gridDistance(m, labelAffine, dims), image, labelTolerance)
 	}
 	return nil
@@ -131,18 +131,18 @@ func readImage(path string) (array[float32], error) {
 	return a, nil
 }
 
-// maxLabelValues is how many distinct values a label may hold. Tumour labels
-// hold a handful; an image that was taken for a label holds hundreds.
+// maxLabelValues is the maximum number of distinct nonzero values in a label. Tumor
+// labels have a handful; an image mistaken for a label has hundreds.
 const maxLabelValues = 64
 
-// readLabel reads a label and sets every voxel other than 0 to 1.
+// readLabel reads a label and sets every nonzero voxel to 1.
 func readLabel(path string) (array[uint8], error) {
 	v, err := volume.Read(path)
 	if err != nil {
 		return array[uint8]{}, err
 	}
 	if v.Channels != 1 {
-		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels; expected 1", path, v.Channels)
+		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels, want 1", path, v.Channels)
 	}
 	if err := v.CheckLabel(); err != nil {
 		return array[uint8]{}, fmt.Errorf("%s: %w", path, err)
@@ -155,17 +155,17 @@ func readLabel(path string) (array[uint8], error) {
 		}
 		a.data[i] = 1
 		if i > 0 && x == v.Data[i-1] {
-			continue // spares most look-ups: labels come in runs
+			continue // labels come in runs, so this avoids most lookups
 		}
 		seen[x] = true
 		if len(seen) > maxLabelValues {
-			return array[uint8]{}, fmt.Errorf("%s: more than %d distinct values, which is an image and not a label", path, maxLabelValues)
+			return array[uint8]{}, fmt.Errorf("%s: found more than %d distinct values; this is an image, not a label", path, maxLabelValues)
 		}
 	}
 	return a, nil
 }
 
-// voxel returns the indices of element i of the data.
+// voxel returns the voxel indices of data[i].
 func (a array[T]) voxel(i int) [3]int {
 	i %= a.voxels()
 	return [3]int{i / (a.dims[1] * a.dims[2]), i / a.dims[2] % a.dims[1], i % a.dims[2]}

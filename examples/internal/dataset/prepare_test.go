@@ -10,8 +10,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// A case of three channels: the second on a grid of its own, the third on one
-// that differs by less than the tolerance.
+// TestLoadPutsChannelsOnTheFirstGrid loads a case of three channels. The second is on
+// another grid, the third on one that differs by less than the tolerance.
 func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	dir := t.TempDir()
 	m := oblique(point{1, 1, 3}, point{5, 6, 7})
@@ -31,8 +31,9 @@ func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	for i := range n {
 		require.Equal(t, float32(i+1), prep.image.data[i])
 	}
-	// Fine voxel (i, j, k) lies at ((i-½)/2, (j-½)/2, k) of the coarse grid,
-	// clamped to its centres: 40·x + 20·y + 10·z + 10 there.
+	// Voxel (i, j, k) of the fine grid is at (x, y, z) = ((i-½)/2, (j-½)/2, k) of the
+	// coarse one, clamped to its voxel centers, where the value is
+	// 40·x + 20·y + 10·z + 10.
 	clamp := func(i int) float64 { return min(max((float64(i)-0.5)/2, 0), 1) }
 	eachVoxel(dims, func(v [3]int) {
 		want := 40*clamp(v[0]) + 20*clamp(v[1]) + 10*float64(v[2]) + 10
@@ -42,20 +43,20 @@ func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	assert.Equal(t, prep.image.affine, prep.label.affine)
 }
 
-func TestLoadRefusesAnImageAsLabel(t *testing.T) {
+func TestLoadRejectsImageAsLabel(t *testing.T) {
 	dir := t.TempDir()
 	c := Case{ID: "patient", Images: []string{filepath.Join(dir, "a.nii")}, Label: filepath.Join(dir, "l.nii")}
 	dims := [3]int{5, 5, 3}
 	writeVolume(t, c.Images[0], 1, dims, identity, func(i int) float64 { return float64(i) })
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 65) })
 	_, err := load(c)
-	require.NoError(t, err, "64 values and 0")
+	require.NoError(t, err, "64 values besides 0")
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 66) })
 	_, err = load(c)
-	assert.ErrorContains(t, err, "l.nii: more than 64 distinct values, which is an image and not a label")
+	assert.ErrorContains(t, err, "l.nii: found more than 64 distinct values; this is an image, not a label")
 }
 
-func TestLoadMakesEveryLabelTumour(t *testing.T) {
+func TestLoadTreatsEveryLabelAsTumor(t *testing.T) {
 	dir := t.TempDir()
 	c := Case{ID: "x", Images: []string{filepath.Join(dir, "a.nii")}, Label: filepath.Join(dir, "l.nii")}
 	writeVolume(t, c.Images[0], 1, [3]int{1, 1, 6}, identity, counting)
@@ -105,7 +106,7 @@ func TestLoadErrors(t *testing.T) {
 		"NaN in label":     {counting, one(math.NaN()), 1, dims, identity, "is NaN; labels"},
 		"channels":         {counting, sparse, 2, dims, identity, "l.nii: the label has 2 channels"},
 		"size":             {counting, sparse, 1, [3]int{1, 2, 4}, identity, "has [1 2 4] voxels, but its image"},
-		"different origin": {counting, sparse, 1, dims, moved, "lies up to 1 mm away"},
+		"different origin": {counting, sparse, 1, dims, moved, "is up to 1 mm away"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -120,20 +121,21 @@ func TestLoadErrors(t *testing.T) {
 		})
 	}
 	_, err := BraTS().Valid(Case{ID: "y"})
-	assert.ErrorContains(t, err, "case y: it has no image")
+	assert.ErrorContains(t, err, "case y: no images")
 	_, err = BraTS().Valid(Case{ID: "y", Images: []string{"absent.nii.gz"}})
 	assert.ErrorContains(t, err, "absent.nii.gz")
 }
 
-// Resampled, oriented, resized: the lesion's volume and centre in the world stay.
+// TestPrepareKeepsTheLesionInPlace checks that resampling, orienting and resizing
+// preserve the lesion's volume and its center in world coordinates.
 func TestPrepareKeepsTheLesionInPlace(t *testing.T) {
 	dir := t.TempDir()
 	dims := [3]int{30, 28, 26}
 	m := multiply(oblique(point{1, 1.5, 0.75}, point{-20, 30, 40}), scaling(point{-1, 1, -1}, point{29, 0, 25}))
-	centre := apply(m, point{15, 14, 12})
+	center := apply(m, point{15, 14, 12})
 	inside := func(i int) bool {
 		p := apply(m, point{float64(i / (dims[1] * dims[2])), float64(i / dims[2] % dims[1]), float64(i % dims[2])})
-		return norm(point{p[0] - centre[0], p[1] - centre[1], p[2] - centre[2]}) < 6
+		return norm(point{p[0] - center[0], p[1] - center[1], p[2] - center[2]}) < 6
 	}
 	c := Case{ID: "x", Images: []string{filepath.Join(dir, "a.nii")}, Label: filepath.Join(dir, "l.nii")}
 	writeVolume(t, c.Images[0], 1, dims, m, counting)
@@ -168,9 +170,9 @@ func TestPrepareKeepsTheLesionInPlace(t *testing.T) {
 				i++
 			})
 			for ax := range sum {
-				// Nearest neighbours move a voxel by half its size at most.
-				assert.InDelta(t, centre[ax], sum[ax]/n, 0.5*max(1.5, s.Spacing[0], s.Spacing[1], s.Spacing[2]), "world axis %d", ax)
-				assert.Positive(t, s.Affine[ax][ax], "axis %d points the RAS way", ax)
+				// Nearest-neighbor sampling moves a voxel by at most half its size.
+				assert.InDelta(t, center[ax], sum[ax]/n, 0.5*max(1.5, s.Spacing[0], s.Spacing[1], s.Spacing[2]), "world axis %d", ax)
+				assert.Positive(t, s.Affine[ax][ax], "axis %d points in the RAS direction", ax)
 			}
 			assert.InEpsilon(t, voxels*1*1.5*0.75, n*s.Spacing[0]*s.Spacing[1]*s.Spacing[2], 0.08)
 		})

@@ -7,59 +7,56 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// Interpolation says how a value between voxels is found.
+// Interpolation is a method of computing values between voxels.
 type Interpolation int
 
 const (
-	// Nearest takes the voxel whose centre is nearest in index space; between
-	// two, the one of higher index.
+	// Nearest takes the voxel whose center is nearest in index space, and of two
+	// equally near ones that with the higher index.
 	Nearest Interpolation = iota
 	// Linear is trilinear interpolation.
 	Linear
-	// Extended is Linear, with the outermost values holding everywhere outside:
-	// for what belongs to the whole of a scan although a change of the voxels'
-	// size has cut a part of a voxel off its border.
+	// Extended is Linear with the outermost values extended outside the volume. It is
+	// for values that cover a whole scan although a change of the voxel size has cut
+	// part of a voxel off its border.
 	Extended
 )
 
-// Resample interpolates v on another grid, channel by channel: what a network
-// found on a sample's grid, for one, on the grid of the scan. A point is inside
-// v up to half a voxel beyond its outermost centres, where the outermost value
-// holds; outside the result is 0, but for Extended. Both affines must be
-// invertible.
+// Resample interpolates v on another grid, channel by channel. It takes, for example, a
+// network's output from the sample's grid to the scan's. The field of view of v extends
+// half a voxel beyond its outermost voxel centers, with the outermost value there;
+// outside it the result is 0, except with [Extended]. Both affines must be invertible.
 func Resample(v *volume.Volume, dims [3]int, affine [4][4]float64, mode Interpolation) (*volume.Volume, error) {
 	if !regular(v.Affine) {
-		return nil, fmt.Errorf("dataset: Resample: the volume's affine %v is not finite or flattens space", v.Affine)
+		return nil, fmt.Errorf("dataset: Resample: the volume's affine %v is not finite and invertible", v.Affine)
 	}
 	if !regular(affine) {
-		return nil, fmt.Errorf("dataset: Resample: the affine %v is not finite or flattens space", affine)
+		return nil, fmt.Errorf("dataset: Resample: the affine %v is not finite and invertible", affine)
 	}
 	for _, n := range dims {
 		if n < 1 {
-			return nil, fmt.Errorf("dataset: Resample: dims is %v; every axis needs a voxel", dims)
+			return nil, fmt.Errorf("dataset: Resample: dims is %v; every axis must be at least 1", dims)
 		}
 	}
 	if want := v.Channels * v.Dims[0] * v.Dims[1] * v.Dims[2]; len(v.Data) != want || want == 0 {
-		return nil, fmt.Errorf("dataset: Resample: the volume has %d values; %d channels of %v voxels make %d", len(v.Data), v.Channels, v.Dims, want)
+		return nil, fmt.Errorf("dataset: Resample: the volume has %d values, but %d channels of %v voxels need %d", len(v.Data), v.Channels, v.Dims, want)
 	}
 	a := resample(array[float64]{channels: v.Channels, dims: v.Dims, affine: v.Affine, data: v.Data}, dims, affine, mode)
 	return &volume.Volume{Dims: dims, Channels: v.Channels, Data: a.data, Affine: affine}, nil
 }
 
-// snap rounds a coordinate that lies within 10⁻⁶ of a voxel's centre, or of the
-// border between two, to it: affines carry single-precision noise, which must
-// not make a voxel of a matching grid fall outside, or on the wrong side.
+// snap rounds a coordinate within 10⁻⁶ of a voxel center, or of the border between two
+// voxels, to it. Affines have single-precision rounding errors, which must not put a
+// voxel of a matching grid outside the field of view or on the wrong side of a border.
 func snap(x float64) float64 {
-	// RoundToEven is one instruction on common machines, Round is not.
+	// Unlike Round, RoundToEven is a single instruction on common architectures.
 	if r := math.RoundToEven(2*x) / 2; math.Abs(x-r) < 1e-6 {
 		return r
 	}
 	return x
 }
 
-// resample interpolates a on another grid. A point is inside the field of view
-// up to half a voxel beyond the outermost centres, where the outermost value
-// holds; outside it the result is 0, but for Extended.
+// resample interpolates a on another grid; see [Resample].
 func resample[T uint8 | float32 | float64](a array[T], dims [3]int, m affine, mode Interpolation) array[T] {
 	out := a.empty(dims, m)
 	toSource := multiply(invert(a.affine), m)
@@ -70,8 +67,9 @@ func resample[T uint8 | float32 | float64](a array[T], dims [3]int, m affine, mo
 			for k := range dims[2] {
 				o++
 				p := apply(toSource, point{float64(i), float64(j), float64(k)})
-				// The cell of eight voxels around p: base is its lowest corner,
-				// step leads to the upper one (0 at the border), frac lies between.
+				// The cell of eight voxels around p: base is its lowest corner, step
+				// the stride to the upper one (0 at the border), and frac the position
+				// in between.
 				var base int
 				var step [3]int
 				var frac point
@@ -116,8 +114,8 @@ func resample[T uint8 | float32 | float64](a array[T], dims [3]int, m affine, mo
 
 func lerp(a, b, t float64) float64 { return float64(a*(1-t)) + float64(b*t) }
 
-// spacingGrid returns the grid with voxels of the given size over the field of
-// view of another, about the same centre.
+// spacingGrid returns a grid with voxels of the given size that covers the field of
+// view of the given grid and has the same center.
 func spacingGrid(m affine, dims [3]int, target [3]float64) ([3]int, affine) {
 	var scale, offset point
 	for i, s := range spacing(m) {
@@ -127,7 +125,7 @@ func spacingGrid(m affine, dims [3]int, target [3]float64) ([3]int, affine) {
 		}
 		scale[i] = target[i] / s
 		n := max(1, int(math.Round(float64(dims[i])/scale[i])))
-		// Index (n-1)/2 of the new grid is where (dims-1)/2 of the old one is.
+		// Index (n-1)/2 of the new grid coincides with (dims-1)/2 of the old one.
 		offset[i] = (float64(dims[i]-1) - scale[i]*float64(n-1)) / 2
 		dims[i] = n
 	}

@@ -43,17 +43,17 @@ func TestResampleByHand(t *testing.T) {
 		linear, nearest float32
 	}{
 		{0, 10, 10}, {0.25, 12.5, 10}, {0.5, 15, 20}, {1.75, 35, 40}, {2, 40, 40},
-		{-0.5, 10, 10}, {2.5, 40, 40}, // half a voxel beyond the last centre
+		{-0.5, 10, 10}, {2.5, 40, 40}, // half a voxel beyond the last center
 		{-0.51, 0, 0}, {2.51, 0, 0}, {1e9, 0, 0},
-		{2.5 + 1e-8, 40, 40}, {1 - 1e-8, 20, 20}, // rounding of headers does not count
+		{2.5 + 1e-8, 40, 40}, {1 - 1e-8, 20, 20}, // rounding errors of headers are ignored
 	} {
 		assert.Equal(t, c.linear, at(Linear, c.z), "linear at %v", c.z)
 		assert.Equal(t, c.nearest, at(Nearest, c.z), "nearest at %v", c.z)
 	}
 }
 
-// Trilinear interpolation gives back a linear function of the world exactly,
-// between any two oblique grids.
+// TestResampleReproducesALinearFunction checks that trilinear interpolation is exact for
+// a linear function of the world coordinates, between an oblique and a straight grid.
 func TestResampleReproducesALinearFunction(t *testing.T) {
 	f := func(p point) float64 { return 3*p[0] - 2*p[1] + 0.5*p[2] + 100 }
 	src := array[float32]{channels: 1}.empty([3]int{12, 11, 10}, oblique(point{2, 2, 3}, point{-10, -10, -10}))
@@ -73,17 +73,17 @@ func TestResampleReproducesALinearFunction(t *testing.T) {
 		inner++
 		require.InDelta(t, f(world), float64(got.value(0, v)), 1e-3)
 	})
-	assert.Greater(t, inner, 400, "most of the grid must lie inside for the test to say something")
+	assert.Greater(t, inner, 400, "most of the grid must be inside for the test to be meaningful")
 }
 
 func TestSpacingGrid(t *testing.T) {
 	m := oblique(point{0.5, 0.9995, 3}, point{1, 2, 3})
 	dims, got := spacingGrid(m, [3]int{31, 20, 10}, [3]float64{1, 1, 1})
-	assert.Equal(t, [3]int{16, 20, 30}, dims, "15.5 rounds up, 0.05% is left alone, 3 mm becomes 1 mm")
+	assert.Equal(t, [3]int{16, 20, 30}, dims, "15.5 rounds up, 0.05% is not resampled, 3 mm becomes 1 mm")
 	s := spacing(got)
 	assert.InDeltaSlice(t, []float64{1, 0.9995, 1}, s[:], 1e-12)
 	before, after := apply(m, point{15, 9.5, 4.5}), apply(got, point{7.5, 9.5, 14.5})
-	assert.InDeltaSlice(t, before[:], after[:], 1e-12, "the centre stays")
+	assert.InDeltaSlice(t, before[:], after[:], 1e-12, "the center does not move")
 
 	dims, got = spacingGrid(m, [3]int{31, 20, 10}, spacing(m))
 	assert.Equal(t, [3]int{31, 20, 10}, dims)
@@ -115,11 +115,11 @@ func TestExportedResample(t *testing.T) {
 	assert.ErrorContains(t, err, "volume's affine")
 }
 
-// TestExtendedHoldsTheOutermostValues compares with Linear inside, and with the
-// nearest border outside.
-func TestExtendedHoldsTheOutermostValues(t *testing.T) {
+// TestExtendedContinuesTheOutermostValues compares with Linear inside the volume and
+// with the nearest border voxel outside.
+func TestExtendedContinuesTheOutermostValues(t *testing.T) {
 	v := &volume.Volume{Dims: [3]int{3, 1, 1}, Channels: 1, Data: []float64{1, 2, 4}, Affine: affine{{2, 0, 0, 10}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}
-	onto := affine{{1, 0, 0, 4}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}} // x = 4 … 18 mm, the centres are at 10, 12, 14
+	onto := affine{{1, 0, 0, 4}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}} // x = 4 … 18 mm, the centers are at 10, 12, 14
 	dims := [3]int{15, 1, 1}
 	extended, err := Resample(v, dims, onto, Extended)
 	require.NoError(t, err)

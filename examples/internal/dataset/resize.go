@@ -1,7 +1,7 @@
 package dataset
 
-// areaWindow returns the source voxels that voxel i of m averages over along an
-// axis of n: floor(i·n/m) … ceil((i+1)·n/m).
+// areaWindow returns the range [lo, hi) of source voxels that voxel i of m averages
+// over along an axis of n voxels: floor(i·n/m) … ceil((i+1)·n/m).
 func areaWindow(i, n, m int) (lo, hi int) {
 	return i * n / m, ((i+1)*n + m - 1) / m
 }
@@ -16,8 +16,8 @@ func resized[T uint8 | float32 | float64](a array[T], dims [3]int) array[T] {
 	return a.empty(dims, multiply(a.affine, scaling(scale, offset)))
 }
 
-// resizeArea averages over the box of areaWindow's three windows, weighing its
-// voxels alike.
+// resizeArea averages with equal weights over the box given by areaWindow along each
+// axis.
 func resizeArea(a array[float32], dims [3]int) array[float32] {
 	if dims == a.dims {
 		return a
@@ -50,8 +50,8 @@ func resizeArea(a array[float32], dims [3]int) array[float32] {
 	return out
 }
 
-// resizeAreaLabel gives 1 where the average over the window of resizeArea is
-// not zero: where any voxel of the window is set.
+// resizeAreaLabel returns 1 where the average of resizeArea is not zero, that is, where
+// any voxel of the box is set.
 func resizeAreaLabel(a array[uint8], dims [3]int) array[uint8] {
 	if dims == a.dims {
 		return a
@@ -79,8 +79,8 @@ func resizeAreaLabel(a array[uint8], dims [3]int) array[uint8] {
 	return out
 }
 
-// resizeNearest takes the voxel under the new voxel's centre,
-// floor((i+½)·n/m): between two, the one of higher index.
+// resizeNearest takes the voxel at the new voxel's center, floor((i+½)·n/m). On the
+// border between two voxels that is the one with the higher index.
 func resizeNearest(a array[uint8], dims [3]int) array[uint8] {
 	if dims == a.dims {
 		return a

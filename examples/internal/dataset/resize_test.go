@@ -11,7 +11,7 @@ import (
 )
 
 func TestAreaWindow(t *testing.T) {
-	// 19 slices made 24, and 5 made 3, written out by hand.
+	// 5 voxels resized to 3, and 2 to 5, written out by hand.
 	windows := func(n, m int) (out [][2]int) {
 		for i := range m {
 			lo, hi := areaWindow(i, n, m)
@@ -40,7 +40,8 @@ func TestResizeAreaByHand(t *testing.T) {
 	assert.Equal(t, []float32{1, 2, 2, 3, 3, 4}, resizeArea(b, [3]int{3, 1, 2}).data)
 }
 
-// Averaging one axis after the other is the same as averaging the box.
+// TestResizeAreaAgainstOneAxisAtATime checks that averaging over the box equals
+// averaging along one axis after the other.
 func TestResizeAreaAgainstOneAxisAtATime(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, sizes := range [][2][3]int{{{7, 9, 5}, {4, 5, 8}}, {{6, 4, 8}, {3, 2, 2}}, {{5, 5, 5}, {5, 11, 1}}} {
@@ -69,8 +70,8 @@ func TestResizeAreaAgainstOneAxisAtATime(t *testing.T) {
 	}
 }
 
-// Whole-number factors keep the mean; every size keeps the field of view and
-// commutes with a flip.
+// TestResizeAreaLaws checks that integer factors preserve the mean, and that any size
+// preserves the field of view and commutes with a flip.
 func TestResizeAreaLaws(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	a := random(rng, 1, [3]int{8, 6, 9}, oblique(point{1, 2, 3}, point{9, 8, 7}))
@@ -109,15 +110,15 @@ func TestResizeLabelByHand(t *testing.T) {
 	row := func(v ...uint8) array[uint8] {
 		return array[uint8]{channels: 1, dims: [3]int{1, 1, len(v)}, affine: identity, data: v}
 	}
-	// Centres (i+½)·5/3 of three voxels over five lie in 0, 2 and 4.
+	// The centers (i+½)·5/3 of three voxels over five are in voxels 0, 2 and 4.
 	assert.Equal(t, []uint8{1, 0, 0}, resizeNearest(row(1, 0, 0, 1, 0), [3]int{1, 1, 3}).data)
 	assert.Equal(t, []uint8{1, 1, 1}, resizeAreaLabel(row(1, 0, 0, 1, 0), [3]int{1, 1, 3}).data, "windows 0-1, 1-3, 3-4")
 	assert.Equal(t, []uint8{1, 1, 0, 0}, resizeNearest(row(1, 0), [3]int{1, 1, 4}).data)
 	assert.Equal(t, []uint8{0, 0}, resizeAreaLabel(row(0, 0, 0), [3]int{1, 1, 2}).data)
 }
 
-// The area label is where the area average of the label is not zero, and covers
-// the nearest one.
+// TestResizeAreaLabelAgainstTheAverage checks that the area label is set where the area
+// average of the label is not zero, and that it contains the nearest-neighbor label.
 func TestResizeAreaLabelAgainstTheAverage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	label := array[uint8]{channels: 1}.empty([3]int{9, 8, 7}, oblique(point{1, 2, 3}, point{}))

@@ -6,8 +6,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Train returns the case with the protocol's random steps, all drawn from seed:
-// the same case and seed give the same bits.
+// Train returns the case after all steps of the protocol, including the random ones,
+// which are drawn from seed: the same case and seed give the same bits.
 func (p Protocol) Train(c Case, seed uint64) (*Sample, error) {
 	prep, err := p.prepare(c)
 	if err != nil {
@@ -32,7 +32,7 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	image, label := prep.image, prep.label
 	move := func(r rearrangement) {
 		image = rearrange(image, r)
-		if prep.labelled {
+		if prep.labeled {
 			label = rearrange(label, r)
 		}
 	}
@@ -49,7 +49,7 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	scan = scan.flipped(flips)
 	move(flips)
 	image = unshared(image, prep.image)
-	if prep.labelled {
+	if prep.labeled {
 		label = unshared(label, prep.label)
 	}
 
@@ -67,21 +67,21 @@ func (p Protocol) train(id string, prep *prepared, seed uint64) *Sample {
 	if rng.Float64() < p.ShiftProb {
 		linear(image, 1, symmetric(rng, p.Shift))
 	}
-	return newSample(id, image, label, prep.labelled, scan)
+	return newSample(id, image, label, prep.labeled, scan)
 }
 
-// valid pads and normalises a copy of prep.
+// valid pads and normalizes a copy of prep.
 func (p Protocol) valid(id string, prep *prepared) *Sample {
 	pad := p.pad(prep.image.dims)
 	image, label := unshared(rearrange(prep.image, pad), prep.image), prep.label
-	if prep.labelled {
+	if prep.labeled {
 		label = unshared(rearrange(label, pad), label)
 	}
 	normalize(image)
-	return newSample(id, image, label, prep.labelled, scanIn(pad, prep.image.dims))
+	return newSample(id, image, label, prep.labeled, scanIn(pad, prep.image.dims))
 }
 
-func newSample(id string, image array[float32], label array[uint8], labelled bool, scan Box) *Sample {
+func newSample(id string, image array[float32], label array[uint8], labeled bool, scan Box) *Sample {
 	x, y, z := image.dims[0], image.dims[1], image.dims[2]
 	s := &Sample{
 		ID:      id,
@@ -90,13 +90,13 @@ func newSample(id string, image array[float32], label array[uint8], labelled boo
 		Spacing: spacing(image.affine),
 		Affine:  image.affine,
 	}
-	if labelled {
+	if labeled {
 		s.Label = tensor.New(tensor.WithShape(1, x, y, z), tensor.WithBacking(label.data))
 	}
 	return s
 }
 
-// symmetric draws uniformly from -limit … limit.
+// symmetric draws a number uniformly from -limit … limit.
 func symmetric(rng *rand.Rand, limit float64) float64 { return (2*rng.Float64() - 1) * limit }
 
 func (p Protocol) crop(dims [3]int, rng *rand.Rand) rearrangement {
@@ -123,7 +123,7 @@ func (p Protocol) pad(dims [3]int) rearrangement {
 	return window(start, dims)
 }
 
-// scanIn returns where a volume of the given size lies after it is padded.
+// scanIn returns the position of a volume of the given size after it is padded.
 func scanIn(pad rearrangement, dims [3]int) Box {
 	b := Box{Size: dims}
 	for i, start := range pad.start {

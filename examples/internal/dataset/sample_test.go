@@ -19,7 +19,7 @@ func ones(channels int, dims [3]int, m affine) *prepared {
 	for i := range label.data {
 		label.data[i] = 1
 	}
-	return &prepared{image: numbered(channels, dims, m), label: label, labelled: true}
+	return &prepared{image: numbered(channels, dims, m), label: label, labeled: true}
 }
 
 func TestProtocolDefaults(t *testing.T) {
@@ -91,20 +91,20 @@ func TestTranslateByHand(t *testing.T) {
 	}
 }
 
-func TestCropDrawsEveryPlace(t *testing.T) {
+func TestCropDrawsEveryPosition(t *testing.T) {
 	p, seen := Protocol{Crop: [3]int{2, 9, 0}}, map[int]bool{}
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		r := p.crop([3]int{5, 4, 3}, rng)
-		assert.Equal(t, [3]int{2, 4, 3}, r.dims, "a short axis stays whole, 0 crops nothing")
+		assert.Equal(t, [3]int{2, 4, 3}, r.dims, "a short axis is kept whole, 0 does not crop")
 		assert.Equal(t, 0, r.start[1]+r.start[2])
 		seen[r.start[0]] = true
 	}
 	assert.Equal(t, map[int]bool{0: true, 1: true, 2: true, 3: true}, seen)
 }
 
-// Whatever is drawn, a voxel of the sample that comes from the volume holds the
-// value that the volume has at the same place in the world.
+// TestTrainKeepsVoxelsInTheWorld checks, for many draws, that a voxel of the sample that
+// comes from the volume has the volume's value at the same world coordinates.
 func TestTrainKeepsVoxelsInTheWorld(t *testing.T) {
 	m := oblique(point{1, 2, 3}, point{-5, 4, 3})
 	prep := ones(2, [3]int{9, 8, 7}, m)
@@ -146,7 +146,7 @@ func bytesOf(s *Sample) string {
 	return fmt.Sprint(s.ID, s.Image.Shape(), s.Image.Data(), label, s.Spacing, s.Affine)
 }
 
-func TestTrainComesFromTheSeedAlone(t *testing.T) {
+func TestTrainDependsOnTheSeedAlone(t *testing.T) {
 	prep := ones(2, [3]int{7, 6, 5}, oblique(point{1, 2, 3}, point{}))
 	before := *prep
 	before.image, before.label = prep.image.clone(), prep.label.clone()
@@ -159,12 +159,12 @@ func TestTrainComesFromTheSeedAlone(t *testing.T) {
 		seen[a] = true
 		p.valid("x", prep)
 	}
-	assert.Greater(t, len(seen), 15, "other seeds, other samples")
+	assert.Greater(t, len(seen), 15, "different seeds, different samples")
 	assert.Equal(t, before, *prep, "the prepared case must not change")
 }
 
-// Each random step is taken as often as its probability says and stays within
-// its bounds; measured on the sample alone.
+// TestTrainFrequencies checks on the samples alone that each random step is taken as
+// often as its probability says and stays within its bounds.
 func TestTrainFrequencies(t *testing.T) {
 	prep := ones(1, [3]int{3, 2, 2}, identity)
 	plain := prep.image.clone()
@@ -213,7 +213,8 @@ func TestTrainFrequencies(t *testing.T) {
 	assert.InDelta(t, 0.1, high, 0.001)
 }
 
-// Noise before the normalisation works on raw intensities and leaves no zeros.
+// TestNoiseFirst checks that noise before the normalization applies to raw intensities
+// and leaves no zeros.
 func TestNoiseFirst(t *testing.T) {
 	prep := ones(1, [3]int{6, 6, 6}, identity)
 	for i := range 100 {
@@ -226,7 +227,7 @@ func TestNoiseFirst(t *testing.T) {
 		assert.NotZero(t, v)
 		sum += float64(v)
 	}
-	assert.InDelta(t, 0, sum/216, 1e-5, "all voxels are normalised together")
+	assert.InDelta(t, 0, sum/216, 1e-5, "all voxels are normalized together")
 	p.NoiseFirst = false
 	x = p.train("x", prep, 3).Image.Data().([]float32)
 	for _, v := range x[:100] {
@@ -249,7 +250,7 @@ func TestSampleOfFiles(t *testing.T) {
 	assert.Equal(t, bytesOf(s), bytesOf(again))
 	v, err := p.Valid(c)
 	require.NoError(t, err)
-	assert.Equal(t, tensor.Shape{1, 4, 32, 32, 32}, v.Image.Shape(), "validation is the whole volume")
+	assert.Equal(t, tensor.Shape{1, 4, 32, 32, 32}, v.Image.Shape(), "validation uses the whole volume")
 	assert.Equal(t, tensor.Float32, v.Image.Dtype())
 	assert.Equal(t, tensor.Uint8, v.Label.Dtype())
 
@@ -261,9 +262,9 @@ func TestSampleOfFiles(t *testing.T) {
 	assert.InDeltaSlice(t, []float64{2.5, 1.9, 3}, v.Spacing[:], 1e-9)
 }
 
-// TestScanIsWhatWasNotPadded follows a volume of ones through crop, shift,
-// padding and flips: padding is where no one is, and Scan covers the rest.
-func TestScanIsWhatWasNotPadded(t *testing.T) {
+// TestScanExcludesPadding follows a volume of ones through crop, padding and flips: the
+// padding is where the value is not 1, and Scan must cover the rest.
+func TestScanExcludesPadding(t *testing.T) {
 	p := Protocol{Crop: [3]int{7, 0, 5}, MinSize: [3]int{9, 0, 0}, Multiple: [3]int{4, 4, 4}, FlipProb: 0.5}
 	dims := [3]int{10, 6, 5}
 	ones := array[float32]{channels: 1, dims: dims, affine: identity, data: make([]float32, 300)}
@@ -291,5 +292,5 @@ func TestScanIsWhatWasNotPadded(t *testing.T) {
 			require.Equal(t, inside, v == 1, "seed %d, voxel %v of %v", seed, image.voxel(i), box)
 		}
 	}
-	assert.Len(t, starts, 4, "7 in 12 and 5 in 8 lie off the middle, so that flips of two axes move the box")
+	assert.Len(t, starts, 4, "7 in 12 and 5 in 8 are off center, so that flips of two axes move the box")
 }

@@ -2,21 +2,20 @@
 //
 // # Windows
 //
-// Along each axis windows of the given size start at 0, step, 2·step, … with
-// step = max(1, ⌊size·(1−overlap)⌋), until one reaches the end; that one is
-// moved back to end with the axis. Every combination of the axes' windows is one
-// pass of the network. Where windows overlap, their logits are averaged, either
-// evenly or with weights that fall off from a window's centre. This is the
-// sliding window of the paper's released code, whose library averages evenly
-// with an overlap of a quarter unless told otherwise.
+// Along each axis, windows of the given size start at 0, step, 2·step, … with
+// step = max(1, ⌊size·(1−overlap)⌋), until one reaches the end of the axis; that
+// window is moved back so that it ends with the axis. Each combination of the axes'
+// windows is one pass of the network. Where windows overlap, their logits are averaged,
+// either with equal weights or with weights that decrease from a window's center. This
+// is the sliding window of the paper's released code, whose library defaults to equal
+// weights and an overlap of a quarter.
 //
 // # Padding
 //
-// A window as long as the axis or longer covers it at once: the axis is padded
-// with zeros at both ends, the odd voxel last, up to the next length that the
-// network accepts and no further, exactly as in training and validation. So a
-// window that covers the whole volume gives the logits that validation gives,
-// bit for bit.
+// A window at least as long as the axis covers it at once: the axis is padded with
+// zeros at both ends (the odd voxel at the end) to the next length that the network
+// accepts and no further, exactly as in training and validation. A window that covers
+// the whole volume therefore gives the same logits as validation, bit for bit.
 package infer
 
 import (
@@ -30,31 +29,31 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Blend says how overlapping windows are averaged.
+// Blend is a method of averaging overlapping windows.
 type Blend string
 
 const (
-	// Constant weighs every voxel of a window alike.
+	// Constant gives every voxel of a window the same weight.
 	Constant Blend = "constant"
-	// Gaussian weighs by the distance from the window's centre, with a standard
-	// deviation of an eighth of the window along each axis: predictions are
-	// worst at a window's border, where the network sees one side only.
+	// Gaussian weights voxels by their distance from the window's center, with a
+	// standard deviation of an eighth of the window along each axis. Predictions are
+	// worst at a window's border, where the network sees context on one side only.
 	Gaussian Blend = "gaussian"
 )
 
-// DefaultOverlap is the part of a window that the next one covers too in the
-// paper's released code.
+// DefaultOverlap is the fraction of a window that the next one overlaps in the paper's
+// released code.
 const DefaultOverlap = 0.25
 
-// Window says how a volume is covered.
+// Window describes how a volume is covered by windows.
 type Window struct {
-	// Size in voxels along X, Y and Z. Zero along an axis covers it whole. A
-	// length that the network does not accept is rounded up to the next that it
+	// Size is the window size in voxels along X, Y and Z. Zero covers the whole axis.
+	// A length that the network does not accept is rounded up to the next one that it
 	// does.
 	Size [3]int
-	// Overlap is the part of a window that the next one covers too, in [0, 1).
+	// Overlap is the fraction of a window that the next one overlaps, in [0, 1).
 	Overlap float64
-	// Blend of overlapping windows. Default Constant.
+	// Blend is the method of averaging overlapping windows. Default Constant.
 	Blend Blend
 }
 
@@ -73,18 +72,19 @@ func (w Window) check() error {
 	return nil
 }
 
-// Plan is how a volume of a given size is covered.
+// Plan holds the windows that cover a volume of a given size.
 type Plan struct {
-	// Size of every window.
+	// Size is the size of every window.
 	Size [3]int
-	// Count of the windows.
+	// Count is the number of windows.
 	Count int
 
 	volume [3]int
 	axes   [3]axis
 }
 
-// NewPlan covers a volume of the given size with windows for the network.
+// NewPlan returns a plan that covers a volume of the given size with windows that the
+// network accepts.
 func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
 	if err := w.check(); err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
 	multiple := nn.SizeMultiple(net)
 	for i, n := range volume {
 		if n < 1 {
-			return nil, fmt.Errorf("infer: the volume has %v voxels; every axis needs one", volume)
+			return nil, fmt.Errorf("infer: the volume has %v voxels; every axis must be at least 1", volume)
 		}
 		p.axes[i] = newAxis(n, w.Size[i], multiple[i], w.Overlap, w.Blend)
 		p.Size[i] = p.axes[i].size
@@ -105,16 +105,16 @@ func NewPlan(net nn.Network, volume [3]int, w Window) (*Plan, error) {
 	return p, nil
 }
 
-// Logits returns the network's logits for an image, float32 1×C×X×Y×Z of the
-// plan's size, as float32 1×K×X×Y×Z. It calls progress, where that is not nil,
-// after each window with how many are done. When ctx ends it stops after the
-// running window with ctx's error. Logits that are not finite are an error.
+// Logits returns the network's logits for an image, float32 1×C×X×Y×Z of the plan's
+// size, as float32 1×K×X×Y×Z. If progress is not nil, it is called after each window
+// with the number of windows done. When ctx is done, Logits stops after the current
+// window and returns ctx's error. Logits that are not finite are an error.
 func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *tensor.Dense, progress func(done int)) (*tensor.Dense, error) {
 	if image == nil || image.Dtype() != tensor.Float32 || image.RequiresIterator() || !image.DataOrder().IsRowMajor() {
 		return nil, errors.New("infer: the image must be float32 and contiguous")
 	}
 	if s := image.Shape(); len(s) != 5 || s[0] != 1 || [3]int(s[2:]) != p.volume {
-		return nil, fmt.Errorf("infer: the image has the shape %v, want 1×C×%d×%d×%d", s, p.volume[0], p.volume[1], p.volume[2])
+		return nil, fmt.Errorf("infer: the image has shape %v, want 1×C×%d×%d×%d", s, p.volume[0], p.volume[1], p.volume[2])
 	}
 	r := &run{plan: p, backend: b, net: net, image: image}
 	done := 0
@@ -141,11 +141,11 @@ func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *
 	return tensor.New(tensor.WithShape(1, r.channels, p.volume[0], p.volume[1], p.volume[2]), tensor.WithBacking(out)), nil
 }
 
-// axis is how one axis is covered.
+// axis holds the windows along one axis.
 type axis struct {
-	size   int         // of the windows
-	starts []int       // of the windows; negative where the axis is padded
-	weight [][]float64 // per window and voxel; over the windows they sum to one
+	size   int         // window size
+	starts []int       // window starts; negative if the axis is padded
+	weight [][]float64 // by window and voxel; the weights of a voxel sum to one
 }
 
 func newAxis(n, size, multiple int, overlap float64, blend Blend) axis {
@@ -190,19 +190,19 @@ func newAxis(n, size, multiple int, overlap float64, blend Blend) axis {
 	return a
 }
 
-// run is one volume on its way through the network.
+// run is the state of one call of Logits.
 type run struct {
 	plan    *Plan
 	backend nn.Backend
 	net     nn.Network
 	image   *tensor.Dense
 
-	part, logits *tensor.Dense // of a window, reused
-	channels     int           // of the logits
+	part, logits *tensor.Dense // buffers of a window, reused
+	channels     int           // number of channels of the logits
 	sum          []float64     // weighted logits of the whole volume
 }
 
-// window predicts the window of the given index along each axis and adds its
+// window predicts the window with the given index along each axis and adds its weighted
 // logits to the sum.
 func (r *run) window(index [3]int) error {
 	defer r.backend.EndStep()
@@ -251,9 +251,9 @@ func (r *run) window(index [3]int) error {
 	return nil
 }
 
-// rows calls do for every row along Z, in every channel, of the part of a window
-// that lies in the volume: the row's X and Y in the window, its offset in the
-// window, in the volume, and its length.
+// rows calls do for every row along Z, in every channel, of the part of a window that is
+// inside the volume. The arguments are the row's X and Y in the window, its offsets in
+// the window and in the volume, and its length.
 func (r *run) rows(channels int, start [3]int, do func(i, j, inside, whole, n int)) {
 	shape := r.image.Shape()
 	var lo, hi [3]int

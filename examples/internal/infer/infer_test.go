@@ -23,7 +23,7 @@ func newBackend(t *testing.T) nn.Backend {
 	return b
 }
 
-// image is 1×2×X×Y×Z of numbers that no two voxels share.
+// image returns a 1×2×X×Y×Z image of distinct values.
 func image(x, y, z int) *tensor.Dense {
 	values := make([]float32, 2*x*y*z)
 	for i, v := range nntest.HashValues("image", len(values), 1) {
@@ -32,7 +32,7 @@ func image(x, y, z int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(1, 2, x, y, z), tensor.WithBacking(values))
 }
 
-// unet is a small U-Net that halves X and Y twice and Z once.
+// unet returns a small U-Net that halves X and Y twice and Z once.
 func unet(t *testing.T, b nn.Backend) nn.Network {
 	t.Helper()
 	architecture := models.NewUNet()
@@ -43,7 +43,7 @@ func unet(t *testing.T, b nn.Backend) nn.Network {
 	return net
 }
 
-// pointwise is a network that looks at one voxel at a time.
+// pointwise is a network whose output at a voxel depends on that voxel only.
 type pointwise struct {
 	*nn.Builder
 	conv *nn.Conv3D
@@ -64,7 +64,7 @@ func newPointwise(t *testing.T, b nn.Backend, weight [4]float32, bias [2]float32
 func (p *pointwise) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) { return p.conv.Forward(t, x) }
 func (p *pointwise) CheckSize([3]int) error                       { return nil }
 
-// forward is one pass over a whole volume, whose size the network must accept.
+// forward runs the network on a whole volume, whose size it must accept.
 func forward(t *testing.T, b nn.Backend, net nn.Network, image *tensor.Dense) *tensor.Dense {
 	t.Helper()
 	defer b.EndStep()
@@ -82,18 +82,18 @@ func logits(t *testing.T, b nn.Backend, net nn.Network, image *tensor.Dense, w W
 	t.Helper()
 	plan, err := NewPlan(net, [3]int(image.Shape()[2:]), w)
 	require.NoError(t, err)
-	var told []int
-	out, err := plan.Logits(context.Background(), b, net, image, func(done int) { told = append(told, done) })
+	var reported []int
+	out, err := plan.Logits(context.Background(), b, net, image, func(done int) { reported = append(reported, done) })
 	require.NoError(t, err)
-	require.Len(t, told, plan.Count)
-	for i, done := range told {
+	require.Len(t, reported, plan.Count)
+	for i, done := range reported {
 		require.Equal(t, i+1, done)
 	}
 	return out, plan
 }
 
-// box copies size voxels from start on, in every channel; what lies outside is
-// zero.
+// box copies a box of the given size beginning at start, in every channel. Voxels
+// outside the image are zero.
 func box(image *tensor.Dense, start, size [3]int) *tensor.Dense {
 	s := image.Shape()
 	out := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, s[1], size[0], size[1], size[2]))
@@ -115,7 +115,7 @@ func box(image *tensor.Dense, start, size [3]int) *tensor.Dense {
 	return out
 }
 
-func TestAWindowOverAllIsTheWholePass(t *testing.T) {
+func TestOneWindowEqualsWholeVolume(t *testing.T) {
 	b := newBackend(t)
 	net := unet(t, b)
 	for _, size := range [][3]int{{8, 12, 6}, {7, 9, 5}, {1, 3, 2}, {13, 4, 11}} {
@@ -136,8 +136,8 @@ func TestAWindowOverAllIsTheWholePass(t *testing.T) {
 	}
 }
 
-// TestWindowsAreAveraged computes two overlapping windows, one of them moved
-// back, by hand.
+// TestWindowsAreAveraged compares two overlapping windows, one of them moved back, with
+// an average computed by hand.
 func TestWindowsAreAveraged(t *testing.T) {
 	b := newBackend(t)
 	net := unet(t, b)
@@ -151,7 +151,7 @@ func TestWindowsAreAveraged(t *testing.T) {
 			if blend == Constant {
 				return 1
 			}
-			d := float64(i) - 3.5 // the deviation is one voxel
+			d := float64(i) - 3.5 // the standard deviation is one voxel
 			return math.Exp(-d * d / 2)
 		}
 		o := 0
@@ -175,9 +175,9 @@ func TestWindowsAreAveraged(t *testing.T) {
 	}
 }
 
-// TestWindowsDoNotShow uses networks whose answer for a voxel does not depend
-// on the window around it.
-func TestWindowsDoNotShow(t *testing.T) {
+// TestWindowsLeaveNoTrace uses networks whose output at a voxel does not depend on the
+// surrounding window.
+func TestWindowsLeaveNoTrace(t *testing.T) {
 	b := newBackend(t)
 	voxelwise := newPointwise(t, b, [4]float32{0.3, -1.7, 2.1, 0.9}, [2]float32{0.1, -0.2})
 	constant := newPointwise(t, b, [4]float32{}, [2]float32{0.1, -1e30})
@@ -203,7 +203,7 @@ func TestAxes(t *testing.T) {
 	assert.Equal(t, []int{0, 6, 12, 12 + 3}, newAxis(23, 8, 4, 0.25, Constant).starts)
 	assert.Equal(t, []int{0, 8, 15}, newAxis(23, 8, 1, 0, Constant).starts)
 	assert.Equal(t, []int{0, 1, 2}, newAxis(5, 3, 1, 0.99, Constant).starts)
-	assert.Equal(t, []int{-1}, newAxis(5, 8, 8, 0.5, Constant).starts, "the odd voxel comes last")
+	assert.Equal(t, []int{-1}, newAxis(5, 8, 8, 0.5, Constant).starts, "the odd voxel is at the end")
 	assert.Equal(t, 12, newAxis(23, 9, 4, 0.25, Constant).size)
 
 	for _, blend := range []Blend{Constant, Gaussian} {
@@ -239,7 +239,7 @@ func TestAxes(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestErrors(t *testing.T) {
 	b := newBackend(t)
 	net := unet(t, b)
 	for want, w := range map[string]Window{
@@ -253,15 +253,15 @@ func TestRefusals(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 	_, err := NewPlan(net, [3]int{8, 0, 8}, Window{})
-	assert.ErrorContains(t, err, "every axis needs one")
+	assert.ErrorContains(t, err, "every axis must be at least 1")
 
 	plan, err := NewPlan(net, [3]int{8, 8, 8}, Window{})
 	require.NoError(t, err)
 	ctx := context.Background()
 	for want, bad := range map[string]*tensor.Dense{
-		"must be float32":    tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 8, 8, 8)),
-		"want 1×C×8×8×8":     image(8, 8, 4),
-		"has the shape (2, ": tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 2, 8, 8, 8)),
+		"must be float32": tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 8, 8, 8)),
+		"want 1×C×8×8×8":  image(8, 8, 4),
+		"has shape (2, ":  tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 2, 8, 8, 8)),
 	} {
 		_, err := plan.Logits(ctx, b, net, bad, nil)
 		assert.ErrorContains(t, err, want)
@@ -269,14 +269,14 @@ func TestRefusals(t *testing.T) {
 	_, err = plan.Logits(ctx, b, net, nil, nil)
 	assert.Error(t, err)
 	_, err = plan.Logits(ctx, b, net, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 3, 8, 8, 8)), nil)
-	assert.Error(t, err, "a channel too many")
+	assert.Error(t, err, "one channel too many")
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		_, err = plan.Logits(ctx, b, newPointwise(t, b, [4]float32{}, [2]float32{0, float32(bad)}), image(8, 8, 8), nil)
 		assert.ErrorContains(t, err, "not finite")
 	}
 }
 
-func TestTheEndOfTheContextStops(t *testing.T) {
+func TestCancellation(t *testing.T) {
 	b := newBackend(t)
 	net := newPointwise(t, b, [4]float32{1}, [2]float32{})
 	plan, err := NewPlan(net, [3]int{8, 8, 8}, Window{Size: [3]int{4, 4, 4}})

@@ -12,21 +12,20 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// Mask returns the tumour's mask, 0 and 1, on another grid than the network's:
-// the scan's own. logits are float32 1×2×X×Y×Z, affine is that of their grid,
-// dims and scan are the other grid's.
+// Mask returns the tumor's mask, 0 and 1, on the scan's own grid instead of the
+// network's. logits are float32 1×2×X×Y×Z on a grid with the given affine; dims and scan
+// are the size and the affine of the scan's grid.
 //
-// The foreground's probability is interpolated linearly and then compared with
-// ½. Taking the nearest voxel of a finished mask instead would draw its stairs
-// at the network's resolution, which for resized scans is coarser than the
-// scan's; interpolating the logits, which have no bounds, would let one
-// confident voxel outweigh its neighbours. On a grid whose voxels coincide with
-// the network's, in whatever order and direction, nothing is interpolated and
-// the mask is that of afl.Predict.
+// The foreground probability is interpolated linearly and then thresholded at ½.
+// Nearest-neighbor sampling of a mask would show steps at the network's resolution,
+// which for resized scans is coarser than the scan's; interpolating the logits, which
+// are unbounded, would let one confident voxel outweigh its neighbors. If the voxels of
+// the two grids coincide, in any order and direction of the axes, nothing is
+// interpolated and the mask equals that of [afl.Predict].
 //
-// Beyond the outermost voxels of the network's grid their value holds: changing
-// the voxels' size rounds the field of view to whole voxels, which leaves a rim
-// of the scan over.
+// The outermost values of the network's grid are extended beyond it: changing the voxel
+// size rounds the field of view to whole voxels, so that it may miss a margin of the
+// scan.
 func Mask(rule afl.PredictionRule, logits *tensor.Dense, affine [4][4]float64, dims [3]int, scan [4][4]float64) (*volume.Volume, error) {
 	if logits == nil || logits.Dtype() != tensor.Float32 || len(logits.Shape()) != 5 || logits.Shape()[0] != 1 || logits.Shape()[1] != 2 {
 		return nil, errors.New("infer: Mask: the logits must be float32 of shape 1×2×X×Y×Z")
@@ -47,9 +46,9 @@ func Mask(rule afl.PredictionRule, logits *tensor.Dense, affine [4][4]float64, d
 	return v, nil
 }
 
-// certainty is 2p − 1 for the foreground's probability p. As the hyperbolic
-// tangent of half the logit it keeps the logit's sign where p would be rounded
-// to ½.
+// certainty returns 2p − 1 for the foreground probability p. It is computed as the
+// hyperbolic tangent of half the logit, which preserves the sign of the logit even where
+// p would round to ½.
 func certainty(rule afl.PredictionRule, logits *tensor.Dense, affine [4][4]float64) *volume.Volume {
 	values := logits.Data().([]float32)
 	n := len(values) / 2

@@ -16,7 +16,7 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// oblique is a grid of voxels of 0.6×0.9×3.1 mm, turned about two axes.
+// oblique is the affine of a grid of 0.6×0.9×3.1 mm voxels rotated about two axes.
 var oblique = [4][4]float64{
 	{0.6 * 0.96, -0.9 * 0.2688, 3.1 * 0.0784, -21},
 	{0.6 * 0.28, 0.9 * 0.9216, -3.1 * 0.2688, 4.5},
@@ -36,21 +36,21 @@ func logitsTensor(values []float32, x, y, z int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(1, 2, x, y, z), tensor.WithBacking(values))
 }
 
-// TestMaskOnTheSameVoxels lets the scan's axes be the network's in another
-// order and direction: no voxel may change.
+// TestMaskOnTheSameVoxels uses a scan whose axes are the network's in another order and
+// direction: no voxel may change.
 func TestMaskOnTheSameVoxels(t *testing.T) {
 	x, y, z := 5, 4, 3
 	values := make([]float32, 2*x*y*z)
 	for i, v := range nntest.HashValues("logits", len(values), 1) {
 		values[i] = float32(4 * v)
 	}
-	// The smallest numbers there are, on both sides of the threshold, and equals.
+	// The smallest numbers on both sides of the threshold, and equal logits.
 	values[60], values[0] = math.SmallestNonzeroFloat32, 0
 	values[61], values[1] = -math.SmallestNonzeroFloat32, 0
 	values[62], values[2] = 0, 0
 	values[63], values[3] = 1e30, -1e30
 	logits := logitsTensor(values, x, y, z)
-	// Scan axes: first −Z, second X, third −Y.
+	// The scan's axes are −Z, X and −Y.
 	scan := [4][4]float64{3: {3: 1}}
 	origin := at(oblique, 0, y-1, z-1)
 	for r := range 3 {
@@ -74,14 +74,14 @@ func TestMaskOnTheSameVoxels(t *testing.T) {
 	}
 }
 
-// TestMaskKeepsItsPlace predicts a ball on a coarse upright grid and asks for it
-// on an oblique one.
+// TestMaskKeepsItsPlace predicts a ball on a coarse axis-aligned grid and maps it to an
+// oblique one.
 func TestMaskKeepsItsPlace(t *testing.T) {
 	network := [4][4]float64{{2, 0, 0, -30}, {0, 2, 0, -5}, {0, 0, 2, -2}, {0, 0, 0, 1}}
 	size, scanSize := [3]int{24, 26, 22}, [3]int{60, 44, 13}
-	centre, radius := at(oblique, 30, 22, 6), 9.0
+	center, radius := at(oblique, 30, 22, 6), 9.0
 	distance := func(w [3]float64) float64 {
-		return radius - math.Hypot(math.Hypot(w[0]-centre[0], w[1]-centre[1]), w[2]-centre[2])
+		return radius - math.Hypot(math.Hypot(w[0]-center[0], w[1]-center[1]), w[2]-center[2])
 	}
 	n := size[0] * size[1] * size[2]
 	values := make([]float32, 2*n)
@@ -116,8 +116,8 @@ func TestMaskKeepsItsPlace(t *testing.T) {
 	assert.Less(t, nearest, inside/4)
 }
 
-// TestMaskCoversTheScan asks for every voxel of a scan that was resampled or
-// resized before a network which sees tumour everywhere.
+// TestMaskCoversTheScan checks that the mask covers every voxel of a resampled or resized
+// scan if the network predicts tumor everywhere.
 func TestMaskCoversTheScan(t *testing.T) {
 	for _, n := range [][3]int{{11, 7, 5}, {23, 16, 2}, {1, 9, 40}} {
 		for _, s := range []float64{0.3173, 0.49, 1.37, 2.6} {
@@ -153,7 +153,7 @@ func TestMaskCoversTheScan(t *testing.T) {
 	}
 }
 
-func TestMaskRefuses(t *testing.T) {
+func TestMaskErrors(t *testing.T) {
 	good := logitsTensor(make([]float32, 2), 1, 1, 1)
 	one := [3]int{1, 1, 1}
 	for _, bad := range []*tensor.Dense{nil, tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 1, 1, 1)), tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 3, 1, 1, 1))} {
@@ -163,7 +163,7 @@ func TestMaskRefuses(t *testing.T) {
 	_, err := Mask(afl.SigmoidPerChannel, good, oblique, one, oblique)
 	assert.ErrorContains(t, err, "rule is SigmoidPerChannel")
 	_, err = Mask(afl.Argmax, good, oblique, [3]int{1, 0, 1}, oblique)
-	assert.ErrorContains(t, err, "every axis needs a voxel")
+	assert.ErrorContains(t, err, "every axis must be at least 1")
 	_, err = Mask(afl.Argmax, good, oblique, one, [4][4]float64{})
 	assert.ErrorContains(t, err, "affine")
 }

@@ -1,4 +1,4 @@
-// Package memory tells how much memory a process may use.
+// Package memory reports how much memory the process may use.
 package memory
 
 import (
@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// Files of Linux that hold limits, in bytes but for meminfo.
+// Linux files that hold memory limits, in bytes except for meminfo.
 const (
 	meminfo  = "/proc/meminfo"
 	cgroupV2 = "/sys/fs/cgroup/memory.max"
 	cgroupV1 = "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 )
 
-// Limit returns the bytes of memory that this process may use at most: that of
-// the machine, or less where the process runs in a container with a limit. ok is
-// false where the system does not tell.
+// Limit returns the maximum number of bytes of memory that this process may use: the
+// memory of the machine, or less in a container with a limit. ok is false if the limit
+// is unknown.
 func Limit() (limit int64, ok bool) { return limitOf(os.ReadFile) }
 
 func limitOf(read func(string) ([]byte, error)) (limit int64, ok bool) {
@@ -28,7 +28,7 @@ func limitOf(read func(string) ([]byte, error)) (limit int64, ok bool) {
 		if err != nil {
 			continue
 		}
-		// "max", and in version 1 a number near the largest, mean no limit.
+		// "max", and in version 1 a value close to the largest int64, mean no limit.
 		n, err := strconv.ParseInt(string(bytes.TrimSpace(raw)), 10, 64)
 		if err == nil && n > 0 && n < 1<<60 && (!ok || n < limit) {
 			limit, ok = n, true
@@ -37,7 +37,7 @@ func limitOf(read func(string) ([]byte, error)) (limit int64, ok bool) {
 	return limit, ok
 }
 
-// total reads the line "MemTotal:  16314060 kB".
+// total parses the line "MemTotal:  16314060 kB".
 func total(raw []byte) (int64, bool) {
 	for line := range bytes.Lines(raw) {
 		fields := bytes.Fields(line)

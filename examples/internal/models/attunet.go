@@ -2,27 +2,26 @@ package models
 
 import "github.com/x/afl/examples/internal/nn"
 
-// AttUNet is the attention U-Net of Oktay et al. (2018) as MONAI's class
-// AttentionUnet builds it.
+// AttUNet is the attention U-Net of Oktay et al. (2018) as in MONAI's class AttentionUnet.
 //
-// A block of two convolutions makes Channels[0] maps at full size. Level i, at
-// width c = Channels[i], applies another block, strided, to go down to
-// Channels[i+1]; what comes back from below goes up by a transposed convolution
-// and gates the level's skip (see attentionGate); the gated skip and the map
-// from below, joined in this order, are merged by a convolution, an instance norm
-// and PReLU. A 1×1×1 convolution makes the logits. Elsewhere the norm is the
-// batch norm and the activation ReLU; every convolution has a bias.
+// A block of two convolutions computes Channels[0] feature maps at full size. Level i, of
+// width c = Channels[i], applies another block, strided, of width Channels[i+1], and the
+// levels below it. Their output is upsampled by a transposed convolution and gates the
+// level's skip connection (see attentionGate). The gated skip and the upsampled features,
+// concatenated in this order, are merged by a convolution, instance norm and PReLU. A
+// 1×1×1 convolution computes the logits. Everywhere else the norm is batch norm and the
+// activation is ReLU; every convolution has a bias.
 //
 // Every axis of a volume must be a multiple of the product of its strides.
 type AttUNet struct {
 	// Channels are the widths of the levels, from the finest to the coarsest.
 	Channels []int `json:"channels"`
-	// Strides are the steps X, Y, Z between two levels; one fewer than Channels.
+	// Strides are the strides along X, Y, Z between two levels; one fewer than Channels.
 	Strides [][3]int `json:"strides"`
 }
 
-// NewAttUNet returns widths 16, 32, 64, 128, 256 with stride 2 on every axis
-// between all of them.
+// NewAttUNet returns the widths 16, 32, 64, 128, 256 with stride 2 on every axis between
+// all levels.
 func NewAttUNet() AttUNet {
 	return AttUNet{Channels: []int{16, 32, 64, 128, 256}, Strides: halvings(4)}
 }
@@ -47,14 +46,14 @@ func (a AttUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	}, nil
 }
 
-// attLevel is one level and all below it.
+// attLevel is a level together with all levels below it.
 type attLevel struct {
 	gate      *attentionGate
 	below, up nn.Layer
 	merge     nn.Layer
 }
 
-// Forward records the level and all below it.
+// Forward implements nn.Layer.
 func (l *attLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	g, err := nn.Sequence{l.below, l.up}.Forward(t, x)
 	if err != nil {
@@ -67,7 +66,7 @@ func (l *attLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	return join(t, gated, g, l.merge)
 }
 
-// level makes level i, in state_dict order: gate, way up, merge, what is below.
+// level builds level i, in state_dict order: gate, upsampling, merge, levels below.
 func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
 	c, wide, stride := a.Channels[i], a.Channels[i+1], a.Strides[i]
 	l := &attLevel{gate: newAttentionGate(b, name+".attention.", c, c/2)}
@@ -88,8 +87,7 @@ func (a AttUNet) level(b *nn.Builder, name string, i int) *attLevel {
 	return l
 }
 
-// attConvs makes two convolutions, the first strided, each with batch norm and
-// ReLU.
+// attConvs returns two convolutions, the first strided, each with batch norm and ReLU.
 func attConvs(b *nn.Builder, name string, in, out int, stride [3]int) nn.Layer {
 	return nn.Sequence{
 		conv(b, name+".conv.0.conv", in, out, 3, stride, true), b.BatchNorm(name+".conv.0.adn.N", out), nn.ReLU,
@@ -97,15 +95,15 @@ func attConvs(b *nn.Builder, name string, in, out int, stride [3]int) nn.Layer {
 	}
 }
 
-// attentionGate multiplies a skip x by one map of weights between 0 and 1:
+// attentionGate multiplies a skip x by a single-channel map of weights between 0 and 1:
 //
 //	x · sigmoid(BN(Ψ · relu(BN(W_g·g) + BN(W_x·x))))
 //
-// where g comes from below and W_g, W_x and Ψ are 1×1×1 convolutions.
+// where g comes from the level below and W_g, W_x and Ψ are 1×1×1 convolutions.
 type attentionGate struct{ g, x, psi nn.Layer }
 
-// newAttentionGate makes a gate for maps of the given width; inner is that of the
-// maps in between. prefix goes before the names of its layers.
+// newAttentionGate returns a gate for inputs of the given width; inner is the width of the
+// intermediate features. The names of its layers start with prefix.
 func newAttentionGate(b *nn.Builder, prefix string, width, inner int) *attentionGate {
 	project := func(name string, in, out int) nn.Sequence {
 		return nn.Sequence{

@@ -15,13 +15,12 @@ type variant struct {
 	name  string
 	dtype nn.DType
 	open  func(nn.DType) (nn.Backend, error)
-	// reordered says that sums are taken in an order that depends on the
-	// machine, so that what rounding decides may differ from the reference.
+	// reordered is true if the order of summation depends on the machine, so that results
+	// that depend on rounding can differ from the reference.
 	reordered bool
 }
 
-// variants returns every backend that this program was built with, in every
-// precision that it has.
+// variants returns every backend built into this program, in every precision it supports.
 func variants() []variant {
 	all := []variant{
 		{name: "portable/float64", dtype: nn.Float64, open: portable.New},

@@ -12,8 +12,8 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// BenchmarkTrainingStep is one step of the UNet at its default widths: forward,
-// backward and update, without the loss.
+// BenchmarkTrainingStep measures a training step of the UNet with its default widths:
+// forward pass, backward pass and update, without the loss.
 func BenchmarkTrainingStep(b *testing.B) {
 	shape := []int{1, 1, 48, 64, 48}
 	backend, err := portable.New(nn.Float32)

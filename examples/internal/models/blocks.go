@@ -6,23 +6,23 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// layerFunc is a block whose path is more than a sequence.
+// layerFunc is a layer that is not a plain sequence of layers.
 type layerFunc func(t *nn.Tape, x nn.Var) (nn.Var, error)
 
 // Forward calls f.
 func (f layerFunc) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) { return f(t, x) }
 
-// cube is the same number for every axis.
+// cube returns n for every axis.
 func cube(n int) [3]int { return [3]int{n, n, n} }
 
-// conv makes a convolution with a cubic kernel and the padding that keeps the
-// size at stride 1 where the kernel is odd.
+// conv returns a convolution with a cubic kernel and the padding that preserves the size
+// at stride 1 for odd kernels.
 func conv(b *nn.Builder, name string, in, out, kernel int, stride [3]int, bias bool) *nn.Conv3D {
 	return b.Conv3D(name, in, out, cube(kernel), nn.ConvSpec{Stride: stride, Padding: cube((kernel - 1) / 2)}, bias)
 }
 
-// upConv makes a transposed convolution with kernel 3 that multiplies the size
-// by the stride.
+// upConv returns a transposed convolution with kernel size 3 that multiplies the size by
+// the stride.
 func upConv(b *nn.Builder, name string, in, out int, stride [3]int, bias bool) *nn.Conv3D {
 	spec := nn.ConvSpec{Stride: stride, Padding: cube(1)}
 	for axis, s := range stride {
@@ -31,16 +31,16 @@ func upConv(b *nn.Builder, name string, in, out int, stride [3]int, bias bool) *
 	return b.ConvTranspose3D(name, in, out, cube(3), spec, bias)
 }
 
-// halve is max pooling with kernel and stride 2.
+// halve is max pooling with kernel size and stride 2.
 var halve = nn.MaxPool3D{Spec: nn.PoolSpec{Kernel: cube(2)}}
 
-// residual adds a main path and a side path; a nil side is the input itself.
+// residual adds a main path and a side path; a nil side path is the identity.
 type residual struct {
 	main nn.Sequence
 	side nn.Layer
 }
 
-// Forward records both paths and their sum.
+// Forward implements nn.Layer.
 func (r residual) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	y, err := r.main.Forward(t, x)
 	if err != nil {
@@ -58,15 +58,15 @@ func (r residual) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	return sum, err
 }
 
-// join records what a layer makes of a and b joined along the channels; nothing
-// else may use a or b afterwards.
+// join applies a layer to a and b concatenated along the channels. Nothing else may use a
+// or b afterward.
 func join(t *nn.Tape, a, b nn.Var, layer nn.Layer) (nn.Var, error) {
 	joined, err := nn.Concat(t, a, b)
 	return applyToBoth(t, a, b, joined, err, layer)
 }
 
-// addAndApply records what a layer makes of the sum of a and b; nothing else may
-// use a or b afterwards.
+// addAndApply applies a layer to the sum of a and b. Nothing else may use a or b
+// afterward.
 func addAndApply(t *nn.Tape, a, b nn.Var, layer nn.Layer) (nn.Var, error) {
 	sum, err := nn.Add(t, a, b)
 	return applyToBoth(t, a, b, sum, err, layer)
@@ -83,7 +83,7 @@ func applyToBoth(t *nn.Tape, a, b, both nn.Var, err error, layer nn.Layer) (nn.V
 	return y, err
 }
 
-// checkLevels checks the settings of a network made of levels.
+// checkLevels checks the widths and strides of a network's levels.
 func checkLevels(channels []int, strides [][3]int) error {
 	if err := checkChannels(channels); err != nil {
 		return err

@@ -13,22 +13,22 @@ import (
 	"github.com/x/afl/examples/internal/nn/cost"
 )
 
-// on returns a function that makes a network on a backend.
+// on returns a function that creates a network on a backend.
 func on(cfg models.Config) func(nn.Backend) (nn.Network, error) {
 	return func(b nn.Backend) (nn.Network, error) { return models.New(cfg, b, 1) }
 }
 
-// TestCounts compares parameters and multiply-adds of the published settings with
-// the published counts, for three channels at the PI-CAI size and four at the
-// BraTS size, and the memory of the activations with what was counted for
-// PyTorch when every result is held.
+// TestCounts compares the parameters and multiply-adds of the published settings with the
+// published counts, for three channels at the PI-CAI size and four at the BraTS size. It
+// compares the memory for activations with what was counted for PyTorch if every result
+// is stored.
 func TestCounts(t *testing.T) {
 	const picai, brats = 160 * 128 * 24, 224 * 224 * 144
 	for _, c := range []struct {
 		architecture models.Architecture
 		three, four  int64   // parameters by input channels
 		picai, brats float64 // multiply-adds per voxel
-		bytes        float64 // of all results, per voxel of BraTS
+		bytes        float64 // bytes of all results per voxel of BraTS
 	}{
 		{models.NewUNet(), 4_810_645, 4_811_509, 7036.0, 6110.0, 230},
 		{models.NewAttUNet(), 5_909_994, 5_910_426, 48_474.6, 48_042.6, 1553},
@@ -72,20 +72,20 @@ func TestCounts(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds, name)
 		assert.Equal(t, got.KeptBytes+4*c.four, step.KeptBytes, "%s: velocities", name)
-		// A training step holds every result, and a few gradients and copies more; a
-		// prediction only what it still needs.
+		// A training step stores every result and a few gradients and copies; a prediction
+		// stores only what it still needs.
 		perVoxel := float64(step.PassBytes) / brats
 		assert.Greater(t, perVoxel, c.bytes, name)
 		assert.Less(t, perVoxel, 1.7*c.bytes, name)
 		assert.Less(t, got.PassBytes, 7*step.PassBytes/10, name)
-		t.Logf("%-14s %5.0f B a voxel for a prediction, %5.0f for a training step, of which %5.0f are results",
+		t.Logf("%-14s %5.0f bytes per voxel for a prediction, %5.0f for a training step, of which %5.0f are results",
 			name, float64(got.PassBytes)/brats, perVoxel, c.bytes)
 	}
 }
 
-// TestMemoryIsWhatWasCounted compares the count with what the portable backend
+// TestMemoryMatchesTheCount compares the counted memory with what the portable backend
 // allocates in its first pass.
-func TestMemoryIsWhatWasCounted(t *testing.T) {
+func TestMemoryMatchesTheCount(t *testing.T) {
 	shape := []int{1, 3, 48, 48, 32}
 	for _, a := range []models.Architecture{models.NewUNet(), models.NewAttUNet(), models.NewSegResNet(), models.NewMRRN()} {
 		cfg := models.Config{Architecture: a, InChannels: 3}

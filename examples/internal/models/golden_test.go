@@ -18,8 +18,8 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// TestGolden compares each network with the reference: logits in inference and
-// in training, running statistics, and gradients.
+// TestGolden compares each network with the reference: logits in inference and training
+// mode, running statistics, and gradients.
 func TestGolden(t *testing.T) {
 	dir, full, err := golden.Dir("models")
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestGolden(t *testing.T) {
 		for _, v := range variants() {
 			t.Run(file.Metadata["case"]+"/"+v.name, func(t *testing.T) {
 				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 2e6) {
-					t.Skipf("%s parameters take long", file.Metadata["parameter_count"])
+					t.Skipf("slow with %s parameters", file.Metadata["parameter_count"])
 				}
 				checkCase(t, file, v)
 			})
@@ -45,10 +45,10 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	require.Positive(t, cases)
-	t.Logf("%d network cases (each file on %d variants of backends)", cases, len(variants()))
+	t.Logf("%d network cases (each file on %d backend variants)", cases, len(variants()))
 }
 
-// loaded is a golden file's network with its hashed weights.
+// loaded is the network of a golden file with its weights, which are hashed from names.
 type loaded struct {
 	backend nn.Backend
 	net     nn.Network
@@ -85,8 +85,8 @@ func decode(t *testing.T, file *golden.File, key string, to any) {
 	require.NoError(t, json.Unmarshal([]byte(file.Metadata[key]), to), key)
 }
 
-// config translates the constructor settings of the reference. A network or a
-// setting that it does not know fails the test.
+// config translates the constructor settings of the reference. An unknown network or
+// setting fails the test.
 func config(t *testing.T, model, args string) models.Config {
 	t.Helper()
 	switch model {
@@ -120,7 +120,7 @@ func config(t *testing.T, model, args string) models.Config {
 		}{}
 		decodeArgs(t, args, &a)
 		if a.Levels == nil {
-			a.Levels = []int{a.Depth} // the class's own default
+			a.Levels = []int{a.Depth} // the default of the class
 		}
 		return a.config(models.RegUNet{
 			Width: a.Width, Depth: a.Depth, Levels: a.Levels, ConcatSkip: a.Concat, StridedDown: a.Pooling != nil && !*a.Pooling,
@@ -175,7 +175,7 @@ func config(t *testing.T, model, args string) models.Config {
 		a := struct {
 			channels
 			Base   int
-			Cyclic bool // always so here
+			Cyclic bool // always true in this package
 		}{Base: 16}
 		decodeArgs(t, args, &a)
 		return a.config(models.VNet{Width: a.Base, MONAI: model == "vnet_monai"})
@@ -187,12 +187,12 @@ func config(t *testing.T, model, args string) models.Config {
 		decodeArgs(t, args, &a)
 		return a.config(models.MRRN{Width: a.Base})
 	}
-	t.Fatalf("the reference holds the network %q, which this package does not have", model)
+	t.Fatalf("the reference contains the network %q, which this package does not have", model)
 	return models.Config{}
 }
 
-// channels are the settings that all networks have, by the names that the
-// reference's classes give them.
+// channels are the settings common to all networks, under the names used by the classes of
+// the reference.
 type channels struct {
 	In       int `json:"in_channels"`
 	Out      int `json:"out_channels"`
@@ -203,7 +203,7 @@ type channels struct {
 	Labels   int `json:"classes"`
 }
 
-// decodeArgs reads settings, all of which the test must know.
+// decodeArgs decodes settings and fails for unknown ones.
 func decodeArgs(t *testing.T, args string, to any) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(args))
@@ -215,7 +215,7 @@ func (c channels) config(a models.Architecture) models.Config {
 	return models.Config{Architecture: a, InChannels: c.In + c.ImageIn + c.N, OutChannels: c.Out + c.ImageOut + c.Classes + c.Labels}
 }
 
-// strides are one number a level or one an axis.
+// strides has one number per level, or one per axis of each level.
 type strides [][3]int
 
 func (s *strides) UnmarshalJSON(raw []byte) error {
@@ -229,8 +229,8 @@ func (s *strides) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// input checks that a stored data tensor is what its name hashes to, and puts
-// it on the backend.
+// input checks that a stored data tensor has the values hashed from its name, and copies it
+// to the backend.
 func (l loaded) input(t *testing.T, file *golden.File, name string) nn.Array {
 	t.Helper()
 	g := file.Tensors[name]
@@ -259,13 +259,13 @@ func (l loaded) infer(t *testing.T, x nn.Array) []float64 {
 	return l.host(t, y.Array())
 }
 
-// tolerance returns the allowed error of training-mode numbers: of float32, ten
-// times what the reference itself loses in float32.
+// tolerance returns the allowed error of training-mode results: for float32, ten times the
+// float32 error of the reference itself.
 func tolerance(t *testing.T, file *golden.File, dtype nn.DType, hint string) float64 {
 	t.Helper()
 	if dtype == nn.Float64 {
 		if file.Metadata["model"] == "unet_resnet50" {
-			// At its bottom a batch norm sees four or eight values a channel.
+			// At the coarsest level, batch norm has only four or eight values per channel.
 			return 1e-8
 		}
 		return 1e-10
@@ -337,7 +337,7 @@ func checkCase(t *testing.T, file *golden.File, v variant) {
 			stored++
 		}
 	}
-	assert.Equal(t, stored, checked, "stored buffers and gradients that were compared")
+	assert.Equal(t, stored, checked, "all stored buffers and gradients must be compared")
 }
 
 func sums(values []float64) (sum, norm float64) {

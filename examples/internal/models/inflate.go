@@ -9,20 +9,19 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// encoderPrefix goes before the names that a ResNetUNet's encoder shares with a
-// 2-D ResNet-50.
+// encoderPrefix precedes the names of a 2-D ResNet-50 in the encoder of a ResNetUNet.
 const encoderPrefix = "encoder."
 
-// LoadImageNet starts the encoder of a ResNetUNet from a 2-D ResNet-50, as the
-// paper's released code does with ImageNet weights. images is that network's state
-// by torchvision's names ("conv1.weight", "layer1.0.bn1.running_mean", …); its
-// classifier ("fc.…") is left out. The decoder keeps its values.
+// LoadImageNet initializes the encoder of a ResNetUNet from a 2-D ResNet-50, as the paper's
+// released code does with ImageNet weights. images is the state of that network under
+// torchvision's names ("conv1.weight", "layer1.0.bn1.running_mean", …); its classifier
+// ("fc.…") is ignored. The decoder is not changed.
 //
-// A kernel w of kx×ky×… becomes w/kz, repeated kz times along Z, so that a volume
-// that does not change along Z gives what its slices give. Where the network has
-// another number of input channels than the images' three, channel j takes channel
-// j mod 3, and all are multiplied by 3 over their number. Norms and their running
-// statistics are taken over as they are. It changes nothing if it fails.
+// A kernel w of kx×ky becomes w/kz, repeated kz times along Z, so that a volume that is
+// constant along Z gives the same result as its slices. If the network does not have three
+// input channels, channel j takes the kernel of channel j mod 3, scaled by 3 divided by the
+// number of channels. Norms and their running statistics are copied. If LoadImageNet fails,
+// it changes nothing.
 func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense) error {
 	state, err := nn.StateDict(b, net)
 	if err != nil {
@@ -36,7 +35,7 @@ func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense)
 		}
 		image, ok := images[from]
 		if strings.HasSuffix(from, ".num_batches_tracked") {
-			// A counter that older files lack.
+			// Older files do not contain this counter.
 			if ok {
 				state[name] = image
 				used++
@@ -58,22 +57,22 @@ func LoadImageNet(b nn.Backend, net nn.Network, images map[string]*tensor.Dense)
 		used++
 	}
 	if used == 0 {
-		return fmt.Errorf("models: LoadImageNet: the network has no encoder; want a %s", ResNetUNet{}.Name())
+		return fmt.Errorf("models: LoadImageNet: the network has no encoder, want %s", ResNetUNet{}.Name())
 	}
 	for name := range images {
 		if _, ok := state[encoderPrefix+name]; !ok && !strings.HasPrefix(name, "fc.") {
-			return fmt.Errorf("models: LoadImageNet: the state holds %q, which is no part of the encoder", name)
+			return fmt.Errorf("models: LoadImageNet: the state contains %q, which is not part of the encoder", name)
 		}
 	}
 	return nn.LoadStateDict(b, net, state)
 }
 
-// inflate makes a 3-D kernel of the given shape from a 2-D one. The first layer's
-// may have another number of input channels, three.
+// inflate returns a 3-D kernel of the given shape from a 2-D one. That of the first layer
+// may have three input channels instead of those of the shape.
 func inflate(image *tensor.Dense, shape tensor.Shape, first bool) (*tensor.Dense, error) {
 	out, in, kx, ky, kz := shape[0], shape[1], shape[2], shape[3], shape[4]
 	if image == nil || len(image.Shape()) != 4 {
-		return nil, fmt.Errorf("have %v, want four axes", shapeOf(image))
+		return nil, fmt.Errorf("have %v, want 4 axes", shapeOf(image))
 	}
 	from := image.Shape()[1]
 	if !image.Shape().Eq(tensor.Shape{out, from, kx, ky}) || from != in && !(first && from == 3) {

@@ -14,8 +14,8 @@ import (
 	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
-// slices2D returns a 2-D state that fits the encoder of a network, of images with
-// three channels.
+// slices2D returns a 2-D state, for images with three channels, that fits the encoder of a
+// network.
 func slices2D(t *testing.T, b nn.Backend, net nn.Network) map[string]*tensor.Dense {
 	t.Helper()
 	state, err := nn.StateDict(b, net)
@@ -49,8 +49,8 @@ func slices2D(t *testing.T, b nn.Backend, net nn.Network) map[string]*tensor.Den
 	return images
 }
 
-// TestLoadImageNet compares every encoder kernel with its definition and requires
-// everything else to be what it was or what the images have.
+// TestLoadImageNet compares every encoder kernel with its definition, and checks that
+// everything else is either unchanged or copied.
 func TestLoadImageNet(t *testing.T) {
 	for _, in := range []int{1, 3, 4, 5} {
 		b := newBackend(t, nn.Float64)
@@ -84,11 +84,11 @@ func TestLoadImageNet(t *testing.T) {
 				}
 			}
 		}
-		assert.Equal(t, 53, kernels, "ResNet-50 with its four projections")
+		assert.Equal(t, 53, kernels, "ResNet-50 including its four projections")
 	}
 }
 
-func TestLoadImageNetRefuses(t *testing.T) {
+func TestLoadImageNetErrors(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	narrow := models.ResNetUNet{Width: 4, Strides: models.NewResNetUNet().Strides, Decoder: []int{6, 5, 4, 3, 2}}
 	net, err := models.New(models.Config{Architecture: narrow, InChannels: 4}, b, 1)
@@ -98,7 +98,7 @@ func TestLoadImageNetRefuses(t *testing.T) {
 	good := slices2D(t, b, net)
 	for want, spoil := range map[string]func(map[string]*tensor.Dense){
 		`no "layer1.0.conv1.weight"`:          func(m map[string]*tensor.Dense) { delete(m, "layer1.0.conv1.weight") },
-		`holds "layer9.weight"`:               func(m map[string]*tensor.Dense) { m["layer9.weight"] = m["bn1.bias"] },
+		`contains "layer9.weight"`:            func(m map[string]*tensor.Dense) { m["layer9.weight"] = m["bn1.bias"] },
 		"conv1.weight: have nil":              func(m map[string]*tensor.Dense) { m["conv1.weight"] = nil },
 		"conv1.weight: have shape (4)":        func(m map[string]*tensor.Dense) { m["conv1.weight"] = m["bn1.bias"] },
 		"layer2.0.conv2.weight: have shape (": func(m map[string]*tensor.Dense) { m["layer2.0.conv2.weight"] = m["conv1.weight"] },

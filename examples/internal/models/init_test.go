@@ -14,8 +14,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// heNormal are the kernels that a network draws from He's normal distribution, by
-// pattern, and whether it goes by the fan-out. All others are uniform.
+// heNormal lists, by pattern, the kernels that a network draws from He's normal
+// distribution, and whether their variance depends on the fan-out. All others are uniform.
 var heNormal = []struct {
 	network, kernels string
 	fanOut           bool
@@ -24,7 +24,7 @@ var heNormal = []struct {
 	{"regunet", `^encode_pools\.\d\.layer\.conv\.weight$`, false},
 	{"regunet", `^output_block\.`, false},
 	{"unet_resnet50", `^encoder\.layer.*weight$`, true},
-	{"unet_resnet50", `^encoder\.conv1\.weight$`, true}, // for three channels only
+	{"unet_resnet50", `^encoder\.conv1\.weight$`, true}, // only with three channels
 }
 
 // TestInitialDistributions checks the variance and the shape of the distribution
@@ -49,7 +49,7 @@ func TestInitialDistributions(t *testing.T) {
 		b := newBackend(t, nn.Float64)
 		net, err := models.New(models.Config{Architecture: c.architecture, InChannels: c.in}, b, 3)
 		require.NoError(t, err)
-		fan := 0.0 // of the last kernel, whose bias comes next
+		fan := 0.0 // fan-in of the last kernel, which precedes its bias
 		for _, p := range net.Parameters() {
 			d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(p.Value.Shape()...))
 			require.NoError(t, b.ToHost(p.Value, d))
@@ -91,8 +91,8 @@ func TestInitialDistributions(t *testing.T) {
 	}
 }
 
-// isNorm tells whether a parameter is the scale or the shift of a norm, which is
-// one that comes with a vector called weight.
+// isNorm reports whether a parameter is the scale or the shift of a norm: its layer has a
+// weight that is a vector.
 func isNorm(net nn.Network, name string) bool {
 	layer := name[:strings.LastIndex(name, ".")]
 	for _, p := range net.Parameters() {
@@ -126,7 +126,7 @@ func checkNormal(t *testing.T, name string, values []float64, deviation float64)
 		sum += v
 		square += v * v
 		if math.Abs(v) > math.Sqrt(3)*deviation {
-			beyond++ // which no uniform distribution of this variance has
+			beyond++ // impossible for a uniform distribution of this variance
 		}
 	}
 	n := float64(len(values))
@@ -135,8 +135,8 @@ func checkNormal(t *testing.T, name string, values []float64, deviation float64)
 	assert.InDelta(t, 0.0833, beyond/n, 5*0.276/math.Sqrt(n), name)
 }
 
-// TestDropout checks where networks drop channels: in training, with other masks
-// for other seeds, and not at all in inference or at probability 0.
+// TestDropout checks that networks drop channels in training, with masks that depend on the
+// seed, but not in inference or with probability 0.
 func TestDropout(t *testing.T) {
 	segresnet := models.NewSegResNet()
 	segresnet.Dropout = 0.5

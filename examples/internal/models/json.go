@@ -16,9 +16,9 @@ type configJSON struct {
 	Options     json.RawMessage `json:"options,omitempty"`
 }
 
-// MarshalJSON writes the name of the network, its channels and all its options,
-// for example {"network":"unet","in_channels":3,"options":{…}}: what a reader of
-// weights needs to make the network again.
+// MarshalJSON encodes the name of the network, its channels and all its options, for
+// example {"network":"unet","in_channels":3,"options":{…}}. This is what a reader of weights
+// needs to reconstruct the network.
 func (c Config) MarshalJSON() ([]byte, error) {
 	if c.Architecture == nil {
 		return nil, errors.New("models: Architecture is nil")
@@ -30,8 +30,8 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	return json.Marshal(configJSON{c.Name(), c.InChannels, c.OutChannels, options})
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. Options that are left out keep
-// their published settings; a name that is no option of the network is an error.
+// UnmarshalJSON decodes the output of MarshalJSON. Missing options have their published
+// values; an unknown option is an error.
 func (c *Config) UnmarshalJSON(raw []byte) error {
 	var j configJSON
 	if err := decodeStrict(raw, &j); err != nil {
@@ -49,7 +49,7 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 		}
 		a = v.Elem().Interface().(Architecture)
 		if a.Name() != j.Network {
-			return fmt.Errorf("models: options of %s are those of %s", j.Network, a.Name())
+			return fmt.Errorf("models: the options of %s select %s instead", j.Network, a.Name())
 		}
 	}
 	*c = Config{Architecture: a, InChannels: j.InChannels, OutChannels: j.OutChannels}

@@ -12,11 +12,11 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// kinkWidth is how close to zero, relative to the largest of its array, an
-// input of a ReLU has to be for float32 not to know its sign.
+// kinkWidth is the magnitude of a ReLU input, relative to the largest in its array, below
+// which its sign is uncertain in float32.
 const kinkWidth = 3e-7
 
-// kinks watches the inputs of ReLUs.
+// kinks is a backend that records how close the inputs of ReLUs are to zero.
 type kinks struct {
 	nn.Backend
 	t       *testing.T
@@ -36,9 +36,9 @@ func (k kinks) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, err
 	return k.Backend.Activate(x, f)
 }
 
-// hasKink tells whether the gradients of a case are undecided in float32: some
-// input of a ReLU is so close to zero that the order of a sum decides its sign,
-// and with it whether that voxel passes a gradient at all.
+// hasKink reports whether the gradients of a case are ambiguous in float32: an input of a
+// ReLU is so close to zero that its sign depends on the order of a sum, and with it whether
+// that voxel has a gradient at all.
 func hasKink(t *testing.T, file *golden.File) bool {
 	closest := math.Inf(1)
 	l := load(t, file, variant{dtype: nn.Float64, open: func(dtype nn.DType) (nn.Backend, error) {

@@ -19,9 +19,8 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// TestLayersGolden compares what the reference's layer file holds besides single
-// operations, which the backends' own tests compare: the attention gate and the
-// loss.
+// TestLayersGolden compares the attention gate and the loss with the reference's layer file.
+// The backends' own tests compare the single operations in it.
 func TestLayersGolden(t *testing.T) {
 	dir, _, err := golden.Dir("models")
 	require.NoError(t, err)
@@ -47,7 +46,7 @@ func TestLayersGolden(t *testing.T) {
 	t.Logf("%d layer cases compared", done)
 }
 
-// layerCase is one case of the file.
+// layerCase is a case of the file.
 type layerCase struct {
 	Op      string    `json:"op"`
 	Inner   int       `json:"f_int"`
@@ -112,7 +111,7 @@ func (c layerCase) attention(t *testing.T) {
 	}
 	for _, p := range net.Parameters() {
 		if strings.HasSuffix(p.Name, ".0.conv.bias") {
-			// In front of a batch norm: exactly zero but for rounding.
+			// Exactly zero except for rounding, because a batch norm follows.
 			d := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(p.Grad.Shape()...))
 			require.NoError(t, b.ToHost(p.Grad, d))
 			for _, v := range d.Data().([]float64) {
@@ -124,8 +123,8 @@ func (c layerCase) attention(t *testing.T) {
 	}
 }
 
-// loss compares the released adaptive focal loss for given γ and class weights,
-// which makes it a focal loss with weights.
+// loss compares the released adaptive focal loss for given γ and class weights, with which
+// it is a weighted focal loss.
 func (c layerCase) loss(t *testing.T) {
 	label := c.tensor(t, "label")
 	loss := afl.NewFocal()

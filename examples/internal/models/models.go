@@ -1,11 +1,11 @@
-// Package models holds 3-D segmentation networks, one a file. They take volumes
-// N×Cin×X×Y×Z and return raw logits N×Cout×X×Y×Z; none applies a final sigmoid
-// or softmax. Parameters carry the names that the same network has in a PyTorch
-// state_dict, and start from the distributions that PyTorch draws them from.
+// Package models implements 3-D segmentation networks, one per file. They map volumes
+// N×Cin×X×Y×Z to raw logits N×Cout×X×Y×Z; none applies a final sigmoid or softmax.
+// Parameters have the names of the same network in a PyTorch state_dict, and their initial
+// values have the same distributions as in PyTorch.
 //
-// An [Architecture] is a plain struct whose fields are its options; its
-// constructor ([NewUNet], [NewVNet], …) or [ByName] fills in the published
-// settings. [New] makes the network:
+// An [Architecture] is a plain struct whose fields are its options; its constructor
+// ([NewUNet], [NewVNet], …) or [ByName] sets the published values. [New] creates the
+// network:
 //
 //	cfg := models.Config{Architecture: models.NewUNet(), InChannels: 3}
 //	net, err := models.New(cfg, backend, seed)
@@ -21,19 +21,19 @@ import (
 
 // Architecture is the design of a network: one of the structs of this package.
 type Architecture interface {
-	// Name returns the name that ByName knows it by, such as "unet".
+	// Name returns the name accepted by ByName, such as "unet".
 	Name() string
-	// Multiple returns what each axis X, Y, Z of a volume has to be a positive
-	// multiple of.
+	// Multiple returns the numbers of which the axes X, Y, Z of a volume must be positive
+	// multiples.
 	Multiple() [3]int
 
-	// build makes the layers, in state_dict order.
+	// build creates the layers, in state_dict order.
 	build(b *nn.Builder, in, out int) (nn.Layer, error)
 }
 
-// Config says which network to make.
+// Config specifies a network.
 type Config struct {
-	// Architecture is the network's design with its options. Required.
+	// Architecture is the design of the network with its options. Required.
 	Architecture
 	// InChannels is the number of input channels (modalities). Required.
 	InChannels int
@@ -42,14 +42,14 @@ type Config struct {
 	OutChannels int
 }
 
-// entry is one network of the list.
+// entry describes a network.
 type entry struct {
 	title string
 	make  func() Architecture
 }
 
-// entries lists the networks: those of the paper's second table in its order,
-// then their variants.
+// entries lists the networks: those of the paper's second table, in its order, followed by
+// variants.
 var entries = []entry{
 	{"UNet", func() Architecture { return NewUNet() }},
 	{"AttUNet", func() Architecture { return NewAttUNet() }},
@@ -68,8 +68,8 @@ var entries = []entry{
 // paper is the number of networks in the paper's second table.
 const paper = 8
 
-// Names returns the names that ByName accepts: the paper's eight networks in the
-// order of its second table, then their variants.
+// Names returns the names that [ByName] accepts: the paper's eight networks in the order of
+// its second table, followed by variants.
 func Names() []string {
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -78,11 +78,11 @@ func Names() []string {
 	return names
 }
 
-// PaperNames returns the names of the eight networks of the paper's second table,
-// in its order.
+// PaperNames returns the names of the eight networks of the paper's second table, in its
+// order.
 func PaperNames() []string { return Names()[:paper] }
 
-// ByName returns the architecture of that name with its published settings.
+// ByName returns the architecture with the given name and its published settings.
 func ByName(name string) (Architecture, error) {
 	e, err := find(name)
 	if err != nil {
@@ -91,7 +91,7 @@ func ByName(name string) (Architecture, error) {
 	return e.make(), nil
 }
 
-// Title returns the name that tables print for a network.
+// Title returns the name of a network in tables.
 func Title(name string) (string, error) {
 	e, err := find(name)
 	return e.title, err
@@ -100,17 +100,16 @@ func Title(name string) (string, error) {
 func find(name string) (entry, error) {
 	i := slices.Index(Names(), name)
 	if i < 0 {
-		return entry{}, fmt.Errorf("models: no network is called %q; there are: %s", name, strings.Join(Names(), ", "))
+		return entry{}, fmt.Errorf("models: unknown network %q, want one of %s", name, strings.Join(Names(), ", "))
 	}
 	return entries[i], nil
 }
 
-// New makes a network on the backend, in the backend's precision. The initial
-// parameters follow the same distributions as PyTorch's and are decided by the
-// seed.
+// New creates a network on the backend, in the backend's precision. The initial parameters
+// have the same distributions as in PyTorch and are determined by the seed.
 func New(cfg Config, backend nn.Backend, seed uint64) (nn.Network, error) {
 	if cfg.Architecture == nil {
-		return nil, fmt.Errorf("models: Architecture is nil; take one from a constructor such as NewUNet or from ByName")
+		return nil, fmt.Errorf("models: Architecture is nil; use a constructor such as NewUNet, or ByName")
 	}
 	name := cfg.Name()
 	if cfg.OutChannels == 0 {
@@ -135,7 +134,7 @@ func New(cfg Config, backend nn.Backend, seed uint64) (nn.Network, error) {
 	return &network{Builder: b, name: name, multiple: cfg.Multiple(), layers: layers}, nil
 }
 
-// network is an architecture's layers with their parameters.
+// network holds the layers of an architecture with their parameters.
 type network struct {
 	*nn.Builder
 	name     string

@@ -14,7 +14,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
-// TestConfigJSON writes and reads the settings of every network.
+// TestConfigJSON encodes and decodes the settings of every network.
 func TestConfigJSON(t *testing.T) {
 	for _, name := range models.Names() {
 		a, err := models.ByName(name)
@@ -39,7 +39,7 @@ func TestConfigJSON(t *testing.T) {
 	assert.Equal(t, changed, got)
 
 	for text, want := range map[string]string{
-		`{"network":"net"}`:                                  "there are: ",
+		`{"network":"net"}`:                                  "want one of unet",
 		`{"network":"unet","layers":3}`:                      `"layers"`,
 		`{"network":"unet","options":{"width":3}}`:           `options of unet: json: unknown field "width"`,
 		`{"network":"unet","options":{"strides":[[2,2.5]]}}`: "2.5",
@@ -50,7 +50,7 @@ func TestConfigJSON(t *testing.T) {
 	assert.ErrorContains(t, err, "Architecture is nil")
 }
 
-func TestNewRefusesWrongSettings(t *testing.T) {
+func TestNewRejectsInvalidSettings(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	one := func(a models.Architecture) models.Config { return models.Config{Architecture: a, InChannels: 1} }
 	five := models.NewResNetUNet().Strides
@@ -97,10 +97,10 @@ func TestNewRefusesWrongSettings(t *testing.T) {
 	_, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, nil, 1)
 	assert.ErrorContains(t, err, "backend is nil")
 	_, err = models.ByName("net")
-	assert.ErrorContains(t, err, "there are: unet")
+	assert.ErrorContains(t, err, "want one of unet")
 }
 
-// narrow are all networks at widths for tests.
+// narrow lists all networks with small widths for tests.
 var narrow = []models.Architecture{
 	models.UNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {2, 1, 2}}, Norm: models.BatchNorm},
 	models.AttUNet{Channels: []int{4, 6, 8}, Strides: [][3]int{{2, 2, 2}, {1, 2, 2}}},
@@ -115,9 +115,9 @@ var narrow = []models.Architecture{
 	models.MRRN{Width: 3},
 }
 
-// TestEveryNetwork holds all networks to laws: the size of the logits, that samples
-// of a batch do not know of each other in inference, that illegal sizes are refused
-// by their rule, and that every parameter takes part.
+// TestEveryNetwork checks properties common to all networks: the size of the logits, that
+// the samples of a batch are independent in inference, that invalid sizes are rejected with
+// a SizeError, and that every parameter has a gradient.
 func TestEveryNetwork(t *testing.T) {
 	for _, a := range narrow {
 		name := a.Name()
@@ -161,13 +161,13 @@ func TestEveryNetwork(t *testing.T) {
 			}
 			wrong := size
 			wrong[axis]++
-			var rule *nn.SizeError
-			require.ErrorAs(t, net.CheckSize(wrong), &rule, name)
-			assert.Equal(t, name, rule.Network)
-			assert.Equal(t, a.Multiple(), rule.Multiple, name)
+			var sizeErr *nn.SizeError
+			require.ErrorAs(t, net.CheckSize(wrong), &sizeErr, name)
+			assert.Equal(t, name, sizeErr.Network)
+			assert.Equal(t, a.Multiple(), sizeErr.Multiple, name)
 			tape := nn.NewTape(b, nn.Inference, 0)
 			_, err := net.Forward(tape, tape.Input(put(make([]float64, 2*wrong[0]*wrong[1]*wrong[2]), 1, 2, wrong)))
-			assert.ErrorAs(t, err, &rule, name)
+			assert.ErrorAs(t, err, &sizeErr, name)
 		}
 		_, err = net.Forward(tape, nn.Var{})
 		assert.Error(t, err, name)
@@ -183,10 +183,10 @@ func TestTitles(t *testing.T) {
 		title, err := models.Title(name)
 		require.NoError(t, err)
 		assert.NotEmpty(t, title)
-		assert.False(t, seen[title], "%s twice", title)
+		assert.False(t, seen[title], "duplicate title %s", title)
 		seen[title] = true
 	}
 	_, err := models.Title("net")
-	assert.ErrorContains(t, err, "there are: ")
+	assert.ErrorContains(t, err, "want one of ")
 	assert.Subset(t, models.Names(), models.PaperNames())
 }

@@ -2,21 +2,22 @@ package models
 
 import "github.com/x/afl/examples/internal/nn"
 
-// MRRN is the paper's released version of the multiple resolution residually
-// connected network of Jiang et al. (2019), which it reduces to one residual
-// stream, one pooling and one unit that joins both.
+// MRRN is the paper's released version of the multiple resolution residually connected
+// network of Jiang et al. (2019), reduced to one residual stream, one pooling and one unit
+// that combines both.
 //
-// A convolution with batch norm and ReLU makes Width maps; three units add
-// another such convolution to their own input, which gives r. The pooled r, once
-// with dropout and once without, goes through two convolutions with batch norm and
-// ReLU and a 1×1×1 convolution at half the size, is enlarged trilinearly and added
-// to r. A 1×1×1 convolution makes the logits. All convolutions have a bias.
+// A convolution with batch norm and ReLU computes Width feature maps; three units add
+// another such convolution to their own input, which gives r. r is pooled to half the size
+// and concatenated with itself, once with dropout and once without. The result passes
+// through two convolutions with batch norm and ReLU and a 1×1×1 convolution, is upsampled
+// trilinearly and added to r. A 1×1×1 convolution computes the logits. All convolutions
+// have a bias.
 //
 // Every axis of a volume must be even.
 type MRRN struct {
-	// Width is that of the residual stream.
+	// Width is the width of the residual stream.
 	Width int `json:"width"`
-	// Dropout is the probability with which channels are left out in training.
+	// Dropout is the probability with which a channel is dropped in training.
 	Dropout float64 `json:"dropout"`
 }
 

@@ -6,19 +6,18 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// PlainUNet is a U-Net of double convolutions: what the paper's released code
-// holds where the paper speaks of a recurrent residual U-Net. It has neither
-// recurrence nor residual connections.
+// PlainUNet is a U-Net of double convolutions. It is what the paper's released code contains
+// for the network that the paper calls a recurrent residual U-Net. It has neither recurrence
+// nor residual connections.
 //
-// Five levels of widths Width·(1, 2, 4, 8, 16), with max pooling between them.
-// A step up is trilinear enlargement with aligned corners, a convolution with
-// batch norm and ReLU, and a double convolution over the skip (first) and the
-// enlarged map. A 1×1×1 convolution makes the logits. All convolutions have a
-// bias.
+// There are five levels of widths Width·(1, 2, 4, 8, 16), with max pooling between them. An
+// upward step is trilinear upsampling with aligned corners, a convolution with batch norm
+// and ReLU, and a double convolution of the skip (first) and the upsampled features. A
+// 1×1×1 convolution computes the logits. All convolutions have a bias.
 //
 // Every axis of a volume must be a multiple of 16.
 type PlainUNet struct {
-	// Width is that of the finest level.
+	// Width is the width of the finest level.
 	Width int `json:"width"`
 }
 
@@ -44,14 +43,14 @@ func (p PlainUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	}
 	for i := levels - 1; i > 0; i-- {
 		name := fmt.Sprintf("Up%d.up", i+1)
-		n.enlarge = append(n.enlarge, enlargeTwice(b, name+".1", name+".2", width(i), width(i-1)))
+		n.upsample = append(n.upsample, doubleSize(b, name+".1", name+".2", width(i), width(i-1)))
 		n.up = append(n.up, doubleConv(b, fmt.Sprintf("Up_conv%d", i+1), width(i), width(i-1)))
 	}
 	n.head = conv(b, "Final_conv", width(0), out, 1, cube(1), true)
 	return n, nil
 }
 
-// doubleConv makes two convolutions, each with batch norm and ReLU.
+// doubleConv returns two convolutions, each with batch norm and ReLU.
 func doubleConv(b *nn.Builder, name string, in, out int) nn.Layer {
 	return nn.Sequence{
 		conv(b, name+".conv.0", in, out, 3, cube(1), true), b.BatchNorm(name+".conv.1", out), nn.ReLU,
@@ -59,20 +58,20 @@ func doubleConv(b *nn.Builder, name string, in, out int) nn.Layer {
 	}
 }
 
-// enlargeTwice makes trilinear enlargement by 2 with aligned corners and a
-// convolution with batch norm and ReLU.
-func enlargeTwice(b *nn.Builder, convName, normName string, in, out int) nn.Layer {
+// doubleSize returns trilinear upsampling by 2 with aligned corners and a convolution with
+// batch norm and ReLU.
+func doubleSize(b *nn.Builder, convName, normName string, in, out int) nn.Layer {
 	return nn.Sequence{
 		nn.Upsample{Factor: cube(2), Mode: nn.LinearAligned},
 		conv(b, convName, in, out, 3, cube(1), true), b.BatchNorm(normName, out), nn.ReLU,
 	}
 }
 
-// pooledUNet is a U-Net with max pooling whose steps up join the skip, first,
-// with the enlarged map; enlarge and up begin at the bottom.
+// pooledUNet is a U-Net with max pooling whose upward steps concatenate the skip (first) and
+// the upsampled features. upsample and up start at the coarsest level.
 type pooledUNet struct {
-	down, enlarge, up []nn.Layer
-	head              nn.Layer
+	down, upsample, up []nn.Layer
+	head               nn.Layer
 }
 
 // Forward implements nn.Layer.
@@ -94,7 +93,7 @@ func (n *pooledUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		x = y
 	}
 	for i := range n.up {
-		y, err := n.enlarge[i].Forward(t, x)
+		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
 			return nn.Var{}, err
 		}

@@ -6,27 +6,28 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// R2UNet is the recurrent residual U-Net of Alom et al. (2018), in 3-D: the
-// paper's RRUNet by its name. (For what its released code holds under that
-// heading see PlainUNet, whose steps up, pooling and head this one shares.)
+// R2UNet is the recurrent residual U-Net of Alom et al. (2018) in 3-D, which is what the
+// paper's name RRUNet refers to. (The paper's released code has [PlainUNet] instead, whose
+// upward steps, pooling and head this network shares.)
 //
 // A recurrent layer computes
 //
 //	h₀ = f(W·x + b),   h_k = f(W·(x + h_{k−1}) + b)
 //
-// for k up to Steps, with f the ReLU of one batch norm that all steps share, and
-// returns the last h. A unit is p + RCL(RCL(p)), where p is a 1×1×1 convolution of
-// the unit's input.
+// for k up to Steps, where f is a batch norm followed by ReLU that all steps share, and
+// returns the last h. A unit is p + RCL(RCL(p)), where p is a 1×1×1 convolution of the
+// unit's input and RCL is a recurrent layer.
 //
 // Every axis of a volume must be a multiple of 2^(levels−1).
 type R2UNet struct {
 	// Channels are the widths of the levels, from the finest to the coarsest.
 	Channels []int `json:"channels"`
-	// Steps is how often the recurrence is applied after h₀, t in the paper.
+	// Steps is the number of times that the recurrence is applied after h₀; t in the
+	// paper.
 	Steps int `json:"steps"`
-	// Untied gives the recurrence a kernel of its own, without a bias:
-	// h_k = f(W·x + b + R·h_{k−1}), which is the published formula to the letter.
-	// Tied kernels, W = R, keep the published number of parameters.
+	// Untied gives the recurrence a separate kernel without a bias:
+	// h_k = f(W·x + b + R·h_{k−1}), which is exactly the published formula. Tied kernels,
+	// R = W, give the published number of parameters.
 	Untied bool `json:"untied"`
 }
 
@@ -34,14 +35,14 @@ type R2UNet struct {
 // with tied kernels.
 func NewR2UNet() R2UNet { return R2UNet{Channels: []int{64, 128, 256, 512, 1024}, Steps: 2} }
 
-// NewR2UNetUntied is NewR2UNet with kernels of their own for the recurrence.
+// NewR2UNetUntied returns the settings of [NewR2UNet] with untied kernels.
 func NewR2UNetUntied() R2UNet {
 	r := NewR2UNet()
 	r.Untied = true
 	return r
 }
 
-// Name implements Architecture: "r2unet", or "r2unet_untied".
+// Name implements Architecture. It returns "r2unet" or "r2unet_untied".
 func (r R2UNet) Name() string {
 	if r.Untied {
 		return "r2unet_untied"
@@ -67,7 +68,7 @@ func (r R2UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	ups := len(r.Channels) - 1
 	for i := range ups {
 		name := fmt.Sprintf("up.%d", i)
-		n.enlarge = append(n.enlarge, enlargeTwice(b, name+".conv", name+".norm", r.Channels[ups-i], r.Channels[ups-i-1]))
+		n.upsample = append(n.upsample, doubleSize(b, name+".conv", name+".norm", r.Channels[ups-i], r.Channels[ups-i-1]))
 	}
 	for i := range ups {
 		c := r.Channels[ups-i-1]
@@ -77,7 +78,7 @@ func (r R2UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return n, nil
 }
 
-// unit makes a projection and two recurrent layers beside it.
+// unit returns a projection followed by a residual block of two recurrent layers.
 func (r R2UNet) unit(b *nn.Builder, name string, in, out int) nn.Layer {
 	return nn.Sequence{
 		conv(b, name+".proj", in, out, 1, cube(1), true),
@@ -92,7 +93,7 @@ func (r R2UNet) recurrent(b *nn.Builder, name string, width int) nn.Layer {
 		back = conv(b, name+".recurrent_conv", width, width, 3, cube(1), false)
 	}
 	f := nn.Sequence{b.BatchNorm(name+".norm", width), nn.ReLU}
-	// step returns W·x + b plus the recurrence's part.
+	// step returns W·x + b plus the recurrent term.
 	step := func(t *nn.Tape, x, fromInput, h nn.Var) (nn.Var, error) {
 		if r.Untied {
 			y, err := back.Forward(t, h)

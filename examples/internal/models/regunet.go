@@ -7,34 +7,33 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// RegUNet is the network of image registration (Hu et al. 2018) as MONAI's class
-// RegUNet builds it: a U-Net of residual blocks whose logits are the average of
-// maps taken from several levels.
+// RegUNet is the image registration network of Hu et al. (2018) as in MONAI's class RegUNet:
+// a U-Net of residual blocks whose logits are averaged over several levels.
 //
-// Level d has the width Width·2^d. A block is a convolution and a residual pair
-// of convolutions, each with batch norm and ReLU. The way up adds the skip to
-// what comes from below. Each extracted level gives logits by a convolution,
-// enlarged to the volume by nearest neighbour. No convolution has a bias.
+// Level d has width Width·2^d. A block is a convolution and a residual pair of convolutions,
+// each with batch norm and ReLU. The decoder adds the skip to the upsampled features. Each
+// of the selected levels computes logits by a convolution, which are resized to the volume
+// by nearest neighbor. No convolution has a bias.
 //
 // Every axis of a volume must be a multiple of 2^Depth.
 type RegUNet struct {
-	// Width is that of level 0.
+	// Width is the width of level 0.
 	Width int `json:"width"`
-	// Depth is the number of halvings.
+	// Depth is the number of times that the size is halved.
 	Depth int `json:"depth"`
-	// Levels are those whose maps are averaged, from 0 (full size) to Depth. The
-	// way up ends at the smallest of them; with Depth alone, MONAI's default,
-	// there is none, and the logits are constant over cubes of 2^Depth voxels.
+	// Levels are the levels whose logits are averaged, from 0 (full size) to Depth. The
+	// decoder ends at the smallest of them. With Depth alone, MONAI's default, there is no
+	// decoder, and the logits are constant over cubes of 2^Depth voxels.
 	Levels []int `json:"levels"`
-	// ConcatSkip joins skips along the channels (the map from below first) in
-	// place of adding them.
+	// ConcatSkip concatenates the upsampled features (first) and the skip along the
+	// channels instead of adding them.
 	ConcatSkip bool `json:"concat_skip"`
-	// StridedDown halves by strided convolutions in place of max pooling.
+	// StridedDown halves the size by strided convolutions instead of max pooling.
 	StridedDown bool `json:"strided_down"`
 }
 
-// NewRegUNet returns width 16, depth 3, and all levels. The paper does not state
-// its settings; a depth of 4 could not take the 24 slices of its PI-CAI volumes.
+// NewRegUNet returns width 16, depth 3, and all levels. The paper does not state its
+// settings; with depth 4 the network would not accept the 24 slices of its PI-CAI volumes.
 func NewRegUNet() RegUNet { return RegUNet{Width: 16, Depth: 3, Levels: []int{0, 1, 2, 3}} }
 
 // Name implements Architecture.
@@ -51,11 +50,11 @@ func (r RegUNet) check() error {
 		return fmt.Errorf("setting Depth is %d, want 1 to 16", r.Depth)
 	}
 	if len(r.Levels) == 0 {
-		return fmt.Errorf("setting Levels is empty, want some of 0 to %d", r.Depth)
+		return fmt.Errorf("setting Levels is empty, want at least one level from 0 to %d", r.Depth)
 	}
 	for i, l := range r.Levels {
 		if l < 0 || l > r.Depth || slices.Contains(r.Levels[:i], l) {
-			return fmt.Errorf("setting Levels is %v, want different numbers from 0 to %d", r.Levels, r.Depth)
+			return fmt.Errorf("setting Levels is %v, want distinct numbers from 0 to %d", r.Levels, r.Depth)
 		}
 	}
 	return nil
@@ -89,7 +88,7 @@ func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	last := slices.Min(r.Levels)
 	for d := r.Depth - 1; d >= last; d-- {
 		name := fmt.Sprintf("decode_deconvs.%d", r.Depth-1-d)
-		n.enlarge = append(n.enlarge, nn.Sequence{
+		n.upsample = append(n.upsample, nn.Sequence{
 			upConv(b, name+".conv", width(d+1), width(d), cube(2), false),
 			b.BatchNorm(name+".adn.N", width(d)), nn.ReLU,
 		})
@@ -108,8 +107,8 @@ func (r RegUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return n, nil
 }
 
-// regBlock makes a convolution and a residual pair of convolutions. The norms
-// come after both convolutions of the pair in the state_dict.
+// regBlock returns a convolution and a residual pair of convolutions. In the state_dict the
+// norms follow both convolutions of the pair.
 func regBlock(b *nn.Builder, name string, in, out int) nn.Layer {
 	first := nn.Sequence{
 		b.HeNormal(conv(b, name+".0.conv", in, out, 3, cube(1), false), nn.FanIn),
@@ -121,19 +120,19 @@ func regBlock(b *nn.Builder, name string, in, out int) nn.Layer {
 	return append(first, residual{main: nn.Sequence{conv0, norm0, nn.ReLU, conv1, norm1}}, nn.ReLU)
 }
 
-// regUNet holds the layers; those of the way up begin at the bottom.
+// regUNet holds the layers; those of the decoder start at the coarsest level.
 type regUNet struct {
-	down, halve []nn.Layer
-	bottom      nn.Layer
-	enlarge, up []nn.Layer
-	concat      bool
-	levels      []int
-	heads       []nn.Layer
+	down, halve  []nn.Layer
+	bottom       nn.Layer
+	upsample, up []nn.Layer
+	concat       bool
+	levels       []int
+	heads        []nn.Layer
 }
 
 // Forward implements nn.Layer.
 func (n *regUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
-	maps := make([]nn.Var, len(n.down)+1) // by level: first the skips, then what comes up
+	maps := make([]nn.Var, len(n.down)+1) // by level: the skips, replaced by the decoder's outputs
 	y := x
 	var err error
 	for d := range n.down {
@@ -153,7 +152,7 @@ func (n *regUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	}
 	for i := range n.up {
 		d := depth - 1 - i
-		if y, err = n.enlarge[i].Forward(t, maps[d+1]); err != nil {
+		if y, err = n.upsample[i].Forward(t, maps[d+1]); err != nil {
 			return nn.Var{}, err
 		}
 		if n.concat {
@@ -168,7 +167,7 @@ func (n *regUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	return n.head(t, maps, [3]int(x.Shape()[2:]))
 }
 
-// head averages the logits of the extracted levels at the size of the volume.
+// head averages the logits of the selected levels at the size of the volume.
 func (n *regUNet) head(t *nn.Tape, maps []nn.Var, size [3]int) (nn.Var, error) {
 	logits := make([]nn.Var, len(n.levels))
 	for i, l := range n.levels {

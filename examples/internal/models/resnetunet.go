@@ -6,34 +6,34 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// ResNetUNet is a U-Net with the 3-D ResNet-50 as its encoder, after the paper's
-// released code (a 3-D port of segmentation_models_pytorch).
+// ResNetUNet is a U-Net with a 3-D ResNet-50 as its encoder, as in the paper's released code
+// (a 3-D port of segmentation_models_pytorch).
 //
-// The encoder is a strided convolution of kernel 7 with batch norm and ReLU (f1),
-// strided max pooling of kernel 3, and four stages of 3, 4, 6 and 3 bottlenecks
-// (f2 to f5), of which the last three begin with a stride. Five decoder blocks
-// undo the strides in reverse: nearest enlargement, the enlarged map (first)
-// joined with f4, f3, f2, f1 and nothing, and two convolutions with batch norm and
-// ReLU. A convolution of kernel 3 with a bias makes the logits.
+// The encoder is a strided convolution with kernel size 7, batch norm and ReLU (f1), strided
+// max pooling with kernel size 3, and four stages of 3, 4, 6 and 3 bottlenecks (f2 to f5),
+// the last three of which begin with a stride. Five decoder blocks undo the strides in
+// reverse order: nearest-neighbor upsampling, concatenation of the upsampled features
+// (first) with f4, f3, f2, f1 and nothing, and two convolutions with batch norm and ReLU. A
+// convolution with kernel size 3 and a bias computes the logits.
 //
 // Every axis of a volume must be a multiple of the product of its strides.
 type ResNetUNet struct {
-	// Width is that of the first convolution; stage k ends at Width·4·2^k.
+	// Width is the width of the first convolution; stage k, from 0, has width Width·4·2^k.
 	Width int `json:"width"`
-	// Strides are those of the first convolution, the pooling, and the second,
-	// third and fourth stage.
+	// Strides are the strides of the first convolution, the pooling, and the second, third
+	// and fourth stage.
 	Strides [][3]int `json:"strides"`
-	// Decoder are the widths of the five decoder blocks, from the coarsest.
+	// Decoder lists the widths of the five decoder blocks, from the coarsest.
 	Decoder []int `json:"decoder"`
 }
 
-// NewResNetUNet returns the released widths (64; 256, 128, 64, 32, 16) with the
-// strides that the release has for BraTS: 2 on every axis four times, then 1.
+// NewResNetUNet returns the released widths (64; 256, 128, 64, 32, 16) with the released
+// strides for BraTS: 2 on every axis four times, then 1.
 func NewResNetUNet() ResNetUNet {
 	return ResNetUNet{Width: 64, Strides: append(halvings(4), cube(1)), Decoder: []int{256, 128, 64, 32, 16}}
 }
 
-// picaiStrides are those of the release for the PI-CAI volumes of 160×128×24.
+// picaiStrides returns the released strides for PI-CAI volumes of 160×128×24 voxels.
 func picaiStrides() [][3]int {
 	return [][3]int{{2, 2, 2}, {4, 2, 1}, {2, 2, 2}, {2, 2, 1}, {1, 2, 3}}
 }
@@ -65,10 +65,10 @@ func (r ResNetUNet) check() error {
 	return nil
 }
 
-// bottlenecks is how many each of ResNet-50's stages has.
+// bottlenecks is the number of bottlenecks in each stage of ResNet-50.
 var bottlenecks = [4]int{3, 4, 6, 3}
 
-// expansion is the ratio of a bottleneck's outer to its inner width.
+// expansion is the ratio of the outer to the inner width of a bottleneck.
 const expansion = 4
 
 func (r ResNetUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
@@ -77,13 +77,13 @@ func (r ResNetUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	}
 	stem := conv(b, "encoder.conv1", in, r.Width, 7, r.Strides[0], false)
 	if in == 3 {
-		// The release makes a new first layer for any other number of channels,
-		// which keeps the framework's own initial values.
+		// For any other number of channels, the released code creates a new first layer,
+		// which has the framework's default initial values.
 		b.HeNormal(stem, nn.FanOut)
 	}
 	n := &resNetUNet{stages: []nn.Layer{nn.Sequence{stem, b.BatchNorm("encoder.bn1", r.Width), nn.ReLU}}}
 	pool := nn.MaxPool3D{Spec: nn.PoolSpec{Kernel: cube(3), Stride: r.Strides[1], Padding: cube(1)}}
-	widths := []int{r.Width} // of f1 to f5
+	widths := []int{r.Width} // widths of f1 to f5
 	for k, blocks := range bottlenecks {
 		inner, stride := r.Width<<k, cube(1)
 		var stage nn.Sequence
@@ -106,7 +106,7 @@ func (r ResNetUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 			skip = widths[3-i]
 		}
 		name := fmt.Sprintf("decoder.blocks.%d", i)
-		n.enlarge = append(n.enlarge, nn.Upsample{Factor: r.Strides[4-i], Mode: nn.Nearest})
+		n.upsample = append(n.upsample, nn.Upsample{Factor: r.Strides[4-i], Mode: nn.Nearest})
 		n.decoder = append(n.decoder, nn.Sequence{
 			conv(b, name+".conv1.0", from+skip, to, 3, cube(1), false), b.BatchNorm(name+".conv1.1", to), nn.ReLU,
 			conv(b, name+".conv2.0", to, to, 3, cube(1), false), b.BatchNorm(name+".conv2.1", to), nn.ReLU,
@@ -117,8 +117,8 @@ func (r ResNetUNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return n, nil
 }
 
-// bottleneck makes a residual block of three convolutions, with the stride in the
-// middle one. project gives the side path a strided convolution of its own.
+// bottleneck returns a residual block of three convolutions, the middle one strided. project
+// adds a strided convolution to the side path.
 func bottleneck(b *nn.Builder, name string, in, inner int, stride [3]int, project bool) nn.Layer {
 	he := func(name string, in, out, kernel int, stride [3]int) nn.Layer {
 		return b.HeNormal(conv(b, name, in, out, kernel, stride, false), nn.FanOut)
@@ -135,11 +135,11 @@ func bottleneck(b *nn.Builder, name string, in, inner int, stride [3]int, projec
 	return r
 }
 
-// resNetUNet holds the layers; those of the decoder begin at the bottom.
+// resNetUNet holds the layers; those of the decoder start at the coarsest level.
 type resNetUNet struct {
-	stages           []nn.Layer // f1 to f5
-	enlarge, decoder []nn.Layer
-	head             nn.Layer
+	stages            []nn.Layer // f1 to f5
+	upsample, decoder []nn.Layer
+	head              nn.Layer
 }
 
 // Forward implements nn.Layer.
@@ -153,7 +153,7 @@ func (n *resNetUNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		features = append(features, x)
 	}
 	for i := range n.decoder {
-		y, err := n.enlarge[i].Forward(t, x)
+		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
 			return nn.Var{}, err
 		}

@@ -6,32 +6,32 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// SegResNet is the segmentation network of Myronenko (2018) without its
-// autoencoder branch, as MONAI's class SegResNet builds it.
+// SegResNet is the segmentation network of Myronenko (2018) without its autoencoder branch,
+// as in MONAI's class SegResNet.
 //
-// A convolution makes Width maps. Each further level begins with a strided
-// convolution that doubles the width and has residual blocks in pre-activation
-// order (group norm, ReLU, convolution, twice). A step up is a 1×1×1 convolution,
-// trilinear enlargement by 2, the sum with the skip, and blocks. Group norm, ReLU
-// and a 1×1×1 convolution, the only one with a bias, make the logits.
+// A convolution computes Width feature maps. Each further level begins with a strided
+// convolution that doubles the width. All levels have residual blocks in pre-activation
+// order (group norm, ReLU, convolution, twice). An upward step is a 1×1×1 convolution,
+// trilinear upsampling by 2, addition of the skip, and blocks. Group norm, ReLU and a 1×1×1
+// convolution, the only one with a bias, compute the logits.
 //
 // Every axis of a volume must be a multiple of 2^(levels−1).
 type SegResNet struct {
-	// Width is that of the finest level.
+	// Width is the width of the finest level.
 	Width int `json:"width"`
-	// BlocksDown and BlocksUp are the numbers of residual blocks per level, the
-	// former from the finest, the latter, one fewer, from the coarsest.
+	// BlocksDown and BlocksUp are the numbers of residual blocks per level of the encoder,
+	// from the finest, and of the decoder, from the coarsest. BlocksUp has one entry fewer.
 	BlocksDown []int `json:"blocks_down"`
 	BlocksUp   []int `json:"blocks_up"`
-	// Groups of the group norm; a divisor of Width.
+	// Groups is the number of groups of the group norms, a divisor of Width.
 	Groups int `json:"groups"`
-	// Dropout is the probability with which a channel of the first map is left out
+	// Dropout is the probability with which a channel of the first convolution is dropped
 	// in training.
 	Dropout float64 `json:"dropout"`
 }
 
-// NewSegResNet returns MONAI's defaults: width 8, blocks 1, 2, 2, 4 on the way down
-// and 1, 1, 1 on the way up, 8 groups, no dropout.
+// NewSegResNet returns MONAI's defaults: width 8, blocks 1, 2, 2, 4 in the encoder and
+// 1, 1, 1 in the decoder, 8 groups, no dropout.
 func NewSegResNet() SegResNet {
 	return SegResNet{Width: 8, BlocksDown: []int{1, 2, 2, 4}, BlocksUp: []int{1, 1, 1}, Groups: 8}
 }
@@ -94,7 +94,7 @@ func (s SegResNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 		n.up = append(n.up, level)
 	}
 	for i := range s.BlocksUp {
-		n.enlarge = append(n.enlarge, nn.Sequence{
+		n.upsample = append(n.upsample, nn.Sequence{
 			conv(b, fmt.Sprintf("up_samples.%d.0.conv", i), width(last-i), width(last-i-1), 1, cube(1), false),
 			nn.Upsample{Factor: cube(2), Mode: nn.Linear},
 		})
@@ -106,8 +106,7 @@ func (s SegResNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return n, nil
 }
 
-// block makes a residual block. The norms come before both convolutions in the
-// state_dict.
+// block returns a residual block. In the state_dict the norms precede both convolutions.
 func (s SegResNet) block(b *nn.Builder, name string, width int) nn.Layer {
 	norm1, norm2 := b.GroupNorm(name+".norm1", s.Groups, width), b.GroupNorm(name+".norm2", s.Groups, width)
 	conv1 := conv(b, name+".conv1.conv", width, width, 3, cube(1), false)
@@ -115,10 +114,10 @@ func (s SegResNet) block(b *nn.Builder, name string, width int) nn.Layer {
 	return residual{main: nn.Sequence{norm1, nn.ReLU, conv1, norm2, nn.ReLU, conv2}}
 }
 
-// segResNet holds the layers; those of the way up begin at the bottom.
+// segResNet holds the layers; those of the decoder start at the coarsest level.
 type segResNet struct {
-	down, enlarge, up []nn.Layer
-	head              nn.Layer
+	down, upsample, up []nn.Layer
+	head               nn.Layer
 }
 
 // Forward implements nn.Layer.
@@ -132,7 +131,7 @@ func (n *segResNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		skips = append(skips, x)
 	}
 	for i := range n.up {
-		y, err := n.enlarge[i].Forward(t, x)
+		y, err := n.upsample[i].Forward(t, x)
 		if err != nil {
 			return nn.Var{}, err
 		}

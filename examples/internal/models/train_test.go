@@ -33,15 +33,15 @@ func TestTrainingRuns(t *testing.T) {
 		}
 	}
 	require.Positive(t, runs)
-	t.Logf("%d training runs (each on %d variants of backends)", runs, len(variants()))
+	t.Logf("%d training runs (each on %d backend variants)", runs, len(variants()))
 }
 
 func checkRun(t *testing.T, file *golden.File, v variant) {
 	l, dtype := load(t, file, v), v.dtype
-	// The reference gives no hint for float32. Ten steps keep errors near 1e-6, unless
-	// an activation changes its side of a ReLU's kink: in segresnet's run one does,
-	// in float64 too, for one input in thirty that are disturbed by 3e-7, and moves
-	// the last numbers by 1.3e-4.
+	// The reference gives no tolerance for float32. After ten steps errors are around
+	// 1e-6, unless an activation changes sides at the kink of a ReLU. In the run of
+	// segresnet one does, even in float64, for one in thirty inputs perturbed by 3e-7; it
+	// changes the last results by 1.3e-4.
 	tol := map[nn.DType]float64{nn.Float64: 1e-10, nn.Float32: 3e-4}[dtype]
 	data := func(name string) []float64 {
 		require.Contains(t, file.Tensors, name)
@@ -105,7 +105,7 @@ func checkRun(t *testing.T, file *golden.File, v variant) {
 	assert.LessOrEqual(t, nntest.RelativeError(data("y_eval_final"), final), tol, "y_eval_final")
 }
 
-// total is the sum and the Euclidean norm of many values.
+// total holds the sum and the Euclidean norm of n values.
 type total struct {
 	sum, norm float64
 	n         int
@@ -118,7 +118,7 @@ func (s *total) add(values []float64) {
 	s.n += len(values)
 }
 
-// scale is the largest sum that values of this norm can have.
+// scale returns the largest possible sum of n values with this norm.
 func (s total) scale() float64 { return s.norm * math.Sqrt(float64(s.n)) }
 
 func (l loaded) weights(t *testing.T) (all total) {

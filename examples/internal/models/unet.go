@@ -6,7 +6,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Norm selects a network's normalisation where it leaves a choice.
+// Norm selects the normalization of a network that offers a choice.
 type Norm string
 
 const (
@@ -16,29 +16,27 @@ const (
 	InstanceNorm Norm = "instance"
 )
 
-// UNet is the residual U-Net of Kerfoot et al. (2018) as MONAI's class UNet
-// builds it, with two residual units per level and PReLU with one slope per
-// layer.
+// UNet is the residual U-Net of Kerfoot et al. (2018) as in MONAI's class UNet, with two
+// residual units per level and PReLU with one slope per layer.
 //
-// Level i goes down to Channels[i] with a residual unit of two convolutions
-// (three by three by three), the first of them strided. Its way up joins the
-// level's skip (first) with what comes from below and applies a transposed
-// convolution, norm and PReLU, and a residual unit of one convolution, down to
-// the width of the level above, which is the number of logits at the top; there
-// the last convolution has neither norm nor activation.
+// The encoder of level i is a residual unit of two 3×3×3 convolutions of width Channels[i],
+// the first of them strided. The decoder concatenates the level's skip (first) and the
+// output of the levels below, and applies a transposed convolution, norm and PReLU, and a
+// residual unit of one convolution. Its width is that of the level above or, at the top, the
+// number of logits; there the last convolution has neither norm nor activation.
 //
 // Every axis of a volume must be a multiple of the product of its strides.
 type UNet struct {
 	// Channels are the widths of the levels, from the finest to the coarsest.
 	Channels []int `json:"channels"`
-	// Strides are the steps X, Y, Z between two levels; one fewer than Channels.
+	// Strides are the strides along X, Y, Z between two levels; one fewer than Channels.
 	Strides [][3]int `json:"strides"`
-	// Norm is the normalisation.
+	// Norm is the normalization.
 	Norm Norm `json:"norm"`
 }
 
-// NewUNet returns the settings of MONAI's tutorials: widths 16, 32, 64, 128, 256,
-// stride 2 on every axis between all of them, batch norm.
+// NewUNet returns the settings of MONAI's tutorials: widths 16, 32, 64, 128, 256, stride 2
+// on every axis between all levels, batch norm.
 func NewUNet() UNet {
 	return UNet{Channels: []int{16, 32, 64, 128, 256}, Strides: halvings(4), Norm: BatchNorm}
 }
@@ -59,14 +57,14 @@ func (u UNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return (&unetBuilder{b, u}).level("model.", 0, in, out), nil
 }
 
-// unetLevel is one level and all below it.
+// unetLevel is a level together with all levels below it.
 type unetLevel struct {
 	down  nn.Layer
-	below *unetLevel // nil at the bottom, which has no way up either
+	below *unetLevel // nil at the coarsest level, where up is nil too
 	up    nn.Layer
 }
 
-// Forward records the level and all below it.
+// Forward implements nn.Layer.
 func (l *unetLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	skip, err := l.down.Forward(t, x)
 	if err != nil || l.below == nil {
@@ -79,14 +77,13 @@ func (l *unetLevel) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 	return join(t, skip, low, l.up)
 }
 
-// unetBuilder makes a UNet's layers in state_dict order.
+// unetBuilder creates the layers of a UNet in state_dict order.
 type unetBuilder struct {
 	*nn.Builder
 	UNet
 }
 
-// level makes level i, whose input has the given width and whose way up returns
-// the width out.
+// level returns level i with input width in and output width out.
 func (u *unetBuilder) level(prefix string, i, in, out int) *unetLevel {
 	c := u.Channels
 	if i == len(c)-1 {
@@ -103,9 +100,9 @@ func (u *unetBuilder) level(prefix string, i, in, out int) *unetLevel {
 	return l
 }
 
-// residualUnit makes a chain of convolutions, each with norm and PReLU, beside
-// a convolution that matches stride and width; where neither changes the
-// input itself is added.
+// residualUnit returns a residual sum of convolutions, each with norm and PReLU, and of a
+// side path: a convolution that matches stride and width or, if neither changes, the
+// identity.
 func (u *unetBuilder) residualUnit(name string, in, out int, stride [3]int, convs int, lastPlain bool) nn.Layer {
 	var r residual
 	width, s := in, stride
@@ -126,8 +123,8 @@ func (u *unetBuilder) residualUnit(name string, in, out int, stride [3]int, conv
 	return r
 }
 
-// upStep makes a transposed convolution that undoes the stride, norm and
-// PReLU, and a residual unit of one convolution.
+// upStep returns a transposed convolution that undoes the stride, norm and PReLU, and a
+// residual unit of one convolution.
 func (u *unetBuilder) upStep(name string, in, out int, stride [3]int, last bool) nn.Layer {
 	seq := nn.Sequence{upConv(u.Builder, name+".0.conv", in, out, stride, true)}
 	seq = append(seq, u.normAndPReLU(name+".0", out)...)

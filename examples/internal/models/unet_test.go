@@ -24,7 +24,7 @@ func newBackend(t *testing.T, dtype nn.DType) nn.Backend {
 	return b
 }
 
-// TestUNetDefaults checks the published counts of the default widths.
+// TestUNetDefaults checks the published parameter counts for the default widths.
 func TestUNetDefaults(t *testing.T) {
 	for in, want := range map[int]int{3: 4_810_645, 4: 4_811_509} {
 		b := newBackend(t, nn.Float32)
@@ -45,24 +45,24 @@ func TestUNetDefaults(t *testing.T) {
 	}
 }
 
-func TestUNetSizeRule(t *testing.T) {
+func TestUNetCheckSize(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	net, err := models.New(models.Config{Architecture: models.NewUNet(), InChannels: 1}, b, 1)
 	require.NoError(t, err)
 	assert.NoError(t, net.CheckSize([3]int{16, 32, 48}))
 	for _, size := range [][3]int{{16, 16, 24}, {0, 16, 16}, {8, 16, 16}, {16, -16, 16}} {
-		var rule *nn.SizeError
-		require.ErrorAs(t, net.CheckSize(size), &rule)
-		assert.Equal(t, [3]int{16, 16, 16}, rule.Multiple)
-		assert.Equal(t, size, rule.Size)
-		assert.ErrorContains(t, rule, "multiple of 16×16×16")
+		var sizeErr *nn.SizeError
+		require.ErrorAs(t, net.CheckSize(size), &sizeErr)
+		assert.Equal(t, [3]int{16, 16, 16}, sizeErr.Multiple)
+		assert.Equal(t, size, sizeErr.Size)
+		assert.ErrorContains(t, sizeErr, "multiple of 16×16×16")
 	}
 	x, err := b.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 1, 16, 16, 24)), nn.Step)
 	require.NoError(t, err)
 	tape := nn.NewTape(b, nn.Inference, 0)
 	_, err = net.Forward(tape, tape.Input(x))
-	var rule *nn.SizeError
-	assert.ErrorAs(t, err, &rule)
+	var sizeErr *nn.SizeError
+	assert.ErrorAs(t, err, &sizeErr)
 
 	uneven, err := models.New(small([]int{4, 8, 16, 16}, [3]int{2, 2, 2}, [3]int{2, 2, 1}, [3]int{3, 1, 1}), b, 1)
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func small(channels []int, strides ...[3]int) models.Config {
 	return models.Config{Architecture: u, InChannels: 1}
 }
 
-func TestStateIsCheckedWhole(t *testing.T) {
+func TestStateIsCheckedCompletely(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	cfg := small([]int{2, 3}, [3]int{2, 2, 2})
 	net, err := models.New(cfg, b, 1)
@@ -87,10 +87,10 @@ func TestStateIsCheckedWhole(t *testing.T) {
 	require.NoError(t, err)
 	for want, spoil := range map[string]func(s map[string]*tensor.Dense){
 		"1 missing: model.0.residual.bias": func(s map[string]*tensor.Dense) { delete(s, "model.0.residual.bias") },
-		"1 not of the network: extra":      func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
-		"want floats of shape [2]":         func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
+		"1 not in the network: extra":      func(s map[string]*tensor.Dense) { s["extra"] = s["model.0.residual.bias"] },
+		"want floating point of shape [2]": func(s map[string]*tensor.Dense) { s["model.0.residual.bias"] = s["model.0.residual.weight"] },
 		"is nil":                           func(s map[string]*tensor.Dense) { s["model.2.0.conv.bias"] = nil },
-		"want one int64": func(s map[string]*tensor.Dense) {
+		"want a single int64": func(s map[string]*tensor.Dense) {
 			s["model.2.0.adn.N.num_batches_tracked"] = s["model.0.residual.bias"]
 		},
 	} {
@@ -102,7 +102,7 @@ func TestStateIsCheckedWhole(t *testing.T) {
 		assert.Equal(t, before, after, "a failed load changes nothing")
 	}
 
-	// All that is wrong is told at once, shortened where it is much.
+	// The error reports all differences at once, and shortens long lists.
 	state := nntest.HashState(net, 3)
 	wider := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(3))
 	delete(state, "model.2.0.conv.weight")
@@ -117,12 +117,12 @@ func TestStateIsCheckedWhole(t *testing.T) {
 	assert.Equal(t, []string{"a", "b", "c", "d", "e", "f", "g"}, differs.Extra)
 	assert.Len(t, differs.Misfit, 2)
 	assert.EqualError(t, err, "nn: the state does not fit the network: 1 missing: model.2.0.conv.weight; "+
-		"7 not of the network: a, b, c, d, e, f and 1 more; "+
-		"2 of the wrong kind: model.0.residual.bias has float32 of shape [3], want floats of shape [2], "+
-		"model.2.0.conv.bias has float32 of shape [3], want floats of shape [2]")
+		"7 not in the network: a, b, c, d, e, f and 1 more; "+
+		"2 of the wrong shape or type: model.0.residual.bias is float32 of shape [3], want floating point of shape [2], "+
+		"model.2.0.conv.bias is float32 of shape [3], want floating point of shape [2]")
 }
 
-// trainSteps runs steps from a state, on data that depends on the step only.
+// trainSteps runs the given training steps on data that depends only on the step.
 func trainSteps(t *testing.T, b nn.Backend, net nn.Network, sgd *nn.SGD, from, to int) {
 	t.Helper()
 	for step := from; step < to; step++ {
@@ -144,9 +144,8 @@ func trainSteps(t *testing.T, b nn.Backend, net nn.Network, sgd *nn.SGD, from, t
 	}
 }
 
-// TestResume stops a run after three steps, stores everything in files, loads
-// them into a new network on a new backend, and requires the bits of the run
-// that was not interrupted.
+// TestResume stops a run after three steps, saves its state to files, loads them into a new
+// network on a new backend, and requires results bit-identical to the uninterrupted run.
 func TestResume(t *testing.T) {
 	cfg := small([]int{3, 5}, [3]int{2, 2, 2})
 	sgd := func() *nn.SGD {
@@ -207,8 +206,8 @@ func bits(t *tensor.Dense) any {
 	return t.Data()
 }
 
-// TestStepsReuseMemory requires that a step after the first allocates little of
-// what the first one did.
+// TestStepsReuseMemory checks that later steps allocate only a small fraction of what the
+// first step did.
 func TestStepsReuseMemory(t *testing.T) {
 	b := newBackend(t, nn.Float32)
 	net, err := models.New(small([]int{8, 8}, [3]int{2, 2, 2}), b, 1)

@@ -6,36 +6,36 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// VNet is the network of Milletari et al. (2016) with ELU, in two versions: that
-// of the paper's released code, and MONAI's, which the former rewrites and which
-// does not compute the same.
+// VNet is the network of Milletari et al. (2016) with ELU, in two versions: that of the
+// paper's released code, and that of MONAI, which the former rewrites with different
+// results.
 //
-// The input transition adds the input's channels, repeated in turn, to a norm of
-// a convolution. Four transitions down halve the size by a strided convolution
-// (kernel 2), double the width and add 1, 2, 3 and 2 convolutions of kernel 5 to
-// their own input; the last two have dropout. Four transitions up double the size
-// by a transposed convolution, join it (first) with the skip after dropout, and
-// add 2, 2, 1 and 1 convolutions to the join. The versions differ in these points:
+// The input transition adds the input's channels, repeated cyclically, to a normalized
+// convolution. Four down transitions halve the size by a strided convolution (kernel size
+// 2), double the width and add 1, 2, 3 and 2 convolutions with kernel size 5 to their input;
+// the last two have dropout. Four up transitions double the size by a transposed
+// convolution, concatenate the result (first) and the skip after dropout, and add 2, 2, 1
+// and 1 convolutions to the concatenation. The versions differ as follows:
 //
 //	                                released            MONAI
-//	convolutions of the way up      with bias           without
-//	end of a transition up          sum                 ELU of the sum
+//	convolutions of up transitions  with bias           without
+//	end of an up transition         sum                 ELU of the sum
 //	output transition               C5, BN, C1          C5, BN, ELU, C1
 //	down, with d' = dropout(d)      ops(d') + d'        ops(d') + d
-//	dropout of what goes up from
+//	dropout before upsampling from
 //	the two deepest levels          no                  yes
 //
-// Both classes demand that the number of input channels divides 16, so that
-// neither takes the three of PI-CAI. Repeating them in turn, as done here, is the
-// same where it does and defined where it does not.
+// Both classes require that the number of input channels divides 16, so that neither
+// accepts the three of PI-CAI. Repeating the channels cyclically, as here, gives the same
+// result if it does and is also defined if it does not.
 //
 // Every axis of a volume must be a multiple of 16.
 type VNet struct {
-	// Width is that of the finest level.
+	// Width is the width of the finest level.
 	Width int `json:"width"`
 	// MONAI selects MONAI's version.
 	MONAI bool `json:"monai"`
-	// Dropout is the probability with which channels are left out in training.
+	// Dropout is the probability with which a channel is dropped in training.
 	Dropout float64 `json:"dropout"`
 }
 
@@ -45,7 +45,7 @@ func NewVNet() VNet { return VNet{Width: 16, Dropout: 0.5} }
 // NewVNetMONAI returns MONAI's version: width 16, dropout 0.5.
 func NewVNetMONAI() VNet { return VNet{Width: 16, Dropout: 0.5, MONAI: true} }
 
-// Name implements Architecture: "vnet_authors", or "vnet_monai".
+// Name implements Architecture. It returns "vnet_authors" or "vnet_monai".
 func (v VNet) Name() string {
 	if v.MONAI {
 		return "vnet_monai"
@@ -76,7 +76,7 @@ func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 			v.down(b, "down_tr256", 8*w, 2, v.Dropout),
 		},
 	}
-	// What goes up from the two deepest levels is dropped in MONAI's version only.
+	// Only MONAI's version has dropout before upsampling from the two deepest levels.
 	var dropout float64
 	if v.MONAI {
 		dropout = v.Dropout
@@ -98,7 +98,7 @@ func (v VNet) build(b *nn.Builder, in, out int) (nn.Layer, error) {
 	return n, nil
 }
 
-// inputTransition makes ELU(BN(conv(x)) + x repeated).
+// inputTransition returns ELU(BN(conv(x)) + r), where r is x with its channels repeated.
 func (v VNet) inputTransition(b *nn.Builder, in int) nn.Layer {
 	repeat := func(t *nn.Tape, x nn.Var) (nn.Var, error) { return nn.RepeatChannels(t, x, v.Width) }
 	return nn.Sequence{
@@ -113,7 +113,7 @@ func (v VNet) inputTransition(b *nn.Builder, in int) nn.Layer {
 	}
 }
 
-// ops makes so many convolutions of kernel 5, each with batch norm and ELU.
+// ops returns n convolutions with kernel size 5, each with batch norm and ELU.
 func (v VNet) ops(b *nn.Builder, name string, width, n int, bias bool) nn.Sequence {
 	var seq nn.Sequence
 	for k := range n {
@@ -126,7 +126,7 @@ func (v VNet) ops(b *nn.Builder, name string, width, n int, bias bool) nn.Sequen
 	return seq
 }
 
-// norm is the name of a transition's own batch norm.
+// norm returns the name of the batch norm of a transition.
 func (v VNet) norm() string {
 	if v.MONAI {
 		return ".bn1"
@@ -134,7 +134,7 @@ func (v VNet) norm() string {
 	return ".bn"
 }
 
-// down makes a transition from in channels to twice as many.
+// down returns a down transition from in channels to twice as many.
 func (v VNet) down(b *nn.Builder, name string, in, n int, dropout float64) nn.Layer {
 	seq := nn.Sequence{
 		conv(b, name+".down_conv", in, 2*in, 2, cube(2), false), b.BatchNorm(name+v.norm(), 2*in), nn.ELU,
@@ -149,16 +149,15 @@ func (v VNet) down(b *nn.Builder, name string, in, n int, dropout float64) nn.La
 	return append(seq, r, nn.ELU)
 }
 
-// vNetUp is a transition up.
+// vNetUp is an up transition.
 type vNetUp struct {
-	enlarge, skip, join nn.Layer
+	upsample, skip, join nn.Layer
 }
 
-// up makes a transition from in channels to out, of which half come from the
-// skip.
+// up returns an up transition from in channels to out, half of which come from the skip.
 func (v VNet) up(b *nn.Builder, name string, in, out, n int, dropout float64) vNetUp {
 	u := vNetUp{skip: nn.Dropout3D{Probability: v.Dropout}}
-	u.enlarge = nn.Sequence{
+	u.upsample = nn.Sequence{
 		nn.Dropout3D{Probability: dropout},
 		b.ConvTranspose3D(name+".up_conv", in, out/2, cube(2), nn.ConvSpec{Stride: cube(2)}, true),
 		b.BatchNorm(name+v.norm(), out/2), nn.ELU,
@@ -171,7 +170,7 @@ func (v VNet) up(b *nn.Builder, name string, in, out, n int, dropout float64) vN
 	return u
 }
 
-// vNet holds the transitions; those up begin at the bottom.
+// vNet holds the transitions; up starts at the coarsest level.
 type vNet struct {
 	in, out nn.Layer
 	down    []nn.Layer
@@ -196,7 +195,7 @@ func (n *vNet) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) {
 		if err != nil {
 			return nn.Var{}, err
 		}
-		y, err := up.enlarge.Forward(t, x)
+		y, err := up.upsample.Forward(t, x)
 		if err != nil {
 			return nn.Var{}, err
 		}

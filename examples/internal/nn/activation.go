@@ -5,14 +5,13 @@ import "fmt"
 // PReLU is an activation with a learned slope for negative values.
 type PReLU struct{ Slope *Param }
 
-// PReLU makes an activation with the given number of slopes: one for all
-// channels, or one per channel. They are called name + ".weight" and start at
-// 0.25.
+// PReLU returns an activation with the given number of slopes: one for all channels, or one
+// per channel. The parameter is named name + ".weight", and its initial value is 0.25.
 func (b *Builder) PReLU(name string, slopes int) *PReLU {
 	return &PReLU{Slope: b.param(name+".weight", constant(0.25), slopes)}
 }
 
-// Forward records the activation of x.
+// Forward applies the activation to x.
 func (p *PReLU) Forward(t *Tape, x Var) (Var, error) {
 	slope := t.Param(p.Slope)
 	y, pullback, err := t.backend.PReLU(x.array, slope.array)
@@ -22,8 +21,8 @@ func (p *PReLU) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x, slope)
 }
 
-// Activation is a function without parameters that is applied to every element
-// of its input. It is a layer.
+// Activation is a function without parameters that is applied to every element of its input.
+// It is a [Layer].
 type Activation uint8
 
 const (
@@ -48,7 +47,7 @@ func (f Activation) String() string {
 	return fmt.Sprintf("Activation(%d)", uint8(f))
 }
 
-// Forward records the activation of x.
+// Forward applies the activation to x.
 func (f Activation) Forward(t *Tape, x Var) (Var, error) {
 	y, pullback, err := t.backend.Activate(x.array, f)
 	if err != nil {

@@ -8,11 +8,10 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// Builder makes layers for one network: it allocates their parameters and
-// buffers on a backend, draws the initial values, and keeps the lists that a
-// Network has to report. Call its methods in state_dict order. The first error
-// stops the work and is returned by Err, so that a network's constructor reads
-// as a plain list of layers.
+// Builder creates the layers of a network: it allocates their parameters and buffers on a
+// backend, draws the initial values, and maintains the lists that a [Network] returns. Its
+// methods must be called in state_dict order. After an error it does nothing more; Err
+// returns the first error, so that the constructor of a network is a plain list of layers.
 type Builder struct {
 	backend Backend
 	seed    uint64
@@ -22,45 +21,45 @@ type Builder struct {
 	err     error
 }
 
-// Numberless is what a Backend also implements whose arrays have a shape and no
-// numbers, to count what a network needs. A Builder then draws no initial values.
+// Numberless is implemented by a [Backend] whose arrays have a shape but no values, for
+// counting the resources that a network needs. For it, a Builder draws no initial values.
 type Numberless interface {
 	// Empty returns a Kept array.
 	Empty(shape []int) Array
 }
 
-// NewBuilder returns a builder that draws initial values from the seed.
+// NewBuilder returns a Builder that draws initial values from the seed.
 func NewBuilder(b Backend, seed uint64) *Builder {
 	return &Builder{backend: b, seed: seed, names: map[string]bool{}}
 }
 
-// Err returns the first error, nil if there was none.
+// Err returns the first error, or nil.
 func (b *Builder) Err() error { return b.err }
 
-// Parameters returns the parameters made so far.
+// Parameters returns the parameters created so far.
 func (b *Builder) Parameters() []*Param { return b.params }
 
-// Buffers returns the buffers made so far.
+// Buffers returns the buffers created so far.
 func (b *Builder) Buffers() []*Buffer { return b.buffers }
 
-// fill names the next value of a tensor under construction.
+// fill returns the next value of a tensor under construction.
 type fill func() float64
 
 func constant(v float64) fill { return func() float64 { return v } }
 
-// symmetric draws uniformly from [−bound, bound).
+// symmetric returns uniform values from [−bound, bound).
 func (b *Builder) symmetric(name string, bound float64) fill {
 	u := stream(b.seed, name)
 	return func() float64 { return (2*u.Float64() - 1) * bound }
 }
 
-// gaussian draws from the normal distribution with mean 0.
+// gaussian returns values from the normal distribution with mean 0.
 func (b *Builder) gaussian(name string, deviation float64) fill {
 	u := stream(b.seed, name)
 	return func() float64 { return u.NormFloat64() * deviation }
 }
 
-// param makes a parameter with the given initial values.
+// param creates a parameter with the given initial values.
 func (b *Builder) param(name string, next fill, shape ...int) *Param {
 	p := &Param{Name: name}
 	if p.Value = b.array(name, next, shape); b.err == nil {
@@ -69,7 +68,7 @@ func (b *Builder) param(name string, next fill, shape ...int) *Param {
 	return p
 }
 
-// buffer makes a buffer with the given initial values.
+// buffer creates a buffer with the given initial values.
 func (b *Builder) buffer(name string, next fill, shape ...int) *Buffer {
 	f := &Buffer{Name: name}
 	if f.Value = b.array(name, next, shape); b.err == nil {
@@ -78,7 +77,7 @@ func (b *Builder) buffer(name string, next fill, shape ...int) *Buffer {
 	return f
 }
 
-// counter makes a buffer that counts from zero.
+// counter creates a buffer that counts from zero.
 func (b *Builder) counter(name string) *Buffer {
 	f := &Buffer{Name: name}
 	b.claim(name)
@@ -90,7 +89,7 @@ func (b *Builder) counter(name string) *Buffer {
 
 func (b *Builder) claim(name string) {
 	if b.err == nil && b.names[name] {
-		b.err = fmt.Errorf("nn: two parameters or buffers are called %q", name)
+		b.err = fmt.Errorf("nn: two parameters or buffers have the name %q", name)
 	}
 	b.names[name] = true
 }
@@ -112,7 +111,7 @@ func (b *Builder) values(name string, next fill, shape []int) Array {
 	n := 1
 	for _, d := range shape {
 		if d < 1 || n > math.MaxInt32/d {
-			b.err = fmt.Errorf("nn: %s: shape %v is not possible", name, shape)
+			b.err = fmt.Errorf("nn: %s: shape %v is invalid or too large", name, shape)
 			return nil
 		}
 		n *= d
@@ -131,8 +130,7 @@ func (b *Builder) values(name string, next fill, shape []int) Array {
 	return a
 }
 
-// Fail records an error found by a network's constructor, unless there is one
-// already.
+// Fail records an error found by the constructor of a network, unless there already is one.
 func (b *Builder) Fail(err error) {
 	if b.err == nil {
 		if err == nil {

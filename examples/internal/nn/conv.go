@@ -7,24 +7,25 @@ import (
 
 // Conv3D is a convolution layer.
 type Conv3D struct {
-	// Weight has the shape Cout×Cin×kx×ky×kz, Cin×Cout×kx×ky×kz when Transposed.
+	// Weight has the shape Cout×Cin×kx×ky×kz, or Cin×Cout×kx×ky×kz if Transposed.
 	Weight *Param
-	// Bias has the shape Cout; nil for a layer without.
+	// Bias has the shape Cout; nil for a layer without a bias.
 	Bias *Param
 	Spec ConvSpec
 	// Transposed selects the transposed convolution.
 	Transposed bool
 }
 
-// Conv3D makes a convolution in → out, called name + ".weight" and, with bias,
-// name + ".bias". Both start uniform in ±1/√F, F being the product of the
-// weight's axes but the first (PyTorch's default).
+// Conv3D returns a convolution from in to out channels. Its parameters are named
+// name + ".weight" and, with bias, name + ".bias". Their initial values are uniform in
+// ±1/√F, where F is the product of all axes of the weight except the first (PyTorch's
+// default).
 func (b *Builder) Conv3D(name string, in, out int, kernel [3]int, spec ConvSpec, bias bool) *Conv3D {
 	return b.conv(name, out, in, out, kernel, spec, bias, false)
 }
 
-// ConvTranspose3D makes a transposed convolution in → out; names and initial
-// values as for Conv3D.
+// ConvTranspose3D returns a transposed convolution from in to out channels, with names and
+// initial values as for [Builder.Conv3D].
 func (b *Builder) ConvTranspose3D(name string, in, out int, kernel [3]int, spec ConvSpec, bias bool) *Conv3D {
 	return b.conv(name, in, out, out, kernel, spec, bias, true)
 }
@@ -39,7 +40,7 @@ func (b *Builder) conv(name string, d0, d1, out int, kernel [3]int, spec ConvSpe
 	return c
 }
 
-// Fan is a number of connections that He's initialisation goes by.
+// Fan selects the number of connections used by He initialization.
 type Fan uint8
 
 const (
@@ -49,9 +50,9 @@ const (
 	FanOut
 )
 
-// HeNormal draws the kernel of a convolution (not a transposed one) that b made
-// anew, from the normal distribution with mean 0 and standard deviation √(2/fan)
-// (He et al. 2015), and returns the layer. A bias keeps its values.
+// HeNormal redraws the kernel of a convolution created by b (not a transposed one) from the
+// normal distribution with mean 0 and standard deviation √(2/fan) (He et al. 2015), and
+// returns the layer. It does not change the bias.
 func (b *Builder) HeNormal(c *Conv3D, fan Fan) *Conv3D {
 	if b.err != nil {
 		return c
@@ -66,7 +67,7 @@ func (b *Builder) HeNormal(c *Conv3D, fan Fan) *Conv3D {
 	return c
 }
 
-// Forward records the convolution of x.
+// Forward applies the convolution to x.
 func (c *Conv3D) Forward(t *Tape, x Var) (Var, error) {
 	op := t.backend.Conv3D
 	if c.Transposed {

@@ -10,7 +10,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// A single 1×1×1 convolution learns to double its input.
+// This example trains a single 1×1×1 convolution to double its input.
 func Example() {
 	backend, err := portable.New(nn.Float64)
 	if err != nil {

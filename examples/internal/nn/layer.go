@@ -1,15 +1,15 @@
 package nn
 
-// Layer is anything that maps one value to another: a single operation or a
-// whole block. What it returns is its input or a value of its own.
+// Layer maps one value to another. It can be a single operation or an entire network block.
+// It returns its input or a new value.
 type Layer interface {
 	Forward(t *Tape, x Var) (Var, error)
 }
 
-// Sequence is layers one after the other.
+// Sequence applies layers one after another.
 type Sequence []Layer
 
-// Forward records every layer in turn.
+// Forward applies every layer in turn.
 func (s Sequence) Forward(t *Tape, x Var) (Var, error) {
 	y := x
 	for _, layer := range s {
@@ -23,13 +23,13 @@ func (s Sequence) Forward(t *Tape, x Var) (Var, error) {
 	return y, nil
 }
 
-// Dropout3D drops whole channels while training and does nothing otherwise.
+// Dropout3D drops entire channels in training and does nothing in inference.
 type Dropout3D struct {
-	// Probability of dropping a channel, in [0, 1).
+	// Probability is the probability of dropping a channel, in [0, 1).
 	Probability float64
 }
 
-// Forward records the dropout of x.
+// Forward applies dropout to x.
 func (d Dropout3D) Forward(t *Tape, x Var) (Var, error) {
 	if t.mode != Training || d.Probability == 0 {
 		return x, nil
@@ -44,7 +44,7 @@ func (d Dropout3D) Forward(t *Tape, x Var) (Var, error) {
 // MaxPool3D is max pooling as a layer.
 type MaxPool3D struct{ Spec PoolSpec }
 
-// Forward records the pooling of x.
+// Forward applies the pooling to x.
 func (p MaxPool3D) Forward(t *Tape, x Var) (Var, error) {
 	y, pullback, err := t.backend.MaxPool3D(x.array, p.Spec)
 	if err != nil {
@@ -53,13 +53,13 @@ func (p MaxPool3D) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x)
 }
 
-// Upsample enlarges each axis by a whole factor.
+// Upsample multiplies the size of each axis by an integer factor.
 type Upsample struct {
 	Factor [3]int
 	Mode   ResizeMode
 }
 
-// Forward records the enlargement of x.
+// Forward resizes x.
 func (u Upsample) Forward(t *Tape, x Var) (Var, error) {
 	var size [3]int
 	if s := x.Shape(); len(s) == 5 {
@@ -70,7 +70,7 @@ func (u Upsample) Forward(t *Tape, x Var) (Var, error) {
 	return Resize(t, x, size, u.Mode)
 }
 
-// Resize records x sampled anew on a grid of the given spatial size.
+// Resize resamples x to the given spatial size.
 func Resize(t *Tape, x Var, size [3]int, mode ResizeMode) (Var, error) {
 	y, pullback, err := t.backend.Resize(x.array, size, mode)
 	if err != nil {
@@ -79,8 +79,7 @@ func Resize(t *Tape, x Var, size [3]int, mode ResizeMode) (Var, error) {
 	return t.Record(y, pullback, x)
 }
 
-// RepeatChannels records x with its channels repeated in turn up to the given
-// number.
+// RepeatChannels repeats the channels of x cyclically up to the given number.
 func RepeatChannels(t *Tape, x Var, channels int) (Var, error) {
 	y, pullback, err := t.backend.RepeatChannels(x.array, channels)
 	if err != nil {
@@ -89,7 +88,7 @@ func RepeatChannels(t *Tape, x Var, channels int) (Var, error) {
 	return t.Record(y, pullback, x)
 }
 
-// Concat records the join of xs along the channel axis.
+// Concat concatenates xs along the channel axis.
 func Concat(t *Tape, xs ...Var) (Var, error) {
 	y, pullback, err := t.backend.Concat(arrays(xs)...)
 	if err != nil {
@@ -98,7 +97,7 @@ func Concat(t *Tape, xs ...Var) (Var, error) {
 	return t.Record(y, pullback, xs...)
 }
 
-// Mean records the average of values of equal shape.
+// Mean returns the mean of values of equal shape.
 func Mean(t *Tape, xs ...Var) (Var, error) {
 	y, pullback, err := t.backend.Mean(arrays(xs)...)
 	if err != nil {
@@ -115,7 +114,7 @@ func arrays(xs []Var) []Array {
 	return out
 }
 
-// Add records a + b.
+// Add returns a + b.
 func Add(t *Tape, a, b Var) (Var, error) {
 	y, pullback, err := t.backend.Add(a.array, b.array)
 	if err != nil {
@@ -124,7 +123,7 @@ func Add(t *Tape, a, b Var) (Var, error) {
 	return t.Record(y, pullback, a, b)
 }
 
-// Gate records x with every channel multiplied by gate, which has one channel.
+// Gate multiplies every channel of x by gate, which has one channel.
 func Gate(t *Tape, x, gate Var) (Var, error) {
 	y, pullback, err := t.backend.Gate(x.array, gate.array)
 	if err != nil {

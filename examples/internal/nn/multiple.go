@@ -2,8 +2,9 @@ package nn
 
 import "errors"
 
-// SizeMultiple returns what each axis of a network's volumes must be a multiple
-// of, which its error about a size that is none tells; 1 where it takes any.
+// SizeMultiple returns the numbers of which the axes of a network's volumes must be
+// multiples, or 1 if the network accepts any size. It obtains them from the [SizeError] for
+// an invalid size.
 func SizeMultiple(net Network) [3]int {
 	var size *SizeError
 	if errors.As(net.CheckSize([3]int{}), &size) {

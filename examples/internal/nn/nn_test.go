@@ -36,8 +36,8 @@ func get(t *testing.T, b nn.Backend, a nn.Array) []float64 {
 	return d.Data().([]float64)
 }
 
-// TestTapeAddsUpGradients uses a value, and a parameter, several times.
-func TestTapeAddsUpGradients(t *testing.T) {
+// TestTapeSumsGradients uses a value and a parameter several times.
+func TestTapeSumsGradients(t *testing.T) {
 	b := open(t, nn.Float64)
 	build := nn.NewBuilder(b, 1)
 	act := build.PReLU("a", 1)
@@ -65,7 +65,7 @@ func TestTapeAddsUpGradients(t *testing.T) {
 	assert.Equal(t, []float64{1.0625, 20}, get(t, b, g))
 	// d/da (a²x) = 2ax.
 	assert.Equal(t, []float64{2 * 0.25 * -2}, get(t, b, act.Slope.Grad))
-	assert.Nil(t, unused.Slope.Grad, "the result does not depend on it")
+	assert.Nil(t, unused.Slope.Grad, "the result does not depend on this parameter")
 
 	sgd := nn.SGD{LearningRate: 1}
 	require.NoError(t, sgd.Step(b, build.Parameters()))
@@ -74,7 +74,7 @@ func TestTapeAddsUpGradients(t *testing.T) {
 	assert.ErrorContains(t, sgd.Step(b, build.Parameters()), "no parameter has a gradient")
 }
 
-// counting counts the arrays of the current step that were not released.
+// counting is a backend that records the released arrays.
 type counting struct {
 	nn.Backend
 	released map[nn.Array]bool
@@ -85,9 +85,9 @@ func (c counting) Release(a nn.Array) {
 	c.Backend.Release(a)
 }
 
-// TestBackwardReleases checks that a value is released once it is done with and
-// not before, with values used twice, gradients shared by several inputs, and
-// arrays that belong to the caller.
+// TestBackwardReleases checks that every value is released once it is no longer needed and
+// not earlier, with values used twice, gradients shared by several inputs, and arrays that
+// belong to the caller.
 func TestBackwardReleases(t *testing.T) {
 	b := counting{open(t, nn.Float64), map[nn.Array]bool{}}
 	shape := []int{1, 1, 1, 1, 2}
@@ -120,8 +120,8 @@ func TestBackwardReleases(t *testing.T) {
 	assert.Equal(t, []float64{1, 10}, get(t, b, gy))
 }
 
-// TestBackwardNeedsLittleMemory runs a long chain of layers: its backward pass
-// may use a few arrays more than its forward pass.
+// TestBackwardNeedsLittleMemory runs a long chain of layers, whose backward pass may use only
+// a few more arrays than its forward pass.
 func TestBackwardNeedsLittleMemory(t *testing.T) {
 	const layers, size = 30, 1 << 15
 	b := open(t, nn.Float64)
@@ -142,7 +142,7 @@ func TestBackwardNeedsLittleMemory(t *testing.T) {
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8*size*(layers+4)))
 }
 
-func TestTapeRefusesMisuse(t *testing.T) {
+func TestTapeRejectsMisuse(t *testing.T) {
 	b := open(t, nn.Float64)
 	ones := func() nn.Array { return put(t, b, []float64{1, 1}, 1, 1, 1, 1, 2) }
 	tape, other := nn.NewTape(b, nn.Training, 0), nn.NewTape(b, nn.Training, 0)
@@ -156,7 +156,7 @@ func TestTapeRefusesMisuse(t *testing.T) {
 	assert.ErrorContains(t, tape.Backward(y, nil), "gy is nil")
 	assert.ErrorContains(t, tape.Backward(y, put(t, b, []float64{1}, 1)), "shape")
 	require.NoError(t, tape.Backward(y, ones()))
-	assert.ErrorContains(t, tape.Backward(y, ones()), "replayed before")
+	assert.ErrorContains(t, tape.Backward(y, ones()), "already called")
 	_, err = tape.Grad(x)
 	assert.ErrorContains(t, err, "InputWithGrad")
 	_, err = tape.Grad(foreign)
@@ -177,8 +177,8 @@ func TestTapeRefusesMisuse(t *testing.T) {
 	assert.ErrorContains(t, inference.Backward(z, ones()), "inference")
 }
 
-// TestDropoutLayer checks that masks follow the tape's seed, differ from layer
-// to layer, and that inference leaves dropout out.
+// TestDropoutLayer checks that masks depend on the tape's seed and on the layer, and that
+// there is no dropout in inference.
 func TestDropoutLayer(t *testing.T) {
 	b := open(t, nn.Float64)
 	ones := make([]float64, 64)
@@ -206,8 +206,8 @@ func TestDropoutLayer(t *testing.T) {
 	assert.Equal(t, ones, plain)
 }
 
-// TestInitialValues checks the distributions, that a value depends on seed and
-// name only, and the names.
+// TestInitialValues checks the names and the distributions, and that a value depends only on
+// seed and name.
 func TestInitialValues(t *testing.T) {
 	b := open(t, nn.Float64)
 	build := nn.NewBuilder(b, 7)
@@ -257,7 +257,8 @@ func TestInitialValues(t *testing.T) {
 		"n.running_mean", "n.running_var", "n.num_batches_tracked"}, names)
 }
 
-// built is a network by what a Builder made; nobody calls the rest.
+// built is a Network with the parameters and buffers of a Builder. Its other methods must not
+// be called.
 type built struct {
 	nn.Network
 	builder *nn.Builder
@@ -272,10 +273,10 @@ func TestCountParameters(t *testing.T) {
 	build.Conv3D("c", 3, 5, [3]int{3, 1, 2}, nn.ConvSpec{}, true)
 	build.BatchNorm("n", 5)
 	require.NoError(t, build.Err())
-	assert.Equal(t, 3*5*3*1*2+5+5+5, nn.CountParameters(built{builder: build}), "running statistics are not trained")
+	assert.Equal(t, 3*5*3*1*2+5+5+5, nn.CountParameters(built{builder: build}), "running statistics are not parameters")
 }
 
-func TestBuilderKeepsTheFirstError(t *testing.T) {
+func TestBuilderReturnsTheFirstError(t *testing.T) {
 	b := open(t, nn.Float32)
 	build := nn.NewBuilder(b, 1)
 	build.PReLU("a", 1)
@@ -292,7 +293,7 @@ func TestBuilderKeepsTheFirstError(t *testing.T) {
 	assert.Equal(t, want, build.Err())
 }
 
-func TestSGDRefusesNonsense(t *testing.T) {
+func TestSGDRejectsInvalidSettings(t *testing.T) {
 	b := open(t, nn.Float32)
 	for want, s := range map[string]nn.SGD{
 		"learning rate": {LearningRate: math.NaN()},

@@ -2,7 +2,7 @@ package nn
 
 import "fmt"
 
-// NormEpsilon is what all norm layers add to the variance.
+// NormEpsilon is added to the variance by all norm layers.
 const NormEpsilon = 1e-5
 
 // BatchNormMomentum is the weight of a batch in the running statistics.
@@ -12,12 +12,12 @@ const BatchNormMomentum = 0.1
 type BatchNorm struct {
 	Weight, Bias            *Param
 	RunningMean, RunningVar *Buffer
-	// Batches counts the training passes (num_batches_tracked).
+	// Batches counts training passes (num_batches_tracked).
 	Batches *Buffer
 }
 
-// BatchNorm makes a batch norm over the given number of channels: weight 1,
-// bias 0, running mean 0, running variance 1.
+// BatchNorm returns a batch norm for the given number of channels, with weight 1, bias 0,
+// running mean 0 and running variance 1.
 func (b *Builder) BatchNorm(name string, channels int) *BatchNorm {
 	return &BatchNorm{
 		Weight:      b.param(name+".weight", constant(1), channels),
@@ -28,8 +28,7 @@ func (b *Builder) BatchNorm(name string, channels int) *BatchNorm {
 	}
 }
 
-// Forward records the norm of x. On a training tape it updates the running
-// statistics, at every call.
+// Forward normalizes x. On a training tape, every call updates the running statistics.
 func (n *BatchNorm) Forward(t *Tape, x Var) (Var, error) {
 	w, bias := t.Param(n.Weight), t.Param(n.Bias)
 	spec := BatchNormSpec{Training: t.mode == Training, Epsilon: NormEpsilon, Momentum: BatchNormMomentum}
@@ -49,8 +48,8 @@ type GroupNorm struct {
 	Groups       int
 }
 
-// GroupNorm makes a group norm over the given number of channels, which the
-// number of groups divides: weight 1, bias 0.
+// GroupNorm returns a group norm for the given number of channels, which must be divisible
+// by groups, with weight 1 and bias 0.
 func (b *Builder) GroupNorm(name string, groups, channels int) *GroupNorm {
 	return &GroupNorm{
 		Weight: b.param(name+".weight", constant(1), channels),
@@ -59,7 +58,7 @@ func (b *Builder) GroupNorm(name string, groups, channels int) *GroupNorm {
 	}
 }
 
-// Forward records the norm of x.
+// Forward normalizes x.
 func (n *GroupNorm) Forward(t *Tape, x Var) (Var, error) {
 	w, bias := t.Param(n.Weight), t.Param(n.Bias)
 	y, pullback, err := t.backend.GroupNorm(x.array, w.array, bias.array, n.Groups, NormEpsilon)
@@ -69,13 +68,13 @@ func (n *GroupNorm) Forward(t *Tape, x Var) (Var, error) {
 	return t.Record(y, pullback, x, w, bias)
 }
 
-// InstanceNorm is an instance norm layer without parameters: each channel of
-// each sample is normalised by itself.
+// InstanceNorm is an instance norm layer without parameters: it normalizes each channel of
+// each sample separately.
 type InstanceNorm struct{}
 
-// Forward records the norm of x.
+// Forward normalizes x.
 func (InstanceNorm) Forward(t *Tape, x Var) (Var, error) {
-	channels := 1 // of no account: what is not N×C×X×Y×Z is refused
+	channels := 1 // for an invalid shape, which the backend rejects
 	if s := x.Shape(); len(s) > 1 {
 		channels = s[1]
 	}

@@ -5,22 +5,22 @@ import (
 	"math"
 )
 
-// ResizeMode says where the voxels of a resized axis take their values from.
-// Let the axis have n voxels before and m after.
+// ResizeMode is a method of computing the voxels of a resized axis. Below, voxel d is one of
+// m voxels of an axis that had n voxels before.
 type ResizeMode uint8
 
 const (
-	// Nearest copies voxel ⌊d·n/m⌋ to voxel d.
+	// Nearest copies voxel ⌊d·n/m⌋.
 	Nearest ResizeMode = iota
-	// Linear interpolates at max(0, (d + ½)·n/m − ½): both grids span the same
-	// length, with the voxels' centres half a voxel inside.
+	// Linear interpolates at max(0, (d + ½)·n/m − ½): both grids have the same extent, and
+	// the outermost voxel centers are half a voxel inside.
 	Linear
-	// LinearAligned interpolates at d·(n−1)/(m−1), or 0 where m is 1: the
-	// centres of the outermost voxels stay where they are.
+	// LinearAligned interpolates at d·(n−1)/(m−1), or at 0 if m is 1: the outermost voxel
+	// centers do not move.
 	LinearAligned
 )
 
-// String returns the mode's name.
+// String returns the name of the mode.
 func (m ResizeMode) String() string {
 	switch m {
 	case Nearest:
@@ -33,15 +33,15 @@ func (m ResizeMode) String() string {
 	return fmt.Sprintf("ResizeMode(%d)", uint8(m))
 }
 
-// ResizeTap says what one voxel of a resized axis is made of:
-// (1 − Weight)·voxel At + Weight·voxel Next. Where Weight is 0, Next is At.
+// ResizeTap defines a voxel of a resized axis as
+// (1 − Weight)·voxel At + Weight·voxel Next. If Weight is 0, Next equals At.
 type ResizeTap struct {
 	At, Next int
 	Weight   float64
 }
 
-// Taps returns the tap of each of the to voxels of an axis that had from
-// voxels. Three axes apply one after the other, in any order. Backends share it.
+// Taps returns the taps of an axis with to voxels that had from voxels before. The three axes
+// are resized independently, in any order. All backends use it.
 func (m ResizeMode) Taps(from, to int) ([]ResizeTap, error) {
 	if from < 1 || to < 1 {
 		return nil, fmt.Errorf("an axis of %d voxels cannot be resized to %d", from, to)

@@ -7,31 +7,30 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// SGD is stochastic gradient descent with momentum, in PyTorch's arithmetic
+// SGD is stochastic gradient descent with momentum, with the same formulas as in PyTorch
 // (dampening 0). For every parameter w with gradient g:
 //
 //	g ← g + WeightDecay·w
-//	v ← g at a parameter's first step, else Momentum·v + g
+//	v ← g in the first step of a parameter, else Momentum·v + g
 //	w ← w − LearningRate·(g + Momentum·v)   with Nesterov
 //	w ← w − LearningRate·v                  without
 //
-// The fields may be changed between steps. The zero value does nothing useful;
-// set at least LearningRate.
+// The fields may be changed between steps. The zero value has no effect on parameters; set
+// at least LearningRate.
 type SGD struct {
 	LearningRate float64
-	// Momentum in [0, 1); 0 keeps no velocity.
+	// Momentum is in [0, 1); with 0 there are no velocities.
 	Momentum float64
-	// WeightDecay is applied to all parameters, norms and biases included.
+	// WeightDecay is applied to all parameters, including norms and biases.
 	WeightDecay float64
-	// Nesterov needs a Momentum above 0.
+	// Nesterov requires Momentum > 0.
 	Nesterov bool
 
 	velocity map[string]Array // by parameter name; absent before its first step
 }
 
-// Step updates every parameter that has a gradient and consumes the gradients.
-// Parameters without one are left alone, as PyTorch does; it is an error if
-// none has one.
+// Step updates every parameter that has a gradient and consumes the gradients. As in PyTorch,
+// parameters without a gradient are not changed; it is an error if no parameter has one.
 func (s *SGD) Step(b Backend, params []*Param) error {
 	if err := s.check(); err != nil {
 		return err
@@ -68,23 +67,22 @@ func (s *SGD) Step(b Backend, params []*Param) error {
 }
 
 func (s *SGD) check() error {
-	// Each condition is written so that NaN fails it.
+	// The conditions are written so that NaN is an error.
 	switch {
 	case !(s.LearningRate >= 0):
-		return fmt.Errorf("nn: SGD: learning rate is %v, want a number of at least 0", s.LearningRate)
+		return fmt.Errorf("nn: SGD: learning rate is %v, want at least 0", s.LearningRate)
 	case !(s.Momentum >= 0 && s.Momentum < 1):
 		return fmt.Errorf("nn: SGD: momentum is %v, want a number in [0, 1)", s.Momentum)
 	case !(s.WeightDecay >= 0):
-		return fmt.Errorf("nn: SGD: weight decay is %v, want a number of at least 0", s.WeightDecay)
+		return fmt.Errorf("nn: SGD: weight decay is %v, want at least 0", s.WeightDecay)
 	case s.Nesterov && s.Momentum == 0:
-		return errors.New("nn: SGD: Nesterov needs a momentum above 0")
+		return errors.New("nn: SGD: Nesterov requires a momentum greater than 0")
 	}
 	return nil
 }
 
-// StateDict copies the velocities to the host, by parameter name. Parameters
-// that have not been updated yet are absent. LoadStateDict restores them bit
-// for bit.
+// StateDict copies the velocities to the host, by parameter name. Parameters that have not
+// been updated yet are absent. LoadStateDict restores the velocities bit for bit.
 func (s *SGD) StateDict(b Backend) (map[string]*tensor.Dense, error) {
 	state := make(map[string]*tensor.Dense, len(s.velocity))
 	for name, v := range s.velocity {
@@ -97,8 +95,8 @@ func (s *SGD) StateDict(b Backend) (map[string]*tensor.Dense, error) {
 	return state, nil
 }
 
-// LoadStateDict replaces the velocities by state, which holds tensors of the
-// shapes of params by parameter name. It changes nothing if it fails.
+// LoadStateDict replaces the velocities by state, which maps the names of params to tensors
+// of their shapes. If it fails, it changes nothing.
 func (s *SGD) LoadStateDict(b Backend, params []*Param, state map[string]*tensor.Dense) error {
 	velocity := make(map[string]Array, len(state))
 	for _, p := range params {
@@ -114,7 +112,7 @@ func (s *SGD) LoadStateDict(b Backend, params []*Param, state map[string]*tensor
 	}
 	for name := range state {
 		if _, ok := velocity[name]; !ok {
-			return fmt.Errorf("nn: SGD: the state holds %q, which is no parameter of the network", name)
+			return fmt.Errorf("nn: SGD: the state contains %q, which is not a parameter of the network", name)
 		}
 	}
 	s.velocity = velocity

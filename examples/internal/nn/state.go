@@ -8,9 +8,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// StateDict copies a network's parameters and buffers to the host, by name, in
-// the backend's DType; counters are int64 scalars. The names are those of a
-// PyTorch state_dict.
+// StateDict copies the parameters and buffers of a network to the host, by name, in the
+// backend's DType; counters are int64 scalars. The names are those of a PyTorch state_dict.
 func StateDict(b Backend, net Network) (map[string]*tensor.Dense, error) {
 	state := map[string]*tensor.Dense{}
 	for _, p := range net.Parameters() {
@@ -34,10 +33,10 @@ func StateDict(b Backend, net Network) (map[string]*tensor.Dense, error) {
 	return state, nil
 }
 
-// LoadStateDict replaces a network's parameters and buffers by state, which
-// must hold exactly the network's names and shapes; a *StateError lists all that
-// it does not. Floating-point tensors may be float32 or float64 and are
-// converted to the backend's DType. It changes nothing if it fails.
+// LoadStateDict replaces the parameters and buffers of a network by state, which must have
+// exactly the network's names and shapes; otherwise a *StateError lists all differences.
+// Floating-point tensors may be float32 or float64 and are converted to the backend's DType.
+// If LoadStateDict fails, it changes nothing.
 func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error {
 	if err := checkState(net, state); err != nil {
 		return err
@@ -77,27 +76,28 @@ func LoadStateDict(b Backend, net Network, state map[string]*tensor.Dense) error
 	return nil
 }
 
-// StateError lists how a state differs from what a network holds.
+// StateError lists the differences between a state and a network.
 type StateError struct {
-	// Missing are the network's names that the state lacks, in state_dict order.
+	// Missing lists the names of the network that are not in the state, in state_dict
+	// order.
 	Missing []string
-	// Extra are the state's names that the network does not have, sorted.
+	// Extra lists the names of the state that are not in the network, sorted.
 	Extra []string
-	// Misfit are tensors of the wrong shape or element type, each with what it
-	// is and what is wanted, in state_dict order.
+	// Misfit describes the tensors of the wrong shape or element type, in state_dict
+	// order.
 	Misfit []string
 }
 
-// maxListed is how many names of a kind the text of a StateError lists.
+// maxListed is the maximum number of names of each kind in the text of a StateError.
 const maxListed = 6
 
-// Error names the first of every kind, and how many there are.
+// Error states the number of differences of each kind and names the first of them.
 func (e *StateError) Error() string {
 	var parts []string
 	for _, kind := range []struct {
 		what  string
 		names []string
-	}{{"missing", e.Missing}, {"not of the network", e.Extra}, {"of the wrong kind", e.Misfit}} {
+	}{{"missing", e.Missing}, {"not in the network", e.Extra}, {"of the wrong shape or type", e.Misfit}} {
 		if len(kind.names) == 0 {
 			continue
 		}
@@ -110,8 +110,8 @@ func (e *StateError) Error() string {
 	return "nn: the state does not fit the network: " + strings.Join(parts, "; ")
 }
 
-// checkState returns a *StateError unless state holds the network's names with
-// the right shapes and element types.
+// checkState returns a *StateError unless state has the network's names with the right shapes
+// and element types.
 func checkState(net Network, state map[string]*tensor.Dense) error {
 	var e StateError
 	known := map[string]bool{}
@@ -131,7 +131,7 @@ func checkState(net Network, state map[string]*tensor.Dense) error {
 			if isFloat && slices.Equal(t.Shape(), old.Shape()) {
 				return ""
 			}
-			return fmt.Sprintf("has %v of shape %v, want floats of shape %v", t.Dtype(), []int(t.Shape()), old.Shape())
+			return fmt.Sprintf("is %v of shape %v, want floating point of shape %v", t.Dtype(), []int(t.Shape()), old.Shape())
 		}
 	}
 	for _, p := range net.Parameters() {
@@ -146,7 +146,7 @@ func checkState(net Network, state map[string]*tensor.Dense) error {
 			if _, ok := scalarInt64(t); ok {
 				return ""
 			}
-			return fmt.Sprintf("has %v of shape %v, want one int64", t.Dtype(), []int(t.Shape()))
+			return fmt.Sprintf("is %v of shape %v, want a single int64", t.Dtype(), []int(t.Shape()))
 		})
 	}
 	for name := range state {
@@ -173,7 +173,7 @@ func scalarInt64(t *tensor.Dense) (int64, bool) {
 	return 0, false
 }
 
-// hostCopy returns an array as a new tensor of the backend's DType.
+// hostCopy copies an array to a new tensor of the array's DType.
 func hostCopy(b Backend, a Array) (*tensor.Dense, error) {
 	of := tensor.Float32
 	if a.DType() == Float64 {
@@ -186,7 +186,7 @@ func hostCopy(b Backend, a Array) (*tensor.Dense, error) {
 	return t, nil
 }
 
-// loadArray makes a Kept array from t, which must have the given shape.
+// loadArray copies t, which must have the given shape, to a Kept array.
 func loadArray(b Backend, t *tensor.Dense, shape []int) (Array, error) {
 	if t == nil {
 		return nil, fmt.Errorf("tensor is nil, want shape %v", shape)

@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// Mode says what a forward pass is for.
+// Mode is the mode of a forward pass.
 type Mode uint8
 
 const (
-	// Training uses batch statistics and dropout and records pullbacks.
+	// Training uses batch statistics and dropout, and records pullbacks.
 	Training Mode = iota
-	// Inference uses running statistics, leaves dropout out and records nothing.
+	// Inference uses running statistics and no dropout, and records no pullbacks.
 	Inference
 )
 
-// Var is a value on a tape. The zero Var is not valid.
+// Var is a value on a tape. The zero Var is invalid.
 type Var struct {
 	tape  *Tape
 	node  int
@@ -26,8 +26,8 @@ type Var struct {
 // Array returns the value, an array of the tape's backend.
 func (v Var) Array() Array { return v.array }
 
-// Shape returns the value's shape, nil for the zero Var; the caller must not
-// modify it.
+// Shape returns the shape of the value, or nil for the zero Var. The caller must not modify
+// it.
 func (v Var) Shape() []int {
 	if v.array == nil {
 		return nil
@@ -35,8 +35,8 @@ func (v Var) Shape() []int {
 	return v.array.Shape()
 }
 
-// Tape records the operations of one forward pass and replays their pullbacks
-// in reverse order. A tape is good for one step: make a new one for the next.
+// Tape records the operations of one forward pass and calls their pullbacks in reverse order.
+// A tape is used for a single step.
 type Tape struct {
 	backend  Backend
 	mode     Mode
@@ -45,41 +45,41 @@ type Tape struct {
 	nodes    []node
 	params   map[*Param]Var
 	replayed bool
-	holders  map[Array]int // how many nodes hold an array as their gradient, in Backward
+	holders  map[Array]int // in Backward, the number of nodes whose gradient an array is
 }
 
-// node is one recorded value.
+// node is a recorded value.
 type node struct {
-	value    Array // of a recorded operation
+	value    Array // result of a recorded operation
 	inputs   []int
 	pullback Pullback
-	needed   bool // whether a gradient has to reach this value
-	keep     bool // whether that gradient is asked for by Grad
+	needed   bool // the gradient of this value is needed
+	leaf     bool // Grad may return the gradient after Backward
 	shape    []int
 	grad     Array
 }
 
-// NewTape returns an empty tape. The seed decides the dropout masks of a
-// training pass and is not used otherwise; give every step its own.
+// NewTape returns an empty tape. The seed determines the dropout masks of a training pass and
+// is not used otherwise. Every step should have its own seed.
 func NewTape(b Backend, mode Mode, seed uint64) *Tape {
 	return &Tape{backend: b, mode: mode, seed: seed, params: map[*Param]Var{}}
 }
 
-// Backend returns the backend that computes for this tape.
+// Backend returns the backend of the tape.
 func (t *Tape) Backend() Backend { return t.backend }
 
-// Mode returns what the tape is for.
+// Mode returns the mode of the tape.
 func (t *Tape) Mode() Mode { return t.mode }
 
-// Input puts an array on the tape that no gradient is wanted for.
+// Input adds an array to the tape as an input without a gradient.
 func (t *Tape) Input(a Array) Var { return t.leaf(a, false) }
 
-// InputWithGrad puts an array on the tape whose gradient Grad returns after
+// InputWithGrad adds an array to the tape as an input whose gradient Grad returns after
 // Backward. The tape must be a training tape.
 func (t *Tape) InputWithGrad(a Array) Var { return t.leaf(a, t.mode == Training) }
 
-// Param puts a parameter on the tape; the same one twice is one value, whose
-// gradient is the sum over its uses.
+// Param adds a parameter to the tape. A parameter that is added more than once is a single
+// value, whose gradient is the sum over its uses.
 func (t *Tape) Param(p *Param) Var {
 	if v, ok := t.params[p]; ok {
 		return v
@@ -90,14 +90,14 @@ func (t *Tape) Param(p *Param) Var {
 }
 
 func (t *Tape) leaf(a Array, needed bool) Var {
-	t.nodes = append(t.nodes, node{needed: needed, keep: needed, shape: a.Shape()})
+	t.nodes = append(t.nodes, node{needed: needed, leaf: needed, shape: a.Shape()})
 	return Var{tape: t, node: len(t.nodes) - 1, array: a}
 }
 
-// Record puts the result of a backend operation on the tape. inputs are the
-// operation's array arguments in the order of its pullback's result; leave an
-// absent one (such as the bias of a layer without) as the zero Var. Layers use
-// it; it is exported for operations that this package does not know.
+// Record adds the result of a backend operation to the tape. inputs are the array arguments
+// of the operation in the order of the pullback's result; an absent one (such as the bias of
+// a layer without) is the zero Var. Layers call it; it is exported for operations defined in
+// other packages.
 func (t *Tape) Record(out Array, pullback Pullback, inputs ...Var) (Var, error) {
 	n := node{value: out, shape: out.Shape()}
 	for i, in := range inputs {
@@ -118,17 +118,16 @@ func (t *Tape) Record(out Array, pullback Pullback, inputs ...Var) (Var, error) 
 	return Var{tape: t, node: len(t.nodes) - 1, array: out}, nil
 }
 
-// Done tells that nothing will use v again. An inference tape releases it at once,
-// so that a prediction holds only what it still needs; a training tape keeps it for
-// the pullbacks. It does nothing where v is one of kept, which a layer that passes
-// its input on makes possible, nor for the values of Input and Param, which belong
-// to others.
-func (t *Tape) Done(v Var, kept ...Var) {
+// Done declares that v will not be used again. An inference tape releases it immediately, so
+// that a prediction holds only what it still needs; a training tape retains it for the
+// pullbacks. Done has no effect if v is one of except, which can happen because a layer may
+// return its input, and for the values of Input and Param, which belong to the caller.
+func (t *Tape) Done(v Var, except ...Var) {
 	if t.mode == Training || v.tape != t || t.nodes[v.node].value == nil {
 		return
 	}
-	for _, k := range kept {
-		if k.tape == t && k.node == v.node {
+	for _, e := range except {
+		if e.tape == t && e.node == v.node {
 			return
 		}
 	}
@@ -136,19 +135,19 @@ func (t *Tape) Done(v Var, kept ...Var) {
 	t.nodes[v.node].value = nil
 }
 
-// Backward replays the tape from y, whose gradient is gy, and stores the
-// gradient of every parameter on the tape in its Grad. A parameter that y does
-// not depend on gets nil. It can be called once.
+// Backward calls the pullbacks in reverse order, starting from y with the gradient gy, and
+// stores the gradient of every parameter on the tape in its Grad field, or nil if y does not
+// depend on the parameter. It can be called only once.
 //
-// On the way it releases the values and gradients that it has done with, so that
-// a step needs little more memory than its forward pass. Of the recorded values
-// only those of Input, InputWithGrad and Param can be used afterwards.
+// It releases values and gradients as soon as they are no longer needed, so that a step needs
+// little more memory than its forward pass. Afterward only the values of Input, InputWithGrad
+// and Param can be used.
 func (t *Tape) Backward(y Var, gy Array) error {
 	switch {
 	case t.mode != Training:
-		return errors.New("nn: Backward: the tape was made for inference and recorded nothing")
+		return errors.New("nn: Backward: an inference tape has no pullbacks")
 	case t.replayed:
-		return errors.New("nn: Backward: the tape was replayed before; record a new one")
+		return errors.New("nn: Backward: already called on this tape; record a new one")
 	case y.tape != t:
 		return errors.New("nn: Backward: y was recorded on another tape")
 	case gy == nil:
@@ -157,7 +156,7 @@ func (t *Tape) Backward(y Var, gy Array) error {
 		return fmt.Errorf("nn: Backward: gy has shape %v, want the shape %v of y", gy.Shape(), y.Shape())
 	}
 	t.replayed = true
-	t.holders = map[Array]int{gy: 1} // the caller's; never released
+	t.holders = map[Array]int{gy: 1} // it belongs to the caller and is never released
 	t.hold(y.node, gy)
 	for i := y.node; i >= 0; i-- {
 		n := &t.nodes[i]
@@ -174,13 +173,13 @@ func (t *Tape) Backward(y Var, gy Array) error {
 	return nil
 }
 
-// hold makes g the gradient of a node.
+// hold sets the gradient of a node to g.
 func (t *Tape) hold(i int, g Array) {
 	t.holders[g]++
 	t.nodes[i].grad = g
 }
 
-// drop takes one holder from g and releases it after the last.
+// drop removes one holder of g and releases g after the last one.
 func (t *Tape) drop(g Array) {
 	if t.holders[g]--; t.holders[g] == 0 {
 		delete(t.holders, g)
@@ -207,7 +206,7 @@ func (t *Tape) replay(n *node) error {
 		if grads[j] == nil {
 			return fmt.Errorf("a pullback returned no gradient for input %d", j)
 		}
-		t.holders[grads[j]]++ // until all inputs have theirs: two may share one
+		t.holders[grads[j]]++ // until all inputs have their gradients, since two may share one
 	}
 	for j, in := range n.inputs {
 		if !need[j] {
@@ -218,7 +217,7 @@ func (t *Tape) replay(n *node) error {
 		}
 		t.drop(grads[j])
 	}
-	// Whatever used this value was recorded later and has been replayed.
+	// All uses of this value were recorded later, so their pullbacks have been called.
 	t.drop(n.grad)
 	t.backend.Release(n.value)
 	n.grad, n.pullback, n.value = nil, nil, nil
@@ -241,16 +240,16 @@ func (t *Tape) addGrad(i int, g Array) error {
 	return nil
 }
 
-// Grad returns the gradient of an InputWithGrad or Param value after Backward,
-// nil where the result does not depend on it.
+// Grad returns the gradient of an InputWithGrad or Param value after Backward, or nil if the
+// result does not depend on the value.
 func (t *Tape) Grad(v Var) (Array, error) {
 	switch {
 	case v.tape != t:
 		return nil, errors.New("nn: Grad: v was recorded on another tape")
 	case !t.replayed:
 		return nil, errors.New("nn: Grad: called before Backward")
-	case !t.nodes[v.node].keep:
-		return nil, errors.New("nn: Grad: v is not a value whose gradient the tape keeps (see InputWithGrad)")
+	case !t.nodes[v.node].leaf:
+		return nil, errors.New("nn: Grad: v is neither an InputWithGrad nor a Param value")
 	}
 	return t.nodes[v.node].grad, nil
 }

@@ -2,36 +2,36 @@ package phantom
 
 import "math/rand/v2"
 
-// brain is a made-up brain MRI after skull stripping: grey and white matter,
-// two ventricles, tumours, and zero outside. Channels are FLAIR, T1, T1 after
-// contrast agent, T2, in arbitrary units.
+// brain is a synthetic brain MRI after skull stripping: gray and white matter, two
+// ventricles, tumors, and zero outside. The channels are FLAIR, T1, contrast-enhanced T1
+// and T2, in arbitrary units.
 type brain struct {
 	shape      ellipsoid
 	ventricles [2]ellipsoid
 	lesions    []lesion
-	spots      []lesion // of white matter, harmless and common with age
-	folds      field    // of the cortex
+	spots      []lesion // benign white-matter lesions, common with age
+	folds      field    // folds of the cortex
 	texture    field
 	coil       field
 }
 
-// The regions of a tumour, as BraTS codes them.
+// Labels of the regions of a tumor in BraTS.
 const (
-	necroticCore    = 1
-	oedema          = 2
-	enhancingTumour = 4
+	necroticCore   = 1
+	edema          = 2
+	enhancingTumor = 4
 )
 
-// Depths at which the regions of a tumour meet.
+// Depths of the boundaries between the regions of a tumor.
 const (
 	coreDepth      = -0.6
 	enhancingDepth = -0.35
 )
 
-// The tissues' intensities in FLAIR, T1, T1 after contrast agent, T2.
+// Intensities of the tissues in FLAIR, T1, contrast-enhanced T1 and T2.
 var (
 	whiteMatter = [4]float64{360, 720, 740, 340}
-	greyMatter  = [4]float64{430, 560, 580, 470}
+	grayMatter  = [4]float64{430, 560, 580, 470}
 	fluid       = [4]float64{130, 220, 230, 900}
 	swelling    = [4]float64{600, 520, 540, 640}
 	enhancing   = [4]float64{600, 520, 1050, 620}
@@ -39,8 +39,8 @@ var (
 	necrosis    = [4]float64{480, 330, 350, 820}
 )
 
-// newBrain draws a brain with a number of tumours that fills a grid's field of
-// view.
+// newBrain draws a brain with the given number of tumors that fills the field of view of
+// a grid.
 func newBrain(rng *rand.Rand, g grid, lesions int) *brain {
 	half := g.half()
 	s := min(half[0], half[1], half[2]) / 24
@@ -54,7 +54,7 @@ func newBrain(rng *rand.Rand, g grid, lesions int) *brain {
 	for side := range b.ventricles {
 		sign := float64(2*side - 1)
 		b.ventricles[side] = ellipsoid{
-			centre: point{sign * 0.16 * half[0], 0.05 * half[1], 0.1 * half[2]},
+			center: point{sign * 0.16 * half[0], 0.05 * half[1], 0.1 * half[2]},
 			radius: point{0.08 * half[0], 0.28 * half[1], 0.16 * half[2]},
 		}
 	}
@@ -69,10 +69,10 @@ func newBrain(rng *rand.Rand, g grid, lesions int) *brain {
 	return b
 }
 
-// inside reports whether a point is brain; what is not was stripped.
+// inside reports whether a point is in the brain and was not stripped.
 func (b *brain) inside(at point) bool { return b.shape.depth(at) < 0 }
 
-// label is the tumour's region at a point, 0 outside every tumour.
+// label returns the label of the tumor region at a point, or 0 outside every tumor.
 func (b *brain) label(at point) float64 {
 	if !b.inside(at) {
 		return 0
@@ -85,9 +85,9 @@ func (b *brain) label(at point) float64 {
 	case depth < coreDepth:
 		return necroticCore
 	case depth < enhancingDepth:
-		return enhancingTumour
+		return enhancingTumor
 	case depth < 0:
-		return oedema
+		return edema
 	}
 	return 0
 }
@@ -98,15 +98,15 @@ func (b *brain) values(at point) []float64 {
 	if !b.inside(at) {
 		return out
 	}
-	// Grey matter is the rind of the brain, its inner edge folded.
-	grey := blend(-0.16+0.12*b.folds.octaves(at)-b.shape.depth(at), 0.06)
+	// Gray matter is the outer layer of the brain, with a folded inner boundary.
+	gray := blend(-0.16+0.12*b.folds.octaves(at)-b.shape.depth(at), 0.06)
 	var wet float64
 	for _, v := range b.ventricles {
 		wet = max(wet, blend(v.depth(at), 0.2))
 	}
 	texture, coil := b.texture.octaves(at), b.coil.at(at)
 	for c := range out {
-		x := mixTo(whiteMatter[c], greyMatter[c], grey)
+		x := mixTo(whiteMatter[c], grayMatter[c], gray)
 		x = mixTo(x, fluid[c], wet) * (1 + 0.06*texture)
 		for _, l := range b.spots {
 			x = mixTo(x, spot[c], l.contrast*blend(l.depth(at), 0.1))

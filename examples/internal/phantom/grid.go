@@ -7,16 +7,15 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// grid is a regular grid in the frame of a scan, and where that frame lies in
-// the world.
+// grid is a regular grid in the coordinate frame of a scan.
 type grid struct {
 	dims    [3]int
 	spacing point
-	centre  point // of the grid, in the frame
-	world   [4][4]float64
+	center  point         // center of the grid in the frame
+	world   [4][4]float64 // maps the frame to world coordinates
 }
 
-// half returns half the field of view in millimetres.
+// half returns half the field of view in millimeters.
 func (g grid) half() point {
 	var h point
 	for i := range h {
@@ -25,8 +24,8 @@ func (g grid) half() point {
 	return h
 }
 
-// orientation returns the frame's place in the world. Its axes run to the left,
-// to the back and upwards, as a scanner stores them, tilted about the
+// orientation returns the map from the frame to world coordinates. The frame's axes
+// point to the left, posterior and superior, as scanners store them, tilted about the
 // left-right axis.
 func orientation(tilt float64, shift point) [4][4]float64 {
 	sin, cos := math.Sincos(tilt)
@@ -38,22 +37,22 @@ func orientation(tilt float64, shift point) [4][4]float64 {
 	}
 }
 
-// shiftOf draws where the patient lies.
+// shiftOf draws the position of the patient.
 func shiftOf(rng *rand.Rand) point {
 	return point{20 * (2*rng.Float64() - 1), 20 * (2*rng.Float64() - 1), 20 * (2*rng.Float64() - 1)}
 }
 
-// first returns the frame's position of voxel (0, 0, 0).
+// first returns the position of voxel (0, 0, 0) in the frame.
 func (g grid) first() point {
 	var p point
 	for i := range p {
-		p[i] = g.centre[i] - float64(g.dims[i]-1)/2*g.spacing[i]
+		p[i] = g.center[i] - float64(g.dims[i]-1)/2*g.spacing[i]
 	}
 	return p
 }
 
-// nearest returns the centre of the voxel nearest to a point: a lesion about it
-// has a voxel at least.
+// nearest returns the center of the voxel nearest to a point. A lesion centered there
+// contains at least one voxel.
 func (g grid) nearest(p point) point {
 	first := g.first()
 	for i := range p {
@@ -63,7 +62,7 @@ func (g grid) nearest(p point) point {
 	return p
 }
 
-// affine maps voxels to the world.
+// affine returns the map from voxel indices to world coordinates.
 func (g grid) affine() [4][4]float64 {
 	m, first := g.world, g.first()
 	for r := range 3 {
@@ -75,7 +74,7 @@ func (g grid) affine() [4][4]float64 {
 	return m
 }
 
-// points calls f with the number and the position of every voxel, in order.
+// points calls f with the index and the position of every voxel, in order.
 func (g grid) points(f func(n int, at point)) {
 	first, n := g.first(), 0
 	for i := range g.dims[0] {
@@ -101,8 +100,8 @@ func (g grid) empty(channels int) *volume.Volume {
 	}
 }
 
-// sample evaluates the channels and adds Gaussian noise, except where a value is
-// zero. Values are rounded, and kept above zero as those of a scanner are.
+// sample evaluates the channels and adds Gaussian noise, except where a value is zero.
+// Noisy values are rounded and at least 1, because scanners return positive values.
 func (g grid) sample(values func(point) []float64, noise []float64, rng *rand.Rand) *volume.Volume {
 	v := g.empty(len(noise))
 	voxels := len(v.Data) / len(noise)
@@ -117,7 +116,7 @@ func (g grid) sample(values func(point) []float64, noise []float64, rng *rand.Ra
 	return v
 }
 
-// label evaluates the label.
+// label evaluates a label at every voxel.
 func (g grid) label(at func(point) float64) *volume.Volume {
 	v := g.empty(1)
 	g.points(func(n int, p point) { v.Data[n] = at(p) })

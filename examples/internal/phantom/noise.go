@@ -2,9 +2,9 @@ package phantom
 
 import "math"
 
-// field is smooth noise over space: random values in -1 … 1 on a cubic lattice
-// with the given pitch in millimetres, blended with a smooth step between them
-// (value noise). Being a function of position, it can be sampled on any grid.
+// field is smooth spatial noise: random values in -1 … 1 on a cubic lattice with the
+// given pitch in millimeters, interpolated with a smoothstep (value noise). It is a
+// function of position and can be sampled on any grid.
 type field struct {
 	seed  uint64
 	pitch float64
@@ -35,14 +35,14 @@ func weight(t float64, upper int64) float64 {
 	return 1 - t
 }
 
-// octaves adds detail: two more fields of half the pitch and half the height
-// each, scaled to stay within -1 … 1.
+// octaves adds two more fields, each with half the pitch and half the amplitude of the
+// one before, scaled to remain within -1 … 1.
 func (f field) octaves(p point) float64 {
 	half, quarter := field{f.seed + 1, f.pitch / 2}, field{f.seed + 2, f.pitch / 4}
 	return (4*f.at(p) + 2*half.at(p) + quarter.at(p)) / 7
 }
 
-// lattice hashes a lattice point to -1 … 1 (the finaliser of splitmix64).
+// lattice hashes a lattice point to -1 … 1 with the finalizer of SplitMix64.
 func (f field) lattice(x, y, z int64) float64 {
 	h := f.seed
 	for _, v := range [...]int64{x, y, z} {

@@ -1,14 +1,13 @@
-// Package phantom makes small synthetic data sets, so that the programs can be
-// tried and tested where no patient data are at hand.
+// Package phantom generates small synthetic data sets, so that the programs can be
+// tried and tested without patient data.
 //
-// Two kinds of scan are imitated: prostate MRI as in PI-CAI and brain MRI as in
-// BraTS. Lesions are ellipsoids whose surface is moved in and out by noise,
-// from smooth to ragged, of sizes that differ by an order of magnitude in
-// volume, in textured tissue with noise, uneven coil sensitivity, partial
-// volume at every boundary and benign findings that look like a lesion in some
-// of the channels. A network that does well on them has learnt
-// ellipsoids, not medicine: scores on a phantom say that the programs work, and
-// nothing about patients.
+// It imitates two kinds of scans: prostate MRI as in PI-CAI and brain MRI as in BraTS.
+// Lesions are ellipsoids whose surface is displaced by noise, from smooth to ragged,
+// and whose volumes vary by an order of magnitude. The tissue has texture, noise,
+// uneven coil sensitivity, partial volume at every boundary, and benign findings that
+// look like a lesion in some of the channels. A network that does well on them has
+// learned ellipsoids, not medicine: scores on a phantom show that the programs work,
+// and say nothing about patients.
 package phantom
 
 import (
@@ -26,40 +25,38 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
-// Kind is what a phantom imitates.
+// Kind is the kind of data that a phantom imitates.
 type Kind string
 
 const (
-	// PICAI imitates PI-CAI: three files a case. T2W has voxels of 1×1×3 mm;
-	// ADC and HBV lie on a grid of 2×2×3 mm of their own; the grids are oblique,
-	// tilted by 8 to 20 degrees. Labels are 2 to 5, the grade of the lesion.
-	// Every fourth case (the second, the sixth, …) has no lesion, every third
-	// has two or three.
+	// PICAI imitates PI-CAI, with three files per case. T2W has 1×1×3 mm voxels; ADC
+	// and HBV are on a separate 2×2×3 mm grid. The grids are oblique, tilted by 8 to 20
+	// degrees. Labels are 2 to 5, the grade of the lesion. Every fourth case (the
+	// second, the sixth, …) has no lesion, every third has two or three.
 	PICAI Kind = "picai"
-	// BraTS imitates BraTS: one file a case with the channels FLAIR, T1, T1
-	// after contrast agent and T2 at 1 mm, zero outside the brain. Labels are 1
-	// (necrotic core), 2 (oedema) and 4 (enhancing tumour). Every third case
-	// has two tumours.
+	// BraTS imitates BraTS, with one file per case that holds the channels FLAIR, T1,
+	// contrast-enhanced T1 and T2 at 1 mm, zero outside the brain. Labels are 1
+	// (necrotic core), 2 (edema) and 4 (enhancing tumor). Every third case has two
+	// tumors.
 	BraTS Kind = "brats"
 )
 
-// Options says which phantom to make.
+// Options specifies a phantom.
 type Options struct {
 	// Kind is required.
 	Kind Kind `json:"kind"`
 	// Train and Valid are the numbers of cases. Default 24 and 8.
 	Train int `json:"train"`
 	Valid int `json:"valid"`
-	// Size is the number of voxels of the label's grid, at least 8 along each
-	// axis. What is in the scan grows with it. Default 80×64×24 for PICAI and
-	// 64×64×48 for BraTS.
+	// Size is the number of voxels of the label's grid, at least 8 along each axis. The
+	// anatomy scales with it. Default 80×64×24 for PICAI and 64×64×48 for BraTS.
 	Size [3]int `json:"size"`
-	// Seed fixes every random choice: the same options give the same bytes (on
-	// one architecture and with one version of Go, whose compressor may change).
+	// Seed determines every random choice: the same options give the same bytes (on one
+	// architecture and with one version of Go, whose compressor may change).
 	Seed uint64 `json:"seed"`
 }
 
-// complete fills in the defaults and checks the options.
+// complete returns the options with defaults filled in, after checking them.
 func (o Options) complete() (Options, error) {
 	if o.Train == 0 {
 		o.Train = 24
@@ -68,7 +65,7 @@ func (o Options) complete() (Options, error) {
 		o.Valid = 8
 	}
 	if o.Train < 0 || o.Valid < 0 {
-		return o, fmt.Errorf("phantom: %d training and %d validation cases; neither may be negative", o.Train, o.Valid)
+		return o, fmt.Errorf("phantom: Train is %d and Valid is %d; neither may be negative", o.Train, o.Valid)
 	}
 	switch o.Kind {
 	case PICAI:
@@ -80,37 +77,37 @@ func (o Options) complete() (Options, error) {
 			o.Size = [3]int{64, 64, 48}
 		}
 	default:
-		return o, fmt.Errorf("phantom: Kind is %q; expected %q or %q", o.Kind, PICAI, BraTS)
+		return o, fmt.Errorf("phantom: Kind is %q, want %q or %q", o.Kind, PICAI, BraTS)
 	}
 	for _, n := range o.Size {
 		if n < 8 || n > 1024 {
-			return o, fmt.Errorf("phantom: Size is %v; expected 8 to 1024 voxels along each axis", o.Size)
+			return o, fmt.Errorf("phantom: Size is %v, want 8 to 1024 voxels along each axis", o.Size)
 		}
 	}
 	return o, nil
 }
 
-// manifestName is the file that marks a finished phantom.
+// manifestName is the name of the file that marks a complete phantom.
 const manifestName = "phantom.json"
 
-// manifest says what a phantom is made of.
+// manifest describes the contents of a phantom.
 type manifest struct {
-	// Version changes whenever the same options give other bytes.
+	// Version changes whenever the same options give different images or labels.
 	Version int     `json:"version"`
 	Options Options `json:"options"`
-	// Files maps each image, by its path with slashes, to its size in bytes.
+	// Files maps the slash-separated path of each image and label to its size in bytes.
 	Files map[string]int64 `json:"files"`
 }
 
 const version = 1
 
-// Generate makes a phantom in the folder dir, in the layout TrainImage,
-// TrainLabel, ValidImage, ValidLabel, with a README.txt that says what it is.
+// Generate writes a phantom to the folder dir, in the layout TrainImage, TrainLabel,
+// ValidImage, ValidLabel, with a README.txt that describes it.
 //
-// A folder that already holds the phantom of the same options, complete, is
-// used as it is. One that holds anything else is an error; nothing is deleted
-// or overwritten. The phantom is made in a temporary folder beside dir and
-// renamed, so dir is never half of one.
+// If dir already contains the complete phantom for the same options, Generate does
+// nothing. Any other content is an error; nothing is deleted or overwritten. The phantom
+// is generated in a temporary folder next to dir and renamed, so dir never contains a
+// partial phantom.
 func Generate(dir string, opts Options) (err error) {
 	opts, err = opts.complete()
 	if err != nil {
@@ -127,15 +124,15 @@ func Generate(dir string, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
-	defer os.RemoveAll(temp) // after the rename there is nothing left to remove
+	defer os.RemoveAll(temp) // has no effect after the rename
 	if err := write(temp, opts); err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
 	if err := os.Chmod(temp, 0o755); err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
-	if err := place(temp, dir); err != nil {
-		// Another process may have made the same phantom meanwhile.
+	if err := replaceEmpty(temp, dir); err != nil {
+		// Another process may have generated the same phantom in the meantime.
 		if done, _ := present(dir, opts); done {
 			return nil
 		}
@@ -144,17 +141,17 @@ func Generate(dir string, opts Options) (err error) {
 	return nil
 }
 
-// place renames temp to dir. An empty folder gives way; os.Remove refuses any
-// other.
-func place(temp, dir string) error {
+// replaceEmpty renames temp to dir after removing dir if it is an empty folder; os.Remove
+// fails for any other folder.
+func replaceEmpty(temp, dir string) error {
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return os.Rename(temp, dir)
 }
 
-// present reports whether dir holds the phantom of opts; an error says what
-// else it holds.
+// present reports whether dir contains the phantom for opts. It returns false if dir is
+// absent or empty, and an error for any other content.
 func present(dir string, opts Options) (bool, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
@@ -163,32 +160,32 @@ func present(dir string, opts Options) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("phantom: %w", err)
 	}
-	const advice = "choose another folder, or delete it first"
+	const advice = "use another folder, or delete this one first"
 	raw, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
-		return false, fmt.Errorf("phantom: %s is not empty and holds no phantom (%w); %s", dir, err, advice)
+		return false, fmt.Errorf("phantom: %s is not empty and contains no phantom (%w); %s", dir, err, advice)
 	}
 	var m manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return false, fmt.Errorf("phantom: %s: %s: %w; %s", dir, manifestName, err, advice)
 	}
 	if m.Version != version || m.Options != opts {
-		return false, fmt.Errorf("phantom: %s holds another phantom (version %d, %+v; asked for version %d, %+v); %s",
+		return false, fmt.Errorf("phantom: %s contains another phantom (version %d, %+v, want version %d, %+v); %s",
 			dir, m.Version, m.Options, version, opts, advice)
 	}
 	for name, size := range m.Files {
 		info, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
-			return false, fmt.Errorf("phantom: %s is not complete: %w; %s", dir, err, advice)
+			return false, fmt.Errorf("phantom: %s is incomplete: %w; %s", dir, err, advice)
 		}
 		if info.Size() != size {
-			return false, fmt.Errorf("phantom: %s/%s has %d bytes, not the %d that were written; %s", dir, name, info.Size(), size, advice)
+			return false, fmt.Errorf("phantom: %s/%s has %d bytes, want the %d that were written; %s", dir, name, info.Size(), size, advice)
 		}
 	}
 	return true, nil
 }
 
-// write makes the phantom in an empty folder.
+// write generates the phantom in an empty folder.
 func write(dir string, opts Options) error {
 	m := manifest{Version: version, Options: opts, Files: map[string]int64{}}
 	for _, folder := range []string{"TrainImage", "TrainLabel", "ValidImage", "ValidLabel"} {
@@ -211,7 +208,7 @@ func write(dir string, opts Options) error {
 			if n >= opts.Train {
 				part, index = "Valid", n-opts.Train
 			}
-			// Each case has its own generator, so the order of work is free.
+			// Each case has its own random generator, so the order does not matter.
 			rng := rand.New(rand.NewPCG(opts.Seed, uint64(n)))
 			id := fmt.Sprintf("phantom_%03d", n+1)
 			for name, v := range scan(opts, rng, part, id, index) {
@@ -245,13 +242,13 @@ func write(dir string, opts Options) error {
 	return os.WriteFile(filepath.Join(dir, manifestName), append(raw, '\n'), 0o644)
 }
 
-// image is a volume and the type of its file.
+// image is a volume and the data type of its file.
 type image struct {
 	*volume.Volume
 	stored volume.DataType
 }
 
-// scan makes the files of one case.
+// scan generates the files of one case.
 func scan(opts Options, rng *rand.Rand, part, id string, index int) map[string]image {
 	images, labels := part+"Image/"+id, part+"Label/"+id
 	if opts.Kind == BraTS {
@@ -276,11 +273,12 @@ func scan(opts Options, rng *rand.Rand, part, id string, index int) map[string]i
 	tilt := (8 + 12*rng.Float64()) * math.Pi / 180
 	fine := grid{dims: opts.Size, spacing: point{1, 1, 3}, world: orientation(tilt, shiftOf(rng))}
 	p := newProstate(rng, fine, lesions)
-	// Half as many voxels in the plane and two to spare, on centres of their own.
+	// Half as many in-plane voxels plus two, with an offset so that their centers do not
+	// coincide with those of the fine grid.
 	coarse := fine
 	coarse.spacing = point{2, 2, 3}
 	coarse.dims = [3]int{(fine.dims[0]+1)/2 + 2, (fine.dims[1]+1)/2 + 2, fine.dims[2]}
-	coarse.centre = point{0.6 * (2*rng.Float64() - 1), 0.6 * (2*rng.Float64() - 1), 0}
+	coarse.center = point{0.6 * (2*rng.Float64() - 1), 0.6 * (2*rng.Float64() - 1), 0}
 
 	channel := func(g grid, c int) *volume.Volume {
 		one := func(at point) []float64 { return p.values(at)[c : c+1] }

@@ -80,12 +80,12 @@ func TestRoundTrip(t *testing.T) {
 				label, err := volume.Read(c.Label)
 				require.NoError(t, err)
 				assert.Equal(t, o.Size, label.Dims)
-				tumour := 0
+				tumor := 0
 				for _, v := range label.Data {
 					require.True(t, codes[v], "%s has label %v", c.ID, v)
 					seen[v]++
 					if v != 0 {
-						tumour++
+						tumor++
 					}
 				}
 				index := i
@@ -93,10 +93,10 @@ func TestRoundTrip(t *testing.T) {
 					index -= o.Train
 				}
 				if kind == PICAI && index%4 == 1 {
-					assert.Zero(t, tumour, "%s is a negative case", c.ID)
+					assert.Zero(t, tumor, "%s is a negative case", c.ID)
 				} else {
-					assert.Positive(t, tumour, c.ID)
-					assert.Less(t, float64(tumour), 0.25*float64(len(label.Data)), c.ID)
+					assert.Positive(t, tumor, c.ID)
+					assert.Less(t, float64(tumor), 0.25*float64(len(label.Data)), c.ID)
 				}
 
 				p := dataset.PICAI()
@@ -110,7 +110,7 @@ func TestRoundTrip(t *testing.T) {
 				for _, v := range s.Label.Data().([]uint8) {
 					ones += int(v)
 				}
-				assert.Equal(t, tumour, ones, "%s: every voxel other than 0 is tumour", c.ID)
+				assert.Equal(t, tumor, ones, "%s: every nonzero voxel is tumor", c.ID)
 			}
 			if kind == BraTS {
 				for code := range codes {
@@ -121,8 +121,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// Lesions must stand out as they do in real scans: brighter on DWI than the rest
-// of the scan, brighter on FLAIR and T2, darker on T1.
+// TestContrast checks that lesions differ from the rest of the scan as they do in real
+// scans: brighter on DWI, brighter on FLAIR and T2, darker on T1.
 func TestContrast(t *testing.T) {
 	for kind, want := range map[Kind][]float64{PICAI: {0, 0, 1}, BraTS: {1, -1, 0, 1}} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestContrast(t *testing.T) {
 				image, label := s.Image.Data().([]float32), s.Label.Data().([]uint8)
 				for ch, sign := range want {
 					if sign == 0 {
-						continue // T2W and ADC tell a lesion from the gland only; rim and core of a tumour differ in T1 with contrast
+						continue // T2W and ADC separate a lesion from the gland only; rim and core of a tumor differ in contrast-enhanced T1
 					}
 					var in, out, n, m float64
 					for i, l := range label {
@@ -156,8 +156,8 @@ func TestContrast(t *testing.T) {
 	}
 }
 
-// Within the gland a lesion is darker on ADC and brighter on DWI than the tissue
-// in whose place it grows.
+// TestLesionAgainstGland checks that a lesion in the gland is darker on ADC and brighter
+// on DWI than the tissue that it replaces.
 func TestLesionAgainstGland(t *testing.T) {
 	g := grid{dims: [3]int{80, 64, 24}, spacing: point{1, 1, 3}, world: orientation(0, point{})}
 	for seed := range uint64(10) {
@@ -165,7 +165,7 @@ func TestLesionAgainstGland(t *testing.T) {
 		p.nodule, p.cyst = nil, nil
 		healthy := *p
 		healthy.lesions = nil
-		at := p.lesions[0].shape.centre
+		at := p.lesions[0].shape.center
 		sick, well := p.values(at), healthy.values(at)
 		assert.Less(t, sick[1], well[1], "ADC, seed %d", seed)
 		assert.Greater(t, sick[2], well[2]+10, "HBV, seed %d", seed)
@@ -213,7 +213,7 @@ func TestReuse(t *testing.T) {
 	o := Options{Kind: BraTS, Train: 1, Valid: 1, Size: [3]int{12, 12, 12}}
 	base := t.TempDir()
 	dir := filepath.Join(base, "p")
-	require.NoError(t, os.Mkdir(dir, 0o755)) // an empty folder gives way
+	require.NoError(t, os.Mkdir(dir, 0o755)) // an empty folder is replaced
 	require.NoError(t, Generate(dir, o))
 	image := filepath.Join(dir, "TrainImage", "phantom_001_image.nii.gz")
 	before, err := os.Stat(image)
@@ -221,7 +221,7 @@ func TestReuse(t *testing.T) {
 	require.NoError(t, Generate(dir, o))
 	after, err := os.Stat(image)
 	require.NoError(t, err)
-	assert.True(t, os.SameFile(before, after), "a complete phantom is used as it is")
+	assert.True(t, os.SameFile(before, after), "a complete phantom is reused")
 	readme, err := os.ReadFile(filepath.Join(dir, "README.txt"))
 	require.NoError(t, err)
 	assert.Contains(t, string(readme), "SYNTHETIC")
@@ -232,7 +232,7 @@ func TestReuse(t *testing.T) {
 	require.NoError(t, os.Truncate(image, 100))
 	assert.ErrorContains(t, Generate(dir, o), "100 bytes")
 	require.NoError(t, os.Remove(image))
-	assert.ErrorContains(t, Generate(dir, o), "not complete")
+	assert.ErrorContains(t, Generate(dir, o), "is incomplete")
 
 	mine := filepath.Join(base, "mine")
 	require.NoError(t, os.Mkdir(mine, 0o755))

@@ -2,20 +2,20 @@ package phantom
 
 import "math/rand/v2"
 
-// prostate is a made-up prostate MRI: a gland of two zones in pelvic tissue.
-// T2W is in arbitrary units, ADC in µm²/s, and the high-b-value DWI (HBV) in
-// arbitrary units, each near what scanners give.
+// prostate is a synthetic prostate MRI: a gland of two zones in pelvic tissue. T2W is in
+// arbitrary units, ADC in µm²/s, and the high-b-value DWI (HBV) in arbitrary units, each
+// close to the values of real scanners.
 type prostate struct {
 	gland, transition ellipsoid
 	lesions           []lesion
 	nodule, cyst      []lesion  // benign
-	grades            []float64 // the label of each lesion, 2 … 5
+	grades            []float64 // label of each lesion, 2 … 5
 	pelvis, zone      field
-	coil              field // uneven sensitivity of the receiving coil
+	coil              field // uneven sensitivity of the receiver coil
 }
 
-// newProstate draws a prostate with a number of lesions that fills a grid's
-// field of view.
+// newProstate draws a prostate with the given number of lesions that fills the field of
+// view of a grid.
 func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
 	half := g.half()
 	s := min(half[0], half[1], half[2]) / 32
@@ -26,17 +26,17 @@ func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
 		zone:   field{rng.Uint64(), 7 * s},
 		coil:   field{rng.Uint64(), 60 * s},
 	}
-	for i := range p.gland.centre {
-		p.gland.centre[i] = 0.08 * half[i] * (2*rng.Float64() - 1)
+	for i := range p.gland.center {
+		p.gland.center[i] = 0.08 * half[i] * (2*rng.Float64() - 1)
 	}
 	p.transition = p.gland
 	for i := range p.transition.radius {
 		p.transition.radius[i] *= 0.62
 	}
-	p.transition.centre[1] -= 0.22 * p.gland.radius[1] // the transition zone lies in front
+	p.transition.center[1] -= 0.22 * p.gland.radius[1] // the transition zone is anterior
 	for range lesions {
-		centre := g.nearest(p.gland.inside(rng, -0.2))
-		p.lesions = append(p.lesions, newLesion(rng, centre, s*logUniform(rng, 3.5, 9)))
+		center := g.nearest(p.gland.inside(rng, -0.2))
+		p.lesions = append(p.lesions, newLesion(rng, center, s*logUniform(rng, 3.5, 9)))
 		p.grades = append(p.grades, float64(2+rng.IntN(4)))
 	}
 	for range 2 + rng.IntN(3) {
@@ -48,7 +48,7 @@ func newProstate(rng *rand.Rand, g grid, lesions int) *prostate {
 	return p
 }
 
-// label is the grade of the lesion at a point, 0 outside every lesion.
+// label returns the grade of the lesion at a point, or 0 outside every lesion.
 func (p *prostate) label(at point) float64 {
 	for i, l := range p.lesions {
 		if l.depth(at) < 0 {
@@ -72,9 +72,9 @@ func (p *prostate) values(at point) []float64 {
 	adc = mixTo(adc, mixTo(peripheral[1], transition[1], inner), gland)
 	hbv = mixTo(hbv, mixTo(peripheral[2], transition[2], inner), gland)
 
-	// A lesion is dark on T2W, dark on ADC and bright on HBV. What is benign
-	// mimics it in part: a stromal nodule is dark on T2W and ADC but not bright
-	// on HBV, a cyst is bright on HBV but also on T2W and ADC.
+	// A lesion is dark on T2W, dark on ADC and bright on HBV. Benign findings mimic it
+	// in part: a stromal nodule is dark on T2W and ADC but not bright on HBV, and a cyst
+	// is bright on HBV but also on T2W and ADC.
 	tint := func(l lesion, t, a, h float64) {
 		w := l.contrast * blend(l.depth(at), 0.12)
 		t2w, adc, hbv = mixTo(t2w, t, w), mixTo(adc, a, w), mixTo(hbv, h, w)

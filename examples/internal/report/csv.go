@@ -7,9 +7,9 @@ import (
 )
 
 // WriteEpochsCSV writes one row per network, loss and epoch to path: the training loss,
-// the means of the overlap measures over the validation cases, and over how
-// many cases each hard one could be taken. Numbers carry every digit; an
-// undefined one is an empty cell.
+// the means of the overlap measures over the validation cases, and the number of cases
+// in the mean of each hard measure. Numbers have full precision; an undefined number is
+// an empty cell.
 func WriteEpochsCSV(path string, results []Result) error {
 	header := []string{"network", "loss", "epoch", "train_loss", "cases"}
 	for m := range Measure(overlapCount) {
@@ -35,8 +35,8 @@ func WriteEpochsCSV(path string, results []Result) error {
 }
 
 // WriteCasesCSV writes one row per network, loss and validation case to path: every
-// measure of the best weights on that case. Numbers carry every digit;
-// an undefined one is an empty cell, a distance to an empty mask is +Inf.
+// measure of the best weights on that case. Numbers have full precision; an undefined
+// number is an empty cell, and an infinite one is +Inf.
 func WriteCasesCSV(path string, results []Result) error {
 	header := []string{"network", "loss", "best_epoch", "case"}
 	for m := range MeasureCount {

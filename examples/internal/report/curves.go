@@ -14,7 +14,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// Okabe and Ito's palette, which stays apart for colour-blind eyes.
+// palette is that of Okabe and Ito, which color-blind readers can distinguish.
 var palette = []color.Color{
 	color.RGBA{0x00, 0x72, 0xB2, 0xFF},
 	color.RGBA{0xD5, 0x5E, 0x00, 0xFF},
@@ -28,18 +28,18 @@ var palette = []color.Color{
 
 type curve struct {
 	name   string
-	colour color.Color
+	color  color.Color
 	dashed bool
 	points plotter.XYs
 }
 
-// WriteLossPNG draws the training loss of one network against the epoch, one curve
-// a loss, each divided by its own first value: the losses' sizes differ by orders
-// of magnitude and are not comparable. run names the run.
+// WriteLossPNG plots the training loss of one network against the epoch, with one curve
+// per loss. Each curve is divided by its own first value, because the magnitudes of the
+// losses are not comparable. run is the title of the run.
 func WriteLossPNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		c := curve{name: l.Title, colour: palette[i%len(palette)]}
+		c := curve{name: l.Title, color: palette[i%len(palette)]}
 		for _, e := range l.Epochs {
 			c.add(e.Epoch, Number(e.TrainLoss/math.Abs(l.Epochs[0].TrainLoss)))
 		}
@@ -48,14 +48,14 @@ func WriteLossPNG(path, run string, results []Result) error {
 	return writeCurves(path, run+"\nTraining loss, relative to the first epoch", "mean loss / mean loss of epoch 1", curves)
 }
 
-// WriteDicePNG draws the validation Dice of one network against the epoch, one
-// colour a loss: solid for the foreground Dice of hard masks, dashed for the soft
-// Dice with the background included. run names the run.
+// WriteDicePNG plots the validation Dice of one network against the epoch, with one color
+// per loss: solid for the foreground Dice of hard masks, dashed for the soft Dice with
+// the background included. run is the title of the run.
 func WriteDicePNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		hard := curve{name: l.Title + " foreground", colour: palette[i%len(palette)]}
-		soft := curve{name: l.Title + " soft", colour: palette[i%len(palette)], dashed: true}
+		hard := curve{name: l.Title + " foreground", color: palette[i%len(palette)]}
+		soft := curve{name: l.Title + " soft", color: palette[i%len(palette)], dashed: true}
 		for _, e := range l.Epochs {
 			hard.add(e.Epoch, e.Valid[Dice].Value)
 			soft.add(e.Epoch, e.Valid[SoftDice].Value)
@@ -92,8 +92,8 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 		if err != nil {
 			return fmt.Errorf("report: curve of %s: %w", c.name, err)
 		}
-		line.Color, line.Width = c.colour, vg.Points(1.5)
-		dots.Color, dots.Radius, dots.Shape = c.colour, vg.Points(1.5), draw.CircleGlyph{}
+		line.Color, line.Width = c.color, vg.Points(1.5)
+		dots.Color, dots.Radius, dots.Shape = c.color, vg.Points(1.5), draw.CircleGlyph{}
 		if c.dashed {
 			line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
 		}
@@ -101,7 +101,7 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 		p.Legend.Add(c.name, line)
 	}
 	p.X.Min, p.X.Max = 1, max(lastEpoch, 2)
-	// From 0, so that heights compare; Dice up to 1, which it cannot exceed.
+	// Start at 0 so that heights are comparable, and reach at least 1, the maximum of Dice.
 	p.Y.Min, p.Y.Max = 0, max(p.Y.Max, 1)
 	if !drawn {
 		p.Y.Max = 1
@@ -111,7 +111,7 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	const width, height, legendWidth = 9 * vg.Inch, 5 * vg.Inch, 2.2 * vg.Inch
 	img := vgimg.New(width, height)
 	dc := draw.New(img)
-	// The legend stands beside the curves, where it can cover none of them.
+	// Draw the legend next to the plot, where it cannot cover a curve.
 	legend := p.Legend
 	p.Legend = plot.NewLegend()
 	p.Draw(draw.Crop(dc, 0, -legendWidth, 0, 0))
@@ -123,7 +123,7 @@ func writeCurves(path, title, yLabel string, curves []curve) error {
 	})
 }
 
-// epochTicks puts about eight ticks on whole epochs, 1, 2, 5, 10, … apart.
+// epochTicks places at most about ten ticks on whole epochs, 1, 2, 5, 10, … apart.
 type epochTicks struct{}
 
 func (epochTicks) Ticks(lo, hi float64) []plot.Tick {

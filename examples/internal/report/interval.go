@@ -6,8 +6,8 @@ import (
 	"github.com/x/afl"
 )
 
-// diceInterval writes the 95 % confidence interval of the mean foreground
-// Dice, after Student's t. It takes two cases with a tumour to have one.
+// diceInterval formats the 95% confidence interval of the mean foreground Dice by
+// Student's t distribution. It requires two cases with a defined Dice.
 func diceInterval(cases []Case) string {
 	var dice []float64
 	for _, c := range cases {

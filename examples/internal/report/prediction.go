@@ -7,23 +7,23 @@ import (
 	"strconv"
 )
 
-// Prediction holds the measures of one predicted mask, by the grid on which
-// they were taken, beside whatever facts should go with them.
+// Prediction holds the measures of one predicted mask, by the grid on which they were
+// computed, together with facts about it.
 type Prediction struct {
-	// Facts is written to JSON as it is.
+	// Facts is written to the JSON file unchanged.
 	Facts any
 	Grids []GridValues
 }
 
-// GridValues are the measures taken on one grid.
+// GridValues holds the measures computed on one grid.
 type GridValues struct {
-	// Grid is its name in tables and files.
+	// Grid is the name of the grid in tables and files.
 	Grid   string
 	Values Values
 }
 
-// Table returns the measures as a Markdown table, a row a measure and a column
-// a grid.
+// Table returns the measures as a Markdown table with a row per measure and a column per
+// grid.
 func (p *Prediction) Table() string {
 	t := Table{Header: []string{"Measure"}}
 	for _, g := range p.Grids {
@@ -39,7 +39,7 @@ func (p *Prediction) Table() string {
 	return t.String()
 }
 
-// format writes n with the decimals that suit the measure.
+// format formats n with a number of decimals that suits the measure.
 func (n Number) format(m Measure) string {
 	switch v := float64(n); {
 	case math.IsNaN(v):
@@ -55,8 +55,8 @@ func (n Number) format(m Measure) string {
 	}
 }
 
-// WriteCSV writes one row per grid to path, with every digit; an undefined
-// measure is an empty cell.
+// WriteCSV writes one row per grid to path, with full precision; an undefined measure is
+// an empty cell.
 func (p *Prediction) WriteCSV(path string) error {
 	header := []string{"grid"}
 	for m := range MeasureCount {
@@ -73,8 +73,7 @@ func (p *Prediction) WriteCSV(path string) error {
 	return writeCSV(path, rows)
 }
 
-// WriteJSON writes the facts and the measures to path; an undefined measure is
-// null.
+// WriteJSON writes the facts and the measures to path; an undefined measure is null.
 func (p *Prediction) WriteJSON(path string) error {
 	grids := map[string]map[string]Number{}
 	for _, g := range p.Grids {

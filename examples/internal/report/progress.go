@@ -9,15 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// Progress shows how far a run is. On a terminal it keeps one line up to
-// date; elsewhere (a file, a pipe) it prints that line every ten seconds at
-// most, so that a log stays short. It is for one goroutine.
+// Progress shows the progress of a run. On a terminal it updates a single line in place;
+// otherwise (to a file or a pipe) it prints the line at most every ten seconds, which
+// limits the size of a log. It must not be used concurrently.
 type Progress struct {
 	w        io.Writer
 	terminal bool
 	now      func() time.Time
-	last     time.Time // when the line was last written
-	shown    bool      // whether an unfinished line stands on the terminal
+	last     time.Time // time of the last write
+	shown    bool      // the terminal shows a line without a line break
 }
 
 const (
@@ -39,8 +39,8 @@ func NewProgress(w io.Writer) *Progress {
 	return p
 }
 
-// Update shows line as the present state. It writes only as often as a
-// reader can follow, so it may be called after every step.
+// Update shows line as the current state. It limits the rate of writes, so it may be
+// called after every step.
 func (p *Progress) Update(line string) {
 	now := p.now()
 	every := logEvery
@@ -58,12 +58,12 @@ func (p *Progress) Update(line string) {
 	if utf8.RuneCountInString(line) > lineWidth {
 		line = string([]rune(line)[:lineWidth])
 	}
-	// Return to the first column, write, clear what is left of the old line.
+	// Return to the first column, write, and erase the rest of the old line.
 	fmt.Fprint(p.w, "\r"+line+"\x1b[K")
 	p.shown = true
 }
 
-// Println writes a line that stays, in place of the running one.
+// Println writes a permanent line in place of the current state.
 func (p *Progress) Println(line string) {
 	if p.shown {
 		fmt.Fprint(p.w, "\r\x1b[K")
@@ -73,8 +73,7 @@ func (p *Progress) Println(line string) {
 	p.last = p.now()
 }
 
-// Duration writes d the way a waiting person reads it: "42s", "7m05s",
-// "3h20m".
+// Duration formats d for a progress line, as in "42s", "7m05s" and "3h20m".
 func Duration(d time.Duration) string {
 	s := int64(d.Round(time.Second) / time.Second)
 	switch {

@@ -1,11 +1,10 @@
-// Package report turns what a run measured into what a person reads: tables
-// in Markdown, CSV files, curves as PNG, and the progress line of a terminal.
+// Package report presents the results of a run: Markdown tables, CSV files, curves as
+// PNG, and the progress line on a terminal.
 //
-// Numbers follow one rule throughout. A measure that has no value for a case
-// (the sensitivity of a case without a tumour, say) is undefined: it is left
-// out of every mean, the mean tells over how many cases it was taken, and it
-// is shown as "–" in a table and as an empty cell in a CSV file. It is never
-// printed as NaN and never replaced by 0 or 1.
+// A measure that has no value for a case (such as the sensitivity for a case without a
+// tumor) is undefined throughout: it is excluded from every mean, the mean states how
+// many cases it includes, and the measure is shown as "–" in a table and as an empty
+// cell in a CSV file. It is never printed as NaN and never replaced by 0 or 1.
 package report
 
 import (
@@ -14,31 +13,31 @@ import (
 	"strconv"
 )
 
-// Measure names one number that is taken per validation case.
+// Measure identifies a number that is computed for each validation case.
 type Measure int
 
-// The measures. The soft ones are those of the paper's released training
-// code: probabilities of an independent sigmoid per channel, squared sums in
-// the denominator, averaged over both channels, background included. All
-// others are taken on hard masks and on the foreground alone.
+// The measures. The soft ones are those of the paper's released training code:
+// probabilities from an independent sigmoid per channel, squared sums in the
+// denominator, and the mean over both channels, including the background. All others
+// are computed on hard masks and on the foreground alone.
 const (
 	SoftDice        Measure = iota // soft Dice, background included
 	SoftIoU                        // soft IoU (Jaccard), background included
 	Dice                           // 2·TP / (2·TP + FP + FN); undefined without a reference
 	IoU                            // TP / (TP + FP + FN); undefined without a reference
 	Sensitivity                    // TP / (TP + FN); undefined without a reference
-	Specificity                    // TN / (TN + FP); undefined where the reference fills the volume
+	Specificity                    // TN / (TN + FP); undefined if the reference fills the volume
 	Hausdorff95                    // 95th percentile Hausdorff distance in mm; undefined unless both masks have voxels
 	SurfaceDistance                // symmetric average surface distance in mm; undefined unless both masks have voxels
-	LesionF1                       // TP / (TP + (FP+FN)/2) over lesions, 26-connected; 1 where both masks are empty
+	LesionF1                       // TP / (TP + (FP+FN)/2) over lesions, 26-connected; 1 if both masks are empty
 	LesionTP                       // reference lesions that the prediction touches
 	LesionFP                       // predicted lesions that touch no reference voxel
 	LesionFN                       // reference lesions that the prediction misses
-	MeasureCount                   // how many measures there are
+	MeasureCount                   // number of measures
 )
 
-// overlapCount is how many measures, from the first on, are cheap enough to
-// take after every epoch.
+// overlapCount is the number of measures, counted from the first, that are cheap enough
+// to compute after every epoch.
 const overlapCount = int(Specificity) + 1
 
 var measureKeys = [MeasureCount]string{
@@ -56,7 +55,7 @@ var measureKeys = [MeasureCount]string{
 	LesionFN:        "lesions_missed",
 }
 
-// String returns the name that heads the measure's CSV column.
+// String returns the name of the measure's CSV column.
 func (m Measure) String() string {
 	if m < 0 || m >= MeasureCount {
 		return fmt.Sprintf("Measure(%d)", int(m))
@@ -64,20 +63,20 @@ func (m Measure) String() string {
 	return measureKeys[m]
 }
 
-// Number is a float64 for which NaN means undefined. Unlike a float64 it
-// survives JSON: undefined is null, the infinities are strings.
+// Number is a float64 for which NaN means undefined. Unlike a float64 it can always be
+// encoded as JSON: undefined is null, and the infinities are strings.
 type Number float64
 
-// Undefined is the Number of a measure that has no value.
+// Undefined is the Number of a measure without a value.
 var Undefined = Number(math.NaN())
 
-// Defined tells whether n has a value.
+// Defined reports whether n has a value.
 func (n Number) Defined() bool { return !math.IsNaN(float64(n)) }
 
-// finite tells whether n can enter a mean or a curve.
+// finite reports whether n can be part of a mean or a curve.
 func (n Number) finite() bool { return n.Defined() && !math.IsInf(float64(n), 0) }
 
-// MarshalJSON writes n so that UnmarshalJSON returns the same bits.
+// MarshalJSON encodes n so that UnmarshalJSON returns the same bits.
 func (n Number) MarshalJSON() ([]byte, error) {
 	switch v := float64(n); {
 	case math.IsNaN(v):
@@ -91,7 +90,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	}
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
+// UnmarshalJSON decodes the output of MarshalJSON.
 func (n *Number) UnmarshalJSON(raw []byte) error {
 	switch s := string(raw); s {
 	case "null":
@@ -110,7 +109,7 @@ func (n *Number) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// cell writes n for a CSV file: every digit, or nothing where undefined.
+// cell formats n for a CSV file: with full precision, or empty if undefined.
 func (n Number) cell() string {
 	if !n.Defined() {
 		return ""
@@ -130,21 +129,21 @@ func NoValues() Values {
 	return v
 }
 
-// Case holds what was measured on one validation case.
+// Case holds the measures of one validation case.
 type Case struct {
 	ID     string `json:"id"`
 	Values Values `json:"values"`
 }
 
-// Mean is the mean of a measure over the N cases where it is finite.
-// Value is undefined where N is 0.
+// Mean is the mean of a measure over the N cases for which it is finite. Value is
+// undefined if N is 0.
 type Mean struct {
 	Value Number `json:"value"`
 	N     int    `json:"n"`
 }
 
-// Format writes the mean with so many decimals, and over how many cases it was
-// taken where that is fewer than cases.
+// Format formats the mean with the given number of decimals, followed by "(n=N)" if N is
+// less than cases.
 func (m Mean) Format(cases, decimals int) string {
 	if !m.Value.finite() {
 		return dash
@@ -159,8 +158,8 @@ func (m Mean) Format(cases, decimals int) string {
 // Means holds one Mean per Measure.
 type Means [MeasureCount]Mean
 
-// MeanOf averages every measure over the cases that define it, in the order
-// of the cases.
+// MeanOf returns the mean of every measure over the cases for which it is finite, summed
+// in the order of the cases.
 func MeanOf(cases []Case) Means {
 	var means Means
 	for m := range means {
@@ -179,24 +178,23 @@ func MeanOf(cases []Case) Means {
 	return means
 }
 
-// Epoch holds what one epoch measured: the mean of the training loss over
-// its steps, and the means of the overlap measures over the validation cases.
+// Epoch holds the results of one epoch: the mean training loss over its steps, and the
+// means of the overlap measures over the validation cases.
 type Epoch struct {
 	Epoch     int     `json:"epoch"` // from 1
 	TrainLoss float64 `json:"train_loss"`
-	Cases     int     `json:"cases"` // validation cases
+	Cases     int     `json:"cases"` // number of validation cases
 	Valid     Means   `json:"valid"`
 }
 
-// Divergence tells where a training stopped because a number was
-// no longer finite.
+// Divergence records where training stopped because a number was no longer finite.
 type Divergence struct {
 	Epoch int    `json:"epoch"` // from 1
-	Step  int    `json:"step"`  // from 1; 0 when validation found it
+	Step  int    `json:"step"`  // from 1; 0 if it was detected in validation
 	What  string `json:"what"`  // the number and its value, such as "the training loss is NaN"
 }
 
-// String tells the place and the number in words.
+// String describes the divergence.
 func (d *Divergence) String() string {
 	if d.Step == 0 {
 		return fmt.Sprintf("diverged in the validation of epoch %d: %s", d.Epoch, d.What)
@@ -204,30 +202,28 @@ func (d *Divergence) String() string {
 	return fmt.Sprintf("diverged in epoch %d at step %d: %s", d.Epoch, d.Step, d.What)
 }
 
-// Result holds everything that was measured while training one network with one
-// loss.
+// Result holds the results of training one network with one loss.
 type Result struct {
-	Network      string // the name by which it is asked for
-	NetworkTitle string // the name that tables print
+	Network      string // name of the network in flags and files
+	NetworkTitle string // name of the network in tables
 
-	Loss      string      // the name by which it is asked for
-	Title     string      // the name of the loss that tables print
-	Decision  string      // the rule that made the hard masks, in words
+	Loss      string      // name of the loss in flags and files
+	Title     string      // name of the loss in tables
+	Decision  string      // description of the decision rule for hard masks
 	Epochs    []Epoch     // in order
-	BestEpoch int         // the epoch of the best weights; 0 where no epoch was completed
-	Cases     []Case      // of the best weights
-	Diverged  *Divergence // nil where training came to its end
+	BestEpoch int         // epoch of the best weights; 0 if no epoch was completed
+	Cases     []Case      // measures of the best weights
+	Diverged  *Divergence // nil if training completed
 }
 
-// Run holds what a whole run measured, and the facts that its report opens
-// with.
+// Run holds the results of a whole run, and the facts that its report opens with.
 type Run struct {
 	Title   string
 	Facts   []string // one line each: data, sizes, settings
 	Results []Result // by network, then by loss
 }
 
-// several tells whether the run has more than one network.
+// several reports whether the run has more than one network.
 func (r *Run) several() bool {
 	for _, l := range r.Results {
 		if l.Network != r.Results[0].Network {
@@ -237,7 +233,7 @@ func (r *Run) several() bool {
 	return false
 }
 
-// title names a result in a sentence.
+// title returns the name of a result in a sentence.
 func (r *Run) title(l Result) string {
 	if r.several() {
 		return l.NetworkTitle + " with " + l.Title

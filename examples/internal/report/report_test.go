@@ -35,7 +35,7 @@ func TestNumberSurvivesJSON(t *testing.T) {
 	assert.Error(t, json.Unmarshal([]byte(`"much"`), &n))
 }
 
-// valuesOf builds a case from a few measures; the others stay undefined.
+// valuesOf returns a case with the given measures; the others are undefined.
 func valuesOf(id string, set map[Measure]float64) Case {
 	c := Case{ID: id, Values: NoValues()}
 	for m, v := range set {
@@ -44,7 +44,7 @@ func valuesOf(id string, set map[Measure]float64) Case {
 	return c
 }
 
-func TestMeanLeavesOutWhatIsUndefined(t *testing.T) {
+func TestMeanExcludesUndefined(t *testing.T) {
 	means := MeanOf([]Case{
 		valuesOf("a", map[Measure]float64{Dice: 0.5, SoftDice: 0.25, Hausdorff95: math.Inf(1)}),
 		valuesOf("b", map[Measure]float64{SoftDice: 0.75, Hausdorff95: 3}),
@@ -57,8 +57,8 @@ func TestMeanLeavesOutWhatIsUndefined(t *testing.T) {
 	assert.Zero(t, means[Sensitivity].N)
 }
 
-// sample is a run with every awkward thing in it: a case without a tumour, a
-// missed lesion, a loss that diverged late and one that diverged at once.
+// sample returns a run with special cases: a case without a tumor, a missed lesion, a
+// loss that diverged late and one that diverged immediately.
 func sample() *Run {
 	with := valuesOf("p1", map[Measure]float64{
 		SoftDice: 0.9, SoftIoU: 0.8, Dice: 0.8, IoU: 2.0 / 3, Sensitivity: 0.75, Specificity: 0.999,
@@ -98,7 +98,7 @@ func TestMarkdownGolden(t *testing.T) {
 	assert.NotContains(t, strings.ToLower(strings.ReplaceAll(got, "loss is", "")), "| nan")
 }
 
-// several is a run of two networks, one of which diverged with one loss.
+// several returns a run of two networks, one of which diverged with one loss.
 func several() *Run {
 	run := sample()
 	run.Title = "brats: unet, attunet, 2 epochs"
@@ -158,9 +158,9 @@ func TestCSV(t *testing.T) {
 	assert.Equal(t, "afl", rows[0][col["loss"]])
 	assert.Equal(t, "unet", rows[0][col["network"]])
 	assert.Equal(t, "0.25", rows[1][col["train_loss"]])
-	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumour is not counted")
+	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumor is excluded")
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
-	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "every digit is kept")
+	assert.Equal(t, "0.6000000000000001", rows[0][col["foreground_dice"]], "full precision")
 
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
@@ -195,8 +195,8 @@ func TestCurvesDrawEachLossThatHasEpochs(t *testing.T) {
 	require.NoError(t, WriteDicePNG(dice, run.Title, run.Results))
 	for _, path := range []string{loss, dice} {
 		pixels := decodePNG(t, path)
-		// The legend's line alone has about 60 pixels, most blended with white.
-		assert.Greater(t, pixels[palette[0]]+pixels[palette[1]], 300, "%s: curves of afl and ce, one upon the other", path)
+		// The line in the legend alone has about 60 pixels, most blended with white.
+		assert.Greater(t, pixels[palette[0]]+pixels[palette[1]], 300, "%s: curves of afl and ce, on top of each other", path)
 		assert.Greater(t, pixels[palette[1]], 20, "%s: curve of ce", path)
 		assert.Zero(t, pixels[palette[2]], "%s: dice completed no epoch", path)
 	}
@@ -248,7 +248,7 @@ func TestWriteFileLeavesTheOldContentOnFailure(t *testing.T) {
 	assert.Equal(t, "old", string(got))
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, entries, 1, "no temporary file stays behind")
+	assert.Len(t, entries, 1, "no temporary file is left")
 
 	assert.Error(t, writeFile(filepath.Join(dir, "absent", "a.txt"), func(io.Writer) error { return nil }))
 }
@@ -260,7 +260,7 @@ func TestProgress(t *testing.T) {
 	p.now = func() time.Time { return clock }
 	p.last = clock
 
-	assert.False(t, p.terminal, "a buffer is no terminal")
+	assert.False(t, p.terminal, "a buffer is not a terminal")
 	p.Update("too soon")
 	clock = clock.Add(logEvery)
 	p.Update("ten seconds")
@@ -272,11 +272,11 @@ func TestProgress(t *testing.T) {
 	p.terminal = true
 	clock = clock.Add(terminalEvery)
 	p.Update(strings.Repeat("é", 100))
-	assert.Equal(t, "\r"+strings.Repeat("é", lineWidth)+"\x1b[K", out.String(), "a line that wraps could not be taken back")
+	assert.Equal(t, "\r"+strings.Repeat("é", lineWidth)+"\x1b[K", out.String(), "a line that wraps could not be erased")
 	out.Reset()
-	p.Println("kept")
-	p.Println("kept too")
-	assert.Equal(t, "\r\x1b[Kkept\nkept too\n", out.String())
+	p.Println("first")
+	p.Println("second")
+	assert.Equal(t, "\r\x1b[Kfirst\nsecond\n", out.String())
 }
 
 func TestDuration(t *testing.T) {

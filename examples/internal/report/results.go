@@ -10,8 +10,8 @@ import (
 
 const dash = "–"
 
-// Markdown returns the report of a run: its title and facts, then its
-// tables with their notes.
+// Markdown returns the report of a run: its title and facts, followed by its tables and
+// notes.
 func (r *Run) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", r.Title)
@@ -22,11 +22,10 @@ func (r *Run) Markdown() string {
 	return b.String()
 }
 
-// tables returns, as Markdown, the paper's first table (one row a loss: IoU,
-// Dice, sensitivity, specificity) with the hard foreground figures beside it,
-// then distances and lesion counts, and notes. With several networks it is the
-// paper's second table (one row a network and loss). All figures belong to the best
-// weights of each row.
+// tables returns, as Markdown, the paper's first table (one row per loss: IoU, Dice,
+// sensitivity, specificity), extended by the hard foreground measures, followed by
+// distances, lesion counts and notes. With several networks it is the paper's second
+// table (one row per network and loss). Each row is for its best weights.
 func (r *Run) tables() string {
 	var b strings.Builder
 	if r.several() {
@@ -36,25 +35,25 @@ func (r *Run) tables() string {
 	}
 	b.WriteString(r.overlapTable().String())
 	b.WriteString(`
-- IoU, Dice: soft, as the paper's released training code takes them: a sigmoid
-  per channel, squared sums, mean over both channels with the background in.
-  The background lifts both. The best weights are those of the largest soft
-  Dice on these same cases, which makes every figure a little optimistic.
-- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) alone, mean over
-  the cases.
-- 95 % interval: Student's t for the mean of fg Dice over the cases.
-- (n=k): the mean is over k cases. Measures without a value for a case, such
-  as the sensitivity of a case without a tumour, are left out; – means no case
-  has one.
+- IoU, Dice: soft, as computed by the paper's released training code: a sigmoid
+  per channel, squared sums, mean over both channels including the background,
+  which raises both. The best weights are those with the largest soft Dice on
+  these same cases, which makes every figure slightly optimistic.
+- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
+  cases.
+- 95% interval: Student's t for the mean of fg Dice over the cases.
+- (n=k): the mean is over k cases. Cases for which a measure has no value, such
+  as the sensitivity without a tumor, are excluded; – means that no case has a
+  value.
 `)
 	b.WriteString("\n## Distances and lesions, same weights\n\n")
 	b.WriteString(r.lesionTable().String())
 	b.WriteString(`
 - HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
-  distance; both in mm, over the cases where both masks have voxels.
-- Lesions are 26-connected components. Found: reference lesions the prediction
-  touches; missed: the others; false: predicted lesions that touch no
-  reference voxel. F1 is the mean over the cases, 1 where both masks are empty.
+  distance; both in mm, over the cases in which both masks have voxels.
+- Lesions are 26-connected components. Found: reference lesions that the
+  prediction touches; missed: the others; false: predicted lesions that touch no
+  reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
 `)
 	if notes := r.notes(); len(notes) > 0 {
 		b.WriteString("\n## Notes\n\n")
@@ -74,7 +73,7 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95 % interval", "best epoch"}, func(l Result) []string {
+	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95% interval", "best epoch"}, func(l Result) []string {
 		means, n := MeanOf(l.Cases), len(l.Cases)
 		best := dash
 		if l.BestEpoch > 0 {
@@ -103,8 +102,8 @@ func (r *Run) lesionTable() Table {
 	})
 }
 
-// table makes a table with a row for each result: its loss, with several networks
-// also the network, and the cells that row returns.
+// table returns a table with a row per result: the network, if there are several, the
+// loss, and the cells returned by row.
 func (r *Run) table(header []string, row func(Result) []string) Table {
 	t := Table{Header: append([]string{"Loss"}, header...)}
 	if r.several() {
@@ -120,8 +119,8 @@ func (r *Run) table(header []string, row func(Result) []string) Table {
 	return t
 }
 
-// notes says what the tables alone would hide: how masks were made and which
-// trainings did not come to their end.
+// notes states what the tables do not show: the decision rules for masks, and which
+// training runs diverged.
 func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
@@ -144,11 +143,11 @@ func (r *Run) notes() []string {
 		if l.Diverged == nil {
 			continue
 		}
-		kept := "no epoch was completed, so there are no figures"
+		figures := "no epoch was completed, so there are no results"
 		if l.BestEpoch > 0 {
-			kept = fmt.Sprintf("the figures are those of epoch %d, the best before that", l.BestEpoch)
+			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
 		}
-		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, kept))
+		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
 	}
 	return notes
 }

@@ -5,22 +5,21 @@ import (
 	"unicode/utf8"
 )
 
-// Table is a Markdown table. Its first column is set to the left, the others
-// to the right, and the cells are padded so that it reads well as plain text.
+// Table is a Markdown table. The first column is left-aligned and the others are
+// right-aligned; cells are padded so that the table is also readable as plain text.
 type Table struct {
 	Header []string
 	Rows   [][]string
-	// MoreLabels is the number of columns, after the first, that are set to the left
-	// too.
+	// MoreLabels is the number of columns after the first that are also left-aligned.
 	MoreLabels int
 }
 
-// String returns the table as Markdown, with a line break at its end. A row
-// shorter than the header is filled with empty cells.
+// String returns the table as Markdown, including the final line break. A row shorter
+// than the header is filled with empty cells.
 func (t Table) String() string {
 	width := make([]int, len(t.Header))
 	for i, h := range t.Header {
-		// "--:" is the shortest rule that sets a column to the right.
+		// "--:" is the shortest separator that right-aligns a column.
 		width[i] = max(utf8.RuneCountInString(escape(h)), 3)
 	}
 	for _, row := range t.Rows {
@@ -47,14 +46,14 @@ func (t Table) String() string {
 		b.WriteByte('\n')
 	}
 	line(t.Header)
-	rule := make([]string, len(width))
+	separator := make([]string, len(width))
 	for i, w := range width {
-		rule[i] = strings.Repeat("-", w)
+		separator[i] = strings.Repeat("-", w)
 		if i > t.MoreLabels {
-			rule[i] = strings.Repeat("-", w-1) + ":"
+			separator[i] = strings.Repeat("-", w-1) + ":"
 		}
 	}
-	line(rule)
+	line(separator)
 	for _, row := range t.Rows {
 		line(row)
 	}

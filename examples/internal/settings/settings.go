@@ -1,7 +1,7 @@
-// Package settings holds what has to be known beside a network's weights to
-// use them: the network, what is done to a scan before it, and how its output
-// becomes a mask. It travels in the metadata of the weights' file, so that
-// nobody has to repeat it.
+// Package settings holds what is needed in addition to a network's weights to use them:
+// the network, the preprocessing of a scan, and the decision rule that turns the output
+// into a mask. The settings are stored in the metadata of the weights file, so that
+// users do not have to repeat them.
 package settings
 
 import (
@@ -15,26 +15,26 @@ import (
 	"github.com/x/afl/examples/internal/models"
 )
 
-// Keys of the metadata of a file of weights.
+// Metadata keys of a weights file.
 const (
 	// Key holds a Settings as JSON.
 	Key = "settings"
-	// RuleKey holds the name of the rule that makes masks, which follows from
-	// the loss and so differs between the files of one run.
+	// RuleKey holds the name of the decision rule, which follows from the loss and so
+	// differs between the files of one run.
 	RuleKey = "decision"
 )
 
-// Settings says how a network was trained, as far as its use depends on it.
+// Settings describes how a network was trained, as far as its use depends on it.
 type Settings struct {
 	// Config is the network with its options.
 	Config models.Config `json:"network"`
-	// Protocol is what was done to the scans.
+	// Protocol is the preprocessing of the scans.
 	Protocol dataset.Protocol `json:"protocol"`
 }
 
-// Window returns the size of the volumes that the network was trained on: what
-// scans were resized to, or the region cut out of them; zero where they were
-// used whole.
+// Window returns the size of the volumes that the network was trained on: the size to
+// which scans were resized or the crop taken from them, or zero if they were used
+// whole.
 func (s Settings) Window() [3]int {
 	if s.Protocol.Size != [3]int{} {
 		return s.Protocol.Size
@@ -52,8 +52,8 @@ func (s Settings) Store(metadata map[string]string) error {
 	return nil
 }
 
-// Read returns the settings in the metadata of a file of weights, and false
-// where there are none, as in a file that another program wrote.
+// Read returns the settings in the metadata of a weights file, and false if there are
+// none, as in a file written by another program.
 func Read(metadata map[string]string) (Settings, bool, error) {
 	raw, ok := metadata[Key]
 	if !ok {
@@ -61,13 +61,13 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	}
 	var s Settings
 	d := json.NewDecoder(bytes.NewReader([]byte(raw)))
-	// A setting that this version does not know would change the result.
+	// Ignoring a setting unknown to this version could change the result.
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
 		return Settings{}, false, fmt.Errorf("settings: %w", err)
 	}
 	if s.Config.Architecture == nil {
-		return Settings{}, false, errors.New("settings: they name no network")
+		return Settings{}, false, errors.New("settings: no network is named")
 	}
 	if err := s.Protocol.Check(); err != nil {
 		return Settings{}, false, fmt.Errorf("settings: %w", err)
@@ -75,14 +75,14 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	return s, true, nil
 }
 
-// Rules are the rules that make masks of the programs' two channels, by name.
+// Rules maps the names of the decision rules for two-channel networks to the rules.
 var Rules = map[string]afl.PredictionRule{
 	afl.SigmoidChannel1.String(): afl.SigmoidChannel1,
 	afl.Argmax.String():          afl.Argmax,
 }
 
-// ReadRule returns the rule in the metadata of a file of weights, and false
-// where there is none.
+// ReadRule returns the decision rule in the metadata of a weights file, and false if
+// there is none.
 func ReadRule(metadata map[string]string) (afl.PredictionRule, bool, error) {
 	name, ok := metadata[RuleKey]
 	if !ok {

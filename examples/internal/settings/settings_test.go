@@ -28,8 +28,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestEveryFieldIsStored fills every field of the protocol, so that one that
-// JSON leaves out is noticed.
+// TestEveryFieldIsStored sets every field of the protocol, so that a field missing from
+// the JSON is detected.
 func TestEveryFieldIsStored(t *testing.T) {
 	want := Settings{Config: models.Config{Architecture: models.NewUNet(), InChannels: 1}}
 	fill(t, reflect.ValueOf(&want.Protocol).Elem())
@@ -40,8 +40,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 	assert.Equal(t, want, got)
 }
 
-// fill sets v and what it is made of to values other than zero, probabilities
-// in range.
+// fill sets v, recursively, to nonzero values that are valid as probabilities.
 func fill(t *testing.T, v reflect.Value) {
 	t.Helper()
 	switch v.Kind() {
@@ -60,7 +59,7 @@ func fill(t *testing.T, v reflect.Value) {
 	case reflect.Bool:
 		v.SetBool(true)
 	default:
-		require.Fail(t, "a field of kind "+v.Kind().String())
+		require.Fail(t, "field of unsupported kind "+v.Kind().String())
 	}
 }
 
@@ -70,14 +69,14 @@ func TestWindow(t *testing.T) {
 	assert.Equal(t, [3]int{}, Settings{}.Window())
 }
 
-func TestReadRefuses(t *testing.T) {
+func TestReadErrors(t *testing.T) {
 	_, found, err := Read(map[string]string{"model": "unet"})
 	require.NoError(t, err)
 	assert.False(t, found)
 	for text, want := range map[string]string{
 		"{": "settings: unexpected EOF",
 		`{"network":{"network":"unet"},"protocol":{"Sharpen":1}}`: `unknown field "Sharpen"`,
-		`{"protocol":{}}`: "they name no network",
+		`{"protocol":{}}`: "no network is named",
 		`{"network":{"network":"unet"},"protocol":{"FlipProb":2}}`: "Protocol.FlipProb is 2",
 	} {
 		_, _, err := Read(map[string]string{Key: text})

@@ -14,13 +14,13 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// writeChart draws each network's ratio as a bar, with a line where both are as
+// writeChart draws the ratio of each network as a bar, with a line where both are equally
 // fast.
 func writeChart(path string, results []*result) error {
 	p := plot.New()
 	p.Title.Text = "Training step: time of PyTorch over time of afl"
 	p.Title.Padding = vg.Points(8)
-	p.Y.Label.Text = "times as fast as PyTorch"
+	p.Y.Label.Text = "speed relative to PyTorch"
 	p.Y.Min = 0
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0

@@ -1,15 +1,14 @@
-// The stepbench command measures a whole training step of the networks: forward
-// pass, adaptive focal loss, backward pass, update. It compares with the same
-// networks in PyTorch, which run in turns with it in a process of their own
-// (peer.py):
+// The stepbench command measures a complete training step of the networks: forward pass,
+// adaptive focal loss, backward pass and update. It compares them with the same networks
+// in PyTorch, which run alternately in a separate process (peer.py):
 //
-//	go run -tags onednn ./examples/internal/stepbench                 # all, some minutes
+//	go run -tags onednn ./examples/internal/stepbench                 # all, several minutes
 //	go run -tags onednn ./examples/internal/stepbench -models unet -profile
 //	go run ./examples/internal/stepbench -backend portable -python none
 //
-// The comparison needs python3 with PyTorch (on Debian the package
-// python3-torch). The results go to standard output as a table, and with -out
-// to a folder as a table and as a CSV.
+// The comparison needs python3 with PyTorch (Debian: python3-torch). The results are
+// printed to standard output as a table; with -out they are also written to a folder as a
+// table, a CSV file and a chart.
 package main
 
 import (
@@ -49,11 +48,11 @@ func main() {
 	}
 }
 
-// result is what one network gave.
+// result holds the measurements of one network.
 type result struct {
 	workload
 	parameters  int
-	ours, peers []float64 // seconds of each step
+	ours, peers []float64 // seconds per step
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
@@ -62,23 +61,23 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	names := flags.String("models", "all", "`list` of networks, or all: "+strings.Join(networks, ", "))
 	size := flags.String("size", "", "`X,Y,Z` voxels; empty: 160,128,24, and 64,64,32 for r2unet")
 	backendName := flags.String("backend", backends.Default(), "`backend`: "+strings.Join(backends.Names(), ", "))
-	turns := flags.Int("turns", 3, "`turns` of each network, here and in PyTorch")
-	least := flags.Duration("turn", time.Second, "least time of a turn; a longer step is a turn of its own")
-	python := flags.String("python", "/usr/bin/python3", "`interpreter` that has PyTorch; none to go without")
+	turns := flags.Int("turns", 3, "number of `turns` per network, for both afl and PyTorch")
+	least := flags.Duration("turn", time.Second, "minimum time of a turn, which has at least one step")
+	python := flags.String("python", "/usr/bin/python3", "`interpreter` that has PyTorch; none: skip the comparison")
 	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
-	folder := flags.String("out", "", "`folder` of the results; empty: none is written")
+	folder := flags.String("out", "", "`folder` for the results; empty: write no files")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q (-h lists the flags)", flags.Arg(0))
 	case *turns < 1:
 		return fmt.Errorf("-turns is %d, want at least 1", *turns)
 	case *least < 0:
 		return fmt.Errorf("-turn is %s, want at least 0", *least)
 	}
-	if *folder != "" { // before the long work
+	if *folder != "" { // fail before the long measurement
 		if err := os.MkdirAll(*folder, 0o755); err != nil {
 			return fmt.Errorf("-out: %w", err)
 		}
@@ -112,9 +111,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		results = append(results, r)
 	}
-	head := fmt.Sprintf("Made on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), machine.CPU(), runtime.GOMAXPROCS(0))
+	head := fmt.Sprintf("Measured on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), machine.CPU(), runtime.GOMAXPROCS(0))
 	if p != nil {
-		head += ", beside PyTorch " + p.version.Torch
+		head += ", compared with PyTorch " + p.version.Torch
 	}
 	text := markdown(head, *backendName, results)
 	fmt.Fprint(out, text)
@@ -134,19 +133,19 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	if p == nil {
-		return nil // there are no ratios to draw
+		return nil // no ratios to draw
 	}
 	return writeChart(filepath.Join(*folder, "steps.png"), results)
 }
 
-// measure takes turns between the two.
+// measure times training steps, alternating between this backend and PyTorch.
 func measure(ctx context.Context, w workload, p *peer, backend string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
 	s, err := newStepper(w, backend, profiled)
 	if err != nil {
 		return nil, err
 	}
 	r := &result{workload: w, parameters: s.parameters}
-	// The first step makes and allocates what the others reuse.
+	// The first step creates kernels and allocates memory that later steps reuse.
 	if _, err := s.step(); err != nil {
 		return nil, err
 	}
@@ -156,13 +155,13 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 			return nil, err
 		}
 		if n != s.parameters {
-			return nil, fmt.Errorf("PyTorch's network has %d parameters, ours %d: they are not the same", n, s.parameters)
+			return nil, fmt.Errorf("the PyTorch network has %d parameters, want %d as in ours", n, s.parameters)
 		}
 		if _, err := p.step(0); err != nil {
 			return nil, err
 		}
 	}
-	s.profile() // forget the first step
+	s.profile() // discard the times of the first step
 	for range turns {
 		var spent time.Duration
 		for n := 0; n == 0 || spent < least; n++ {
@@ -187,7 +186,7 @@ func measure(ctx context.Context, w workload, p *peer, backend string, turns int
 		r.peers = append(r.peers, times...)
 	}
 	if profiled {
-		fmt.Fprintf(progress, "\nA step:\n\n%s\n", onednn.Table(s.profile(), len(r.ours)))
+		fmt.Fprintf(progress, "\nTime per step:\n\n%s\n", onednn.Table(s.profile(), len(r.ours)))
 	}
 	return r, nil
 }
@@ -207,13 +206,13 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// ratio is PyTorch's shortest step over ours.
+// ratio returns the time of PyTorch's fastest step divided by that of ours.
 func (r *result) ratio() float64 { return least(r.peers) / least(r.ours) }
 
 func markdown(head, backend string, results []*result) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Training step\n\n%s.\n\n", head)
-	fmt.Fprintf(&b, "Forward pass, adaptive focal loss, backward pass and SGD with Nesterov momentum,\nfloat32; the shortest and the median step.\n\n")
+	fmt.Fprintf(&b, "Forward pass, adaptive focal loss, backward pass and SGD with Nesterov momentum,\nfloat32; the fastest and the median step.\n\n")
 	fmt.Fprintf(&b, "| network | input | parameters | %s s | median | PyTorch s | median | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|\n", backend)
 	product := 1.0
 	for _, r := range results {
@@ -222,7 +221,7 @@ func markdown(head, backend string, results []*result) string {
 		product *= r.ratio()
 	}
 	if mean := math.Pow(product, 1/float64(len(results))); !math.IsNaN(mean) {
-		fmt.Fprintf(&b, "\nGeometric mean of the ratios (PyTorch's shortest step over ours): %s.\n", number(mean))
+		fmt.Fprintf(&b, "\nGeometric mean of the ratios (PyTorch's fastest step over ours): %s.\n", number(mean))
 	}
 	return b.String()
 }
@@ -234,7 +233,7 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// table is the CSV with every step.
+// table returns a CSV with every step.
 func table(results []*result) []byte {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)

@@ -14,7 +14,7 @@ import (
 	"github.com/x/afl/examples/internal/backends"
 )
 
-// TestRun measures a small step without the comparison.
+// TestRun measures small steps without the comparison.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out, progress bytes.Buffer
@@ -42,8 +42,8 @@ func TestWrongFlags(t *testing.T) {
 	}
 }
 
-// TestStepsLower checks that what is measured is training: the loss falls.
-func TestStepsLower(t *testing.T) {
+// TestStepsReduceTheLoss checks that the measured steps really train the network.
+func TestStepsReduceTheLoss(t *testing.T) {
 	w, err := newWorkload("unet", "32,32,16")
 	require.NoError(t, err)
 	s, err := newStepper(w, backends.Default(), false)

@@ -1,15 +1,15 @@
 """Training steps of the same networks in plain PyTorch, for comparison.
 
-Requests are JSON, one a line, on standard input; each is answered with one line
-of JSON on standard output:
+Requests are read from standard input, one JSON object per line, and each is answered
+with one line of JSON on standard output:
 
-  {"do": "describe"}                       -> {"python": …, "torch": …}
+  {"do": "describe"}            -> {"python": …, "torch": …}
   {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T}
-                                           -> {"parameters": …}; makes it
-  {"do": "step", "seconds": S}             -> {"seconds": […]}; S is the least total
-                                              time of the steps, at least one
+                                -> {"parameters": …}; creates the network
+  {"do": "step", "seconds": S}  -> {"seconds": […]}; trains for at least one step and at
+                                   least S seconds in total
 
-A request that fails is answered with {"error": TEXT}.
+The response to a request that fails is {"error": TEXT}.
 """
 
 import gc
@@ -324,7 +324,7 @@ NETWORKS = {
 
 
 def adaptive_focal(x, label):
-    """The released adaptive focal loss; label is N×1×space of 0 and 1."""
+    """The adaptive focal loss as released; label is N×1×X×Y×Z of 0 and 1."""
     with torch.no_grad():
         mask = label.float()
         share = mask.mean()

@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/onednn"
 )
 
-// networks are those that peer.py has, too: the paper's eight.
+// networks are the paper's eight, which peer.py implements too.
 var networks = []string{"unet", "attunet", "regunet", "r2unet", "unet_resnet50", "segresnet", "vnet_authors", "mrrn"}
 
 // workload is one network at one size.
@@ -34,7 +34,7 @@ func newWorkload(name, size string) (workload, error) {
 		known = known || n == name
 	}
 	if !known {
-		return workload{}, fmt.Errorf("no network is called %q; there are %s", name, strings.Join(networks, ", "))
+		return workload{}, fmt.Errorf("unknown network %q, want one of %s", name, strings.Join(networks, ", "))
 	}
 	arch, err := models.ByName(name)
 	if err != nil {
@@ -42,7 +42,7 @@ func newWorkload(name, size string) (workload, error) {
 	}
 	wanted := [3]int{160, 128, 24}
 	if name == "r2unet" {
-		wanted = [3]int{64, 64, 32} // three million multiplications a voxel
+		wanted = [3]int{64, 64, 32} // it needs three million multiplications per voxel
 	}
 	if size != "" {
 		parts := strings.Split(size, ",")
@@ -51,7 +51,7 @@ func newWorkload(name, size string) (workload, error) {
 		}
 		for i, p := range parts {
 			if wanted[i], err = strconv.Atoi(p); err != nil || wanted[i] < 1 {
-				return workload{}, fmt.Errorf("-size: %q is no number of voxels", p)
+				return workload{}, fmt.Errorf("-size: %q is not a number of voxels", p)
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
 	}, nil
 }
 
-// step trains once and returns the loss before.
+// step performs one update and returns the loss before it.
 func (s *stepper) step() (float64, error) {
 	defer s.backend.EndStep()
 	s.steps++
@@ -143,11 +143,11 @@ func (s *stepper) step() (float64, error) {
 	if err := s.sgd.Step(s.backend, s.net.Parameters()); err != nil {
 		return 0, err
 	}
-	// The work may still be queued; reading the last parameter waits for it.
+	// The work may still be queued; reading the last parameter synchronizes with it.
 	all := s.net.Parameters()
 	last := all[len(all)-1].Value
 	return loss, s.backend.ToHost(last, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(last.Shape()...)))
 }
 
-// profile returns the times since its last call; nil where none are taken.
+// profile returns the times since its last call, or nil if profiling is off.
 func (s *stepper) profile() []onednn.Entry { return onednn.Profile(s.backend) }

@@ -18,9 +18,9 @@ import (
 	"github.com/x/afl/examples/internal/weights"
 )
 
-// A checkpoint is one safetensors file: the network's state_dict under
-// "network.", SGD's velocities under "velocity.", and the state as JSON in the
-// metadata. One file, because a rename makes one file appear at a time.
+// A checkpoint is one safetensors file: the network's state_dict under "network.",
+// SGD's velocities under "velocity.", and the state as JSON in the metadata. It is a
+// single file because a rename replaces only one file atomically.
 const (
 	// CheckpointName is the file name of a checkpoint, in the folder of its loss.
 	CheckpointName = "checkpoint.safetensors"
@@ -31,17 +31,17 @@ const (
 	velocityPrefix   = "velocity."
 )
 
-// IsCheckpoint reports whether a file of weights with this metadata is a
-// checkpoint, of this version or another.
+// IsCheckpoint reports whether a weights file with this metadata is a checkpoint, in
+// any version of the format.
 func IsCheckpoint(metadata map[string]string) bool {
 	return strings.HasPrefix(metadata["format"], checkpointKind)
 }
 
-// state is how far a training is, besides its tensors.
+// state is the state of training one network with one loss, except for the tensors.
 type state struct {
 	Loss string `json:"loss"`
-	// Epoch is the running one, from 1; Done are the cases it has trained on, in
-	// order, and LossSum the sum of their losses in that order.
+	// Epoch is the current epoch, from 1. Done lists the cases that it has trained on,
+	// in order, and LossSum is the sum of their losses in that order.
 	Epoch   int      `json:"epoch"`
 	Done    []string `json:"done"`
 	LossSum float64  `json:"loss_sum"`
@@ -50,7 +50,7 @@ type state struct {
 	BestEpoch int                `json:"best_epoch"` // 0 before the first
 	Diverged  *report.Divergence `json:"diverged"`
 
-	// Finished is set when the best weights are measured too; Cases holds the
+	// Finished is set after the final evaluation of the best weights; Cases holds its
 	// result.
 	Finished bool          `json:"finished"`
 	Cases    []report.Case `json:"cases"`
@@ -58,15 +58,15 @@ type state struct {
 
 func newState(loss string) state { return state{Loss: loss, Epoch: 1} }
 
-// check reports a state that no training of job could have written.
+// check returns an error for a state that job could not have written.
 func (s *state) check(job *Job, loss string) error {
 	switch {
 	case s.Loss != loss:
 		return fmt.Errorf("it belongs to the loss %q, not %q", s.Loss, loss)
 	case s.Epoch < 1 || s.Epoch > job.Epochs+1:
-		return fmt.Errorf("it stands in epoch %d of %d", s.Epoch, job.Epochs)
+		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, job.Epochs)
 	case len(s.History) != s.Epoch-1:
-		return fmt.Errorf("it stands in epoch %d but holds the figures of %d", s.Epoch, len(s.History))
+		return fmt.Errorf("it is in epoch %d but contains the results of %d epochs", s.Epoch, len(s.History))
 	case s.BestEpoch < 0 || s.BestEpoch > len(s.History) || (s.BestEpoch == 0) != (len(s.History) == 0):
 		return fmt.Errorf("its best epoch is %d of %d", s.BestEpoch, len(s.History))
 	}
@@ -76,7 +76,7 @@ func (s *state) check(job *Job, loss string) error {
 	}
 	for _, id := range s.Done {
 		if !known[id] {
-			return fmt.Errorf("it has trained on %q, which is no training case now, or has trained on it twice", id)
+			return fmt.Errorf("it has trained on %q twice, or %q is not a training case", id, id)
 		}
 		delete(known, id)
 	}
@@ -109,13 +109,12 @@ func (t *trainer) save() error {
 	return err
 }
 
-// freeNow gives memory that a checkpoint took back to the system. The training
-// itself allocates next to nothing in Go, so that the next collection may be hours
-// away, and this may be gigabytes.
+// freeNow returns the memory used by a checkpoint, possibly gigabytes, to the operating
+// system. Training itself allocates almost nothing in Go, so the next garbage collection
+// could be hours away.
 func freeNow() { debug.FreeOSMemory() }
 
-// readState reads the checkpoint of the loss; found is false where there is
-// none.
+// readState reads the checkpoint of the loss. found is false if there is none.
 func (t *trainer) readState() (found bool, err error) {
 	tensors, metadata, err := weights.Load(t.checkpointPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -142,8 +141,8 @@ func (t *trainer) readState() (found bool, err error) {
 	return true, nil
 }
 
-// restore makes the network and the optimiser, from the tensors of the
-// checkpoint where one was found.
+// restore creates the network and the optimizer and, if a checkpoint was found, loads its
+// tensors.
 func (t *trainer) restore() (err error) {
 	if t.net, err = t.network.New(); err != nil {
 		return err
@@ -162,7 +161,7 @@ func (t *trainer) restore() (err error) {
 		} else if n, ok := strings.CutPrefix(name, velocityPrefix); ok {
 			velocity[n] = v
 		} else {
-			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimiser", t.checkpointPath(), name)
+			return fmt.Errorf("train: checkpoint %s: the tensor %q belongs neither to the network nor to the optimizer", t.checkpointPath(), name)
 		}
 	}
 	t.restored = nil
@@ -176,7 +175,7 @@ func (t *trainer) restore() (err error) {
 	return nil
 }
 
-// saveWeights writes the network's state_dict alone, after so many epochs.
+// saveWeights writes only the network's state_dict, after the given number of epochs.
 func (t *trainer) saveWeights(path string, epochs int) error {
 	network, err := nn.StateDict(t.job.Backend, t.net)
 	if err != nil {

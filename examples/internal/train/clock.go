@@ -6,11 +6,11 @@ import (
 	"github.com/x/afl/examples/internal/report"
 )
 
-// clock tells how long a run still takes, from the mean time of the training
-// steps and validation cases that it has seen.
+// clock estimates the remaining time of a run from the mean times of the training steps
+// and validation cases so far.
 type clock struct {
 	epochs, steps, cases, lossesLeft int
-	whole                            string // what the losses left belong to
+	whole                            string // "run" or "network", to which the remaining losses belong
 
 	stepTime, validTime   time.Duration
 	stepCount, validCount int
@@ -19,8 +19,8 @@ type clock struct {
 func (c *clock) step(d time.Duration)  { c.stepTime += d; c.stepCount++ }
 func (c *clock) valid(d time.Duration) { c.validTime += d; c.validCount++ }
 
-// left returns the time left for the epoch and for the whole, in words, when so
-// many steps and validation cases of the epoch are done.
+// left describes the time left for the epoch and for the whole, after the given numbers
+// of steps and validation cases of the epoch.
 func (c *clock) left(epoch, steps, cases int) string {
 	var perStep, perCase time.Duration
 	if c.stepCount > 0 {
@@ -30,7 +30,7 @@ func (c *clock) left(epoch, steps, cases int) string {
 	case c.validCount > 0:
 		perCase = c.validTime / time.Duration(c.validCount)
 	default:
-		// Until one was seen: a forward pass is about a third of a step.
+		// No case has been timed yet; a forward pass takes about a third of a step.
 		perCase = perStep / 3
 	}
 	if c.stepCount == 0 {
@@ -41,11 +41,11 @@ func (c *clock) left(epoch, steps, cases int) string {
 	}
 	inEpoch := ofSteps(max(c.steps-steps, 0), max(c.cases-cases, 0))
 	whole := ofSteps(c.steps, c.cases)
-	// Each loss ends with one more pass over the validation cases.
-	ending := ofSteps(0, c.cases)
-	run := time.Duration(max(c.epochs-epoch, 0))*whole + time.Duration(c.lossesLeft)*(time.Duration(c.epochs)*whole+ending)
+	// Each loss ends with another pass over the validation cases.
+	final := ofSteps(0, c.cases)
+	run := time.Duration(max(c.epochs-epoch, 0))*whole + time.Duration(c.lossesLeft)*(time.Duration(c.epochs)*whole+final)
 	if epoch <= c.epochs {
-		run += ending
+		run += final
 	}
 	return "left: epoch " + report.Duration(inEpoch) + ", " + c.whole + " " + report.Duration(inEpoch+run)
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 )
 
-// onScan is a sample's logits and label without the padding around the scan,
-// which no loss or metric counts. It keeps its memory from sample to sample.
+// onScan holds a sample's logits and label without the padding around the scan, which
+// losses and metrics ignore. Its buffers are reused from sample to sample.
 type onScan struct {
 	box           dataset.Box
 	logits, label *tensor.Dense
@@ -15,9 +15,8 @@ type onScan struct {
 	ownLogits, ownLabel, grad *tensor.Dense
 }
 
-// take copies what lies inside the sample's scan out of the network's logits,
-// float32 1×C×X×Y×Z, and the label. Where nothing was padded it takes both as
-// they are.
+// take copies the part inside the sample's scan from the network's logits, float32
+// 1×C×X×Y×Z, and from the label. Without padding it uses both tensors themselves.
 func (o *onScan) take(logits *tensor.Dense, s *dataset.Sample) {
 	o.box = s.Scan
 	shape := logits.Shape()
@@ -38,15 +37,15 @@ func (o *onScan) take(logits *tensor.Dense, s *dataset.Sample) {
 	})
 }
 
-// gradient returns where the gradient of the loss goes.
+// gradient returns the tensor for the gradient of the loss.
 func (o *onScan) gradient() *tensor.Dense {
 	o.grad = reuse(o.grad, tensor.Float32, o.logits.Shape()...)
 	return o.grad
 }
 
-// give copies the gradient to full, the gradient with respect to the network's
-// logits, which is 0 in the padding.
-func (o *onScan) give(full *tensor.Dense) {
+// pad copies the gradient into full, the gradient with respect to the network's logits,
+// which is 0 in the padding.
+func (o *onScan) pad(full *tensor.Dense) {
 	dst, src := full.Data().([]float32), o.grad.Data().([]float32)
 	clear(dst)
 	each(o.box, full.Shape(), func(inside, full, n int) {
@@ -58,7 +57,7 @@ func whole(b dataset.Box, shape tensor.Shape) bool {
 	return b.Size == [3]int(shape[2:])
 }
 
-// reuse returns t where it has the shape, and a new tensor otherwise.
+// reuse returns t if it has the given shape, and a new tensor otherwise.
 func reuse(t *tensor.Dense, dt tensor.Dtype, shape ...int) *tensor.Dense {
 	if t != nil && t.Shape().Eq(tensor.Shape(shape)) {
 		return t
@@ -66,9 +65,9 @@ func reuse(t *tensor.Dense, dt tensor.Dtype, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.Of(dt), tensor.WithShape(shape...))
 }
 
-// each calls do for every row of the box in every channel of a 1×C×X×Y×Z
-// array: the row's offset in an array of the box alone, in the whole array, and
-// its length.
+// each calls do for every row of the box in every channel of a 1×C×X×Y×Z array. The
+// arguments are the row's offset in an array of the box alone, its offset in the whole
+// array, and its length.
 func each(b dataset.Box, shape tensor.Shape, do func(inside, full, n int)) {
 	inside := 0
 	for c := range shape[1] {

@@ -11,9 +11,9 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 )
 
-// TestPaddingDoesNotCount: the loss of a padded sample is that of the scan in
-// it, whatever the network says about the padding, and so is its gradient.
-func TestPaddingDoesNotCount(t *testing.T) {
+// TestPaddingHasNoEffect checks that the loss of a padded sample and its gradient equal
+// those of the scan in it, whatever the network predicts in the padding.
+func TestPaddingHasNoEffect(t *testing.T) {
 	box := dataset.Box{Start: [3]int{1, 0, 2}, Size: [3]int{3, 4, 5}}
 	full := [3]int{6, 4, 8}
 	const scan, all = 3 * 4 * 5, 6 * 4 * 8
@@ -23,7 +23,7 @@ func TestPaddingDoesNotCount(t *testing.T) {
 		label[i%scan] = uint8(i * 31 % 7 / 5)
 	}
 	padded, paddedLabel := make([]float32, 2*all), make([]uint8, all)
-	place := func(i int) int { // of voxel i of the scan in the padded volume
+	place := func(i int) int { // position of voxel i of the scan in the padded volume
 		x, y, z := i/20+box.Start[0], i/5%4+box.Start[1], i%5+box.Start[2]
 		return (x*full[1]+y)*full[2] + z
 	}
@@ -43,14 +43,14 @@ func TestPaddingDoesNotCount(t *testing.T) {
 	want, wantGrad, err := afl.Grad(loss, bare, bareLabel)
 	require.NoError(t, err)
 	var o onScan
-	for range 2 { // the second time in memory that is used again
+	for range 2 { // the second time with reused buffers
 		o.take(whole, sample)
 		got, err := afl.GradInto(loss, o.logits, o.label, o.gradient())
 		require.NoError(t, err)
 		assert.Equal(t, want, got)
 		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 2, 6, 4, 8))
 		require.NoError(t, grad.Memset(float32(7)))
-		o.give(grad)
+		o.pad(grad)
 		expected := make([]float32, 2*all)
 		for i := range scan {
 			expected[place(i)] = wantGrad.Data().([]float32)[i]
@@ -58,11 +58,11 @@ func TestPaddingDoesNotCount(t *testing.T) {
 		}
 		assert.Equal(t, expected, grad.Data())
 
-		// A sample without padding in between is used as it is.
+		// In between, a sample without padding is used directly.
 		o.take(bare, &dataset.Sample{Scan: dataset.Box{Size: [3]int{3, 4, 5}}, Label: bareLabel})
 		assert.Same(t, bare, o.logits)
 		assert.Same(t, bareLabel, o.label)
 		o.gradient()
 	}
-	assert.Equal(t, float32(40), padded[0], "the network's output is not written")
+	assert.Equal(t, float32(40), padded[0], "the network's output is not modified")
 }

@@ -1,37 +1,36 @@
-// Package train trains segmentation networks, each with one loss after the other,
-// validates them after every epoch, and keeps what is needed to stop anywhere
-// and go on later.
+// Package train trains segmentation networks, each with every given loss in turn, and
+// validates them after every epoch. Training can be interrupted at any step and resumed
+// later.
 //
-// # One training
+// # Training
 //
-// A network starts from weights drawn from the seed, the same for every loss.
-// A step takes one case (batch 1): forward, loss and its gradient at the
-// logits, backward, one update of SGD. After the steps of an epoch every
-// validation case is predicted whole. The weights with the highest mean soft
-// validation Dice are kept, as in the paper's released code; at the end these
-// are read back from their file and measured in full.
+// A network starts from weights drawn from the seed, which are the same for every loss.
+// A step uses one case (batch 1): forward pass, loss and its gradient with respect to
+// the logits, backward pass, one SGD update. After the steps of an epoch, every
+// validation case is predicted as a whole. The weights with the highest mean soft
+// validation Dice are saved, as in the paper's released code; at the end they are read
+// back from their file and evaluated with all measures.
 //
-// # Same bits
+// # Reproducibility
 //
-// Everything random is drawn from the seed, the epoch and the case or the
-// step, never from a generator that runs on. The state of a training is
-// therefore its weights, running statistics, momentum and position, and a
-// training that was stopped and resumed gives the same files, byte for byte,
-// as one that was not.
+// All random numbers are drawn from the seed, the epoch and the case or the step, never
+// from a generator whose state persists. The state of training therefore consists of the
+// weights, running statistics, momentum and position, and an interrupted and resumed
+// training produces the same files as an uninterrupted one, byte for byte.
 //
 // # Files
 //
-// All files are written to a temporary name and renamed:
+// Every file is written under a temporary name and renamed:
 //
 //	<dir>/<loss>/checkpoint.safetensors   state after the last epoch or interruption
 //	<dir>/<loss>/best.safetensors         weights of the best epoch
-//	<dir>/<loss>/last.safetensors         weights at the end
+//	<dir>/<loss>/last.safetensors         weights after the last epoch
 //	<dir>/results.md                      tables
-//	<dir>/epochs.csv, <dir>/cases.csv     every figure, per epoch and per case
+//	<dir>/epochs.csv, <dir>/cases.csv     all results, per epoch and per case
 //	<dir>/loss.png, <dir>/dice.png        curves
 //
-// A run of several networks has a folder <dir>/<network> for each, which holds the
-// folders of the losses and the curves.
+// A run of several networks has a folder <dir>/<network> for each of them, which
+// contains the folders of the losses and the curves.
 package train
 
 import (
@@ -49,28 +48,28 @@ import (
 	"github.com/x/afl/examples/internal/report"
 )
 
-// ErrInterrupted is returned by Run when its context ended. The state is on
-// disk, and a Run of the same Job goes on from there.
+// ErrInterrupted is returned by [Job.Run] if its context was canceled. The state is on
+// disk, and running the same Job again continues from there.
 var ErrInterrupted = errors.New("train: interrupted")
 
-// Network is one network of a Job. All fields but WeightsInfo are required.
+// Network is one network of a [Job]. All fields except WeightsInfo are required.
 type Network struct {
-	// Name goes into file names and CSV files, Title into tables.
+	// Name appears in file names and CSV files, Title in tables.
 	Name, Title string
 	// New returns the network with its initial weights, on the Job's Backend.
 	New func() (nn.Network, error)
-	// Source makes samples of sizes that the network takes.
+	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
-	// WeightsInfo goes into the metadata of best.safetensors and
-	// last.safetensors, beside the loss, the number of epochs and the rule that
-	// makes masks: what a reader needs to use the weights.
+	// WeightsInfo is added to the metadata of best.safetensors and last.safetensors,
+	// together with the loss, the number of epochs and the decision rule. It holds what
+	// is needed to use the weights.
 	WeightsInfo map[string]string
 }
 
-// Job says what to train. All fields but Facts and Steps are required.
+// Job specifies a training run. All fields except Facts and Steps are required.
 type Job struct {
-	// Dir is the folder of the run; it must exist. State that lies there is
-	// continued, so it must come from an equal Job.
+	// Dir is the folder of the run; it must exist. If it contains the state of an
+	// earlier run, that run is continued and must come from an equal Job.
 	Dir string
 	// Title and Facts open the report.
 	Title string
@@ -81,27 +80,27 @@ type Job struct {
 
 	// Networks are trained in this order, each with every loss.
 	Networks []Network
-	// Losses are names of the afl registry, trained in this order.
+	// Losses are names accepted by [afl.ByName], trained in this order.
 	Losses  []string
 	Backend nn.Backend
 
-	// Epochs per network and loss.
+	// Epochs is the number of epochs per network and loss.
 	Epochs int
-	// Steps bounds the training steps of an epoch; 0 means one per case.
+	// Steps is the maximum number of training steps per epoch; 0 means one per case.
 	Steps int
-	// Seed decides the order of the cases, their augmentation and dropout.
+	// Seed determines the order of the cases, their augmentation and dropout.
 	Seed uint64
-	// LearningRate, Momentum and WeightDecay of SGD; Nesterov's form is used
-	// where Momentum is above 0.
+	// LearningRate, Momentum and WeightDecay are the parameters of SGD, which uses
+	// Nesterov momentum if Momentum is positive.
 	LearningRate, Momentum, WeightDecay float64
 
-	// Progress receives what a person wants to see.
+	// Progress shows the progress to the user.
 	Progress *report.Progress
 }
 
-// Run trains every network with every loss, where that has not come to its end in
-// Dir yet, and writes the results. It returns ErrInterrupted, after the running
-// step and with the state on disk, when ctx ends.
+// Run trains every network with every loss, except those already finished in Dir, and
+// writes the results. If ctx is done, it completes the current step, saves the state to
+// disk and returns [ErrInterrupted].
 func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
@@ -114,14 +113,14 @@ func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 		}
 		first := len(run.Results)
 		for k, loss := range j.Losses {
-			result, before, err := j.train(ctx, n, k, loss)
+			result, finished, err := j.train(ctx, n, k, loss)
 			if err != nil {
 				return nil, err
 			}
 			run.Results = append(run.Results, *result)
-			// Written after every loss, so that a long run can be read while it
-			// goes on.
-			if before && k < len(j.Losses)-1 {
+			// Write the results after every loss, so that those of a long run are
+			// available before it ends.
+			if finished && k < len(j.Losses)-1 {
 				continue
 			}
 			if err := j.writeResults(run, n, run.Results[first:]); err != nil {
@@ -139,7 +138,7 @@ func (j *Job) check() error {
 	case len(j.Losses) == 0:
 		return errors.New("train: Job.Losses is empty")
 	case len(j.Train) == 0 || len(j.Valid) == 0:
-		return fmt.Errorf("train: %d training and %d validation cases; at least one of each is needed", len(j.Train), len(j.Valid))
+		return fmt.Errorf("train: Job has %d training and %d validation cases, want at least one of each", len(j.Train), len(j.Valid))
 	case j.Epochs < 1:
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Steps < 0:
@@ -153,7 +152,7 @@ func (j *Job) check() error {
 	return nil
 }
 
-// dir is the folder of a network.
+// dir returns the folder of a network.
 func (j *Job) dir(n *Network) string {
 	if len(j.Networks) == 1 {
 		return j.Dir
@@ -161,9 +160,9 @@ func (j *Job) dir(n *Network) string {
 	return filepath.Join(j.Dir, n.Name)
 }
 
-// train trains a network with a loss to its end, or reads the result of a training
-// that got there before.
-func (j *Job) train(ctx context.Context, n *Network, index int, name string) (result *report.Result, before bool, err error) {
+// train trains a network with a loss to completion. If that is already finished, it reads
+// the result and returns finished as true.
+func (j *Job) train(ctx context.Context, n *Network, index int, name string) (result *report.Result, finished bool, err error) {
 	loss, err := afl.ByName(name)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
@@ -189,18 +188,18 @@ func (j *Job) train(ctx context.Context, n *Network, index int, name string) (re
 		return nil, false, err
 	}
 	if found && t.state.Finished {
-		j.Progress.Println(fmt.Sprintf("%s: finished before, figures read from %s", t.label, t.checkpointPath()))
+		j.Progress.Println(fmt.Sprintf("%s: already finished, results read from %s", t.label, t.checkpointPath()))
 		return t.result(), true, nil
 	}
 	if err := t.restore(); err != nil {
 		return nil, false, err
 	}
-	begun := time.Now()
+	start := time.Now()
 	j.Progress.Println(fmt.Sprintf("Loss %d of %d: %s, %s", index+1, len(j.Losses), name, t.position()))
 	if err := t.run(ctx, len(j.Losses)-index-1); err != nil {
 		return nil, false, err
 	}
-	j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(begun))))
+	j.Progress.Println(fmt.Sprintf("%s: done after %s", t.label, report.Duration(time.Since(start))))
 	return t.result(), false, nil
 }
 

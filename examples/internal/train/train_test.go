@@ -27,7 +27,7 @@ import (
 	"github.com/x/afl/examples/internal/weights"
 )
 
-// tinySet is a phantom that every test of this package shares.
+// tinySet generates a phantom that all tests of this package share.
 var tinySet = sync.OnceValues(func() (*dataset.Set, error) {
 	dir, err := os.MkdirTemp("", "train-test-*")
 	if err != nil {
@@ -61,8 +61,8 @@ func (b countingBackend) EndStep() {
 	b.step()
 }
 
-// tinyJob is a whole training of seconds: two losses, two epochs, three steps
-// and two validation cases each.
+// tinyJob returns a complete job that takes seconds: two losses and two epochs, each with
+// three steps and two validation cases.
 func tinyJob(t *testing.T, dir string, step func()) *Job {
 	t.Helper()
 	set, err := tinySet()
@@ -151,15 +151,15 @@ func TestRunWritesEverything(t *testing.T) {
 			assert.GreaterOrEqual(t, float64(best.Valid[report.SoftDice].Value), float64(e.Valid[report.SoftDice].Value))
 			assert.Greater(t, e.TrainLoss, 0.0)
 		}
-		// The measurement at the end reads the weights back from the disk, so
-		// equal figures mean that the file holds the best epoch's weights.
+		// The final evaluation reads the weights back from disk, so equal results mean
+		// that the file contains the best epoch's weights.
 		means := report.MeanOf(l.Cases)
 		assert.Equal(t, best.Valid[:report.Hausdorff95], means[:report.Hausdorff95], l.Loss)
-		// The second case of the phantom has no tumour.
+		// The second case of the phantom has no tumor.
 		assert.False(t, l.Cases[1].Values[report.Sensitivity].Defined())
 		assert.True(t, l.Cases[0].Values[report.Sensitivity].Defined())
 	}
-	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training lowers the loss")
+	assert.Less(t, run.Results[0].Epochs[1].TrainLoss, run.Results[0].Epochs[0].TrainLoss, "training reduces the loss")
 
 	first, metadata, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
 	require.NoError(t, err)
@@ -172,17 +172,17 @@ func TestRunWritesEverything(t *testing.T) {
 	assert.NotEqual(t, first["model.0.conv.unit0.conv.weight"].Data(), second["model.0.conv.unit0.conv.weight"].Data())
 }
 
-// TestResumeIsBitForBit stops a run after each of its steps in turn, the
-// validation and the last measurement included, and compares every file of the
-// resumed run with those of one that was not stopped.
-func TestResumeIsBitForBit(t *testing.T) {
+// TestResumeIsBitIdentical stops a run after each of its steps in turn, including those of
+// the validation and the final evaluation, and compares every file of the resumed run with
+// that of an uninterrupted one.
+func TestResumeIsBitIdentical(t *testing.T) {
 	whole, steps := t.TempDir(), 0
 	_, err := tinyJob(t, whole, func() { steps++ }).Run(context.Background())
 	require.NoError(t, err)
 	want := filesOf(t, whole)
-	require.Equal(t, 2*(2*(3+2)+2), steps, "two losses of two epochs of three steps and two cases, and a last measurement")
+	require.Equal(t, 2*(2*(3+2)+2), steps, "two losses of two epochs of three steps and two cases, and a final evaluation of two cases")
 
-	// stoppedAfter runs until the n-th step of this session; 0 never stops.
+	// stoppedAfter runs the job up to its n-th step from now; 0 never stops.
 	stoppedAfter := func(dir string, n int) error {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -193,7 +193,7 @@ func TestResumeIsBitForBit(t *testing.T) {
 			}
 		}).Run(ctx)
 		if n > 0 && err != nil {
-			assert.Equal(t, n, done, "the running step is finished and no other begun")
+			assert.Equal(t, n, done, "the current step is completed and no other started")
 		}
 		return err
 	}
@@ -205,16 +205,16 @@ func TestResumeIsBitForBit(t *testing.T) {
 		assertSameFiles(t, want, filesOf(t, dir), fmt.Sprintf("stopped after step %d", n))
 	}
 
-	dir, sessions := t.TempDir(), 1
-	for ; stoppedAfter(dir, 3) != nil; sessions++ {
-		require.Less(t, sessions, 100, "a session of three steps gets on")
+	dir, runs := t.TempDir(), 1
+	for ; stoppedAfter(dir, 3) != nil; runs++ {
+		require.Less(t, runs, 100, "every run of three steps makes progress")
 	}
-	assert.Greater(t, sessions, 4)
-	assertSameFiles(t, want, filesOf(t, dir), "stopped again and again")
+	assert.Greater(t, runs, 4)
+	assertSameFiles(t, want, filesOf(t, dir), "stopped repeatedly")
 }
 
-// TestSeveralNetworks trains two networks with two losses, stops in the second one
-// and goes on.
+// TestSeveralNetworks trains two networks with two losses, and also stops in the second
+// network and resumes.
 func TestSeveralNetworks(t *testing.T) {
 	job := func(dir string, step func()) *Job {
 		j := tinyJob(t, dir, step)
@@ -272,7 +272,7 @@ func TestSeveralNetworks(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	left := 2*(3+2+2) + 4 // both losses of the first network, and a little
+	left := 2*(3+2+2) + 4 // both losses of the first network, and a few steps more
 	_, err = job(dir, func() {
 		if left--; left == 0 {
 			cancel()
@@ -313,7 +313,7 @@ func TestInterruptionWritesAValidCheckpoint(t *testing.T) {
 	assert.Len(t, velocity, len(trainer.net.Parameters()))
 }
 
-func TestAContextThatEndedBeforeTheFirstStep(t *testing.T) {
+func TestContextCanceledBeforeTheFirstStep(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	dir := t.TempDir()
@@ -351,7 +351,7 @@ func TestStepsBoundsAnEpoch(t *testing.T) {
 	assert.Equal(t, 2*(2+2)+2, steps)
 }
 
-func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
+func TestDivergenceIsReportedAndTheRunContinues(t *testing.T) {
 	dir := t.TempDir()
 	job := tinyJob(t, dir, nil)
 	job.LearningRate = 1e30
@@ -363,7 +363,7 @@ func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
 	for _, l := range run.Results {
 		require.NotNil(t, l.Diverged, l.Loss)
 		assert.Equal(t, 1, l.Diverged.Epoch)
-		assert.Equal(t, 2, l.Diverged.Step, "the first update breaks the weights")
+		assert.Equal(t, 2, l.Diverged.Step, "the first update ruins the weights")
 		assert.Empty(t, l.Epochs)
 		assert.Empty(t, l.Cases)
 		assert.Zero(t, l.BestEpoch)
@@ -371,12 +371,12 @@ func TestDivergenceIsToldAndTheRunGoesOn(t *testing.T) {
 	}
 	md := run.Markdown()
 	assert.Contains(t, md, "– (diverged)")
-	assert.Contains(t, md, "no epoch was completed, so there are no figures")
+	assert.Contains(t, md, "no epoch was completed, so there are no results")
 	assert.NotContains(t, md, "| NaN")
 
 	again, err := tinyJob(t, dir, nil).Run(context.Background())
 	require.NoError(t, err)
-	assert.Equal(t, run.Results[0].Diverged, again.Results[0].Diverged, "it is remembered")
+	assert.Equal(t, run.Results[0].Diverged, again.Results[0].Diverged, "the divergence is in the checkpoint")
 }
 
 func TestDamagedCheckpointsAreNamed(t *testing.T) {
@@ -441,7 +441,7 @@ func TestStateCheck(t *testing.T) {
 	for name, change := range map[string]func(*state){
 		"epoch 0":       func(s *state) { s.Epoch = 0 },
 		"epoch 4":       func(s *state) { s.Epoch, s.History = 4, epochs(3) },
-		"holds the fig": func(s *state) { s.History = nil },
+		"contains the":  func(s *state) { s.History = nil },
 		"best epoch":    func(s *state) { s.BestEpoch = 2 },
 		"best epoch is": func(s *state) { s.BestEpoch = 0 },
 		"nobody":        func(s *state) { s.Done = []string{"nobody"} },
@@ -475,7 +475,7 @@ func TestJobCheck(t *testing.T) {
 	}
 }
 
-func TestAMissingImageStopsTheRun(t *testing.T) {
+func TestMissingImageStopsTheRun(t *testing.T) {
 	dir := t.TempDir()
 	job := tinyJob(t, dir, nil)
 	job.Train = slices.Clone(job.Train)
@@ -486,7 +486,7 @@ func TestAMissingImageStopsTheRun(t *testing.T) {
 	assert.NotErrorIs(t, err, ErrInterrupted)
 }
 
-// failingSource fails when the n-th sample is asked for.
+// failingSource fails once left samples have been requested.
 type failingSource struct {
 	dataset.Source
 	left *atomic.Int64
@@ -501,9 +501,9 @@ func (s failingSource) Train(c dataset.Case, seed uint64) (*dataset.Sample, erro
 	return s.Source.Train(c, seed)
 }
 
-// An error leaves the checkpoint of the last epoch, perhaps beside newer best
-// weights, as a crash would.
-func TestResumeAfterAnErrorIsBitForBit(t *testing.T) {
+// TestResumeAfterErrorIsBitIdentical resumes after an error, which like a crash leaves the
+// checkpoint of the last epoch, possibly together with newer best weights.
+func TestResumeAfterErrorIsBitIdentical(t *testing.T) {
 	whole := t.TempDir()
 	_, err := tinyJob(t, whole, nil).Run(context.Background())
 	require.NoError(t, err)

@@ -24,28 +24,28 @@ type trainer struct {
 	job     *Job
 	network *Network
 	dir     string
-	name    string // of the loss, in the afl registry
-	label   string // of the training, in the progress
-	title   string // of the loss, in tables
+	name    string // name of the loss, for afl.ByName
+	label   string // network and loss in progress lines
+	title   string // name of the loss in tables
 	loss    afl.Loss
 	rule    afl.PredictionRule
 
 	net      nn.Network
 	sgd      *nn.SGD
 	state    state
-	restored map[string]*tensor.Dense // a checkpoint's tensors, until restore takes them
+	restored map[string]*tensor.Dense // tensors of the checkpoint, until restore loads them
 	clock    clock
 
-	logits, grad *tensor.Dense // of the network's output, reused while the size stays
+	logits, grad *tensor.Dense // network's output and its gradient, reused for equal shapes
 	scan         onScan
 }
 
-// divergence is the error of a number that is no longer finite.
+// divergence is the error returned when a number is no longer finite.
 type divergence struct{ what string }
 
 func (d *divergence) Error() string { return d.what }
 
-// steps is the number of training steps in an epoch.
+// steps returns the number of training steps per epoch.
 func (t *trainer) steps() int {
 	n := len(t.job.Train)
 	if t.job.Steps > 0 {
@@ -54,28 +54,28 @@ func (t *trainer) steps() int {
 	return n
 }
 
-// run goes from the present state to the end. lossesLeft is how many losses
-// come after this one; the time left is told for all.
+// run trains from the current state to the end. lossesLeft is the number of losses after
+// this one, which the estimated time left includes.
 func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 	t.clock = clock{
 		epochs: t.job.Epochs, steps: t.steps(), cases: len(t.job.Valid), lossesLeft: lossesLeft, whole: "run",
 	}
 	if len(t.job.Networks) > 1 {
-		t.clock.whole = "network" // what the others take is not known
+		t.clock.whole = "network" // the times of the other networks are unknown
 	}
 	for t.state.Diverged == nil && t.state.Epoch <= t.job.Epochs {
 		err := t.epoch(ctx)
 		var d *divergence
 		switch {
 		case errors.As(err, &d):
-			// The step that found it is the one after those that are done;
-			// validation comes when all are done.
+			// The failed step follows those that are done; if all are done, it was the
+			// validation that failed.
 			step := len(t.state.Done) + 1
 			if step > t.steps() {
 				step = 0
 			}
 			t.state.Diverged = &report.Divergence{Epoch: t.state.Epoch, Step: step, What: d.what}
-			t.job.Progress.Println(fmt.Sprintf("%s %s; going on without it", t.label, t.state.Diverged))
+			t.job.Progress.Println(fmt.Sprintf("%s %s; continuing without it", t.label, t.state.Diverged))
 		case err != nil:
 			return t.stop(ctx, err)
 		}
@@ -89,8 +89,8 @@ func (t *trainer) run(ctx context.Context, lossesLeft int) error {
 	return t.save()
 }
 
-// stop turns the end of ctx into ErrInterrupted, with the state on disk. Other
-// errors leave the disk as it is: the last checkpoint is from before them.
+// stop saves the state and returns ErrInterrupted if err is due to ctx being done. It
+// returns other errors without saving, so that the last checkpoint predates them.
 func (t *trainer) stop(ctx context.Context, err error) error {
 	if ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
@@ -98,13 +98,12 @@ func (t *trainer) stop(ctx context.Context, err error) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is in %s", t.label, t.position(), t.checkpointPath()))
+	t.job.Progress.Println(fmt.Sprintf("Stopped %s %s; the state is saved in %s", t.label, t.position(), t.checkpointPath()))
 	return ErrInterrupted
 }
 
-// epoch does what is left of the running epoch: its remaining steps, then the
-// validation, which starts anew if it was interrupted because it changes
-// nothing.
+// epoch completes the current epoch: the remaining steps, followed by the validation. An
+// interrupted validation starts over, because it changes no state.
 func (t *trainer) epoch(ctx context.Context) error {
 	if err := t.trainEpoch(ctx); err != nil {
 		return err
@@ -121,8 +120,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 	}
 	dice := e.Valid[report.SoftDice].Value
 	if best := t.state.BestEpoch; best == 0 || dice > t.state.History[best-1].Valid[report.SoftDice].Value {
-		// Before the checkpoint that speaks of it: a crash between the two
-		// repeats this epoch and writes the same file again.
+		// Save the weights before the checkpoint that refers to them: after a crash in
+		// between, this epoch is repeated and writes the same file again.
 		if err := t.saveWeights(t.bestPath(), t.state.Epoch); err != nil {
 			return err
 		}
@@ -136,8 +135,8 @@ func (t *trainer) epoch(ctx context.Context) error {
 }
 
 func (t *trainer) trainEpoch(ctx context.Context) error {
-	// The loader draws the whole epoch's order; what was done before an
-	// interruption comes by as nil.
+	// The loader yields all cases in the order of the whole epoch. The sample is nil for
+	// cases that were done before an interruption.
 	if len(t.state.Done) == t.steps() {
 		return nil
 	}
@@ -149,14 +148,14 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		if sample == nil {
 			continue
 		}
-		begun := time.Now()
+		start := time.Now()
 		value, err := t.step(sample)
 		if err != nil {
 			return err
 		}
 		t.state.LossSum += value
 		t.state.Done = append(t.state.Done, sample.ID)
-		t.clock.step(time.Since(begun))
+		t.clock.step(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
 			t.label, t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps(),
 			t.clock.left(t.state.Epoch, len(t.state.Done), 0), value))
@@ -170,7 +169,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 	return nil
 }
 
-// step makes one update from one sample and returns the loss before it.
+// step performs one update on one sample and returns the loss before the update.
 func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	b := t.job.Backend
 	defer b.EndStep()
@@ -180,7 +179,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 		return 0, err
 	}
 	if bad, ok := measure.NonFinite(t.logits); ok {
-		return 0, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
+		return 0, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
 	value, err := afl.GradInto(t.loss, t.scan.logits, t.scan.label, t.scan.gradient())
@@ -191,7 +190,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 		return 0, &divergence{fmt.Sprintf("the training loss is %v", value)}
 	}
 	t.grad = reuse(t.grad, tensor.Float32, t.logits.Shape()...)
-	t.scan.give(t.grad)
+	t.scan.pad(t.grad)
 	gy, err := b.FromHost(t.grad, nn.Step)
 	if err != nil {
 		return 0, err
@@ -202,8 +201,7 @@ func (t *trainer) step(s *dataset.Sample) (float64, error) {
 	return value, t.sgd.Step(b, t.net.Parameters())
 }
 
-// forward runs the network on a sample and leaves the logits on the host in
-// t.logits.
+// forward runs the network on a sample and copies the logits to t.logits on the host.
 func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
@@ -217,20 +215,20 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) (nn.Var, error) {
 	return y, t.job.Backend.ToHost(y.Array(), t.logits)
 }
 
-// validate predicts every validation case with the present weights.
+// validate predicts every validation case with the current weights.
 func (t *trainer) validate(ctx context.Context, extent measure.Extent, label string) ([]report.Case, error) {
 	var cases []report.Case
 	for sample, err := range (dataset.Loader{Source: t.network.Source}).Valid(ctx, t.job.Valid) {
 		if err != nil {
 			return nil, err
 		}
-		begun := time.Now()
+		start := time.Now()
 		c, err := t.predict(sample, extent)
 		if err != nil {
 			return nil, err
 		}
 		cases = append(cases, c)
-		t.clock.valid(time.Since(begun))
+		t.clock.valid(time.Since(start))
 		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  %s %d/%d  %s",
 			t.label, min(t.state.Epoch, t.job.Epochs), t.job.Epochs, label, len(cases), len(t.job.Valid),
 			t.clock.left(t.state.Epoch, t.steps(), len(cases))))
@@ -248,7 +246,7 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case
 		return report.Case{}, err
 	}
 	if bad, ok := measure.NonFinite(t.logits); ok {
-		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s holds %v", s.ID, bad)}
+		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
 	values, err := measure.Logits(t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
@@ -258,8 +256,8 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case
 	return report.Case{ID: s.ID, Values: values}, nil
 }
 
-// finish measures the best weights in full, from their file, and writes the
-// last ones.
+// finish writes the last weights, and evaluates the best weights from their file with all
+// measures.
 func (t *trainer) finish(ctx context.Context) error {
 	if err := t.saveWeights(t.lastPath(), len(t.state.History)); err != nil {
 		return err
@@ -276,8 +274,8 @@ func (t *trainer) finish(ctx context.Context) error {
 		if err := nn.LoadStateDict(t.job.Backend, t.net, best); err != nil {
 			return fmt.Errorf("train: %s: %w", t.bestPath(), err)
 		}
-		cases, err := t.validate(ctx, measure.Everything, "measuring the best weights")
-		// The checkpoint belongs to the last weights, also when interrupted here.
+		cases, err := t.validate(ctx, measure.Everything, "evaluating the best weights")
+		// The checkpoint must contain the last weights, even if interrupted here.
 		if err := nn.LoadStateDict(t.job.Backend, t.net, last); err != nil {
 			return err
 		}
@@ -298,11 +296,11 @@ func (t *trainer) result() *report.Result {
 	}
 }
 
-// position says in words how far the training is.
+// position describes the progress of the training.
 func (t *trainer) position() string {
 	switch {
 	case t.state.Epoch > t.job.Epochs || t.state.Diverged != nil:
-		return "before the measurement of the best weights"
+		return "before the evaluation of the best weights"
 	case len(t.state.Done) > 0:
 		return fmt.Sprintf("in epoch %d of %d after step %d of %d", t.state.Epoch, t.job.Epochs, len(t.state.Done), t.steps())
 	default:
@@ -326,8 +324,8 @@ func (t *trainer) checkpointPath() string { return filepath.Join(t.dir, Checkpoi
 func (t *trainer) bestPath() string       { return filepath.Join(t.dir, "best.safetensors") }
 func (t *trainer) lastPath() string       { return filepath.Join(t.dir, "last.safetensors") }
 
-// skipping is a Source that answers nil, at once, for training cases that the
-// epoch has had before it was interrupted.
+// skipping is a Source that returns a nil sample immediately for training cases that the
+// epoch had completed before it was interrupted.
 type skipping struct {
 	dataset.Source
 	done map[string]bool
@@ -348,7 +346,7 @@ func setOf(ids []string) map[string]bool {
 	return set
 }
 
-// dropoutSeed gives every step a seed of its own.
+// dropoutSeed returns a distinct seed for every step.
 func dropoutSeed(seed uint64, epoch, step int) uint64 {
 	return rand.NewPCG(seed, uint64(epoch)<<32|uint64(step)).Uint64()
 }

@@ -14,11 +14,11 @@ func spacing(a [4][4]float64) [3]float64 {
 	return s
 }
 
-// norm is the Euclidean norm without overflow or underflow on the way.
+// norm returns the Euclidean norm without intermediate overflow or underflow.
 func norm(x, y, z float64) float64 { return math.Hypot(math.Hypot(x, y), z) }
 
-// checkAffine refuses an affine that is not finite, does not end in (0,0,0,1)
-// or maps the grid to a plane or less.
+// checkAffine returns an error for an affine that is not finite, whose last row is not
+// (0,0,0,1), or that is singular.
 func checkAffine(a [4][4]float64) error {
 	for _, row := range a {
 		for _, x := range row {
@@ -36,8 +36,8 @@ func checkAffine(a [4][4]float64) error {
 			return fmt.Errorf("affine with spacing %v, want positive and finite", s)
 		}
 	}
-	// The determinant of the directions is the volume of the unit cell as a
-	// fraction of a right-angled one: scale-free, unlike the affine's own.
+	// The determinant of the directions is the volume of the unit cell relative to a
+	// rectangular one. Unlike that of the affine, it is independent of scale.
 	const flat = 1e-6
 	if d := det(directions(a, s)); !(math.Abs(d) >= flat) {
 		return fmt.Errorf("affine %v is singular", a)
@@ -62,9 +62,8 @@ func det(m [3][3]float64) float64 {
 		m[0][2]*(m[1][0]*m[2][1]-m[1][1]*m[2][0])
 }
 
-// qform is the NIfTI parametrisation of a rotation with zooms: the unit
-// quaternion (√(1−b²−c²−d²), b, c, d), the zooms, and the sign of the third
-// axis.
+// qform is the NIfTI parameterization of a rotation with zooms: the unit quaternion
+// (√(1−b²−c²−d²), b, c, d), the zooms, and the sign of the third axis.
 type qform struct {
 	b, c, d float64
 	zooms   [3]float64
@@ -77,14 +76,14 @@ func (q qform) affine() ([4][4]float64, error) {
 	var m [4][4]float64
 	b, c, d := q.b, q.c, q.d
 	rest := 1 - (b*b + c*c + d*d)
-	// Quaternions are stored in single precision, so a half turn can come out
-	// a little longer than 1.
+	// Quaternions are stored in single precision, so that of a half turn can be slightly
+	// longer than 1.
 	const slack = 1e-5
 	if !(rest >= -slack) { // also for NaN
 		return m, fmt.Errorf("quaternion (%g, %g, %g) is longer than 1", b, c, d)
 	}
 	a := math.Sqrt(max(rest, 0))
-	// Dividing by the squared length makes R a rotation where rest was negative.
+	// Dividing by the squared length makes R a rotation even if rest was negative.
 	f := 2 / (a*a + b*b + c*c + d*d)
 	r := [3][3]float64{
 		{1 - f*(c*c+d*d), f * (b*c - a*d), f * (b*d + a*c)},
@@ -103,14 +102,14 @@ func (q qform) affine() ([4][4]float64, error) {
 	return m, nil
 }
 
-// newQform expresses a checked affine as a qform; ok is false where its axes
-// are not perpendicular, which a qform cannot say.
+// newQform expresses an affine that passed checkAffine as a qform. ok is false if its axes
+// are not perpendicular, which a qform cannot represent.
 func newQform(m [4][4]float64) (q qform, ok bool) {
 	q.qfac = 1
 	q.zooms = spacing(m)
 	q.offset = [3]float64{m[0][3], m[1][3], m[2][3]}
 	r := directions(m, q.zooms)
-	const tol = 1e-5 // a rotation stored in single precision passes
+	const tol = 1e-5 // accept rotations stored in single precision
 	for c := range 3 {
 		n := (c + 1) % 3
 		if math.Abs(r[0][c]*r[0][n]+r[1][c]*r[1][n]+r[2][c]*r[2][n]) > tol {
@@ -123,9 +122,8 @@ func newQform(m [4][4]float64) (q qform, ok bool) {
 			r[i][2] = -r[i][2]
 		}
 	}
-	// Four times the square of each component follows from the diagonal; the
-	// largest is taken as divisor for the other three so that none is lost to
-	// cancellation.
+	// The diagonal gives four times the square of each component. Dividing by the largest
+	// one gives the other three without cancellation.
 	sq := [4]float64{
 		1 + r[0][0] + r[1][1] + r[2][2],
 		1 + r[0][0] - r[1][1] - r[2][2],
@@ -152,7 +150,7 @@ func newQform(m [4][4]float64) (q qform, ok bool) {
 	case 3:
 		w, x, y, z = ad, bd, cd, big*big
 	}
-	// The format stores b, c, d and takes a ≥ 0; q and −q are one rotation.
+	// The format stores b, c, d and implies a ≥ 0; q and −q are the same rotation.
 	n := math.Copysign(norm(norm(w, x, y), z, 0), w)
 	q.b, q.c, q.d = x/n, y/n, z/n
 	return q, true

@@ -18,21 +18,21 @@ func assertAffine(t *testing.T, want, got [4][4]float64, tol float64) {
 	}
 }
 
-// TestNoForm: only pixdim is known; the grid is centred and the first axis
-// runs to the left. Dimensions are 2×3×1, spacing 2×3×4 mm.
+// TestNoForm reads files with pixdim only: the grid is centered and the first axis points
+// to the left. The dimensions are 2×3×1, the spacing 2×3×4 mm.
 func TestNoForm(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
 		want := [4][4]float64{{-2, 0, 0, 1}, {0, 3, 0, -3}, {0, 0, 4, 0}, {0, 0, 0, 1}}
 		assertAffine(t, want, decodeBytes(t, file(nil)).Affine, 0)
-		// The sign of pixdim is not an orientation, and neither is pixdim[0]
+		// The sign of pixdim does not define an orientation, and neither does pixdim[0]
 		// without a qform.
 		v := decodeBytes(t, file(func(b byteHeader, f specFields) { f.pixdim(b, -1, -2, 3, -4) }))
 		assertAffine(t, want, v.Affine, 0)
 	})
 }
 
-// TestQform takes quaternions whose rotation is known from geometry: a turn by
-// φ about a unit axis u is (cos φ/2, sin φ/2 · u).
+// TestQform uses quaternions whose rotation is known from geometry: a rotation by φ about
+// a unit axis u is (cos φ/2, sin φ/2 · u).
 func TestQform(t *testing.T) {
 	h := math.Sqrt(0.5)
 	for _, c := range []struct {
@@ -71,17 +71,17 @@ func TestQform(t *testing.T) {
 	}
 }
 
-// TestQformHalfTurnRoundedUp: the stored quaternion of a half turn may be
-// longer than 1 by rounding.
+// TestQformHalfTurnRoundedUp uses the quaternion of a half turn that rounding has made
+// longer than 1.
 func TestQformHalfTurnRoundedUp(t *testing.T) {
 	a, err := qform{d: 1.000001, zooms: [3]float64{1, 1, 1}, qfac: 1}.affine()
 	require.NoError(t, err)
 	assertAffine(t, [4][4]float64{{-1}, {0, -1}, {0, 0, 1}, {0, 0, 0, 1}}, a, 1e-12)
 }
 
-func TestSformComesFirst(t *testing.T) {
+func TestSformTakesPrecedence(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
-		// Sheared: no qform could say it.
+		// Sheared: a qform cannot represent it.
 		sform := []float64{1.5, 0.25, 0, -4, 0, 2, 0.5, 5, 0, 0, -3, 6}
 		v := decodeBytes(t, file(func(b byteHeader, f specFields) {
 			f.codes(b, 1, 3)
@@ -93,7 +93,7 @@ func TestSformComesFirst(t *testing.T) {
 		got := v.Spacing()
 		assert.InDeltaSlice(t, want[:], got[:], 1e-15)
 
-		// Its code decides, not that its rows are filled.
+		// It applies only if its code is set, even if its rows are filled.
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) {
 			f.codes(b, 1, 0)
 			f.srow(b, sform...)
@@ -102,7 +102,7 @@ func TestSformComesFirst(t *testing.T) {
 	})
 }
 
-func TestUnitsBecomeMillimetres(t *testing.T) {
+func TestUnitsBecomeMillimeters(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
 		for units, scale := range map[byte]float64{
 			0: 1, 1: 1000, 2: 1, 3: 0.001,
@@ -121,9 +121,9 @@ func TestUnitsBecomeMillimetres(t *testing.T) {
 	})
 }
 
-// TestQformOfAffine: expressing a rotation with zooms as a qform and
-// evaluating it gives the affine back, for turns near and far from the
-// half turns where the quaternion's real part vanishes.
+// TestQformOfAffine checks that expressing a rotation with zooms as a qform and evaluating
+// it returns the same affine, both near and far from half turns, where the quaternion's
+// real part vanishes.
 func TestQformOfAffine(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	quaternions := [][4]float64{
@@ -142,11 +142,11 @@ func TestQformOfAffine(t *testing.T) {
 		assert.Equal(t, qfac, got.qfac)
 		back, err := got.affine()
 		require.NoError(t, err)
-		assertAffine(t, want, back, 1e-6) // √ of a difference near a half turn
+		assertAffine(t, want, back, 1e-6) // near a half turn, the square root of a small difference
 	}
 }
 
-// rotationAffine applies v → q v q* to the axes, by products of quaternions.
+// rotationAffine applies v → q v q* to the axes by multiplying quaternions.
 func rotationAffine(q [4]float64, zooms [3]float64, qfac float64) [4][4]float64 {
 	var length float64
 	for _, x := range q {
@@ -186,7 +186,7 @@ func TestQformNeedsRightAngles(t *testing.T) {
 
 func TestCheckAffine(t *testing.T) {
 	good := [4][4]float64{{1e-20}, {0, 1e-20}, {0, 0, 1e20}, {0, 0, 0, 1}}
-	require.NoError(t, checkAffine(good), "scale is no reason to refuse")
+	require.NoError(t, checkAffine(good), "the scale does not matter")
 	for name, edit := range map[string]func(a *[4][4]float64){
 		"NaN":             func(a *[4][4]float64) { a[1][2] = math.NaN() },
 		"Inf":             func(a *[4][4]float64) { a[2][3] = math.Inf(-1) },
@@ -226,7 +226,7 @@ func TestObliqueWritten(t *testing.T) {
 	}
 }
 
-// TestShearedWritten: no qform, and the sform holds.
+// TestShearedWritten writes a sheared affine, which is stored as sform only.
 func TestShearedWritten(t *testing.T) {
 	want := [4][4]float64{{1, 0.5, 0, 3}, {0, 2, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}
 	v := filledVolume([3]int{1, 1, 1}, 1, want, func(c, i, j, k int) float64 { return 1 })
@@ -234,7 +234,7 @@ func TestShearedWritten(t *testing.T) {
 	assert.Equal(t, uint16(0), binary.LittleEndian.Uint16(raw[252:]), "qform_code")
 	assert.Equal(t, uint16(1), binary.LittleEndian.Uint16(raw[254:]), "sform_code")
 	assertAffine(t, want, decodeBytes(t, raw).Affine, 0)
-	// pixdim still has the spacing, for readers that look at nothing else.
+	// pixdim still has the spacing, for readers that use nothing else.
 	for i, w := range v.Spacing() {
 		got := math.Float32frombits(binary.LittleEndian.Uint32(raw[80+4*i:]))
 		assert.InDelta(t, w, float64(got), 1e-6, fmt.Sprintf("pixdim[%d]", i+1))

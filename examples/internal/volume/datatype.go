@@ -10,7 +10,7 @@ import (
 // datatype codes of the NIfTI standard.
 type DataType int
 
-// The types that are read and written.
+// The supported types.
 const (
 	Uint8   DataType = 2
 	Int16   DataType = 4
@@ -20,18 +20,18 @@ const (
 	Int8    DataType = 256
 	Uint16  DataType = 512
 	Uint32  DataType = 768
-	Int64   DataType = 1024 // read values beyond ±2⁵³ round to float64
-	Uint64  DataType = 1280 // read values beyond 2⁵³ round to float64
+	Int64   DataType = 1024 // values beyond ±2⁵³ are rounded to float64 when read
+	Uint64  DataType = 1280 // values beyond 2⁵³ are rounded to float64 when read
 )
 
-// unsupported names the NIfTI types that hold no plain number of 64 bits or
-// fewer, so that an error can say what a file has.
+// unsupported names the NIfTI types that are not plain numbers of up to 64 bits, so that
+// an error can name the type of a file.
 var unsupported = map[DataType]string{
 	0: "unknown", 1: "binary", 32: "complex64", 128: "rgb24", 1536: "float128",
 	1792: "complex128", 2048: "complex256", 2304: "rgba32",
 }
 
-// String returns the type's name in Go's and NumPy's terms, such as "uint8".
+// String returns the type's name as in Go and NumPy, such as "uint8".
 func (t DataType) String() string {
 	switch t {
 	case Uint8:
@@ -61,7 +61,7 @@ func (t DataType) String() string {
 	return fmt.Sprintf("DataType(%d)", int(t))
 }
 
-// Size returns the bytes of one value, 0 for a type that is not supported.
+// Size returns the number of bytes of one value, or 0 for an unsupported type.
 func (t DataType) Size() int {
 	switch t {
 	case Uint8, Int8:
@@ -101,7 +101,7 @@ func swapBytes(b []byte, size int) {
 	}
 }
 
-// load widens little-endian values to float64: dst[i] is the i-th of src.
+// load converts len(dst) little-endian values of src to float64.
 func (t DataType) load(dst []float64, src []byte) {
 	le := binary.LittleEndian
 	switch t {
@@ -148,9 +148,9 @@ func (t DataType) load(dst []float64, src []byte) {
 	}
 }
 
-// store writes values as little-endian t: integers rounded half to even, with
-// an error for the first value the type cannot hold. An infinite or NaN value
-// is no error for a floating-point type.
+// store converts values to little-endian t, rounding to even for integers. It returns an
+// error for the first value that does not fit. Infinite and NaN values are valid for
+// floating-point types.
 func (t DataType) store(dst []byte, src []float64) error {
 	le := binary.LittleEndian
 	switch t {
@@ -196,9 +196,8 @@ func (t DataType) store(dst []byte, src []float64) error {
 	return nil
 }
 
-// integerRange returns the smallest value of an integer type and the first one
-// above its largest; both are exact in float64, which the largest is not for
-// 64 bits.
+// integerRange returns the smallest value of an integer type and its largest value plus
+// one. Both are exact in float64, unlike the largest value itself for 64 bits.
 func (t DataType) integerRange() (lo, end float64) {
 	bits := 8 * t.Size()
 	switch t {

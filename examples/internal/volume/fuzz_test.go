@@ -10,9 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkDecoded holds what is read from any bytes to the promises of Volume:
-// either an error, or a volume that is whole, no larger than the bytes can
-// have held, and that survives being written and read again.
+// checkDecoded checks that decoding arbitrary bytes returns either an error or a complete
+// volume that is no larger than the bytes could hold and that survives a round trip.
 func checkDecoded(t *testing.T, file []byte, expansion int) {
 	v, err := Decode(bytes.NewReader(file))
 	if err != nil {
@@ -20,7 +19,7 @@ func checkDecoded(t *testing.T, file []byte, expansion int) {
 		return
 	}
 	h, err := DecodeHeader(bytes.NewReader(file))
-	require.NoError(t, err, "the header was read before the voxels")
+	require.NoError(t, err, "a file with valid voxels has a valid header")
 	require.Equal(t, v.Dims, h.Dims)
 	require.Equal(t, v.Dims[0]*v.Dims[1]*v.Dims[2]*v.Channels, len(v.Data))
 	require.LessOrEqual(t, len(v.Data)*h.Type.Size(), len(file)*expansion)
@@ -60,8 +59,8 @@ func FuzzNIfTI(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		// The fuzzer cannot make checksums, so compression is added here; the
-		// plain file reaches the same code with less work.
+		// The fuzzer cannot produce valid checksums, so compress here. A plain file
+		// reaches the same code with less work.
 		plain := len(file) < 2 || file[0] != 0x1f || file[1] != 0x8b
 		if plain {
 			checkDecoded(t, file, 1)
@@ -85,19 +84,19 @@ func FuzzMetaImage(f *testing.F) {
 	add(map[string]string{"CompressedData": "True", "CompressedDataSize": "99"}, deflated(f, metaValues))
 	f.Add(metaLines(map[string]string{"CompressedData": "True"}), metaValues, true)
 	f.Fuzz(func(t *testing.T, header string, voxels []byte, deflate bool) {
-		// As with gzip, the fuzzer cannot make a zlib stream by itself.
+		// As with gzip, the fuzzer cannot produce a valid zlib stream.
 		if deflate {
 			voxels = deflated(t, voxels)
 		}
 		file := append([]byte(header), voxels...)
 		if len(file) >= 4 && isBinaryStart(file) {
-			return // the other format's business
+			return // covered by FuzzNIfTI
 		}
 		checkDecoded(t, file, 1100)
 	})
 }
 
-// isBinaryStart reports whether a file would be taken for gzip or NIfTI.
+// isBinaryStart reports whether a file would be recognized as gzip or NIfTI.
 func isBinaryStart(file []byte) bool {
 	if file[0] == 0x1f && file[1] == 0x8b {
 		return true
@@ -110,8 +109,8 @@ func isBinaryStart(file []byte) bool {
 	return false
 }
 
-// FuzzStore: storing a value and loading it gives the nearest one the type
-// has, or an error where it has none within half a step.
+// FuzzStore checks that storing and loading a value returns the nearest value of the type,
+// or an error if there is none within half a step.
 func FuzzStore(f *testing.F) {
 	for i := range allTypes {
 		for _, x := range []float64{0, -0.5, 1.5, 127.5, 255.5, 65535.5, 1 << 31, 1 << 63, 1 << 64, 1e39, math.NaN(), math.Inf(1)} {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// metaTypes are the element types of MetaImage that hold one number.
-// MET_LONG has four bytes on disk, whatever a C long has.
+// metaTypes maps the scalar element types of MetaImage. MET_LONG has four bytes on disk
+// regardless of the size of a C long.
 var metaTypes = map[string]DataType{
 	"MET_CHAR": Int8, "MET_UCHAR": Uint8,
 	"MET_SHORT": Int16, "MET_USHORT": Uint16,
@@ -20,26 +20,26 @@ var metaTypes = map[string]DataType{
 	"MET_FLOAT": Float32, "MET_DOUBLE": Float64,
 }
 
-// metaAliases are the older names of a key.
+// metaAliases maps older names of keys to the current ones.
 var metaAliases = map[string]string{
 	"Origin": "Offset", "Position": "Offset",
 	"Rotation": "TransformMatrix", "Orientation": "TransformMatrix",
 	"ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
 
-// metaLengths are the units of DistanceUnits in millimetres; "?" is unknown.
+// metaLengths maps the values of DistanceUnits to millimeters; "?" means unknown.
 var metaLengths = map[string]float64{"?": 1, "um": 1e-3, "mm": 1, "cm": 10}
 
-// metaHeader is the text of a MetaImage header: the value of each key.
+// metaHeader maps the keys of a MetaImage header to their values.
 type metaHeader map[string]string
 
-// readMetaHeader reads "Key = Value" lines up to ElementDataFile, which is the
-// last; the voxels of a single file begin right behind it.
+// readMetaHeader reads "Key = Value" lines up to and including ElementDataFile, which is
+// the last one. In a single file the voxels follow immediately.
 func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
 	const maxHeader = 256 << 10
 	h := metaHeader{}
 	for total := 0; ; {
-		// A line that does not fit in the reader's buffer is refused here.
+		// A line that does not fit into the reader's buffer is an error.
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
 			return nil, fmt.Errorf("header line of more than %d bytes", len(line))
@@ -66,7 +66,7 @@ func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
 			key = name
 		}
 		if _, twice := h[key]; twice && key != "Comment" {
-			return nil, fmt.Errorf("%s is given twice", key)
+			return nil, fmt.Errorf("%s appears twice", key)
 		}
 		h[key] = value
 		if key == "ElementDataFile" {
@@ -75,7 +75,7 @@ func readMetaHeader(r *bufio.Reader) (metaHeader, error) {
 	}
 }
 
-// floats returns the n numbers of key, or def where it is absent.
+// floats returns the n numbers of key, or def if it is absent.
 func (h metaHeader) floats(key string, n int, def []float64) ([]float64, error) {
 	text, ok := h[key]
 	if !ok {
@@ -89,14 +89,14 @@ func (h metaHeader) floats(key string, n int, def []float64) ([]float64, error) 
 	for i, w := range words {
 		x, err := strconv.ParseFloat(w, 64)
 		if err != nil || !finite(x) {
-			return nil, fmt.Errorf("%s holds %.40q, want a finite number", key, w)
+			return nil, fmt.Errorf("%s contains %.40q, want a finite number", key, w)
 		}
 		out[i] = x
 	}
 	return out, nil
 }
 
-// integer returns the whole number of key, or def where it is absent.
+// integer returns the integer value of key, or def if it is absent.
 func (h metaHeader) integer(key string, def int64) (int64, error) {
 	text, ok := h[key]
 	if !ok {
@@ -104,12 +104,12 @@ func (h metaHeader) integer(key string, def int64) (int64, error) {
 	}
 	x, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s is %.40q, want a whole number", key, text)
+		return 0, fmt.Errorf("%s is %.40q, want an integer", key, text)
 	}
 	return x, nil
 }
 
-// boolean returns the truth value of key, or def where it is absent.
+// boolean returns the Boolean value of key, or def if it is absent or empty.
 func (h metaHeader) boolean(key string, def bool) (bool, error) {
 	switch text := h[key]; strings.ToLower(text) {
 	case "true", "t", "1":
@@ -123,7 +123,7 @@ func (h metaHeader) boolean(key string, def bool) (bool, error) {
 	}
 }
 
-// only refuses a value of key other than the ones that are read.
+// only returns an error if key has a value other than the given ones.
 func (h metaHeader) only(key string, values ...string) error {
 	text, ok := h[key]
 	if !ok {
@@ -137,9 +137,8 @@ func (h metaHeader) only(key string, values ...string) error {
 	return fmt.Errorf("%s is %.80q, want %s", key, text, strings.Join(values, " or "))
 }
 
-// parseMetaImage reads the header of a MetaImage; absent optional keys have
-// the format's defaults (spacing 1, offset 0, no rotation, little-endian, not
-// compressed, one channel).
+// parseMetaImage reads the header of a MetaImage. Absent optional keys have the format's
+// defaults (spacing 1, offset 0, no rotation, little-endian, uncompressed, one channel).
 func parseMetaImage(r *bufio.Reader) (*Header, error) {
 	m, err := readMetaHeader(r)
 	if err != nil {
@@ -154,21 +153,21 @@ func parseMetaImage(r *bufio.Reader) (*Header, error) {
 	if binary, err := m.boolean("BinaryData", true); err != nil {
 		return nil, err
 	} else if !binary {
-		return nil, errors.New("BinaryData is False: voxels as text are not read")
+		return nil, errors.New("BinaryData is False: voxels stored as text are not supported")
 	}
 	if skip, err := m.integer("HeaderSize", 0); err != nil {
 		return nil, err
 	} else if skip != 0 {
-		return nil, fmt.Errorf("HeaderSize is %d, want 0 with voxels in the same file", skip)
+		return nil, fmt.Errorf("HeaderSize is %d, want 0 for voxels in the same file", skip)
 	}
-	// Values under a linear map would come out wrong, not only unscaled.
+	// Ignoring a linear map of the intensities would give wrong values.
 	for key, neutral := range map[string]float64{"ElementToIntensityFunctionSlope": 1, "ElementToIntensityFunctionOffset": 0} {
 		x, err := m.floats(key, 1, []float64{neutral})
 		if err != nil {
 			return nil, err
 		}
 		if x[0] != neutral {
-			return nil, fmt.Errorf("%s is %g, want %g: scaled values are not read", key, x[0], neutral)
+			return nil, fmt.Errorf("%s is %g, want %g: scaled values are not supported", key, x[0], neutral)
 		}
 	}
 
@@ -199,7 +198,7 @@ func parseMetaImage(r *bufio.Reader) (*Header, error) {
 	return h, nil
 }
 
-// parseDims returns the number of axes besides filling h.
+// parseDims sets the dimensions of h and returns the number of axes.
 func (m metaHeader) parseDims(h *Header) (int, error) {
 	n, err := m.integer("NDims", 0)
 	if err != nil {
@@ -219,13 +218,13 @@ func (m metaHeader) parseDims(h *Header) (int, error) {
 	var dims [4]int64
 	for i, w := range words {
 		if dims[i], err = strconv.ParseInt(w, 10, 64); err != nil {
-			return 0, fmt.Errorf("DimSize holds %.40q, want a whole number", w)
+			return 0, fmt.Errorf("DimSize contains %.40q, want an integer", w)
 		}
 	}
 	h.interleaved = channels != 1
 	if n == 4 {
 		if channels != 1 {
-			return 0, fmt.Errorf("ElementNumberOfChannels is %d with NDims 4, want one or the other", channels)
+			return 0, fmt.Errorf("ElementNumberOfChannels is %d and NDims is 4, want only one of the two", channels)
 		}
 		channels = dims[3]
 	}
@@ -237,9 +236,9 @@ func (m metaHeader) parseDims(h *Header) (int, error) {
 	return int(n), nil
 }
 
-// parseAffine makes the affine of an image of n axes. Each group of n numbers
-// in TransformMatrix is the direction of one index axis; coordinates are LPS+
-// and become RAS+ by turning the first two.
+// parseAffine sets the affine of an image with n axes. Each group of n numbers in
+// TransformMatrix is the direction of one index axis. Coordinates are LPS+ and become RAS+
+// by negating the first two.
 func (m metaHeader) parseAffine(h *Header, n int) error {
 	ones, zeros, identity := make([]float64, n), make([]float64, n), make([]float64, n*n)
 	for i := range n {

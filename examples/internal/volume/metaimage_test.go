@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// metaLines is the header of a 2×3×1 image as the common writers make it; keys
-// given in change replace or add lines, and an empty value removes one.
+// metaLines returns the header of a 2×3×1 image as common writers produce it. The entries
+// of change replace or add lines; an empty value removes one.
 func metaLines(change map[string]string) string {
 	keys := []string{"ObjectType", "NDims", "BinaryData", "BinaryDataByteOrderMSB", "CompressedData", "TransformMatrix",
 		"Offset", "CenterOfRotation", "AnatomicalOrientation", "ElementSpacing", "DimSize", "ElementType"}
@@ -63,7 +63,7 @@ func TestMetaImage(t *testing.T) {
 	assert.Equal(t, 1, v.Channels)
 	assert.Equal(t, metaWant, v.Data)
 	assert.Equal(t, [3]float64{2, 3, 4}, v.Spacing())
-	// LPS to RAS turns x and y.
+	// LPS to RAS negates x and y.
 	assertAffine(t, [4][4]float64{{-2, 0, 0, -10}, {0, -3, 0, -20}, {0, 0, 4, 30}, {0, 0, 0, 1}}, v.Affine, 0)
 
 	h, err := DecodeHeader(bytes.NewReader(metaFile(nil, nil)))
@@ -73,7 +73,7 @@ func TestMetaImage(t *testing.T) {
 	assert.Equal(t, 1.0, h.Slope)
 }
 
-// TestMetaImageDirections: each three numbers of TransformMatrix are the
+// TestMetaImageDirections checks that each group of three numbers in TransformMatrix is the
 // direction of one index axis, here i to posterior, j to superior, k to left.
 func TestMetaImageDirections(t *testing.T) {
 	for _, key := range []string{"TransformMatrix", "Rotation", "Orientation"} {
@@ -145,8 +145,8 @@ func TestMetaImageCompressed(t *testing.T) {
 	assert.Less(t, allocated, uint64(1<<20))
 }
 
-// TestMetaImageChannels: interleaved channels and a fourth axis are two ways
-// to store the same image.
+// TestMetaImageChannels stores the same image with interleaved channels and with a fourth
+// axis.
 func TestMetaImageChannels(t *testing.T) {
 	// Channel 0 holds 0 1 2, channel 1 holds 3 4 5 along j.
 	want := []float64{0, 1, 2, 3, 4, 5}
@@ -165,8 +165,8 @@ func TestMetaImageChannels(t *testing.T) {
 	assert.Equal(t, want, v.Data)
 }
 
-// TestInterleavedGrid compares unpacking with the definition, on odd sizes
-// larger than its blocks.
+// TestInterleavedGrid compares unpacking with the definition, on odd sizes larger than the
+// slabs it works in.
 func TestInterleavedGrid(t *testing.T) {
 	h := &Header{Dims: [3]int{5, 3, 19}, Channels: 3}
 	for _, h.interleaved = range []bool{false, true} {
@@ -215,7 +215,7 @@ func TestMetaImageLineEndsAndUnits(t *testing.T) {
 	assert.Equal(t, [3]float64{20, 30, 40}, v.Spacing())
 }
 
-func TestMetaImageRefuses(t *testing.T) {
+func TestMetaImageErrors(t *testing.T) {
 	for _, c := range []struct {
 		change map[string]string
 		says   string
@@ -243,7 +243,7 @@ func TestMetaImageRefuses(t *testing.T) {
 		{map[string]string{"ElementNumberOfChannels": "0"}, "at least 1"},
 		{map[string]string{"ElementNumberOfChannels": "-1"}, "at least 1"},
 		{map[string]string{"ElementNumberOfChannels": "9223372036854775807"}, "at most"},
-		{map[string]string{"NDims": "4", "DimSize": "1 1 1 3", "ElementNumberOfChannels": "2"}, "one or the other"},
+		{map[string]string{"NDims": "4", "DimSize": "1 1 1 3", "ElementNumberOfChannels": "2"}, "only one of the two"},
 		{map[string]string{"ElementSpacing": "1 1"}, "ElementSpacing"},
 		{map[string]string{"ElementSpacing": "1 1 0"}, "positive"},
 		{map[string]string{"ElementSpacing": "1 -1 1"}, "positive"},
@@ -289,7 +289,7 @@ func TestMetaImageHostileText(t *testing.T) {
 	}
 }
 
-// TestMetaImageToNIfTI writes what was read and gets the same image.
+// TestMetaImageToNIfTI writes a MetaImage as NIfTI and reads the same image back.
 func TestMetaImageToNIfTI(t *testing.T) {
 	c, s := math.Cos(0.3), math.Sin(0.3)
 	v := decodeBytes(t, metaFile(map[string]string{

@@ -6,14 +6,13 @@ import (
 	"math"
 )
 
-// layout says where the fields of a NIfTI header are, in bytes from its start,
-// and how wide: version 1 keeps the fields of ANALYZE 7.5, version 2 widens
-// them and orders them anew.
+// layout holds the byte offsets of the fields of a NIfTI header and their widths: version 1
+// uses the fields of ANALYZE 7.5, version 2 widens and reorders them.
 type layout struct {
 	format     Format
 	headerSize uint32
 	magic      string
-	pairMagic  string // of a .hdr/.img pair
+	pairMagic  string // magic of a .hdr/.img pair
 	wide       bool   // version 2: int64 dim and vox_offset, float64, int32 codes
 
 	magicAt, datatype, bitpix, dim, pixdim, voxOffset, slope, inter, units int
@@ -27,8 +26,8 @@ var nifti1 = layout{
 	qformCode: 252, sformCode: 254, quatern: 256, qoffset: 268, srow: 280,
 }
 
-// The four bytes after the name of version 2 are changed by transfers that
-// translate line ends or strip the eighth bit, as in PNG.
+// As in PNG, the magic of version 2 ends with four bytes that are damaged by transfers
+// that convert line endings or strip the eighth bit.
 var nifti2 = layout{
 	format: NIfTI2, headerSize: 540, magic: "n+2\x00\r\n\x1a\n", pairMagic: "ni2\x00\r\n\x1a\n", wide: true,
 	magicAt: 4, datatype: 12, bitpix: 14, dim: 16, pixdim: 104, voxOffset: 168,
@@ -36,18 +35,18 @@ var nifti2 = layout{
 	qformCode: 344, sformCode: 348, quatern: 352, qoffset: 376, srow: 400,
 }
 
-// minOffset is where voxels can start at the earliest: behind the header and
-// the four bytes that say whether extensions follow.
+// minOffset returns the smallest possible offset of the voxels, after the header and the
+// four bytes that indicate whether extensions follow.
 func (l layout) minOffset() int64 { return int64(l.headerSize) + 4 }
 
-// fields reads and writes a header's numbers in the layout's widths.
+// fields reads and writes the fields of a header with the layout's widths.
 type fields struct {
 	raw   []byte
 	l     layout
 	order binary.ByteOrder
 }
 
-// float returns the i-th of the floating-point numbers at off.
+// float returns element i of the floating-point numbers at off.
 func (f fields) float(off, i int) float64 {
 	if f.l.wide {
 		return math.Float64frombits(f.order.Uint64(f.raw[off+8*i:]))
@@ -79,7 +78,7 @@ func (f fields) setDim(i int, n int64) {
 	}
 }
 
-// code returns the qform or sform code, which version 2 widens too.
+// code returns the qform or sform code at off.
 func (f fields) code(off int) int32 {
 	if f.l.wide {
 		return int32(f.order.Uint32(f.raw[off:]))
@@ -95,8 +94,8 @@ func (f fields) setCode(off int, code int32) {
 	}
 }
 
-// parseNIfTI checks a whole header and takes from it what reading needs.
-// bitpix is not looked at: the standard derives it from datatype.
+// parseNIfTI checks a header and returns the parts needed for reading. It ignores bitpix,
+// which the standard derives from datatype.
 func parseNIfTI(raw []byte, l layout, order binary.ByteOrder) (*Header, error) {
 	f := fields{raw: raw, l: l, order: order}
 	switch magic := string(raw[l.magicAt : l.magicAt+len(l.magic)]); magic {
@@ -132,7 +131,7 @@ func parseNIfTI(raw []byte, l layout, order binary.ByteOrder) (*Header, error) {
 func (f fields) parseDims(h *Header) error {
 	n := f.dim(0)
 	if n < 3 || n > 7 {
-		return fmt.Errorf("dim[0] is %d, want an image of 3 or 4 axes", n)
+		return fmt.Errorf("dim[0] is %d, want an image with 3 or 4 axes", n)
 	}
 	dims, channels := [3]int64{f.dim(1), f.dim(2), f.dim(3)}, int64(1)
 	if n >= 4 {
@@ -140,7 +139,7 @@ func (f fields) parseDims(h *Header) error {
 	}
 	for i := 5; i <= int(n); i++ {
 		if d := f.dim(i); d != 1 {
-			return fmt.Errorf("dim[%d] is %d, want 1: an image of 3 or 4 axes", i, d)
+			return fmt.Errorf("dim[%d] is %d, want 1 for an image with 3 or 4 axes", i, d)
 		}
 	}
 	if err := checkGrid(dims, channels); err != nil {
@@ -157,10 +156,10 @@ func (f fields) parseOffset(h *Header) error {
 		offset = int64(f.order.Uint64(f.raw[f.l.voxOffset:]))
 	} else {
 		x := f.float(f.l.voxOffset, 0)
-		// Above 2⁵³ a number is whole, and no file is that long; the bound
-		// keeps the conversion defined.
+		// No file is longer than 2⁵³ bytes; the bound makes the conversion to an integer
+		// well defined.
 		if !(math.Abs(x) < 1<<53) || x != math.Trunc(x) {
-			return fmt.Errorf("vox_offset is %g, want a whole number of bytes", x)
+			return fmt.Errorf("vox_offset is %g, want an integer number of bytes", x)
 		}
 		offset = int64(x)
 	}
@@ -173,7 +172,7 @@ func (f fields) parseOffset(h *Header) error {
 
 func (f fields) parseScaling(h *Header) error {
 	slope, inter := f.float(f.l.slope, 0), f.float(f.l.inter, 0)
-	if slope == 0 { // the standard's way to say that values are not scaled
+	if slope == 0 { // by the standard, the values are not scaled
 		h.Slope, h.Inter = 1, 0
 		return nil
 	}
@@ -198,7 +197,7 @@ func (f fields) parseAffine(h *Header) error {
 		if !finite(zooms[i]) {
 			return fmt.Errorf("pixdim[%d] is %g, want a finite number", i+1, zooms[i])
 		}
-		zooms[i] = math.Abs(zooms[i]) // old writers marked a flipped axis so
+		zooms[i] = math.Abs(zooms[i]) // old writers use the sign to mark a flipped axis
 	}
 	var a [4][4]float64
 	a[3][3] = 1
@@ -218,7 +217,7 @@ func (f fields) parseAffine(h *Header) error {
 		switch q.qfac {
 		case 1, -1:
 		case 0:
-			q.qfac = 1 // as the standard asks
+			q.qfac = 1 // required by the standard
 		default:
 			return fmt.Errorf("pixdim[0] is %g, want 1 or -1 with a qform", q.qfac)
 		}
@@ -249,8 +248,8 @@ func (f fields) parseAffine(h *Header) error {
 	return checkAffine(a)
 }
 
-// unitByte is where the low byte of xyzt_units is: version 1 has one byte,
-// version 2 four.
+// unitByte returns the position of the low byte of xyzt_units, which has one byte in
+// version 1 and four in version 2.
 func (f fields) unitByte() int {
 	if f.l.wide && f.order == binary.BigEndian {
 		return 3

@@ -16,8 +16,8 @@ import (
 
 var orders = []binary.ByteOrder{binary.LittleEndian, binary.BigEndian}
 
-// specs are the two versions of the hand-made file, with the offsets at which
-// each keeps the fields that the tests edit.
+// specs are the two versions of the hand-made file, with setters for the fields that the
+// tests edit.
 var specs = []struct {
 	name string
 	file func(binary.ByteOrder, func(byteHeader)) []byte
@@ -149,7 +149,7 @@ func TestHeaderNamesFormatAndByteOrder(t *testing.T) {
 
 func TestAxes(t *testing.T) {
 	eachSpec(t, func(t *testing.T, file func(func(byteHeader, specFields)) []byte) {
-		// 1×1×2 voxels of 3 channels, six trailing values as before.
+		// 1×1×2 voxels of 3 channels, with the same six values.
 		v := decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, 4, 1, 1, 2, 3) }))
 		assert.Equal(t, [3]int{1, 1, 2}, v.Dims)
 		assert.Equal(t, 3, v.Channels)
@@ -159,7 +159,7 @@ func TestAxes(t *testing.T) {
 		assert.Equal(t, [3]int{3, 2, 1}, v.Dims)
 		assert.Equal(t, 1, v.Channels)
 
-		// Entries behind dim[0] have no meaning, whatever they are.
+		// Entries beyond dim[0] are ignored.
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.dim(b, 3, 3, 2, 1, 9, -1, 0, 5) }))
 		assert.Equal(t, 1, v.Channels)
 	})
@@ -173,7 +173,7 @@ func TestScaling(t *testing.T) {
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.scaling(b, -2, 0) }))
 		assert.Equal(t, []float64{0, -4, -8, -2, -6, -10}, v.Data)
 
-		// A slope of 0 means no scaling, and then the intercept has no meaning.
+		// A slope of 0 means no scaling, so that the intercept is ignored.
 		v = decodeBytes(t, file(func(b byteHeader, f specFields) { f.scaling(b, 0, math.NaN()) }))
 		assert.Equal(t, []float64{0, 2, 4, 1, 3, 5}, v.Data)
 	})
@@ -194,8 +194,7 @@ func TestExtensionsAreSkipped(t *testing.T) {
 	}
 }
 
-// TestTypes stores the bytes of one number of each type behind a hand-made
-// header.
+// TestTypes stores the bytes of one number of each type after a hand-made header.
 func TestTypes(t *testing.T) {
 	le := binary.LittleEndian
 	for _, c := range []struct {
@@ -212,7 +211,7 @@ func TestTypes(t *testing.T) {
 		{768, Uint32, []byte{0, 0, 0, 0x80}, 2147483648},
 		{1024, Int64, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, -1},
 		{1280, Uint64, []byte{0, 0, 0, 0, 0, 0, 0, 0x80}, 9223372036854775808},
-		// 2⁵³+1 lies between two float64; the even one is taken.
+		// 2⁵³+1 is midway between two float64 values and rounds to the even one.
 		{1024, Int64, le.AppendUint64(nil, 1<<53+1), 1 << 53},
 		{16, Float32, le.AppendUint32(nil, 0x3e200000), 0.15625},
 		{64, Float64, le.AppendUint64(nil, 0xc05ec00000000000), -123},
@@ -240,7 +239,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-func TestNaNVoxelsAreKept(t *testing.T) {
+func TestNaNVoxelsArePreserved(t *testing.T) {
 	raw := spec1(binary.LittleEndian, func(b byteHeader) {
 		b.i16(70, 16)
 		b.i16(40, 3, 1, 1, 1)
@@ -284,7 +283,7 @@ func TestHostileHeaders(t *testing.T) {
 		{"offset in the header", func(b byteHeader, f specFields) { f.offset(b, int64(f.minOffset-1)) }, "vox_offset"},
 		{"offset 0", func(b byteHeader, f specFields) { f.offset(b, 0) }, "vox_offset"},
 		{"negative offset", func(b byteHeader, f specFields) { f.offset(b, -352) }, "vox_offset"},
-		{"offset behind the end", func(b byteHeader, f specFields) { f.offset(b, 1<<40) }, "before its voxels"},
+		{"offset beyond the end", func(b byteHeader, f specFields) { f.offset(b, 1<<40) }, "before its voxels"},
 		{"NaN slope", func(b byteHeader, f specFields) { f.scaling(b, nan, 0) }, "scl_slope"},
 		{"infinite slope", func(b byteHeader, f specFields) { f.scaling(b, -inf, 0) }, "scl_slope"},
 		{"NaN intercept", func(b byteHeader, f specFields) { f.scaling(b, 1, nan) }, "scl_inter"},
@@ -320,7 +319,7 @@ func TestHostileHeaders(t *testing.T) {
 	}
 }
 
-// allocates returns the bytes of heap that run asked for in all.
+// allocates returns the total number of heap bytes that run allocates.
 func allocates(run func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -329,8 +328,8 @@ func allocates(run func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestOverflowOfTheProduct takes dimensions whose product is 0 or small when
-// it wraps around 64 bits.
+// TestOverflowOfTheProduct uses dimensions whose product is 0 or small when it wraps around
+// 64 bits.
 func TestOverflowOfTheProduct(t *testing.T) {
 	for _, dims := range [][]int64{
 		{4, 1 << 32, 1 << 32, 1, 1},
@@ -375,8 +374,8 @@ func TestGzipChecksum(t *testing.T) {
 	assert.ErrorContains(t, err, "checksum")
 }
 
-// TestGzipBomb: a stream that expands far beyond what its header describes is
-// not kept, and one whose header claims much holds little.
+// TestGzipBomb checks that memory is limited for a stream that expands far beyond the size
+// in its header, and for a short stream whose header claims a large size.
 func TestGzipBomb(t *testing.T) {
 	bomb := gzipped(t, append(spec1(binary.LittleEndian, nil), make([]byte, 16<<20)...))
 	var err error
@@ -405,7 +404,7 @@ func TestNeitherFormat(t *testing.T) {
 	}
 }
 
-// TestScalingOverflow: a finite stored value does not become infinite.
+// TestScalingOverflow checks that scaling never turns a finite value into an infinite one.
 func TestScalingOverflow(t *testing.T) {
 	raw := spec2(binary.LittleEndian, func(b byteHeader) {
 		b.i64(16, 3, 1, 1, 1)

@@ -11,12 +11,12 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// realFiles returns the images of one of the data sets that may lie beside
-// the repository, and skips the test where it is absent.
+// realFiles returns the images of one of the data sets that may exist next to the
+// repository. It skips the test if the data set is absent.
 func realFiles(t *testing.T, set, pattern string) []string {
 	dir, ok := golden.SharedData(set)
 	if !ok {
-		t.Skipf("the images of %s are not there", set)
+		t.Skipf("no images of %s next to the repository", set)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, pattern))
 	require.NoError(t, err)
@@ -24,7 +24,7 @@ func realFiles(t *testing.T, set, pattern string) []string {
 	return files
 }
 
-// readReal reads a file and checks that its header alone says the same.
+// readReal reads a file and checks that reading only its header gives the same values.
 func readReal(t *testing.T, path string) *Volume {
 	t.Helper()
 	v, err := Read(path)
@@ -99,7 +99,7 @@ func TestBrainCases(t *testing.T) {
 func TestHippocampusCases(t *testing.T) {
 	images := realFiles(t, "hippocampus", "*Image/*_image.nii.gz")
 	assert.Len(t, images, 200)
-	var labelled, voxels int
+	var labeled, voxels int
 	for _, path := range images {
 		image := readReal(t, path)
 		label := readReal(t, strings.NewReplacer("Image/", "Label/", "_image", "_gt").Replace(path))
@@ -112,13 +112,13 @@ func TestHippocampusCases(t *testing.T) {
 			seen[x] = true
 		}
 		assert.Equal(t, map[float64]bool{0: true, 1: true, 2: true}, seen, path)
-		labelled += foreground(label)
+		labeled += foreground(label)
 		voxels += len(label.Data)
 	}
-	assert.InDelta(t, 0.05, float64(labelled)/float64(voxels), 0.01)
+	assert.InDelta(t, 0.05, float64(labeled)/float64(voxels), 0.01)
 }
 
-// TestLesionMasks reads every header and a few whole masks.
+// TestLesionMasks reads every header and a few complete masks.
 func TestLesionMasks(t *testing.T) {
 	files := realFiles(t, "picai_lesions", "*.nii.gz")
 	assert.Len(t, files, 120)
@@ -139,8 +139,8 @@ func TestLesionMasks(t *testing.T) {
 	}
 }
 
-// TestRealImageRoundTrip writes a real scan in its own type and gets the same
-// volume back.
+// TestRealImageRoundTrip writes a real scan with its own data type and reads the same volume
+// back.
 func TestRealImageRoundTrip(t *testing.T) {
 	path := realFiles(t, "picai_cases", "TrainImage/11373_1001396_adc.nii.gz")[0]
 	want := readReal(t, path)

@@ -6,9 +6,9 @@ import (
 	"math"
 )
 
-// byteHeader builds a NIfTI header byte by byte at the offsets that the
-// standard's tables give, independently of the package's own layout, so that
-// the parser is not only tested against the writer.
+// byteHeader builds a NIfTI header byte by byte at the offsets given in the standard,
+// independently of the package's own layout, so that the parser is not only tested against
+// the writer.
 type byteHeader struct {
 	raw   []byte
 	order binary.ByteOrder
@@ -44,9 +44,8 @@ func (b byteHeader) f64(off int, xs ...float64) {
 	}
 }
 
-// spec1 is a NIfTI-1 file of 2×3×1 voxels of type int16 with the values 0, 1,
-// … in the file's order, spacing 2×3×4 mm and neither sform nor qform; edit
-// changes its header.
+// spec1 returns a NIfTI-1 file of 2×3×1 int16 voxels with the values 0, 1, … in the order of
+// the file, spacing 2×3×4 mm and neither sform nor qform. edit modifies its header.
 func spec1(order binary.ByteOrder, edit func(byteHeader)) []byte {
 	b := byteHeader{make([]byte, 352), order}
 	b.i32(0, 348)                     // sizeof_hdr
@@ -59,7 +58,7 @@ func spec1(order binary.ByteOrder, edit func(byteHeader)) []byte {
 	return specFile(b, edit, []int16{0, 1, 2, 3, 4, 5})
 }
 
-// spec2 is the same image as NIfTI-2.
+// spec2 returns the same image as NIfTI-2.
 func spec2(order binary.ByteOrder, edit func(byteHeader)) []byte {
 	b := byteHeader{make([]byte, 544), order}
 	b.i32(0, 540)                              // sizeof_hdr
@@ -86,7 +85,7 @@ func specFile(b byteHeader, edit func(byteHeader), values []int16) []byte {
 	return out.Bytes()
 }
 
-// filledVolume is a volume whose value at (c,i,j,k) is value(c,i,j,k).
+// filledVolume returns a volume whose value at (c,i,j,k) is value(c,i,j,k).
 func filledVolume(dims [3]int, channels int, affine [4][4]float64, value func(c, i, j, k int) float64) *Volume {
 	v := &Volume{Dims: dims, Channels: channels, Affine: affine}
 	for c := range channels {

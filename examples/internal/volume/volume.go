@@ -2,40 +2,38 @@
 // files (.nii, .nii.gz; read and written) and MetaImage with its data in the
 // same file (.mha; read).
 //
-// # Order of the voxels
+// # Voxel order
 //
-// Both formats store the first index axis fastest. [Volume] keeps the third
-// axis fastest and the channel outermost, which is the order of a C×X×Y×Z
-// tensor, so reading and writing transpose.
+// In both formats the first index axis varies fastest. In [Volume] the third axis varies
+// fastest and the channel slowest, which is the order of a C×X×Y×Z tensor, so reading and
+// writing transpose the voxels.
 //
 // # World coordinates
 //
-// The affine maps voxel indices to millimetres in RAS+, as NIfTI does.
-// MetaImage is LPS+ and is converted. A NIfTI file can hold up to three
-// mappings; they are taken in the order that nibabel and most tools of the
-// field use:
+// The affine maps voxel indices to millimeters in RAS+, as in NIfTI. MetaImage uses LPS+
+// and is converted. A NIfTI file can define up to three mappings; the order of precedence
+// is that of NiBabel and most other tools:
 //
-//  1. the sform (general affine), where sform_code > 0;
-//  2. the qform (rotation, zooms and shift), where qform_code > 0;
-//  3. else only pixdim is known. NIfTI attaches no orientation to it; as in
-//     nibabel, the grid is centred on the origin and the first axis runs to
-//     the left, the convention of ANALYZE 7.5.
+//  1. the sform (general affine) if sform_code > 0;
+//  2. the qform (rotation, zooms and shift) if qform_code > 0;
+//  3. otherwise only pixdim is known. NIfTI associates no orientation with it; as in
+//     NiBabel, the grid is centered on the origin and the first axis points to the left,
+//     which is the convention of ANALYZE 7.5.
 //
-// Where the header names metres or micrometres as its unit, the affine is
-// converted to millimetres; an unknown unit counts as millimetres.
+// If the header specifies meters or micrometers, the affine is converted to millimeters;
+// an unknown unit is taken as millimeters.
 //
-// # What is not read
+// # Unsupported files
 //
-// 2-D images, more than four axes, .hdr/.img and .mhd/.raw pairs, and complex,
-// colour and 128-bit values are refused with an error that says so.
+// 2-D images, more than four axes, .hdr/.img and .mhd/.raw pairs, and complex, color and
+// 128-bit values are rejected with a descriptive error.
 //
 // # Hostile files
 //
-// Headers are checked before they are believed (dimensions and their product,
-// offsets, scaling, a finite and invertible affine), and voxels are read piece
-// by piece, so a short file that claims to be large costs no more memory than
-// the bytes it holds. A file that ends early, fails its checksum or goes on
-// long after its voxels is an error.
+// Headers are validated (dimensions and their product, offsets, scaling, a finite and
+// invertible affine), and the voxels are read into a buffer that grows with the data, so
+// the memory for a short file that claims to be large is proportional to its actual length.
+// A file that ends early, fails its checksum or continues long after its voxels is an error.
 package volume
 
 import (
@@ -50,9 +48,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// MaxVoxels is the largest number of values (voxels × channels) that is read
-// from a file: 2³⁰, which take 8 GiB in a [Volume]. It bounds what a small,
-// highly compressed file can ask for.
+// MaxVoxels is the largest number of values (voxels × channels) that is read from a file:
+// 2³⁰, which take 8 GiB in a [Volume]. It limits the memory that a small, highly compressed
+// file can require.
 const MaxVoxels = 1 << 30
 
 // Volume is an image on a regular grid.
@@ -65,20 +63,20 @@ type Volume struct {
 	// Data holds the scaled values; the value of channel c at voxel (i,j,k) is
 	// Data[((c*Dims[0]+i)*Dims[1]+j)*Dims[2]+k].
 	//
-	// Values of 64-bit integer files beyond ±2⁵³ are rounded to the nearest
-	// float64. NaN and infinite values of floating-point files are kept.
+	// Values of 64-bit integer files beyond ±2⁵³ are rounded to the nearest float64. NaN
+	// and infinite values of floating-point files are preserved.
 	Data []float64
-	// Affine maps voxel indices (i,j,k,1) to millimetres in RAS+: x to the
-	// right, y to anterior, z to superior.
+	// Affine maps voxel indices (i,j,k,1) to millimeters in RAS+: x points to the right, y
+	// to anterior and z to superior.
 	Affine [4][4]float64
 }
 
-// Spacing returns the distance in millimetres between neighbouring voxels
+// Spacing returns the distance in millimeters between neighboring voxels
 // along each index axis: the norms of the affine's first three columns.
 func (v *Volume) Spacing() [3]float64 { return spacing(v.Affine) }
 
-// CheckLabel refuses, by its first such voxel, a volume whose values are not all
-// whole numbers 0, 1, 2, …, as those of a label are.
+// CheckLabel returns an error that names the first voxel whose value is not a valid label:
+// one of the whole numbers 0, 1, 2, ….
 func (v *Volume) CheckLabel() error {
 	for i, x := range v.Data {
 		if !(x >= 0) || x != math.Trunc(x) || math.IsInf(x, 0) {
@@ -89,10 +87,10 @@ func (v *Volume) CheckLabel() error {
 	return nil
 }
 
-// Format is a file format that the package reads.
+// Format is a file format.
 type Format int
 
-// The formats.
+// The formats that can be read.
 const (
 	NIfTI1 Format = iota + 1
 	NIfTI2
@@ -112,31 +110,31 @@ func (f Format) String() string {
 	return fmt.Sprintf("Format(%d)", int(f))
 }
 
-// Header is what a file says about its image before the voxels.
+// Header is the information that a file contains about its image, without the voxels.
 type Header struct {
 	Format    Format
 	Dims      [3]int        // voxels along i, j, k
 	Channels  int           // length of the fourth axis, 1 for a 3-D file
-	Type      DataType      // of the stored values
+	Type      DataType      // type of the stored values
 	BigEndian bool          // byte order of the file
-	Slope     float64       // value = Slope × stored + Inter; 1 where the file has no scaling
-	Inter     float64       // 0 where the file has no scaling
-	Affine    [4][4]float64 // voxel index to RAS+ millimetres, as in Volume
+	Slope     float64       // value = Slope × stored + Inter; 1 if the file has no scaling
+	Inter     float64       // 0 if the file has no scaling
+	Affine    [4][4]float64 // voxel index to RAS+ millimeters, as in Volume
 
 	skip        int64 // bytes between the parsed header and the voxels
 	interleaved bool  // channels vary fastest in the file (MetaImage)
 	zlib        bool  // voxels are a zlib stream (MetaImage)
-	zlibSize    int64 // its length, 0 where unknown
+	zlibSize    int64 // length of the stream, 0 if unknown
 }
 
-// Spacing returns the voxel spacing in millimetres, like [Volume.Spacing].
+// Spacing returns the voxel spacing in millimeters, like [Volume.Spacing].
 func (h *Header) Spacing() [3]float64 { return spacing(h.Affine) }
 
-// voxels returns the number of values, which checkGrid has bounded.
+// voxels returns the number of values, which checkGrid has limited to MaxVoxels.
 func (h *Header) voxels() int { return h.Dims[0] * h.Dims[1] * h.Dims[2] * h.Channels }
 
-// Read reads the image file at path. What it is follows from its content, not
-// its name: gzip or not, NIfTI-1, NIfTI-2 or MetaImage, and the byte order.
+// Read reads the image file at path. Compression, format (NIfTI-1, NIfTI-2 or MetaImage) and
+// byte order are determined by the content, not by the name.
 func Read(path string) (*Volume, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -165,9 +163,8 @@ func ReadHeader(path string) (*Header, error) {
 	return h, nil
 }
 
-// Decode reads an image as [Read] does. It reads r to its end, tolerating up
-// to 64 KiB after the voxels. While it runs it holds the stored bytes of the
-// voxels besides the result.
+// Decode reads an image as [Read] does. It reads r to its end and tolerates up to 64 KiB
+// after the voxels. In addition to the result it needs memory for the stored voxels.
 func Decode(r io.Reader) (*Volume, error) {
 	h, body, err := open(r)
 	if err != nil {
@@ -189,8 +186,8 @@ func DecodeHeader(r io.Reader) (*Header, error) {
 	return h, nil
 }
 
-// open undoes gzip, recognises the format and parses the header. The returned
-// reader stands behind the header; where the voxels are, the header says.
+// open decompresses gzip, recognizes the format and parses the header. The returned reader
+// is positioned after the header, and h.skip bytes before the voxels.
 func open(r io.Reader) (*Header, *bufio.Reader, error) {
 	const bufSize = 64 << 10
 	br := bufio.NewReaderSize(r, bufSize)
@@ -239,7 +236,7 @@ func openNIfTI(br *bufio.Reader, l layout, order binary.ByteOrder) (*Header, *bu
 	return h, br, nil
 }
 
-// noEOF turns an end of file that came too early into the error for that.
+// noEOF converts io.EOF to io.ErrUnexpectedEOF.
 func noEOF(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -247,7 +244,7 @@ func noEOF(err error) error {
 	return err
 }
 
-// checkGrid checks the dimensions a file or caller gave.
+// checkGrid checks the dimensions of an image.
 func checkGrid(dims [3]int64, channels int64) error {
 	total := int64(1)
 	for _, d := range [...]int64{dims[0], dims[1], dims[2], channels} {

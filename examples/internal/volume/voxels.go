@@ -11,13 +11,13 @@ import (
 	"github.com/klauspost/compress/zlib"
 )
 
-// maxPadding is how many bytes may follow the voxels. Reading to the end is
-// what makes a compressed stream check its checksum; a longer rest means that
-// the header does not describe the file.
+// maxPadding is the number of bytes that may follow the voxels. A stream must be read to its
+// end for its checksum to be verified; more data than this means that the header does not
+// describe the file.
 const maxPadding = 64 << 10
 
-// readVoxels reads, converts, transposes and scales the values that h
-// describes; r stands behind the header.
+// readVoxels reads, converts, transposes and scales the values that h describes; r is
+// positioned after the header.
 func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
 	if n, err := io.CopyN(io.Discard, r, h.skip); err != nil {
 		return nil, fmt.Errorf("file ends %d bytes before its voxels: %w", h.skip-n, noEOF(err))
@@ -56,9 +56,8 @@ func readVoxels(r *bufio.Reader, h *Header) ([]float64, error) {
 	return data, nil
 }
 
-// readGrowing reads exactly n bytes. Its buffer starts small and doubles as
-// bytes arrive, so a stream that ends early has cost at most about three times
-// its own length.
+// readGrowing reads exactly n bytes. Its buffer starts small and doubles as data arrive, so
+// that a stream that ends early uses at most about three times its own length.
 func readGrowing(r io.Reader, n int) ([]byte, error) {
 	buf := make([]byte, 0, min(n, 64<<10))
 	for len(buf) < n {
@@ -74,11 +73,10 @@ func readGrowing(r io.Reader, n int) ([]byte, error) {
 	return buf, nil
 }
 
-var errOverflow = errors.New("scaled value is beyond float64")
+var errOverflow = errors.New("scaled value overflows float64")
 
-// scale applies value = slope × stored + inter. The product is converted
-// explicitly so that no architecture fuses it with the sum and every machine
-// gets the same bits.
+// scale applies value = slope × stored + inter. The explicit conversion of the product keeps
+// architectures from fusing it with the sum, so that every machine gets the same bits.
 func scale(data []float64, slope, inter float64) error {
 	for i, x := range data {
 		y := float64(x*slope) + inter
@@ -90,17 +88,16 @@ func scale(data []float64, slope, inter float64) error {
 	return nil
 }
 
-// grid maps between the order of a file (i fastest, then j, k and usually the
-// channel) and the order of Volume.Data (k fastest, then j, i and the
-// channel).
+// grid maps between the order of a file (i fastest, then j, k and usually the channel) and
+// the order of Volume.Data (k fastest, then j, i and the channel).
 //
-// The file is a sequence of rows, each contiguous along i: rows follow along
-// j, then k, then the planes' outer axis (the channel, or nothing where the
-// channels are interleaved inside a row).
+// The file is a sequence of rows, each contiguous along i. The rows are ordered by j, then
+// k, then an outer index (the channel, or nothing if the channels are interleaved within a
+// row).
 type grid struct {
 	x, y, z, outer int
-	// offset is where each element of a row goes in Data, relative to the
-	// row's own j*z + k and to its outer index.
+	// offset is the position in Data of each element of a row, relative to the row's
+	// j*z + k and its outer index.
 	offset []int
 }
 
@@ -118,8 +115,8 @@ func gridOf(h *Header) grid {
 	return g
 }
 
-// slabZ rows that lie one behind the other along k are handled together: their
-// elements are neighbours in Data, eight to a cache line.
+// slabZ is the number of rows, consecutive along k, that are processed together. Their
+// elements are adjacent in Data, eight to a cache line.
 const slabZ = 8
 
 // unpack fills data from little-endian values in file order.
@@ -147,9 +144,9 @@ func (g grid) unpack(data []float64, raw []byte, t DataType) {
 	}
 }
 
-// pack is the inverse of unpack: it calls write with the little-endian values
-// in file order, one piece of up to slabZ planes after the other. Before values
-// are converted, prepare may change a copy of them in place.
+// pack is the inverse of unpack: it calls write with the little-endian values in file order,
+// in pieces of up to slabZ planes. Before values are converted, prepare may modify a copy of
+// them in place.
 func (g grid) pack(data []float64, t DataType, prepare func([]float64), write func([]byte) error) error {
 	width, size := len(g.offset), t.Size()
 	rows := make([]float64, slabZ*width)

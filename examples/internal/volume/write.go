@@ -13,32 +13,30 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// WriteOptions says how a volume is stored. The zero value is little-endian
-// NIfTI-1 with float32 values and no scaling.
+// WriteOptions specifies how a volume is stored. The zero value is little-endian NIfTI-1 with
+// float32 values and no scaling.
 type WriteOptions struct {
-	// Type is the type of the stored values; 0 means Float32. Integers are
-	// rounded half to even. A value the type cannot hold is an error, and so is
-	// NaN in an integer type.
+	// Type is the type of the stored values; 0 means Float32. Values of integer types are
+	// rounded to even. A value that does not fit is an error, and so is NaN in an integer
+	// type.
 	Type DataType
-	// Version is the version of NIfTI, 1 or 2; 0 means 1, whose axes are at
-	// most 32767 long.
+	// Version is the version of NIfTI, 1 or 2; 0 means 1, whose axes are at most 32767
+	// long.
 	Version int
 	// BigEndian stores the most significant byte first.
 	BigEndian bool
-	// Slope and Inter store (value − Inter)/Slope, which readers undo with
-	// Slope × stored + Inter. 0 and 0 mean no scaling. NIfTI-1 holds both in
-	// single precision; the rounded ones are what values are divided by.
+	// Slope and Inter make the stored values (value − Inter)/Slope, which readers invert
+	// by Slope × stored + Inter. 0 and 0 mean no scaling. NIfTI-1 stores both in single
+	// precision, and the values are scaled with the rounded numbers.
 	Slope, Inter float64
 }
 
-// Write stores v as a NIfTI file: compressed where path ends in .nii.gz, plain
-// where it ends in .nii. The file appears under its name only when it is
-// complete; on an error nothing is left behind and a file that was there
-// before is untouched. A single channel makes a 3-D file, more make a 4-D one.
+// Write stores v as a NIfTI file, compressed if path ends in .nii.gz and plain if it ends in
+// .nii. The file appears only when it is complete; on an error nothing is left behind and an
+// existing file is not changed. A single channel gives a 3-D file, several give a 4-D one.
 //
-// The affine is stored as sform, and also as qform where its axes are
-// perpendicular, which is all that a qform can say. Both get the code of
-// scanner coordinates.
+// The affine is stored as sform and, if its axes are perpendicular as a qform requires, also
+// as qform. Both get the code for scanner coordinates.
 func Write(path string, v *Volume, o WriteOptions) error {
 	lower := strings.ToLower(path)
 	compressed := strings.HasSuffix(lower, ".nii.gz")
@@ -61,27 +59,27 @@ func Write(path string, v *Volume, o WriteOptions) error {
 	return nil
 }
 
-// check refuses a volume that has no valid file.
+// check returns an error if the volume cannot be stored.
 func (v *Volume) check() error {
 	if v == nil {
 		return errors.New("volume is nil")
 	}
 	total := 1
 	for _, d := range [...]int{v.Dims[0], v.Dims[1], v.Dims[2], v.Channels} {
-		// Comparing by division cannot overflow.
+		// The comparison divides because a product could overflow.
 		if d < 1 || d > len(v.Data)/total {
 			return fmt.Errorf("dimensions %v with %d channels, want at least 1 along each axis and as many values as Data has (%d)", v.Dims, v.Channels, len(v.Data))
 		}
 		total *= d
 	}
 	if total != len(v.Data) {
-		return fmt.Errorf("field Data has %d values, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
+		return fmt.Errorf("the length of Data is %d, want %d for dimensions %v with %d channels", len(v.Data), total, v.Dims, v.Channels)
 	}
 	return checkAffine(v.Affine)
 }
 
-// encode writes header, extension flag and voxels. After an error w may hold
-// part of the file.
+// encode writes header, extension flag and voxels. On an error, part of the file may have
+// been written.
 func encode(w io.Writer, v *Volume, o WriteOptions) error {
 	if err := v.check(); err != nil {
 		return err
@@ -125,7 +123,7 @@ func encode(w io.Writer, v *Volume, o WriteOptions) error {
 	order.PutUint32(raw, l.headerSize)
 	copy(raw[l.magicAt:], l.magic)
 	if !l.wide {
-		raw[38] = 'r' // "regular": ANALYZE readers expect it
+		raw[38] = 'r' // field regular, which ANALYZE readers expect
 	}
 	order.PutUint16(raw[l.datatype:], uint16(o.Type))
 	order.PutUint16(raw[l.bitpix:], uint16(8*o.Type.Size()))
@@ -204,7 +202,7 @@ func (f fields) setAffine(a [4][4]float64) error {
 			stored[i][c] = f.float(f.l.srow, 4*i+c)
 		}
 	}
-	// Numbers that overflow or vanish in single precision.
+	// Detect numbers that overflow or underflow in single precision.
 	if err := checkAffine(stored); err != nil {
 		return fmt.Errorf("as stored in the file: %w", err)
 	}

@@ -26,7 +26,7 @@ func encodeBytes(t testing.TB, v *Volume, o WriteOptions) []byte {
 	return buf.Bytes()
 }
 
-// randomOf returns a value that the type holds exactly, often an extreme one.
+// randomOf returns a value that the type represents exactly, often an extreme one.
 func randomOf(rng *rand.Rand, t DataType) float64 {
 	switch t {
 	case Float32:
@@ -56,7 +56,7 @@ func randomOf(rng *rand.Rand, t DataType) float64 {
 	return min(math.Floor(lo+rng.Float64()*(end-lo)), largest)
 }
 
-// sameBits compares values so that NaN equals NaN and 0 is not −0.
+// sameBits compares values bitwise, except that any NaN equals any other.
 func sameBits(t *testing.T, want, got []float64) {
 	t.Helper()
 	require.Len(t, got, len(want))
@@ -70,7 +70,7 @@ func sameBits(t *testing.T, want, got []float64) {
 func TestRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(3, 4))
-	// Odd sizes, thinner and thicker than the blocks that transposing uses.
+	// Odd sizes, thinner and thicker than the slabs used for transposing.
 	grids := [][3]int{{1, 1, 1}, {3, 5, 7}, {1, 2, 17}, {13, 1, 9}, {2, 3, 8}}
 	for _, typ := range allTypes {
 		for version := 1; version <= 2; version++ {
@@ -104,8 +104,7 @@ func TestRoundTrip(t *testing.T) {
 	assert.Empty(t, left, "temporary files")
 }
 
-// TestFileOrder looks at the bytes: i is fastest in the file, and the channel
-// slowest.
+// TestFileOrder checks in the raw bytes that i varies fastest and the channel slowest.
 func TestFileOrder(t *testing.T) {
 	v := filledVolume([3]int{2, 3, 2}, 2, identity, func(c, i, j, k int) float64 {
 		return float64(1000*c + 100*k + 10*j + i)
@@ -121,8 +120,8 @@ func TestFileOrder(t *testing.T) {
 	}, got)
 }
 
-// TestWrittenHeader checks the fields other readers rely on, at the
-// standard's offsets.
+// TestWrittenHeader checks the fields that other readers rely on, at the offsets given in
+// the standard.
 func TestWrittenHeader(t *testing.T) {
 	v := filledVolume([3]int{2, 3, 4}, 5, identity, func(c, i, j, k int) float64 { return 0 })
 	raw := encodeBytes(t, v, WriteOptions{Type: Int16, Slope: 0.5, Inter: 2})
@@ -193,8 +192,8 @@ func TestRoundingAndRange(t *testing.T) {
 	}
 }
 
-// TestWriteScaled: values that are multiples of the slope come back as they
-// were, others within half of it.
+// TestWriteScaled checks that multiples of the slope, relative to the intercept, are
+// restored exactly, and other values within half the slope.
 func TestWriteScaled(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for version := 1; version <= 2; version++ {
@@ -213,7 +212,7 @@ func TestWriteScaled(t *testing.T) {
 	assert.ErrorContains(t, err, "does not fit", "500 is stored")
 }
 
-func TestWriteRefuses(t *testing.T) {
+func TestWriteErrors(t *testing.T) {
 	good := func() *Volume {
 		return filledVolume([3]int{2, 3, 4}, 1, identity, func(c, i, j, k int) float64 { return 300 })
 	}
@@ -246,7 +245,7 @@ func TestWriteRefuses(t *testing.T) {
 			v, o := good(), WriteOptions{}
 			c.edit(v, &o)
 			require.ErrorContains(t, Write(path, v, o), c.says)
-			// What was there stays, and nothing else appears.
+			// The existing file is unchanged, and no other file appears.
 			content, err := os.ReadFile(path)
 			require.NoError(t, err)
 			assert.Equal(t, "before", string(content))
@@ -283,7 +282,7 @@ func TestWriteReplaces(t *testing.T) {
 	assert.Equal(t, []byte{0x1f, 0x8b}, content[:2], "gzip")
 }
 
-// TestWriteOverFolder: the last step, the rename, fails.
+// TestWriteOverFolder makes the last step, the rename, fail.
 func TestWriteOverFolder(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "v.nii")
@@ -308,7 +307,7 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func TestEncodePassesOnWriteErrors(t *testing.T) {
+func TestEncodeReturnsWriteErrors(t *testing.T) {
 	v := filledVolume([3]int{5, 5, 20}, 2, identity, func(c, i, j, k int) float64 { return 1 })
 	size := len(encodeBytes(t, v, WriteOptions{}))
 	for _, n := range []int{0, 351, 352, size / 2, size - 1} {

@@ -7,8 +7,8 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// element is a stored element type: the bytes of one, and how many become a
-// slice of the Go type that holds them.
+// element is a stored element type: its size in bytes, and a function that decodes
+// elements into a slice of the Go type that represents them.
 type element struct {
 	size   int
 	decode func(raw []byte, order binary.ByteOrder) any
@@ -40,8 +40,8 @@ func each[T any](size int, get func([]byte, binary.ByteOrder) T) func([]byte, bi
 	}
 }
 
-// tensor returns a tensor of the values in raw, which holds as many as the
-// shape says, at least one.
+// tensor returns a tensor of the values in raw, which must contain the number of elements
+// given by the shape, at least one.
 func (e element) tensor(raw []byte, order binary.ByteOrder, shape []int) *tensor.Dense {
 	backing := e.decode(raw, order)
 	if len(shape) > 0 {
@@ -57,12 +57,12 @@ func (e element) tensor(raw []byte, order binary.ByteOrder, shape []int) *tensor
 	}
 }
 
-// float16 widens an IEEE 754 half-precision number; float32 holds each of them.
+// float16 converts an IEEE 754 half-precision number to float32, which is always exact.
 func float16(h uint16) float32 {
 	sign := uint32(h>>15) << 31
 	exponent, fraction := uint32(h>>10)&0x1f, uint32(h&0x3ff)
 	switch exponent {
-	case 0: // zero and the subnormals: a multiple of 2⁻²⁴
+	case 0: // zero and subnormals: a multiple of 2⁻²⁴
 		return math.Float32frombits(sign | math.Float32bits(float32(fraction)*0x1p-24))
 	case 0x1f: // infinity and NaN
 		return math.Float32frombits(sign | 0xff<<23 | fraction<<13)

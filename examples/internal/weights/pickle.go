@@ -47,21 +47,21 @@ const (
 // pickleProtocol is the version of the pickle format that torch.save writes.
 const pickleProtocol = 2
 
-// What a pickle builds, besides Go's nil, bool, int64, float64 and string.
+// The values that a pickle builds, besides Go's nil, bool, int64, float64 and string.
 type (
 	tuple []any
 	list  struct{ items []any }
-	// dict keeps its entries as they came; of equal keys the last one counts.
+	// dict holds its entries in their original order; of equal keys the last one counts.
 	dict  struct{ entries []entry }
 	entry struct{ key, value any }
-	// global is a name of Python's that the reader knows: "module.name".
+	// global is a Python name known to the reader: "module.name".
 	global string
-	// inert stands for a value that no state_dict needs, such as a device.
+	// inert represents a value that no state_dict needs, such as a device.
 	inert string
 )
 
-// typeName names the type of a value for errors. The value itself is never
-// printed: it may be of any size and may contain itself.
+// typeName returns the name of the type of a value for errors. The value itself is never
+// printed: it may have any size and may contain itself.
 func typeName(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -92,7 +92,7 @@ func typeName(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-// quote shortens text from a file for an error.
+// quote quotes text from a file for an error, shortened if necessary.
 func quote(s string) string {
 	if len(s) > 120 {
 		s = s[:120] + "…"
@@ -100,14 +100,13 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-// unpickler runs a pickle's opcodes. Memory and time are bounded by the length
-// of the input: an opcode makes a value of constant size, or of the size of
-// what it consumes.
+// unpickler executes the opcodes of a pickle. Memory and time are bounded by the length of
+// the input: an opcode creates a value of constant size, or of the size of its input.
 type unpickler struct {
 	in    []byte
 	at    int
 	stack []any
-	marks []int // lengths of the stack
+	marks []int // lengths of the stack at the marks
 	memo  map[uint32]any
 }
 
@@ -115,7 +114,7 @@ type unpickler struct {
 func unpickle(in []byte) (any, error) {
 	u := &unpickler{in: in, memo: map[uint32]any{}}
 	for {
-		begin := u.at
+		start := u.at
 		op, err := u.bytes(1)
 		if err == nil && op[0] == opStop {
 			v, err := u.result()
@@ -128,16 +127,16 @@ func unpickle(in []byte) (any, error) {
 			err = u.step(op[0])
 		}
 		if err != nil {
-			return nil, fmt.Errorf("pickle, byte %d: %w", begin, err)
+			return nil, fmt.Errorf("pickle, byte %d: %w", start, err)
 		}
 	}
 }
 
-// result is the value at the end.
+// result returns the value left at the end.
 func (u *unpickler) result() (any, error) {
 	switch {
 	case len(u.stack) != 1 || len(u.marks) != 0:
-		return nil, fmt.Errorf("it ends with %d values and %d open marks, want one value", len(u.stack), len(u.marks))
+		return nil, fmt.Errorf("it ends with %d values and %d open marks, want 1 value and no open marks", len(u.stack), len(u.marks))
 	case u.at != len(u.in):
 		return nil, fmt.Errorf("%d bytes follow its end", len(u.in)-u.at)
 	}
@@ -146,7 +145,7 @@ func (u *unpickler) result() (any, error) {
 
 func (u *unpickler) bytes(n int) ([]byte, error) {
 	if left := len(u.in) - u.at; n > left {
-		return nil, fmt.Errorf("it ends early: %d bytes are needed, %d are left", n, left)
+		return nil, fmt.Errorf("it ends early: %d bytes are needed, but only %d are left", n, left)
 	}
 	u.at += n
 	return u.in[u.at-n : u.at], nil
@@ -156,7 +155,7 @@ func (u *unpickler) bytes(n int) ([]byte, error) {
 func (u *unpickler) line() (string, error) {
 	n := slices.Index(u.in[u.at:], '\n')
 	if n < 0 {
-		return "", errors.New("it ends early: a line has no end")
+		return "", errors.New("it ends early: unterminated line")
 	}
 	s := string(u.in[u.at : u.at+n])
 	u.at += n + 1
@@ -165,7 +164,7 @@ func (u *unpickler) line() (string, error) {
 
 func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
 
-// floor is how far the stack may be popped: to the last mark.
+// floor returns the length to which the stack may be popped: that at the last mark.
 func (u *unpickler) floor() int {
 	if n := len(u.marks); n > 0 {
 		return u.marks[n-1]
@@ -178,7 +177,7 @@ func (u *unpickler) floor() int {
 func (u *unpickler) pop(n int) ([]any, error) {
 	at := len(u.stack) - n
 	if at < u.floor() {
-		return nil, fmt.Errorf("%d values are needed, %d are there", n, len(u.stack)-u.floor())
+		return nil, fmt.Errorf("%d values are needed, but the stack has %d", n, len(u.stack)-u.floor())
 	}
 	values := u.stack[at:]
 	u.stack = u.stack[:at]
@@ -188,7 +187,7 @@ func (u *unpickler) pop(n int) ([]any, error) {
 // popMark returns the values above the last mark and removes it; see pop.
 func (u *unpickler) popMark() ([]any, error) {
 	if len(u.marks) == 0 {
-		return nil, errors.New("a mark is needed, none is there")
+		return nil, errors.New("a mark is missing")
 	}
 	values, err := u.pop(len(u.stack) - u.floor())
 	u.marks = u.marks[:len(u.marks)-1]
@@ -228,7 +227,7 @@ func (u *unpickler) step(op byte) error {
 	case opMemoPut1, opMemoPut4, opMemoGet1, opMemoGet4:
 		return u.memory(op)
 	default:
-		return fmt.Errorf("opcode 0x%02x is none that a state_dict needs", op)
+		return fmt.Errorf("opcode 0x%02x is not supported; no state_dict needs it", op)
 	}
 	return nil
 }
@@ -236,7 +235,7 @@ func (u *unpickler) step(op byte) error {
 func (u *unpickler) proto() error {
 	b, err := u.bytes(1)
 	if err == nil && b[0] != pickleProtocol {
-		err = fmt.Errorf("protocol %d, want %d, which torch.save writes by default", b[0], pickleProtocol)
+		err = fmt.Errorf("protocol %d, want %d, the default of torch.save", b[0], pickleProtocol)
 	}
 	return err
 }
@@ -264,7 +263,7 @@ func (u *unpickler) scalar(op byte) error {
 	case opUnicode:
 		n := binary.LittleEndian.Uint32(b)
 		if uint64(n) > uint64(len(u.in)) {
-			return fmt.Errorf("a string of %d bytes in a pickle of %d", n, len(u.in))
+			return fmt.Errorf("a string has %d bytes in a pickle of %d bytes", n, len(u.in))
 		}
 		if b, err = u.bytes(int(n)); err != nil {
 			return err
@@ -302,8 +301,8 @@ func (u *unpickler) tuple(op byte) (err error) {
 	return nil
 }
 
-// popFor returns what an opcode adds to the value below it: everything above
-// the last mark, or n values.
+// popFor returns the values that an opcode adds to the value below them, which is target:
+// everything above the last mark, or n values.
 func (u *unpickler) popFor(marked bool, n int) (target any, values []any, err error) {
 	if marked {
 		values, err = u.popMark()
@@ -314,7 +313,7 @@ func (u *unpickler) popFor(marked bool, n int) (target any, values []any, err er
 		return nil, nil, err
 	}
 	if len(u.stack) <= u.floor() {
-		return nil, nil, errors.New("there is nothing to add to")
+		return nil, nil, errors.New("there is no value to add to")
 	}
 	return u.stack[len(u.stack)-1], values, nil
 }
@@ -350,8 +349,8 @@ func (u *unpickler) setItems(op byte) error {
 	return nil
 }
 
-// build would set attributes. Only OrderedDict has some in a state_dict, the
-// versions of the layers, and nothing here needs them.
+// build discards the attributes that the opcode would set. In a state_dict only an
+// OrderedDict has attributes, the versions of the layers, and they are not needed.
 func (u *unpickler) build() error {
 	target, _, err := u.popFor(false, 1)
 	if err != nil {
@@ -377,14 +376,14 @@ func (u *unpickler) memory(op byte) error {
 	slot := binary.LittleEndian.Uint32(full[:])
 	if op == opMemoPut1 || op == opMemoPut4 {
 		if len(u.stack) <= u.floor() {
-			return errors.New("there is nothing to remember")
+			return errors.New("there is no value to store in the memo")
 		}
 		u.memo[slot] = u.stack[len(u.stack)-1]
 		return nil
 	}
 	v, ok := u.memo[slot]
 	if !ok {
-		return fmt.Errorf("nothing was remembered as %d", slot)
+		return fmt.Errorf("memo entry %d does not exist", slot)
 	}
 	u.push(v)
 	return nil

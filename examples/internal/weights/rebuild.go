@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// storage is a block of elements that tensors view; its bytes are the archive's
-// entry data/<key>.
+// storage is an array of elements that tensors view. Its bytes are the archive's entry
+// data/<key>.
 type storage struct {
 	class   global
 	element element
 	key     string
-	count   int // elements
+	count   int // number of elements
 }
 
-// stridedTensor is a view of a storage: element (i, j, …) lies at
+// stridedTensor is a view of a storage: element (i, j, …) is at
 // offset + i·strides[0] + j·strides[1] + ….
 type stridedTensor struct {
 	storage *storage
@@ -25,16 +25,15 @@ type stridedTensor struct {
 	strides []int
 }
 
-// storageElements are PyTorch's storage classes.
+// storageElements maps PyTorch's storage classes to element types.
 var storageElements = map[global]element{
 	"torch.FloatStorage": float32s, "torch.DoubleStorage": float64s, "torch.HalfStorage": float16s, "torch.BFloat16Storage": bfloat16s,
 	"torch.LongStorage": int64s, "torch.IntStorage": int32s, "torch.ShortStorage": int16s, "torch.CharStorage": int8s,
 	"torch.ByteStorage": uint8s, "torch.BoolStorage": bools,
 }
 
-// callables are the functions and classes that a state_dict, and the plain
-// values beside it in a checkpoint, are rebuilt with. Each only describes its
-// result.
+// callables are the functions and classes from which a state_dict, and plain values next
+// to it in a checkpoint, are rebuilt. Each of them only describes its result.
 var callables = map[global]func(args tuple) (any, error){
 	"collections.OrderedDict": func(args tuple) (any, error) {
 		if len(args) != 0 {
@@ -44,7 +43,7 @@ var callables = map[global]func(args tuple) (any, error){
 	},
 	"torch._utils._rebuild_tensor_v2": rebuildTensor,
 	"torch._utils._rebuild_parameter": func(args tuple) (any, error) { return firstTensor(args, 3) },
-	// A parameter with attributes, which nothing here needs.
+	// A parameter with attributes, which are ignored.
 	"torch._utils._rebuild_parameter_with_state": func(args tuple) (any, error) { return firstTensor(args, 4) },
 	"torch.Size": func(args tuple) (any, error) {
 		if len(args) == 1 {
@@ -52,19 +51,19 @@ var callables = map[global]func(args tuple) (any, error){
 				return t, nil
 			}
 		}
-		return nil, errors.New("the argument is not one tuple")
+		return nil, errors.New("want a single argument, a tuple")
 	},
 	"torch.device": func(tuple) (any, error) { return inert("a torch.device"), nil },
 }
 
-// constants are names that stand for a value of their own.
+// constants are names of values that are neither called nor viewed.
 var constants = []global{
 	"torch.float32", "torch.float64", "torch.float16", "torch.bfloat16",
 	"torch.int64", "torch.int32", "torch.int16", "torch.int8", "torch.uint8", "torch.bool",
 	"torch.strided", "torch.contiguous_format", "torch.preserve_format",
 }
 
-// global looks up a name of Python's. This is where a hostile file ends.
+// global looks up a Python name. A hostile file fails here.
 func (u *unpickler) global() error {
 	module, err := u.line()
 	if err != nil {
@@ -78,8 +77,8 @@ func (u *unpickler) global() error {
 	_, isStorage := storageElements[g]
 	_, isCallable := callables[g]
 	if !isStorage && !isCallable && !slices.Contains(constants, g) {
-		return fmt.Errorf("it asks for %s, which is none of the names that a state_dict needs; nothing was run. "+
-			"If you trust the file, load it in PyTorch and save model.state_dict() alone", quote(string(g)))
+		return fmt.Errorf("it refers to %s, which no state_dict needs; nothing was executed. "+
+			"If you trust the file, load it in PyTorch and save only model.state_dict()", quote(string(g)))
 	}
 	u.push(g)
 	return nil
@@ -104,7 +103,7 @@ func (u *unpickler) reduce() error {
 	return nil
 }
 
-// persistent names a storage: ("storage", class, key, device, elements).
+// persistent resolves a reference to a storage: ("storage", class, key, device, elements).
 func (u *unpickler) persistent() error {
 	values, err := u.pop(1)
 	if err != nil {
@@ -128,8 +127,8 @@ func (u *unpickler) persistent() error {
 	return nil
 }
 
-// rebuildTensor takes the storage, the offset, the shape, the strides, whether
-// a gradient is wanted, hooks and, of later versions, attributes.
+// rebuildTensor rebuilds a tensor from the storage, the offset, the shape, the strides,
+// whether it requires a gradient, hooks and, in later versions, attributes.
 func rebuildTensor(args tuple) (any, error) {
 	if len(args) != 6 && len(args) != 7 {
 		return nil, fmt.Errorf("%d arguments, want 6 or 7", len(args))
@@ -156,10 +155,10 @@ func rebuildTensor(args tuple) (any, error) {
 	return &stridedTensor{storage: s, offset: int(offset), shape: shape, strides: strides}, nil
 }
 
-// maxAxes is PyTorch's own limit for the axes of a tensor.
+// maxAxes is PyTorch's own limit on the number of axes of a tensor.
 const maxAxes = 64
 
-// naturals returns a tuple of ints of at least 0.
+// naturals returns the values of a tuple of nonnegative ints.
 func naturals(v any) ([]int, error) {
 	t, ok := v.(tuple)
 	if !ok || len(t) > maxAxes {
@@ -187,24 +186,24 @@ func firstTensor(args tuple, n int) (any, error) {
 	return t, nil
 }
 
-// elements returns how many elements the tensor has. It is an error if it has
-// none or if one of them lies outside the storage.
+// elements returns the number of elements of the tensor. It returns an error if there are
+// none or if one of them is outside the storage.
 func (t *stridedTensor) elements() (int, error) {
 	fail := func(why string) (int, error) {
-		return 0, fmt.Errorf("shape %v with strides %v from element %d on: it %s its storage of %d elements", t.shape, t.strides, t.offset, why, t.storage.count)
+		return 0, fmt.Errorf("shape %v with strides %v and offset %d %s its storage of %d elements", t.shape, t.strides, t.offset, why, t.storage.count)
 	}
 	n, last := 1, t.offset
 	for i, d := range t.shape {
 		if d == 0 {
 			return 0, fmt.Errorf("shape %v has no elements", t.shape)
 		}
-		// Both are compared by division, which cannot overflow.
+		// Both comparisons divide because products could overflow.
 		if d > 1 && t.strides[i] > 0 && d-1 > (t.storage.count-last)/t.strides[i] {
 			return fail("reaches beyond")
 		}
 		last += (d - 1) * t.strides[i]
 		if d > maxSharing*t.storage.count/n {
-			return fail("repeats the elements of")
+			return fail("repeats too often the elements of")
 		}
 		n *= d
 	}
@@ -214,8 +213,8 @@ func (t *stridedTensor) elements() (int, error) {
 	return n, nil
 }
 
-// gather returns the tensor's bytes in row-major order out of its storage's,
-// after elements found it good.
+// gather returns the tensor's bytes in row-major order, given the bytes of its storage and
+// the result of elements.
 func (t *stridedTensor) gather(raw []byte, elements int) []byte {
 	size := t.storage.element.size
 	if t.contiguous() {

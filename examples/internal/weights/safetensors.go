@@ -16,7 +16,7 @@ func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]s
 	views := make(map[string]hostView, len(tensors))
 	for name, t := range tensors {
 		if name == "__metadata__" {
-			return fmt.Errorf("a tensor is called %q, which the format keeps for the metadata", name)
+			return fmt.Errorf("a tensor has the name %q, which the format reserves for the metadata", name)
 		}
 		v, err := view(t)
 		if err != nil {
@@ -28,21 +28,21 @@ func encode(w io.Writer, tensors map[string]*tensor.Dense, metadata map[string]s
 }
 
 const (
-	// headerAt is where the header, a JSON object, begins: after its length.
+	// headerAt is the offset of the header, a JSON object that follows its length.
 	headerAt = 8
-	// maxHeader is the longest header that the format allows.
+	// maxHeader is the length of the longest header that the format allows.
 	maxHeader = 100_000_000
 )
 
-// checkStart tells a safetensors file from others by its first bytes, zeros
-// where the file is shorter, and its size.
+// checkStart checks that a file is a safetensors file, given its size and its first bytes,
+// which are padded with zeros if the file is shorter.
 func checkStart(start [headerAt + 1]byte, size int64) error {
 	length := binary.LittleEndian.Uint64(start[:])
 	if start[headerAt] != '{' || length > maxHeader {
-		return errors.New("is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)")
+		return errors.New("is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)")
 	}
 	if headerAt+int64(length) > size {
-		return fmt.Errorf("the file ends early: %d bytes, the header alone takes %d", size, headerAt+length)
+		return fmt.Errorf("the file ends early: it has %d bytes, but the header alone needs %d", size, headerAt+length)
 	}
 	return nil
 }
@@ -68,8 +68,8 @@ func decode(raw []byte) (map[string]*tensor.Dense, map[string]string, error) {
 	return tensors, header.Metadata(), nil
 }
 
-// endsEarly reports whether the header speaks of more data than follow it, for
-// which the safetensors package has no error of its own.
+// endsEarly reports whether the header describes more data than follow it. The safetensors
+// package has no specific error for this.
 func endsEarly(raw []byte) bool {
 	if len(raw) < headerAt {
 		return false
@@ -90,14 +90,14 @@ func endsEarly(raw []byte) bool {
 	return false
 }
 
-// safetensorsElements maps the format's element types to ours.
+// safetensorsElements maps the format's element types to those of this package.
 var safetensorsElements = map[safetensors.DType]element{
 	safetensors.F32: float32s, safetensors.F64: float64s, safetensors.F16: float16s, safetensors.BF16: bfloat16s,
 	safetensors.I64: int64s, safetensors.I32: int32s, safetensors.I16: int16s, safetensors.I8: int8s,
 	safetensors.U8: uint8s, safetensors.BOOL: bools,
 }
 
-// dense copies one stored tensor, whose length the reader has checked.
+// dense returns a copy of a stored tensor, whose length the reader has checked.
 func dense(v safetensors.TensorView) (*tensor.Dense, error) {
 	shape := make([]int, len(v.Shape()))
 	for i, d := range v.Shape() {
@@ -113,12 +113,12 @@ func dense(v safetensors.TensorView) (*tensor.Dense, error) {
 	return e.tensor(v.Data(), binary.LittleEndian, shape), nil
 }
 
-// hostView presents a tensor to the writer, which asks for the bytes of one after
-// the other. It exists because the safetensors package's own view refuses scalars.
+// hostView presents a tensor to the writer, which requests the bytes of one tensor after
+// another. The safetensors package's own view does not support scalars.
 type hostView struct {
 	dtype safetensors.DType
 	shape []uint64
-	size  int // of an element
+	size  int // element size in bytes
 	bytes func() []byte
 }
 
@@ -167,7 +167,7 @@ func view(t *tensor.Dense) (hostView, error) {
 // littleEndian returns a function that encodes the values.
 func littleEndian[T float32 | float64 | int64](values []T) func() []byte {
 	return func() []byte {
-		// Values of these types have a size, the only error that there could be.
+		// The only possible error is a type without a fixed size, which these are not.
 		raw, _ := binary.Append(make([]byte, 0, binary.Size(values)), binary.LittleEndian, values)
 		return raw
 	}

@@ -7,34 +7,34 @@ import (
 	"strings"
 )
 
-// stateDictKeys are the keys under which training programs keep a state_dict
-// beside their other state.
+// stateDictKeys are the keys under which training programs store a state_dict along with
+// their other state.
 var stateDictKeys = []string{
 	"state_dict", "model_state_dict", "network_state_dict", "net_state_dict",
 	"model_state", "model", "network", "net", "model_weights", "weights",
 }
 
-// wrappers are the prefixes that wrappers of a module put before its names.
+// wrappers are the prefixes that wrappers of a module add to its names.
 var wrappers = []string{"module.", "_orig_mod."}
 
-// findStateDict returns the tensors of the state_dict that a file's value is or
-// holds.
+// findStateDict returns the tensors of a state_dict, given the value of a file, which is
+// either the state_dict or a dictionary that contains it.
 func findStateDict(value any) (map[string]*stridedTensor, error) {
 	top, ok := value.(*dict)
 	if !ok {
-		return nil, fmt.Errorf("it holds %s, want a state_dict or a dictionary that holds one", typeName(value))
+		return nil, fmt.Errorf("it contains %s, want a state_dict or a dictionary that contains one", typeName(value))
 	}
 	found := map[string]*dict{}
 	for _, e := range top.entries {
 		key, _ := e.key.(string)
-		if d, ok := e.value.(*dict); ok && slices.Contains(stateDictKeys, key) && d.holdsTensor() {
+		if d, ok := e.value.(*dict); ok && slices.Contains(stateDictKeys, key) && d.hasTensor() {
 			found[key] = d
 		}
 	}
 	switch len(found) {
 	case 0:
-		if !top.holdsTensor() {
-			return nil, fmt.Errorf("it holds no state_dict; its keys are %s, and a state_dict is looked for under %s",
+		if !top.hasTensor() {
+			return nil, fmt.Errorf("it contains no state_dict; its keys are %s, and the keys of a state_dict can be %s",
 				top.keys(), strings.Join(stateDictKeys, ", "))
 		}
 		return top.tensors()
@@ -47,26 +47,26 @@ func findStateDict(value any) (map[string]*stridedTensor, error) {
 			return tensors, nil
 		}
 	}
-	return nil, fmt.Errorf("it holds more than one state_dict, under the keys %s; save the wanted one alone",
+	return nil, fmt.Errorf("it contains more than one state_dict, under the keys %s; save only the one to load",
 		strings.Join(slices.Sorted(maps.Keys(found)), ", "))
 }
 
-func (d *dict) holdsTensor() bool {
+func (d *dict) hasTensor() bool {
 	return slices.ContainsFunc(d.entries, func(e entry) bool { _, ok := e.value.(*stridedTensor); return ok })
 }
 
-// keys lists the first keys for an error.
+// keys returns the first keys for an error.
 func (d *dict) keys() string {
-	const most = 12
+	const limit = 12
 	var names []string
-	for _, e := range d.entries[:min(most, len(d.entries))] {
+	for _, e := range d.entries[:min(limit, len(d.entries))] {
 		if s, ok := e.key.(string); ok {
 			names = append(names, quote(s))
 		} else {
 			names = append(names, typeName(e.key))
 		}
 	}
-	if len(d.entries) > most {
+	if len(d.entries) > limit {
 		names = append(names, "…")
 	}
 	if names == nil {
@@ -75,8 +75,8 @@ func (d *dict) keys() string {
 	return strings.Join(names, ", ")
 }
 
-// tensors returns the dictionary, which holds a tensor, as a state_dict without
-// wrappers' prefixes.
+// tensors returns the entries of a state_dict, without the prefixes of wrappers. All of
+// them must be tensors.
 func (d *dict) tensors() (map[string]*stridedTensor, error) {
 	values := make(map[string]any, len(d.entries))
 	for _, e := range d.entries {

@@ -14,12 +14,12 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// maxSharing bounds how many times over the tensors of a file may hold the
-// elements of one storage, all distinct views together. Tied parameters are one
-// view; a file that asks for more would cost far more memory than it has bytes.
+// maxSharing limits the total number of elements in the distinct views of a storage, as a
+// multiple of its number of elements. Tied parameters are a single view. A file with more
+// would need far more memory than it has bytes.
 const maxSharing = 4
 
-// decodeTorch reads the state_dict of an archive that torch.save wrote.
+// decodeTorch reads the state_dict from an archive written by torch.save.
 func decodeTorch(r io.ReaderAt, size int64) (map[string]*tensor.Dense, error) {
 	a, err := openArchive(r, size)
 	if err != nil {
@@ -42,7 +42,7 @@ func decodeTorch(r io.ReaderAt, size int64) (map[string]*tensor.Dense, error) {
 		return nil, err
 	}
 
-	// By storage, so that the bytes of one at a time are in memory.
+	// Load one storage at a time, so that only its bytes are in memory.
 	users := map[string][]string{}
 	for name, v := range views {
 		users[v.storage.key] = append(users[v.storage.key], name)
@@ -58,17 +58,17 @@ func decodeTorch(r io.ReaderAt, size int64) (map[string]*tensor.Dense, error) {
 	return tensors, nil
 }
 
-// archive is the zip file of torch.save: the entries <name>/data.pkl,
-// <name>/data/<key>, <name>/version and, of later versions, <name>/byteorder.
+// archive is the zip file written by torch.save. It has the entries <name>/data.pkl,
+// <name>/data/<key>, <name>/version and, in later versions, <name>/byteorder.
 type archive struct {
 	entries map[string]*zip.File // by name without the leading folder
-	left    int64                // bytes that may still be read
+	left    int64                // number of bytes that may still be read
 }
 
 func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("PyTorch's archive: %w", err)
+		return nil, fmt.Errorf("PyTorch archive: %w", err)
 	}
 	prefix := ""
 	for _, f := range z.File {
@@ -78,7 +78,7 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 		}
 	}
 	if prefix == "" {
-		return nil, errors.New("is a zip file without a data.pkl, so none of torch.save")
+		return nil, errors.New("is a zip file without data.pkl, so it was not written by torch.save")
 	}
 	a := &archive{entries: map[string]*zip.File{}, left: size}
 	for _, f := range z.File {
@@ -87,31 +87,31 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 			continue
 		}
 		if a.entries[name] != nil {
-			return nil, fmt.Errorf("PyTorch's archive: the entry %s is there twice", quote(f.Name))
+			return nil, fmt.Errorf("PyTorch archive: duplicate entry %s", quote(f.Name))
 		}
 		a.entries[name] = f
 	}
 	if a.entries["constants.pkl"] != nil {
-		return nil, errors.New("is a TorchScript archive, which holds a program; save model.state_dict() instead")
+		return nil, errors.New("is a TorchScript archive, which contains a program; save model.state_dict() instead")
 	}
 	return a, nil
 }
 
-// read returns the bytes of an entry. torch.save does not compress, so the
-// entries of a file cannot be larger than the file itself, each or together.
+// read returns the bytes of an entry. torch.save does not compress, so the total size of
+// the entries cannot exceed that of the file.
 func (a *archive) read(name string) ([]byte, error) {
 	f := a.entries[name]
 	if f == nil {
-		return nil, fmt.Errorf("PyTorch's archive has no entry %s", quote(name))
+		return nil, fmt.Errorf("PyTorch archive has no entry %s", quote(name))
 	}
 	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("PyTorch's archive: entry %s: %w", quote(name), err)
+		return nil, fmt.Errorf("PyTorch archive: entry %s: %w", quote(name), err)
 	}
 	if f.Method != zip.Store || f.CompressedSize64 != f.UncompressedSize64 {
-		return fail(errors.New("it is compressed, which torch.save does not do"))
+		return fail(errors.New("it is compressed, but torch.save does not compress"))
 	}
 	if f.UncompressedSize64 > uint64(a.left) {
-		return fail(fmt.Errorf("it claims %d bytes, %d are left in the file", f.UncompressedSize64, a.left))
+		return fail(fmt.Errorf("its size is given as %d bytes, but only %d are left in the file", f.UncompressedSize64, a.left))
 	}
 	a.left -= int64(f.UncompressedSize64)
 	in, err := f.Open()
@@ -123,18 +123,18 @@ func (a *archive) read(name string) ([]byte, error) {
 	if _, err := io.ReadFull(in, raw); err != nil {
 		return fail(err)
 	}
-	// The checksum is compared at the end of the entry.
+	// Reading to the end of the entry verifies its checksum.
 	if _, err := in.Read(make([]byte, 1)); err != io.EOF {
 		if err == nil {
-			err = errors.New("it is longer than it claims")
+			err = errors.New("it is longer than its given size")
 		}
 		return fail(err)
 	}
 	return raw, nil
 }
 
-// byteOrder is that of the storages. Files without the entry were written by
-// versions that knew only the writer's own order, in practice little-endian.
+// byteOrder returns the byte order of the storages. Files without the entry come from
+// versions that always used the writer's native order, in practice little-endian.
 func (a *archive) byteOrder() (binary.ByteOrder, error) {
 	if a.entries["byteorder"] == nil {
 		return binary.LittleEndian, nil
@@ -149,7 +149,7 @@ func (a *archive) byteOrder() (binary.ByteOrder, error) {
 	case "big":
 		return binary.BigEndian, nil
 	}
-	return nil, fmt.Errorf("PyTorch's archive: the byte order is %s, want little or big", quote(string(raw)))
+	return nil, fmt.Errorf("PyTorch archive: the byte order is %s, want little or big", quote(string(raw)))
 }
 
 // tensors reads a storage and adds the tensors that view it to out.
@@ -173,7 +173,7 @@ func (a *archive) tensors(key string, names []string, views map[string]*stridedT
 		same := fmt.Sprint(v.storage.class, v.offset, v.shape, v.strides)
 		if made[same] == nil {
 			if total += n; total > maxSharing*v.storage.count {
-				return fail(fmt.Errorf("the views of its storage of %d elements hold more than %d times as many", v.storage.count, maxSharing))
+				return fail(fmt.Errorf("the views of its storage of %d elements have more than %d times as many", v.storage.count, maxSharing))
 			}
 			made[same] = v.storage.element.tensor(v.gather(raw, n), order, v.shape)
 		}

@@ -21,8 +21,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// TestTorchElementTypesAndViews reads testdata/types.pth; make.py says what is
-// in it.
+// TestTorchElementTypesAndViews reads testdata/types.pth, whose contents make.py defines.
 func TestTorchElementTypesAndViews(t *testing.T) {
 	got, metadata, err := Load("testdata/types.pth")
 	require.NoError(t, err)
@@ -38,7 +37,7 @@ func TestTorchElementTypesAndViews(t *testing.T) {
 	for i := range base {
 		transposed = append(transposed, base[i%4*6+i/4])
 	}
-	for m := range 2 { // of shape 2×3×2×1×2 with its last axis first
+	for m := range 2 { // shape 2×3×2×1×2 with the last axis moved first
 		for rest := range 12 {
 			permuted = append(permuted, base[2*rest+m])
 		}
@@ -70,10 +69,10 @@ func TestTorchElementTypesAndViews(t *testing.T) {
 	assert.True(t, math.IsNaN(float64(special[0])))
 	assert.Equal(t, []uint32{0x7f800000, 0x80000000}, []uint32{math.Float32bits(special[1]), math.Float32bits(special[2])})
 	assert.Equal(t, []float32{0x1p-24, 65504}, special[3:])
-	assert.Same(t, got["tied.a"], got["tied.b"], "one tensor, held once")
+	assert.Same(t, got["tied.a"], got["tied.b"], "tied parameters are the same tensor")
 	assert.Len(t, got, 20)
 
-	// What was read can be written, and is then the same.
+	// Writing and reading again gives the same tensors.
 	path := filepath.Join(t.TempDir(), "w.safetensors")
 	require.NoError(t, Save(path, got, nil))
 	again, _, err := Load(path)
@@ -82,9 +81,9 @@ func TestTorchElementTypesAndViews(t *testing.T) {
 	assert.Len(t, again, len(got))
 }
 
-// TestTorchCheckpointInANetwork loads the checkpoint of a small U-Net that was
-// built of PyTorch's layers, with DataParallel's prefix, and compares what it
-// computes with what PyTorch computed (make.py prints it).
+// TestTorchCheckpointInANetwork loads the checkpoint of a small U-Net built from PyTorch's
+// layers, with DataParallel's prefix, and compares its output with that of PyTorch, which
+// make.py prints.
 func TestTorchCheckpointInANetwork(t *testing.T) {
 	state, _, err := Load("testdata/checkpoint.pth")
 	require.NoError(t, err)
@@ -120,9 +119,9 @@ func TestTorchCheckpointInANetwork(t *testing.T) {
 	}
 }
 
-func TestTorchRefusesByName(t *testing.T) {
+func TestTorchRejectsByName(t *testing.T) {
 	for file, want := range map[string]string{
-		"evil.pth":   `it asks for "posix.system", which is none of the names that a state_dict needs; nothing was run`,
+		"evil.pth":   `it refers to "posix.system", which no state_dict needs; nothing was executed`,
 		"module.pth": `"torch.nn.modules.linear.Linear"`,
 		"legacy.pth": "before version 1.6",
 	} {
@@ -136,10 +135,10 @@ func TestTorchRefusesByName(t *testing.T) {
 	assert.ErrorContains(t, err, "is a folder")
 }
 
-// entries are an archive's, in order.
+// entries are the names and contents of an archive's entries, in order.
 type entries [][2]string
 
-// archiveOf makes an uncompressed archive in the folder "archive".
+// archiveOf returns an uncompressed archive whose entries are in the folder "archive".
 func archiveOf(t testing.TB, e entries) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -154,7 +153,8 @@ func archiveOf(t testing.TB, e entries) []byte {
 	return out.Bytes()
 }
 
-// Pieces of pickles.
+// The functions pText to pTensor return fragments of pickles.
+
 func pText(s string) string {
 	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
 }
@@ -179,7 +179,7 @@ func pTensor(storage string, offset int64, shape, strides string) string {
 	return "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + pInt(offset) + shape + strides + "\x89ccollections\nOrderedDict\n)RtR"
 }
 
-// pDict is a whole pickle of a dictionary with these keys and values.
+// pDict returns a complete pickle of a dictionary with the given keys and values.
 func pDict(keysAndValues ...string) string {
 	return "\x80\x02}(" + strings.Join(keysAndValues, "") + "u."
 }
@@ -219,7 +219,7 @@ func TestTorchByHand(t *testing.T) {
 	}
 }
 
-func TestTorchRefusesHostileFiles(t *testing.T) {
+func TestTorchRejectsHostileFiles(t *testing.T) {
 	const huge = 1 << 40
 	w := func(value string) entries {
 		return entries{{"data.pkl", pDict(pText("w"), value)}, {"data/0", sixFloats}}
@@ -237,13 +237,13 @@ func TestTorchRefusesHostileFiles(t *testing.T) {
 		`storage "0" has 9223372036854775807`:         w(pTensor(pStorage("FloatStorage", "0", math.MaxInt64), 0, pInts(6), pInts(1))),
 		`has no entry "data/1"`:                       w(pTensor(pStorage("FloatStorage", "1", 6), 0, pInts(6), pInts(1))),
 		`has no entry "data/../data.pkl"`:             w(pTensor(pStorage("FloatStorage", "../data.pkl", 6), 0, pInts(6), pInts(1))),
-		"it reaches beyond its storage of 6":          w(floats(1, pInts(6), pInts(1))),
+		"offset 1 reaches beyond its storage of 6":    w(floats(1, pInts(6), pInts(1))),
 		"strides [3 2]":                               w(floats(0, pInts(2, 3), pInts(3, 2))),
 		"shape [2 4611686018427387904]":               w(floats(0, pInts(2, 1<<62), pInts(1, 4))),
 		"strides [9223372036854775807]":               w(floats(0, pInts(3), pInts(math.MaxInt64))),
-		"repeats the elements":                        w(floats(0, pInts(huge), pInts(0))),
-		"repeats the elements of":                     w(floats(0, pInts(1<<32, 1<<32), pInts(0, 0))),
-		"hold more than 4 times":                      raw(pDict(many...)),
+		"repeats too often the elements":              w(floats(0, pInts(huge), pInts(0))),
+		"repeats too often the elements of":           w(floats(0, pInts(1<<32, 1<<32), pInts(0, 0))),
+		"have more than 4 times":                      raw(pDict(many...)),
 		"shape [0 3] has no elements":                 w(floats(0, pInts(0, 3), pInts(3, 1))),
 		"strides: value 0 is an int":                  w(floats(0, pInts(6), pInts(-1))),
 		"shape [6] and strides [] differ":             w(floats(0, pInts(6), ")")),
@@ -267,27 +267,27 @@ func TestTorchRefusesHostileFiles(t *testing.T) {
 		"appends to a dictionary":                     raw("\x80\x02}Na."),
 		"sets items of a list":                        raw("\x80\x02]NNs."),
 		"a key has no value":                          raw("\x80\x02}(Nu."),
-		"nothing to add to":                           raw("\x80\x02(Ne."),
-		"nothing to remember":                         raw("\x80\x02q\x00."),
-		"remembered as 4294967295":                    raw("\x80\x02j\xff\xff\xff\xff."),
-		"a mark is needed":                            raw("\x80\x02t."),
-		"2 values are needed, 1 are there":            raw("\x80\x02(N\x86."),
-		"a string of 4294967295 bytes":                raw("\x80\x02X\xff\xff\xff\xffabc"),
+		"no value to add to":                          raw("\x80\x02(Ne."),
+		"no value to store in the memo":               raw("\x80\x02q\x00."),
+		"memo entry 4294967295 does not exist":        raw("\x80\x02j\xff\xff\xff\xff."),
+		"a mark is missing":                           raw("\x80\x02t."),
+		"2 values are needed, but the stack has 1":    raw("\x80\x02(N\x86."),
+		"a string has 4294967295 bytes":               raw("\x80\x02X\xff\xff\xff\xffabc"),
 		"ends early":                                  raw("\x80\x02"),
-		"a line has no end":                           raw("\x80\x02cposix"),
+		"unterminated line":                           raw("\x80\x02cposix"),
 		"0 values and 0 open marks":                   raw("\x80\x02."),
 		"1 bytes follow its end":                      raw("\x80\x02}.}"),
 		"it refers to None":                           raw("\x80\x02NQ."),
 		"storage: (None, a string, an int)":           raw("\x80\x02(" + pText("storage") + "N" + pText("0") + "NK\x01tQ."),
-		"it holds None":                               raw("\x80\x02N."),
+		"it contains None":                            raw("\x80\x02N."),
 		"its keys are none":                           raw("\x80\x02}."),
 		`its keys are "epoch", an int`:                raw(pDict(pText("epoch"), "K\x01", "K\x02", "N")),
 		"more than one state_dict, under the keys mo": raw(pDict(pText("net"), "}"+pText("w")+whole+"s", pText("model"), "}"+pText("w")+whole+"s")),
 		`entry "b" of the state_dict is an int`:       raw(pDict(pText("w"), whole, pText("b"), "K\x01")),
 		"a name of the state_dict is an int":          raw(pDict("K\x01", whole)),
-		"without a data.pkl":                          {{"other", ""}},
+		"without data.pkl":                            {{"other", ""}},
 		"no entry \"data/0\"":                         {{"data.pkl", pDict(pText("w"), whole)}},
-		"is there twice":                              {{"data.pkl", pDict(pText("w"), whole)}, {"data/0", sixFloats}, {"data/0", sixFloats}},
+		"duplicate entry":                             {{"data.pkl", pDict(pText("w"), whole)}, {"data/0", sixFloats}, {"data/0", sixFloats}},
 		"TorchScript":                                 {{"data.pkl", ""}, {"constants.pkl", ""}},
 		"the byte order is \"middle\"":                {{"data.pkl", pDict(pText("w"), whole)}, {"data/0", sixFloats}, {"byteorder", "middle"}},
 	} {
@@ -295,9 +295,9 @@ func TestTorchRefusesHostileFiles(t *testing.T) {
 		assert.ErrorContains(t, err, want, want)
 	}
 
-	// A value that contains itself must not be walked for ever.
+	// A value that contains itself must not be traversed forever.
 	_, err := decodeBytes(archiveOf(t, raw("\x80\x02]q\x00h\x00a.")))
-	assert.ErrorContains(t, err, "it holds a list")
+	assert.ErrorContains(t, err, "it contains a list")
 
 	// A compressed entry could be far larger than the file.
 	var out bytes.Buffer
@@ -311,8 +311,8 @@ func TestTorchRefusesHostileFiles(t *testing.T) {
 	assert.ErrorContains(t, err, "it is compressed")
 }
 
-// TestTorchMemory requires that a file that speaks of terabytes costs no more
-// memory than it has bytes, but for a constant.
+// TestTorchMemory checks that a small file that describes terabytes of data needs little
+// memory.
 func TestTorchMemory(t *testing.T) {
 	raw := archiveOf(t, entries{{"data.pkl", pDict(pText("w"), pTensor(pStorage("FloatStorage", "0", 1<<40), 0, pInts(1<<40), pInts(1)))}, {"data/0", sixFloats}})
 	var before, after runtime.MemStats
@@ -323,8 +323,8 @@ func TestTorchMemory(t *testing.T) {
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
 
-// TestTorchDamage cuts a good file short at every length and flips a bit of
-// every byte. A flip is found or it changed nothing that is read.
+// TestTorchDamage truncates a valid file at every length and flips a bit of every byte. A
+// flip must either be detected or not change what is read.
 func TestTorchDamage(t *testing.T) {
 	good, err := os.ReadFile("testdata/types.pth")
 	require.NoError(t, err)
@@ -345,7 +345,7 @@ func TestTorchDamage(t *testing.T) {
 		}
 		require.Len(t, got, len(want), "byte %d", i)
 		for name := range want {
-			if name != "special" { // its NaN is unequal to itself
+			if name != "special" { // it contains NaN, which does not equal itself
 				require.Equal(t, want[name].Data(), got[name].Data(), "byte %d: %s", i, name)
 			}
 		}
@@ -353,8 +353,8 @@ func TestTorchDamage(t *testing.T) {
 	assert.Greater(t, found, len(good)/4)
 }
 
-// FuzzTorch requires of any pickle, in an archive with one storage, and of any
-// archive that they are refused or give tensors that can be written.
+// FuzzTorch checks that any archive, and any pickle in an archive with one storage, is
+// either rejected or gives tensors that can be written.
 func FuzzTorch(f *testing.F) {
 	for _, name := range []string{"types.pth", "checkpoint.pth", "evil.pth", "module.pth", "legacy.pth"} {
 		raw, err := os.ReadFile(filepath.Join("testdata", name))

@@ -41,15 +41,15 @@ func TestRoundTrip(t *testing.T) {
 
 	first, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, Save(path, sample(), meta)) // replaces
+	require.NoError(t, Save(path, sample(), meta)) // replaces the file
 	second, err := os.ReadFile(path)
 	require.NoError(t, err)
 	assert.Equal(t, first, second, "the same content gives the same bytes")
 	requireFiles(t, filepath.Dir(path), "w.safetensors")
 }
 
-// TestSaveLeavesNothingBehind checks that a failed Save keeps the old file and
-// leaves no other.
+// TestSaveLeavesNothingBehind checks that a failed Save does not change the old file and
+// leaves no other one.
 func TestSaveLeavesNothingBehind(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "w")
@@ -70,7 +70,7 @@ func TestSaveLeavesNothingBehind(t *testing.T) {
 	requireFiles(t, dir, "w")
 	assert.Error(t, Save(filepath.Join(dir, "absent", "w"), sample(), nil))
 
-	// The target is a folder, so that only the last move fails.
+	// The target is a folder, so that only the final rename fails.
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "taken"), 0o755))
 	assert.Error(t, Save(filepath.Join(dir, "taken"), sample(), nil))
 	requireFiles(t, dir, "taken", "w")
@@ -87,13 +87,13 @@ func requireFiles(t *testing.T, dir string, names ...string) {
 	require.Equal(t, names, got)
 }
 
-func TestLoadRefusesDamage(t *testing.T) {
+func TestLoadRejectsDamage(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "w")
 	require.NoError(t, Save(path, sample(), nil))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	const neither = "is neither safetensors nor a file of torch.save (PyTorch 1.6 or later)"
+	const neither = "is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"
 	for name, c := range map[string]struct {
 		damaged []byte
 		want    string
@@ -103,7 +103,7 @@ func TestLoadRefusesDamage(t *testing.T) {
 		"text":             {[]byte("# A title\n\nA text that is longer than a header's length.\n"), neither},
 		"text with brace":  {[]byte("function{ return }"), neither},
 		"no header":        {[]byte("\x02\x00\x00\x00\x00\x00\x00\x00[]"), neither},
-		"truncated header": {raw[:20], "the file ends early: 20 bytes, the header alone takes "},
+		"truncated header": {raw[:20], "the file ends early: it has 20 bytes, but the header alone needs "},
 		"no data":          {raw[:bytes.LastIndexByte(raw, '}')+1], "the file ends early"},
 		"truncated":        {raw[:len(raw)-1], fmt.Sprintf("the file ends early, after %d bytes", len(raw)-1)},
 		"longer":           {append(bytes.Clone(raw), 0), "incomplete buffer"},
@@ -121,8 +121,8 @@ func TestLoadRefusesDamage(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// FuzzDecode requires of any bytes that they are refused or give tensors that
-// can be written and read again.
+// FuzzDecode checks that any bytes are either rejected or give tensors that can be written
+// and read again.
 func FuzzDecode(f *testing.F) {
 	var raw bytes.Buffer
 	require.NoError(f, encode(&raw, sample(), map[string]string{"k": "v"}))

@@ -8,9 +8,9 @@ import (
 )
 
 // labels emits labelsGo for a multiple of 32 labels.
-func labels() {
-	TEXT("labelsAVX2", NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
-	Doc("labelsAVX2 is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
+func labels(t tier) {
+	TEXT("labels"+t.name, NOSPLIT, "func(dst, src *uint8, r *uint8, n int) (bad uint32)")
+	Doc("labels" + t.name + " is labelsGo for n labels, a multiple of 32. bad is not 0 where one is no class.")
 	Pragma("noescape")
 	dst, src, r, n := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Mem{Base: Load(Param("r"), GP64())}, Load(Param("n"), GP64())
 	ignore, mark, top, limit, none, bad := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
@@ -46,9 +46,9 @@ func labels() {
 }
 
 // pack emits packGo.
-func pack() {
-	TEXT("packAVX2", NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
-	Doc("packAVX2 is packGo for at least one word.")
+func pack(t tier) {
+	TEXT("pack"+t.name, NOSPLIT, "func(dst *uint64, src *uint8, words int, class uint8)")
+	Doc("pack" + t.name + " is packGo for at least one word.")
 	Pragma("noescape")
 	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
 	class := YMM()
@@ -72,6 +72,47 @@ func pack() {
 	INCQ(w)
 	CMPQ(w, words)
 	JL(LabelRef("word"))
+	VZEROUPPER()
+	RET()
+}
+
+// packMap emits packMapGo.
+func packMap(t tier) {
+	TEXT("packMap"+t.name, NOSPLIT, "func(dst *uint64, src *float32, words int) (soft uint32)")
+	Doc("packMap" + t.name + " is packMapGo for at least one word. soft is not 0 where a value is neither 0 nor 1.")
+	Pragma("noescape")
+	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
+	zero, one, soft := YMM(), YMM(), YMM()
+	VXORPS(zero, zero, zero)
+	VBROADCASTSS(lit(1).mem, one)
+	VXORPS(soft, soft, soft)
+	w := GP64()
+	XORQ(w, w)
+	Label("word")
+	word := GP64()
+	XORQ(word, word)
+	for i := range 8 {
+		v, isOne, isOther, bits := YMM(), YMM(), YMM(), GP32()
+		PREFETCHT0(Mem{Base: src, Disp: 32*i + 4096})
+		VMOVUPS(Mem{Base: src, Disp: 32 * i}, v)
+		VCMPPS(U8(equal), one, v, isOne)
+		VCMPPS(U8(notEqual), zero, v, isOther)
+		VMOVMSKPS(isOne, bits)
+		VXORPS(isOne, isOther, isOther)
+		VORPS(isOther, soft, soft)
+		if i > 0 {
+			SHLQ(Imm(uint64(8*i)), bits.As64())
+		}
+		ORQ(bits.As64(), word)
+	}
+	MOVQ(word, Mem{Base: dst, Index: w, Scale: 8})
+	ADDQ(U32(256), src)
+	INCQ(w)
+	CMPQ(w, words)
+	JL(LabelRef("word"))
+	result := GP32()
+	VMOVMSKPS(soft, result)
+	Store(result, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -90,7 +90,9 @@ func logistic(t tier, v kernel.Variant) {
 		CMPQ(i, end)
 		JL(LabelRef(name))
 	}
-	t.spare = max(0, t.spare-len(list)-2)
+	if t.wide { // its sums and two classes are in registers
+		t.spare = max(0, t.spare-len(list)-2)
+	}
 	short := t
 	short.unroll = t.short
 	labels := t.labelBytes(Mem{Base: y, Index: i, Scale: 1}, coef(class))

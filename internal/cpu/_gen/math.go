@@ -1,6 +1,10 @@
 package main
 
-import "github.com/x/afl/internal/cpu/kernel"
+import (
+	"slices"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
 
 // The elementary functions, operation by operation those of math32.go in package
 // cpu, which explains them.
@@ -13,39 +17,74 @@ const (
 
 // expConstants are the constants of exp.
 func expConstants() []word {
-	return []word{lit(kernel.ExpLow), lit(kernel.Log2E), lit(-kernel.ExpBias), lit(kernel.Ln2Hi), lit(kernel.Ln2Lo), lit(1),
-		lit(kernel.ExpPoly[0]), lit(kernel.ExpPoly[1]), lit(kernel.ExpPoly[2]), lit(kernel.ExpPoly[3]), lit(kernel.ExpPoly[4])}
+	k := &kernel.Float32
+	var list []word
+	for _, c := range slices.Concat([]float64{k.ExpLow, k.Log2E, -k.ExpBias, k.Ln2Hi, k.Ln2Lo, 1}, k.Exp) {
+		list = append(list, lit(float32(c)))
+	}
+	return list
+}
+
+// functions are the constants of the tier's element type.
+func (t tier) functions() *kernel.Functions {
+	if t.double {
+		return &kernel.Float64
+	}
+	return &kernel.Float32
 }
 
 // exp is eˣ for x below the point where it becomes infinite.
 func (t tier) exp(x vec) vec {
-	x = t.max(lit(kernel.ExpLow), x)
-	n := t.round(t.fma(x, lit(kernel.Log2E), lit(-kernel.ExpBias)))
-	r := t.fnma(n, lit(kernel.Ln2Hi), x)
-	r = t.fnma(n, lit(kernel.Ln2Lo), r)
+	k := t.functions()
+	x = t.max(t.lit(k.ExpLow), x)
+	n := t.round(t.fma(x, t.lit(k.Log2E), t.lit(-k.ExpBias)))
+	r := t.fnma(n, t.lit(k.Ln2Hi), x)
+	r = t.fnma(n, t.lit(k.Ln2Lo), r)
 	return t.scale(t.expOfRemainder(r), n)
 }
 
 // expOfRemainder is eʳ for the remainders r of exp, which begin at log ¾.
 func (t tier) expOfRemainder(r vec) vec {
 	r2 := t.mul(r, r)
-	low := t.fma(r, lit(kernel.ExpPoly[1]), lit(kernel.ExpPoly[0]))
-	high := t.fma(r, lit(kernel.ExpPoly[3]), lit(kernel.ExpPoly[2]))
-	high = t.fma(r2, lit(kernel.ExpPoly[4]), high)
-	q := t.fma(high, r2, low)
-	return t.add(t.fma(q, r2, r), lit(1))
+	q := t.polynomial(t.functions().Exp, r, r2)
+	return t.add(t.fma(q, r2, r), t.lit(1))
+}
+
+// polynomial is Σ c_k·xᵏ, of pairs of terms; x2 is x².
+func (t tier) polynomial(c []float64, x, x2 vec) vec {
+	pair := func(i int) vec { return t.fma(x, t.lit(c[i+1]), t.lit(c[i])) }
+	i := len(c)
+	var p vec
+	if i%2 == 0 {
+		i -= 2
+		p = pair(i)
+	} else {
+		i -= 3
+		p = t.fma(x2, t.lit(c[i+2]), pair(i))
+	}
+	for i > 0 {
+		i -= 2
+		p = t.fma(p, x2, pair(i))
+	}
+	return p
 }
 
 // logConstants are the constants of log1p01.
 func logConstants() []word {
-	return []word{lit(kernel.Log1pSplit), lit(-0.5), lit(kernel.Ln2), lit(kernel.LogPoly[0]), lit(kernel.LogPoly[1]), lit(kernel.LogPoly[2]), lit(kernel.LogPoly[3]),
-		lit(kernel.LogPoly[4]), lit(kernel.LogPoly[5]), lit(kernel.LogPoly[6]), lit(kernel.LogPoly[7])}
+	list := []word{lit(kernel.Log1pSplit), lit(-0.5), lit(kernel.Ln2)}
+	for _, c := range kernel.Float32.Log {
+		list = append(list, lit(float32(c)))
+	}
+	return list
 }
 
 // log1p01 is log(1+e) for e in [0,1].
 func (t tier) log1p01(e vec) vec {
-	halved := t.atLeast(e, lit(kernel.Log1pSplit))
-	f := t.blend(halved, t.fma(e, lit(0.5), lit(-0.5)), e)
+	halved := t.atLeast(e, t.lit(kernel.Log1pSplit))
+	f := t.blend(halved, t.fma(e, t.lit(0.5), t.lit(-0.5)), e)
+	if t.double { // ln 2 rounded to one number is not close enough
+		return t.logOfSum(f, t.masked(halved, t.lit(1)))
+	}
 	f2, c := t.logTail(f)
 	return t.add(t.fma(c, f2, f), t.masked(halved, lit(kernel.Ln2)))
 }
@@ -53,26 +92,23 @@ func (t tier) log1p01(e vec) vec {
 // logTail returns f² and c with log(1+f) = f + f²·c.
 func (t tier) logTail(f vec) (f2, c vec) {
 	f2 = t.mul(f, f)
-	pair := func(i int) vec { return t.fma(f, lit(kernel.LogPoly[i+1]), lit(kernel.LogPoly[i])) }
-	p := t.fma(pair(6), f2, pair(4))
-	p = t.fma(p, f2, pair(2))
-	p = t.fma(p, f2, pair(0))
-	return f2, t.fma(p, f, lit(-0.5))
+	return f2, t.fma(t.polynomial(t.functions().Log, f, f2), f, t.lit(-0.5))
 }
 
 // logOfSum is log(1+f) + k·ln 2 for a whole number k.
 func (t tier) logOfSum(f, k vec) vec {
+	of := t.functions()
 	f2, c := t.logTail(f)
-	whole := t.mul(k, lit(kernel.Ln2Hi))
+	whole := t.mul(k, t.lit(of.Ln2Hi))
 	sum := t.add(whole, f)
 	lost := t.sub(f, t.sub(sum, whole))
-	return t.add(sum, t.fma(c, f2, t.fma(k, lit(kernel.Ln2Lo), lost)))
+	return t.add(sum, t.fma(c, f2, t.fma(k, t.lit(of.Ln2Lo), lost)))
 }
 
 // logOnePlus is log(1+x) for x ≥ 0.
 func (t tier) logOnePlus(x vec) vec {
-	large := t.atLeast(x, lit(kernel.Log1pSplit))
-	f, k := t.split(t.add(x, lit(1)))
+	large := t.atLeast(x, t.lit(kernel.Log1pSplit))
+	f, k := t.split(t.add(x, t.lit(1)))
 	f = t.blend(large, f, x)
 	return t.logOfSum(f, t.masked(large, k))
 }

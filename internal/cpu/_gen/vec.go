@@ -12,24 +12,32 @@ import (
 	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// tier is an instruction set. Each of its methods emits one operation on float32
-// vectors and returns the result. A product and a sum are fused by fma and by
+// tier is an instruction set. Each of its methods emits one operation on vectors of
+// float32, or of float64 where double is set, and returns the result. A product and a sum are fused by fma and by
 // nothing else, so that all tiers and the plain Go kernels round alike.
 type tier struct {
 	name string
-	wide bool // AVX-512: 16 lanes and mask registers; otherwise AVX2: 8 lanes
+	wide bool // AVX-512: 64-byte registers and mask registers; otherwise AVX2: 32 bytes
+	// double selects float64. The operations on integers are for float32 alone, but for
+	// those of exp and log.
+	double bool
 	// unroll is the number of registers of a vec. Interleaved operations on
 	// independent registers hide the latency of a single dependency chain.
 	unroll int
 	short  int // unroll of loops that need few registers
 	spare  int // registers available for a loop's constants
 	held   map[word]reg.VecVirtual
+	plain  bool // has no non-temporal stores
 }
 
 var tiers = []tier{
 	{name: "AVX512", wide: true, unroll: 2, short: 4, spare: 8},
 	{name: "AVX2", unroll: 1, short: 2},
 }
+
+// neon is described like AVX2: its vectors of 8 lanes are two registers each. A
+// constant takes one.
+var neon = tier{name: "NEON", unroll: 1, short: 2, spare: 16, plain: true}
 
 // holding returns the tier with constants loaded into registers, the first ones
 // first, as many as there are spare registers; the others stay memory operands.
@@ -52,35 +60,71 @@ type mask []reg.Register
 // value is a vec or a word.
 type value any
 
-// word is a 4-byte constant in memory, the same for every lane.
+// word is a constant in memory of the size of an element, the same for every lane.
 type word struct {
 	mem      Mem
-	repeated bool // eight times in a row, as a memory operand of AVX2 needs it
+	repeated bool // fills 32 bytes, as a memory operand of AVX2 needs it
 }
 
 // lit is a float32 constant; litBits is one given by its bits.
 func lit(v float32) word { return litBits(math.Float32bits(v)) }
 
-func litBits(bits uint32) word {
-	at, known := constants.at[bits]
+func litBits(bits uint32) word { return literal{bits: uint64(bits)}.word() }
+
+// lit is a constant of the tier's element type.
+func (t tier) lit(v float64) word {
+	if t.double {
+		return t.litBits(math.Float64bits(v))
+	}
+	return lit(float32(v))
+}
+
+// litBits is a constant of the size of an element, given by its bits.
+func (t tier) litBits(bits uint64) word { return literal{bits, t.double}.word() }
+
+// signBit is the sign bit of an element.
+func (t tier) signBit() word { return t.litBits(1 << (8*t.size() - 1)) }
+
+// literal is an element of 4 bytes, or of 8 if double is set.
+type literal struct {
+	bits   uint64
+	double bool
+}
+
+// float64 is the element as a number.
+func (l literal) float64() float64 {
+	if l.double {
+		return math.Float64frombits(l.bits)
+	}
+	return float64(math.Float32frombits(uint32(l.bits)))
+}
+
+func (l literal) word() word {
+	at, known := constants.at[l]
 	if !known {
 		at = len(constants.list)
-		constants.at[bits] = at
-		constants.list = append(constants.list, bits)
+		constants.at[l] = at
+		constants.list = append(constants.list, l)
 	}
 	return word{NewDataAddr(Symbol{Name: "constants", Static: true}, at*32), true}
 }
 
 var constants = struct {
-	at   map[uint32]int
-	list []uint32
-}{at: map[uint32]int{}}
+	at   map[literal]int
+	list []literal
+}{at: map[literal]int{}}
 
 func emitConstants() {
 	GLOBL("constants", RODATA|NOPTR)
-	for i, bits := range constants.list {
+	for i, l := range constants.list {
+		if l.double {
+			for lane := range 4 {
+				DATA(32*i+8*lane, U64(l.bits))
+			}
+			continue
+		}
 		for lane := range 8 {
-			DATA(32*i+4*lane, U32(bits))
+			DATA(32*i+4*lane, U32(l.bits))
 		}
 	}
 }
@@ -122,6 +166,28 @@ func (t tier) bytes() int {
 	return 32
 }
 
+// size is the size of an element in bytes.
+func (t tier) size() int {
+	if t.double {
+		return 8
+	}
+	return 4
+}
+
+// step is the number of elements of a vec.
+func (t tier) step() int { return t.bytes() / t.size() * t.unroll }
+
+// op chooses the instruction for the element type.
+func (t tier) op(single, double func(...Op)) func(...Op) {
+	if t.double {
+		return double
+	}
+	return single
+}
+
+// broadcast fills a register with a word.
+func (t tier) broadcast(w word, d reg.VecVirtual) { t.op(VBROADCASTSS, VBROADCASTSD)(w.mem, d) }
+
 // load returns an operand as a vec; that of a word is one register repeated.
 func (t tier) load(v value) vec {
 	w, ok := v.(word)
@@ -131,7 +197,7 @@ func (t tier) load(v value) vec {
 	d, held := t.held[w]
 	if !held {
 		d = t.register()
-		VBROADCASTSS(w.mem, d)
+		t.broadcast(w, d)
 	}
 	out := make(vec, t.unroll)
 	for u := range out {
@@ -166,11 +232,13 @@ func (t tier) inMemory(v value) (w word, ok bool) {
 
 // fma is a·b + c, rounded once. If c is a vec, its registers are overwritten with
 // the result.
-func (t tier) fma(a vec, b, c value) vec { return t.fused(VFMADD231PS, VFMADD231PS_BCST, a, b, c) }
+func (t tier) fma(a vec, b, c value) vec {
+	return t.fused(t.op(VFMADD231PS, VFMADD231PD), t.op(VFMADD231PS_BCST, VFMADD231PD_BCST), a, b, c)
+}
 
 // fnma is c − a·b, rounded once; c is overwritten as by fma.
 func (t tier) fnma(a vec, b, c value) vec {
-	return t.fused(VFNMADD231PS, VFNMADD231PS_BCST, a, b, c)
+	return t.fused(t.op(VFNMADD231PS, VFNMADD231PD), t.op(VFNMADD231PS_BCST, VFNMADD231PD_BCST), a, b, c)
 }
 
 func (t tier) fused(plain, broadcast func(...Op), a vec, b, c value) vec {
@@ -200,24 +268,42 @@ func (t tier) fresh(w word) vec {
 		if held, ok := t.held[w]; ok {
 			VMOVAPS(held, d)
 		} else {
-			VBROADCASTSS(w.mem, d)
+			t.broadcast(w, d)
 		}
 	})
 }
 
-func (t tier) add(a, b value) vec { return t.binary(VADDPS, VADDPS_BCST, a, b) }
-func (t tier) sub(a, b value) vec { return t.binary(VSUBPS, VSUBPS_BCST, a, b) }
-func (t tier) mul(a, b value) vec { return t.binary(VMULPS, VMULPS_BCST, a, b) }
-func (t tier) div(a, b value) vec { return t.binary(VDIVPS, VDIVPS_BCST, a, b) }
-func (t tier) and(a, b value) vec { return t.binary(VANDPS, VANDPS_BCST, a, b) }
-func (t tier) or(a, b value) vec  { return t.binary(VORPS, VORPS_BCST, a, b) }
-func (t tier) xor(a, b value) vec { return t.binary(VXORPS, VXORPS_BCST, a, b) }
+func (t tier) add(a, b value) vec {
+	return t.binary(t.op(VADDPS, VADDPD), t.op(VADDPS_BCST, VADDPD_BCST), a, b)
+}
+func (t tier) sub(a, b value) vec {
+	return t.binary(t.op(VSUBPS, VSUBPD), t.op(VSUBPS_BCST, VSUBPD_BCST), a, b)
+}
+func (t tier) mul(a, b value) vec {
+	return t.binary(t.op(VMULPS, VMULPD), t.op(VMULPS_BCST, VMULPD_BCST), a, b)
+}
+func (t tier) div(a, b value) vec {
+	return t.binary(t.op(VDIVPS, VDIVPD), t.op(VDIVPS_BCST, VDIVPD_BCST), a, b)
+}
+func (t tier) and(a, b value) vec {
+	return t.binary(t.op(VANDPS, VANDPD), t.op(VANDPS_BCST, VANDPD_BCST), a, b)
+}
+func (t tier) or(a, b value) vec {
+	return t.binary(t.op(VORPS, VORPD), t.op(VORPS_BCST, VORPD_BCST), a, b)
+}
+func (t tier) xor(a, b value) vec {
+	return t.binary(t.op(VXORPS, VXORPD), t.op(VXORPS_BCST, VXORPD_BCST), a, b)
+}
 
 // max is a > b ? a : b, which is b if either is NaN.
-func (t tier) max(a, b value) vec { return t.binary(VMAXPS, VMAXPS_BCST, a, b) }
+func (t tier) max(a, b value) vec {
+	return t.binary(t.op(VMAXPS, VMAXPD), t.op(VMAXPS_BCST, VMAXPD_BCST), a, b)
+}
 
 // min is a < b ? a : b, which is b if either is NaN.
-func (t tier) min(a, b value) vec { return t.binary(VMINPS, VMINPS_BCST, a, b) }
+func (t tier) min(a, b value) vec {
+	return t.binary(t.op(VMINPS, VMINPD), t.op(VMINPS_BCST, VMINPD_BCST), a, b)
+}
 
 // blend is m ? yes : no.
 func (t tier) blend(m mask, yes, no value) vec {
@@ -227,16 +313,20 @@ func (t tier) blend(m mask, yes, no value) vec {
 	if !isWord {
 		from = t.load(yes)
 	}
+	wide, wideWord, narrow := x86.VBLENDMPS, x86.VBLENDMPS_BCST, VBLENDVPS
+	if t.double {
+		wide, wideWord, narrow = x86.VBLENDMPD, x86.VBLENDMPD_BCST, VBLENDVPD
+	}
 	return t.each(func(u int, d reg.VecVirtual) {
 		switch {
 		case t.wide && isWord:
-			select512(x86.VBLENDMPS_BCST, w.mem, base[u], m[u], d)
+			select512(wideWord, w.mem, base[u], m[u], d)
 		case t.wide:
-			select512(x86.VBLENDMPS, from[u], base[u], m[u], d)
+			select512(wide, from[u], base[u], m[u], d)
 		case isWord:
-			VBLENDVPS(m[u], w.mem, base[u], d)
+			narrow(m[u], w.mem, base[u], d)
 		default:
-			VBLENDVPS(m[u], from[u], base[u], d)
+			narrow(m[u], from[u], base[u], d)
 		}
 	})
 }
@@ -261,6 +351,10 @@ func (t tier) masked(m mask, v value) vec {
 func (t tier) maskedOne(m mask, v value, u int, d reg.VecVirtual) {
 	w, isWord := t.inMemory(v)
 	switch {
+	case t.wide && t.double && isWord:
+		VBROADCASTSD_Z(w.mem, m[u], d)
+	case t.wide && t.double:
+		VMOVAPD_Z(t.load(v)[u], m[u], d)
 	case t.wide && isWord:
 		VBROADCASTSS_Z(w.mem, m[u], d)
 	case t.wide:
@@ -275,9 +369,12 @@ func (t tier) maskedOne(m mask, v value, u int, d reg.VecVirtual) {
 // loadMasked loads m ? memory : 0.
 func (t tier) loadMasked(m mask, at Mem) vec {
 	return t.each(func(u int, d reg.VecVirtual) {
-		if t.wide {
+		switch {
+		case t.wide && t.double:
+			VMOVUPD_Z(at.Offset(u*t.bytes()), m[u], d)
+		case t.wide:
 			VMOVUPS_Z(at.Offset(u*t.bytes()), m[u], d)
-		} else {
+		default:
 			VANDPS(at.Offset(u*t.bytes()), m[u], d)
 		}
 	})
@@ -292,28 +389,45 @@ func (t tier) loadAt(at Mem) vec {
 func (t tier) signs(v vec) mask {
 	out := make(mask, t.unroll)
 	for u := range out {
+		out[u] = v[u]
 		if t.wide {
 			out[u] = K()
-			VPMOVD2M(v[u], out[u])
-		} else {
-			out[u] = v[u]
+			if t.double {
+				VPMOVQ2M(v[u], out[u])
+			} else {
+				VPMOVD2M(v[u], out[u])
+			}
 		}
 	}
 	return out
 }
 
+// Predicates of comparisons, quiet.
+const (
+	equal          = 0x00 // ordered
+	notEqual       = 0x04 // or unordered
+	greaterOrEqual = 0x1d // ordered
+	greaterThan    = 0x1e // ordered
+	atMost         = 0x12 // ordered
+	notAtLeast     = 0x19 // or unordered
+	notAtMost      = 0x16 // or unordered
+)
+
 // atLeast is the mask a ≥ b.
-func (t tier) atLeast(a vec, b word) mask {
-	const greaterOrEqual = 0x1d // ordered, quiet
-	if _, ok := t.inMemory(b); !ok {
-		limit := t.load(b)
-		return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(greaterOrEqual), limit[u], a[u], k) })
+func (t tier) atLeast(a vec, b word) mask { return t.compare(greaterOrEqual, a, b) }
+
+// compare is the mask of a comparison of a with b.
+func (t tier) compare(predicate uint8, a vec, b value) mask {
+	single, double := VCMPPS, VCMPPD
+	w, inMemory := t.inMemory(b)
+	if inMemory {
+		if t.wide {
+			single, double = VCMPPS_BCST, VCMPPD_BCST
+		}
+		return t.eachMask(func(u int, k reg.Register) { t.op(single, double)(U8(predicate), w.mem, a[u], k) })
 	}
-	compare := VCMPPS
-	if t.wide {
-		compare = VCMPPS_BCST
-	}
-	return t.eachMask(func(u int, k reg.Register) { compare(U8(greaterOrEqual), b.mem, a[u], k) })
+	with := t.load(b)
+	return t.eachMask(func(u int, k reg.Register) { t.op(single, double)(U8(predicate), with[u], a[u], k) })
 }
 
 // jumpIfAll jumps to a label if every lane of m is set.
@@ -373,7 +487,6 @@ func (t tier) isValid(l labelBytes) mask {
 		limit := t.load(litBits(kernel.NoClass))
 		return t.eachMask(func(u int, k reg.Register) { VPCMPGTD(l.wide[u], limit[u], k) })
 	}
-	const notEqual = 4
 	return t.eachMask(func(u int, k reg.Register) { VPCMPB(U8(notEqual), l.at.Offset(16*u), l.none, k) })
 }
 
@@ -413,9 +526,12 @@ func (t tier) without(a, b mask) mask {
 // round is the nearest whole number, ties to even.
 func (t tier) round(v vec) vec {
 	return t.each(func(u int, d reg.VecVirtual) {
-		if t.wide {
-			VRNDSCALEPS(U8(0), v[u], d)
-		} else {
+		switch {
+		case t.wide:
+			t.op(VRNDSCALEPS, VRNDSCALEPD)(U8(0), v[u], d)
+		case t.double:
+			VROUNDPD(U8(0), v[u], d)
+		default:
 			VROUNDPS(U8(0), v[u], d)
 		}
 	})
@@ -424,7 +540,14 @@ func (t tier) round(v vec) vec {
 // scale is v·2ⁿ for a whole number n, rounded once.
 func (t tier) scale(v, n vec) vec {
 	if t.wide {
-		return t.each(func(u int, d reg.VecVirtual) { VSCALEFPS(n[u], v[u], d) })
+		return t.each(func(u int, d reg.VecVirtual) { t.op(VSCALEFPS, VSCALEFPD)(n[u], v[u], d) })
+	}
+	if t.double {
+		const down = 1
+		half := t.mul(n, t.lit(0.5))
+		half = t.each(func(u int, d reg.VecVirtual) { VROUNDPD(U8(down), half[u], d) })
+		rest := t.sub(n, half)
+		return t.mul(t.mul(v, t.powerOfTwo(half)), t.powerOfTwo(rest))
 	}
 	k := t.each(func(u int, d reg.VecVirtual) { VCVTPS2DQ(n[u], d) })
 	half := t.each(func(u int, d reg.VecVirtual) { VPSRAD(U8(1), k[u], d) })
@@ -432,7 +555,13 @@ func (t tier) scale(v, n vec) vec {
 	return t.mul(t.mul(v, t.powerOfTwo(half)), t.powerOfTwo(rest))
 }
 
+// powerOfTwo is 2ⁿ for a whole number n, an integer, or a float64 if double is set.
 func (t tier) powerOfTwo(n vec) vec {
+	if t.double {
+		// Adding 1.5·2⁵² leaves the whole number in the low bits.
+		biased := t.add(n, t.lit(3<<51+1023))
+		return t.each(func(u int, d reg.VecVirtual) { VPSLLQ(U8(52), biased[u], d) })
+	}
 	return t.each(func(u int, d reg.VecVirtual) {
 		VPADDD(litBits(127).mem, n[u], d)
 		VPSLLD(U8(23), d, d)
@@ -452,6 +581,10 @@ func (t tier) store(v vec, at Mem, stream bool) {
 
 // storeBy writes a vec, with non-temporal stores if the byte at flag is set.
 func (t tier) storeBy(flag Mem, label string, v vec, at Mem) {
+	if t.plain {
+		t.store(v, at, false)
+		return
+	}
 	CMPB(flag, Imm(0))
 	JNE(LabelRef(label + "Past"))
 	t.store(v, at, false)
@@ -549,10 +682,7 @@ func (s *sums) flush(i int, at Mem) {
 }
 
 // greater is the mask a > b.
-func (t tier) greater(a, b vec) mask {
-	const greaterThan = 0x1e // ordered, quiet
-	return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(greaterThan), b[u], a[u], k) })
-}
+func (t tier) greater(a vec, b value) mask { return t.compare(greaterThan, a, b) }
 
 // equalInts is the mask of the lanes with equal integers.
 func (t tier) equalInts(a, b vec) mask {
@@ -562,7 +692,6 @@ func (t tier) equalInts(a, b vec) mask {
 // isNotClass is the mask of the lanes that differ from an integer.
 func (t tier) isNotClass(labels vec, class word) mask {
 	if t.wide {
-		const notEqual = 4
 		return t.eachMask(func(u int, k reg.Register) { VPCMPD_BCST(U8(notEqual), class.mem, labels[u], k) })
 	}
 	is := t.isClass(labels, class)
@@ -571,6 +700,9 @@ func (t tier) isNotClass(labels vec, class word) mask {
 
 // split returns f in [−¼, ½] and k with x = (1+f)·2ᵏ.
 func (t tier) split(x vec) (f, k vec) {
+	if t.double {
+		return t.split64(x)
+	}
 	const threeQuarters = 0x3f400000
 	sub := func(b word, a vec) vec {
 		if !t.wide {
@@ -584,4 +716,25 @@ func (t tier) split(x vec) (f, k vec) {
 	mantissa := t.each(func(u int, d reg.VecVirtual) { VPSUBD(shifted[u], x[u], d) })
 	k = t.each(func(u int, d reg.VecVirtual) { VCVTDQ2PS(exponent[u], d) })
 	return t.sub(mantissa, lit(1)), k
+}
+
+// split64 is split for float64. AVX2 has no arithmetic shift of 64-bit integers, so the
+// exponent keeps its bias until it is a float64.
+func (t tier) split64(x vec) (f, k vec) {
+	const (
+		one      = 1023 << 52
+		aQuarter = 1 << 51 // the bits of 1 less those of ¾
+		twoTo52  = (1023 + 52) << 52
+		unbiased = 1<<52 + 1023
+	)
+	integer := func(plain, broadcast func(...Op), a vec, b uint64) vec {
+		return t.binary(plain, broadcast, a, t.litBits(b))
+	}
+	biased := integer(VPADDQ, VPADDQ_BCST, x, aQuarter)
+	biased = t.each(func(u int, d reg.VecVirtual) { VPSRLQ(U8(52), biased[u], d) })
+	shifted := t.each(func(u int, d reg.VecVirtual) { VPSLLQ(U8(52), biased[u], d) })
+	mantissa := t.each(func(u int, d reg.VecVirtual) { VPSUBQ(shifted[u], x[u], d) })
+	mantissa = integer(VPADDQ, VPADDQ_BCST, mantissa, one)
+	k = t.sub(t.or(biased, t.litBits(twoTo52)), t.lit(unbiased))
+	return t.sub(mantissa, t.lit(1)), k
 }

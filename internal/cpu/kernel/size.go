@@ -5,6 +5,7 @@ const (
 	Lanes = 16   // partial sums of a kernel: voxel i is added to sum i mod Lanes
 	Block = 64   // the length of a kernel's arguments is a multiple of it
 	Part  = 256  // what the loops of a vector kernel handle before they go on to the next part
+	Tile  = 512  // the most that one call of a row kernel handles
 	Strip = 1024 // the most that one call of a logistic kernel handles
 )
 

@@ -1,7 +1,6 @@
-// Package cost counts what the passes of a network need, without computing
-// anything: it runs the network on a backend whose arrays have a shape and no
-// numbers. So the counts follow from the network's own code, and a new network
-// needs no formula.
+// Package cost counts the operations and the memory of a network's passes without computing
+// anything: it runs the network on a backend whose arrays have a shape but no values. The
+// counts therefore follow from the code of the network, and a new network needs no formulas.
 package cost
 
 import (
@@ -12,25 +11,25 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Cost is what a pass needs.
+// Cost is the cost of a pass.
 type Cost struct {
 	// Parameters is the number of trainable values.
 	Parameters int64
-	// MultiplyAdds counts those of the convolutions in the forward pass. A training
-	// step takes about three times as many.
+	// MultiplyAdds is the number of multiply-adds of the convolutions in the forward pass.
+	// A training step needs about three times as many.
 	MultiplyAdds int64
-	// KeptBytes is the memory of what outlives the pass: parameters, running
+	// KeptBytes is the memory of arrays that outlive the pass: parameters, running
 	// statistics, velocities.
 	KeptBytes int64
-	// PassBytes is the memory that the pass takes besides, on a backend that gives
-	// every released array to the next one of its size: the activations, in training
-	// also gradients, and working memory of the convolutions, a padded copy of what
-	// they read, once for each size. Backends that pad channels or keep more copies take
-	// more.
+	// PassBytes is the additional memory of the pass on a backend that reuses every
+	// released array for the next one of the same size. It consists of the activations, in
+	// training also the gradients, and the scratch memory of the convolutions, one padded
+	// copy of their input for each size. Backends that pad channels or hold more copies
+	// need more.
 	PassBytes int64
 }
 
-// Bytes is the memory of the pass and of what outlives it.
+// Bytes returns the total memory.
 func (c Cost) Bytes() int64 { return c.KeptBytes + c.PassBytes }
 
 // Counter counts the passes of one network.
@@ -39,20 +38,18 @@ type Counter struct {
 	net     nn.Network
 }
 
-// New returns a counter for the network that make makes on the backend it is
-// given.
-func New(make func(nn.Backend) (nn.Network, error)) (*Counter, error) {
+// New returns a counter for the network that create creates on the given backend.
+func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	b := &backend{}
-	net, err := make(b)
+	net, err := create(b)
 	if err != nil {
 		return nil, err
 	}
 	return &Counter{b, net}, nil
 }
 
-// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z:
-// forward, backward, and an update by SGD, with a velocity for each parameter if
-// momentum is set.
+// Training returns the cost of a training step on a batch of shape N×C×X×Y×Z: forward pass,
+// backward pass, and an SGD update, with a velocity for each parameter if momentum is set.
 func (c *Counter) Training(shape []int, momentum bool) (Cost, error) {
 	tape, y, err := c.forward(shape, nn.Training)
 	if err != nil {
@@ -101,7 +98,7 @@ func (c *Counter) cost() Cost {
 	return cost
 }
 
-// bytesPerValue is that of the float32 that networks train in.
+// bytesPerValue is the size of a float32, in which networks are trained.
 const bytesPerValue = 4
 
 func count(shape []int) int64 {
@@ -112,15 +109,15 @@ func count(shape []int) int64 {
 	return n
 }
 
-// backend implements nn.Backend for shapes alone.
+// backend implements nn.Backend on shapes only.
 type backend struct {
 	multiplyAdds int64
-	held         int64          // values of all memory that the pass had to get
-	free         map[int64]int  // released arrays, by the number of values
-	work         map[int64]bool // sizes of the working memory that the pass has got
+	held         int64          // number of values allocated by the pass
+	free         map[int64]int  // released arrays, by number of values
+	scratch      map[int64]bool // sizes of the scratch memory allocated by the pass
 }
 
-// array has no numbers.
+// array is an array without values.
 type array struct {
 	shape    []int
 	kept     bool
@@ -133,10 +130,10 @@ func (a *array) Shape() []int { return a.shape }
 // DType implements nn.Array.
 func (a *array) DType() nn.DType { return nn.Float32 }
 
-// begin begins the count of a pass.
-func (b *backend) begin() { *b = backend{free: map[int64]int{}, work: map[int64]bool{}} }
+// begin starts counting a pass.
+func (b *backend) begin() { *b = backend{free: map[int64]int{}, scratch: map[int64]bool{}} }
 
-// step makes an array of the step: a released one where there is one of its size.
+// step allocates an array of the step, reusing a released one of the same size if possible.
 func (b *backend) step(shape []int) *array {
 	if n := count(shape); b.free[n] > 0 {
 		b.free[n]--
@@ -146,10 +143,11 @@ func (b *backend) step(shape []int) *array {
 	return &array{shape: append([]int(nil), shape...)}
 }
 
-// borrow takes working memory for n values, which all that need as many share.
+// borrow allocates scratch memory for n values. All operations that need scratch memory of
+// the same size share it.
 func (b *backend) borrow(n int64) {
-	if !b.work[n] {
-		b.work[n] = true
+	if !b.scratch[n] {
+		b.scratch[n] = true
 		b.held += n
 	}
 }
@@ -173,9 +171,9 @@ func (b *backend) Empty(shape []int) nn.Array {
 	return &array{shape: append([]int(nil), shape...), kept: true}
 }
 
-// ToHost implements nn.Backend: there is nothing to copy.
+// ToHost implements nn.Backend. It always fails, because there are no values to copy.
 func (b *backend) ToHost(nn.Array, *tensor.Dense) error {
-	return fmt.Errorf("cost: ToHost: arrays have no numbers")
+	return fmt.Errorf("cost: ToHost: arrays have no values")
 }
 
 // Release implements nn.Backend.
@@ -186,12 +184,12 @@ func (b *backend) Release(x nn.Array) {
 	}
 }
 
-// EndStep implements nn.Backend: a pass is one step.
+// EndStep implements nn.Backend. It does nothing, because begin resets the counts.
 func (b *backend) EndStep() {}
 
-// made returns a new array and the pullback of an operation whose gradients have
-// the shapes of its inputs; nil inputs are absent.
-func (b *backend) made(shape []int, inputs ...nn.Array) (nn.Array, nn.Pullback, error) {
+// result returns the result and the pullback of an operation whose gradients have the shapes
+// of its inputs; nil inputs are absent.
+func (b *backend) result(shape []int, inputs ...nn.Array) (nn.Array, nn.Pullback, error) {
 	return b.step(shape), func(_ nn.Array, need []bool) ([]nn.Array, error) {
 		grads := make([]nn.Array, len(inputs))
 		for i, in := range inputs {
@@ -214,7 +212,7 @@ func (b *backend) ConvTranspose3D(x, weight, bias nn.Array, spec nn.ConvSpec) (n
 }
 
 func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size func(nn.ConvSpec, [3]int, [3]int) ([3]int, error)) (nn.Array, nn.Pullback, error) {
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,7 +222,8 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 		return nil, nil, err
 	}
 	shape := []int{x.Shape()[0], out, to[0], to[1], to[2]}
-	// Every voxel of the coarser side meets every tap of every channel pair.
+	// Every voxel of the smaller volume is combined with every tap of every pair of
+	// channels.
 	coarse := min(count(in[:]), count(to[:]))
 	b.multiplyAdds += int64(shape[0]) * coarse * count(weight.Shape())
 	sample := func(x nn.Array) int64 {
@@ -236,7 +235,7 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 	}
 	b.borrow(sample(x))
 	b.borrow(count(weight.Shape()))
-	y, pullback, err := b.made(shape, x, weight, bias)
+	y, pullback, err := b.result(shape, x, weight, bias)
 	return y, func(g nn.Array, need []bool) ([]nn.Array, error) {
 		b.borrow(sample(g))
 		return pullback(g, need)
@@ -245,27 +244,27 @@ func (b *backend) conv(x, weight, bias nn.Array, spec nn.ConvSpec, out int, size
 
 // BatchNorm implements nn.Backend.
 func (b *backend) BatchNorm(x, weight, bias, _, _ nn.Array, _ nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x, weight, bias)
+	return b.result(x.Shape(), x, weight, bias)
 }
 
 // GroupNorm implements nn.Backend.
 func (b *backend) GroupNorm(x, weight, bias nn.Array, _ int, _ float64) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x, weight, bias)
+	return b.result(x.Shape(), x, weight, bias)
 }
 
 // PReLU implements nn.Backend.
 func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x, slope)
+	return b.result(x.Shape(), x, slope)
 }
 
 // Activate implements nn.Backend.
 func (b *backend) Activate(x nn.Array, _ nn.Activation) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x)
+	return b.result(x.Shape(), x)
 }
 
 // MaxPool3D implements nn.Backend.
 func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -273,17 +272,17 @@ func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback
 	if err != nil {
 		return nil, nil, err
 	}
-	return b.made([]int{x.Shape()[0], x.Shape()[1], to[0], to[1], to[2]}, x)
+	return b.result([]int{x.Shape()[0], x.Shape()[1], to[0], to[1], to[2]}, x)
 }
 
 // Resize implements nn.Backend.
 func (b *backend) Resize(x nn.Array, size [3]int, _ nn.ResizeMode) (nn.Array, nn.Pullback, error) {
-	return b.made([]int{x.Shape()[0], x.Shape()[1], size[0], size[1], size[2]}, x)
+	return b.result([]int{x.Shape()[0], x.Shape()[1], size[0], size[1], size[2]}, x)
 }
 
 // Dropout3D implements nn.Backend.
 func (b *backend) Dropout3D(x nn.Array, _ float64, _ uint64) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x)
+	return b.result(x.Shape(), x)
 }
 
 // Concat implements nn.Backend.
@@ -292,14 +291,14 @@ func (b *backend) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 	for _, x := range xs[1:] {
 		shape[1] += x.Shape()[1]
 	}
-	return b.made(shape, xs...)
+	return b.result(shape, xs...)
 }
 
 // RepeatChannels implements nn.Backend.
 func (b *backend) RepeatChannels(x nn.Array, channels int) (nn.Array, nn.Pullback, error) {
 	shape := append([]int(nil), x.Shape()...)
 	shape[1] = channels
-	return b.made(shape, x)
+	return b.result(shape, x)
 }
 
 // Add implements nn.Backend.
@@ -323,7 +322,7 @@ func (b *backend) Mean(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 
 // Gate implements nn.Backend.
 func (b *backend) Gate(x, gate nn.Array) (nn.Array, nn.Pullback, error) {
-	return b.made(x.Shape(), x, gate)
+	return b.result(x.Shape(), x, gate)
 }
 
 // SGDStep implements nn.Backend.

@@ -10,7 +10,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/cost"
 )
 
-// chain is a network of a convolution and activations.
+// chain is a network that is a sequence of layers.
 type chain struct {
 	*nn.Builder
 	layers nn.Sequence
@@ -19,7 +19,7 @@ type chain struct {
 func (c chain) Forward(t *nn.Tape, x nn.Var) (nn.Var, error) { return c.layers.Forward(t, x) }
 func (chain) CheckSize([3]int) error                         { return nil }
 
-// TestCountsByHand compares a small network with what a pencil finds.
+// TestCountsByHand compares the counts for a small network with a calculation by hand.
 func TestCountsByHand(t *testing.T) {
 	const voxels, padded = 4 * 5 * 6, 6 * 7 * 8
 	counter, err := cost.New(func(b nn.Backend) (nn.Network, error) {
@@ -35,7 +35,7 @@ func TestCountsByHand(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, cost.Cost{
 		Parameters: weights, MultiplyAdds: 2 * voxels * 3 * 2 * 27, KeptBytes: 4 * all,
-		// The input, two results at a time, one sample and the kernel to work on.
+		// The input, two results at a time, and scratch memory for one sample and the kernel.
 		PassBytes: 4 * (2*3*voxels + 2*2*2*voxels + 3*padded + 3*2*27),
 	}, got)
 	assert.Equal(t, got.KeptBytes+got.PassBytes, got.Bytes())
@@ -44,13 +44,14 @@ func TestCountsByHand(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, got.MultiplyAdds, step.MultiplyAdds)
 	assert.EqualValues(t, 4*(all+weights), step.KeptBytes)
-	// All five results, the gradient of the last and one more to alternate with;
-	// the gradients of the parameters; a sample of the convolution's result.
+	// All five results, the gradient of the last one and another to alternate with, the
+	// gradients of the parameters, and scratch memory for a sample of the convolution's
+	// result.
 	assert.EqualValues(t, 4*(2*3*voxels+(5+2)*2*2*voxels+3*padded+3*2*27+weights+2*padded), step.PassBytes)
 
 	again, err := counter.Training([]int{2, 3, 4, 5, 6}, true)
 	require.NoError(t, err)
-	assert.Equal(t, step, again, "a pass leaves nothing behind")
+	assert.Equal(t, step, again, "a pass does not affect later counts")
 	plain, err := counter.Training([]int{2, 3, 4, 5, 6}, false)
 	require.NoError(t, err)
 	assert.Equal(t, step.KeptBytes-4*weights, plain.KeptBytes)

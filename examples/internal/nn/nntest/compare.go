@@ -2,9 +2,8 @@ package nntest
 
 import "math"
 
-// RelativeError returns max |want − got| / max |want|, the measure that all
-// tolerances are stated in; infinity where the lengths differ or a value is not
-// a number.
+// RelativeError returns max |want − got| / max |want|, to which all tolerances refer, or
+// infinity if the lengths differ or a difference is NaN.
 func RelativeError(want, got []float64) float64 {
 	if len(want) != len(got) {
 		return math.Inf(1)

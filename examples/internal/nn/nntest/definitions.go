@@ -10,9 +10,9 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// convCase is one convolution on purpose unlike what networks use: odd sizes,
-// different settings on every axis, sizes that the stride does not divide,
-// paddings larger than the kernel; among them widths that fill vectors.
+// convCase is a convolution that is deliberately unlike those of networks: odd sizes,
+// different settings on every axis, sizes that are not multiples of the stride, padding
+// larger than the kernel, and also numbers of channels that fill vectors.
 type convCase struct {
 	batch, in, out int
 	size, kernel   [3]int
@@ -24,8 +24,8 @@ func (c convCase) String() string {
 		c.spec.Stride, c.spec.Padding, c.spec.Dilation, c.spec.OutputPadding)
 }
 
-// convCases returns fixed cases and random ones. Those of a transposed
-// convolution also have output padding.
+// convCases returns n cases, of which some are fixed and the others random. Random transposed
+// convolutions also have output padding.
 func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 	cases := []convCase{
 		{1, 1, 1, [3]int{1, 1, 1}, [3]int{1, 1, 1}, nn.ConvSpec{}},
@@ -58,7 +58,7 @@ func convCases(rng *rand.Rand, transposed bool, n int) []convCase {
 }
 
 func (c convCase) outputSize(transposed bool) ([3]int, error) {
-	spec, err := c.spec.Normalised()
+	spec, err := c.spec.Normalized()
 	if err != nil {
 		return [3]int{}, err
 	}
@@ -68,7 +68,7 @@ func (c convCase) outputSize(transposed bool) ([3]int, error) {
 	return spec.OutputSize(c.size, c.kernel)
 }
 
-// shapes returns those of x, weight and bias.
+// shapes returns the shapes of x, weight and bias.
 func (c convCase) shapes(transposed bool) [][]int {
 	weight := []int{c.out, c.in, c.kernel[0], c.kernel[1], c.kernel[2]}
 	if transposed {
@@ -77,11 +77,11 @@ func (c convCase) shapes(transposed bool) [][]int {
 	return [][]int{{c.batch, c.in, c.size[0], c.size[1], c.size[2]}, weight, {c.out}}
 }
 
-// definition computes the operation from its definition, one product at a time:
-// it visits every pair of a voxel of the coarse volume (a convolution's result,
-// a transposed one's input) and a kernel tap.
+// definition computes the operation by its definition, one product at a time: it visits every
+// pair of a kernel tap and a voxel of the coarse volume, which is the result of a convolution
+// or the input of a transposed one.
 func (c convCase) definition(transposed bool, x, weight, bias []float64) []float64 {
-	spec, _ := c.spec.Normalised()
+	spec, _ := c.spec.Normalized()
 	out, _ := c.outputSize(transposed)
 	coarse, fine := out, c.size
 	if transposed {
@@ -132,9 +132,9 @@ func each(size [3]int, f func(p [3]int)) {
 	}
 }
 
-// definitions compares convolutions with their definition, and their gradients
-// with the definition of a gradient: the map is linear in x and in the weights,
-// so ⟨g, conv(dx, w)⟩ = ⟨gx, dx⟩ for any dx, and the same for the weights.
+// definitions compares convolutions with their definition, and their gradients with the
+// definition of a gradient: a convolution is linear in x and in the weights, so
+// ⟨g, conv(dx, w)⟩ = ⟨gx, dx⟩ for any dx, and likewise for the weights.
 func (s suite) definitions(t *testing.T) {
 	for _, transposed := range []bool{false, true} {
 		rng := rand.New(rand.NewPCG(3, 4))
@@ -170,8 +170,8 @@ func (s suite) definitions(t *testing.T) {
 	}
 }
 
-// requireAdjoint requires ⟨a, b⟩ = ⟨c, d⟩, up to a share of the sum of the
-// products' magnitudes.
+// requireAdjoint requires ⟨a, b⟩ = ⟨c, d⟩ up to the tolerance, relative to the sum of the
+// magnitudes of the products a·b.
 func requireAdjoint(t *testing.T, a, b, c, d []float64, tolerance float64) {
 	t.Helper()
 	dot := func(a, b []float64) (sum, size float64) {

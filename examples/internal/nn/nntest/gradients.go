@@ -11,7 +11,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// operation is one backend operation as a function of arrays.
+// operation is a backend operation as a function of arrays.
 type operation struct {
 	name   string
 	shapes [][]int
@@ -74,7 +74,7 @@ func (s suite) operations(t *testing.T) []operation {
 		}
 		for _, c := range convCases(rand.New(rand.NewPCG(5, 6)), transposed, 24) {
 			if c.size[0]*c.size[1]*c.size[2] > 200 {
-				continue // as good as the small ones, and slow
+				continue // slow, and the small cases test the same
 			}
 			ops = append(ops, operation{name + "/" + c.String(), c.shapes(transposed), func(in []nn.Array) (nn.Array, nn.Pullback, error) {
 				return conv(in[0], in[1], in[2], c.spec)
@@ -84,8 +84,8 @@ func (s suite) operations(t *testing.T) []operation {
 	return ops
 }
 
-// firstOf makes the pullback of an operation that was called without its weight
-// and bias one of its first input alone.
+// firstOf converts the pullback of an operation that was called without weight and bias to a
+// pullback of its first input only.
 func firstOf(pullback nn.Pullback) nn.Pullback {
 	return func(g nn.Array, need []bool) ([]nn.Array, error) {
 		grads, err := pullback(g, append(need, false, false))
@@ -96,8 +96,8 @@ func firstOf(pullback nn.Pullback) nn.Pullback {
 	}
 }
 
-// gradients holds every pullback to central differences of the result, along
-// random directions and along single elements.
+// gradients compares every pullback with central differences of the result, along random
+// directions and along single elements.
 func (s suite) gradients(t *testing.T) {
 	const h = 1e-5
 	for _, op := range s.operations(t) {

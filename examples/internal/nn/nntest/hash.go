@@ -10,9 +10,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// HashValues returns the n values in [−1, 1) that a tensor's name and a seed
-// stand for: a hash of the name, the seed and the element's index. The golden
-// files are made with them, so that no weights have to be stored.
+// HashValues returns n values in [−1, 1): hashes of a tensor's name, a seed and the index of
+// the element. The golden files use them, so that no weights need to be stored.
 func HashValues(name string, n int, seed uint64) []float64 {
 	f := fnv.New64a()
 	f.Write([]byte(name))
@@ -28,8 +27,8 @@ func HashValues(name string, n int, seed uint64) []float64 {
 	return values
 }
 
-// HashWeights returns the values of a parameter or buffer, by the kind of
-// tensor that its name and shape say it is. All are float32 values.
+// HashWeights returns the values of a parameter or buffer, scaled according to its kind,
+// which follows from its name and shape. All are exact in float32.
 func HashWeights(name string, shape []int, seed uint64) []float64 {
 	n, fan := 1, 1
 	for i, d := range shape {
@@ -60,7 +59,7 @@ func HashWeights(name string, shape []int, seed uint64) []float64 {
 	return values
 }
 
-// HashState returns a whole network's state with hashed values.
+// HashState returns the state of a network with hashed values.
 func HashState(net nn.Network, seed uint64) map[string]*tensor.Dense {
 	state := map[string]*tensor.Dense{}
 	set := func(name string, shape []int) {

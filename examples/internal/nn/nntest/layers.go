@@ -13,8 +13,8 @@ import (
 	"github.com/x/afl/internal/golden"
 )
 
-// elsewhere lists what the layer file holds besides single operations: the loss
-// and a block of a network. Package models tests both.
+// elsewhere lists the entries of the layer file that are not single operations: the loss and
+// a network block. Package models tests both.
 var elsewhere = map[string]bool{"afl_released": true, "attention_gate": true}
 
 // layerCase is the description of one case in the file's metadata.
@@ -52,7 +52,7 @@ func (c layerCase) resize(in []int) (size [3]int, mode nn.ResizeMode) {
 	return size, nn.Linear
 }
 
-// triple is one number for all axes or one per axis.
+// triple is stored as one number for all axes or as one number per axis.
 type triple [3]int
 
 func (v *triple) UnmarshalJSON(raw []byte) error {
@@ -83,7 +83,7 @@ func (s suite) layers(t *testing.T) {
 		s.EndStep()
 	}
 	require.Positive(t, done)
-	t.Logf("%d layer cases compared, %d left to the tests of other packages", done, left)
+	t.Logf("%d layer cases compared, %d tested in other packages", done, left)
 }
 
 func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) {
@@ -148,7 +148,7 @@ func (s suite) layer(t *testing.T, file *golden.File, name string, c layerCase) 
 	case "cyclic_repeat_add":
 		y, pullback, err = s.repeatAdd(in[0], in[1])
 	default:
-		t.Fatalf("the operation %q is neither computed nor listed as tested elsewhere", c.Op)
+		t.Fatalf("unknown operation %q", c.Op)
 	}
 	require.NoError(t, err)
 	tolY, tolG := s.tolerance()

@@ -1,6 +1,6 @@
-// Package nntest is what every backend of the training engine has to pass:
-// reference numbers, definitions, gradient checks by finite differences, the
-// rules about memory and errors. A backend's own test calls Run.
+// Package nntest is the test suite for backends of the training engine. It compares with
+// reference values and definitions, checks gradients by finite differences, and checks the
+// contract about memory and errors. Each backend's own test calls [Run].
 package nntest
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Run tests a backend. open returns a new backend of a type, or nil if the
-// backend does not have that type.
+// Run tests a backend. open returns a new backend with the given element type, or nil if the
+// backend does not support that type.
 func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 	for _, dtype := range []nn.DType{nn.Float64, nn.Float32} {
 		t.Run(dtype.String(), func(t *testing.T) {
 			b := open(t, dtype)
 			if b == nil {
-				t.Skipf("the backend has no %v", dtype)
+				t.Skipf("the backend does not support %v", dtype)
 			}
 			require.Equal(t, dtype, b.DType())
 			s := suite{b}
@@ -54,13 +54,13 @@ func (s suite) tolerance() (result, gradient float64) {
 	return 1e-5, 1e-4
 }
 
-// array puts values on the backend for the current step.
+// array copies values to a Step array.
 func (s suite) array(t *testing.T, values []float64, shape ...int) nn.Array {
 	t.Helper()
 	return s.of(t, nn.Step, values, shape)
 }
 
-// kept puts values on the backend for good.
+// kept copies values to a Kept array.
 func (s suite) kept(t *testing.T, values []float64, shape ...int) nn.Array {
 	t.Helper()
 	return s.of(t, nn.Kept, values, shape)
@@ -88,8 +88,8 @@ func (s suite) requireClose(t *testing.T, want []float64, got nn.Array, toleranc
 	require.LessOrEqual(t, RelativeError(want, s.values(t, got)), tolerance, what)
 }
 
-// normal returns n values of a normal distribution, none closer to zero than
-// 0.05 and all of them float32 values.
+// normal returns n values from a normal distribution that are at least 0.05 away from zero
+// and exact in float32.
 func normal(rng *rand.Rand, n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {

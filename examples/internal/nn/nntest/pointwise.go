@@ -11,8 +11,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// activations checks values and derivatives of the functions, at zero and for
-// arguments where a careless formula overflows or cancels.
+// activations checks values and derivatives of the activations, including at zero and for
+// arguments at which naive formulas overflow or cancel.
 func (s suite) activations(t *testing.T) {
 	x := []float64{-1000, -90, -3, -1e-7, 0, 1e-7, 0.5, 90, 1000}
 	ones := make([]float64, len(x))
@@ -50,8 +50,8 @@ func (s suite) activations(t *testing.T) {
 	s.EndStep()
 }
 
-// groupNorm compares the norm with its definition, on a channel whose values
-// lie far from zero.
+// groupNorm compares the norm with its definition, including a channel whose values are far
+// from zero.
 func (s suite) groupNorm(t *testing.T) {
 	const n, c, voxels, epsilon = 2, 6, 35, 1e-5
 	rng := rand.New(rand.NewPCG(15, 16))
@@ -83,8 +83,8 @@ func (s suite) groupNorm(t *testing.T) {
 	s.EndStep()
 }
 
-// repeatChannels checks which channel goes where, for counts that the input's
-// divides and does not.
+// repeatChannels checks the order of the channels, for numbers that are and are not multiples
+// of the number of input channels.
 func (s suite) repeatChannels(t *testing.T) {
 	x := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12} // 2 samples, 3 channels, 2 voxels
 	for channels, order := range map[int][]int{3: {0, 1, 2}, 6: {0, 1, 2, 0, 1, 2}, 8: {0, 1, 2, 0, 1, 2, 0, 1}} {

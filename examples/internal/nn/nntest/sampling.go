@@ -11,7 +11,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// poolCase is one pooling of a 2×3 volume.
+// poolCase is a pooling of 2 samples with 3 channels.
 type poolCase struct {
 	size [3]int
 	spec nn.PoolSpec
@@ -31,10 +31,10 @@ var poolCases = []poolCase{
 	{[3]int{6, 3, 1}, nn.PoolSpec{Kernel: [3]int{4, 1, 2}, Stride: [3]int{1, 3, 2}, Padding: [3]int{2, 0, 1}}},
 }
 
-// definition returns the largest value of every window and where it lies: of
-// all voxels in the window, in row-major order, the first that no other exceeds.
+// definition returns the largest value of every window and its position: the first of the
+// largest values in row-major order.
 func (c poolCase) definition(x []float64) (values []float64, at []int) {
-	spec, _ := c.spec.Normalised()
+	spec, _ := c.spec.Normalized()
 	out, _ := spec.OutputSize(c.size)
 	voxels := c.size[0] * c.size[1] * c.size[2]
 	for plane := range len(x) / voxels {
@@ -59,8 +59,8 @@ func (c poolCase) definition(x []float64) (values []float64, at []int) {
 	return values, at
 }
 
-// pools compares poolings with their definition: on values with many ties, all
-// of them below zero, so that a padding of zeros would show.
+// pools compares poolings with their definition, on values with many ties that are all below
+// zero, so that padding with zeros would be detected.
 func (s suite) pools(t *testing.T) {
 	for _, c := range poolCases {
 		t.Run(c.String(), func(t *testing.T) {
@@ -89,7 +89,7 @@ func (s suite) pools(t *testing.T) {
 	}
 }
 
-// resizeCase is one change of the size of a 2×3 volume.
+// resizeCase is a resize of 2 samples with 3 channels.
 type resizeCase struct{ from, to [3]int }
 
 func (c resizeCase) String() string { return fmt.Sprintf("%v to %v", c.from, c.to) }
@@ -106,9 +106,8 @@ var resizeCases = []resizeCase{
 
 var resizeModes = []nn.ResizeMode{nn.Nearest, nn.Linear, nn.LinearAligned}
 
-// weight returns how much of voxel i of an axis of n goes into voxel d of one
-// of m: a hat of width one around the source position, the volume being
-// continued by its border.
+// weight returns the weight of voxel i of an axis of n in voxel d of an axis of m: a hat
+// function of half-width one around the source position, which is clamped to the volume.
 func weight(mode nn.ResizeMode, i, n, d, m int) float64 {
 	var position float64
 	switch {
@@ -123,8 +122,8 @@ func weight(mode nn.ResizeMode, i, n, d, m int) float64 {
 	return max(0, 1-math.Abs(position-float64(i)))
 }
 
-// resizes compares resizing with its definition, a sum over all voxels, and its
-// gradient with the definition of one: the map is linear.
+// resizes compares resizing with its definition, a sum over all voxels. Because it is linear,
+// its gradient is compared with the definition of the adjoint.
 func (s suite) resizes(t *testing.T) {
 	for _, mode := range resizeModes {
 		for _, c := range resizeCases {

@@ -22,7 +22,7 @@ func (b *backend) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, 
 	case nn.Sigmoid:
 		act = C.ACT_SIGMOID
 	default:
-		o.fail("the function is %v, want ReLU, ELU or Sigmoid", f)
+		o.fail("f is %v, want ReLU, ELU or Sigmoid", f)
 	}
 	if o.err != nil {
 		return nil, nil, o.end()
@@ -57,10 +57,11 @@ func (b *backend) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, 
 	})
 }
 
-// flat returns all that an array has in memory as one block of one channel.
+// flat returns all memory of an array as one block of one channel.
 func flat(a *array) C.view { return C.view{1, a.length(), 1} }
 
-// same returns a new array of the step in the shape and order of a.
+// same returns a new array with the shape and order of a that lasts until the end
+// of the step.
 func (o *op) same(a *array) *array {
 	if o.err != nil {
 		return nil
@@ -71,7 +72,7 @@ func (o *op) same(a *array) *array {
 }
 
 // activateNorm returns the activation of a norm as a formula, so that the norm
-// itself need not be stored. Its gradient is one as well.
+// itself need not be stored. Its gradient is a formula too.
 func (o *op) activateNorm(a *array, f *normed) (nn.Array, nn.Pullback, error) {
 	y := o.formula(a.shape, f, f.n.data)
 	return o.finish(y, 1, []*array{f.n.x}, func(o *op, g *array, need []bool) []nn.Array {
@@ -82,8 +83,8 @@ func (o *op) activateNorm(a *array, f *normed) (nn.Array, nn.Pullback, error) {
 	})
 }
 
-// activateSum computes the activation of a sum in one pass; the sum is not
-// stored, since the gradient can be had from the result.
+// activateSum computes the activation of a sum in one pass. It does not store the
+// sum, since the gradient can be computed from the result.
 func (o *op) activateSum(a *array, f *sum, act C.int) (nn.Array, nn.Pullback, error) {
 	y := o.volume(a.shape...)
 	f.store(o, y, act)

@@ -13,36 +13,36 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// order is how an array's numbers lie in memory.
+// order is the memory layout of an array.
 type order uint8
 
 const (
 	plain    order = iota // row-major
-	channels              // N×C×X×Y×Z with the channel fastest
-	kernel                // a convolution kernel in oneDNN's own layout
+	channels              // N×C×X×Y×Z with the channel index varying fastest
+	kernel                // a convolution kernel in a layout of oneDNN's choice
 )
 
-// array is a block of numbers, or a formula for one.
+// array holds the values of an array, or a formula for them.
 type array struct {
 	owner *backend
 	shape []int
-	kept  bool
-	ended bool // it was released or its step is over
+	kept  bool // created with nn.Kept
+	ended bool // released, or past the end of its step
 
-	data    *buffer // nil while formula holds the value
+	data    *buffer // nil while formula is set
 	order   order
-	layout  *C.layout // of a kernel
-	formula formula   // nil where data is there
-	holds   []*buffer // what the formula reads
+	layout  *C.layout // set if order is kernel
+	formula formula   // nil once data is set
+	holds   []*buffer // buffers that the formula reads
 
-	// centred says that every channel sums to 0, as the gradient that a norm
-	// passes on does: a shift of its input changes nothing.
-	centred bool
+	// centered says that every channel sums to 0. The gradient of a norm's input
+	// does, since shifting that input changes nothing.
+	centered bool
 }
 
-// formula computes an array's numbers when they are asked for.
+// formula computes the values of an array when they are first needed.
 type formula interface {
-	// compute stores the numbers in y, a new array in channels-last order.
+	// compute stores the values in y, a new array in channels-last order.
 	compute(o *op, y *array)
 }
 
@@ -57,41 +57,42 @@ func (a *array) String() string { return fmt.Sprint(a.shape) }
 
 func (a *array) floats() *C.float { return a.data.floats() }
 
-// length is the number of floats in memory, with what a layout pads.
+// length returns the number of floats in memory, including a layout's padding.
 func (a *array) length() C.int64_t { return C.int64_t(a.data.bytes / 4) }
 
-// rows is the number of voxels of all samples of a volume; channels the width.
+// rows returns the number of voxels in all samples of a volume.
 func (a *array) rows() C.int64_t {
 	return C.int64_t(a.shape[0] * a.shape[2] * a.shape[3] * a.shape[4])
 }
 
+// width returns the number of channels of a volume.
 func (a *array) width() C.int64_t { return C.int64_t(a.shape[1]) }
 
-// view returns a volume as one block.
+// view returns a volume as a single block.
 func (a *array) view() C.view { return C.view{1, a.rows() * a.width(), a.width()} }
 
-// samples returns a volume as a block per sample.
+// samples returns a volume as one block per sample.
 func (a *array) samples() C.view {
 	n := C.int64_t(a.shape[0])
 	return C.view{n, a.rows() / n * a.width(), a.width()}
 }
 
-// array returns an array of the step without memory.
+// array returns a new array that lasts until the end of the step, without memory.
 func (o *op) array(shape []int) *array {
 	a := &array{owner: o.backend, shape: shape}
 	o.step = append(o.step, a)
 	return a
 }
 
-// volume returns a new channels-last array of the step.
+// volume returns a new channels-last array that lasts until the end of the step.
 func (o *op) volume(shape ...int) *array {
 	return o.fill(o.array(shape), channels, 4*nn.Elements(shape))
 }
 
-// vector returns a new plain array of the step.
+// vector returns a new row-major array that lasts until the end of the step.
 func (o *op) vector(shape ...int) *array { return o.fill(o.array(shape), plain, 4*nn.Elements(shape)) }
 
-// fill gives an array memory of its own.
+// fill allocates an array's memory.
 func (o *op) fill(a *array, as order, bytes int) *array {
 	if o.err != nil {
 		return a
@@ -109,8 +110,8 @@ func (o *op) fill(a *array, as order, bytes int) *array {
 	return a
 }
 
-// formula returns an array of the step whose numbers are computed on demand from
-// the given buffers.
+// formula returns an array whose values f computes on demand from the given
+// buffers. It lasts until the end of the step.
 func (o *op) formula(shape []int, f formula, reads ...*buffer) *array {
 	a := o.array(shape)
 	a.order, a.formula, a.holds = channels, f, reads
@@ -120,7 +121,8 @@ func (o *op) formula(shape []int, f formula, reads ...*buffer) *array {
 	return a
 }
 
-// lazy checks that an argument is a live array of this backend.
+// lazy checks that an argument is a live array of this backend. It does not
+// compute the array's formula.
 func (o *op) lazy(name string, x nn.Array) *array {
 	if x == nil {
 		o.fail("%s is nil", name)
@@ -138,7 +140,7 @@ func (o *op) lazy(name string, x nn.Array) *array {
 	return a
 }
 
-// force computes an array's formula.
+// force computes an array's formula, if it has one.
 func (o *op) force(a *array) *array {
 	if o.err != nil || a == nil || a.formula == nil {
 		return a
@@ -152,10 +154,11 @@ func (o *op) force(a *array) *array {
 	return a
 }
 
-// arg checks an argument and computes it, in whatever order it is.
+// arg checks an argument and computes its formula. The array may have any order.
 func (o *op) arg(name string, x nn.Array) *array { return o.force(o.lazy(name, x)) }
 
-// lazyVolume checks that an argument has the shape N×C×X×Y×Z.
+// lazyVolume checks that an argument has the shape N×C×X×Y×Z. It does not compute
+// the array's formula.
 func (o *op) lazyVolume(name string, x nn.Array) *array {
 	a := o.lazy(name, x)
 	if o.err == nil && len(a.shape) != 5 {
@@ -164,7 +167,7 @@ func (o *op) lazyVolume(name string, x nn.Array) *array {
 	return a
 }
 
-// inVolume checks that an argument has the shape N×C×X×Y×Z, and brings it to
+// inVolume checks that an argument has the shape N×C×X×Y×Z, and converts it to
 // channels-last order.
 func (o *op) inVolume(name string, x nn.Array) *array {
 	return o.toChannels(o.force(o.lazyVolume(name, x)))
@@ -179,7 +182,8 @@ func (o *op) inVector(name string, x nn.Array, n int) *array {
 	return a
 }
 
-// like checks that an argument has the given shape.
+// like checks that an argument has the given shape. It does not compute the
+// array's formula.
 func (o *op) like(name string, x nn.Array, shape []int) *array {
 	a := o.lazy(name, x)
 	if o.err == nil && !slices.Equal(a.shape, shape) {
@@ -188,11 +192,12 @@ func (o *op) like(name string, x nn.Array, shape []int) *array {
 	return a
 }
 
-// Orders change in place: an array's numbers stay what they are, and the next
-// operation that wants them in the same order finds them there. What is queued
-// takes pointers, never arrays, since those change while the work waits.
+// The functions below convert an array's order in place: its values stay the same,
+// and a later operation that needs the same order finds it already converted.
+// Queued work must capture pointers to memory, never arrays, because an array may
+// be converted before the work runs.
 
-// toPlain brings an array to row-major order.
+// toPlain converts an array to row-major order.
 func (o *op) toPlain(a *array) *array {
 	if o.err != nil || a.order == plain {
 		return a
@@ -221,7 +226,7 @@ func (o *op) copyPlain(a *array, to *C.float) {
 	}
 }
 
-// toChannels brings a volume to channels-last order.
+// toChannels converts a volume to channels-last order.
 func (o *op) toChannels(a *array) *array {
 	if o.err != nil || a.order == channels {
 		return a
@@ -239,7 +244,7 @@ func (o *op) toChannels(a *array) *array {
 	return a
 }
 
-// toKernel brings a convolution kernel to one of oneDNN's layouts.
+// toKernel converts a convolution kernel to one of oneDNN's layouts.
 func (o *op) toKernel(a *array, to *C.layout) *array {
 	if o.err != nil || a.order == kernel && C.layout_equal(a.layout, to) != 0 {
 		return a
@@ -260,7 +265,8 @@ func (o *op) toKernel(a *array, to *C.layout) *array {
 }
 
 // kernelIn returns a convolution kernel in one of oneDNN's layouts: the array's
-// own numbers or, where it has another layout, a copy, to be dropped.
+// own memory or, if the array has another layout, a copy, which the caller must
+// drop.
 func (o *op) kernelIn(a *array, to *C.layout) (*C.float, *buffer) {
 	if o.err != nil {
 		return nil, nil
@@ -284,8 +290,9 @@ func (o *op) kernelIn(a *array, to *C.layout) (*C.float, *buffer) {
 	return dst, copied
 }
 
-// match brings b to the order of a, for operations on single elements. Volumes
-// come to channels-last order first.
+// match converts a and b to the same order, for elementwise operations: to the
+// layout of whichever is in kernel order, or else, if they are volumes, to
+// channels-last order.
 func (o *op) match(a, b *array) {
 	if o.err != nil {
 		return
@@ -301,8 +308,8 @@ func (o *op) match(a, b *array) {
 	}
 }
 
-// refill gives an array new memory. What it had stays until the end of the step,
-// for formulas and pullbacks that point to it.
+// refill gives an array new memory. Its old memory remains valid until the end of
+// the step, for formulas and pullbacks that refer to it.
 func (o *op) refill(a *array, as order, bytes int) {
 	old := a.data
 	o.fill(a, as, bytes)

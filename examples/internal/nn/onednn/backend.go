@@ -13,14 +13,14 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Available tells whether this program was built with oneDNN.
+// Available reports whether this program was built with oneDNN.
 const Available = true
 
-// New returns a backend. dtype must be nn.Float32: oneDNN trains in no other
-// precision that nn has.
+// New returns a backend. dtype must be nn.Float32, the only type of package nn in
+// which oneDNN can train.
 func New(dtype nn.DType, cfg Config) (nn.Backend, error) {
 	if dtype != nn.Float32 {
-		return nil, fmt.Errorf("onednn: dtype is %v, want %v, the only one that oneDNN computes in", dtype, nn.Float32)
+		return nil, fmt.Errorf("onednn: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
 	w, err := start()
 	if err != nil {
@@ -39,16 +39,16 @@ type backend struct {
 	worker  *worker
 	res     *resources
 	failed  *firstError
-	profile *profile // nil for none
-	step    []*array // arrays that EndStep takes back
-	work    []*buffer
+	profile *profile  // nil without profiling
+	step    []*array  // released by EndStep
+	work    []*buffer // scratch memory, dropped by EndStep
 }
 
-// resources are what a backend holds outside of Go's memory.
+// resources are the memory and objects that a backend owns outside the Go heap.
 type resources struct {
 	pool    pool
 	convs   map[convKey]*convolution
-	layouts map[[5]int]*C.layout // row-major, by shape
+	layouts map[[5]int]*C.layout // row-major layouts, by shape
 	taps    map[tapsKey]*tapTable
 }
 
@@ -112,8 +112,8 @@ func (b *backend) EndStep() {
 	b.work = b.work[:0]
 }
 
-// op is one operation under way. Its methods do nothing once one has failed, so
-// that an operation reads as a list of steps; err is the first failure.
+// op is one operation in progress. After the first failure, which err records,
+// its methods do nothing, so that an operation reads as a sequence of steps.
 type op struct {
 	*backend
 	name string
@@ -138,7 +138,7 @@ func (o *op) end() error {
 	return fmt.Errorf("%s: %w", o.name, o.err)
 }
 
-// run queues f. shape says in the profile, and in an error, what it works on.
+// run queues f. shape describes the operands in the profile and in errors.
 func (o *op) run(shape fmt.Stringer, f func() error) {
 	if o.err != nil {
 		return
@@ -158,12 +158,14 @@ func (o *op) run(shape fmt.Stringer, f func() error) {
 	})
 }
 
-// do queues f, which cannot fail but for memory.
+// do queues f, which can fail only for lack of memory.
 func (o *op) do(shape fmt.Stringer, f func()) {
 	o.run(shape, func() error { f(); return nil })
 }
 
-// finish returns an operation's result.
+// finish returns the result y of an operation with the given number of inputs,
+// and its pullback, which calls f. The pullback fails if one of the saved arrays
+// has ended.
 func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array, need []bool) []nn.Array) (nn.Array, nn.Pullback, error) {
 	if err := o.end(); err != nil {
 		return nil, nil, err
@@ -177,7 +179,7 @@ func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array
 		}
 		for _, s := range saved {
 			if s != nil && s.ended {
-				o.fail("the pullback is used after the release of what it needs or the end of its step")
+				o.fail("the pullback is used after an array that it needs was released or the end of its step")
 			}
 		}
 		if o.err != nil {
@@ -189,7 +191,7 @@ func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array
 	}, nil
 }
 
-// wanted returns what grad makes for the inputs that need it.
+// wanted returns the gradients, computed by grad, of the inputs that need one.
 func wanted(need []bool, grad func(i int) *array) []nn.Array {
 	out := make([]nn.Array, len(need))
 	for i, n := range need {
@@ -203,7 +205,7 @@ func wanted(need []bool, grad func(i int) *array) []nn.Array {
 	return out
 }
 
-// scratch returns memory that belongs to the step.
+// scratch returns scratch memory that lasts until the end of the step.
 func (o *op) scratch(bytes int) *buffer {
 	m := o.temporary(bytes)
 	if m != nil {
@@ -212,7 +214,8 @@ func (o *op) scratch(bytes int) *buffer {
 	return m
 }
 
-// temporary returns memory to be dropped once all work on it is queued.
+// temporary returns scratch memory. The caller must drop it, and may do so as
+// soon as all work that uses it is queued.
 func (o *op) temporary(bytes int) *buffer {
 	if o.err != nil {
 		return nil
@@ -224,7 +227,7 @@ func (o *op) temporary(bytes int) *buffer {
 	return m
 }
 
-// floats returns n floats that belong to the step.
+// floats returns scratch memory for n floats that lasts until the end of the step.
 func (o *op) floats(n int) *C.float {
 	if m := o.scratch(4 * n); m != nil {
 		return m.floats()

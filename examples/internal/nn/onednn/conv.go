@@ -12,12 +12,13 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// A convolution and a transposed convolution are two directions of one linear
-// map between a fine volume (input of the former, result of the latter) and a
-// coarse one; see conv_shape. Each direction is the other's gradient, so that
-// both operations and their gradients are three kinds of primitive.
+// A convolution and a transposed convolution are the two directions of one linear
+// map between a fine volume (input of the convolution, result of the transposed
+// convolution) and a coarse one; see conv_shape. Each direction is the other's
+// gradient, so both operations and their gradients need only three kinds of
+// primitive.
 
-// convKey is all that decides about a primitive.
+// convKey identifies a primitive.
 type convKey struct {
 	kind  C.int
 	bias  bool
@@ -41,12 +42,12 @@ type convolution struct {
 
 func (c *convolution) release() { C.conv_free(c.c) }
 
-// String describes it together with the implementation that was chosen.
+// String describes the convolution and the implementation chosen for it.
 func (c *convolution) String() string {
 	return c.key.String() + ", " + C.GoString(C.conv_implementation(c.c))
 }
 
-// primitive returns a compiled convolution, from the cache where it can.
+// primitive returns a compiled convolution, from the cache if possible.
 func (o *op) primitive(kind C.int, bias bool, shape C.conv_shape) *convolution {
 	if o.err != nil {
 		return nil
@@ -61,7 +62,8 @@ func (o *op) primitive(kind C.int, bias bool, shape C.conv_shape) *convolution {
 	if bias {
 		with = 1
 	}
-	// On the worker, where oneDNN sees the number of threads it will have.
+	// Compile on the worker, where oneDNN sees the number of threads that it will
+	// run with.
 	o.worker.wait(func() {
 		err = failure(C.conv_open(&c.c, &key.shape, kind, with))
 	})
@@ -110,9 +112,9 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 	a := o.lazyVolume("x", x)
 	w := o.arg("weight", weight)
 	if o.err == nil && len(w.shape) != 5 {
-		o.fail("weight has shape %v, want five axes", w.shape)
+		o.fail("weight has shape %v, want 5 axes", w.shape)
 	}
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		o.fail("%w", err)
 	}
@@ -125,7 +127,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 		in, out, axis = rows, cols, 0
 	}
 	if a.shape[1] != in {
-		o.fail("x has %d channels, want %d, axis %d of the weight's shape %v", a.shape[1], in, axis, w.shape)
+		o.fail("x has %d channels, want %d as given by axis %d of the weight's shape %v", a.shape[1], in, axis, w.shape)
 	}
 	var add *array
 	if bias != nil {
@@ -137,7 +139,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 		ySize, err = spec.TransposedSize(size, taps)
 	} else {
 		if spec.OutputPadding != [3]int{} {
-			o.fail("output padding is %v, want none: only a transposed convolution has it", spec.OutputPadding)
+			o.fail("output padding is %v, want 0 except in a transposed convolution", spec.OutputPadding)
 		}
 		ySize, err = spec.OutputSize(size, taps)
 	}
@@ -176,7 +178,7 @@ func (o *op) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed bool) (
 				gx = o.toFine(shape, w, g, size, false)
 			}
 			if need[1] {
-				gw, gb = o.weightGradient(shape, w.shape, need[2] && !g.centred, a, g)
+				gw, gb = o.weightGradient(shape, w.shape, need[2] && !g.centered, a, g)
 			}
 		}
 		if need[2] && gb == nil {
@@ -197,13 +199,15 @@ func convShape(batch, rows, cols int, fine, coarse, kernel [3]int, spec nn.ConvS
 	return s
 }
 
-// part returns the operation under another name in the profile.
+// part returns the operation with name appended to its name in the profile.
 func (o *op) part(name string) *op {
 	return &op{backend: o.backend, name: o.name + " " + name, err: o.err}
 }
 
-// reached returns the spatial size of the part of the fine volume that oneDNN
-// takes: an output padding beyond the stride holds voxels that no tap reaches.
+// reached reduces the fine volume in s to the part that taps reach, which is all
+// that oneDNN supports, and returns its spatial size: an output padding of the
+// stride or more adds voxels that no tap reaches. all reports whether that part is
+// the whole volume.
 func reached(s *C.conv_shape) (size [3]int, all bool) {
 	all = true
 	for i := range size {
@@ -218,7 +222,8 @@ func reached(s *C.conv_shape) (size [3]int, all bool) {
 	return size, all
 }
 
-// trimmed returns the part of a fine volume that a convolution reaches.
+// trimmed returns the part of a fine volume that the taps of a convolution reach,
+// and reduces shape to it.
 func (o *op) trimmed(shape *C.conv_shape, fine *array) *array {
 	size, all := reached(shape)
 	if all || o.err != nil {
@@ -227,42 +232,44 @@ func (o *op) trimmed(shape *C.conv_shape, fine *array) *array {
 	return o.resample(fine, fine.shape, size, trim, false)
 }
 
-// toCoarse returns the convolution of fine, whose spatial size is given.
-func (o *op) toCoarse(shape C.conv_shape, w, bias, fine *array, size [3]int, home bool) *array {
+// toCoarse returns the convolution of fine; size is the spatial size of the result.
+// See apply for forward.
+func (o *op) toCoarse(shape C.conv_shape, w, bias, fine *array, size [3]int, forward bool) *array {
 	fine = o.trimmed(&shape, fine)
 	if o.err != nil {
 		return nil
 	}
 	y := o.volume(fine.shape[0], int(shape.rows), size[0], size[1], size[2])
-	o.apply(C.CONV_TO_COARSE, shape, w, bias, fine, y, home)
+	o.apply(C.CONV_TO_COARSE, shape, w, bias, fine, y, forward)
 	return y
 }
 
-// toFine returns the adjoint of toCoarse.
-func (o *op) toFine(shape C.conv_shape, w, coarse *array, size [3]int, home bool) *array {
+// toFine returns the adjoint of toCoarse, applied to coarse.
+func (o *op) toFine(shape C.conv_shape, w, coarse *array, size [3]int, forward bool) *array {
 	part, all := reached(&shape)
 	if o.err != nil {
 		return nil
 	}
 	y := o.volume(coarse.shape[0], int(shape.cols), part[0], part[1], part[2])
-	o.apply(C.CONV_TO_FINE, shape, w, nil, y, coarse, home)
+	o.apply(C.CONV_TO_FINE, shape, w, nil, y, coarse, forward)
 	if all || o.err != nil {
 		return y
 	}
 	return o.resample(y, y.shape, size, trim, false)
 }
 
-// apply computes one direction. With home the kernel takes on the layout that
-// the primitive wants: the forward pass says how a kernel is kept, and backward
-// passes that want another layout make a copy.
-func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array, home bool) {
+// apply computes one direction. In the forward pass it converts the kernel itself
+// to the layout that the primitive requires, so the forward pass determines the
+// layout in which a kernel is stored; a backward pass that requires another layout
+// makes a copy.
+func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array, forward bool) {
 	p := o.primitive(kind, bias != nil, shape)
 	if o.err != nil {
 		return
 	}
 	var weights, add *C.float
 	var copied *buffer
-	if home {
+	if forward {
 		if o.toKernel(w, p.layout); o.err == nil {
 			weights = w.floats()
 		}
@@ -309,13 +316,13 @@ func (o *op) weightGradient(shape C.conv_shape, kernelShape []int, bias bool, fi
 	return gw, gb
 }
 
-// biasGradient sums a gradient over batch and space. Where that is 0 by
-// construction, adding up would only find rounding errors.
+// biasGradient sums a gradient over batch and space. If the sum is 0 by
+// construction it returns zeros, since summation would yield only rounding errors.
 func (o *op) biasGradient(g *array) *array {
 	out := o.vector(g.shape[1])
 	switch {
 	case o.err != nil:
-	case g.centred:
+	case g.centered:
 		n, to := g.width(), out.floats()
 		o.part("bias").do(out, func() { C.zero(n, to) })
 	default:

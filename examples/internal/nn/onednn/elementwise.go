@@ -13,8 +13,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// sum is the formula p + q. Where one of them is a norm with an activation, it
-// is p.
+// sum is the formula p + q. If one of the two is a norm with an activation, it is
+// p.
 type sum struct {
 	view C.view
 	p, q C.term
@@ -55,16 +55,16 @@ func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 		}
 	}
 	if o.err == nil {
-		y.centred = a0.centred && a1.centred
+		y.centered = a0.centered && a1.centered
 	}
-	// Gradients never change, so both inputs can share one.
+	// Gradients are never modified, so both inputs can share one.
 	return o.finish(y, 2, nil, func(o *op, g *array, need []bool) []nn.Array {
 		return wanted(need, func(int) *array { return g })
 	})
 }
 
-// sum returns the sum of two volumes as a formula, for an activation to fuse
-// with.
+// sum returns the sum of two volumes as a formula, so that an activation can be
+// fused with it.
 func (o *op) sum(a0, a1 *array) *array {
 	p, q := o.summand(a0), o.summand(a1)
 	if q != nil && q.act != C.ACT_NONE {
@@ -98,7 +98,8 @@ func (o *op) sum(a0, a1 *array) *array {
 	return o.formula(a0.shape, s, reads...)
 }
 
-// summand returns a's formula if it can be part of a sum's, else it computes a.
+// summand returns a's formula if it can be part of a sum. Otherwise it computes a
+// and returns nil.
 func (o *op) summand(a *array) *normed {
 	if f, ok := a.formula.(*normed); ok {
 		return f
@@ -127,7 +128,7 @@ func (b *backend) Mean(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 	}
 	y := o.same(first)
 	if o.err == nil {
-		// Matching may have moved the first.
+		// match may have given the first array new memory.
 		from[0] = first.floats()
 		n, to := y.length(), y.floats()
 		o.do(y, func() { C.mean_of(n, C.int64_t(len(from)), &from[0], to) })

@@ -16,7 +16,7 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// The implementations of filter.h, as profiles name them.
+// Implementations other than oneDNN, as named in profiles.
 const (
 	tile2  = "winograd:tile 2"
 	tile3  = "winograd:tile 3"
@@ -24,8 +24,8 @@ const (
 	planes = "planes"
 )
 
-// only makes convolutions that are compiled from now on use an implementation wherever
-// there is code for it, and elsewhere oneDNN. What it returns ends that.
+// only makes convolutions compiled from now on use the given implementation for all shapes
+// that it supports, and oneDNN for all others. restore restores the default.
 func only(w *worker, implementation string) (restore func()) {
 	tile, yes := map[string]int{tile2: 2, tile3: 3, tile4: 4}[implementation], -1
 	if tile == 0 {
@@ -42,22 +42,22 @@ func only(w *worker, implementation string) (restore func()) {
 	}
 }
 
-// eachVectorSet runs f on every instruction set that has code for filters.
+// eachVectorSet runs f on every instruction set for which there is code for filters.
 func eachVectorSet(t *testing.T, f func(t *testing.T, w *worker)) {
 	eachInstructionSet(t, []string{"AVX-512", "AVX2"}, f)
 }
 
-// TestFiltersEqualSum compares convolutions that are computed by filters with the
-// portable backend in float64: results and gradients, on sizes that leave parts of
-// tiles, blocks, vectors and groups of channels.
-func TestFiltersEqualSum(t *testing.T) {
+// TestFiltersMatchPortable compares the results and gradients of filters with those of the
+// portable backend in float64. The sizes leave partial tiles, blocks, vectors and groups of
+// channels.
+func TestFiltersMatchPortable(t *testing.T) {
 	eachVectorSet(t, func(t *testing.T, w *worker) {
 		for _, c := range []struct {
 			batch, in, out int
 			taps           int
 			size, pad      [3]int
 			by             string
-			passes         int // of result and gradients
+			passes         int // number of passes (result and gradients of input and kernel) that use by
 		}{
 			{1, 32, 32, 3, [3]int{24, 20, 18}, [3]int{1, 1, 1}, tile4, 3},
 			{2, 32, 48, 3, [3]int{17, 12, 15}, [3]int{1, 1, 1}, tile4, 3},
@@ -95,8 +95,8 @@ func TestFiltersEqualSum(t *testing.T) {
 	})
 }
 
-// TestFiltersAreChosen checks where each is used and where oneDNN is.
-func TestFiltersAreChosen(t *testing.T) {
+// TestFilterChoice checks which shapes use which implementation.
+func TestFilterChoice(t *testing.T) {
 	eachVectorSet(t, func(t *testing.T, _ *worker) {
 		for _, c := range []struct {
 			in, out, taps, size, stride int
@@ -108,7 +108,7 @@ func TestFiltersAreChosen(t *testing.T) {
 			{256, 256, 5, 10, 1, map[string]int{tile2: 2}},
 			{8, 8, 3, 32, 1, map[string]int{planes: 3}},
 			{32, 2, 5, 20, 1, map[string]int{planes: 2}},
-			{3, 32, 3, 32, 1, map[string]int{planes: 1}}, // to the three channels
+			{3, 32, 3, 32, 1, map[string]int{planes: 1}}, // the input gradient, with 3 channels
 			{16, 9, 3, 32, 1, nil},
 			{512, 512, 3, 4, 1, nil},
 			{64, 64, 3, 32, 2, nil},
@@ -128,8 +128,8 @@ func TestFiltersAreChosen(t *testing.T) {
 	})
 }
 
-// passesOf counts the convolutions and gradients that a backend computed by an
-// implementation, since it was last asked.
+// passesOf returns the number of convolutions and gradients that a backend has computed
+// with an implementation since the last call of Profile.
 func passesOf(b nn.Backend, implementation string) int {
 	return passesByImplementation(b)[implementation]
 }
@@ -146,9 +146,9 @@ func passesByImplementation(b nn.Backend) map[string]int {
 	return n
 }
 
-// TestFiltersOnAnyNumberOfThreads requires the same bits whatever the number of
-// threads, for many channels on few tiles and the reverse.
-func TestFiltersOnAnyNumberOfThreads(t *testing.T) {
+// TestFiltersAcrossThreads requires bit-identical results for any number of threads, for
+// many channels with few tiles and for few channels with many tiles.
+func TestFiltersAcrossThreads(t *testing.T) {
 	eachVectorSet(t, func(t *testing.T, w *worker) {
 		was := w.threads(1)
 		defer w.threads(was)
@@ -180,10 +180,9 @@ func TestFiltersOnAnyNumberOfThreads(t *testing.T) {
 	})
 }
 
-// TestHostileVoxelsStayNear: a voxel that is infinite or not a number reaches all
-// that the sum over taps would reach, and of other voxels at most those of the same
-// tiles.
-func TestHostileVoxelsStayNear(t *testing.T) {
+// TestNonFiniteVoxels checks that an infinite or NaN voxel affects all voxels that it would
+// affect in direct convolution and, apart from those, at most voxels of the same tiles.
+func TestNonFiniteVoxels(t *testing.T) {
 	eachVectorSet(t, func(t *testing.T, w *worker) {
 		size := []int{13, 12, 11}
 		at := []int{6, 5, 4}
@@ -197,10 +196,10 @@ func TestHostileVoxelsStayNear(t *testing.T) {
 				b, err := New(nn.Float32, Config{Profile: true})
 				require.NoError(t, err)
 				pad := c.taps / 2
-				for _, hostile := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
+				for _, value := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 					all := convolve(t, b, []int{1, c.channels, size[0], size[1], size[2]}, []int{c.channels, c.channels, c.taps, c.taps, c.taps},
 						nn.ConvSpec{Padding: [3]int{pad, pad, pad}}, false,
-						func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = hostile })
+						func(x []float32) { x[(at[0]*size[1]+at[1])*size[2]+at[2]] = value })
 					require.NotZero(t, passesOf(b, c.by))
 					for i, y := range all[0] {
 						p := []int{i / (size[1] * size[2]) % size[0], i / size[2] % size[1], i % size[2]}
@@ -221,10 +220,10 @@ func TestHostileVoxelsStayNear(t *testing.T) {
 	})
 }
 
-// BenchmarkConvolution measures convolutions and their gradients by filters and by
-// oneDNN's sum over taps, in both as the rate of the sum's products. Its limit is that
-// of the sum, times what filtering saves: at most 8 for 3×3×3 taps, 4.6 for 5×5×5,
-// and nothing where there are few channels.
+// BenchmarkConvolution measures convolutions and their gradients by filters and by oneDNN's
+// direct convolution. Both are reported as the rate of direct convolution's products, so
+// filters can exceed the machine's peak rate by the factor that they save: at most 8 for
+// 3×3×3 taps and 4.6 for 5×5×5, and none with few channels.
 func BenchmarkConvolution(b *testing.B) {
 	w, err := start()
 	require.NoError(b, err)
@@ -237,9 +236,9 @@ func BenchmarkConvolution(b *testing.B) {
 		{2, 2, 3, [3]int{160, 128, 24}}, {8, 8, 3, [3]int{160, 128, 24}}, {3, 32, 3, [3]int{160, 128, 24}}, {16, 2, 3, [3]int{160, 128, 24}},
 		{32, 2, 5, [3]int{80, 64, 24}},
 	} {
-		for _, way := range []string{"sum", "filter"} {
-			b.Run(fmt.Sprintf("%d-%d,%dx%dx%d,taps=%d/%s", c.in, c.out, c.size[0], c.size[1], c.size[2], c.taps, way), func(b *testing.B) {
-				if way == "sum" {
+		for _, method := range []string{"direct", "filter"} {
+			b.Run(fmt.Sprintf("%d-%d,%dx%dx%d,taps=%d/%s", c.in, c.out, c.size[0], c.size[1], c.size[2], c.taps, method), func(b *testing.B) {
+				if method == "direct" {
 					defer only(w, "oneDNN")()
 				}
 				backend, err := New(nn.Float32, Config{Profile: true})

@@ -31,7 +31,7 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	default:
 		o.fail("life is %d, want nn.Step or nn.Kept", life)
 	}
-	// What lives for a step is most likely a volume; what is kept, a kernel.
+	// A 5D array with step lifetime is most likely a volume; a kept one, a kernel.
 	n, c, voxels, as := 1, 1, nn.Elements(a.shape), plain
 	if len(a.shape) == 5 && life == nn.Step {
 		n, c, voxels, as = a.shape[0], a.shape[1], nn.Elements(a.shape[2:]), channels
@@ -93,7 +93,7 @@ func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 	return o.end()
 }
 
-// now queues f and waits for it, and with it for all work before.
+// now queues f and waits for it and for all work queued before it.
 func (o *op) now(shape fmt.Stringer, f func()) {
 	o.do(shape, f)
 	if o.err == nil {
@@ -102,7 +102,7 @@ func (o *op) now(shape fmt.Stringer, f func()) {
 	}
 }
 
-// hostPointer returns where a tensor's numbers lie, a copy for a scalar.
+// hostPointer returns a pointer to a tensor's data, or to a copy for a scalar.
 func hostPointer(t *tensor.Dense) unsafe.Pointer {
 	switch data := t.Data().(type) {
 	case []float32:
@@ -114,5 +114,5 @@ func hostPointer(t *tensor.Dense) unsafe.Pointer {
 	case float64:
 		return unsafe.Pointer(&data)
 	}
-	return nil // nn.CheckHost lets no other type pass
+	return nil // unreachable: nn.CheckHost accepts no other type
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// table holds coefficients, a period long each; see spans.h.
+// table contains coefficients, each repeated over a period; see spans.h.
 typedef struct {
 	const float *mean, *scale, *shift, *slope, *mean2, *scale2, *shift2;
 } table;
@@ -49,34 +49,34 @@ AVX512_BEGIN
 TARGET_END
 #endif
 
-// tier is an instruction set that the loops were compiled for.
+// tier is an instruction set for which the loops are compiled.
 typedef struct {
 	const char *name;
 	const spans *loops;
 	int lanes;
 } tier;
 
-static const tier tiers[] = { // the best first
+static const tier tiers[] = { // best first
 #ifdef __x86_64__
-	{"AVX-512", &table_avx512, 16},
-	{"AVX2", &table_avx2, 8},
+	{"AVX-512", &spans_avx512, 16},
+	{"AVX2", &spans_avx2, 8},
 #endif
-	{"plain", &table_plain, 0},
+	{"plain", &spans_plain, 0},
 };
 enum { TIERS = sizeof tiers / sizeof *tiers };
 
-static const spans *best = &table_plain;
+static const spans *best = &spans_plain;
 
 static int has(const tier *t) {
 #ifdef __x86_64__
 	__builtin_cpu_init();
 	const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-	if (t->loops == &table_avx2) return avx2;
-	if (t->loops == &table_avx512)
+	if (t->loops == &spans_avx2) return avx2;
+	if (t->loops == &spans_avx512)
 		return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
 			__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
-	return t->loops == &table_plain;
+	return t->loops == &spans_plain;
 }
 
 int kernels_use(const char *name) {
@@ -89,8 +89,9 @@ int kernels_use(const char *name) {
 }
 
 const char *kernels_open(int threads) {
-	// oneDNN divides its work among as many threads as OpenMP promises and waits for
-	// all of them for ever: a limit or a busy machine must not make them fewer.
+	// oneDNN divides its work among the number of threads that OpenMP announces and
+	// waits for all of them. It would wait forever if a thread limit or a busy machine
+	// made OpenMP provide fewer.
 	omp_set_dynamic(0);
 	if (threads > 0 && threads < omp_get_max_threads()) omp_set_num_threads(threads);
 	int team = 1;
@@ -116,7 +117,7 @@ int kernels_lanes(void) {
 	return tiers[i].lanes;
 }
 
-// Working memory. It is kept for the next call: all calls come from one thread.
+// Scratch memory. It is cached for the next call, since all calls come from one thread.
 
 static int failed;
 
@@ -126,20 +127,20 @@ int kernels_failed(void) {
 	return f;
 }
 
-enum { WORK_TABLES, WORK_PARTS, WORK_KINDS };
+enum { SCRATCH_TABLES, SCRATCH_PARTS, SCRATCH_KINDS };
 
-static void *work(int kind, size_t bytes) {
-	static struct { void *p; size_t size; } kept[WORK_KINDS];
-	if (kept[kind].size < bytes) {
-		free(kept[kind].p);
-		kept[kind].size = (bytes + 4095) / 4096 * 4096;
-		kept[kind].p = aligned_alloc(64, kept[kind].size);
-		if (!kept[kind].p) {
-			kept[kind].size = 0;
+static void *scratch(int kind, size_t bytes) {
+	static struct { void *p; size_t size; } cache[SCRATCH_KINDS];
+	if (cache[kind].size < bytes) {
+		free(cache[kind].p);
+		cache[kind].size = (bytes + 4095) / 4096 * 4096;
+		cache[kind].p = aligned_alloc(64, cache[kind].size);
+		if (!cache[kind].p) {
+			cache[kind].size = 0;
 			failed = 1;
 		}
 	}
-	return kept[kind].p;
+	return cache[kind].p;
 }
 
 // Chunks.
@@ -156,21 +157,21 @@ static int64_t period_of(int64_t channels) {
 	return (127 / least + 1) * least;
 }
 
-// chunk_of is how many elements a thread takes at a time: whole periods, little
-// enough for two or three arrays of them to stay in a core's own cache.
+// chunk_of returns the number of elements that a thread processes at a time: whole
+// periods, few enough for two or three arrays of them to fit in a core's private cache.
 static int64_t chunk_of(int64_t period) { return (16384 / period + 1) * period; }
 
-// spread repeats channels floats over a period; without a source it repeats v.
+// spread repeats channels floats over a period, or v if from is NULL.
 static void spread(float *to, int64_t period, int64_t channels, const float *from, float v) {
 	for (int64_t j = 0; j < period; j++) to[j] = from ? from[j % channels] : v;
 }
 
 enum { TABLES = 7 };
 
-// tables spreads up to seven coefficients of every block. Entry i of from is
-// NULL for the constant v[i]; shared ones are the same for all blocks.
+// tables spreads up to seven coefficients of every block. If from[i] is NULL, the
+// coefficient is the constant v[i]. If shared[i] is set, it is the same for all blocks.
 static const float *tables(view w, int64_t period, const float *const from[TABLES], const float v[TABLES], const int shared[TABLES]) {
-	float *t = work(WORK_TABLES, sizeof(float) * w.blocks * TABLES * period);
+	float *t = scratch(SCRATCH_TABLES, sizeof(float) * w.blocks * TABLES * period);
 	if (!t) return NULL;
 	for (int64_t b = 0; b < w.blocks; b++)
 		for (int i = 0; i < TABLES; i++) {
@@ -188,7 +189,8 @@ static table table_at(const float *t, int64_t period, int64_t block) {
 
 static const int slope_shared[TABLES] = {0, 0, 0, 1, 0, 0, 0};
 
-// CHUNKS runs body for every chunk of every block: block, from, n. Parallel.
+// CHUNKS runs body in parallel for every chunk of every block. body sees the index of
+// the block as block, and the first element and the length of the chunk as from and n.
 #define CHUNKS(w, size, body) \
 	const int64_t per_ = ((w).elements + (size) - 1) / (size), all_ = (w).blocks * per_; \
 	_Pragma("omp parallel for schedule(static) if (all_ > 1)") \
@@ -214,11 +216,11 @@ void map_terms(view w, term p, const term *q, int post, float *y) {
 
 // Norms.
 
-// part is what one chunk knows of a channel: how many values, their mean, and
-// the sum of their squared distances from it.
+// part is the statistics of one channel in one chunk: the number of values, their mean,
+// and the sum of their squared deviations from it.
 typedef struct { double count, mean, square; } part;
 
-// merge adds two parts (Chan, Golub, LeVeque 1979).
+// merge combines two parts (Chan, Golub, LeVeque 1979).
 static part merge(part a, part b) {
 	if (a.count == 0) return b;
 	if (b.count == 0) return a;
@@ -226,8 +228,9 @@ static part merge(part a, part b) {
 	return (part){count, a.mean + d * b.count / count, a.square + b.square + d * d * a.count * b.count / count};
 }
 
-// measure finds the parts of one chunk, in two passes over what is then in the
-// cache: the sum of squares alone would lose the variance of values far from 0.
+// measure computes the parts of one chunk in two passes, the second of which finds it in
+// the cache. A single pass for the sum of squares would lose the variance of values far
+// from 0 to rounding.
 static void measure(const float *x, int64_t n, int64_t period, int64_t channels, float *sum, part *out) {
 	float *mean = sum + period;
 	best->moments(n, period, x, NULL, sum);
@@ -251,8 +254,8 @@ void norm_statistics(view w, const float *x, int64_t groups, double epsilon, con
 	float *running_mean, float *running_var, double momentum, coefficients out) {
 	const int64_t channels = w.channels, period = period_of(channels), size = chunk_of(period);
 	const int64_t chunks = (w.elements + size - 1) / size;
-	part *parts = work(WORK_PARTS, sizeof(part) * w.blocks * chunks * channels);
-	float *sums = work(WORK_TABLES, sizeof(float) * omp_get_max_threads() * 2 * period);
+	part *parts = scratch(SCRATCH_PARTS, sizeof(part) * w.blocks * chunks * channels);
+	float *sums = scratch(SCRATCH_TABLES, sizeof(float) * omp_get_max_threads() * 2 * period);
 	if (!parts || !sums) return;
 	CHUNKS(w, size, {
 		(void)block;
@@ -299,7 +302,7 @@ void backward_sums(view w, term p, const float *g, double *sums) {
 	const float identity[TABLES] = {0.f, 1.f};
 	const float *t = tables(w, period, from_, identity, slope_shared);
 	const int64_t chunks = (w.elements + size - 1) / size;
-	float *parts = work(WORK_PARTS, sizeof(float) * w.blocks * chunks * 3 * period);
+	float *parts = scratch(SCRATCH_PARTS, sizeof(float) * w.blocks * chunks * 3 * period);
 	if (!t || !parts) return;
 	CHUNKS(w, size, {
 		table e = table_at(t, period, block);
@@ -370,8 +373,8 @@ void backward_map(view w, term p, const float *g, const float *scale, const floa
 	})
 }
 
-// Elementwise operations without coefficients are cut into chunks as if they
-// had one channel.
+// flat returns n elements as one block of one channel, for elementwise operations
+// without coefficients.
 static view flat(int64_t n) { return (view){1, n, 1}; }
 enum { FLAT_CHUNK = 16384 };
 
@@ -420,7 +423,7 @@ void channel_sum(int64_t rows, int64_t channels, const float *x, float *out) {
 	view w = {1, rows * channels, channels};
 	const int64_t period = period_of(channels), size = chunk_of(period);
 	const int64_t chunks = (w.elements + size - 1) / size;
-	float *parts = work(WORK_PARTS, sizeof(float) * chunks * period);
+	float *parts = scratch(SCRATCH_PARTS, sizeof(float) * chunks * period);
 	if (!parts) return;
 	CHUNKS(w, size, {
 		(void)block;
@@ -436,7 +439,7 @@ void channel_sum(int64_t rows, int64_t channels, const float *x, float *out) {
 void channel_add(int64_t rows, int64_t channels, const float *add, float *y) {
 	view w = {1, rows * channels, channels};
 	const int64_t period = period_of(channels), size = chunk_of(period);
-	float *t = work(WORK_TABLES, sizeof(float) * period);
+	float *t = scratch(SCRATCH_TABLES, sizeof(float) * period);
 	if (!t) return;
 	spread(t, period, channels, add, 0.f);
 	CHUNKS(w, size, { best->channel_add(n, period, t, y + from); })
@@ -444,13 +447,14 @@ void channel_add(int64_t rows, int64_t channels, const float *add, float *y) {
 
 void drop(view w, const float *x, const float *mask, float *y) {
 	const int64_t period = period_of(w.channels), size = chunk_of(period);
-	float *t = work(WORK_TABLES, sizeof(float) * w.blocks * period);
+	float *t = scratch(SCRATCH_TABLES, sizeof(float) * w.blocks * period);
 	if (!t) return;
 	for (int64_t b = 0; b < w.blocks; b++) spread(t + b * period, period, w.channels, mask + b * w.channels, 0.f);
 	CHUNKS(w, size, { best->drop(n, period, t + block * period, x + from, y + from); })
 }
 
-// ROWS runs body for chunks of rows: row, count. Parallel.
+// ROWS runs body in parallel for every chunk of rows. body sees the first row as row and
+// the number of rows as count.
 #define ROWS(rows, channels, body) \
 	const int64_t size_ = (channels) < 16384 ? 16384 / (channels) : 1, all_ = ((rows) + size_ - 1) / size_; \
 	_Pragma("omp parallel for schedule(static) if (all_ > 1)") \
@@ -519,7 +523,7 @@ void max_pool(const pool_shape *s, const float *x, float *y, int32_t *tap) {
 						const int64_t iz = oz * s->stride[2] + kz - s->pad[2];
 						if (iz < 0 || iz >= s->in[2]) continue;
 						const int32_t number = (int32_t)((kx * s->kernel[1] + ky) * s->kernel[2] + kz);
-						if (first) // also where all are −∞
+						if (first) // so that tap is set even if all values are −∞
 							for (int64_t c = 0; c < channels; c++) tap[o + c] = number;
 						first = 0;
 						best->pool_voxel(channels, number, x + (((b * s->in[0] + ix) * s->in[1] + iy) * s->in[2] + iz) * channels, y + o, tap + o);
@@ -534,7 +538,7 @@ void max_pool_backward(const pool_shape *s, const float *g, const int32_t *tap, 
 	const int64_t channels = s->channels, rows = s->batch * s->in[0] * s->in[1];
 #pragma omp parallel for schedule(static)
 	for (int64_t r = 0; r < rows; r++) {
-		int64_t at[3], low[3], high[3]; // the windows that hold a voxel
+		int64_t at[3], low[3], high[3]; // a voxel, and the windows that contain it
 		at[0] = r / s->in[1] % s->in[0];
 		at[1] = r % s->in[1];
 		const int64_t b = r / (s->in[0] * s->in[1]);

@@ -11,14 +11,14 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// norm is a norm of x whose coefficients are known.
+// norm is a norm of x whose coefficients have been computed.
 type norm struct {
 	x      *array
-	data   *buffer // that of x, which may be released before the last formula
+	data   *buffer // of x, which may be released before the last formula that reads it
 	view   C.view
 	groups C.int64_t
 	coef   C.coefficients
-	weight *array // nil for none
+	weight *array // nil if the norm has no weight and bias
 	fixed  bool   // the statistics do not depend on x
 }
 
@@ -109,18 +109,19 @@ func (b *backend) GroupNorm(x, weight, bias nn.Array, groups int, epsilon float6
 
 func (o *op) checkEpsilon(epsilon float64) {
 	if !(epsilon >= 0) {
-		o.fail("epsilon is %v, want a number of at least 0", epsilon)
+		o.fail("epsilon is %v, want at least 0", epsilon)
 	}
 }
 
-// coefficients makes room for a norm's coefficients.
+// coefficients allocates memory for a norm's coefficients, each of the given
+// number of values.
 func (o *op) coefficients(n *norm, values int) {
 	for _, p := range []**C.float{&n.coef.mean, &n.coef.scale, &n.coef.shift, &n.coef.rstd} {
 		*p = o.floats(values)
 	}
 }
 
-// normed returns the norm as an operation's result.
+// normed returns the norm as the result of an operation.
 func (o *op) normed(n *norm) (nn.Array, nn.Pullback, error) {
 	y := o.formula(n.x.shape, &normed{n: n, act: C.ACT_NONE}, n.data)
 	return o.finish(y, 3, []*array{n.x, n.weight}, func(o *op, g *array, need []bool) []nn.Array {
@@ -128,12 +129,12 @@ func (o *op) normed(n *norm) (nn.Array, nn.Pullback, error) {
 	})
 }
 
-// activated is the formula of the gradient that reaches a norm through the
-// activation after it.
+// activated is the formula of the gradient of a norm's result, given the gradient
+// of the activation after it.
 type activated struct {
 	f    *normed
-	g    *buffer   // gradient of the activation
-	sums *C.double // see backward_sums; nil where they are not known yet
+	g    *buffer   // gradient of the activation's result
+	sums *C.double // see backward_sums; nil until computed
 }
 
 func (d *activated) compute(o *op, y *array) {
@@ -141,7 +142,8 @@ func (d *activated) compute(o *op, y *array) {
 	o.part("apply").do(y, func() { C.backward_map(v, t, g, nil, nil, nil, to) })
 }
 
-// sums queues the sums that the gradients of a norm and of a slope are made of.
+// sums queues the sums from which the gradients of a norm and of a slope are
+// computed.
 func (o *op) sums(shape fmt.Stringer, v C.view, t C.term, g *buffer) *C.double {
 	m := o.scratch(3 * 8 * int(v.blocks*v.channels))
 	if o.err != nil {
@@ -188,7 +190,7 @@ func (o *op) normBackward(n *norm, g *array, need []bool) []nn.Array {
 	o.part("finish").do(n.x, func() { C.norm_finish(v, sums, groups, coef, pw, fixed, pgw, pgb, shift, slope) })
 	if need[0] {
 		if gx = o.volume(n.x.shape...); o.err == nil {
-			gx.centred = !n.fixed && n.groups == n.view.channels
+			gx.centered = !n.fixed && n.groups == n.view.channels
 			t, from, to := d.f.term(), d.g.floats(), gx.floats()
 			o.part("apply").do(n.x, func() { C.backward_map(v, t, from, coef.scale, shift, slope, to) })
 		}

@@ -13,7 +13,7 @@ import (
 
 func TestBackend(t *testing.T) { nntest.Run(t, float32Backend) }
 
-func TestNewRefusesOtherTypes(t *testing.T) {
+func TestNewRejectsOtherTypes(t *testing.T) {
 	_, err := New(nn.Float64, Config{})
 	assert.ErrorContains(t, err, "float64")
 }

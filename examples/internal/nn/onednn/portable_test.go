@@ -16,10 +16,10 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// TestConvolutionsOfNetworks compares convolutions of the widths, kernels and
-// strides of networks with the portable backend in float64, results and
-// gradients: oneDNN chooses other code for other shapes.
-func TestConvolutionsOfNetworks(t *testing.T) {
+// TestNetworkConvolutions compares the results and gradients of convolutions with those of
+// the portable backend in float64, for the channels, kernels and strides that networks use:
+// oneDNN chooses different code for different shapes.
+func TestNetworkConvolutions(t *testing.T) {
 	one, two := [3]int{1, 1, 1}, [3]int{2, 2, 2}
 	for _, widths := range [][2]int{{1, 8}, {2, 2}, {3, 16}, {4, 3}, {3, 3}, {6, 3}, {3, 6}, {8, 8}, {16, 16}, {16, 2}, {24, 12}, {32, 64}, {8, 1}} {
 		for _, c := range []struct {
@@ -49,7 +49,7 @@ func TestConvolutionsOfNetworks(t *testing.T) {
 					for i, what := range []string{"y", "gx", "gw", "gb"} {
 						tolerance := 1e-5
 						if what == "gb" {
-							tolerance = 1e-4 // a plain sum of numbers of either sign
+							tolerance = 1e-4 // a sum of values of both signs
 						}
 						assert.LessOrEqual(t, nntest.RelativeError(want[i], got[i]), tolerance, what)
 					}
@@ -59,8 +59,8 @@ func TestConvolutionsOfNetworks(t *testing.T) {
 	}
 }
 
-// convolve returns a convolution of random numbers and its three gradients.
-// change, if not nil, may alter the input.
+// convolve returns a convolution of random values and its three gradients. change, if not
+// nil, may modify the input.
 func convolve(t testing.TB, b nn.Backend, x, weight []int, spec nn.ConvSpec, transposed bool, change func([]float32)) (all [][]float64) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	put := func(change func([]float32), shape ...int) nn.Array {

@@ -13,18 +13,19 @@ import (
 
 // Entry is the time that one kind of work took on one shape.
 type Entry struct {
-	// Op is the operation, with what it did where it does several things.
+	// Op is the name of the operation, followed by the name of the part if the
+	// operation has several parts.
 	Op string
-	// Shape is what it worked on; for a convolution with the code that was chosen.
+	// Shape describes the operands. For a convolution it ends with the implementation.
 	Shape string
-	// Calls is how often it ran, Time for how long altogether.
+	// Calls is the number of runs and Time their total duration.
 	Calls int
 	Time  time.Duration
 }
 
-// Profile returns the time that each kind of work took on a backend made with
-// Config.Profile since the last call, the longest first; nil for any other
-// backend.
+// Profile returns the time that each kind of work took since the last call,
+// longest first. The backend must have been created with Config.Profile set; for
+// any other backend Profile returns nil.
 func Profile(b nn.Backend) []Entry {
 	p, ok := b.(interface{ profiled() []Entry })
 	if !ok {
@@ -33,8 +34,8 @@ func Profile(b nn.Backend) []Entry {
 	return p.profiled()
 }
 
-// Table lists entries for a reader: the time of each operation in all, then of
-// each operation and shape, both divided by the number of steps.
+// Table formats entries as text: the total time of each operation, then the time
+// of each operation and shape, both divided by the number of steps.
 func Table(entries []Entry, steps int) string {
 	perStep := func(d time.Duration) float64 { return 1e3 * d.Seconds() / float64(steps) }
 	byOp := map[string]time.Duration{}

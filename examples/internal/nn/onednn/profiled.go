@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// profile adds up times. The worker writes while others may read.
+// profile accumulates times. The worker adds to it while other goroutines may read
+// it.
 type profile struct {
 	mu    sync.Mutex
 	times map[profileKey]*Entry
@@ -19,7 +20,7 @@ type profile struct {
 
 type profileKey struct{ op, shape string }
 
-// timed returns f with its time taken.
+// timed returns a function that runs f and records its duration.
 func (p *profile) timed(op string, shape fmt.Stringer, f func() error) func() error {
 	return func() error {
 		start := time.Now()
@@ -42,7 +43,7 @@ func (p *profile) timed(op string, shape fmt.Stringer, f func() error) func() er
 	}
 }
 
-// entries returns what was added up, the longest first, and starts anew.
+// entries returns the accumulated times, longest first, and resets them.
 func (p *profile) entries() []Entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +58,7 @@ func (p *profile) entries() []Entry {
 	return all
 }
 
-// profiled waits for all work and returns its times; see Profile.
+// profiled waits for all queued work and returns its times; see Profile.
 func (b *backend) profiled() []Entry {
 	if b.profile == nil {
 		return nil

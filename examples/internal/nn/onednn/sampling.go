@@ -16,7 +16,7 @@ import (
 func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
 	o := b.begin("MaxPool3D")
 	a := o.inVolume("x", x)
-	spec, err := spec.Normalised()
+	spec, err := spec.Normalized()
 	if err != nil {
 		o.fail("%w", err)
 	}
@@ -53,17 +53,17 @@ func (b *backend) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback
 	})
 }
 
-// tapsKey is all that decides about the taps of one axis.
+// tapsKey identifies the taps of one axis.
 type tapsKey struct {
 	mode     nn.ResizeMode
 	from, to int
-	adjoint  bool // the taps of the gradient, which go the other way
+	adjoint  bool // of the gradient, which maps in the opposite direction
 }
 
-// trim is the mode that leaves out or adds voxels, which are 0, at the high end.
+// trim is the mode that removes voxels, or adds zeros, at the high end.
 const trim = nn.ResizeMode(255)
 
-// list returns the taps that the key describes.
+// list returns the taps that the key describes, disregarding adjoint.
 func (k tapsKey) list() ([]nn.ResizeTap, error) {
 	if k.mode != trim {
 		return k.mode.Taps(k.from, k.to)
@@ -83,7 +83,7 @@ type tapTable struct {
 
 func (t *tapTable) release() { C.free(t.p) }
 
-// taps returns the taps of one axis, from the cache where it can.
+// taps returns the taps of one axis, from the cache if possible.
 func (o *op) taps(key tapsKey) C.taps {
 	if t := o.res.taps[key]; t != nil || o.err != nil {
 		if t == nil {
@@ -100,7 +100,7 @@ func (o *op) taps(key tapsKey) C.taps {
 	if key.adjoint {
 		from, to = to, from
 	}
-	// entry[i] lists what index i of the result is made of.
+	// entry[i] lists the terms of the weighted sum at index i of the result.
 	type source struct {
 		at     int
 		weight float64
@@ -165,8 +165,9 @@ func (b *backend) Resize(x nn.Array, size [3]int, mode nn.ResizeMode) (nn.Array,
 	})
 }
 
-// resample returns x on the grid of the given size or, adjoint, the gradient x
-// of such a result carried back to the shape that it was made from.
+// resample returns x, an array of the given shape, resampled to the given size. If
+// adjoint is set, x is instead the gradient of such a result, and resample returns
+// the gradient of its input, which has the given shape.
 func (o *op) resample(x *array, shape []int, size [3]int, mode nn.ResizeMode, adjoint bool) *array {
 	var t [3]C.taps
 	for i := range t {

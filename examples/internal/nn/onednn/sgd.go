@@ -9,8 +9,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// SGDStep implements nn.Backend. It works in the order that the value has in
-// memory; the velocity follows.
+// SGDStep implements nn.Backend. It uses the memory layout of the value, to which
+// the gradient and the velocity are converted.
 func (b *backend) SGDStep(value, gradient, velocity nn.Array, first bool, spec nn.SGDSpec) error {
 	o := b.begin("SGDStep")
 	w := o.arg("value", value)

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// In oneDNN 2 a memory descriptor is a plain struct, in 3 a handle. md is either,
-// and MD(l) is what functions that only read one take.
+// A memory descriptor is a struct in oneDNN 2 and a handle in oneDNN 3. md is whichever it
+// is, and MD(l) is the descriptor of l as an argument of functions that only read it.
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t md;
 #define MD(l) ((l)->desc)
@@ -32,8 +32,9 @@ struct conv {
 	layout weights;
 	size_t scratch;
 	char implementation[64];
-	dnnl_memory_t fine, coarse, kernel, vector, work;
-	// Without a primitive the convolution is ours: Winograd's if there is a tile.
+	dnnl_memory_t fine, coarse, kernel, vector, scratchpad;
+	// If primitive is NULL, filter describes the convolution; winograd.h computes it if tile
+	// is set, and planes.h otherwise.
 	filter filter;
 	int tile, threads;
 };
@@ -45,9 +46,9 @@ static const char *status_text(dnnl_status_t s) {
 	switch (s) {
 	case dnnl_success: return NULL;
 	case dnnl_out_of_memory: return "oneDNN is out of memory";
-	case dnnl_invalid_arguments: return "oneDNN refuses the arguments";
+	case dnnl_invalid_arguments: return "oneDNN rejects the arguments";
 	case dnnl_unimplemented: return "oneDNN has no implementation";
-	case dnnl_runtime_error: return "oneDNN failed while computing";
+	case dnnl_runtime_error: return "oneDNN failed during computation";
 	default: return "oneDNN failed";
 	}
 }
@@ -108,8 +109,8 @@ static dnnl_status_t md_copy(md *out, dnnl_primitive_desc_t pd, dnnl_query_t wha
 
 // Convolutions.
 
-// describe makes the primitive descriptor of one direction. forward is the hint
-// that the backward directions need.
+// describe creates the primitive descriptor of one direction. forward is the hint that the
+// backward directions need.
 static dnnl_status_t describe(dnnl_primitive_desc_t *out, const conv_shape *s, int kind,
 	layout *fine, layout *kernel, layout *vector, layout *coarse,
 	dnnl_primitive_attr_t attr, dnnl_primitive_desc_t forward) {
@@ -161,7 +162,7 @@ static dnnl_status_t memory_for(dnnl_memory_t *out, const layout *l) {
 
 void conv_free(conv *c) {
 	if (!c) return;
-	dnnl_memory_t all[] = {c->fine, c->coarse, c->kernel, c->vector, c->work};
+	dnnl_memory_t all[] = {c->fine, c->coarse, c->kernel, c->vector, c->scratchpad};
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (all[i]) dnnl_memory_destroy(all[i]);
 	if (c->primitive) dnnl_primitive_destroy(c->primitive);
@@ -169,8 +170,8 @@ void conv_free(conv *c) {
 	free(c);
 }
 
-// md_kernel describes a kernel in the order of filter.h, with its first axis
-// (rows) or its second (cols) last in memory.
+// md_kernel describes a kernel in the order of filter.h, in which either its first axis
+// (rows) or its second (cols) is the last in memory.
 static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 	const int64_t rows = s->rows, cols = s->cols, kernels = rows * cols;
 	dnnl_dims_t dims = {rows, cols, s->kernel[0], s->kernel[1], s->kernel[2]};
@@ -182,8 +183,8 @@ static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 #endif
 }
 
-// filter_open makes c one of our convolutions where there is code for its shape
-// that is faster than oneDNN's.
+// filter_open makes c a convolution by winograd.h or planes.h if either supports its shape
+// and is faster than oneDNN. opened reports whether it did.
 static dnnl_status_t filter_open(conv *c, const conv_shape *s, int *opened) {
 	*opened = 0;
 	filter f = {s->batch, s->cols, s->rows, .taps = s->kernel[0]};
@@ -235,16 +236,16 @@ static void filter_execute(const conv *c, float *fine, float *weights, float *bi
 
 const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	const char *error = NULL;
-	layout fine = {0}, coarse = {0}, kernel = {0}, vector = {0}, work = {0};
+	layout fine = {0}, coarse = {0}, kernel = {0}, vector = {0}, scratchpad = {0};
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t forward = NULL, pd = NULL;
 	conv *c = calloc(1, sizeof *c);
 	if (!c) return "out of memory";
 	c->kind = kind;
 	c->bias = bias;
-	int ours;
-	TRY(filter_open(c, s, &ours));
-	if (ours) goto done;
+	int opened;
+	TRY(filter_open(c, s, &opened));
+	if (opened) goto done;
 	int64_t fine_dims[] = {s->batch, s->cols, s->fine[0], s->fine[1], s->fine[2]};
 	int64_t coarse_dims[] = {s->batch, s->rows, s->coarse[0], s->coarse[1], s->coarse[2]};
 	int64_t kernel_dims[] = {s->rows, s->cols, s->kernel[0], s->kernel[1], s->kernel[2]};
@@ -260,8 +261,8 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	TRY(describe(&pd, s, kind, &fine, &kernel, bias_layout, &coarse, attr, forward));
 
 	TRY(md_copy(&c->weights.desc, pd, kind == CONV_WEIGHT ? dnnl_query_diff_weights_md : dnnl_query_weights_md));
-	TRY(md_copy(&work.desc, pd, dnnl_query_scratchpad_md));
-	c->scratch = dnnl_memory_desc_get_size(MD(&work));
+	TRY(md_copy(&scratchpad.desc, pd, dnnl_query_scratchpad_md));
+	c->scratch = dnnl_memory_desc_get_size(MD(&scratchpad));
 	const char *name = NULL;
 	TRY(dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name));
 	strncpy(c->implementation, name, sizeof c->implementation - 1);
@@ -269,7 +270,7 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	TRY(memory_for(&c->fine, &fine));
 	TRY(memory_for(&c->coarse, &coarse));
 	TRY(memory_for(&c->kernel, &c->weights));
-	TRY(memory_for(&c->work, &work));
+	TRY(memory_for(&c->scratchpad, &scratchpad));
 	if (bias) TRY(memory_for(&c->vector, &vector));
 done:
 	if (pd) dnnl_primitive_desc_destroy(pd);
@@ -279,7 +280,7 @@ done:
 	md_destroy(&coarse.desc);
 	md_destroy(&kernel.desc);
 	md_destroy(&vector.desc);
-	md_destroy(&work.desc);
+	md_destroy(&scratchpad.desc);
 	if (error) {
 		conv_free(c);
 		c = NULL;
@@ -301,7 +302,7 @@ const char *conv_run(conv *c, float *fine, float *weights, float *bias, float *c
 	TRY(dnnl_memory_set_data_handle(c->fine, fine));
 	TRY(dnnl_memory_set_data_handle(c->coarse, coarse));
 	TRY(dnnl_memory_set_data_handle(c->kernel, weights));
-	TRY(dnnl_memory_set_data_handle(c->work, scratch));
+	TRY(dnnl_memory_set_data_handle(c->scratchpad, scratch));
 	if (c->bias) TRY(dnnl_memory_set_data_handle(c->vector, bias));
 	static const int names[3][4] = {
 		{DNNL_ARG_SRC, DNNL_ARG_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS},
@@ -310,7 +311,7 @@ const char *conv_run(conv *c, float *fine, float *weights, float *bias, float *c
 	};
 	const int *arg = names[c->kind];
 	dnnl_exec_arg_t args[] = {
-		{arg[0], c->fine}, {arg[1], c->coarse}, {arg[2], c->kernel}, {DNNL_ARG_SCRATCHPAD, c->work}, {arg[3], c->vector},
+		{arg[0], c->fine}, {arg[1], c->coarse}, {arg[2], c->kernel}, {DNNL_ARG_SCRATCHPAD, c->scratchpad}, {arg[3], c->vector},
 	};
 	TRY(dnnl_primitive_execute(c->primitive, stream, c->bias ? 5 : 4, args));
 	TRY(dnnl_stream_wait(stream));

@@ -1,11 +1,11 @@
-// spans.h holds the inner loops of kernels.c. It is included once per instruction
-// set, each time with other compiler settings and another SUFFIX, and leaves a
-// table of functions. What a span works on is one chunk, on one thread.
+// spans.h contains the inner loops of kernels.c. It is included once per instruction
+// set, each time with different compiler settings and a different SUFFIX, and defines
+// a struct of function pointers. Each function processes one chunk on one thread.
 //
-// Coefficients come in tables as long as a period: a multiple of the number
-// of channels that is not short and, where there are few, also one of a vector's
-// length. With them a loop over elements does not ask for the channel, and two
-// channels fill vectors as well as sixty-four do.
+// Coefficients are repeated in tables over a period. A period is a multiple of the
+// number of channels and not short; if there are few channels, it is also a multiple of
+// the length of a vector. A loop over elements can then index the tables without
+// computing the channel, and 2 channels fill vectors as well as 64 do.
 
 // expm1_ returns eˣ − 1 and stores eˣ: 2ⁿ·(1 + p) with x = n·ln 2 + r and
 // p ≈ eʳ − 1. Error below 2 ulp of eˣ.
@@ -20,7 +20,7 @@ INLINE float FN(expm1_)(float x, float *e) {
 	p = p * r + 1.6666665459e-1f;
 	p = p * r + 5.0000001201e-1f;
 	p = p * r * r + r;
-	// 2ⁿ in two factors, so that it may be a denormal number.
+	// 2ⁿ is computed as two factors, because it may be subnormal.
 	const int32_t k = (int32_t)n, half = k >> 1;
 	union { int32_t i; float f; } a = {.i = (half + 127) << 23}, b = {.i = (k - half + 127) << 23};
 	*e = (p * a.f + a.f) * b.f;
@@ -33,7 +33,8 @@ INLINE float FN(activate)(int act, float z, float slope) {
 	case ACT_RELU: return z > 0.f || z != z ? z : 0.f;
 	case ACT_PRELU: return z > 0.f ? z : slope * z;
 	case ACT_ELU: m = FN(expm1_)(z, &e); return z > 0.f ? z : m;
-	// Of large −z, whose exponential overflows, the other form keeps the tail.
+	// The formula depends on the sign of z: e⁻ᶻ would overflow for very negative z, where
+	// eᶻ preserves the small values of the tail.
 	case ACT_SIGMOID: FN(expm1_)(z < 0.f ? z : -z, &e); return (z < 0.f ? e : 1.f) / (1.f + e);
 	default: return z;
 	}
@@ -51,7 +52,8 @@ INLINE float FN(slope_at)(int act, float z, float slope) {
 	}
 }
 
-// EACH runs body with the position k in the chunk and j in the period.
+// EACH runs body for every element of a chunk. body sees the element's index in the chunk
+// as k and in the period as j.
 #define EACH(n, period, body) \
 	for (int64_t i = 0; i < (n); i += (period)) { \
 		const int64_t m_ = (n) - i < (period) ? (n) - i : (period); \
@@ -91,8 +93,8 @@ static void FN(map_span)(int act, int post, int64_t n, int64_t period, const tab
 #undef POSTS
 #undef ARGS
 
-// moments_span adds up x, or, with a table of means, the squared distances from
-// them, for every place of the period.
+// moments_span adds up x, or if mean is not NULL the squared deviations from it, for
+// every index of the period.
 static void FN(moments_span)(int64_t n, int64_t period, const float *restrict x, const float *restrict mean, float *restrict sum) {
 	for (int64_t j = 0; j < period; j++) sum[j] = 0.f;
 	if (!mean) {
@@ -177,8 +179,9 @@ static void FN(scale_span)(int64_t n, float by, const float *restrict x, float *
 	for (int64_t i = 0; i < n; i++) y[i] = x[i] * by;
 }
 
-// resample_row stores one row of voxels along the last axis: count pairs of
-// rows of x and weights, from the other two axes, times the taps of the last.
+// resample_row stores one row of voxels along the last axis. It applies the taps z of
+// that axis to the weighted sum of count rows of x, whose weights come from the taps of
+// the other two axes.
 static void FN(resample_row)(int64_t channels, const taps *restrict z, int64_t count, const float *const *restrict rows,
 	const float *restrict weights, float *restrict y) {
 	for (int64_t o = 0; o < z->to; o++) {
@@ -196,14 +199,14 @@ static void FN(resample_row)(int64_t channels, const taps *restrict z, int64_t c
 // pool_voxel compares one more voxel of a window.
 static void FN(pool_voxel)(int64_t channels, int32_t number, const float *restrict x, float *restrict y, int32_t *restrict tap) {
 	for (int64_t c = 0; c < channels; c++) {
-		// A NaN wins and stays.
+		// NaN replaces any value and is never replaced, except by another NaN.
 		int better = x[c] > y[c] || x[c] != x[c];
 		y[c] = better ? x[c] : y[c];
 		tap[c] = better ? number : tap[c];
 	}
 }
 
-// unpool_voxel takes the gradient of the channels whose window chose this tap.
+// unpool_voxel adds the gradients of the channels whose window chose this tap.
 static void FN(unpool_voxel)(int64_t channels, int32_t number, const float *restrict g, const int32_t *restrict tap, float *restrict gx) {
 	for (int64_t c = 0; c < channels; c++) gx[c] += tap[c] == number ? g[c] : 0.f;
 }
@@ -244,7 +247,7 @@ static void FN(sgd_span)(int64_t n, float *restrict w, const float *restrict g, 
 	}
 }
 
-static const spans FN(table) = {
+static const spans FN(spans) = {
 	FN(map_span), FN(moments_span), FN(sums_span), FN(backward_span), FN(post_span), FN(drop_span),
 	FN(channel_add_span), FN(add_span), FN(scale_span), FN(resample_row), FN(pool_voxel), FN(unpool_voxel),
 	FN(gate_span), FN(dot_span), FN(sgd_span),

@@ -1,9 +1,9 @@
-// targets.h lets one file be compiled for several instruction sets.
+// targets.h defines macros to compile one file for several instruction sets.
 
 #ifndef AFL_ONEDNN_TARGETS_H
 #define AFL_ONEDNN_TARGETS_H
 
-// cgo compiles with -O2, which vectorises little.
+// cgo compiles with -O2, which vectorizes few loops.
 #ifdef __clang__
 #define TARGET_BEGIN_(features) _Pragma(#features)
 #define AVX512_BEGIN TARGET_BEGIN_(clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function))

@@ -19,8 +19,8 @@ import (
 	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
-// eachInstructionSet runs f with the kernels for each set of vector instructions
-// that the machine has.
+// eachInstructionSet runs f once per named set of vector instructions, with the kernels for
+// that set. It skips sets that the machine does not support.
 func eachInstructionSet(t *testing.T, names []string, f func(t *testing.T, w *worker)) {
 	w, err := start()
 	require.NoError(t, err)
@@ -28,15 +28,15 @@ func eachInstructionSet(t *testing.T, names []string, f func(t *testing.T, w *wo
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			if !w.use(name) {
-				t.Skip("this machine's processor does not have " + name)
+				t.Skip("the processor does not support " + name)
 			}
 			f(t, w)
 		})
 	}
 }
 
-// TestInstructionSets runs the suite on every version of the kernels that the
-// machine can execute.
+// TestInstructionSets runs the backend test suite on every version of the kernels that the
+// machine supports.
 func TestInstructionSets(t *testing.T) {
 	eachInstructionSet(t, []string{"AVX-512", "AVX2", "plain"}, func(t *testing.T, _ *worker) { nntest.Run(t, float32Backend) })
 	eachVectorSet(t, func(t *testing.T, w *worker) {
@@ -52,10 +52,10 @@ func TestInstructionSets(t *testing.T) {
 	assert.False(t, w.use("abacus"))
 }
 
-// TestFewerThreadsThanAskedFor convolves in processes whose OpenMP gives fewer threads
-// than it has processors, or might. In the gradient of so small a kernel, where all
-// threads add up one block, oneDNN would wait for the others for ever.
-func TestFewerThreadsThanAskedFor(t *testing.T) {
+// TestFewerThreadsThanRequested runs a convolution in processes in which OpenMP provides,
+// or might provide, fewer threads than requested. In the gradient of so small a kernel, all
+// threads sum one block, and oneDNN would wait forever for the missing threads.
+func TestFewerThreadsThanRequested(t *testing.T) {
 	if os.Getenv("AFL_TEST_CONVOLVE") != "" {
 		b, err := New(nn.Float32, Config{})
 		require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestFewerThreadsThanAskedFor(t *testing.T) {
 		t.Run(setting, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestFewerThreadsThanAskedFor$")
+			c := exec.CommandContext(ctx, os.Args[0], "-test.run", "^TestFewerThreadsThanRequested$")
 			c.Env = append(os.Environ(), "AFL_TEST_CONVOLVE=1", setting)
 			text, err := c.CombinedOutput()
 			require.NoError(t, err, "%s", text)
@@ -83,8 +83,8 @@ func float32Backend(t *testing.T, dtype nn.DType) nn.Backend {
 	return b
 }
 
-// TestStepsAllocateOnce checks that a training step finds all its memory in the
-// pool, once one step of its size was done.
+// TestStepsAllocateOnce checks that a training step takes all its memory from the pool once
+// steps of the same size have been done.
 func TestStepsAllocateOnce(t *testing.T) {
 	opened, err := New(nn.Float32, Config{Profile: true})
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestStepsAllocateOnce(t *testing.T) {
 		b.EndStep()
 	}
 	step()
-	step() // by now kernels lie as the convolutions want them
+	step() // by now kernels are in the layouts that the convolutions require
 	before := len(b.res.pool.all)
 	for range 5 {
 		step()
@@ -124,20 +124,20 @@ func TestStepsAllocateOnce(t *testing.T) {
 		assert.LessOrEqual(t, e.Time, entries[i].Time)
 	}
 	assert.Contains(t, Table(entries, 7), "Conv3D")
-	assert.Empty(t, Profile(b), "a profile starts anew")
+	assert.Empty(t, Profile(b), "Profile must reset the times")
 }
 
-// TestVolumesShareMemory: steps on volumes of sizes that vary by a factor of three
-// need little more memory than those on the largest one.
+// TestVolumesShareMemory checks that steps on volumes whose sizes vary by a factor of three
+// need little more memory than steps on the largest one.
 func TestVolumesShareMemory(t *testing.T) {
 	w, err := start()
 	require.NoError(t, err)
 	p := pool{later: w.later}
 	rng := rand.New(rand.NewPCG(7, 8))
-	largest, held := 0, 0 // most at once: in use, and with what is unused
+	largest, held := 0, 0 // peak bytes: in use, and including unused buffers
 	for range 40 {
 		voxels := (2 + rng.IntN(5)) * (2 + rng.IntN(5)) * (2 + rng.IntN(5)) << 13
-		var kept []*buffer
+		var activations []*buffer
 		used := 0
 		get := func(bytes int) *buffer {
 			m, err := p.get(bytes)
@@ -147,11 +147,11 @@ func TestVolumesShareMemory(t *testing.T) {
 		for level := range 4 { // eight activations each, and their gradients
 			for range 8 {
 				bytes := 64 * voxels >> (2 * level)
-				kept = append(kept, get(bytes))
+				activations = append(activations, get(bytes))
 				used += class(bytes)
 			}
 		}
-		for _, m := range slices.Backward(kept) {
+		for _, m := range slices.Backward(activations) {
 			gradient := get(m.bytes)
 			held = max(held, p.held)
 			p.drop(m)
@@ -165,13 +165,13 @@ func TestVolumesShareMemory(t *testing.T) {
 	p.release()
 }
 
-// TestUnusedMemoryIsBounded: buffers of sizes that are not asked for any more do
-// not pile up.
+// TestUnusedMemoryIsBounded checks that buffers of sizes that are no longer requested do not
+// accumulate.
 func TestUnusedMemoryIsBounded(t *testing.T) {
 	w, err := start()
 	require.NoError(t, err)
 	p := pool{later: w.later}
-	const most = spare + spare/4 // in use at once
+	const most = spare + spare/4 // bytes in use at once
 	for size := spare / 4; size < spare; size += spare / 16 {
 		var used []*buffer
 		for in := 0; in+class(size) <= most; in += class(size) {
@@ -188,7 +188,7 @@ func TestUnusedMemoryIsBounded(t *testing.T) {
 			held += size * len(list)
 		}
 		assert.Equal(t, p.held, held)
-		assert.Equal(t, p.unused, held, "nothing is in use")
+		assert.Equal(t, p.unused, held, "no buffer is in use")
 	}
 	w.wait(func() {})
 	assert.NotZero(t, p.peak)

@@ -7,28 +7,29 @@
 #include <omp.h>
 #include <string.h>
 
-// products are matrix products for one instruction set; see winograd_products.h.
+// products are the matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
 	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 } products;
 
-// tiles are the transforms of one size; see winograd_tiles.h and winograd_sizes.h.
-// With two groups of taps on an axis, the second one meets the next tile of the
-// input: a group has as many taps as a tile of the result has voxels. A tap that the
-// second has too many is zero, and so is then what belongs to its last point.
+// transforms are the transforms of one size; see winograd_transforms.h and
+// winograd_sizes.h. If there are two groups of taps per axis, the second is applied to the
+// next tile of the input, since a group has as many taps as a tile of the result has
+// voxels. If the second group has more taps than are left, its last tap is zero, and so are
+// the values at its last point.
 typedef struct {
-	int side, made, taps, groups;
-	double moves[2];
+	int side, tile, taps, groups;
+	double cost[2];
 	void (*tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step);
-	// NULL where the convolution is not computed this way.
+	// NULL if convolutions do not use this size.
 	void (*tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels);
 	void (*kernel_in)(const float *taps, int64_t tap_step, float *to, int64_t step);
-	// NULL where the gradient is not computed this way.
+	// NULL if gradients do not use this size.
 	void (*tile_gradient)(int64_t channels, const float *const *voxels, float *to, int64_t step);
 	void (*kernel_gradient)(const float *from, int64_t step, float *const *taps);
-} tiles;
+} transforms;
 
 #ifdef __x86_64__
 AVX2_BEGIN
@@ -47,38 +48,38 @@ TARGET_END
 
 enum { SIZES = 4 };
 
-// code is what the machine runs.
+// code is the code for the instruction set in use.
 typedef struct {
 	const products *p;
-	const tiles *sizes[SIZES];
+	const transforms *sizes[SIZES];
 } code;
 
 static code best(void) {
 #ifdef __x86_64__
 	switch (kernels_lanes()) {
-	case 16: return (code){&products_avx512, {&tiles_2_3_avx512, &tiles_4_3_avx512, &tiles_2_5_avx512, &tiles_3_5_avx512}};
-	case 8: return (code){&products_avx2, {&tiles_2_3_avx2, &tiles_4_3_avx2, &tiles_2_5_avx2, &tiles_3_5_avx2}};
+	case 16: return (code){&products_avx512, {&transforms_2_3_avx512, &transforms_4_3_avx512, &transforms_2_5_avx512, &transforms_3_5_avx512}};
+	case 8: return (code){&products_avx2, {&transforms_2_3_avx2, &transforms_4_3_avx2, &transforms_2_5_avx2, &transforms_3_5_avx2}};
 	}
 #endif
 	return (code){0};
 }
 
-static const tiles *size_of(const filter *f, int tile) {
+static const transforms *size_of(const filter *f, int tile) {
 	const code c = best();
 	for (int i = 0; i < SIZES; i++)
-		if (c.sizes[i]->made == tile && c.sizes[i]->taps == f->taps) return c.sizes[i];
+		if (c.sizes[i]->tile == tile && c.sizes[i]->taps == f->taps) return c.sizes[i];
 	return NULL;
 }
 
-// grid is the tiles of the input: those of the result, and with two groups of taps
-// one more on each axis.
+// grid describes the tiles of the input: those of the result and, with two groups of taps,
+// one extra on each axis.
 typedef struct {
-	int64_t side, more, size[3], count;
+	int64_t tile, extra, size[3], count;
 } grid;
 
-static grid grid_of(const filter *f, const tiles *t) {
-	grid g = {.side = t->made, .more = t->groups - 1, .count = f->batch};
-	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(f->to[i], t->made) + g.more;
+static grid grid_of(const filter *f, const transforms *t) {
+	grid g = {.tile = t->tile, .extra = t->groups - 1, .count = f->batch};
+	for (int i = 0; i < 3; i++) g.count *= g.size[i] = ceiling(f->to[i], t->tile) + g.extra;
 	return g;
 }
 
@@ -90,37 +91,38 @@ int winograd_choose(const filter *f, int gradient) {
 	const code c = best();
 	if (!c.p || f->in % c.p->lanes || f->out % c.p->lanes) return 0;
 	const double in = f->in, out = f->out, voxels = (double)f->batch * f->to[0] * f->to[1] * f->to[2];
-	// Times in products at full speed, as measured. The sum over taps runs at three
-	// quarters of that. A point of a kernel, which goes through main memory, costs 200.
+	// The unit of time is one product at full speed. As measured, direct convolution runs at
+	// three quarters of that speed, and a point of a kernel, which goes through main memory,
+	// costs 200.
 	double least = voxels * cubed(f->taps) * in * out / 0.75;
 	int tile = 0;
 	for (int i = 0; i < SIZES; i++) {
-		const tiles *t = c.sizes[i];
+		const transforms *t = c.sizes[i];
 		if (t->taps != f->taps || (gradient ? !t->tile_gradient : !t->tile_out)) continue;
-		// The second group of an axis has nothing to do at the last point.
+		// The second group of an axis needs no products at the last point.
 		const double count = grid_of(f, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
-		const double time = count * (products * in * out + cubed(t->side) * t->moves[gradient] * (in + out)) + 200 * products * in * out;
-		if (always ? t->made == always : time < least) {
+		const double time = count * (products * in * out + cubed(t->side) * t->cost[gradient] * (in + out)) + 200 * products * in * out;
+		if (always ? t->tile == always : time < least) {
 			least = time;
-			tile = t->made;
+			tile = t->tile;
 		}
 	}
 	return tile;
 }
 
-// corner returns the first voxel of a tile and its sample.
-static int64_t corner(const grid *g, int64_t tile, int64_t at[3]) {
+// corner stores the position of a tile's first voxel in at and returns its sample.
+static int64_t corner(const grid *g, int64_t number, int64_t at[3]) {
 	for (int i = 2; i >= 0; i--) {
-		at[i] = tile % g->size[i] * g->side;
-		tile /= g->size[i];
+		at[i] = number % g->size[i] * g->tile;
+		number /= g->size[i];
 	}
-	return tile;
+	return number;
 }
 
-enum { MOST = 216 }; // points
+enum { MAX_POINTS = 216 };
 
-// voxels_at points to the width³ voxels of a volume from voxel at on, to outside
-// where there are none.
+// voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
+// outside for those that are not in the volume.
 static void voxels_at(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
 	const float *outside, const float **voxels) {
 	const int whole = at[2] >= 0 && at[2] + width <= size[2];
@@ -137,38 +139,38 @@ static void voxels_at(int width, const int64_t size[3], int64_t channels, const 
 		}
 }
 
-static void voxels_in(const filter *f, int width, const grid *g, const float *x, int64_t tile, const float *outside, const float **voxels) {
+static void voxels_in(const filter *f, int width, const grid *g, const float *x, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
-	x += corner(g, tile, at) * f->from[0] * f->from[1] * f->from[2] * f->in;
+	x += corner(g, number, at) * f->from[0] * f->from[1] * f->from[2] * f->in;
 	for (int i = 0; i < 3; i++) at[i] -= f->pad[i];
 	voxels_at(width, f->from, f->in, x, at, outside, voxels);
 }
 
-static void voxels_out(const filter *f, const grid *g, const float *y, int64_t tile, const float *outside, const float **voxels) {
+static void voxels_out(const filter *f, const grid *g, const float *y, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
-	y += corner(g, tile, at) * f->to[0] * f->to[1] * f->to[2] * f->out;
-	voxels_at(g->side, f->to, f->out, y, at, outside, voxels);
+	y += corner(g, number, at) * f->to[0] * f->to[1] * f->to[2] * f->out;
+	voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
 }
 
-// Steps between points are a line longer than a power of two: streams at
-// distances of pages would share few lines of the cache.
+// Steps between points exceed powers of two by a cache line: streams whole pages apart
+// would compete for a few lines of the cache.
 enum { LINE = 16 };
 
-// plan is how the work of a convolution is cut up: blocks of tiles, times parts of
-// the channels that are made.
+// plan describes how the work of a convolution is divided into blocks of tiles and each of
+// these into parts of the output channels.
 typedef struct {
-	int64_t points, tiles; // of a block
+	int64_t points, tiles; // per block
 	int64_t columns, parts;
 	int64_t kernel_step, in_step, out_step; // between points
-	int64_t zeros;                          // floats of a row of them
+	int64_t zeros;                          // floats in a row of zeros
 } plan;
 
 static int64_t zeros_of(const filter *f) { return ceiling(larger(f->in, f->out), LINE) * LINE; }
 
-static plan plan_of(const filter *f, const tiles *t, int threads) {
+static plan plan_of(const filter *f, const transforms *t, int threads) {
 	const products *l = best().p;
-	// Enough tiles to make up for reading the kernels' points, few enough for theirs
-	// to stay in the cache.
+	// Enough tiles to amortize reading the kernels' points, but few enough for the tiles'
+	// points to stay in the cache.
 	plan p = {.points = cubed(t->side), .tiles = 48, .parts = 1, .zeros = zeros_of(f)};
 	const int64_t count = grid_of(f, t).count, pair = 2 * l->lanes, blocks = ceiling(count, p.tiles), most = ceiling(f->out, pair);
 	if (blocks < 3 * threads) p.parts = smaller(most, ceiling(2 * threads, blocks));
@@ -184,10 +186,10 @@ static plan plan_of(const filter *f, const tiles *t, int threads) {
 void winograd_run(const filter *f, int tile, int flip, int threads, const float *x, const float *kernel, const float *bias,
 	float *y, void *scratch) {
 	const products *l = best().p;
-	const tiles *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile);
 	const grid g = grid_of(f, size);
 	const plan p = plan_of(f, size, threads);
-	float *zeros = scratch, *points = zeros + p.zeros, *own = points + p.points * p.kernel_step;
+	float *zeros = scratch, *points = zeros + p.zeros, *local = points + p.points * p.kernel_step;
 	memset(zeros, 0, sizeof(float) * p.zeros);
 	const int64_t kernels = f->in * f->out, units = ceiling(g.count, p.tiles) * p.parts;
 	_Pragma("omp parallel for num_threads(threads) schedule(static)")
@@ -198,13 +200,13 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 	for (int64_t u = 0; u < units; u++) {
 		const int64_t first = u / p.parts * p.tiles, count = smaller(p.tiles, g.count - first);
 		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, f->out - from);
-		float *in = own + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
-		const float *voxels[MOST];
+		float *in = local + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
+		const float *voxels[MAX_POINTS];
 		for (int64_t t = 0; t < count; t++) {
 			voxels_in(f, size->side, &g, x, first + t, zeros, voxels);
 			size->tile_in(f->in, voxels, in + t * f->in, p.in_step);
 		}
-		// Rows beyond the last tile are computed and not looked at.
+		// Rows beyond the last tile are computed but ignored.
 		const int64_t rows = ceiling(count, l->rows) * l->rows;
 		for (int64_t i = 0; i < p.points; i++) {
 			memset(in + i * p.in_step + count * f->in, 0, sizeof(float) * (rows - count) * f->in);
@@ -217,75 +219,76 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 	}
 }
 
-// cut is how the work of a gradient is cut up: blocks of at most so many tiles of the
-// result on each axis.
+// gradient_plan describes how the work of a gradient is divided into blocks of at most
+// tiles[i] tiles of the result on axis i.
 typedef struct {
 	int64_t points, groups, tiles[3], blocks[3], count;
 	int64_t kernel_step, in_step, out_step; // between points
-	int64_t zeros;                          // floats of a row of them
-} cut;
+	int64_t zeros;                          // floats in a row of zeros
+} gradient_plan;
 
-// block is tiles of the result, and those of the input that they meet, as rows along
-// z, y and x. Where the input has a tile more, the result has a row of zeros.
+// block describes tiles of the result and the tiles of the input that they need, which are
+// rows ordered along z, y and x. For an extra tile of the input, the result has a row of
+// zeros.
 typedef struct {
-	int64_t first, size[3];    // of the result
-	int64_t line, layer, rows; // of the input: those along z, for each x and in all
+	int64_t first, size[3];    // tiles of the result
+	int64_t line, layer, rows; // tiles of the input: along z, for each x and in total
 } block;
 
 static block sized(const grid *g, block b) {
-	b.line = b.size[2] + g->more;
-	b.layer = b.line * (b.size[1] + g->more);
-	b.rows = b.layer * (b.size[0] + g->more);
+	b.line = b.size[2] + g->extra;
+	b.layer = b.line * (b.size[1] + g->extra);
+	b.rows = b.layer * (b.size[0] + g->extra);
 	return b;
 }
 
-static block block_at(const grid *g, const cut *c, int64_t number) {
+static block block_at(const grid *g, const gradient_plan *p, int64_t number) {
 	block b;
 	int64_t at[3];
 	for (int i = 2; i >= 0; i--) {
-		at[i] = number % c->blocks[i] * c->tiles[i];
-		number /= c->blocks[i];
-		b.size[i] = smaller(c->tiles[i], g->size[i] - g->more - at[i]);
+		at[i] = number % p->blocks[i] * p->tiles[i];
+		number /= p->blocks[i];
+		b.size[i] = smaller(p->tiles[i], g->size[i] - g->extra - at[i]);
 	}
 	b.first = ((number * g->size[0] + at[0]) * g->size[1] + at[1]) * g->size[2] + at[2];
 	return sized(g, b);
 }
 
-// moved returns how many rows there are from a tile of the result to that of the
-// input which a group of taps meets.
-static int64_t moved(const block *b, int64_t group) {
+// row_offset returns the number of rows from a tile of the result to the tile of the input
+// to which a group of taps is applied.
+static int64_t row_offset(const block *b, int64_t group) {
 	return group / 4 * b->layer + group / 2 % 2 * b->line + group % 2;
 }
 
-// vanishes tells whether what belongs to a group at a point is zero.
+// vanishes reports whether the values of a group at a point are zero.
 static int vanishes(int64_t side, int64_t group, int64_t point) {
 	return (group / 4 && point / (side * side) == side - 1) || (group / 2 % 2 && point / side % side == side - 1) ||
 		(group % 2 && point % side == side - 1);
 }
 
-static cut cut_of(const filter *f, const tiles *t) {
+static gradient_plan gradient_plan_of(const filter *f, const transforms *t) {
 	const grid g = grid_of(f, t);
-	cut c = {.points = cubed(t->side), .groups = cubed(t->groups), .count = f->batch, .zeros = zeros_of(f)};
-	// Many enough for the threads to wait for each other seldom, and to make up for
-	// reading the sums, of which two groups have more.
-	int64_t most = smaller(larger(16384 / (f->in + f->out), g.more ? 256 : 64), 512);
+	gradient_plan p = {.points = cubed(t->side), .groups = cubed(t->groups), .count = f->batch, .zeros = zeros_of(f)};
+	// Enough tiles for the threads to wait for each other rarely, and to amortize reading the
+	// sums, of which there are more with two groups.
+	int64_t most = smaller(larger(16384 / (f->in + f->out), g.extra ? 256 : 64), 512);
 	for (int i = 2; i >= 0; i--) {
-		const int64_t all = g.size[i] - g.more;
-		c.tiles[i] = even(all, smaller(most, i == 2 ? 16 : most));
-		c.count *= c.blocks[i] = ceiling(all, c.tiles[i]);
-		most /= c.tiles[i];
+		const int64_t all = g.size[i] - g.extra;
+		p.tiles[i] = even(all, smaller(most, i == 2 ? 16 : most));
+		p.count *= p.blocks[i] = ceiling(all, p.tiles[i]);
+		most /= p.tiles[i];
 	}
-	const block b = sized(&g, (block){.size = {c.tiles[0], c.tiles[1], c.tiles[2]}});
-	c.kernel_step = f->in * f->out + LINE;
-	c.in_step = b.rows * f->in + LINE;
-	c.out_step = b.rows * f->out + LINE;
-	return c;
+	const block b = sized(&g, (block){.size = {p.tiles[0], p.tiles[1], p.tiles[2]}});
+	p.kernel_step = f->in * f->out + LINE;
+	p.in_step = b.rows * f->in + LINE;
+	p.out_step = b.rows * f->out + LINE;
+	return p;
 }
 
-// taps_of points to a group's taps of the kernels from kernel on, to NULL where there
-// are none.
-static void taps_of(const filter *f, const tiles *t, int64_t group, float *kernel, float **taps) {
-	const int64_t width = t->side - t->made + 1, at[] = {group / 4 * width, group / 2 % 2 * width, group % 2 * width};
+// taps_of stores pointers to the taps of a group in the kernels that start at kernel, or
+// NULL for taps that do not exist.
+static void taps_of(const filter *f, const transforms *t, int64_t group, float *kernel, float **taps) {
+	const int64_t width = t->side - t->tile + 1, at[] = {group / 4 * width, group / 2 % 2 * width, group % 2 * width};
 	for (int64_t i = 0; i < cubed(width); i++) {
 		const int64_t x = at[0] + i / width / width, y = at[1] + i / width % width, z = at[2] + i % width;
 		const int there = x < f->taps && y < f->taps && z < f->taps;
@@ -294,10 +297,10 @@ static void taps_of(const filter *f, const tiles *t, int64_t group, float *kerne
 }
 
 size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
-	const tiles *t = size_of(f, tile);
+	const transforms *t = size_of(f, tile);
 	if (gradient) {
-		const cut c = cut_of(f, t);
-		return sizeof(float) * (c.zeros + c.points * (c.groups * c.kernel_step + c.in_step + c.out_step));
+		const gradient_plan p = gradient_plan_of(f, t);
+		return sizeof(float) * (p.zeros + p.points * (p.groups * p.kernel_step + p.in_step + p.out_step));
 	}
 	const plan p = plan_of(f, t, threads);
 	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + threads * (p.in_step + p.out_step)));
@@ -305,49 +308,49 @@ size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
 
 void winograd_gradient(const filter *f, int tile, int threads, const float *x, const float *g, float *kernel, void *scratch) {
 	const products *l = best().p;
-	const tiles *size = size_of(f, tile);
+	const transforms *size = size_of(f, tile);
 	const grid all = grid_of(f, size);
-	const cut c = cut_of(f, size);
-	float *zeros = scratch, *points = zeros + c.zeros, *in = points + c.points * c.groups * c.kernel_step, *out = in + c.points * c.in_step;
-	memset(zeros, 0, sizeof(float) * c.zeros);
+	const gradient_plan p = gradient_plan_of(f, size);
+	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.groups * p.kernel_step, *out = in + p.points * p.in_step;
+	memset(zeros, 0, sizeof(float) * p.zeros);
 	const int64_t kernels = f->in * f->out;
 	_Pragma("omp parallel num_threads(threads)")
 	{
-		const float *voxels[MOST];
-		for (int64_t number = 0; number < c.count; number++) {
-			const block b = block_at(&all, &c, number);
+		const float *voxels[MAX_POINTS];
+		for (int64_t number = 0; number < p.count; number++) {
+			const block b = block_at(&all, &p, number);
 			_Pragma("omp for schedule(static)")
 			for (int64_t row = 0; row < b.rows; row++) {
 				const int64_t ax = row / b.layer, ay = row % b.layer / b.line, az = row % b.line;
 				const int64_t at = b.first + (ax * all.size[1] + ay) * all.size[2] + az;
 				voxels_in(f, size->side, &all, x, at, zeros, voxels);
-				size->tile_in(f->in, voxels, in + row * f->in, c.in_step);
+				size->tile_in(f->in, voxels, in + row * f->in, p.in_step);
 				float *to = out + row * f->out;
 				if (ax < b.size[0] && ay < b.size[1] && az < b.size[2]) {
 					voxels_out(f, &all, g, at, zeros, voxels);
-					size->tile_gradient(f->out, voxels, to, c.out_step);
+					size->tile_gradient(f->out, voxels, to, p.out_step);
 				} else {
-					for (int64_t i = 0; i < c.points; i++) memset(to + i * c.out_step, 0, sizeof(float) * f->out);
+					for (int64_t i = 0; i < p.points; i++) memset(to + i * p.out_step, 0, sizeof(float) * f->out);
 				}
 			}
-			// Every point adds up the blocks in order. The last have less to do.
-			const int64_t rows = b.rows - moved(&b, c.groups - 1);
+			// Every point adds up the blocks in order. The last points have less work.
+			const int64_t rows = b.rows - row_offset(&b, p.groups - 1);
 			_Pragma("omp for schedule(static, 1)")
-			for (int64_t i = 0; i < c.points; i++)
-				for (int64_t group = 0; group < c.groups; group++) {
+			for (int64_t i = 0; i < p.points; i++)
+				for (int64_t group = 0; group < p.groups; group++) {
 					if (vanishes(size->side, group, i)) continue;
-					float *sum = points + (i * c.groups + group) * c.kernel_step;
+					float *sum = points + (i * p.groups + group) * p.kernel_step;
 					if (number == 0) memset(sum, 0, sizeof(float) * kernels);
-					l->product_add(f->in, f->out, rows, in + i * c.in_step + moved(&b, group) * f->in, out + i * c.out_step, f->out, sum, f->out,
-						threads * c.in_step, threads * c.out_step);
+					l->product_add(f->in, f->out, rows, in + i * p.in_step + row_offset(&b, group) * f->in, out + i * p.out_step, f->out, sum, f->out,
+						threads * p.in_step, threads * p.out_step);
 				}
 		}
 		_Pragma("omp for schedule(static)")
 		for (int64_t k = 0; k < kernels; k += l->lanes)
-			for (int64_t group = 0; group < c.groups; group++) {
-				float *taps[MOST];
+			for (int64_t group = 0; group < p.groups; group++) {
+				float *taps[MAX_POINTS];
 				taps_of(f, size, group, kernel + k, taps);
-				size->kernel_gradient(points + group * c.kernel_step + k, c.groups * c.kernel_step, taps);
+				size->kernel_gradient(points + group * p.kernel_step + k, p.groups * p.kernel_step, taps);
 			}
 	}
 }

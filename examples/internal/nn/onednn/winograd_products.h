@@ -1,10 +1,11 @@
-// winograd_products.h holds the matrix products of winograd.c. It is included
-// once per instruction set, with another SUFFIX, vectors of LANES floats and
+// winograd_products.h contains the matrix products of winograd.c. It is included once
+// per instruction set, each time with a different SUFFIX, vectors of LANES floats and
 // ROWS rows of sums in registers.
 
 #include "vectors.h"
 
-// sums stores, or adds, ROWS×(columns·LANES) floats of the product of a and b over n.
+// sums computes ROWS×(columns·LANES) floats of the product of a and b, summed over n,
+// and stores them in c or, if add is set, adds them to c.
 INLINE void FN(sums)(int columns, int add, int64_t n, const float *restrict a, int64_t a_row, int64_t a_step,
 	const float *restrict b, int64_t b_step, float *restrict c, int64_t c_row) {
 	FN(vec) s[ROWS][2];
@@ -20,14 +21,15 @@ INLINE void FN(sums)(int columns, int add, int64_t n, const float *restrict a, i
 		UNROLL for (int j = 0; j < columns; j++) AT(c + r * c_row + j * LANES) = s[r][j];
 }
 
-// fetch brings part of a matrix that comes next nearer.
+// fetch prefetches one of several parts of a matrix that will be needed next.
 INLINE void FN(fetch)(const float *p, int64_t floats, int64_t part, int64_t parts) {
 	const int64_t from = floats * part / parts, to = floats * (part + 1) / parts;
 	for (int64_t i = from; i < to; i += 16) __builtin_prefetch(p + i, 0, 2);
 }
 
-// multiply runs sums over a matrix c of rows×columns, rows being a multiple of ROWS
-// and columns one of LANES, while it fetches the a and the b that come next.
+// multiply calls sums for all of the matrix c of rows×columns, where rows is a multiple
+// of ROWS and columns a multiple of LANES. Meanwhile it prefetches the next a and b,
+// which are a_next and b_next floats ahead.
 INLINE void FN(multiply)(int add, int64_t rows, int64_t columns, int64_t n, const float *a, int64_t a_row, int64_t a_step,
 	const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next) {
 	const int64_t parts = rows / ROWS * ((columns + 2 * LANES - 1) / (2 * LANES));

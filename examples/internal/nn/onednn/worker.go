@@ -20,22 +20,23 @@ import (
 	"unsafe"
 )
 
-// worker is the operating-system thread that all calls of C are made from.
+// worker is the operating-system thread from which all C functions are called.
 type worker struct {
 	queue chan command
 	isa   string // the kernels' vector instructions
 }
 
-// command is one piece of queued work. done is nil where nobody waits.
+// command is one item of queued work. done is nil if nobody waits for it.
 type command struct {
 	run  func()
 	done chan<- struct{}
 }
 
-// queued is how far Go may run ahead of the work.
+// queued is the capacity of the queue: the number of commands by which Go code may
+// run ahead of the worker.
 const queued = 4096
 
-// start returns the process's only worker.
+// start returns the process's only worker, and starts it on the first call.
 var start = sync.OnceValues(func() (*worker, error) {
 	w := &worker{queue: make(chan command, queued)}
 	go func() {
@@ -58,8 +59,8 @@ var start = sync.OnceValues(func() (*worker, error) {
 	return w, nil
 })
 
-// use picks the kernels' vector instructions, for tests, and tells whether the
-// machine has them. The names are AVX-512, AVX2 and plain.
+// use selects the kernels' vector instructions, for tests, and reports whether the
+// machine supports them. The names are AVX-512, AVX2 and plain.
 func (w *worker) use(name string) (ok bool) {
 	w.wait(func() {
 		text := C.CString(name)
@@ -69,26 +70,29 @@ func (w *worker) use(name string) (ok bool) {
 	return ok
 }
 
-// threads sets the number of OpenMP's threads and returns what it was, for tests.
+// threads sets the number of OpenMP threads, for tests, and returns the previous
+// number.
 func (w *worker) threads(n int) (was int) {
 	w.wait(func() { was = int(C.kernels_threads(C.int(n))) })
 	return was
 }
 
-// winogradAlways makes convolutions that are compiled from now on Winograd's with
-// tiles of so many voxels, wherever there is code for them, or with -1 never; 0
-// ends that. For tests.
+// winogradAlways controls, for tests, which convolutions compiled from now on use
+// minimal filtering. With a positive tile, all that have code for tiles of that
+// many voxels do; with -1, none do; 0 restores the default.
 func (w *worker) winogradAlways(tile int) {
 	w.wait(func() { C.winograd_always(C.int(tile)) })
 }
 
-// planesAlways makes convolutions that are compiled from now on those of planes.h
-// with 1, wherever there is code for them, and with -1 never; 0 ends that. For tests.
+// planesAlways controls, for tests, which convolutions compiled from now on use
+// planes.h. With 1, all that it supports do; with -1, none do; 0 restores the
+// default.
 func (w *worker) planesAlways(yes int) {
 	w.wait(func() { C.planes_always(C.int(yes)) })
 }
 
-// wait runs f on the worker, after all that was queued before.
+// wait runs f on the worker, after all work queued before it, and returns when f
+// is done.
 func (w *worker) wait(f func()) {
 	done := make(chan struct{}, 1)
 	w.queue <- command{f, done}
@@ -98,7 +102,7 @@ func (w *worker) wait(f func()) {
 // later queues f.
 func (w *worker) later(f func()) { w.queue <- command{f, nil} }
 
-// failure turns what the shim returns into an error.
+// failure turns the result of a shim function into an error.
 func failure(text *C.char) error {
 	if text == nil {
 		return nil

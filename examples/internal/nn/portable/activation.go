@@ -7,8 +7,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// Activate implements nn.Backend. Every derivative is a function of the result,
-// so that only the result is kept.
+// Activate implements nn.Backend. The derivatives are functions of the result, so only the
+// result is needed in the backward pass.
 func (b *backend[T]) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, error) {
 	a, err := b.arg("x", x)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
-// BenchmarkConv3D times 3×3×3 convolutions at full resolution. Forward counts
-// 2 operations per product of the definition, backward (both gradients) 4.
+// BenchmarkConv3D measures 3×3×3 convolutions at full resolution. The forward pass counts as
+// 2 operations per product in the definition, the backward pass (both gradients) as 4.
 func BenchmarkConv3D(b *testing.B) {
 	backend, random := setup(b)
 	size := []int{48, 64, 48}
@@ -45,8 +45,7 @@ func BenchmarkConv3D(b *testing.B) {
 	}
 }
 
-// BenchmarkElementwise times the other operations, forward and backward, per
-// element.
+// BenchmarkElementwise measures the other operations, forward and backward, per element.
 func BenchmarkElementwise(b *testing.B) {
 	backend, random := setup(b)
 	shape := []int{1, 16, 48, 64, 48}
@@ -79,7 +78,7 @@ func BenchmarkElementwise(b *testing.B) {
 	}
 }
 
-// setup returns a float32 backend and a function that fills its arrays.
+// setup returns a float32 backend and a function that creates arrays of random values.
 func setup(b *testing.B) (nn.Backend, func(shape ...int) nn.Array) {
 	backend, err := portable.New(nn.Float32)
 	require.NoError(b, err)
@@ -95,7 +94,7 @@ func setup(b *testing.B) (nn.Backend, func(shape ...int) nn.Array) {
 	}
 }
 
-// BenchmarkGonumSgemm times gonum's product of large matrices, for comparison.
+// BenchmarkGonumSgemm measures Gonum's product of large matrices, for comparison.
 func BenchmarkGonumSgemm(b *testing.B) {
 	const n = 1024
 	matrix := func() blas32.General {

@@ -6,14 +6,13 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// A convolution and a transposed convolution are two directions of one linear
-// map between a fine volume (input of the former, result of the latter) and a
-// coarse one. convolution describes that map once; both operations and all
-// their gradients are three methods of it:
+// A convolution and a transposed convolution are the two directions of a linear map between
+// a fine volume (input of the former, result of the latter) and a coarse one. convolution
+// describes that map; both operations and all their gradients use its three methods:
 //
-//	toCoarse   coarse[r] = Σ_c Σ_a w[r,c,a] · fine[c, o·stride + a·dilation − padding]
-//	toFine     the adjoint
-//	weight     w'[r,c,a] = Σ_o coarse[r,o] · fine[c, o·stride + a·dilation − padding]
+//	toCoarse         coarse[r,o] = Σ_c Σ_a w[r,c,a] · fine[c, o·stride + a·dilation − padding]
+//	toFine           the adjoint
+//	weightGradient   w'[r,c,a] = Σ_o coarse[r,o] · fine[c, o·stride + a·dilation − padding]
 type convolution[T float] struct {
 	*backend[T]
 	spec         nn.ConvSpec
@@ -54,9 +53,9 @@ func (b *backend[T]) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed
 		return nil, nil, err
 	}
 	if len(w.shape) != 5 {
-		return nil, nil, fmt.Errorf("weight has shape %v, want five axes", w.shape)
+		return nil, nil, fmt.Errorf("weight has shape %v, want 5 axes", w.shape)
 	}
-	if spec, err = spec.Normalised(); err != nil {
+	if spec, err = spec.Normalized(); err != nil {
 		return nil, nil, err
 	}
 	kernel, size := [3]int(w.shape[2:]), [3]int(a.shape[2:])
@@ -69,7 +68,7 @@ func (b *backend[T]) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed
 		in, out, axis = c.rows, c.cols, 0
 	}
 	if a.shape[1] != in {
-		return nil, nil, fmt.Errorf("x has %d channels, want %d, axis %d of the weight's shape %v", a.shape[1], in, axis, w.shape)
+		return nil, nil, fmt.Errorf("x has %d channels, want %d as given by axis %d of the weight's shape %v", a.shape[1], in, axis, w.shape)
 	}
 	var add *array[T]
 	if bias != nil {
@@ -83,7 +82,7 @@ func (b *backend[T]) conv(x, weight, bias nn.Array, spec nn.ConvSpec, transposed
 		c.coarse, c.fine = size, ySize
 	} else {
 		if spec.OutputPadding != [3]int{} {
-			return nil, nil, fmt.Errorf("output padding is %v, want none: only a transposed convolution has it", spec.OutputPadding)
+			return nil, nil, fmt.Errorf("output padding is %v, want 0 except in a transposed convolution", spec.OutputPadding)
 		}
 		ySize, err = spec.OutputSize(size, kernel)
 		c.coarse, c.fine = ySize, size

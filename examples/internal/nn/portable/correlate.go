@@ -1,17 +1,17 @@
 package portable
 
-// tap is one kernel tap: its index in the kernel, and where it reads in a
-// channel of the grid.
+// tap is a kernel tap: its index in the kernel, and the offset in a channel of the grid at
+// which it reads.
 type tap struct{ index, offset int }
 
-// job computes the voxels start + i·step, i < n, of a result: all of them with
-// the same taps.
+// job is the computation of the voxels start + i·step, i < n, of a result, which all use the
+// same taps.
 type job struct {
 	taps           []tap
 	n, start, step [3]int
 }
 
-// toCoarse implements one direction of convolution; src is fine, bias may be nil.
+// toCoarse computes the coarse volume dst from the fine volume src. bias may be nil.
 func (c *convolution[T]) toCoarse(dst, src, bias *array[T]) {
 	g, taps := c.fineGrid()
 	whole := job{taps: taps, n: c.coarse, step: [3]int{1, 1, 1}}
@@ -19,7 +19,7 @@ func (c *convolution[T]) toCoarse(dst, src, bias *array[T]) {
 	c.correlate(dst, src, bias, g, []job{whole}, c.rows, r, c.cols, c.taps)
 }
 
-// fineGrid lays out the fine volume for the coarse positions.
+// fineGrid returns the grid of the fine volume for the coarse positions, and the taps.
 func (c *convolution[T]) fineGrid() (*grid, []tap) {
 	s := c.spec
 	g := newGrid(c.cols, c.fine, c.coarse, c.kernel, s.Stride, s.Dilation, s.Padding)
@@ -35,12 +35,12 @@ func (c *convolution[T]) tapPosition(i int) [3]int {
 	return [3]int{i / (c.kernel[1] * c.kernel[2]), i / c.kernel[2] % c.kernel[1], i % c.kernel[2]}
 }
 
-// toFine implements the other direction of convolution; src is coarse.
+// toFine computes the fine volume dst from the coarse volume src. bias may be nil.
 //
-// The fine voxel i gets coarse voxel o through tap a where
-// i + padding = o·stride + a·dilation. So the fine voxels of one phase, those
-// with the same (i + padding) mod stride on each axis, use the same taps and
-// read the coarse volume at a distance that does not depend on i.
+// Coarse voxel o contributes to fine voxel i through tap a if
+// i + padding = o·stride + a·dilation. Therefore the fine voxels of one phase, which have the
+// same (i + padding) mod stride on each axis, use the same taps and read the coarse volume at
+// the same distances.
 func (c *convolution[T]) toFine(dst, src, bias *array[T]) {
 	var axes [3][]axisPhase
 	var before, size [3]int
@@ -81,14 +81,13 @@ func (c *convolution[T]) toFine(dst, src, bias *array[T]) {
 	c.correlate(dst, src, bias, g, jobs, c.cols, c.taps, c.rows, r)
 }
 
-// axisPhase is one phase of toFine on one axis: the fine voxels
-// start + m·stride, m < n.
+// axisPhase is a phase of toFine along one axis: the fine voxels start + m·stride, m < n.
 type axisPhase struct {
 	start, n int
 	taps     []axisTap
 }
 
-// axisTap is a kernel tap of a phase; m = 0 reads coarse voxel first.
+// axisTap is a kernel tap of a phase. For m = 0 it reads coarse voxel first.
 type axisTap struct{ index, first int }
 
 func (c *convolution[T]) axisPhases(axis int) []axisPhase {
@@ -107,12 +106,12 @@ func (c *convolution[T]) axisPhases(axis int) []axisPhase {
 }
 
 const (
-	// tilesPerUnit is how many tiles make a piece of work for a goroutine.
+	// tilesPerUnit is the number of tiles in a unit of work for a goroutine.
 	tilesPerUnit = 8
-	// blocksPerPass is how many blocks of rows are computed at a time.
+	// blocksPerPass is the number of row blocks computed in one pass.
 	blocksPerPass = 8
-	// stepsPerPass is over how many (channel, tap) pairs, so few that what they
-	// read of the grid stays in the first-level cache from block to block.
+	// stepsPerPass is the number of (channel, tap) pairs in one pass. It is small enough
+	// that the data read from the grid stay in the L1 cache from row block to row block.
 	stepsPerPass = 128
 )
 
@@ -134,7 +133,7 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 		}
 	}
 	units := tileUnits(g, jobs)
-	// With few positions the rows are shared out as well.
+	// With few positions, distribute the rows as well.
 	split := min(blocks, (4*workers(1<<30)+len(units)-1)/len(units))
 	const size = blocksPerPass * tileRows * tileCols
 	tiles := c.pool.get(workers(len(units)*split) * size)
@@ -167,8 +166,7 @@ func (c *convolution[T]) correlate(dst, src, bias *array[T], g *grid, jobs []job
 	}
 }
 
-// computeTile computes cols columns of tile at grid position base.
-// setBias fills the tiles of the given blocks of rows with the rows' bias.
+// setBias initializes the tiles of the given row blocks with the bias of their rows.
 func setBias[T float](tile []T, bias *array[T], from, to int) {
 	if bias == nil {
 		clear(tile[:(to-from)*tileRows*tileCols])
@@ -182,11 +180,11 @@ func setBias[T float](tile []T, bias *array[T], from, to int) {
 	}
 }
 
-// computeTiles adds the sums for cols columns at grid position base to the
-// tiles of the given blocks of a result with outRows rows.
+// computeTiles adds the sums for cols columns at grid position base to the tiles of the given
+// row blocks of a result with outRows rows.
 func (c *convolution[T]) computeTiles(tiles, panels, grid []T, base int, off offsets, outRows, cols, from, to int) {
 	k := len(off.at)
-	// Whole vectors; two rows are always computed at full width.
+	// Round up to whole vectors; the kernel for two rows always computes all columns.
 	rows, cols := tileRows, (cols+lanes-1)/lanes*lanes
 	if outRows <= 2 {
 		rows, cols = 2, tileCols
@@ -202,8 +200,8 @@ func (c *convolution[T]) computeTiles(tiles, panels, grid []T, base int, off off
 	}
 }
 
-// packWeights orders the weights of a job as the kernel reads them: blocks of
-// tileRows rows, in them every (red, tap), in it the rows; missing rows are 0.
+// packWeights arranges the weights of a job in the order in which the kernel reads them: by
+// block of tileRows rows, then by (red, tap), then by row. Missing rows are 0.
 func (c *convolution[T]) packWeights(panel []T, taps []tap, rows, rowStride, reds, redStride int) {
 	k := reds * len(taps)
 	parallel((rows+tileRows-1)/tileRows, func(block, _ int) {
@@ -229,13 +227,13 @@ func (c *convolution[T]) packWeights(panel []T, taps []tap, rows, rowStride, red
 	})
 }
 
-// unit is a range of consecutive grid positions of one job.
+// unit is a range of consecutive grid positions of a job.
 type unit struct{ job, base, from, to int }
 
-// tileUnits cuts the positions of all jobs into units. Positions are counted
-// along the grid, so a run over several rows also computes the grid's padding
-// between them, which store leaves out. A job's planes are taken one by one or
-// all in one run, whichever computes less.
+// tileUnits divides the positions of all jobs into units. Positions are counted along the
+// grid, so a run over several rows also computes the padding of the grid between them, which
+// store skips. The planes of a job are processed separately or in a single run, whichever
+// computes less.
 func tileUnits(g *grid, jobs []job) []unit {
 	var units []unit
 	for i, j := range jobs {
@@ -249,8 +247,7 @@ func tileUnits(g *grid, jobs []job) []unit {
 	return units
 }
 
-// runs returns the grid positions at which runs over n voxels start, and their
-// length.
+// runs returns the grid positions at which the runs over n voxels start, and their length.
 func runs(g *grid, n [3]int) (base []int, length int) {
 	plane := (n[1]-1)*g.size[2] + n[2]
 	whole := (n[0]-1)*g.size[1]*g.size[2] + plane
@@ -264,22 +261,22 @@ func runs(g *grid, n [3]int) (base []int, length int) {
 	return base, plane
 }
 
-// output is one sample of a result.
+// output is a sample of a result.
 type output[T float] struct {
 	data []T
 	size [3]int
 	rows int
 }
 
-// store copies the columns of a tile that are voxels of the job to their place;
-// position is that of the first column in the grid.
+// store copies the columns of a tile that are voxels of the job to the result. position is
+// the grid position of the first column, and row0 the first row.
 func (o output[T]) store(tile []T, j *job, g *grid, position, cols, row0 int) {
 	volume := o.size[0] * o.size[1] * o.size[2]
 	pitch, planePitch := g.size[2], g.size[1]*g.size[2]
 	for col := 0; col < cols; {
 		p := position + col
 		x, y, z := p/planePitch, p%planePitch/pitch, p%pitch
-		end := min(cols, col+pitch-z) // of this row of the grid
+		end := min(cols, col+pitch-z) // end of this row of the grid
 		if y < j.n[1] && z < j.n[2] {
 			n := min(end-col, j.n[2]-z)
 			at := ((j.start[0]+x*j.step[0])*o.size[1]+j.start[1]+y*j.step[1])*o.size[2] + j.start[2] + z*j.step[2]

@@ -25,7 +25,7 @@ func (b *backend[T]) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 			d[i] = s0[i] + s1[i]
 		}
 	})
-	// Gradients are never changed in place, so both inputs can share one.
+	// Gradients are never modified in place, so both inputs can share one.
 	return y, b.pullback("Add", y, 2, nil, func(g *array[T], need []bool) []nn.Array {
 		return wanted(need, func(int) nn.Array { return g })
 	}), nil
@@ -198,8 +198,8 @@ func (b *backend[T]) Concat(xs ...nn.Array) (nn.Array, nn.Pullback, error) {
 	}), nil
 }
 
-// eachPart calls f for the channels of every sample of every part that is not
-// nil, together with their place in the whole; from holds the first channel.
+// eachPart calls f for every sample of every non-nil part with the corresponding channels of
+// whole and the part itself. from lists the first channel of each part.
 func eachPart[T float](whole *array[T], parts []*array[T], from []int, f func(whole, part []T)) {
 	n, channels := whole.shape[0], whole.shape[1]
 	size := len(whole.data) / (n * channels)
@@ -279,7 +279,7 @@ func (b *backend[T]) Dropout3D(x nn.Array, probability float64, seed uint64) (nn
 		parallel(planes, func(p, _ int) {
 			d, s, m := dst.data[p*size:][:size], src.data[p*size:][:size], T(mask[p])
 			if m == 0 {
-				clear(d) // also where the input is not finite
+				clear(d) // also correct if the input is not finite
 				return
 			}
 			for i, v := range s {
@@ -305,9 +305,9 @@ func wanted(need []bool, grad func(i int) nn.Array) []nn.Array {
 	return out
 }
 
-// choose returns a where v > 0 and b elsewhere. The signs of activations are as
-// good as random, so that a branch would be mispredicted every other time; this
-// compiles to none.
+// choose returns a if v > 0 and b otherwise. The signs of activations are practically random,
+// so that a branch would be mispredicted half of the time; this compiles to code without
+// branches.
 func choose[T float](v, a, b T) T {
 	k := 0
 	if v > 0 {

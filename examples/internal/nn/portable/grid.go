@@ -1,27 +1,26 @@
 package portable
 
-// grid is a padded copy of one sample in which every kernel tap reads a volume
-// shifted by a constant: with it a convolution of any stride and dilation is a
-// sum of shifted, scaled volumes.
+// grid describes a padded copy of a sample in which every kernel tap reads a volume shifted
+// by a constant, so that a convolution with any stride and dilation is a sum of shifted,
+// scaled volumes.
 //
-// The copy has zeros where the padding is. For a stride s the voxels are sorted
-// by their index modulo s on each axis (their phase), so that the voxels
-// o·s + a, for consecutive o, lie next to each other. Phases that no tap reads
-// are left out.
+// The padding is zero. For stride s, the voxels are sorted by their index modulo s on each
+// axis (their phase), so that the voxels o·s + a for consecutive o are adjacent. Phases that
+// no tap reads are omitted.
 type grid struct {
 	channels int
 	source   [3]int // spatial size of the sample
 	stride   [3]int
 	pad      [3]int     // zeros before the sample
 	size     [3]int     // spatial size of one phase
-	phases   [3][]phase // those that are kept
+	phases   [3][]phase // the phases that some tap reads
 }
 
-// phase is one phase on one axis: the voxels that have this index modulo the
-// stride, padding included, and the range of grid positions that hold voxels.
+// phase is a phase along one axis: the index of its voxels modulo the stride, including the
+// padding, and the range of grid positions that contain voxels of the sample.
 type phase struct{ index, from, to int }
 
-// newGrid lays out a grid for n positions per axis, whose tap number a reads at
+// newGrid returns a grid for n positions per axis, at which tap a reads voxel
 // position·stride + a·dilation − pad.
 func newGrid(channels int, source, n, kernel, stride, dilation, pad [3]int) *grid {
 	g := &grid{channels: channels, source: source, stride: stride, pad: pad}
@@ -42,20 +41,19 @@ func newGrid(channels int, source, n, kernel, stride, dilation, pad [3]int) *gri
 	return g
 }
 
-// volume is the number of elements of one phase of one channel.
+// volume returns the number of elements of one phase of a channel.
 func (g *grid) volume() int { return g.size[0] * g.size[1] * g.size[2] }
 
-// perChannel is the number of elements of all phases of one channel.
+// perChannel returns the number of elements of all phases of a channel.
 func (g *grid) perChannel() int {
 	return len(g.phases[0]) * len(g.phases[1]) * len(g.phases[2]) * g.volume()
 }
 
-// len is the number of elements of the grid and of the zeros behind it that
-// kernels may read.
+// len returns the number of elements of the grid, including the zeros at its end that kernels
+// may read.
 func (g *grid) len() int { return g.channels*g.perChannel() + slack }
 
-// offset returns where, in a channel, position 0 of the tap that reads at
-// distance at lies.
+// offset returns the offset in a channel of position 0 for a tap that reads at distance at.
 func (g *grid) offset(at [3]int) int {
 	phase, shift := 0, 0
 	for axis := range 3 {
@@ -81,7 +79,7 @@ func fillGrid[T float](dst []T, g *grid, sample []T) {
 	})
 }
 
-// fillPhases copies one phase of X and Y of one channel, with all phases of Z.
+// fillPhases copies one phase of X and Y, with all phases of Z, of a channel.
 func fillPhases[T float](dst []T, g *grid, src []T, px, py phase) {
 	row, plane, volume := g.size[2], g.size[1]*g.size[2], g.volume()
 	for k := range g.phases[2] {
@@ -110,7 +108,7 @@ func fillPhases[T float](dst []T, g *grid, src []T, px, py phase) {
 	}
 }
 
-// inside returns the range of grid positions of a phase that hold voxels.
+// inside returns the range of grid positions of a phase that contain voxels of the sample.
 func (g *grid) inside(axis, index int) (lo, hi int) {
 	s := g.stride[axis]
 	first := g.pad[axis] - index // q·s ≥ first
@@ -121,7 +119,7 @@ func (g *grid) inside(axis, index int) (lo, hi int) {
 	return lo, lo
 }
 
-// every copies every step-th element of src until dst is full.
+// every copies every step-th element of src to dst until dst is full.
 func every[T float](dst, src []T, step int) {
 	switch step {
 	case 1:

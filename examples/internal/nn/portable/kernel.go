@@ -1,37 +1,35 @@
 package portable
 
-// The convolutions rest on two inner loops. Each exists as plain Go here and as
-// vector code for some machines; all of them compute every lane with the same
-// operations in the same order, without fused multiply-add, so that they return
-// the same bits.
+// The convolutions use two inner loops. Each exists in plain Go in this file and as vector
+// code for some architectures. All versions compute every lane with the same operations in
+// the same order, without fused multiply-add, so that they return the same bits.
 
 const (
 	tileRows = 8  // output channels of a tile
 	tileCols = 48 // output positions of a tile
 	dotRows  = 4
 	dotCols  = 6
-	lanes    = 16 // partial sums of one dot product
-	// slack is how far past the last needed element a kernel may read.
+	lanes    = 16 // partial sums of a dot product
+	// slack is the number of elements that a kernel may read beyond the last needed one.
 	slack = tileCols
 )
 
-// kernels is one implementation of the two inner loops.
+// kernels is an implementation of the two inner loops.
 type kernels[T float] struct {
 	name string
-	// tile adds to dst, a tileRows×tileCols block in row-major order, for
-	// every k the outer product of a[k·tileRows : ][:tileRows] and
-	// b[base+off.at[k] : ][:cols]. Only the first rows of the block, 2 or
-	// tileRows, and the first cols, a multiple of lanes, are wanted; the rest
-	// may hold anything afterwards.
+	// tile adds to dst, a tileRows×tileCols tile in row-major order, the outer products of
+	// a[k·tileRows:][:tileRows] and b[base+off.at[k]:][:cols] for all k. rows is 2 or
+	// tileRows, and cols is a multiple of lanes; the content of the other rows and columns
+	// of dst is undefined afterward.
 	tile func(dst, a, b []T, base int, off offsets, rows, cols int)
-	// dot adds to acc, dotRows×dotCols blocks of lanes partial sums, the
-	// products of p[r·pitch+i] and q[base+off.at[c]+i] for i below n, a
-	// multiple of lanes; product i goes to the partial sum i mod lanes.
+	// dot adds to acc, which has lanes partial sums for each of dotRows×dotCols dot
+	// products, the products of p[r·pitch+i] and q[base+off.at[c]+i] for i < n, a multiple
+	// of lanes. Product i is added to partial sum i mod lanes.
 	dot func(acc, p []T, pitch int, q []T, base int, off offsets, n int)
 }
 
-// offsets says where a kernel reads. The assembly routines do not check what
-// they read; their callers do, once for all offsets, with the largest.
+// offsets lists the offsets at which a kernel reads. The assembly routines do not check
+// bounds; their callers check them once for all offsets, using the largest.
 type offsets struct {
 	at      []int
 	largest int
@@ -42,12 +40,12 @@ func (o *offsets) add(at int) {
 	o.largest = max(o.largest, at)
 }
 
-// slice returns some of the offsets, with a largest that may be too large.
+// slice returns a range of the offsets; its largest is an upper bound.
 func (o *offsets) slice(from, to int) offsets { return offsets{o.at[from:to], o.largest} }
 
 type float interface{ float32 | float64 }
 
-// plain returns the kernels in Go alone.
+// plain returns the kernels in plain Go.
 func plain[T float]() kernels[T] {
 	return kernels[T]{name: "go", tile: tileGo[T], dot: dotGo[T]}
 }
@@ -56,8 +54,7 @@ func tileGo[T float](dst, a, b []T, base int, off offsets, rows, cols int) {
 	if len(off.at) == 0 {
 		return
 	}
-	// Two rows by four columns of sums fit in registers together with their
-	// factors.
+	// The sums of two rows and four columns fit into registers along with their factors.
 	for r := 0; r < rows; r += 2 {
 		for c := 0; c < cols; c += 4 {
 			d0 := dst[r*tileCols+c:][:4:4]
@@ -70,7 +67,7 @@ func tileGo[T float](dst, a, b []T, base int, off offsets, rows, cols int) {
 				bk := b[from+o:][:4:4]
 				b0, b1, b2, b3 := bk[0], bk[1], bk[2], bk[3]
 				a0, a1 := ak[k*tileRows], ak[k*tileRows+1]
-				// The conversions keep the compiler from fusing multiply and add.
+				// The conversions prevent fused multiply-add.
 				s00 += T(a0 * b0)
 				s01 += T(a0 * b1)
 				s02 += T(a0 * b2)
@@ -92,7 +89,7 @@ func dotGo[T float](acc, p []T, pitch int, q []T, base int, off offsets, n int) 
 		for c := range dotCols {
 			col := q[base+off.at[c]:][:n]
 			sum := acc[(r*dotCols+c)*lanes:][:lanes:lanes]
-			// Four partial sums at a time stay in registers along the row.
+			// Process four partial sums at a time, which stay in registers along the row.
 			for l := 0; l < lanes; l += 4 {
 				s0, s1, s2, s3 := sum[l], sum[l+1], sum[l+2], sum[l+3]
 				for i := l; i < n; i += lanes {
@@ -108,7 +105,7 @@ func dotGo[T float](acc, p []T, pitch int, q []T, base int, off offsets, n int) 
 	}
 }
 
-// sumLanes adds the partial sums of one dot product in a fixed tree.
+// sumLanes adds the partial sums of a dot product as a fixed binary tree.
 func sumLanes[T float](s []T) T {
 	s = s[:lanes]
 	a0, a1, a2, a3 := s[0]+s[8], s[1]+s[9], s[2]+s[10], s[3]+s[11]

@@ -4,7 +4,7 @@ package portable
 
 import "golang.org/x/sys/cpu"
 
-// tiers returns the float32 kernels this machine can run, the fastest first.
+// tiers returns the float32 kernels that this machine can run, fastest first.
 func tiers() []kernels[float32] {
 	var t []kernels[float32]
 	if cpu.X86.HasAVX512F {
@@ -16,48 +16,48 @@ func tiers() []kernels[float32] {
 	return append(t, plain[float32]())
 }
 
-// The assembly routines run the loops of tileGo and dotGo. They read and write
-// through pointers without any check: the functions below check the slices.
+// The assembly routines implement the loops of tileGo and dotGo. They access memory through
+// pointers without bounds checks; the functions below check the slices.
 
-// tile8x48 adds the k outer products to the block dst of 8 rows and 48 columns.
+// tile8x48AVX512 adds the k outer products to the tile dst of 8 rows and 48 columns.
 //
 //go:noescape
 func tile8x48AVX512(dst, a, b *float32, off *int, k int)
 
-// tile8x32 does the same for the first 32 columns.
+// tile8x32AVX512 does the same for the first 32 columns.
 //
 //go:noescape
 func tile8x32AVX512(dst, a, b *float32, off *int, k int)
 
-// tile8x16 does the same for the first 16 columns.
+// tile8x16AVX512 does the same for the first 16 columns.
 //
 //go:noescape
 func tile8x16AVX512(dst, a, b *float32, off *int, k int)
 
-// tile2x48 does the same for the first 2 rows.
+// tile2x48AVX512 does the same for the first 2 rows.
 //
 //go:noescape
 func tile2x48AVX512(dst, a, b *float32, off *int, k int)
 
-// dot4x6 multiplies 4 rows with 6 columns over n elements into 16 lanes each.
+// dot4x6AVX512 multiplies 4 rows with 6 columns over n elements into 16 lanes each.
 //
 //go:noescape
 func dot4x6AVX512(acc, p *float32, pitch int, q *float32, off *int, n int)
 
-// tile4x16 adds the k outer products to 4 rows and 16 columns of a block whose
-// rows are 48 apart, from factors whose steps are 8 apart.
+// tile4x16AVX2 adds the k outer products to 4 rows and 16 columns of a tile whose rows are 48
+// elements apart. The factors of consecutive k are 8 elements apart in a.
 //
 //go:noescape
 func tile4x16AVX2(dst, a, b *float32, off *int, k int)
 
-// dot4x3 multiplies 4 rows with 3 columns over n elements, of every 16 the
-// first 8, into the first 8 of 16 lanes each; the rows of acc are 6·16 apart.
+// dot4x3AVX2 multiplies 4 rows with 3 columns over n elements, using the first 8 of every 16,
+// into the first 8 of 16 lanes each. The rows of acc are 6·16 elements apart.
 //
 //go:noescape
 func dot4x3AVX2(acc, p *float32, pitch int, q *float32, off *int, n int)
 
-// checkTile panics, as the plain kernel would, where an assembly routine would
-// leave a slice. It is a programming error of this package if it does.
+// checkTile panics, as the plain kernel would, if an assembly routine would access memory
+// outside a slice. That would be a bug in this package.
 func checkTile(dst, a, b []float32, base int, off offsets, rows, cols int) {
 	_ = dst[(rows-1)*tileCols+cols-1]
 	_ = a[len(off.at)*tileRows-1]

@@ -2,12 +2,12 @@
 
 #include "textflag.h"
 
-// Every product is rounded before it is added (VMULPS, VADDPS and no fused
-// form), which makes the results equal to the plain Go loops bit for bit.
+// Every product is rounded before it is added (VMULPS and VADDPS instead of a fused
+// multiply-add), so that the results are bit-identical to those of the plain Go loops.
 
 // --- AVX-512 ---------------------------------------------------------------
 
-// ROW3 adds factor r of this step times the 48 columns in Z24-Z26 to a row.
+// ROW3 adds the 48 columns in Z24-Z26, multiplied by factor r of this step, to a row.
 #define ROW3(r, s0, s1, s2) \
 	VBROADCASTSS (4*r)(SI), Z27 \
 	VMULPS       Z24, Z27, Z28  \
@@ -206,8 +206,7 @@ step16:
 	VZEROUPPER
 	RET
 
-// COL4 adds the products of a column at (q)(AX*1) with the four rows in
-// Z24-Z27.
+// COL4 adds the products of the column at (q)(AX*1) and the four rows in Z24-Z27.
 #define COL4(q, s0, s1, s2, s3) \
 	VMOVUPS (q)(AX*1), Z28  \
 	VMULPS  Z28, Z24, Z29   \

@@ -2,5 +2,5 @@
 
 package portable
 
-// tiers returns the float32 kernels this machine can run, the fastest first.
+// tiers returns the float32 kernels that this machine can run, fastest first.
 func tiers() []kernels[float32] { return []kernels[float32]{plain[float32]()} }

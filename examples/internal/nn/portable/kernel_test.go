@@ -10,10 +10,10 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// TestKernelsAgree holds every vector kernel to the plain loop, bit for bit,
-// and checks that it writes nothing outside its block.
+// TestKernelsAgree compares every vector kernel with the plain loop, bit for bit, and checks
+// that it does not write outside its destination.
 func TestKernelsAgree(t *testing.T) {
-	const guard = 32 // elements before and after a block that must stay
+	const guard = 32 // elements before and after the destination that must not change
 	rng := rand.New(rand.NewPCG(1, 2))
 	fill := func(n int) []float32 {
 		s := make([]float32, n)
@@ -56,8 +56,8 @@ func TestKernelsAgree(t *testing.T) {
 	}
 }
 
-// TestTiersGiveTheSameConvolutions runs whole convolutions on every kernel this
-// machine has: a result must not depend on the machine.
+// TestTiersGiveTheSameConvolutions runs complete convolutions with every kernel that this
+// machine supports: results must not depend on the machine.
 func TestTiersGiveTheSameConvolutions(t *testing.T) {
 	specs := []nn.ConvSpec{
 		{Padding: [3]int{1, 1, 1}},
@@ -95,7 +95,7 @@ func TestTiersGiveTheSameConvolutions(t *testing.T) {
 		for i, got := range run(k) {
 			requireSameBits(t, want[i], got)
 		}
-		t.Logf("%s: the same bits in %d results", k.name, len(want))
+		t.Logf("%s: %d bit-identical results", k.name, len(want))
 	}
 }
 
@@ -111,7 +111,7 @@ func requireSameBits(t *testing.T, want, got []float32) {
 	require.Len(t, got, len(want))
 	for i := range want {
 		if math.Float32bits(want[i]) != math.Float32bits(got[i]) {
-			require.Failf(t, "different bits", "element %d: %v and %v", i, want[i], got[i])
+			require.Failf(t, "different bits", "element %d: want %v, got %v", i, want[i], got[i])
 		}
 	}
 }

@@ -12,15 +12,15 @@ type maxPool struct {
 	in, out [3]int
 }
 
-// MaxPool3D implements nn.Backend. The pullback looks for the largest values
-// again, which is cheaper than to keep where they were.
+// MaxPool3D implements nn.Backend. The pullback searches for the largest values again, which
+// is cheaper than storing their positions.
 func (b *backend[T]) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullback, error) {
 	a, err := b.volume("x", x)
 	if err != nil {
 		return nil, nil, fmt.Errorf("MaxPool3D: %w", err)
 	}
 	m := maxPool{in: [3]int(a.shape[2:])}
-	if m.spec, err = spec.Normalised(); err == nil {
+	if m.spec, err = spec.Normalized(); err == nil {
 		m.out, err = m.spec.OutputSize(m.in)
 	}
 	if err != nil {
@@ -38,7 +38,7 @@ func (b *backend[T]) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullb
 	return y, b.pullback("MaxPool3D", y, 1, []*array[T]{a}, func(g *array[T], need []bool) []nn.Array {
 		return wanted(need, func(int) nn.Array {
 			gx := b.newArray(a.shape...)
-			// By whole planes, since windows may overlap.
+			// Process whole planes, because windows may overlap.
 			parallel(planes, func(p, _ int) {
 				src, dst := a.data[p*from:][:from], gx.data[p*from:][:from]
 				clear(dst)
@@ -52,9 +52,9 @@ func (b *backend[T]) MaxPool3D(x nn.Array, spec nn.PoolSpec) (nn.Array, nn.Pullb
 	}), nil
 }
 
-// eachLargest calls f for every window of one x of the result, with its index
-// in that slab and the index in the plane of its first largest value; of the
-// first NaN, if there is one.
+// eachLargest calls f for every window of the slab ox of the result, with the index of the
+// window in the slab and the index in the plane of the window's first largest value, or of
+// its first NaN.
 func eachLargest[T float](m maxPool, plane []T, ox int, f func(o, at int)) {
 	x0, x1 := m.window(0, ox)
 	o := 0
@@ -80,7 +80,7 @@ func eachLargest[T float](m maxPool, plane []T, ox int, f func(o, at int)) {
 	}
 }
 
-// window returns the range of voxels of a window on one axis.
+// window returns the range of voxels of window o along an axis.
 func (m maxPool) window(axis, o int) (from, to int) {
 	from = o*m.spec.Stride[axis] - m.spec.Padding[axis]
 	return max(from, 0), min(from+m.spec.Kernel[axis], m.in[axis])

@@ -8,22 +8,22 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// norm is what the batch and the group norm have in common: planes of x are
-// gathered in groups that share a mean and a variance.
+// norm is the common part of the batch and the group norm: the planes of x form groups that
+// share a mean and a variance.
 type norm[T float] struct {
 	x            *array[T]
 	planes, size int
 	channels     int
 	groups       int
-	group        func(p int) int   // of a plane
-	mean, scale  []float64         // per group; scale = 1/√(v+ε)
+	group        func(p int) int   // group of a plane
+	mean, scale  []float64         // by group; scale = 1/√(v+ε)
 	weight       func(int) float64 // by channel
 	fixed        bool              // mean and scale do not depend on x
 }
 
 func (n *norm[T]) values() float64 { return float64(n.planes / n.groups * n.size) }
 
-// perGroup adds the sums of the planes of each group, in order.
+// perGroup adds up the sums of the planes of each group, in order.
 func (n *norm[T]) perGroup(sums [][2]float64) [][2]float64 {
 	out := make([][2]float64, n.groups)
 	for p, s := range sums {
@@ -34,9 +34,8 @@ func (n *norm[T]) perGroup(sums [][2]float64) [][2]float64 {
 	return out
 }
 
-// moments finds the mean and the biased variance of every group. It reads x
-// twice, since the sum of squares alone loses the variance of values that lie
-// far from zero.
+// moments computes the mean and the biased variance of every group. It reads x twice, because
+// the sum of squares would lose the variance of values far from zero to cancellation.
 func (n *norm[T]) moments() (variance []float64) {
 	n.mean, variance = make([]float64, n.groups), make([]float64, n.groups)
 	sums := sumPlanes(n.planes, n.size, func(_, from, to int) (float64, float64) {
@@ -98,9 +97,9 @@ func (b *backend[T]) backward(n *norm[T], g *array[T], need []bool) []nn.Array {
 	})
 }
 
-// inputGradient returns scale·(w·g − mean(w·g) − x̂·mean(w·g·x̂)), where w is the
-// weight and the two means, taken over a group, vanish when the statistics are
-// fixed. sums holds Σg and Σg·(x−m) of every plane.
+// inputGradient returns scale·(w·g − mean(w·g) − x̂·mean(w·g·x̂)), where w is the weight and
+// the means are over a group, or zero if the statistics are fixed. sums holds Σg and
+// Σg·(x−m) of every plane.
 func (b *backend[T]) inputGradient(n *norm[T], g *array[T], sums [][2]float64) *array[T] {
 	weighted := make([][2]float64, len(sums))
 	for p, s := range sums {
@@ -117,8 +116,8 @@ func (b *backend[T]) inputGradient(n *norm[T], g *array[T], sums [][2]float64) *
 			slope = scale * scale * means[group][1] / n.values()
 			shift = means[group][0] / n.values()
 		}
-		// In float64, since the gradient of whatever is added before a norm is
-		// the sum of these values, which the subtraction makes vanish.
+		// Compute in float64, because the gradient of a bias before the norm is the sum of
+		// these values, in which they cancel to zero.
 		d, src, gs := gx.data[from:to], n.x.data[from:to], g.data[from:to]
 		for i, v := range src {
 			d[i] = T(scale * (float64(w*float64(gs[i])) - shift - float64(slope*(float64(v)-m))))
@@ -246,7 +245,7 @@ func (b *backend[T]) groupNorm(x, weight, bias nn.Array, groups int, epsilon flo
 
 func checkEpsilon(epsilon float64) error {
 	if !(epsilon >= 0) {
-		return fmt.Errorf("epsilon is %v, want a number of at least 0", epsilon)
+		return fmt.Errorf("epsilon is %v, want at least 0", epsilon)
 	}
 	return nil
 }

@@ -6,11 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// parallel calls f for every i below n, on as many goroutines as may run at
-// once. worker identifies the goroutine, from 0 to workers(n)-1, so that f can
-// have scratch memory of its own. What f does for i must not depend on the
-// worker nor on the order; then the results do not depend on the number of
-// goroutines either.
+// parallel calls f for every i < n on workers(n) goroutines. worker identifies the goroutine,
+// from 0 to workers(n)-1, so that each can have its own scratch memory. The effect of f for i
+// must not depend on the worker or on the order, so that the results do not depend on the
+// number of goroutines.
 func parallel(n int, f func(i, worker int)) {
 	w := workers(n)
 	if w == 1 {
@@ -33,11 +32,10 @@ func parallel(n int, f func(i, worker int)) {
 	wg.Wait()
 }
 
-// workers returns how many goroutines parallel uses for n pieces of work.
+// workers returns the number of goroutines that parallel uses for n calls.
 func workers(n int) int { return max(1, min(n, runtime.GOMAXPROCS(0))) }
 
-// chunk is the number of elements that elementwise loops give to a goroutine
-// at a time.
+// chunk is the number of elements that elementwise loops process per call of f.
 const chunk = 1 << 15
 
 // parallelRange calls f for consecutive ranges that together cover [0, n).

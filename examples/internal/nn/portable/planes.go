@@ -1,13 +1,13 @@
 package portable
 
-// A plane is one channel of one sample of an activation: plane p of N×C×X×Y×Z
-// is channel p mod C of sample p / C.
+// A plane is a channel of a sample of an activation: plane p of N×C×X×Y×Z is channel p mod C
+// of sample ⌊p/C⌋.
 
-// planeChunks returns how many pieces of work a plane is cut into.
+// planeChunks returns the number of chunks of a plane.
 func planeChunks(size int) int { return (size + chunk - 1) / chunk }
 
-// parallelPlanes calls f for ranges of elements that together cover every
-// plane of an array; p is the plane that the range lies in.
+// parallelPlanes calls f for ranges of elements that together cover all planes of an array; p
+// is the plane of the range.
 func parallelPlanes(planes, size int, f func(p, from, to int)) {
 	per := planeChunks(size)
 	parallel(planes*per, func(i, _ int) {
@@ -16,8 +16,8 @@ func parallelPlanes(planes, size int, f func(p, from, to int)) {
 	})
 }
 
-// sumPlanes returns the two sums that f computes, for every plane. It adds the
-// sums of a plane's ranges in order.
+// sumPlanes returns, for every plane, the two sums that f computes over ranges of elements. It
+// adds up the sums of the ranges of a plane in order.
 func sumPlanes(planes, size int, f func(p, from, to int) (float64, float64)) [][2]float64 {
 	per := planeChunks(size)
 	parts := make([][2]float64, planes*per)
@@ -37,7 +37,7 @@ func sumPlanes(planes, size int, f func(p, from, to int) (float64, float64)) [][
 	return sums
 }
 
-// sum adds values in float64, on four independent partial sums.
+// sum adds values in float64, in four independent partial sums.
 func sum[T float](x []T) float64 {
 	var s0, s1, s2, s3 float64
 	for len(x) >= 4 {
@@ -53,7 +53,7 @@ func sum[T float](x []T) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// sumSquares adds the squared distances from the mean m.
+// sumSquares adds the squared differences of x from the mean m.
 func sumSquares[T float](x []T, m float64) float64 {
 	var s0, s1, s2, s3 float64
 	for len(x) >= 4 {
@@ -71,8 +71,8 @@ func sumSquares[T float](x []T, m float64) float64 {
 	return (s0 + s1) + (s2 + s3)
 }
 
-// sumAndProduct adds the values of g, and their products with the distances of
-// x from the mean m.
+// sumAndProduct adds the values of g, and their products with the differences of x from the
+// mean m.
 func sumAndProduct[T float](g, x []T, m float64) (float64, float64) {
 	x = x[:len(g)]
 	var s0, s1, s2, s3, p0, p1, p2, p3 float64

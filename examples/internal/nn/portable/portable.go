@@ -1,10 +1,9 @@
-// Package portable is the training engine's backend in Go alone: it needs no C
-// library and runs wherever Go does. Arrays are plain row-major memory.
+// Package portable is a backend of the training engine in pure Go: it needs no C library and
+// runs wherever Go does. Arrays are plain row-major memory.
 //
-// Results have the same bits on every machine and for every number of
-// goroutines: sums are taken in a fixed order that depends on the shapes only,
-// and the vector kernels compute the same as their plain Go twins. The build tag
-// noasm leaves the vector kernels out.
+// Results are bit-identical on every machine and for any number of goroutines: the order of
+// summation depends only on the shapes, and the vector kernels give the same results as the
+// corresponding plain Go loops. The build tag noasm excludes the vector kernels.
 package portable
 
 import (
@@ -14,9 +13,9 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// New returns a backend whose arrays have the given element type. In float32 it
-// uses the machine's vector instructions where there is code for them (AVX2 and
-// AVX-512); float64, meant for checking, is plain Go.
+// New returns a backend whose arrays have the given element type. In float32 it uses vector
+// instructions if the machine has AVX2 or AVX-512; float64, which is intended for checking,
+// is plain Go.
 func New(dtype nn.DType) (nn.Backend, error) {
 	switch dtype {
 	case nn.Float32:
@@ -32,7 +31,7 @@ type backend[T float] struct {
 	dtype   nn.DType
 	kernels kernels[T]
 	pool    pool[T]
-	step    []*array[T] // arrays that EndStep takes back
+	step    []*array[T] // arrays that EndStep releases
 }
 
 // Name implements nn.Backend.
@@ -41,8 +40,7 @@ func (b *backend[T]) Name() string { return "portable" }
 // DType implements nn.Backend.
 func (b *backend[T]) DType() nn.DType { return b.dtype }
 
-// array is row-major memory. Its data is nil once it was released or its step has
-// ended.
+// array is a row-major array. Its data is nil after it was released or its step has ended.
 type array[T float] struct {
 	owner *backend[T]
 	shape []int
@@ -84,7 +82,7 @@ func (b *backend[T]) EndStep() {
 	b.pool.endStep()
 }
 
-// arg checks that an operation's argument is a live array of this backend.
+// arg checks that an argument of an operation is a valid array of this backend.
 func (b *backend[T]) arg(name string, x nn.Array) (*array[T], error) {
 	if x == nil {
 		return nil, fmt.Errorf("%s is nil", name)
@@ -108,7 +106,7 @@ func (b *backend[T]) volume(name string, x nn.Array) (*array[T], error) {
 	return a, err
 }
 
-// vector checks that an argument has the shape n.
+// vector checks that an argument has one axis of length n.
 func (b *backend[T]) vector(name string, x nn.Array, n int) (*array[T], error) {
 	a, err := b.arg(name, x)
 	if err == nil && (len(a.shape) != 1 || a.shape[0] != n) {
@@ -126,8 +124,8 @@ func (b *backend[T]) like(name string, x nn.Array, shape []int) (*array[T], erro
 	return a, err
 }
 
-// pullback wraps a gradient function: it checks the gradient it gets and that
-// the step of what the operation saved has not ended.
+// pullback wraps a gradient function: it checks the arguments, and that none of the arrays
+// saved for the function was released or belongs to a step that has ended.
 func (b *backend[T]) pullback(op string, y *array[T], inputs int, saved []*array[T], f func(g *array[T], need []bool) []nn.Array) nn.Pullback {
 	return func(g nn.Array, need []bool) ([]nn.Array, error) {
 		gy, err := b.like("the gradient", g, y.shape)
@@ -139,7 +137,7 @@ func (b *backend[T]) pullback(op string, y *array[T], inputs int, saved []*array
 		}
 		for _, s := range saved {
 			if s != nil && s.data == nil {
-				return nil, fmt.Errorf("%s: the pullback is used after the release of what it needs or the end of its step", op)
+				return nil, fmt.Errorf("%s: the pullback is used after an array that it needs was released or the end of its step", op)
 			}
 		}
 		return f(gy, need), nil

@@ -19,7 +19,7 @@ func TestBackend(t *testing.T) {
 	})
 }
 
-func TestNewRefusesUnknownTypes(t *testing.T) {
+func TestNewRejectsUnknownTypes(t *testing.T) {
 	_, err := portable.New(nn.DType(7))
 	assert.ErrorContains(t, err, "DType(7)")
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// resize is a resampling of every plane: each voxel of the result is made of
-// two voxels per axis.
+// resize is a resampling of every plane, in which each voxel of the result is computed from
+// at most two voxels per axis.
 type resize struct {
 	in, out [3]int
 	taps    [3][]nn.ResizeTap
@@ -49,8 +49,8 @@ func (b *backend[T]) Resize(x nn.Array, size [3]int, mode nn.ResizeMode) (nn.Arr
 	}), nil
 }
 
-// eachRow calls f for the rows of the source that the rows (ox, oy) of the
-// result are made of, with their weights: one to four.
+// eachRow calls f for the one to four rows of the source from which row (ox, oy) of the result
+// is computed, with their weights.
 func (r *resize) eachRow(ox, oy int, f func(at int, weight float64)) {
 	tx, ty := r.taps[0][ox], r.taps[1][oy]
 	pair := func(x int, wx float64) {
@@ -65,8 +65,8 @@ func (r *resize) eachRow(ox, oy int, f func(at int, weight float64)) {
 	}
 }
 
-// sampleSlab computes the voxels of one x of the result: it adds up rows of the
-// source in row, and samples that along z.
+// sampleSlab computes the slab ox of the result: for each of its rows it sums weighted rows of
+// the source in row, and samples that along z.
 func sampleSlab[T float](r resize, slab, plane, row []T, ox int) {
 	for oy := range r.out[1] {
 		first := true
@@ -97,7 +97,7 @@ func sampleSlab[T float](r resize, slab, plane, row []T, ox int) {
 	}
 }
 
-// scatterPlane is the adjoint of all slabs of one plane.
+// scatterPlane is the adjoint of sampleSlab for all slabs of a plane.
 func scatterPlane[T float](r resize, gx, g, row []T) {
 	clear(gx)
 	for ox := range r.out[0] {

@@ -2,13 +2,13 @@ package portable
 
 import "github.com/x/afl/examples/internal/nn"
 
-// chunkElements bounds the elements of both volumes that a piece of the weight
-// gradient's sum reads, so that they stay in the cache while all pairs of
-// channels are worked through.
+// chunkElements limits the number of elements of both volumes that are read by a chunk of the
+// weight gradient's sum, so that they stay in the cache while all pairs of channels are
+// processed.
 const chunkElements = 1 << 17
 
-// weightGradient stores in gw, for every row r of coarse, column c of fine and
-// tap a, the sum over batch and positions of coarse[r, o] · fine[c, a + o].
+// weightGradient stores in gw, for every row r of coarse, column c of fine and tap a, the sum
+// over the batch and all positions o of coarse[r, o] · fine[c, a + o].
 func (c *convolution[T]) weightGradient(gw, coarse, fine *array[T]) {
 	g, taps := c.fineGrid()
 	columns := offsets{at: make([]int, 0, c.cols*c.taps+dotCols)}
@@ -18,8 +18,9 @@ func (c *convolution[T]) weightGradient(gw, coarse, fine *array[T]) {
 		}
 	}
 	sample := c.weightByDots
-	// With few positions a dot product spends its time on adding up its lanes;
-	// sorting the fine volume by columns costs less then, the more rows share it.
+	// With few positions, most of the time of a dot product is spent on adding its lanes.
+	// Gathering the columns of the fine volume is then cheaper, especially if many rows use
+	// them.
 	if nn.Elements(c.coarse[:]) <= 16*c.rows {
 		sample = c.weightByTiles
 	}
@@ -33,10 +34,10 @@ func (c *convolution[T]) weightGradient(gw, coarse, fine *array[T]) {
 	c.pool.put(gridData)
 }
 
-// weightByDots adds one sample to gw: dot products along the grid.
+// weightByDots adds a sample to gw by dot products along the grid.
 func (c *convolution[T]) weightByDots(gw, coarse []T, g *grid, gridData []T, columns offsets) {
 	for len(columns.at)%dotCols != 0 {
-		columns.add(columns.largest) // computed and left out
+		columns.add(columns.largest) // the result is discarded
 	}
 	base, length := runs(g, c.coarse)
 	padded := (length + lanes - 1) / lanes * lanes
@@ -44,7 +45,7 @@ func (c *convolution[T]) weightByDots(gw, coarse []T, g *grid, gridData []T, col
 	rowBlocks, colBlocks := (c.rows+dotRows-1)/dotRows, len(columns.at)/dotCols
 	coarseData := c.pool.get(rowBlocks * dotRows * pitch)
 	c.fillRuns(coarseData, coarse, g, len(base), padded)
-	// Chunks depend on the shapes only, for the same sums on any machine.
+	// Chunks depend only on the shapes, so that sums are the same on any machine.
 	runsPerChunk := max(1, chunkElements/(c.rows+c.cols)/padded)
 
 	units := min(colBlocks, 4*workers(1<<30))
@@ -72,12 +73,12 @@ func (c *convolution[T]) weightByDots(gw, coarse []T, g *grid, gridData []T, col
 	c.pool.put(coarseData)
 }
 
-// weightByTiles adds one sample to gw: outer products, position by position, of
-// the rows of coarse with columns gathered from the grid.
+// weightByTiles adds a sample to gw by outer products, position by position, of the rows of
+// coarse with columns gathered from the grid.
 func (c *convolution[T]) weightByTiles(gw, coarse []T, g *grid, gridData []T, columns offsets) {
 	n := nn.Elements(c.coarse[:])
-	at := make([]int, 0, n) // where a position lies in the grid
-	var in offsets          // where it lies in a panel of gathered columns
+	at := make([]int, 0, n) // offset of each position in the grid
+	var in offsets          // offset of each position in a panel of gathered columns
 	for x := range c.coarse[0] {
 		for y := range c.coarse[1] {
 			for z := range c.coarse[2] {
@@ -129,7 +130,7 @@ func (c *convolution[T]) weightByTiles(gw, coarse []T, g *grid, gridData []T, co
 	c.pool.put(rows)
 }
 
-// addSums adds a block of dot products to the weights' gradient.
+// addSums adds dotRows×dotCols dot products to the weight gradient.
 func (c *convolution[T]) addSums(gw, acc []T, row0, col0 int) {
 	n := c.cols * c.taps
 	for r := 0; r < dotRows && row0+r < c.rows; r++ {
@@ -139,9 +140,9 @@ func (c *convolution[T]) addSums(gw, acc []T, row0, col0 int) {
 	}
 }
 
-// fillRuns copies a coarse sample so that each of its voxels lies where the
-// grid has its position, with zeros in between, in runs of the padded length.
-// Missing rows of the last block are zero.
+// fillRuns copies a coarse sample so that its voxels have the same distances as their grid
+// positions, with zeros in between, in runs of the padded length. Missing rows of the last
+// block are zero.
 func (c *convolution[T]) fillRuns(dst, sample []T, g *grid, runs, padded int) {
 	n := c.coarse
 	volume := n[0] * n[1] * n[2]

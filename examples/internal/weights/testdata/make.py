@@ -1,6 +1,6 @@
-"""Writes the PyTorch files of the tests: python3 make.py, in this folder.
+"""Writes the PyTorch files for the tests: python3 make.py, run in this folder.
 
-Made with PyTorch 1.13. Their numbers are checked in torch_test.go.
+The committed files were written by PyTorch 1.13. torch_test.go checks their values.
 """
 import collections
 import os
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def ramp(*shape, dtype=torch.float32):
-    """Numbers 0, 1, 2, … minus 3, in quarters where the type has them."""
+    """Returns the numbers -3, -2, -1, …, divided by 4 if dtype is a floating-point type."""
     n = 1
     for d in shape:
         n *= d
@@ -21,7 +21,7 @@ def ramp(*shape, dtype=torch.float32):
 
 
 def types():
-    """Every element type, and views of all kinds."""
+    """Returns tensors of every element type, and views of all kinds."""
     base = ramp(4, 6)
     tied = nn.Parameter(ramp(3))
     d = collections.OrderedDict()
@@ -43,7 +43,7 @@ def types():
 
 
 class Unit(nn.Module):
-    """A convolution with norm and PReLU, under the names of MONAI's."""
+    """A convolution with norm and PReLU, with the parameter names of MONAI."""
 
     def __init__(self, conv, channels, last=False):
         super().__init__()
@@ -83,7 +83,7 @@ class Skip(nn.Module):
 
 
 class UNet(nn.Module):
-    """The residual U-Net of two levels: 1 channel in, 2 and 3 wide, 2 out."""
+    """A residual U-Net of two levels: 1 input channel, widths 2 and 3, 2 outputs."""
 
     def __init__(self):
         super().__init__()
@@ -108,7 +108,7 @@ torch.save(types(), "types.pth")
 
 net = UNet()
 net.train()
-for _ in range(3):  # running statistics other than those of a fresh network
+for _ in range(3):  # change the running statistics from their initial values
     net(torch.randn(2, 1, 4, 4, 4))
 net.eval()
 x = ramp(1, 1, 4, 4, 4) / 8

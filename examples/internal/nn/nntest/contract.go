@@ -14,7 +14,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 )
 
-// host checks that values come back as they went in, in either precision.
+// host checks that values survive the round trip to the backend, in either precision.
 func (s suite) host(t *testing.T) {
 	in := []float64{1, -2, 0.5, math.Copysign(0, -1), 3e30, math.Inf(1)}
 	for _, life := range []nn.Lifetime{nn.Step, nn.Kept} {
@@ -52,8 +52,8 @@ func (s suite) host(t *testing.T) {
 	assert.ErrorContains(t, s.ToHost(nil, out), "nil")
 }
 
-// dropout checks the mask: whole channels, the same for the same seed, with the
-// stated probability and scale.
+// dropout checks the mask: entire channels, the same for the same seed, with the given
+// probability and scale.
 func (s suite) dropout(t *testing.T) {
 	const n, c, voxels, p = 3, 200, 6, 0.25
 	x := make([]float64, n*c*voxels)
@@ -93,8 +93,7 @@ func (s suite) dropout(t *testing.T) {
 	s.EndStep()
 }
 
-// sgd compares three updates with the formulas, for every combination of
-// settings.
+// sgd compares three updates with the formulas, for every combination of settings.
 func (s suite) sgd(t *testing.T) {
 	for _, momentum := range []float64{0, 0.9} {
 		for _, nesterov := range []bool{false, true} {
@@ -134,8 +133,8 @@ func (s suite) sgd(t *testing.T) {
 	}
 }
 
-// determinism runs convolutions and norms on different numbers of threads and
-// requires the same bits.
+// determinism runs operations on different numbers of threads and requires bit-identical
+// results.
 func (s suite) determinism(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -181,7 +180,7 @@ func (s suite) determinism(t *testing.T) {
 	}
 }
 
-// errors checks that wrong arguments are refused with their name.
+// errors checks that invalid arguments are rejected with an error that names them.
 func (s suite) errors(t *testing.T) {
 	a := func(shape ...int) nn.Array { return s.array(t, make([]float64, elements(shape)), shape...) }
 	x, w, v3, v4 := a(1, 3, 4, 5, 6), a(4, 3, 3, 3, 3), a(3), a(4)
@@ -209,7 +208,7 @@ func (s suite) errors(t *testing.T) {
 		"transposed padding": {func() error {
 			_, _, err := s.ConvTranspose3D(a(1, 4, 1, 1, 1), w, nil, nn.ConvSpec{Padding: [3]int{2, 1, 1}})
 			return err
-		}, "leaves nothing"},
+		}, "leaves an empty output"},
 		"transposed output padding": {func() error {
 			_, _, err := s.ConvTranspose3D(a(1, 4, 1, 1, 1), w, nil, nn.ConvSpec{OutputPadding: [3]int{1, 0, 0}})
 			return err
@@ -268,7 +267,7 @@ func (s suite) errors(t *testing.T) {
 	s.EndStep()
 }
 
-// steps checks what lives how long.
+// steps checks the lifetimes of arrays.
 func (s suite) steps(t *testing.T) {
 	x := s.array(t, []float64{1, 2}, 1, 2, 1, 1, 1)
 	slope := s.kept(t, []float64{3}, 1)
@@ -284,7 +283,7 @@ func (s suite) steps(t *testing.T) {
 	assert.ErrorContains(t, err, "end of")
 
 	s.Release(slope)
-	assert.Equal(t, []float64{3}, s.values(t, slope), "a kept array stays")
+	assert.Equal(t, []float64{3}, s.values(t, slope), "Release has no effect on a kept array")
 	y, pullback, err = s.PReLU(fresh, slope)
 	require.NoError(t, err)
 	other, _, err := s.Add(fresh, fresh)
@@ -295,7 +294,7 @@ func (s suite) steps(t *testing.T) {
 	assert.ErrorContains(t, err, "release")
 	_, err = pullback(y, allNeeded(2))
 	assert.ErrorContains(t, err, "release")
-	assert.Equal(t, []float64{1, 1}, s.values(t, y), "what was made of it stays")
+	assert.Equal(t, []float64{1, 1}, s.values(t, y), "the result of an operation outlives its input")
 	again := s.array(t, []float64{8, 9}, 1, 2, 1, 1, 1)
 	assert.Equal(t, []float64{2, 2}, s.values(t, other))
 	assert.Equal(t, []float64{8, 9}, s.values(t, again))

@@ -1,23 +1,22 @@
-// winograd_tiles.h holds the transforms of winograd.c, after winograd_products.h.
-// It is included once per instruction set and size, each with another NAME: SIDE
-// points on an axis, MADE voxels of the result and TAPS taps out of a kernel's WHOLE,
-// with SIDE = MADE+TAPS−1. See winograd_sizes.h.
+// winograd_transforms.h contains the transforms of winograd.c. It is included after
+// winograd_products.h, once per instruction set and size, each time with a different NAME.
+// Per axis there are SIDE points, TILE voxels of the result and TAPS of the kernel's WHOLE
+// taps, with SIDE = TILE+TAPS−1. See winograd_sizes.h.
 //
-// On one axis, voxels d of the input, taps g and voxels y of the result are
-// related by
+// On one axis, voxels d of the input, taps g and voxels y of the result are related by
 //
 //	y = Aᵀ((G·g) ⊙ (Bᵀ·d))
 //
-// which multiplies polynomials by their values at SIDE−1 points p and at infinity
-// (Toom and Cook), transposed: with f_i = Π_{j≠i} (p_i − p_j),
+// This is the transpose of the Toom-Cook algorithm, which multiplies polynomials by their
+// values at SIDE−1 points p and at infinity. With f_i = Π_{j≠i} (p_i − p_j),
 //
 //	(Bᵀ·d)_i = Σ_k d_k·[x^k] Π_{j≠i} (x − p_j)    last: Σ_k d_k·[x^k] Π_j (x − p_j)
 //	(G·g)_i  = Σ_k p_i^k·g_k / f_i                last: the last tap
-//	(Aᵀ·m)_k = Σ_i p_i^k·m_i                      last: and the last m
+//	(Aᵀ·m)_k = Σ_i p_i^k·m_i                      last: plus the last m
 //
-// The gradient of g is Gᵀ((A·y') ⊙ (Bᵀ·d)), y' being that of y. In space the axes
-// are transformed one after the other. The points are ±P, from five on ±Q, and 0 where
-// that leaves one, chosen for small errors.
+// The gradient of g is Gᵀ((A·y') ⊙ (Bᵀ·d)), where y' is the gradient of y. In three
+// dimensions the axes are transformed one after the other. The points, chosen for small
+// errors, are 0 if SIDE is even, ±P, and if SIDE is at least 5 ±Q.
 
 #define VEC FN(vec)
 #define LOCAL(name) FN(CAT(name, NAME))
@@ -34,8 +33,8 @@
 #define FQ (2 * Q * Q * (Q * Q - P * P))
 #endif
 
-// Each of these transforms one axis: its entries are s vectors apart in v and t
-// in to.
+// The functions below transform one axis each, whose entries are s vectors apart in v and
+// t vectors apart in to.
 
 // points_of is Bᵀ.
 INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
@@ -65,8 +64,8 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 #endif
 }
 
-// CUBE transforms three axes from FROM entries each to TO. load is entry i, and
-// store does with line[k] what is due to entry i of the result.
+// CUBE transforms three axes from FROM to TO entries each. The expression load is entry i
+// of the input, and the statement store stores line[k], entry i of the result.
 #define CUBE(FROM, TO, transform, load, store) do { \
 		VEC v_[(TO) * (FROM) * (FROM)], w_[(TO) * (TO) * (FROM)]; \
 		for (int i_ = 0; i_ < (FROM) * (FROM); i_++) { \
@@ -84,14 +83,14 @@ INLINE void LOCAL(points_of)(const VEC *v, int s, VEC *to, int t) {
 		} \
 	} while (0)
 
-// tile_in stores the points of a tile, step floats from each other. Its voxels are
-// rows of channels.
+// tile_in stores the points of a tile of the input, step floats apart. Every voxel is a
+// row of channels.
 static void LOCAL(tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step) {
 	for (int64_t c = 0; c < channels; c += LANES)
 		CUBE(SIDE, SIDE, LOCAL(points_of), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
 }
 
-// Convolutions are faster with all taps at once.
+// Convolutions are faster with all taps at once than in groups.
 #if TAPS == WHOLE
 
 // voxels_of is Aᵀ.
@@ -103,7 +102,7 @@ INLINE void LOCAL(voxels_of)(const VEC *v, int s, VEC *to, int t) {
 #else
 	const VEC q = v[3 * s] + v[4 * s], q1 = v[3 * s] - v[4 * s];
 	to[0] = v[0] + p + q;
-#if MADE == 2
+#if TILE == 2
 	to[t] = p1 * P + q1 * Q + last;
 #else
 	to[t] = p1 * P + q1 * Q;
@@ -135,17 +134,16 @@ INLINE void LOCAL(points_of_taps)(const VEC *v, int s, VEC *to, int t) {
 	to[(SIDE - 1) * t] = v[(TAPS - 1) * s];
 }
 
-// tile_out stores the voxels of a tile of the result, plus bias if that is not
-// NULL, where there is a voxel.
+// tile_out stores the voxels of a tile of the result that are not NULL, plus bias if that
+// is not NULL.
 static void LOCAL(tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels) {
 	for (int64_t c = 0; c < channels; c += LANES) {
 		const VEC add = bias ? OF(bias + c) : (VEC){0};
-		CUBE(SIDE, MADE, LOCAL(voxels_of), OF(from + i * step + c), if (voxels[i]) AT(voxels[i] + c) = line[k] + add);
+		CUBE(SIDE, TILE, LOCAL(voxels_of), OF(from + i * step + c), if (voxels[i]) AT(voxels[i] + c) = line[k] + add);
 	}
 }
 
-// kernel_in stores the points of LANES kernels, whose taps are tap_step floats
-// from each other.
+// kernel_in stores the points of LANES kernels, whose taps are tap_step floats apart.
 static void LOCAL(kernel_in)(const float *taps, int64_t tap_step, float *to, int64_t step) {
 	CUBE(TAPS, SIDE, LOCAL(points_of_taps), OF(taps + i * tap_step), AT(to + i * step) = line[k]);
 }
@@ -155,8 +153,8 @@ static void LOCAL(kernel_in)(const float *taps, int64_t tap_step, float *to, int
 #define FORWARD_LOOPS NULL, NULL
 #endif
 
-// The gradient of five taps at once has an error of several times that of the sum
-// over taps, whatever the points.
+// With five taps at once, the gradient's error would be several times that of direct
+// convolution, for any choice of points.
 #if TAPS == 3
 
 // points_of_gradient is A.
@@ -213,10 +211,10 @@ INLINE void LOCAL(taps_of)(const VEC *v, int s, VEC *to, int t) {
 // tile_gradient stores the points of a tile of the result's gradient.
 static void LOCAL(tile_gradient)(int64_t channels, const float *const *voxels, float *to, int64_t step) {
 	for (int64_t c = 0; c < channels; c += LANES)
-		CUBE(MADE, SIDE, LOCAL(points_of_gradient), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
+		CUBE(TILE, SIDE, LOCAL(points_of_gradient), OF(voxels[i] + c), AT(to + i * step + c) = line[k]);
 }
 
-// kernel_gradient stores the taps of LANES kernels, where there is a tap.
+// kernel_gradient stores those taps of LANES kernels that are not NULL.
 static void LOCAL(kernel_gradient)(const float *from, int64_t step, float *const *taps) {
 	CUBE(SIDE, TAPS, LOCAL(taps_of), OF(from + i * step), if (taps[i]) AT(taps[i]) = line[k]);
 }
@@ -226,8 +224,8 @@ static void LOCAL(kernel_gradient)(const float *from, int64_t step, float *const
 #define GRADIENT_LOOPS NULL, NULL
 #endif
 
-static const tiles LOCAL(tiles) = {
-	SIDE, MADE, WHOLE, (WHOLE + TAPS - 1) / TAPS, {MOVES}, LOCAL(tile_in), FORWARD_LOOPS, GRADIENT_LOOPS,
+static const transforms LOCAL(transforms) = {
+	SIDE, TILE, WHOLE, (WHOLE + TAPS - 1) / TAPS, {COST}, LOCAL(tile_in), FORWARD_LOOPS, GRADIENT_LOOPS,
 };
 
 #undef VEC
@@ -240,9 +238,9 @@ static const tiles LOCAL(tiles) = {
 #undef GRADIENT_LOOPS
 #undef NAME
 #undef SIDE
-#undef MADE
+#undef TILE
 #undef TAPS
 #undef WHOLE
 #undef P
 #undef Q
-#undef MOVES
+#undef COST

@@ -1,0 +1,13 @@
+//go:build gc && (arm64 || ppc64le || s390x)
+
+package cpu
+
+// fma32 returns a·b + c rounded once: on these architectures the compiler makes one
+// fused multiply-add of the expression.
+func fma32(a, b, c float32) float32 { return a*b + c }
+
+// fmaNormal is fma32; see the emulation.
+func fmaNormal(a, b, c float32) float32 { return a*b + c }
+
+// fmaExact is fma32; see the emulation.
+func fmaExact(a, b, c float32) float32 { return a*b + c }

@@ -1,0 +1,15 @@
+//go:build !noasm
+
+package cpu
+
+// tiers returns the kernels that this machine can run, the fastest first. Every arm64
+// processor that Go supports has NEON.
+func tiers() []kernels {
+	return []kernels{{
+		name:     "neon",
+		logistic: logisticBy(&logisticNEON), softmax: softmaxBy(&softmaxNEON), fence: plain.fence,
+		rows32: rowKernelsBy[float32](&rows32NEON), rows64: rowKernelsBy[float64](&rows64NEON),
+		exp: rowsBy(expNEON), log1p: rowsBy(log1pNEON),
+		labels: labelsBy(labelsNEON), pack: packBy(packNEON), packMap: packMapBy(packMapNEON),
+	}, plain}
+}

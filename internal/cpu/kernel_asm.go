@@ -1,0 +1,164 @@
+//go:build (amd64 || arm64) && !noasm
+
+package cpu
+
+import (
+	"unsafe"
+
+	"github.com/x/afl/internal/cpu/kernel"
+)
+
+// logisticRoutine is an assembly routine. It does not check what its pointers point
+// to.
+type logisticRoutine func(x0, x1, g0, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// logisticBy returns the kernel that calls the variant's routine of a table.
+func logisticBy(table *[kernel.Variants]logisticRoutine) func(kernel.Variant, []float32, []float32, []float32, []float32, []uint8, []float64, *logisticCoef, []float32, bool) {
+	return func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		// Panic if a slice is too short, as the plain kernel would.
+		_, _, _ = x1[n-1], acc[kernel.Sums*lanes-1], buf[kernel.LogisticBuffer-1]
+		if n%block != 0 || n > stripVoxels {
+			panic("cpu: not a strip of whole blocks")
+		}
+		var p0, q0, q1 *float32
+		if v.Pair {
+			_, p0 = x0[n-1], &x0[0]
+		}
+		if v.Grad || v.Cached {
+			_, q1 = g1[n-1], &g1[0]
+			stream = stream && aligned(q1)
+			if v.Grad && v.Pair {
+				_, q0 = g0[n-1], &g0[0]
+				stream = stream && aligned(q0)
+			}
+		}
+		table[v.Index()](p0, &x1[0], q0, q1, &y[0], &acc[0], &k.class, &buf[0], n, stream)
+	}
+}
+
+// labelsBy returns the kernel that calls a routine for whole vectors of 32 bytes and
+// the plain kernel for the rest.
+func labelsBy(routine func(dst, src, r *uint8, n int) uint32) func(dst, src []uint8, r *labelRules) bool {
+	return func(dst, src []uint8, r *labelRules) bool {
+		n := len(src) / 32 * 32
+		_ = dst[:n]
+		ok := true
+		if n > 0 {
+			ok = routine(&dst[0], &src[0], &r.ignore, n) == 0
+		}
+		return labelsGo(dst[n:], src[n:], r) && ok
+	}
+}
+
+// softmaxRoutine is an assembly routine; pitch is in bytes.
+type softmaxRoutine func(x, g *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c, n int, stream bool)
+
+// softmaxBy returns the kernel that calls the variant's routine of a table.
+func softmaxBy(table *[kernel.Variants]softmaxRoutine) func(kernel.Variant, []float32, []float32, int, []uint8, []float32, []softmaxCoef, []float32, bool) {
+	return func(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, stream bool) {
+		n := len(y)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not whole blocks")
+		}
+		last := (len(k)-1)*pitch + n - 1
+		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[kernel.SoftmaxBuffer(len(k))-1]
+		var g0 *float32
+		if v.Grad {
+			_, g0 = g[last], &g[0]
+			stream = stream && aligned(g0) && 4*pitch%cacheLine == 0
+		}
+		table[v.Index()](&x[0], g0, 4*pitch, &y[0], &sums[0], &k[0].class, &e[0], len(k), n, stream)
+	}
+}
+
+// rowsBy returns the kernel that calls a routine for whole blocks.
+func rowsBy(routine func(dst, src *float32, n int)) func(dst, src []float32) {
+	return func(dst, src []float32) {
+		n := len(src)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not whole blocks")
+		}
+		_ = dst[n-1]
+		routine(&dst[0], &src[0], n)
+	}
+}
+
+// packBy returns the kernel that calls a routine.
+func packBy(routine func(dst *uint64, src *uint8, words int, class uint8)) func(dst []uint64, src []uint8, class uint8) {
+	return func(dst []uint64, src []uint8, class uint8) {
+		if n := len(dst); n > 0 {
+			_ = src[64*n-1]
+			routine(&dst[0], &src[0], n, class)
+		}
+	}
+}
+
+// packMapBy returns the kernel that calls a routine.
+func packMapBy(routine func(dst *uint64, src *float32, words int) uint32) func(dst []uint64, src []float32) (hard bool) {
+	return func(dst []uint64, src []float32) (hard bool) {
+		n := len(dst)
+		if n == 0 {
+			return true
+		}
+		_ = src[64*n-1]
+		return routine(&dst[0], &src[0], n) == 0
+	}
+}
+
+// rowRoutine is an assembly routine; args points to a rowArgs.
+type rowRoutine func(args *byte, n int)
+
+// rowKernelsBy returns the kernels that call the routines of a table.
+func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
+	var all rowKernels[T]
+	for i, routine := range table {
+		channels := 1
+		if r := kernel.Row(i); r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+			channels = 2
+		}
+		all[i] = func(a *rowArgs[T], n int) {
+			if n == 0 {
+				return
+			}
+			a.check(n, channels)
+			routine((*byte)(unsafe.Pointer(a)), n)
+		}
+	}
+	return all
+}
+
+// check panics if a slice is too short, as a plain kernel would. A kernel that needs
+// a slice that is nil faults.
+func (a *rowArgs[T]) check(n, channels int) {
+	if n%block != 0 || n > kernel.Tile {
+		panic("cpu: not a tile of whole blocks")
+	}
+	for i := range kernel.ArgBuffer {
+		if uint(len(a.row[i])-1) < uint(n-1) { // not if it is nil
+			panic("cpu: a row is too short")
+		}
+	}
+	if uint(len(a.classes)-1) < uint(n-1) {
+		panic("cpu: too few classes")
+	}
+	least := func(arg kernel.RowArg, n int) {
+		if uint(len(a.row[arg])-1) < uint(n-1) {
+			panic("cpu: a slice is too short")
+		}
+	}
+	least(kernel.ArgTarget, (channels-1)*kernel.Tile+n)
+	least(kernel.ArgBuffer, kernel.RowBuffer*kernel.Tile)
+	least(kernel.ArgLogistic, 3*kernel.Tile)
+	least(kernel.ArgSums, channels*kernel.RowSums*lanesOf[T]())
+	least(kernel.ArgCoefficients, channels*kernel.RowCoefs)
+}
