@@ -106,7 +106,7 @@ func readMasks(prediction, target *tensor.Dense, spacing []float64) (p, t *edt.M
 	lo, hi := edt.Box(p, t)
 	p.Crop(lo, hi)
 	t.Crop(lo, hi)
-	return p, t, edt.NewGrid(p.Shape(), steps), nil
+	return p, t, edt.NewGrid(p, steps), nil
 }
 
 // Hausdorff returns the Hausdorff distance
@@ -343,7 +343,7 @@ func readMask(name string, t *tensor.Dense) (*edt.Mask, error) {
 		return nil, err
 	}
 	m := edt.NewMask(shape)
-	columns := shape[2]
+	columns := m.Columns()
 	batch := max(1, readBatch/columns) // rows
 	bytes, isBytes := t.Data().([]uint8)
 	err = parallel.Try((m.Rows()+batch-1)/batch, func() func(int) error {

@@ -10,8 +10,12 @@ import (
 
 // Mask is a set of voxels stored as bits. Every row starts a new word, and the bits
 // after the end of a row are 0.
+//
+// Where the last axis has one voxel, the axes are turned, the last one becoming the first,
+// until it has more: it would take a word for every voxel. The raster order is the same.
 type Mask struct {
 	shape [3]int // slices, rows, columns
+	turn  int    // by how many places the axes are turned
 	width int    // words per row
 	words []uint64
 }
@@ -19,12 +23,41 @@ type Mask struct {
 // NewMask returns an empty mask of a shape (slices, rows, columns); a two-dimensional
 // image has one slice.
 func NewMask(shape [3]int) *Mask {
+	turn := 0
+	for turn < 2 && shape[2] == 1 {
+		shape = [3]int{shape[2], shape[0], shape[1]}
+		turn++
+	}
+	m := newMask(shape)
+	m.turn = turn
+	return m
+}
+
+// newMask returns an empty mask whose axes are not turned.
+func newMask(shape [3]int) *Mask {
 	width := (shape[2] + 63) / 64
-	return &Mask{shape, width, make([]uint64, shape[0]*shape[1]*width)}
+	return &Mask{shape: shape, width: width, words: make([]uint64, shape[0]*shape[1]*width)}
+}
+
+// empty returns an empty mask like m.
+func (m *Mask) empty() *Mask {
+	return &Mask{m.shape, m.turn, m.width, make([]uint64, len(m.words))}
+}
+
+// turned returns the spacing along the axes of m, given that along the axes of the shape
+// that it was made with.
+func (m *Mask) turned(spacing [3]float64) [3]float64 {
+	for range m.turn {
+		spacing = [3]float64{spacing[2], spacing[0], spacing[1]}
+	}
+	return spacing
 }
 
 // Rows returns the number of rows in all slices.
 func (m *Mask) Rows() int { return m.shape[0] * m.shape[1] }
+
+// Columns returns the length of the rows.
+func (m *Mask) Columns() int { return m.shape[2] }
 
 // Fill sets the rows from first on, which are empty, to the voxels that are not 0:
 // whole rows in raster order.
@@ -88,9 +121,6 @@ func pack8(v uint64) uint64 {
 // row returns the words of a row; rows are numbered through all slices.
 func (m *Mask) row(r int) []uint64 { return m.words[r*m.width:][:m.width] }
 
-// Shape returns the number of slices, rows and columns.
-func (m *Mask) Shape() [3]int { return m.shape }
-
 // Count returns the number of voxels in the mask.
 func (m *Mask) Count() int {
 	n := 0
@@ -102,10 +132,10 @@ func (m *Mask) Count() int {
 
 // filledRows returns the number of rows that have at least one voxel in the mask.
 func (m *Mask) filledRows() int {
-	n, last := 0, -1
-	for i, w := range m.words {
-		if r := i / m.width; w != 0 && r != last {
-			n, last = n+1, r
+	n := 0
+	for words := m.words; len(words) > 0; words = words[m.width:] {
+		if !isEmpty(words[:m.width]) {
+			n++
 		}
 	}
 	return n
@@ -115,18 +145,15 @@ func (m *Mask) filledRows() int {
 // exclusive; it is empty if both masks are.
 func Box(a, b *Mask) (lo, hi [3]int) {
 	lo = a.shape
-	second := b.words[:len(a.words)]
-	for i, v := range a.words {
-		v |= second[i]
-		if v == 0 {
-			continue
-		}
-		r, x := i/a.width, i%a.width*64
-		corner := [3]int{r / a.shape[1], r % a.shape[1], x + bits.TrailingZeros64(v)}
-		end := [3]int{corner[0] + 1, corner[1] + 1, x + bits.Len64(v)}
-		for axis := range lo {
-			lo[axis] = min(lo[axis], corner[axis])
-			hi[axis] = max(hi[axis], end[axis])
+	first, second := a.words, b.words
+	for z := range a.shape[0] {
+		for y := range a.shape[1] {
+			from, end := extent(first[:a.width], second[:a.width])
+			first, second = first[a.width:], second[a.width:]
+			if end > 0 {
+				lo = [3]int{min(lo[0], z), min(lo[1], y), min(lo[2], from)}
+				hi = [3]int{z + 1, max(hi[1], y+1), max(hi[2], end)}
+			}
 		}
 	}
 	if hi[0] == 0 {
@@ -135,41 +162,91 @@ func Box(a, b *Mask) (lo, hi [3]int) {
 	return lo, hi
 }
 
+// size returns the size of the smallest box that holds the voxels.
+func (m *Mask) size() [3]int {
+	lo, hi := Box(m, m)
+	return [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}
+}
+
+// extent returns the columns from the first to the last one, exclusive, that hold the
+// voxels of two rows; the latter is 0 if both are empty.
+func extent(a, b []uint64) (from, end int) {
+	for w, v := range a {
+		v |= b[w]
+		if v == 0 {
+			continue
+		}
+		if end == 0 {
+			from = 64*w + bits.TrailingZeros64(v)
+		}
+		end = 64*w + bits.Len64(v)
+	}
+	return from, end
+}
+
 // Crop reduces the mask to the box from lo to hi, exclusive.
 func (m *Mask) Crop(lo, hi [3]int) {
-	c := &Mask{shape: [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}}
+	c := &Mask{shape: [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}, turn: m.turn}
 	c.width = (c.shape[2] + 63) / 64
 	// Words only move towards the front, so it can be done in place.
 	c.words = m.words[:c.Rows()*c.width]
-	from, shift := lo[2]/64, lo[2]%64
 	last := ^uint64(0) >> (-c.shape[2] & 63)
 	for r := range c.Rows() {
 		z, y := r/c.shape[1]+lo[0], r%c.shape[1]+lo[1]
-		src, dst := m.row(z*m.shape[1] + y)[from:], c.row(r)
+		dst := c.row(r)
 		for w := range dst {
-			word := src[w] >> shift
-			if w+1 < len(src) {
-				word |= src[w+1] << 1 << (63 - shift)
-			}
-			dst[w] = word
+			dst[w] = m.window(z*m.shape[1]+y, lo[2]+64*w)
 		}
 		dst[len(dst)-1] &= last
 	}
 	*m = *c
 }
 
+// flatten stores slice z of the box from lo to hi in dst, 64 voxels in a word without a
+// gap between rows.
+func (m *Mask) flatten(dst []uint64, z int, lo, hi [3]int) {
+	columns := hi[2] - lo[2]
+	word, filled := uint64(0), 0 // the next word and the number of voxels in it
+	for r := z*m.shape[1] + lo[1]; r < z*m.shape[1]+hi[1]; r++ {
+		for x := 0; x < columns; x += 64 {
+			n := min(64, columns-x)
+			voxels := m.window(r, lo[2]+x) & (^uint64(0) >> (64 - n))
+			word |= voxels << filled
+			if filled += n; filled >= 64 {
+				dst[0], dst = word, dst[1:]
+				filled -= 64
+				word = voxels >> (n - filled)
+			}
+		}
+	}
+	if filled > 0 {
+		dst[0] = word
+	}
+}
+
+// window returns 64 voxels of a row from column x on, 0 where the row has ended.
+func (m *Mask) window(r, x int) uint64 {
+	row, w, shift := m.row(r), x/64, x%64
+	word := row[w] >> shift
+	if w+1 < len(row) {
+		word |= row[w+1] << 1 << (63 - shift)
+	}
+	return word
+}
+
+// byteAt returns eight voxels of a row from column x on, a multiple of eight.
+func (m *Mask) byteAt(r, x int) uint8 {
+	return uint8(m.words[r*m.width+x/64] >> (x % 64))
+}
+
 // rowBatch is the number of rows that a goroutine takes at a time.
 const rowBatch = 512
 
-// eachRow calls a body once for every row, on several goroutines that each have their
-// own; see [parallel.Do].
-func (m *Mask) eachRow(newBody func() func(r int)) {
+// eachBatch calls a body for every batch of rows, from the first to the end, exclusive, on
+// several goroutines that each have their own; see [parallel.Do].
+func (m *Mask) eachBatch(newBody func() func(first, end int)) {
 	parallel.Do((m.Rows()+rowBatch-1)/rowBatch, func() func(int) {
 		body := newBody()
-		return func(unit int) {
-			for r := unit * rowBatch; r < min((unit+1)*rowBatch, m.Rows()); r++ {
-				body(r)
-			}
-		}
+		return func(unit int) { body(unit*rowBatch, min((unit+1)*rowBatch, m.Rows())) }
 	})
 }

@@ -36,27 +36,75 @@ func voxelsOf(t *testing.T, m *Mask) []uint8 {
 
 func TestMaskFill(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for _, shape := range [][3]int{{1, 1, 1}, {2, 3, 7}, {1, 2, 8}, {3, 1, 24}, {2, 2, 63}, {2, 3, 64}, {5, 4, 65}, {3, 7, 144}, {1, 3, 1500}, {40, 30, 11}} {
+	for _, shape := range [][3]int{{1, 1, 1}, {2, 3, 7}, {1, 2, 8}, {3, 1, 24}, {2, 2, 63}, {2, 3, 64}, {5, 4, 65}, {3, 7, 144}, {1, 3, 1500}, {40, 30, 11}, {70, 3, 1}, {67, 1, 1}} {
 		for _, density := range []float64{0, 0.001, 0.1, 1} {
 			voxels := randomSites(rng, shape[0]*shape[1]*shape[2], density)
 			for i := range voxels {
 				voxels[i] *= []uint8{1, 2, 0x80, 0xff}[i%4] // what is not 0 is in the mask
 			}
 			m := NewMask(shape)
+			columns := m.Columns()
 			first := rng.IntN(m.Rows()) // in two parts
-			m.Fill(0, voxels[:first*shape[2]])
-			m.Fill(first, voxels[first*shape[2]:])
+			m.Fill(0, voxels[:first*columns])
+			m.Fill(first, voxels[first*columns:])
 			want, count, filled := make([]uint8, len(voxels)), 0, map[int]bool{}
 			for i, v := range voxels {
 				if v != 0 {
 					want[i] = 1
 					count++
-					filled[i/shape[2]] = true
+					filled[i/columns] = true
 				}
 			}
 			require.Equal(t, want, voxelsOf(t, m), "%v %v", shape, density)
 			require.Equal(t, count, m.Count())
 			require.Equal(t, len(filled), m.filledRows())
+		}
+	}
+}
+
+func TestMaskTurnsTheAxesUntilTheLastIsLong(t *testing.T) {
+	spacing := [3]float64{3, 5, 7}
+	for _, test := range []struct {
+		shape, turned [3]int
+		spacing       [3]float64
+	}{
+		{[3]int{4, 5, 6}, [3]int{4, 5, 6}, spacing}, {[3]int{4, 1, 6}, [3]int{4, 1, 6}, spacing}, {[3]int{1, 1, 6}, [3]int{1, 1, 6}, spacing},
+		{[3]int{4, 5, 1}, [3]int{1, 4, 5}, [3]float64{7, 3, 5}}, {[3]int{1, 5, 1}, [3]int{1, 1, 5}, [3]float64{7, 3, 5}},
+		{[3]int{4, 1, 1}, [3]int{1, 1, 4}, [3]float64{5, 7, 3}}, {[3]int{1, 1, 1}, [3]int{1, 1, 1}, [3]float64{5, 7, 3}},
+	} {
+		m := NewMask(test.shape)
+		assert.Equal(t, test.turned, m.shape)
+		assert.Equal(t, test.spacing, m.turned(spacing), "%v", test.shape)
+	}
+}
+
+func TestWindowAndFlatten(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 4))
+	for _, shape := range [][3]int{{2, 5, 3}, {3, 4, 64}, {2, 7, 65}, {4, 3, 150}, {2, 70, 2}} {
+		voxels := randomSites(rng, shape[0]*shape[1]*shape[2], 0.4)
+		m := maskOf(voxels, shape)
+		for range 50 {
+			r, x := rng.IntN(m.Rows()), rng.IntN(shape[2])
+			for i := range 64 {
+				want := uint64(0)
+				if x+i < shape[2] {
+					want = uint64(voxels[r*shape[2]+x+i])
+				}
+				require.Equal(t, want, m.window(r, x)>>i&1)
+			}
+			var lo, hi [3]int
+			for axis, n := range shape {
+				lo[axis] = rng.IntN(n)
+				hi[axis] = lo[axis] + 1 + rng.IntN(n-lo[axis])
+			}
+			z, rows, columns := lo[0], hi[1]-lo[1], hi[2]-lo[2]
+			got := newMask([3]int{1, 1, rows * columns})
+			m.flatten(got.words, z, lo, hi)
+			var want []uint8
+			for y := lo[1]; y < hi[1]; y++ {
+				want = append(want, voxels[(z*shape[1]+y)*shape[2]:][lo[2]:hi[2]]...)
+			}
+			require.Equal(t, want, voxelsOf(t, got), "%v to %v of %v", lo, hi, shape)
 		}
 	}
 }
@@ -91,7 +139,7 @@ func TestBoxAndCrop(t *testing.T) {
 				}
 			}
 			a.Crop(lo, hi)
-			require.Equal(t, [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}, a.Shape())
+			require.Equal(t, [3]int{hi[0] - lo[0], hi[1] - lo[1], hi[2] - lo[2]}, a.shape)
 			require.Equal(t, want, voxelsOf(t, a))
 		}
 	}
@@ -99,7 +147,7 @@ func TestBoxAndCrop(t *testing.T) {
 
 func TestBoxOfEmptyMasks(t *testing.T) {
 	m := NewMask([3]int{3, 4, 70})
-	lo, hi := Box(m, NewMask(m.Shape()))
+	lo, hi := Box(m, NewMask(m.shape))
 	assert.Zero(t, lo)
 	assert.Zero(t, hi)
 	m.Crop(lo, hi)

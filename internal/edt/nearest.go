@@ -1,17 +1,5 @@
 package edt
 
-import (
-	"maps"
-	"math/bits"
-	"slices"
-)
-
-// Count is a number of voxels at a squared distance.
-type Count struct {
-	Squared float64
-	Voxels  int
-}
-
 // Grid is the shape of a volume and the spacing of its voxels, with the tables that
 // the search for nearest neighbors derives from them.
 type Grid struct {
@@ -20,13 +8,18 @@ type Grid struct {
 	squares []float64 // squared distance by number of steps along a row
 	offsets *offsets
 	shells  []shell
+
+	values, scratch []float64 // memory of [Grid.Nearest]
 }
 
-// NewGrid returns the grid of a volume of slices, rows and columns. spacing is the
-// positive, finite distance between neighboring voxels along each axis.
-func NewGrid(shape [3]int, spacing [3]float64) *Grid {
-	g := &Grid{shape: shape, spacing: spacing, squares: squaresAlong(shape[2], spacing[2]), offsets: newOffsets(shape, spacing)}
-	g.shells = g.nearestShells(maxShells)
+// NewGrid returns the grid of masks like m. spacing is the positive, finite distance
+// between neighboring voxels along each axis of the shape that m was made with.
+func NewGrid(m *Mask, spacing [3]float64) *Grid {
+	g := &Grid{shape: m.shape, spacing: m.turned(spacing), squares: squaresAlong(m, spacing)}
+	// In a small volume finding the shells takes longer than the transform.
+	if voxels := m.Rows() * m.Columns(); voxels >= smallVolume && m.Rows() > 1 {
+		g.listShells(min(maxShells, voxels/shellVoxels))
+	}
 	return g
 }
 
@@ -36,61 +29,56 @@ func (g *Grid) squared(o *offset, steps int) float64 {
 	return g.squares[steps] + o.rowSquare + o.sliceSquare
 }
 
+// scratchMemory returns n numbers of scratch memory, which the next call returns again.
+func (g *Grid) scratchMemory(n int) []float64 {
+	if len(g.scratch) < n {
+		g.scratch = make([]float64, n)
+	}
+	return g.scratch[:n]
+}
+
 // Nearest counts the voxels of one mask by their squared distance to the nearest voxel
 // of the other, in ascending order. Both masks have the shape of the grid, and neither
-// is empty. The result does not depend on GOMAXPROCS.
+// is empty. The result does not depend on GOMAXPROCS. The calls of a grid share scratch
+// memory: they cannot run at the same time.
 //
 // Three methods find the distances, each those that are too large for the one before:
 //
 //   - the nearest neighbors of 64 voxels at a time, see shell;
 //   - the rows around one voxel at a time, see rowSearch;
-//   - the transform of the whole volume, see [Squared], which takes time linear in the
-//     number of voxels whatever the distances. The others stop when it is faster.
+//   - the distance transform, see transform, which takes time linear in the number of
+//     voxels of the volume whatever the distances. The others stop when it is faster.
 func (g *Grid) Nearest(from, to *Mask) []Count {
 	s := newSearch(g, from, to)
-	if left := s.nearShells(); left != nil {
-		if !s.rows(left) {
+	switch {
+	case from.Rows() == 1:
+		s.alongRow()
+	case g.shells == nil:
+		s.transform(from)
+	default:
+		if left := s.nearShells(); left != nil && !s.rows(left) {
 			s.transform(left)
 		}
 	}
-	counts := make([]Count, 0, len(s.count))
-	for _, square := range slices.Sorted(maps.Keys(s.count)) {
-		counts = append(counts, Count{square, s.count[square]})
-	}
-	return counts
+	g.values = s.values
+	return s.counts()
 }
 
 // search is the state of [Grid.Nearest].
 type search struct {
 	grid     *Grid
 	from, to *Mask
-	budget   int // row visits left to the search of rows
-	count    tally
+	near     []Count   // voxels counted by the search of shells
+	values   []float64 // squared distances found otherwise, in no order
 }
 
 func newSearch(g *Grid, from, to *Mask) *search {
-	budget := rowBudget * g.shape[0] * g.shape[1] * g.shape[2]
-	return &search{grid: g, from: from, to: to, budget: budget, count: tally{}}
+	return &search{grid: g, from: from, to: to, values: g.values[:0]}
 }
 
-// tally counts voxels by squared distance.
-type tally map[float64]int
-
-// transform counts the voxels of m by the transform of the volume.
-func (s *search) transform(m *Mask) {
-	shape := s.grid.shape
-	plane := NewMask([3]int{1, shape[1], shape[2]})
-	for i, w := range m.words {
-		plane.words[i%len(plane.words)] |= w
-	}
-	squared := make([]float64, shape[0]*shape[1]*shape[2])
-	Squared(squared, s.to, s.grid.spacing, plane)
-	for i, voxels := range m.words {
-		row := squared[i/m.width*shape[2]:]
-		for ; voxels != 0; voxels &= voxels - 1 {
-			s.count[row[i%m.width*64+bits.TrailingZeros64(voxels)]]++
-		}
-	}
+// counts returns the voxels found by their squared distance.
+func (s *search) counts() []Count {
+	return countValues(s.values, s.grid.scratchMemory(len(s.values)), s.near)
 }
 
 // surroundings are the sites in the rows around one row. They are looked up on first
@@ -104,6 +92,7 @@ type surroundings struct {
 	stride  int
 	words   []uint64 // by offset: the words of a row between two words of 0
 	empty   []bool   // by offset: whether there are no sites
+	none    bool     // whether there are none at all so far
 	outside []uint64 // an empty row, for rows outside the volume
 }
 
@@ -121,7 +110,7 @@ func newSurroundings(sites *Mask, list []offset) *surroundings {
 // moveTo makes row r, numbered through all slices, the one in the middle.
 func (s *surroundings) moveTo(r int) {
 	rows := s.sites.shape[1]
-	s.slice, s.row, s.ready = r/rows, r%rows, 0
+	s.slice, s.row, s.ready, s.none = r/rows, r%rows, 0, true
 }
 
 // lookUp collects the sites in the rows, up to four, at the next offset.
@@ -138,6 +127,7 @@ func (s *surroundings) lookUp() {
 		any |= word
 	}
 	s.empty[s.ready] = any == 0
+	s.none = s.none && any == 0
 	s.ready++
 }
 

@@ -18,15 +18,15 @@ type transformer func(sites []uint8, shape [3]int, spacing [3]float64) []float64
 // linear is the linear-time transform, which other tests compare with the definition.
 func linear(sites []uint8, shape [3]int, spacing [3]float64) []float64 {
 	out := make([]float64, len(sites))
-	Squared(out, maskOf(sites, shape), spacing, nil)
+	Squared(out, maskOf(sites, shape), spacing)
 	return out
 }
 
-// requireNearest compares the distances from one mask to the other with the transform of
-// the other.
-func requireNearest(t *testing.T, transform transformer, from, to *Mask, spacing [3]float64, context ...any) {
+// requireNearest compares the distances from one mask to the other, both of a shape, with
+// the transform of the other.
+func requireNearest(t *testing.T, transform transformer, shape [3]int, from, to *Mask, spacing [3]float64, context ...any) {
 	t.Helper()
-	toMask := transform(voxelsOf(t, to), from.shape, spacing)
+	toMask := transform(voxelsOf(t, to), shape, spacing)
 	var want []float64
 	for i, v := range voxelsOf(t, from) {
 		if v == 1 {
@@ -34,7 +34,7 @@ func requireNearest(t *testing.T, transform transformer, from, to *Mask, spacing
 		}
 	}
 	slices.Sort(want)
-	requireSquared(t, want, expand(t, NewGrid(from.shape, spacing).Nearest(from, to)), context...)
+	require.Equal(t, want, expand(t, NewGrid(from, spacing).Nearest(from, to)), context...)
 }
 
 // expand repeats each distance as often as it was counted.
@@ -60,14 +60,17 @@ func filled(rng *rand.Rand, voxels []uint8, shape [3]int) *Mask {
 
 func TestNearestAgainstDefinition(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
-	for _, shape := range [][3]int{{1, 1, 1}, {1, 1, 150}, {1, 21, 33}, {29, 1, 1}, {4, 5, 70}, {11, 9, 8}, {2, 9, 64}, {3, 2, 129}} {
-		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 0.5, 0.5}, {0.5, 0.5, 3}, {0.7, 2.78, 1.61}, {1e-3, 40, 1}, {1e-8, 1, 1e8}} {
+	for _, shape := range [][3]int{
+		{1, 1, 1}, {1, 1, 150}, {1, 150, 1}, {29, 1, 1}, {1, 21, 33}, {23, 31, 1}, {41, 1, 3}, {4, 5, 70},
+		{11, 9, 8}, {2, 9, 64}, {3, 2, 129}, {17, 13, 11}, {40, 21, 2},
+	} {
+		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 0.5, 0.5}, {0.5, 0.5, 3}, {0.7, 0.7, 0.7}, {0.7, 2.78, 1.61}, {1e-3, 40, 1}, {1e-8, 1, 1e8}} {
 			for _, density := range []float64{0, 0.01, 0.2, 0.9} {
 				n := shape[0] * shape[1] * shape[2]
 				a := filled(rng, randomSites(rng, n, density), shape)
 				b := filled(rng, randomSites(rng, n, density*density), shape)
-				requireNearest(t, brute, a, b, spacing, shape, spacing, density)
-				requireNearest(t, brute, b, a, spacing, shape, spacing, density)
+				requireNearest(t, rounded, shape, a, b, spacing, shape, spacing, density)
+				requireNearest(t, rounded, shape, b, a, spacing, shape, spacing, density)
 			}
 		}
 	}
@@ -95,8 +98,8 @@ func TestNearestFarApart(t *testing.T) {
 	full, slab := object([3]int{}, shape), object([3]int{0, 0, 130}, shape)
 	for _, spacing := range [][3]float64{{1, 1, 1}, {2.5, 0.7, 0.4}, {0.1, 7, 3}} {
 		for i, pair := range [][2]*Mask{{corner, other}, {full, corner}, {full, slab}, {corner, slab}, {full, full}} {
-			requireNearest(t, linear, pair[0], pair[1], spacing, i, spacing)
-			requireNearest(t, linear, pair[1], pair[0], spacing, i, spacing)
+			requireNearest(t, linear, shape, pair[0], pair[1], spacing, i, spacing)
+			requireNearest(t, linear, shape, pair[1], pair[0], spacing, i, spacing)
 		}
 	}
 }
@@ -105,10 +108,9 @@ func TestNearestFarApart(t *testing.T) {
 // report whether that was possible.
 var methods = map[string]func(s *search) bool{
 	"rows": func(s *search) bool {
-		left := *s.from
-		left.words = slices.Clone(left.words)
+		left := copyOf(s.from)
 		for n, voxels := 1, left.Count(); voxels > 0; n *= 3 {
-			voxels, _ = s.round(&left, n)
+			voxels, _ = s.round(left, n)
 		}
 		return true
 	},
@@ -119,18 +121,23 @@ var methods = map[string]func(s *search) bool{
 	"shells": func(s *search) bool { return s.nearShells() == nil },
 }
 
-// All methods have to agree, wherever one takes over from another. With integer spacing
-// the distances are exact, hence equal.
+func copyOf(m *Mask) *Mask {
+	c := *m
+	c.words = slices.Clone(m.words)
+	return &c
+}
+
+// All methods have to agree in every bit, wherever one takes over from another.
 func TestNearestMethodsAgree(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	used := map[string]int{}
-	for _, shape := range [][3]int{{9, 13, 70}, {1, 40, 65}, {21, 16, 24}} {
-		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 1, 2}, {1, 1, 6}} {
+	for _, shape := range [][3]int{{9, 13, 70}, {1, 40, 65}, {21, 16, 24}, {70, 33, 3}, {45, 61, 1}} {
+		for _, spacing := range [][3]float64{{1, 1, 1}, {3, 1, 2}, {1, 1, 6}, {0.7, 0.7, 0.7}, {1.2, 0.6, 0.6}, {2.2, 0.61, 0.59}} {
 			for _, density := range []float64{0.002, 0.05, 0.6} {
 				n := shape[0] * shape[1] * shape[2]
 				a := filled(rng, randomSites(rng, n, density), shape)
 				b := filled(rng, randomSites(rng, n, density), shape)
-				g := NewGrid(shape, spacing)
+				g := NewGrid(a, spacing)
 				want := g.Nearest(a, b)
 				for name, find := range methods {
 					s := newSearch(g, a, b)
@@ -138,10 +145,7 @@ func TestNearestMethodsAgree(t *testing.T) {
 						continue // some were too far
 					}
 					used[name]++
-					require.Len(t, s.count, len(want), name)
-					for _, c := range want {
-						require.Equal(t, c.Voxels, s.count[c.Squared], "%s: squared distance %v", name, c.Squared)
-					}
+					require.Equal(t, want, s.counts(), "%s: %v %v %v", name, shape, spacing, density)
 				}
 			}
 		}
@@ -151,17 +155,137 @@ func TestNearestMethodsAgree(t *testing.T) {
 	}
 }
 
+// Where a method has used up its budget it leaves the other voxels to the next one.
+func TestNearestAtTheBudgets(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 5))
+	for _, test := range []struct {
+		name     string
+		shape    [3]int
+		from, to func(at [3]int) bool
+		// what the search of shells has found, whether a round of the search of rows found
+		// more, and whether that of rows found all
+		shells, rows, all bool
+	}{
+		{
+			"shells stop in the middle of a batch of narrow rows", [3]int{37, 41, 5},
+			func([3]int) bool { return rng.IntN(3) == 0 }, func(at [3]int) bool { return at[2] == 2 && at[1]%9 == 0 },
+			true, false, false,
+		},
+		{
+			"shells stop in the middle of a wide row", [3]int{2, 1, 9001},
+			func(at [3]int) bool { return at[0] == 0 }, func(at [3]int) bool { return at[0] == 1 && at[2]%900 == 13 },
+			true, false, false,
+		},
+		{
+			"shells find nothing at all", [3]int{9, 77, 71},
+			func(at [3]int) bool { return at[0] == 0 }, func(at [3]int) bool { return at == [3]int{8, 3, 70} },
+			false, false, false,
+		},
+		{
+			"rows find some and then the rest", [3]int{41, 43, 67},
+			func(at [3]int) bool { return at[0] == 0 && at[1]%21 == 0 && at[2]%33 == 0 },
+			func(at [3]int) bool { return at[0] >= 8 && at[2] > 12 },
+			false, true, true,
+		},
+		{
+			"rows find some, the transform the rest", [3]int{63, 65, 67},
+			func(at [3]int) bool { return at[0] <= 31 && at[0]%31 == 0 && at[1]%4 == 0 && at[2]%16 == 0 },
+			func(at [3]int) bool { return at[0] == 38 || at == [3]int{62, 64, 66} },
+			false, true, false,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var masks [2]*Mask
+			for i, has := range []func([3]int) bool{test.from, test.to} {
+				m := make([]uint8, 0, test.shape[0]*test.shape[1]*test.shape[2])
+				for z := range test.shape[0] {
+					for y := range test.shape[1] {
+						for x := range test.shape[2] {
+							v := uint8(0)
+							if has([3]int{z, y, x}) {
+								v = 1
+							}
+							m = append(m, v)
+						}
+					}
+				}
+				masks[i] = maskOf(m, test.shape)
+			}
+			a, b := masks[0], masks[1]
+			for _, spacing := range [][3]float64{{1, 1, 1}, {0.7, 0.7, 0.7}} {
+				requireNearest(t, linear, test.shape, a, b, spacing)
+				s := newSearch(NewGrid(a, spacing), a, b)
+				left := s.nearShells()
+				require.NotNil(t, left)
+				found := a.Count() - left.Count()
+				counted := 0
+				for _, c := range s.near {
+					counted += c.Voxels
+				}
+				require.Equal(t, found, counted)
+				assert.Equal(t, test.shells, found > 0, "%d of %d", found, a.Count())
+				before := left.Count()
+				assert.Equal(t, test.all, s.rows(left))
+				assert.Equal(t, test.rows, left.Count() < before)
+				assert.Equal(t, before, left.Count()+len(s.values))
+			}
+		})
+	}
+}
+
+// The transform cuts the volume into pieces of work, and leaves out what is empty.
+func TestTransformAgainstSquared(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 6))
+	for _, shape := range [][3]int{{3, 131, 517}, {67, 70, 75}, {1, 401, 307}, {301, 5, 130}, {2000, 3, 11}, {5, 900, 17}} {
+		n := shape[0] * shape[1] * shape[2]
+		for range 6 {
+			var masks [2]*Mask
+			for i := range masks {
+				var lo, hi [3]int
+				for axis, n := range shape {
+					lo[axis] = rng.IntN(n)
+					hi[axis] = lo[axis] + 1 + rng.IntN(n-lo[axis])
+				}
+				voxels := box(shape, lo, hi)
+				for v := range voxels {
+					if voxels[v] == 1 && rng.Float64() > 0.05 {
+						voxels[v] = 0
+					}
+				}
+				masks[i] = filled(rng, voxels, shape)
+			}
+			from, to := masks[0], masks[1]
+			spacing := [3]float64{0.9, 0.3, 0.3}
+			s := newSearch(NewGrid(from, spacing), from, to)
+			s.transform(from)
+			all := make([]float64, n)
+			Squared(all, to, spacing)
+			var want []float64
+			for i, v := range voxelsOf(t, from) {
+				if v == 1 {
+					want = append(want, all[i])
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(s.values)
+			require.Equal(t, want, s.values, "%v", shape)
+		}
+	}
+}
+
 func TestNearestBitsDoNotDependOnProcessors(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 3))
 	shape, spacing := [3]int{37, 61, 90}, [3]float64{2.2, 0.61, 0.59}
 	n := shape[0] * shape[1] * shape[2]
 	sparse, single := filled(rng, randomSites(rng, n, 1e-4), shape), filled(rng, make([]uint8, n), shape)
 	ball := filled(rng, box(shape, [3]int{5, 9, 20}, [3]int{30, 50, 80}), shape)
-	for i, pair := range [][2]*Mask{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}} {
+	narrow := [3]int{211, 61, 3} // where the search of shells stops
+	manySites, fewSites := filled(rng, randomSites(rng, 211*61*3, 0.4), narrow), filled(rng, randomSites(rng, 211*61*3, 0.003), narrow)
+	for i, pair := range [][2]*Mask{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}, {manySites, fewSites}, {fewSites, manySites}} {
 		var first []Count
 		for _, procs := range []int{1, 2, 3, 7} {
 			before := runtime.GOMAXPROCS(procs)
-			counts := NewGrid(shape, spacing).Nearest(pair[0], pair[1])
+			counts := NewGrid(pair[0], spacing).Nearest(pair[0], pair[1])
 			runtime.GOMAXPROCS(before)
 			if first == nil {
 				first = counts
@@ -219,7 +343,9 @@ func TestOffsetsComeByDistance(t *testing.T) {
 func TestShellsComeByDistance(t *testing.T) {
 	for _, shape := range [][3]int{{9, 9, 9}, {1, 1, 200}, {2, 2, 2}, {1, 1, 1}} {
 		for _, spacing := range [][3]float64{{1, 1, 1}, {0.5, 0.5, 3}, {5, 7, 1e-3}} {
-			g := NewGrid(shape, spacing)
+			g := NewGrid(newMask(shape), spacing)
+			g.shells = nil
+			g.listShells(maxShells)
 			offsets, _ := g.offsets.nearest(maxShells + 1)
 			var all []float64
 			for z := range shape[0] {
@@ -269,7 +395,7 @@ func FuzzNearest(f *testing.F) {
 		if from.Count() == 0 || to.Count() == 0 {
 			return
 		}
-		requireNearest(t, linear, from, to, spacing)
+		requireNearest(t, linear, shape, from, to, spacing)
 	})
 }
 
@@ -282,7 +408,7 @@ func BenchmarkNearest(b *testing.B) {
 		b.Run(fmt.Sprintf("moved=%d", by), func(b *testing.B) {
 			to := Surface(maskOf(box(shape, [3]int{by, by, by}, [3]int{120 + by, 120 + by, 60 + by}), shape), 3)
 			for b.Loop() {
-				g := NewGrid(shape, [3]float64{1, 1, 1})
+				g := NewGrid(a, [3]float64{1, 1, 1})
 				g.Nearest(a, to)
 				g.Nearest(to, a)
 			}

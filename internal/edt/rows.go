@@ -3,61 +3,61 @@ package edt
 import (
 	"math"
 	"math/bits"
-	"sync/atomic"
 )
 
 const (
 	// firstReach is the number of offsets in the first round of the search of rows;
 	// every further round has reachGrowth times as many.
 	firstReach, reachGrowth = 64, 4
-	// rowBudget is the number of row visits that the search may make per voxel of
-	// the volume: a part of the transform's time, so that little is lost if the
-	// transform is needed after all.
-	rowBudget = 6
+	// rowShare is the share of the transform's work that the search may spend, so that
+	// little is lost if the transform is needed after all.
+	rowShare = 0.25
 )
 
-// rows counts the voxels of m by distance and removes them from m until none is left
-// or the budget does not suffice. It reports whether none is left.
+// rows adds the distances of the voxels of m to the values and removes the voxels from m
+// until none is left or the budget does not suffice. It reports whether none is left.
 func (s *search) rows(m *Mask) (all bool) {
-	voxels, rows := m.Count(), m.filledRows()
+	voxels := m.Count()
+	work := func(n, rows int) float64 { // of a round
+		n = min(n, m.Rows())
+		return visitWork(m.width)*float64(n)*float64(voxels) +
+			float64(lookUpWork+wordWork*m.width)*float64(n)*float64(rows) +
+			offsetWork*float64(max(0, n-len(s.grid.offsets.list)))
+	}
+	// The boxes are not needed where even the transform of the whole volume is faster.
+	if work(firstReach, 0) > rowShare*transformWork(voxels, m.shape, m.shape) {
+		return false
+	}
+	budget := rowShare * transformWork(voxels, m.size(), s.to.size())
+	rows := m.filledRows()
 	for n := firstReach; voxels > 0; n *= reachGrowth {
-		// Each offset takes a visit per voxel, and some work per row of voxels.
-		work := min(n, m.Rows()) * (voxels + (3+m.width)*rows)
-		if work > s.budget {
+		w := work(n, rows)
+		if w > budget {
 			return false
 		}
-		s.budget -= work
+		budget -= w
 		voxels, rows = s.round(m, n)
 	}
 	return true
 }
 
-// round searches the rows at the n nearest offsets for the voxels of m, counts those
-// whose distance that settles and removes them from m. It returns the number of voxels
-// that remain and of the rows that hold them.
+// round searches the rows at the n nearest offsets for the voxels of m, adds the
+// distances that this settles to the values and removes their voxels from m. It returns
+// the number of voxels that remain and of the rows that hold them.
 func (s *search) round(m *Mask, n int) (voxels, rows int) {
 	offsets, beyond := s.grid.offsets.nearest(n)
-	var leftVoxels, leftRows atomic.Int64
-	var tallies []tally
-	m.eachRow(func() func(int) {
-		t := &rowSearch{search: s, around: newSurroundings(s.to, offsets), beyond: beyond, count: tally{}}
-		tallies = append(tallies, t.count)
-		return func(r int) {
-			if isEmpty(m.row(r)) {
-				return
-			}
-			if n := t.row(m.row(r), r); n > 0 {
-				leftVoxels.Add(int64(n))
-				leftRows.Add(1)
-			}
-		}
+	var found []*rowSearch
+	m.eachBatch(func() func(int, int) {
+		t := &rowSearch{search: s, around: newSurroundings(s.to, offsets), beyond: beyond}
+		found = append(found, t)
+		return func(first, end int) { t.batch(m, first, end) }
 	})
-	for _, t := range tallies {
-		for square, n := range t {
-			s.count[square] += n
-		}
+	for _, t := range found {
+		s.values = append(s.values, t.found...)
+		voxels += t.voxels
+		rows += t.rows
 	}
-	return int(leftVoxels.Load()), int(leftRows.Load())
+	return voxels, rows
 }
 
 // rowSearch is the state of one goroutine of a round.
@@ -67,27 +67,37 @@ func (s *search) round(m *Mask, n int) (voxels, rows int) {
 type rowSearch struct {
 	*search
 	around *surroundings
-	beyond float64 // squared distance of the nearest row that is not visited
-	count  tally
-	_      [8 * apart]byte
+	beyond float64   // squared distance of the nearest row that is not visited
+	found  []float64 // squared distances
+
+	voxels, rows int // that remain
+	_            [8 * apart]byte
 }
 
-// row counts the voxels of left, which is row r, whose distance it finds and removes
-// them. It returns the number that remain.
-func (t *rowSearch) row(left []uint64, r int) (remain int) {
-	t.around.moveTo(r)
-	for w, voxels := range left {
-		for ; voxels != 0; voxels &= voxels - 1 {
-			squared, known := t.nearest(64*w + bits.TrailingZeros64(voxels))
-			if !known {
-				remain++
-				continue
+// batch finds distances of the voxels of some rows of m and removes those voxels.
+func (t *rowSearch) batch(m *Mask, first, end int) {
+	for r := first; r < end; r++ {
+		row := m.row(r)
+		if isEmpty(row) {
+			continue
+		}
+		t.around.moveTo(r)
+		before := t.voxels
+		for w, voxels := range row {
+			for ; voxels != 0; voxels &= voxels - 1 {
+				squared, known := t.nearest(64*w + bits.TrailingZeros64(voxels))
+				if !known {
+					t.voxels++
+					continue
+				}
+				row[w] &^= voxels & -voxels
+				t.found = append(t.found, squared)
 			}
-			left[w] &^= voxels & -voxels
-			t.count[squared]++
+		}
+		if t.voxels > before {
+			t.rows++
 		}
 	}
-	return remain
 }
 
 // nearest returns the squared distance from column x to the nearest site found, and

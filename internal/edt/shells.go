@@ -21,9 +21,10 @@ type shell struct {
 // of the distance, while fewer and fewer voxels of a word are left.
 const maxShells = 128
 
-// nearestShells returns the n nearest shells, or fewer: those before the first that is
-// a word's length away along the row.
-func (g *Grid) nearestShells(n int) []shell {
+// listShells lists the n nearest shells, or fewer: those before the first that is a word's
+// length away along the row.
+func (g *Grid) listShells(n int) {
+	g.offsets = newOffsets(g.shape, g.spacing)
 	offsets, _ := g.offsets.nearest(n + 1)
 	f := newFrontier(func(offset, steps int) float64 {
 		if offset == len(offsets) || steps == len(g.squares) {
@@ -31,15 +32,13 @@ func (g *Grid) nearestShells(n int) []shell {
 		}
 		return g.squared(&offsets[offset], steps)
 	})
-	var list []shell
-	for len(list) < n {
+	for len(g.shells) < n {
 		p := f.take()
 		if math.IsInf(p.value, 1) || p.j == 64 {
 			break
 		}
-		list = append(list, shell{p.i, p.j, p.value})
+		g.shells = append(g.shells, shell{p.i, p.j, p.value})
 	}
-	return list
 }
 
 // nearShells counts the voxels of the first mask near the second by their distance. It
@@ -47,21 +46,27 @@ func (g *Grid) nearestShells(n int) []shell {
 func (s *search) nearShells() *Mask {
 	list := s.grid.shells
 	offsets, _ := s.grid.offsets.nearest(len(list))
-	left := NewMask(s.grid.shape)
+	left := s.from.empty()
 	var all []*shellSearch
-	left.eachRow(func() func(int) {
+	left.eachBatch(func() func(int, int) {
 		t := &shellSearch{search: s, shells: list, around: newSurroundings(s.to, offsets)}
 		t.count = make([]int, len(list)+apart)
 		all = append(all, t)
-		return func(r int) { t.row(left.row(r), r) }
+		return func(first, end int) { t.batch(left, first, end) }
 	})
 	done := true
-	for _, t := range all {
-		for k, shell := range list {
-			if t.count[k] > 0 {
-				s.count[shell.squared] += t.count[k]
-			}
+	for k, shell := range list {
+		voxels := 0
+		for _, t := range all {
+			voxels += t.count[k]
 		}
+		if n := len(s.near); n > 0 && s.near[n-1].Squared == shell.squared {
+			s.near[n-1].Voxels += voxels
+		} else if voxels > 0 {
+			s.near = append(s.near, Count{shell.squared, voxels})
+		}
+	}
+	for _, t := range all {
 		done = done && !t.some
 	}
 	if done {
@@ -77,37 +82,66 @@ type shellSearch struct {
 	around *surroundings
 	count  []int // voxels by shell
 	some   bool  // whether voxels are left
+	work   int   // in the batch; see shellBudget
 	_      [8 * apart]byte
 }
 
-// row counts the voxels of row r by shell and stores in left those without a site in any.
-func (t *shellSearch) row(left []uint64, r int) {
-	t.around.moveTo(r)
-	for w, todo := range t.from.row(r) {
-		if todo == 0 {
+// batch counts the voxels of some rows by shell and stores in left those without a site in
+// any, and those that it does not get to within its budget.
+func (t *shellSearch) batch(left *Mask, first, end int) {
+	voxels := (end - first) * t.from.shape[2]
+	budget, limit := shellBudget*voxels, shellLimit*voxels
+	t.work = 0
+	w := first * t.from.width
+	for r := first; r < end; r++ {
+		row := t.from.row(r)
+		if isEmpty(row) {
+			w += len(row)
 			continue
 		}
-		for k := range t.shells {
-			shell := &t.shells[k]
-			if shell.offset == t.around.ready {
-				t.around.lookUp()
+		t.around.moveTo(r)
+		for x, todo := range row {
+			if todo != 0 {
+				rest := t.word(x, todo)
+				found := bits.OnesCount64(todo &^ rest)
+				budget += shellCredit * found
+				limit += shellLimitCredit * found
+				left.words[w] = rest
+				t.some = t.some || rest != 0
 			}
-			if t.around.empty[shell.offset] {
-				continue
+			w++
+			if t.work > min(budget, limit) {
+				t.some = t.some || !isEmpty(t.from.words[w:end*t.from.width])
+				copy(left.words[w:end*t.from.width], t.from.words[w:])
+				return
 			}
-			sites := t.around.words[shell.offset*t.around.stride+w:][:3] // the word between its neighbors
-			up, down := shell.steps&63, (63-shell.steps)&63
-			met := todo & (sites[1]>>up | sites[1]<<up | sites[0]>>1>>down | sites[2]<<1<<down)
-			if met == 0 {
-				continue
-			}
-			t.count[k] += bits.OnesCount64(met)
-			if todo &^= met; todo == 0 {
-				break
-			}
-		}
-		if todo != 0 {
-			left[w], t.some = todo, true
 		}
 	}
+}
+
+// word counts voxels of word w of the row by shell and returns those without a site in any.
+func (t *shellSearch) word(w int, todo uint64) uint64 {
+	for k := range t.shells {
+		shell := &t.shells[k]
+		if shell.offset == t.around.ready {
+			t.around.lookUp()
+			t.work += lookUpWork + wordWork*t.to.width
+		}
+		if t.around.none {
+			continue
+		}
+		sites := t.around.words[shell.offset*t.around.stride+w:][:3] // the word between its neighbors
+		up, down := shell.steps&63, (63-shell.steps)&63
+		met := todo & (sites[1]>>up | sites[1]<<up | sites[0]>>1>>down | sites[2]<<1<<down)
+		if met == 0 {
+			continue
+		}
+		t.count[k] += bits.OnesCount64(met)
+		if todo &^= met; todo == 0 {
+			t.work += k
+			return 0
+		}
+	}
+	t.work += len(t.shells)
+	return todo
 }

@@ -4,28 +4,30 @@ package edt
 // the volume is outside m. A volume with two axes has no neighbors across slices; one with
 // three axes has, even if it has a single slice.
 func Surface(m *Mask, axes int) *Mask {
-	s := NewMask(m.shape)
+	s := m.empty()
 	slices, rows := m.shape[0], m.shape[1]
 	outside := make([]uint64, m.width)
-	m.eachRow(func() func(int) {
-		return func(r int) {
-			own := m.row(r)
-			if isEmpty(own) {
-				return
-			}
-			neighbor := func(inside bool, by int) []uint64 {
-				if !inside {
-					return outside
+	m.eachBatch(func() func(int, int) {
+		return func(first, end int) {
+			for r := first; r < end; r++ {
+				own := m.row(r)
+				if isEmpty(own) {
+					continue
 				}
-				return m.row(r + by)
+				neighbor := func(inside bool, by int) []uint64 {
+					if !inside {
+						return outside
+					}
+					return m.row(r + by)
+				}
+				z, y := r/rows, r%rows
+				up, down := neighbor(y > 0, -1), neighbor(y < rows-1, 1)
+				front, back := own, own
+				if axes == 3 {
+					front, back = neighbor(z > 0, -rows), neighbor(z < slices-1, rows)
+				}
+				surfaceRow(s.row(r), own, up, down, front, back)
 			}
-			z, y := r/rows, r%rows
-			up, down := neighbor(y > 0, -1), neighbor(y < rows-1, 1)
-			front, back := own, own
-			if axes == 3 {
-				front, back = neighbor(z > 0, -rows), neighbor(z < slices-1, rows)
-			}
-			surfaceRow(s.row(r), own, up, down, front, back)
 		}
 	})
 	return s

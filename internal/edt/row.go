@@ -1,0 +1,70 @@
+package edt
+
+import "math/bits"
+
+// alongRow counts the voxels of a volume of one row, where all of it is the nearest site
+// on either side.
+func (s *search) alongRow() {
+	voxels := make([]int, s.grid.shape[2]) // by number of steps
+	sites := around{-none, -none}
+	for w, word := range s.from.words {
+		for ; word != 0; word &= word - 1 {
+			x := 64*w + bits.TrailingZeros64(word)
+			sites = sites.moveTo(s.to.words, x)
+			voxels[min(x-sites.before, sites.from-x)]++
+		}
+	}
+	for steps, n := range voxels {
+		if n > 0 {
+			s.near = append(s.near, Count{s.grid.squares[steps], n})
+		}
+	}
+}
+
+// around are the sites next to a column of a row: the last one before it and the first one
+// from it on.
+type around struct{ before, from int }
+
+// none is a column too far away to be the nearest, in either direction.
+const none = 1 << 40
+
+// moveTo returns the sites next to column x, given those next to an earlier one, or none
+// on either side.
+func (a around) moveTo(row []uint64, x int) around {
+	if a.from >= x {
+		return a
+	}
+	return around{lastBefore(row, x), firstFrom(row, x)}
+}
+
+// lastBefore returns the last bit that is set before bit x, or -none.
+func lastBefore(words []uint64, x int) int {
+	if x == 0 {
+		return -none
+	}
+	w := (x - 1) / 64
+	for word := words[w] << (63 - (x-1)%64) >> (63 - (x-1)%64); ; word = words[w] {
+		if word != 0 {
+			return 64*w + bits.Len64(word) - 1
+		}
+		if w--; w < 0 {
+			return -none
+		}
+	}
+}
+
+// firstFrom returns the first bit that is set from bit x on, or none.
+func firstFrom(words []uint64, x int) int {
+	w := x / 64
+	if w >= len(words) {
+		return none
+	}
+	for word := words[w] >> (x % 64) << (x % 64); ; word = words[w] {
+		if word != 0 {
+			return 64*w + bits.TrailingZeros64(word)
+		}
+		if w++; w == len(words) {
+			return none
+		}
+	}
+}
