@@ -7,7 +7,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-step() { printf '\n== %s\n' "$*"; }
+# step names what follows, and says how long the step before it took.
+step() {
+	[ -z "${started-}" ] || printf '   %d s\n' $((SECONDS - started))
+	started=$SECONDS
+	printf '\n== %s\n' "$*"
+}
 
 step gofmt
 unformatted=$(gofmt -l .)
@@ -59,23 +64,30 @@ for name in ${CXX:-c++ g++ clang++}; do
 	if command -v "$name" >/dev/null; then cxx=$name && break; fi
 done
 
-step all tests
+step all tests, and how many cases of reference numbers they had
 [ "$cxx" ] || echo "left out: those that run the GPU's kernels, for want of a C++ compiler (Debian: g++)"
-go test $(tested ./...)
+if go test -timeout 20m -v $(tested ./...) >"$generated/tests" 2>&1; then
+	grep -E '^ok |\.go:[0-9]+: .*(cases|runs|layers|full set)' "$generated/tests"
+else
+	grep -vE '^ *(=== [A-Z]+|--- (PASS|SKIP)):? ' "$generated/tests"
+	exit 1
+fi
 
-step cases of the reference numbers
-go test -count=1 -v -run 'Golden|TestBackend$|TestTrainingRuns' $(tested ./...) | grep -E '\.go:[0-9]+: .*(cases|runs|layers|full set)|^(FAIL|--- FAIL|panic)'
+step the losses on each instruction set
+for off in avx512f avx2; do
+	GODEBUG=cpu.$off=off go test -timeout 10m . ./internal/cpu
+done
 
 step oneDNN backend
 if echo '#include <oneapi/dnnl/dnnl.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
 	go vet -tags onednn ./examples/...
-	go test -tags onednn ./examples/internal/nn/... ./examples/internal/models/... ./examples/internal/cli ./examples/internal/stepbench
+	go test -timeout 20m -tags onednn ./examples/internal/nn/... ./examples/internal/models/... ./examples/internal/cli ./examples/internal/stepbench
 else
 	echo 'left out: oneapi/dnnl/dnnl.h is not there (Debian: libdnnl-dev)'
 fi
 
 step tests without assembly
-go test -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models
+go test -timeout 20m -tags noasm . ./internal/cpu ./examples/internal/nn/... ./examples/internal/models
 
 step the same bits on other architectures
 emulated() { # architecture, emulator, tests
@@ -97,6 +109,7 @@ else
 fi
 
 step race detector
-go test -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$')
+go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$')
 
-printf '\nall checks passed\n'
+step done
+printf '\nall checks passed in %d s\n' $SECONDS

@@ -51,11 +51,12 @@
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
 // the logits' type is stored as infinite). What NaN and infinite logits give is
-// unspecified. Arithmetic is float64, or float32 for the common calls with float32
-// (or half precision) logits, whose sums over the voxels are float64 all the same; on
-// the CPU exp and log are within one unit in the last place. Sums are made in a
-// fixed order, so a result has the same bits for any number of threads, and
-// with or without vector instructions.
+// unspecified. On the CPU arithmetic is of the logits' type, and float64 where float32
+// would overflow; exp and log are within one unit in the last place. On a GPU it is
+// float64, or float32 for the common calls with float32 (or half precision) logits.
+// Sums over the voxels are float64 all the same. They are made in a fixed order, so a
+// result has the same bits for any number of threads, and with or without vector
+// instructions.
 //
 // # Metrics
 //

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	onGPU    = flag.Bool("gpu", false, "test the losses on the first GPU in place of the emulated one, with all of their suite")
-	thorough = flag.Bool("thorough", false, "all of the losses' suite on the emulated GPU, some minutes in place of seconds")
+	onGPU    = flag.Bool("gpu", false, "run the whole suite of the losses on the first GPU instead of a part of it on the emulated one")
+	thorough = flag.Bool("thorough", false, "run the whole suite of the losses on the emulated GPU, which takes a quarter of an hour or more")
 )
 
 // open opens the engine that the tests run on.

@@ -40,8 +40,18 @@ func TestTiers(t *testing.T) {
 // TestForcedKernelsRun: a backend evaluates losses and reads labels with the kernels
 // that it was made with.
 func TestForcedKernelsRun(t *testing.T) {
-	var logistic, softmax, labels, pack atomic.Int64
+	var logistic, softmax, labels, pack, rows atomic.Int64
 	counting := plain
+	for r := range kernel.Rows {
+		counting.rows32[r] = func(a *rowArgs[float32], n int) {
+			rows.Add(1)
+			plain.rows32[r](a, n)
+		}
+		counting.rows64[r] = func(a *rowArgs[float64], n int) {
+			rows.Add(1)
+			plain.rows64[r](a, n)
+		}
+	}
 	counting.logistic = func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool) {
 		logistic.Add(1)
 		plain.logistic(v, x0, x1, g0, g1, y, acc, k, buf, stream)
@@ -83,6 +93,17 @@ func TestForcedKernelsRun(t *testing.T) {
 			assert.Positive(t, test.runs.Load(), "%s, %d channels", what, c)
 			assert.Equal(t, test.runs.Load(), logistic.Load()+softmax.Load(), "%s, %d channels", what, c)
 			assert.Positive(t, labels.Load(), "%s, %d channels", what, c)
+		}
+		for what, logits := range map[string]*tensor.Dense{
+			"float32": b.Logits, "float64": tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, c, v)),
+		} {
+			b := *b
+			b.Logits = logits
+			b.VoxelWeight = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, v))
+			rows.Store(0)
+			_, err := forced.Gradient(&b, p, &plan.Output{Grad: tensor.New(tensor.Of(logits.Dtype()), tensor.WithShape(1, c, v))})
+			require.NoError(t, err)
+			assert.Positive(t, rows.Load(), "%s, %d channels", what, c)
 		}
 		labels.Store(0)
 		pack.Store(0)

@@ -1,36 +1,47 @@
 // Package cpu is the backend for tensors in Go memory.
 //
-// # Float32 kernels and float64 tiles
+// # Two sets of kernels
 //
-// Float32 logits with a target of class indices are computed in float32, for any
-// number of channels that a byte can name. The AVX-512, AVX2 and NEON kernels, which
-// are in assembly, and their plain Go twin give the same bits: they sum in the same
-// sixteen lanes, use the same polynomials for exp and log, and fuse the same
-// products and sums, which plain Go emulates exactly where it has no fused
-// multiply-add of float32. A lane sums at most the voxels of one strip before it is
-// added to a float64 sum. In plain Go float32 takes about as long as float64 on amd64,
-// where the compiler has a fused multiply-add of float64 alone, and much less where it
-// has none (386, wasm).
+// The fused kernels compute what training calls most: float32 logits with a target of
+// class indices that a byte can name, reduced, all terms of one activation. One call of
+// a kernel reads logits and labels and writes sums or the gradient.
 //
-// Everything else is computed in float64, one tile at a time, which is widened into
-// scratch memory: float64 logits, a target of maps, voxel weights, un-reduced
-// losses, label smoothing, a softmax that leaves out the background or has only one
-// channel, and terms of different activations. A chunk of float32 logits whose loss
-// exceeds the range of float32 (logits of about 1e36 and more, NaN) is computed
-// again that way.
+// The row kernels compute everything else: float64 logits, a target of maps, voxel
+// weights, un-reduced losses, label smoothing, a softmax that leaves out the background
+// or has only one channel, probabilities in place of logits, and terms of different
+// activations. Each is a short loop over one row, a channel of a tile, and hands its
+// intermediates on to the next through the first-level cache. Target and weights become
+// rows of the logits' type, so that no kernel depends on their types; a voxel that takes
+// no part has weight 0, and its logits are not looked at.
 //
-// Which of the two computes a call depends on the call alone, never on the machine.
+// Both compute in the type of the logits. A chunk of float32 logits whose loss or
+// gradient exceeds the range of float32 (logits of about 1e36 and more, NaN), or whose
+// weights are so small or large that products with them could, is computed again by the
+// row kernels of float64. A loss whose own constants are that small or large is computed
+// so throughout.
+//
+// The AVX-512, AVX2 and NEON kernels, which are in assembly, and their plain Go twins give
+// the same bits: they sum in the same lanes, sixteen of float32 or eight of float64, use
+// the same polynomials for exp and log, and fuse the same products and sums, which plain
+// Go emulates exactly where it has no fused multiply-add of float32. A lane sums at most
+// the voxels of one strip before it is added to a float64 sum. In plain Go on amd64, whose
+// compiler has a fused multiply-add of float64 alone, float32 takes from four fifths to one
+// and a half times as long as float64; on 386 and in WebAssembly, where that of float64 is
+// emulated too, it takes a fraction.
+//
+// Which kernels compute a call depends on the call alone, never on the machine.
 //
 // # Sizes
 //
-// A chunk is a range of voxels of one sample, the work of one goroutine at a time.
-// The float64 passes divide it into tiles of 256 voxels, the float32 ones into
-// strips of 1024, each a call of a kernel. A kernel's length is a multiple of a
-// block of 64 voxels; what is left of a strip is copied to a block of its own.
+// A chunk is a range of voxels of one sample, the work of one goroutine at a time. The
+// fused kernels divide it into strips of 1024 voxels, the row kernels into tiles of 512.
+// A kernel's length is a multiple of a block of 64 voxels: what is left of a strip is
+// copied to a block of its own, and a tile that ends within a block is padded by voxels
+// of weight 0.
 //
 // # Order
 //
-// Tiles and strips are summed in order within a chunk and chunks in order within
+// Strips are summed in order within a chunk and chunks in order within
 // the batch. Chunks depend on the shape alone, so a result has the same bits
 // whatever the number of goroutines.
 package cpu

@@ -69,7 +69,7 @@ func log1pGo(dst, src []float32) {
 // plain ones last.
 var available = tiers()
 
-// Tiers names the instruction sets whose float32 kernels this machine can run, the
+// Tiers names the instruction sets whose kernels this machine can run, the
 // fastest first: of avx512, avx2, neon and go, which is plain Go and always there. The
 // build tag noasm leaves only that.
 func Tiers() []string {
@@ -80,7 +80,7 @@ func Tiers() []string {
 	return names
 }
 
-// New returns the backend that runs the float32 kernels of the named instruction
+// New returns the backend that runs the kernels of the named instruction
 // set, one of [Tiers].
 func New(tier string) (Backend, error) {
 	for i := range available {
@@ -102,7 +102,7 @@ func (k Backend) kernels() *kernels {
 	return k.forced
 }
 
-// Tier names the instruction set of the backend's float32 kernels; see [Tiers].
+// Tier names the instruction set of the backend's kernels; see [Tiers].
 func (k Backend) Tier() string { return k.kernels().name }
 
 // Exp stores the exponentials of src, numbers of at most 88, computed as the float32

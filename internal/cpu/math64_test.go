@@ -70,12 +70,8 @@ func TestFunctions64(t *testing.T) {
 		positives = append(positives, r.Float64()*4, math.Exp(1400*r.Float64()-700), 1+r.NormFloat64()/10)
 	}
 	for k := -1074; k <= 1023; k += 3 {
-		for _, v := range near(float64(k) * math.Ln2)[:5] {
-			exps = append(exps, v)
-		}
-		for _, v := range near((float64(k) + 0.585) * math.Ln2)[:5] { // where n changes
-			exps = append(exps, v)
-		}
+		exps = append(exps, near(float64(k) * math.Ln2)[:5]...)
+		exps = append(exps, near((float64(k) + 0.585) * math.Ln2)[:5]...) // where n changes
 		if k >= -1021 {
 			positives = append(positives, near(math.Ldexp(1, k))[:5]...)
 			positives = append(positives, near(math.Ldexp(0.75, k))[:5]...)

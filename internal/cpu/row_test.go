@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -135,10 +136,8 @@ func testRowKernels[T real](t *testing.T, kernels *rowKernels[T]) {
 			for offset := range 3 {
 				for _, logit := range []func() T{random, awkward} {
 					args := randomRowArgs(r, logit, n, offset)
-					if which == kernel.RowSoftmaxExp { // no logit exceeds the largest
-						for i, v := range args.row[kernel.ArgX] {
-							args.row[kernel.ArgBuffer][kernel.BufLargest*kernel.Tile+i] = max(v, T(r.NormFloat64()))
-						}
+					if which == kernel.RowSoftmaxExp {
+						largestOf(args)
 					}
 					if !rowCase(t, kernels, which, args, n, offset) {
 						return
@@ -267,5 +266,44 @@ func testRowChecks[T real](t *testing.T, kernels *rowKernels[T]) {
 		a.classes[at] = 2
 		kernels[kernel.RowClass](a, block)
 		require.EqualValues(t, kernel.FlagBad, a.flags)
+	}
+}
+
+// FuzzRowKernels compares every implementation with plain Go on arbitrary logits.
+func FuzzRowKernels(f *testing.F) {
+	f.Add(uint8(3), uint64(1), []byte("some logits"))
+	f.Add(uint8(21), uint64(2), []byte{0xff, 0xff, 0x7f, 0x7f, 0, 0, 0xc0, 0x7f})
+	f.Fuzz(func(t *testing.T, which uint8, seed uint64, data []byte) {
+		r := kernel.Row(int(which) % kernel.Rows)
+		for _, impl := range available {
+			fuzzRow(t, &impl.rows32, r, seed, data, func(bits uint64) float32 { return math.Float32frombits(uint32(bits)) })
+			fuzzRow(t, &impl.rows64, r, seed, data, math.Float64frombits)
+		}
+	})
+}
+
+func fuzzRow[T real](t *testing.T, kernels *rowKernels[T], which kernel.Row, seed uint64, data []byte, number func(uint64) T) {
+	r, at := rand.New(rand.NewPCG(seed, 15)), 0
+	args := randomRowArgs(r, func() T {
+		var b [8]byte
+		for i := range b {
+			if len(data) > 0 {
+				b[i] = data[at%len(data)]
+			}
+			at++
+		}
+		return number(binary.LittleEndian.Uint64(b[:]))
+	}, 2*block, int(seed%5))
+	if which == kernel.RowSoftmaxExp {
+		largestOf(args)
+	}
+	rowCase(t, kernels, which, args, 2*block, int(seed%5))
+}
+
+// largestOf makes BufLargest what it is in a loss: no logit exceeds it.
+func largestOf[T real](a *rowArgs[T]) {
+	for i, v := range a.row[kernel.ArgX] {
+		at := &a.row[kernel.ArgBuffer][kernel.BufLargest*kernel.Tile+i]
+		*at = largerOf(v, *at)
 	}
 }

@@ -166,12 +166,16 @@ func (p *maskPlane) read(b *batch, n, mask, x int, t *labelTile) error {
 		from, to := x*size+lo, x*size+hi
 		out := p.mask[lo:hi]
 		switch {
-		case b.Target.Dense && mask > 0:
-			if err := maps(b, n, mask, from, to, out); err != nil {
+		case b.Target.Dense && (mask > 0 || b.C <= 2):
+			c := mask
+			if mask == 0 { // the foreground is one channel
+				c = b.C - 1
+			}
+			if err := maps(b, n, c, from, to, out); err != nil {
 				return err
 			}
 		case b.Target.Dense:
-			for c := range b.C {
+			for c := 1; c < b.C; c++ {
 				if err := maps(b, n, c, from, to, t.maps[c*tileVoxels:]); err != nil {
 					return err
 				}
@@ -248,10 +252,23 @@ func step(at, size int) float64 {
 	return 0.5
 }
 
+// checkMaps refuses a target of maps with a value outside [0,1].
+func checkMaps(b *batch) error {
+	_, err := sumChunks(b.N, b.V, 2+b.C, false, func(ch chunk, acc []float64, s *scratch) error {
+		return countChunk(b, ch, acc, &s.labels)
+	})
+	return err
+}
+
 // Magnitude writes the gradient magnitude of the foreground mask of every voxel
 // to dst, which has N×V entries; ignored voxels get 0.
 func Magnitude(in *plan.Batch, dst []float64) error {
 	b := open(in)
+	if b.Target.Dense { // the foreground does not need channel 0, which is checked too
+		if err := checkMaps(b); err != nil {
+			return err
+		}
+	}
 	return units(b.N*b.Space[0], func(i int, s *scratch) error {
 		n, x := i/b.Space[0], i%b.Space[0]
 		return gradientPlanes(b, n, 0, x, x+1, s, func(first int, magnitude []float64) {

@@ -64,7 +64,7 @@ func printCounts(w io.Writer, assembly string) error {
 			name, vectors = "", false
 			continue
 		}
-		if name == "" || strings.HasPrefix(name, "softmax") {
+		if name == "" || strings.HasPrefix(name, "softmax") || strings.HasPrefix(name, "row") {
 			continue
 		}
 		if m := labelLine.FindStringSubmatch(line); m != nil {

@@ -79,7 +79,7 @@ func (r Row) Exponent() Exponent {
 // RowArg is an argument of a row kernel, a slice of numbers.
 type RowArg int
 
-// The arguments of the row kernels, a number for each voxel but for the last three.
+// The arguments of the row kernels: a number for each voxel, or what is said.
 const (
 	ArgX        RowArg = iota // logits, or the source of a conversion
 	ArgGrad                   // gradient; none is computed without it

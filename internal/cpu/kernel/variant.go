@@ -1,5 +1,5 @@
-// Package kernel describes the float32 kernels of package cpu: their variants,
-// their sizes and their constants. Package cpu, which runs them, and the generator
+// Package kernel describes the kernels of package cpu: their variants, their sizes
+// and their constants. Package cpu, which runs them, and the generator
 // of their assembly both read them here, and nothing else is imported.
 package kernel
 
