@@ -16,6 +16,8 @@ import (
 type config struct {
 	sizes   []workload.Size
 	losses  []string
+	calls   []workload.Call // at the first size
+	images  workload.Size   // of the calls on 2-D images
 	surface bool
 	repeats int
 	turn    time.Duration // minimum of a turn, in which calls are repeated
@@ -28,9 +30,20 @@ type row struct {
 	cores       int
 	limits      *limits        // shared by the rows of a size and number of cores
 	ours, peers timing.Samples // seconds per call; peers is empty without a peer
-	values      []float64
+	ourValues   []float64
 	peerValues  []float64
 }
+
+// label names the row but for its size and number of cores.
+func (r *row) label() string {
+	if r.isCall() {
+		return r.name + ", " + r.call.Name + ", " + r.pass
+	}
+	return r.name + ", " + r.pass
+}
+
+// isCall reports whether the row is of a kind of call other than with class indices.
+func (r *row) isCall() bool { return r.work != nil && r.call != classIndices }
 
 // nsPerVoxel is the shortest time per voxel.
 func (r *row) nsPerVoxel() float64 { return r.ours.Min() * 1e9 / float64(r.voxels()) }
@@ -82,13 +95,17 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 	for _, s := range cfg.sizes {
 		progress.expect(len(coreCounts()) * (s.Voxels()*2*len(cfg.losses) + s.ImageVoxels()*surfaceCount(cfg)))
 	}
+	for _, c := range cfg.calls {
+		s := c.Size(cfg.sizes[0], cfg.images)
+		progress.expect(len(coreCounts()) * s.Voxels() * 2 * len(cfg.lossesOf(c)))
+	}
 	rates := map[int]*evaluationRates{}
 	for _, cores := range coreCounts() {
 		rates[cores] = &evaluationRates{}
 	}
 	var rows []*row
 	for _, s := range cfg.sizes {
-		more, err := cfg.compareLosses(ctx, s, rates, p, progress)
+		more, err := cfg.compareLosses(ctx, classIndices, cfg.losses, s, rates, p, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +128,25 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 			}
 		}
 	}
+	for _, c := range cfg.calls {
+		more, err := cfg.compareLosses(ctx, c, cfg.lossesOf(c), c.Size(cfg.sizes[0], cfg.images), rates, p, progress)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
 	return rows, nil
+}
+
+// lossesOf returns the losses that are measured with a kind of call.
+func (cfg config) lossesOf(c workload.Call) []string {
+	var names []string
+	for _, name := range cfg.losses {
+		if name = c.Loss(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func surfaceCount(cfg config) int {
@@ -121,24 +156,27 @@ func surfaceCount(cfg config) int {
 	return 0
 }
 
-func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
-	if len(cfg.losses) == 0 {
+// compareLosses compares losses with one kind of call.
+func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []string, s workload.Size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
+	if len(losses) == 0 {
 		return nil, nil
 	}
-	b := workload.NewBatch(s)
+	b := c.NewBatch(s)
 	if p != nil {
 		if err := p.sendBatch(b); err != nil {
 			return nil, err
 		}
 	}
-	logits, grad := b.Logits.Data().([]float32), b.Grad.Data().([]float32)
 	limitsOf := map[int]*limits{}
 	for cores, r := range rates {
 		limitsOf[cores] = &limits{evaluationRates: r}
+		if c.Float64 {
+			limitsOf[cores].evaluationRates = nil // those of float32
+		}
 	}
 	var rows []*row
-	for _, name := range cfg.losses {
-		list, err := lossBenchmarks(name, b)
+	for _, name := range losses {
+		list, err := lossBenchmarks(name, c, b)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +185,7 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
 				// The limits are measured between the losses, under the same load of
 				// the machine.
-				measure := func() { r.limits.measure(logits, grad, cfg.turn/4) }
+				measure := func() { r.limits.measure(b, cfg.turn/4) }
 				if err := cfg.inTurns(ctx, r, p, measure, progress); err != nil {
 					return nil, err
 				}
@@ -162,20 +200,20 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 // compared, the two alternate for as many turns as there are repeats.
 func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
 	fail := func(err error) error {
-		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, report.Plural(r.cores, "core"), err)
+		return fmt.Errorf("%s, %s, %s: %w", r.label(), r.size, report.Plural(r.cores, "core"), err)
 	}
 	runtime.GOMAXPROCS(r.cores)
-	var err error
-	if r.values, err = r.run(); err != nil {
+	if err := r.run(); err != nil {
 		return fail(err)
 	}
+	r.ourValues = r.values()
 	if p != nil {
 		m, err := r.runPeer(p, r.cores, 0)
 		if err != nil {
 			return fail(err)
 		}
 		r.peerValues = m.Values
-		if err := agree(r.values, m.Values); err != nil {
+		if err := agree(r.ourValues, m.Values); err != nil {
 			return fail(err)
 		}
 	}
@@ -184,7 +222,7 @@ func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits fu
 			return err
 		}
 		measureLimits()
-		took, err := timing.Calls(cfg.turn, func() error { _, err := r.run(); return err })
+		took, err := timing.Calls(cfg.turn, r.run)
 		if err != nil {
 			return fail(err)
 		}

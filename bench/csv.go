@@ -6,11 +6,12 @@ import (
 	"strconv"
 
 	"github.com/x/afl/bench/internal/report"
+	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/atomicfile"
 )
 
 var csvHeader = []string{
-	"benchmark", "pass", "size", "shape", "voxels", "cores",
+	"benchmark", "call", "pass", "size", "shape", "voxels", "cores",
 	"min_s", "median_s", "calls", "ns_per_voxel",
 	"passes", "bytes", "gb_per_s", "exp", "log",
 	"copy_bytes_per_s", "exp_per_s", "log_per_s", "limit_s", "limit_by", "share_of_limit",
@@ -32,7 +33,7 @@ func (r *results) writeCSV(path string) error {
 
 func (r *row) record() []string {
 	line := []string{
-		r.name, r.pass, r.size.Name, r.size.String(), strconv.Itoa(r.voxels()), strconv.Itoa(r.cores),
+		r.name, r.call.Name, r.pass, r.size.Name, r.size.String(), strconv.Itoa(r.voxels()), strconv.Itoa(r.cores),
 		report.Cell(r.ours.Min()), report.Cell(r.ours.Median()), strconv.Itoa(len(r.ours)), report.Cell(r.nsPerVoxel()),
 	}
 	if r.work == nil {
@@ -40,10 +41,14 @@ func (r *row) record() []string {
 	} else {
 		limit, by := r.limits.seconds(*r.work)
 		share, _ := r.share()
+		var exp, log timing.Samples
+		if r.limits.evaluationRates != nil {
+			exp, log = r.limits.exp, r.limits.log
+		}
 		line = append(line,
 			strconv.Itoa(r.work.Passes), strconv.FormatInt(r.work.Bytes, 10), report.Cell(r.gigabytes()),
 			strconv.FormatInt(r.work.Exp, 10), strconv.FormatInt(r.work.Log, 10),
-			report.Cell(r.limits.bandwidth.Max()), report.Cell(r.limits.exp.Max()), report.Cell(r.limits.log.Max()),
+			report.Cell(r.limits.bandwidth.Max()), report.Cell(exp.Max()), report.Cell(log.Max()),
 			report.Cell(limit), by, report.Cell(share))
 	}
 	peer := ""
@@ -51,5 +56,5 @@ func (r *row) record() []string {
 		peer = r.peerName()
 	}
 	return append(line, peer, report.Cell(r.peers.Min()), report.Cell(r.peers.Median()), strconv.Itoa(len(r.peers)), report.Cell(r.ratio()),
-		report.Cells(r.values), report.Cells(r.peerValues))
+		report.Cells(r.ourValues), report.Cells(r.peerValues))
 }

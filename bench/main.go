@@ -1,6 +1,8 @@
 // The bench command measures the speed of package afl: every loss, forward and with
 // its gradient, and the surface distances, at the input sizes of the two programs, on
-// one core and on all. It compares with PyTorch and SciPy, which alternate with it in
+// one core and on all, and some losses with every kind of call at the first size: other
+// targets, a voxel weight, label smoothing, un-reduced, float64 logits, other numbers of
+// channels and 2-D images. It compares with PyTorch and SciPy, which alternate with it in
 // a process of their own (peer.py), and with the limit of the machine: the time to
 // move the bytes that must move at the rate of a copy, or to evaluate the exponentials
 // and logarithms that must be evaluated at the rate of these alone, both measured in
@@ -8,6 +10,7 @@
 //
 //	go run ./bench                          # everything, some minutes
 //	go run ./bench -quick                   # a trial run on a small input
+//	go run ./bench -calls soft,float64      # class indices and two other kinds of calls
 //	go run ./bench -sizes brats -losses afl,fl,dice
 //
 // afl's own numbers need Go alone, the comparison python3 with PyTorch and SciPy (the
@@ -65,6 +68,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	flags.SetOutput(w)
 	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
 	losses := flags.String("losses", "all", "`list` of losses, or all, or none: "+strings.Join(afl.Names(), ", "))
+	calls := flags.String("calls", "all", "`list` of kinds of calls to measure at the first size, with the losses fl, afl, dice, dice-focal and ce as far as -losses names them; or all, or none: "+strings.Join(workload.CallNames(), ", "))
 	surface := flags.Bool("surface", true, "also measure the surface distances")
 	repeats := flags.Int("repeats", 5, "number of `turns` of each benchmark, here and in PyTorch")
 	turn := flags.Duration("turn", 100*time.Millisecond, "minimum time of a turn; a longer call is a turn of its own")
@@ -83,7 +87,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if *turn < 0 {
 		return fmt.Errorf("-turn is %v, want at least 0", *turn)
 	}
-	cfg := config{surface: *surface, repeats: *repeats, turn: *turn}
+	cfg := config{surface: *surface, repeats: *repeats, turn: *turn, images: workload.Images}
 	if cfg.sizes, err = workload.ParseSizes(*sizes); err != nil {
 		return err
 	}
@@ -92,11 +96,15 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 			return err
 		}
 	}
+	if cfg.calls, err = workload.ParseCalls(*calls); err != nil {
+		return err
+	}
 	if len(cfg.losses) == 0 && !cfg.surface {
 		return errors.New("nothing to measure: -losses none and -surface=false")
 	}
 	if *quick {
 		cfg.sizes, cfg.repeats, cfg.turn = []workload.Size{workload.Quick}, 1, 0
+		cfg.images = workload.QuickImages
 	}
 
 	r := &results{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"slices"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -47,8 +48,13 @@ func startPeer(ctx context.Context, python string) (*peer, error) {
 }
 
 func (p *peer) sendBatch(b *workload.Batch) error {
-	return p.Send(map[string]any{"do": "batch", "shape": b.Size.Shape()},
-		map[string]*tensor.Dense{"logits": b.Logits, "labels": b.Labels})
+	maps := slices.Equal(b.Labels.Shape(), b.Logits.Shape())
+	tensors := map[string]*tensor.Dense{"logits": b.Logits, "target": b.Labels}
+	if b.VoxelWeight != nil {
+		tensors["weight"] = b.VoxelWeight
+	}
+	return p.Send(map[string]any{"do": "batch", "shape": b.Size.Shape(), "maps": maps,
+		"logits_type": b.Logits.Dtype().String(), "target_type": b.Labels.Dtype().String()}, tensors)
 }
 
 func (p *peer) sendMasks(s workload.Size, m workload.MaskPair) error {
@@ -62,8 +68,17 @@ type measured struct {
 	Seconds timing.Samples
 }
 
-func (p *peer) loss(name string, gradient bool, threads int, atLeast time.Duration) (m measured, err error) {
-	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": atLeast.Seconds()}, &m)
+// loss evaluates a loss with the options of a call on the batch that was sent last.
+func (p *peer) loss(name string, c workload.Call, gradient bool, threads int, atLeast time.Duration) (m measured, err error) {
+	options := map[string]any{}
+	if c.LabelSmoothing > 0 {
+		options["smoothing"] = c.LabelSmoothing
+	}
+	if c.Unreduced {
+		options["reduction"] = "none"
+	}
+	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "options": options,
+		"threads": threads, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }
 

@@ -24,8 +24,8 @@ func (p *progress) expect(voxels int) { p.total += voxels }
 func (p *progress) done(r *row) {
 	p.past += r.voxels()
 	left := time.Duration(float64(time.Since(p.start)) * float64(p.total-p.past) / float64(p.past))
-	line := fmt.Sprintf("%3d %%  %s left  %-17s %-19s %s  %s  %.3g ms", 100*p.past/p.total,
-		left.Round(time.Second), r.name, r.pass, r.size.Name, report.Plural(r.cores, "core"), 1e3*r.ours.Min())
+	line := fmt.Sprintf("%3d %%  %s left  %-38s %s  %s  %.3g ms", 100*p.past/p.total,
+		left.Round(time.Second), r.label(), r.size.Name, report.Plural(r.cores, "core"), 1e3*r.ours.Min())
 	if len(r.peers) > 0 {
 		line += fmt.Sprintf(", %s %.3g ms", r.peerName(), 1e3*r.peers.Min())
 	}

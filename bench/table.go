@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/x/afl/bench/internal/report"
@@ -19,9 +20,12 @@ func (r *results) markdown() string {
 	var b strings.Builder
 	r.describe(&b)
 	for _, group := range r.groups() {
-		if group[0].work == nil {
+		switch first := group[0]; {
+		case first.isCall():
+			callTable(&b, append(r.plainRows(group), group...))
+		case first.work == nil:
 			surfaceTable(&b, group)
-		} else {
+		default:
 			lossTable(&b, group)
 		}
 	}
@@ -43,16 +47,17 @@ func (r *results) describe(b *strings.Builder) {
 
 	fmt.Fprintf(b, `Times are the shortest of %s, in which afl and PyTorch alternate: those that other
 load of the machine affects least. results.csv has the medians too. Logits are
-float32, labels uint8 with a small lesion. afl writes its gradient to the caller's
+float32, labels uint8 with a small lesion, unless the kind of call says otherwise. afl writes its gradient to the caller's
 memory, PyTorch's is made by autograd. "Of limit" is the least time that the work
 can take over the measured time: that of moving its bytes at the rate of a copy of
 arrays of this size, or of evaluating its exponentials and logarithms at the rate
 measured in the first-level cache, whichever is longer, with the same number of
-cores in the same run. GB/s counts each logit and label read once per pass and each
-gradient written once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
+cores in the same run; with float64 logits it is that of moving the bytes alone. Bytes
+are each logit, target, voxel weight and upstream gradient read once per pass, and each
+gradient and un-reduced loss written once. "Ratio" is PyTorch's time over afl's: above 1 afl is faster.
 `, report.Plural(r.repeats, "turn"))
 	if r.peer != nil {
-		fmt.Fprintf(b, "Every value agrees with PyTorch's or SciPy's to 2e-5.\n")
+		fmt.Fprintf(b, "Every value agrees with PyTorch's or SciPy's to 2e-5, and so do the sums of a\ngradient's positive and negative numbers.\n")
 	}
 	ours, peers := r.unrest()
 	fmt.Fprintf(b, "\nThe median call took %.2f times as long as the shortest one in afl", ours)
@@ -86,20 +91,57 @@ func (r *results) unrest() (ours, peers float64) {
 	return a.Median(), b.Median()
 }
 
-// groups splits the rows into tables: by size, losses or surfaces, and cores.
+// groups splits the rows into tables: by size, losses or surfaces, and cores. The kinds
+// of calls of all sizes are together.
 func (r *results) groups() [][]*row {
 	type key struct {
 		size    string
 		surface bool
+		call    bool
 		cores   int
 	}
 	return report.GroupBy(r.rows, func(row *row) key {
-		k := key{row.size.Name, row.work == nil, row.cores}
+		k := key{row.size.Name, row.work == nil, row.isCall(), row.cores}
 		if k.surface {
 			k.cores = 0 // all in one table
 		}
+		if k.call {
+			k.size = ""
+		}
 		return k
 	})
+}
+
+// plainRows returns the rows of class indices to compare with those of calls: of the
+// same losses and number of cores, at the first size.
+func (r *results) plainRows(calls []*row) []*row {
+	var plain []*row
+	for _, p := range r.rows {
+		measured := func(c *row) bool { return c.name == p.name && c.cores == p.cores }
+		if p.work != nil && !p.isCall() && p.size == r.rows[0].size && slices.ContainsFunc(calls, measured) {
+			plain = append(plain, p)
+		}
+	}
+	return plain
+}
+
+// callTable has a line for each kind of call and loss with the forward pass on the left.
+func callTable(b *strings.Builder, rows []*row) {
+	fmt.Fprintf(b, "\n## Kinds of calls, %s\n\n", report.Plural(rows[0].cores, "core"))
+	const columns = " ms | ns/voxel | of limit | limited by | PyTorch ms | ratio |"
+	fmt.Fprintf(b, "| call | logits | loss | forward:%s + gradient:%s\n|---|---|---|%s%s\n", columns, columns,
+		strings.Repeat("--:|", 6), strings.Repeat("--:|", 6))
+	for _, r := range rows {
+		if r.pass == passForward {
+			fmt.Fprintf(b, "| %s | %s | %s |", r.call.Title, r.size, r.title)
+		}
+		share, by := r.share()
+		fmt.Fprintf(b, " %s | %s | %s | %s | %s | %s |", report.Number(1e3*r.ours.Min()), report.Number(r.nsPerVoxel()),
+			report.Percent(share), by, report.Number(1e3*r.peers.Min()), report.Number(r.ratio()))
+		if r.pass == passGradient {
+			fmt.Fprintln(b)
+		}
+	}
 }
 
 // lossTable has a line for each loss with the forward pass on the left.
