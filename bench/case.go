@@ -22,8 +22,8 @@ type benchmark struct {
 	run         func() error   // what is timed
 	// values returns those of the last run.
 	values func() []float64
-	// runPeer times the same computation in the peer with so many threads.
-	runPeer func(p *peer, threads int, atLeast time.Duration) (measured, error)
+	// runPeer times the same computation in a peer with so many threads.
+	runPeer func(p contender, threads int, atLeast time.Duration) (measured, error)
 }
 
 // The passes of a loss.
@@ -74,7 +74,7 @@ func lossBenchmarks(name string, c workload.Call, b *workload.Batch) ([]*benchma
 				return err
 			},
 			values: func() []float64 { return lossValues(c, value, grad) },
-			runPeer: func(p *peer, threads int, atLeast time.Duration) (measured, error) {
+			runPeer: func(p contender, threads int, atLeast time.Duration) (measured, error) {
 				return p.loss(name, c, gradient, threads, atLeast)
 			},
 		})
@@ -145,7 +145,7 @@ func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 			return err
 		},
 		values: func() []float64 { return values },
-		runPeer: func(p *peer, _ int, atLeast time.Duration) (measured, error) {
+		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
 			return p.surface(s.Spacing, atLeast)
 		},
 	}

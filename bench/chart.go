@@ -7,7 +7,7 @@ import (
 )
 
 // writeChart draws the ratios: a group for each loss (with its gradient) and pair of
-// masks, a color for each size and number of cores. Kinds of calls are not drawn.
+// masks, a color for each size, number of cores and PyTorch. Kinds of calls are not drawn.
 func (r *results) writeChart(path string) error {
 	c := report.Bars{
 		Title: "Time of PyTorch (SciPy for the surfaces) over time of afl, forward and gradient",
@@ -27,12 +27,17 @@ func (r *results) writeChart(path string) error {
 		}
 	}
 	for _, row := range drawn {
-		name := fmt.Sprintf("%s, %s", row.size.Name, report.Plural(row.cores, "core"))
-		if _, ok := series[name]; !ok {
-			series[name] = len(c.Series)
-			c.Series = append(c.Series, report.NewSeries(name, len(c.Groups)))
+		for i, p := range r.peers {
+			name := fmt.Sprintf("%s, %s", row.size.Name, report.Plural(row.cores, "core"))
+			if len(r.peers) > 1 {
+				name += ", " + p.torch()
+			}
+			if _, ok := series[name]; !ok {
+				series[name] = len(c.Series)
+				c.Series = append(c.Series, report.NewSeries(name, len(c.Groups)))
+			}
+			c.Series[series[name]].Ratios[group[row.title]] = row.ratio(i)
 		}
-		c.Series[series[name]].Ratios[group[row.title]] = row.ratio()
 	}
 	return c.Write(path)
 }

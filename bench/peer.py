@@ -7,16 +7,19 @@ transform.
 The requests for serve.py and their responses:
 
   {"do": "describe"}
-      -> {"python": …, "torch": …, "scipy": …}
+      -> {"python": …, "torch": …, "scipy": …, "compile": BOOL}; whether there is
+         torch.compile
   {"do": "batch", "shape": [N, C, …], "logits_type": T, "target_type": U, "maps": BOOL,
    "logits": FILE, "target": FILE, "weight": FILE}
       -> {}; raw little-endian, row-major, float32, float64 or uint8. The target is a map
          for each channel or class indices; the voxel weight is float32 and may be absent
-  {"do": "loss", "loss": NAME, "gradient": BOOL, "options": {…}, "threads": T, "seconds": S}
+  {"do": "loss", "loss": NAME, "gradient": BOOL, "options": {…}, "compile": BOOL,
+   "threads": T, "seconds": S}
       -> {"values": […], "seconds": […]}: the loss and, with its gradient, the sums of the
          gradient's positive and negative numbers. Options are those of losses.py but the
          weight; the values of an un-reduced loss are Σ upstream·loss and the gradient of
-         that. Calls are repeated until they took S seconds
+         that. Calls are repeated until they took S seconds. The first request of its kind
+         compiles, in the first call
   {"do": "masks", "shape": [X, Y, Z], "prediction": FILE, "reference": FILE}
       -> {}; raw uint8
   {"do": "surface", "spacing": […], "tolerance": D, "seconds": S}
@@ -78,32 +81,46 @@ def timed(call, at_least):
 
 
 class Peer:
+    compiled = (None, None)  # the last compiled loss, after what it was compiled for
+
     def describe(self):
         return {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "scipy": scipy.__version__,
+            "compile": hasattr(torch, "compile"),
         }
 
     def batch(self, shape, logits_type, target_type, maps, logits, target, weight=None):
         voxels = [shape[0], 1] + shape[2:]
+        self.compiled = (None, None)
         self.logits = read(logits, logits_type, shape)
         self.target = read(target, target_type, shape if maps else voxels)
         self.weight = None if weight is None else read(weight, "float32", voxels)
         return {}
 
-    def loss(self, loss, gradient, options, threads, seconds):
+    def function(self, loss, compile, *key):
+        """The loss, compiled once for the key: code depends on the number of threads."""
+        if not compile:
+            return LOSSES[loss]
+        if self.compiled[0] != (loss, *key):
+            torch._dynamo.reset()
+            self.compiled = ((loss, *key), torch.compile(LOSSES[loss], dynamic=False))
+        return self.compiled[1]
+
+    def loss(self, loss, gradient, options, compile, threads, seconds):
         torch.set_num_threads(threads)
+        evaluate = self.function(loss, compile, gradient, options.copy(), threads)
         if self.weight is not None:
             options["weight"] = self.weight
 
         def function(x):
-            return LOSSES[loss](x, self.target, **options)
+            return evaluate(x, self.target, **options)
 
         upstream = None
         if options.get("reduction") == "none":
             with torch.no_grad():
-                upstream = upstream_like(function(self.logits))
+                upstream = upstream_like(LOSSES[loss](self.logits, self.target, **options))
 
         def forward():
             with torch.no_grad():

@@ -53,7 +53,8 @@ func TestPeerErrors(t *testing.T) {
 	b := workload.NewBatch(workload.Quick)
 	require.NoError(t, p.sendBatch(b))
 
-	_, err = p.loss("dise", classIndices, false, 1, 0)
+	c := contender{peer: p}
+	_, err = c.loss("dise", classIndices, false, 1, 0)
 	assert.ErrorContains(t, err, "dise")
 
 	list, err := lossBenchmarks("dice", classIndices, b)
@@ -61,7 +62,7 @@ func TestPeerErrors(t *testing.T) {
 	wrong := *list[0]
 	wrong.values = func() []float64 { return []float64{list[0].values()[0] * 1.0001} }
 	r := &row{benchmark: &wrong, size: workload.Quick, cores: 1}
-	err = config{repeats: 1}.inTurns(t.Context(), r, p, func() {}, newProgress(&bytes.Buffer{}))
+	err = config{repeats: 1}.inTurns(t.Context(), r, []contender{c}, func() {}, newProgress(&bytes.Buffer{}))
 	assert.ErrorContains(t, err, "not the same computation")
 	assert.ErrorContains(t, err, "dice, forward")
 
@@ -84,25 +85,25 @@ class Peer:
         self.sizes = [len(shape), shape[1], int(maps)] + [os.path.getsize(f) if f else 0 for f in (logits, target, weight)]
         return {}
 
-    def loss(self, loss, gradient, options, threads, seconds):
-        wanted = [int(gradient), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
+    def loss(self, loss, gradient, options, compile, threads, seconds):
+        wanted = [int(gradient), int(compile), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
         return {"values": self.sizes + wanted, "seconds": [seconds]}
 `)
 	require.NoError(t, err)
-	p := &peer{Peer: process}
+	p := contender{peer: &peer{Peer: process}, compile: true}
 	v := float64(workload.Quick.Voxels())
 	flat := float64(workload.QuickImages.Voxels())
 	want := map[string][]float64{
-		"one-hot":         {5, 2, 1, 8 * v, 8 * v, 0, 1, 3, 0, 0},
-		"soft":            {5, 2, 1, 8 * v, 8 * v, 0, 1, 3, 0, 0},
-		"uint8-maps":      {5, 2, 1, 8 * v, 2 * v, 0, 1, 3, 0, 0},
-		"voxel-weight":    {5, 2, 0, 8 * v, v, 4 * v, 1, 3, 0, 0},
-		"label-smoothing": {5, 2, 0, 8 * v, v, 0, 1, 3, 0.1, 0},
-		"unreduced":       {5, 2, 0, 8 * v, v, 0, 1, 3, 0, 1},
-		"float64":         {5, 2, 0, 16 * v, v, 0, 1, 3, 0, 0},
-		"one-channel":     {5, 1, 0, 4 * v, v, 0, 1, 3, 0, 0},
-		"eight-channels":  {5, 8, 0, 32 * v, v, 0, 1, 3, 0, 0},
-		"images":          {4, 2, 0, 8 * flat, flat, 0, 1, 3, 0, 0},
+		"one-hot":         {5, 2, 1, 8 * v, 8 * v, 0, 1, 1, 3, 0, 0},
+		"soft":            {5, 2, 1, 8 * v, 8 * v, 0, 1, 1, 3, 0, 0},
+		"uint8-maps":      {5, 2, 1, 8 * v, 2 * v, 0, 1, 1, 3, 0, 0},
+		"voxel-weight":    {5, 2, 0, 8 * v, v, 4 * v, 1, 1, 3, 0, 0},
+		"label-smoothing": {5, 2, 0, 8 * v, v, 0, 1, 1, 3, 0.1, 0},
+		"unreduced":       {5, 2, 0, 8 * v, v, 0, 1, 1, 3, 0, 1},
+		"float64":         {5, 2, 0, 16 * v, v, 0, 1, 1, 3, 0, 0},
+		"one-channel":     {5, 1, 0, 4 * v, v, 0, 1, 1, 3, 0, 0},
+		"eight-channels":  {5, 8, 0, 32 * v, v, 0, 1, 1, 3, 0, 0},
+		"images":          {4, 2, 0, 8 * flat, flat, 0, 1, 1, 3, 0, 0},
 	}
 	for _, c := range workload.Calls {
 		b := c.NewBatch(c.Size(workload.Quick, workload.QuickImages))
