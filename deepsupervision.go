@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/labels"
 )
 
 // DeepSupervision evaluates a loss on several outputs of a network, of which the
@@ -233,63 +235,35 @@ func resampleNearest(name string, t, output *tensor.Dense) (*tensor.Dense, error
 		return nil, err
 	}
 	shape := append(slices.Clone(t.Shape()[:lead]), space...)
-	out := tensor.New(tensor.Of(t.Dtype()), tensor.WithShape(shape...), tensor.WithEngine(t.Engine()))
-	outer := product(t.Shape()[:lead])
-	switch src := t.Data().(type) {
-	case []uint8:
-		resample(out.Data().([]uint8), src, outer, from, space)
-	case []int8:
-		resample(out.Data().([]int8), src, outer, from, space)
-	case []int16:
-		resample(out.Data().([]int16), src, outer, from, space)
-	case []uint16:
-		resample(out.Data().([]uint16), src, outer, from, space)
-	case []int32:
-		resample(out.Data().([]int32), src, outer, from, space)
-	case []uint32:
-		resample(out.Data().([]uint32), src, outer, from, space)
-	case []int64:
-		resample(out.Data().([]int64), src, outer, from, space)
-	case []uint64:
-		resample(out.Data().([]uint64), src, outer, from, space)
-	case []int:
-		resample(out.Data().([]int), src, outer, from, space)
-	case []uint:
-		resample(out.Data().([]uint), src, outer, from, space)
-	case []bool:
-		resample(out.Data().([]bool), src, outer, from, space)
-	case []float32:
-		resample(out.Data().([]float32), src, outer, from, space)
-	case []float64:
-		resample(out.Data().([]float64), src, outer, from, space)
-	}
-	return out, nil
+	at := nearest(product(t.Shape()[:lead]), from, space)
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(labels.Of(t.Data()).Gather(at)), tensor.WithEngine(t.Engine())), nil
 }
 
-// resample fills dst, outer images of shape to, from images of shape from.
-func resample[T any](dst, src []T, outer int, from, to []int) {
-	// index[a][j] is the offset in src of voxel j along axis a.
-	index := make([][]int, len(to))
+// nearest returns for every voxel of outer images of shape to, in row-major order, the
+// index of its nearest neighbor in images of shape from.
+func nearest(outer int, from, to []int) []int {
+	// offset[a][j] is that of voxel j along axis a.
+	offset := make([][]int, len(to))
 	stride := 1
 	for a := len(to) - 1; a >= 0; a-- {
-		index[a] = make([]int, to[a])
-		for j := range index[a] {
-			index[a][j] = j * from[a] / to[a] * stride
+		offset[a] = make([]int, to[a])
+		for j := range offset[a] {
+			offset[a][j] = j * from[a] / to[a] * stride
 		}
 		stride *= from[a]
 	}
-	rows := [][]int{{0}, {0}}
-	rows = append(rows[:max(0, 3-len(to))], index...) // a 2-D image is one slice
-	at := 0
+	if len(offset) == 2 {
+		offset = append([][]int{{0}}, offset...) // an image is one slice
+	}
+	at := make([]int, 0, outer*product(to))
 	for n := range outer {
-		image := src[n*stride : (n+1)*stride]
-		for _, x := range rows[0] {
-			for _, y := range rows[1] {
-				for _, z := range rows[2] {
-					dst[at] = image[x+y+z]
-					at++
+		for _, x := range offset[0] {
+			for _, y := range offset[1] {
+				for _, z := range offset[2] {
+					at = append(at, n*stride+x+y+z)
 				}
 			}
 		}
 	}
+	return at
 }

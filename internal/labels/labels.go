@@ -24,6 +24,9 @@ type Reader interface {
 	Float64s(dst []float64, from int)
 	// At returns an element as it is.
 	At(i int) any
+	// Gather returns a new slice of the reader's type with the elements at the given
+	// indices.
+	Gather(at []int) any
 }
 
 // Classes says which labels are class indices.
@@ -136,6 +139,8 @@ func (s integers[T]) Float64s(dst []float64, from int) {
 
 func (s integers[T]) At(i int) any { return s[i] }
 
+func (s integers[T]) Gather(at []int) any { return gather(s, at) }
+
 type floats[T float32 | float64] []T
 
 func (s floats[T]) NonZero(dst []uint8, from int) int {
@@ -196,6 +201,8 @@ func (s floats[T]) Float64s(dst []float64, from int) {
 
 func (s floats[T]) At(i int) any { return s[i] }
 
+func (s floats[T]) Gather(at []int) any { return gather(s, at) }
+
 func isWhole(v float64) bool { return v == math.Trunc(v) && !math.IsInf(v, 0) }
 
 type bools []bool
@@ -238,6 +245,16 @@ func (s bools) Float64s(dst []float64, from int) {
 }
 
 func (s bools) At(i int) any { return s[i] }
+
+func (s bools) Gather(at []int) any { return gather(s, at) }
+
+func gather[T any](s []T, at []int) []T {
+	out := make([]T, len(at))
+	for i, k := range at {
+		out[i] = s[k]
+	}
+	return out
+}
 
 func number(b bool) int32 {
 	if b {

@@ -203,3 +203,15 @@ func TestFloat64sAndAt(t *testing.T) {
 	assert.Equal(t, true, Of([]bool{false, true}).At(1))
 	assert.Equal(t, float32(0.1), Of([]float32{0.1}).At(0))
 }
+
+func TestGather(t *testing.T) {
+	for name, r := range readersOf([]int{3, 1, 0, 1}) {
+		got := Of(r.Gather([]int{2, 0, 0, 3}))
+		require.NotNil(t, got, name)
+		for i, k := range []int{2, 0, 0, 3} {
+			assert.Equal(t, r.At(k), got.At(i), name)
+		}
+	}
+	assert.Equal(t, []bool{true, false}, Of([]bool{false, true}).Gather([]int{1, 0}))
+	assert.Equal(t, []uint16{}, Of([]uint16{7}).Gather(nil))
+}
