@@ -135,7 +135,7 @@ func TestForcedEngines(t *testing.T) {
 		assert.NotContains(t, tiers, e.backend.Tier())
 		tiers = append(tiers, e.backend.Tier())
 	}
-	for _, tier := range []string{"avx2", "avx512"} {
+	for _, tier := range []string{"avx2", "avx512", "neon"} {
 		if !slices.Contains(tiers, tier) {
 			t.Logf("%s is not in this build or not on this machine", tier)
 		}

@@ -98,7 +98,15 @@ emulated() { # architecture, emulator, tests
 	fi
 }
 emulated arm64 qemu-aarch64-static .
-emulated s390x qemu-s390x-static 'TestSameBits|TestFMA32'
+emulated s390x qemu-s390x-static 'TestSameBits|TestFMA'
+if [ "$(go env GOARCH)" = amd64 ]; then
+	GOARCH=386 go test -short -run 'TestSameBits|TestFMA' ./internal/cpu
+fi
+if command -v node >/dev/null; then
+	GOOS=js GOARCH=wasm go test -short -exec "$(go env GOROOT)/lib/wasm/go_js_wasm_exec" -run 'TestSameBits|TestFMA' ./internal/cpu
+else
+	echo 'left out: WebAssembly, for want of node'
+fi
 
 step race detector
 go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$')

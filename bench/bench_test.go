@@ -35,7 +35,7 @@ func BenchmarkLoss(b *testing.B) {
 		for _, cores := range coreCounts() {
 			lim := &limits{evaluationRates: &evaluationRates{}}
 			for _, name := range afl.Names() {
-				list, err := lossBenchmarks(name, input)
+				list, err := lossBenchmarks(name, classIndices, input)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -104,12 +104,12 @@ func (r *row) time(b *testing.B, input *workload.Batch) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.cores))
 	if r.work != nil && len(r.limits.exp) == 0 {
 		for range 5 {
-			r.limits.measure(input.Logits.Data().([]float32), input.Grad.Data().([]float32), 20*time.Millisecond)
+			r.limits.measure(input, 20*time.Millisecond)
 		}
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := r.run(); err != nil {
+		if err := r.run(); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestBenchmarks(t *testing.T) {
 	require.NoError(t, benchtime.Value.Set("2x"))
 
 	input := workload.NewBatch(workload.Quick)
-	list, err := lossBenchmarks("afl", input)
+	list, err := lossBenchmarks("afl", classIndices, input)
 	require.NoError(t, err)
 	rows := []*row{{benchmark: surfaceBenchmark(workload.Quick, workload.NewMaskPairs(workload.Quick)[0]), size: workload.Quick, cores: 1}}
 	for _, bm := range list {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"time"
+
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
 	"github.com/x/afl/internal/workload"
@@ -13,11 +16,14 @@ import (
 // which must agree.
 type benchmark struct {
 	name, title string
+	call        workload.Call  // of a loss
 	pass        string         // what is computed
 	work        *workload.Work // nil if it is not counted
-	run         func() ([]float64, error)
-	// runPeer times the same computation in the peer with so many threads.
-	runPeer func(p *peer, threads int, atLeast time.Duration) (measured, error)
+	run         func() error   // what is timed
+	// values returns those of the last run.
+	values func() []float64
+	// runPeer times the same computation in a peer with so many threads.
+	runPeer func(p contender, threads int, atLeast time.Duration) (measured, error)
 }
 
 // The passes of a loss.
@@ -30,10 +36,13 @@ const (
 // surfaceTolerance is that of the surface Dice, in mm.
 const surfaceTolerance = 1.0
 
-// lossBenchmarks returns the forward pass of a loss on a batch, and the forward pass
-// with the gradient, which is written to the batch's own tensor.
-func lossBenchmarks(name string, b *workload.Batch) ([]*benchmark, error) {
-	l, err := afl.ByName(name)
+// classIndices is the call that differs in nothing, of the tables of the losses.
+var classIndices = workload.Call{Name: "class-indices", Title: "class indices"}
+
+// lossBenchmarks returns the forward pass of a loss on the batch of a call, and the
+// forward pass with the gradient, which is written to the batch's own tensor.
+func lossBenchmarks(name string, c workload.Call, b *workload.Batch) ([]*benchmark, error) {
+	l, err := c.NewLoss(name)
 	if err != nil {
 		return nil, err
 	}
@@ -44,43 +53,99 @@ func lossBenchmarks(name string, b *workload.Batch) ([]*benchmark, error) {
 	var list []*benchmark
 	for _, pass := range []string{passForward, passGradient} {
 		gradient := pass == passGradient
-		w, err := workload.Count(l, b.Size, workload.Float32Uint8, gradient)
+		fail := func(err error) error { return fmt.Errorf("loss %s, %s: %w", name, c.Name, err) }
+		w, err := c.Count(l, b.Size, gradient)
 		if err != nil {
-			return nil, fmt.Errorf("loss %s: %w", name, err)
+			return nil, fail(err)
+		}
+		options, err := c.EvalOptions(l, b, gradient)
+		if err != nil {
+			return nil, fail(err)
 		}
 		grad := b.Grad
 		if !gradient {
 			grad = nil
 		}
+		var value *tensor.Dense
 		list = append(list, &benchmark{
-			name: name, title: title, pass: pass, work: &w,
-			run: func() ([]float64, error) {
-				v, err := afl.GradInto(l, b.Logits, b.Labels, grad)
-				return []float64{v}, err
+			name: name, title: title, call: c, pass: pass, work: &w,
+			run: func() (err error) {
+				value, err = l.Eval(b.Logits, b.Labels, grad, options...)
+				return err
 			},
-			runPeer: func(p *peer, threads int, atLeast time.Duration) (measured, error) {
-				return p.loss(name, gradient, threads, atLeast)
+			values: func() []float64 { return lossValues(c, value, grad) },
+			runPeer: func(p contender, threads int, atLeast time.Duration) (measured, error) {
+				return p.loss(name, c, gradient, threads, atLeast)
 			},
 		})
 	}
 	return list, nil
 }
 
+// lossValues returns the loss and, where there is a gradient, the sums of its positive
+// and negative numbers. An un-reduced loss is multiplied by the upstream gradient and
+// summed.
+func lossValues(c workload.Call, value, grad *tensor.Dense) []float64 {
+	sum := 0.0
+	for i, v := range floats(value) {
+		if c.Unreduced {
+			v *= workload.Factor(i)
+		}
+		sum += v
+	}
+	if grad == nil {
+		return []float64{sum}
+	}
+	positive, negative := 0.0, 0.0
+	for _, g := range floats(grad) {
+		positive += max(g, 0)
+		negative += min(g, 0)
+	}
+	return []float64{sum, positive, negative}
+}
+
+// floats iterates over the numbers of a float32 or float64 tensor.
+func floats(t *tensor.Dense) iter.Seq2[int, float64] {
+	return func(yield func(int, float64) bool) {
+		switch data := t.Data().(type) {
+		case float64:
+			yield(0, data)
+		case []float64:
+			for i, x := range data {
+				if !yield(i, x) {
+					return
+				}
+			}
+		case []float32:
+			for i, x := range data {
+				if !yield(i, float64(x)) {
+					return
+				}
+			}
+		default:
+			panic(fmt.Sprintf("a tensor of %v", t.Dtype()))
+		}
+	}
+}
+
 // surfaceBenchmark measures the Hausdorff distance, the average surface distance and
 // the surface Dice of two masks. SciPy's distance transform uses one core whatever
 // the number of threads.
 func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
+	var values []float64
 	return &benchmark{
 		name: "surface-" + m.Name, title: "Surfaces of " + m.Name, pass: passSurface,
-		run: func() ([]float64, error) {
+		run: func() error {
 			d, err := afl.NewSurfaceDistances(m.Prediction, m.Reference, s.Spacing[:])
 			if err != nil {
-				return nil, err
+				return err
 			}
 			dice, err := d.SurfaceDice(surfaceTolerance)
-			return []float64{d.Hausdorff(), d.Average(), dice}, err
+			values = []float64{d.Hausdorff(), d.Average(), dice}
+			return err
 		},
-		runPeer: func(p *peer, _ int, atLeast time.Duration) (measured, error) {
+		values: func() []float64 { return values },
+		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
 			return p.surface(s.Spacing, atLeast)
 		},
 	}

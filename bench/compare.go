@@ -16,6 +16,8 @@ import (
 type config struct {
 	sizes   []workload.Size
 	losses  []string
+	calls   []workload.Call // at the first size
+	images  workload.Size   // of the calls on 2-D images
 	surface bool
 	repeats int
 	turn    time.Duration // minimum of a turn, in which calls are repeated
@@ -24,13 +26,28 @@ type config struct {
 // row is the result of one benchmark at one size on some number of cores.
 type row struct {
 	*benchmark
-	size        workload.Size
-	cores       int
-	limits      *limits        // shared by the rows of a size and number of cores
-	ours, peers timing.Samples // seconds per call; peers is empty without a peer
-	values      []float64
-	peerValues  []float64
+	size       workload.Size
+	cores      int
+	limits     *limits          // shared by the rows of a size and number of cores
+	ours       timing.Samples   // seconds per call
+	peers      []timing.Samples // by contender; empty where one does not compute it
+	ourValues  []float64
+	peerValues [][]float64
 }
+
+// isSurface reports whether the row is of surface distances and not of a loss.
+func (r *row) isSurface() bool { return r.pass == passSurface }
+
+// label names the row but for its size and number of cores.
+func (r *row) label() string {
+	if r.isCall() {
+		return r.name + ", " + r.call.Name + ", " + r.pass
+	}
+	return r.name + ", " + r.pass
+}
+
+// isCall reports whether the row is of a kind of call other than with class indices.
+func (r *row) isCall() bool { return r.work != nil && r.call != classIndices }
 
 // nsPerVoxel is the shortest time per voxel.
 func (r *row) nsPerVoxel() float64 { return r.ours.Min() * 1e9 / float64(r.voxels()) }
@@ -63,8 +80,8 @@ func (r *row) share() (share float64, by string) {
 	return s / r.ours.Min(), by
 }
 
-// ratio is the peer's shortest time over ours; NaN without a peer.
-func (r *row) ratio() float64 { return r.peers.Min() / r.ours.Min() }
+// ratio is the shortest time of contender i over ours; NaN where it has none.
+func (r *row) ratio(i int) float64 { return r.peers[i].Min() / r.ours.Min() }
 
 // coreCounts are one core and all cores.
 func coreCounts() []int {
@@ -75,12 +92,16 @@ func coreCounts() []int {
 }
 
 // compare times every loss and the surface distances at every size, on one core and on
-// all, alternating with the peer if there is one. Values that differ from the peer's
-// are an error.
-func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*row, error) {
+// all, alternating with the contenders. Values that differ from a contender's are an
+// error.
+func compare(ctx context.Context, cfg config, peers []contender, progress *progress) ([]*row, error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for _, s := range cfg.sizes {
 		progress.expect(len(coreCounts()) * (s.Voxels()*2*len(cfg.losses) + s.ImageVoxels()*surfaceCount(cfg)))
+	}
+	for _, c := range cfg.calls {
+		s := c.Size(cfg.sizes[0], cfg.images)
+		progress.expect(len(coreCounts()) * s.Voxels() * 2 * len(cfg.lossesOf(c)))
 	}
 	rates := map[int]*evaluationRates{}
 	for _, cores := range coreCounts() {
@@ -88,7 +109,7 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 	}
 	var rows []*row
 	for _, s := range cfg.sizes {
-		more, err := cfg.compareLosses(ctx, s, rates, p, progress)
+		more, err := cfg.compareLosses(ctx, classIndices, cfg.losses, s, rates, peers, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -97,21 +118,42 @@ func compare(ctx context.Context, cfg config, p *peer, progress *progress) ([]*r
 			continue
 		}
 		for _, m := range workload.NewMaskPairs(s) {
-			if p != nil {
+			for _, p := range peers {
+				if p.compile {
+					continue // the process of the contender before
+				}
 				if err := p.sendMasks(s, m); err != nil {
 					return nil, err
 				}
 			}
 			for _, cores := range coreCounts() {
 				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
-				if err := cfg.inTurns(ctx, r, p, func() {}, progress); err != nil {
+				if err := cfg.inTurns(ctx, r, peers, func() {}, progress); err != nil {
 					return nil, err
 				}
 				rows = append(rows, r)
 			}
 		}
 	}
+	for _, c := range cfg.calls {
+		more, err := cfg.compareLosses(ctx, c, cfg.lossesOf(c), c.Size(cfg.sizes[0], cfg.images), rates, peers, progress)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, more...)
+	}
 	return rows, nil
+}
+
+// lossesOf returns the losses that are measured with a kind of call.
+func (cfg config) lossesOf(c workload.Call) []string {
+	var names []string
+	for _, name := range cfg.losses {
+		if name = c.Loss(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func surfaceCount(cfg config) int {
@@ -121,24 +163,30 @@ func surfaceCount(cfg config) int {
 	return 0
 }
 
-func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[int]*evaluationRates, p *peer, progress *progress) ([]*row, error) {
-	if len(cfg.losses) == 0 {
+// compareLosses compares losses with one kind of call.
+func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []string, s workload.Size, rates map[int]*evaluationRates, peers []contender, progress *progress) ([]*row, error) {
+	if len(losses) == 0 {
 		return nil, nil
 	}
-	b := workload.NewBatch(s)
-	if p != nil {
+	b := c.NewBatch(s)
+	for _, p := range peers {
+		if p.compile {
+			continue // the process of the contender before
+		}
 		if err := p.sendBatch(b); err != nil {
 			return nil, err
 		}
 	}
-	logits, grad := b.Logits.Data().([]float32), b.Grad.Data().([]float32)
 	limitsOf := map[int]*limits{}
 	for cores, r := range rates {
 		limitsOf[cores] = &limits{evaluationRates: r}
+		if c.Float64 {
+			limitsOf[cores].evaluationRates = nil // those of float32
+		}
 	}
 	var rows []*row
-	for _, name := range cfg.losses {
-		list, err := lossBenchmarks(name, b)
+	for _, name := range losses {
+		list, err := lossBenchmarks(name, c, b)
 		if err != nil {
 			return nil, err
 		}
@@ -147,8 +195,8 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
 				// The limits are measured between the losses, under the same load of
 				// the machine.
-				measure := func() { r.limits.measure(logits, grad, cfg.turn/4) }
-				if err := cfg.inTurns(ctx, r, p, measure, progress); err != nil {
+				measure := func() { r.limits.measure(b, cfg.turn/4) }
+				if err := cfg.inTurns(ctx, r, peers, measure, progress); err != nil {
 					return nil, err
 				}
 				rows = append(rows, r)
@@ -158,46 +206,52 @@ func (cfg config) compareLosses(ctx context.Context, s workload.Size, rates map[
 	return rows, nil
 }
 
-// inTurns measures a row: after an untimed call here and in the peer, whose values are
-// compared, the two alternate for as many turns as there are repeats.
-func (cfg config) inTurns(ctx context.Context, r *row, p *peer, measureLimits func(), progress *progress) error {
+// inTurns measures a row: after an untimed call here and by each contender, whose values
+// are compared, all alternate for as many turns as there are repeats.
+func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measureLimits func(), progress *progress) error {
 	fail := func(err error) error {
-		return fmt.Errorf("%s, %s, %s, %s: %w", r.name, r.pass, r.size, report.Plural(r.cores, "core"), err)
+		return fmt.Errorf("%s, %s, %s: %w", r.label(), r.size, report.Plural(r.cores, "core"), err)
 	}
 	runtime.GOMAXPROCS(r.cores)
-	var err error
-	if r.values, err = r.run(); err != nil {
+	if err := r.run(); err != nil {
 		return fail(err)
 	}
-	if p != nil {
+	r.ourValues = r.values()
+	r.peers, r.peerValues = make([]timing.Samples, len(peers)), make([][]float64, len(peers))
+	for i, p := range peers {
+		if p.compile && r.isSurface() {
+			continue
+		}
 		m, err := r.runPeer(p, r.cores, 0)
+		if err == nil {
+			err = agree(r.ourValues, m.Values)
+		}
 		if err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("%s: %w", p.library(r), err))
 		}
-		r.peerValues = m.Values
-		if err := agree(r.values, m.Values); err != nil {
-			return fail(err)
-		}
+		r.peerValues[i] = m.Values
 	}
 	for range cfg.repeats {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		measureLimits()
-		took, err := timing.Calls(cfg.turn, func() error { _, err := r.run(); return err })
+		took, err := timing.Calls(cfg.turn, r.run)
 		if err != nil {
 			return fail(err)
 		}
 		r.ours = append(r.ours, took...)
-		if p == nil {
-			continue
+		for i, p := range peers {
+			if p.compile && r.isSurface() {
+				continue
+			}
+			m, err := r.runPeer(p, r.cores, cfg.turn)
+			if err != nil {
+				return fail(fmt.Errorf("%s: %w", p.library(r), err))
+			}
+			r.peers[i] = append(r.peers[i], m.Seconds...)
 		}
-		m, err := r.runPeer(p, r.cores, cfg.turn)
-		if err != nil {
-			return fail(err)
-		}
-		r.peers = append(r.peers, m.Seconds...)
 	}
-	progress.done(r)
+	progress.done(r, peers)
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"time"
+	"unsafe"
 
 	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/parallel"
@@ -11,20 +12,23 @@ import (
 
 // limits are the rates that the machine reaches with some number of cores and arrays
 // of some size. The highest sample counts, as the shortest time of a benchmark does:
-// other load of the machine affects these atLeast.
+// other load of the machine affects these least.
 type limits struct {
-	bandwidth timing.Samples // bytes read and written per second when copying arrays of the size
-	*evaluationRates
+	bandwidth        timing.Samples // bytes read and written per second when copying arrays of the size
+	*evaluationRates                // nil where the evaluations have no measured limit, as in float64
 }
 
 // evaluationRates are the evaluations per second of measuredEvaluator with some number
 // of cores. They do not depend on the size.
 type evaluationRates struct{ exp, log timing.Samples }
 
-// seconds is the atLeast time that some work takes: the time to move its bytes or the
+// seconds is the least time that some work takes: the time to move its bytes or the
 // time of its evaluations, whichever is longer, and which of the two that is.
 func (l *limits) seconds(w workload.Work) (s float64, by string) {
 	memory := float64(w.Bytes) / l.bandwidth.Max()
+	if l.evaluationRates == nil {
+		return memory, "memory"
+	}
 	evaluate := float64(w.Exp)/l.exp.Max() + float64(w.Log)/l.log.Max()
 	if evaluate > memory {
 		return evaluate, "exp/log"
@@ -32,16 +36,25 @@ func (l *limits) seconds(w workload.Work) (s float64, by string) {
 	return memory, "memory"
 }
 
-// measure adds a sample of each rate, each measured for at atLeast the given time.
-func (l *limits) measure(logits []float32, grad []float32, atLeast time.Duration) {
-	l.bandwidth = append(l.bandwidth, copyRate(grad, logits, atLeast))
+// measure adds a sample of each rate, each measured for at least the given time. It
+// overwrites the gradient of the batch.
+func (l *limits) measure(b *workload.Batch, atLeast time.Duration) {
+	switch logits := b.Logits.Data().(type) {
+	case []float32:
+		l.bandwidth = append(l.bandwidth, copyRate(b.Grad.Data().([]float32), logits, atLeast))
+	case []float64:
+		l.bandwidth = append(l.bandwidth, copyRate(b.Grad.Data().([]float64), logits, atLeast))
+	}
+	if l.evaluationRates == nil {
+		return
+	}
 	l.exp = append(l.exp, evaluationRate(measuredEvaluator.exp, atLeast))
 	l.log = append(l.log, evaluationRate(measuredEvaluator.log, atLeast))
 }
 
 // copyRate copies src to dst on GOMAXPROCS cores and returns the bytes read and written
 // per second.
-func copyRate(dst, src []float32, atLeast time.Duration) float64 {
+func copyRate[T float32 | float64](dst, src []T, atLeast time.Duration) float64 {
 	const parts = 64
 	var done int
 	start := time.Now()
@@ -54,7 +67,7 @@ func copyRate(dst, src []float32, atLeast time.Duration) float64 {
 		})
 		done++
 	}
-	return float64(done) * float64(2*4*len(src)) / time.Since(start).Seconds()
+	return float64(done) * float64(2*len(src)*int(unsafe.Sizeof(src[0]))) / time.Since(start).Seconds()
 }
 
 // evaluationRate evaluates on GOMAXPROCS cores and returns the evaluations per second

@@ -1,6 +1,8 @@
 // The bench command measures the speed of package afl: every loss, forward and with
 // its gradient, and the surface distances, at the input sizes of the two programs, on
-// one core and on all. It compares with PyTorch and SciPy, which alternate with it in
+// one core and on all, and some losses with every kind of call at the first size: other
+// targets, a voxel weight, label smoothing, un-reduced, float64 logits, other numbers of
+// channels and 2-D images. It compares with PyTorch and SciPy, which alternate with it in
 // a process of their own (peer.py), and with the limit of the machine: the time to
 // move the bytes that must move at the rate of a copy, or to evaluate the exponentials
 // and logarithms that must be evaluated at the rate of these alone, both measured in
@@ -8,6 +10,8 @@
 //
 //	go run ./bench                          # everything, some minutes
 //	go run ./bench -quick                   # a trial run on a small input
+//	go run ./bench -calls soft,float64      # class indices and two other kinds of calls
+//	go run ./bench -python /usr/bin/python3,venv/bin/python -compile
 //	go run ./bench -sizes brats -losses afl,fl,dice
 //
 // afl's own numbers need Go alone, the comparison python3 with PyTorch and SciPy (the
@@ -33,6 +37,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,11 +70,13 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	flags.SetOutput(w)
 	sizes := flags.String("sizes", "picai,brats", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
 	losses := flags.String("losses", "all", "`list` of losses, or all, or none: "+strings.Join(afl.Names(), ", "))
+	calls := flags.String("calls", "all", "`list` of kinds of calls to measure at the first size, with the losses fl, afl, dice, dice-focal and ce as far as -losses names them; or all, or none: "+strings.Join(workload.CallNames(), ", "))
 	surface := flags.Bool("surface", true, "also measure the surface distances")
 	repeats := flags.Int("repeats", 5, "number of `turns` of each benchmark, here and in PyTorch")
 	turn := flags.Duration("turn", 100*time.Millisecond, "minimum time of a turn; a longer call is a turn of its own")
 	out := flags.String("out", "", "`folder` of the results (default bench/results/<date>-<CPU>)")
-	python := flags.String("python", "", "`interpreter` that has PyTorch and SciPy (default: the first of python3, python and /usr/bin/python3 that has them); none for no comparison")
+	python := flags.String("python", "", "`list` of interpreters that have PyTorch and SciPy (default: the first of python3, python and /usr/bin/python3 that has them), each compared with; none for no comparison")
+	compile := flags.Bool("compile", false, "compare with torch.compile too, where PyTorch has it; it takes some seconds for each loss, pass and number of cores")
 	quick := flags.Bool("quick", false, "a trial run: one short turn on "+workload.Quick.Name+", in place of -sizes, -repeats and -turn")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -83,7 +90,7 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if *turn < 0 {
 		return fmt.Errorf("-turn is %v, want at least 0", *turn)
 	}
-	cfg := config{surface: *surface, repeats: *repeats, turn: *turn}
+	cfg := config{surface: *surface, repeats: *repeats, turn: *turn, images: workload.Images}
 	if cfg.sizes, err = workload.ParseSizes(*sizes); err != nil {
 		return err
 	}
@@ -92,11 +99,15 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 			return err
 		}
 	}
+	if cfg.calls, err = workload.ParseCalls(*calls); err != nil {
+		return err
+	}
 	if len(cfg.losses) == 0 && !cfg.surface {
 		return errors.New("nothing to measure: -losses none and -surface=false")
 	}
 	if *quick {
 		cfg.sizes, cfg.repeats, cfg.turn = []workload.Size{workload.Quick}, 1, 0
+		cfg.images = workload.QuickImages
 	}
 
 	r := &results{command: strings.Join(append([]string{"go run ./bench"}, args...), " "), date: time.Now(),
@@ -112,17 +123,20 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
-	p, err := openPeer(ctx, *python, w)
+	peers, err := openPeers(ctx, *python, w)
+	for _, p := range peers {
+		defer p.Close() // an error here no longer matters
+		fmt.Fprintf(w, "comparing with PyTorch %s and SciPy %s (%s)\n", p.version.Torch, p.version.SciPy, p.version.Interpreter)
+	}
 	if err != nil {
 		return err
 	}
-	if p != nil {
-		defer p.Close() // an error here no longer matters
-		r.peer = &p.version
-		fmt.Fprintf(w, "comparing with PyTorch %s and SciPy %s (%s)\n", p.version.Torch, p.version.SciPy, p.version.Interpreter)
+	r.peers = contenders(peers, *compile)
+	if *compile && len(r.peers) == len(peers) {
+		return errors.New("-compile: no interpreter has a PyTorch with torch.compile")
 	}
 	fmt.Fprintf(w, "exp and log of the limit: %s\n", r.evaluations)
-	if r.rows, err = compare(ctx, cfg, p, newProgress(w)); err != nil {
+	if r.rows, err = compare(ctx, cfg, r.peers, newProgress(w)); err != nil {
 		return err
 	}
 	r.loadAfter = report.Load()
@@ -134,20 +148,41 @@ func run(ctx context.Context, args []string, w io.Writer) (err error) {
 	return nil
 }
 
-// openPeer starts the peer. If there is none, or none is wanted, it prints so and
-// returns nil.
-func openPeer(ctx context.Context, python string, w io.Writer) (*peer, error) {
-	if python == "none" {
+// openPeers starts the interpreters of a list, or the default one. If there is none, or
+// none is wanted, it prints so. With an error it returns those that it has started.
+func openPeers(ctx context.Context, list string, w io.Writer) (peers []*peer, err error) {
+	if list == "none" {
 		fmt.Fprintln(w, "no comparison, as -python is none")
 		return nil, nil
 	}
-	interpreter, err := findPython(ctx, python)
-	if errors.Is(err, benchpeer.ErrNone) {
-		fmt.Fprintf(w, "no comparison: %v; on Debian `apt-get install python3-torch python3-scipy`, or name one with -python\n", err)
-		return nil, nil
+	if list == "" {
+		found, err := findPython(ctx, "")
+		if errors.Is(err, benchpeer.ErrNone) {
+			fmt.Fprintf(w, "no comparison: %v; on Debian `apt-get install python3-torch python3-scipy`, or name one with -python\n", err)
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = found
 	}
-	if err != nil {
-		return nil, err
+	for _, word := range strings.Split(list, ",") {
+		word = strings.TrimSpace(word)
+		if word == "" {
+			return peers, fmt.Errorf("-python is %q, want a list of interpreters without empty entries", list)
+		}
+		if slices.ContainsFunc(peers, func(p *peer) bool { return p.version.Interpreter == word }) {
+			return peers, fmt.Errorf("-python names %s twice", word)
+		}
+		interpreter, err := findPython(ctx, word)
+		if err != nil {
+			return peers, err
+		}
+		p, err := startPeer(ctx, interpreter)
+		if err != nil {
+			return peers, err
+		}
+		peers = append(peers, p)
 	}
-	return startPeer(ctx, interpreter)
+	return peers, nil
 }

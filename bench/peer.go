@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	_ "embed"
+	"slices"
+	"strings"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -26,6 +28,47 @@ type peerVersion struct {
 	Python      string `json:"python"`
 	Torch       string `json:"torch"`
 	SciPy       string `json:"scipy"`
+	Compile     bool   `json:"compile"` // PyTorch has torch.compile
+}
+
+// contender is what afl is compared with: the libraries of a peer, which evaluates losses
+// directly or through torch.compile.
+type contender struct {
+	*peer
+	compile bool
+}
+
+// contenders returns every peer, followed with compile by the same with torch.compile
+// where it has that.
+func contenders(peers []*peer, compile bool) []contender {
+	var list []contender
+	for _, p := range peers {
+		list = append(list, contender{peer: p})
+		if compile && p.version.Compile {
+			list = append(list, contender{peer: p, compile: true})
+		}
+	}
+	return list
+}
+
+// torch names PyTorch, with the version but for what it was built for.
+func (c contender) torch() string {
+	version, _, _ := strings.Cut(c.version.Torch, "+")
+	if c.compile {
+		return "PyTorch " + version + " compiled"
+	}
+	return "PyTorch " + version
+}
+
+// sciPy names SciPy with the version.
+func (c contender) sciPy() string { return "SciPy " + c.version.SciPy }
+
+// library names what a row is compared with.
+func (c contender) library(r *row) string {
+	if r.isSurface() {
+		return c.sciPy()
+	}
+	return c.torch()
 }
 
 func findPython(ctx context.Context, named string) (string, error) {
@@ -47,8 +90,13 @@ func startPeer(ctx context.Context, python string) (*peer, error) {
 }
 
 func (p *peer) sendBatch(b *workload.Batch) error {
-	return p.Send(map[string]any{"do": "batch", "shape": b.Size.Shape()},
-		map[string]*tensor.Dense{"logits": b.Logits, "labels": b.Labels})
+	maps := slices.Equal(b.Labels.Shape(), b.Logits.Shape())
+	tensors := map[string]*tensor.Dense{"logits": b.Logits, "target": b.Labels}
+	if b.VoxelWeight != nil {
+		tensors["weight"] = b.VoxelWeight
+	}
+	return p.Send(map[string]any{"do": "batch", "shape": b.Size.Shape(), "maps": maps,
+		"logits_type": b.Logits.Dtype().String(), "target_type": b.Labels.Dtype().String()}, tensors)
 }
 
 func (p *peer) sendMasks(s workload.Size, m workload.MaskPair) error {
@@ -62,8 +110,17 @@ type measured struct {
 	Seconds timing.Samples
 }
 
-func (p *peer) loss(name string, gradient bool, threads int, atLeast time.Duration) (m measured, err error) {
-	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "threads": threads, "seconds": atLeast.Seconds()}, &m)
+// loss evaluates a loss with the options of a call on the batch that was sent last.
+func (p contender) loss(name string, c workload.Call, gradient bool, threads int, atLeast time.Duration) (m measured, err error) {
+	options := map[string]any{}
+	if c.LabelSmoothing > 0 {
+		options["smoothing"] = c.LabelSmoothing
+	}
+	if c.Unreduced {
+		options["reduction"] = "none"
+	}
+	err = p.Ask(map[string]any{"do": "loss", "loss": name, "gradient": gradient, "options": options, "compile": p.compile,
+		"threads": threads, "seconds": atLeast.Seconds()}, &m)
 	return m, err
 }
 

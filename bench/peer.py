@@ -7,11 +7,19 @@ transform.
 The requests for serve.py and their responses:
 
   {"do": "describe"}
-      -> {"python": …, "torch": …, "scipy": …}
-  {"do": "batch", "shape": [N, C, X, Y, Z], "logits": FILE, "labels": FILE}
-      -> {}; raw little-endian float32 and uint8, row-major
-  {"do": "loss", "loss": NAME, "gradient": BOOL, "threads": T, "seconds": S}
-      -> {"values": [v], "seconds": […]}; calls are repeated until they took S seconds
+      -> {"python": …, "torch": …, "scipy": …, "compile": BOOL}; whether there is
+         torch.compile
+  {"do": "batch", "shape": [N, C, …], "logits_type": T, "target_type": U, "maps": BOOL,
+   "logits": FILE, "target": FILE, "weight": FILE}
+      -> {}; raw little-endian, row-major, float32, float64 or uint8. The target is a map
+         for each channel or class indices; the voxel weight is float32 and may be absent
+  {"do": "loss", "loss": NAME, "gradient": BOOL, "options": {…}, "compile": BOOL,
+   "threads": T, "seconds": S}
+      -> {"values": […], "seconds": […]}: the loss and, with its gradient, the sums of the
+         gradient's positive and negative numbers. Options are those of losses.py but the
+         weight; the values of an un-reduced loss are Σ upstream·loss and the gradient of
+         that. Calls are repeated until they took S seconds. The first request of its kind
+         compiles, in the first call
   {"do": "masks", "shape": [X, Y, Z], "prediction": FILE, "reference": FILE}
       -> {}; raw uint8
   {"do": "surface", "spacing": […], "tolerance": D, "seconds": S}
@@ -49,6 +57,18 @@ def surface(prediction, reference, spacing, tolerance):
     ]
 
 
+TYPES = {"float32": "<f4", "float64": "<f8", "uint8": "u1"}
+
+
+def read(path, name, shape):
+    return torch.from_numpy(np.fromfile(path, TYPES[name]).reshape(shape))
+
+
+def upstream_like(v):
+    """The upstream gradient: numbers from 0.5 to 1.5 in mixed order."""
+    return (0.5 + (torch.arange(v.numel()) * 389 % 1024) / 1024).to(v.dtype).reshape(v.shape)
+
+
 def timed(call, at_least):
     """Repeats a call until the calls took so many seconds, at least once."""
     seconds, total = [], 0.0
@@ -61,34 +81,68 @@ def timed(call, at_least):
 
 
 class Peer:
+    compiled = (None, None)  # the last compiled loss, after what it was compiled for
+
     def describe(self):
         return {
             "python": platform.python_version(),
             "torch": torch.__version__,
             "scipy": scipy.__version__,
+            "compile": hasattr(torch, "compile"),
         }
 
-    def batch(self, shape, logits, labels):
-        self.logits = torch.from_numpy(np.fromfile(logits, "<f4").reshape(shape))
-        self.labels = torch.from_numpy(np.fromfile(labels, "u1").reshape([shape[0], 1] + shape[2:]))
+    def batch(self, shape, logits_type, target_type, maps, logits, target, weight=None):
+        voxels = [shape[0], 1] + shape[2:]
+        self.compiled = (None, None)
+        self.logits = read(logits, logits_type, shape)
+        self.target = read(target, target_type, shape if maps else voxels)
+        self.weight = None if weight is None else read(weight, "float32", voxels)
         return {}
 
-    def loss(self, loss, gradient, threads, seconds):
+    def function(self, loss, compile, *key):
+        """The loss, compiled once for the key: code depends on the number of threads."""
+        if not compile:
+            return LOSSES[loss]
+        if self.compiled[0] != (loss, *key):
+            torch._dynamo.reset()
+            self.compiled = ((loss, *key), torch.compile(LOSSES[loss], dynamic=False))
+        return self.compiled[1]
+
+    def loss(self, loss, gradient, options, compile, threads, seconds):
         torch.set_num_threads(threads)
-        function = LOSSES[loss]
+        evaluate = self.function(loss, compile, gradient, options.copy(), threads)
+        if self.weight is not None:
+            options["weight"] = self.weight
+
+        def function(x):
+            return evaluate(x, self.target, **options)
+
+        upstream = None
+        if options.get("reduction") == "none":
+            with torch.no_grad():
+                upstream = upstream_like(LOSSES[loss](self.logits, self.target, **options))
 
         def forward():
             with torch.no_grad():
-                return function(self.logits, self.labels).item()
+                return finish(function(self.logits)), None
 
         def both():
             x = self.logits.detach().requires_grad_()
-            value = function(x, self.labels)
-            value.backward()
-            return value.item()
+            value = function(x)
+            value.backward(upstream)
+            return finish(value.detach()), x.grad
 
-        value, taken = timed(both if gradient else forward, seconds)
-        return {"values": [value], "seconds": taken}
+        def finish(value):
+            return value if upstream is not None else value.item()
+
+        (value, grad), taken = timed(both if gradient else forward, seconds)
+        if upstream is not None:
+            value = (value.double() * upstream.double()).sum().item()
+        values = [value]
+        if grad is not None:
+            grad = grad.double()
+            values += [grad.clamp(min=0).sum().item(), grad.clamp(max=0).sum().item()]
+        return {"values": values, "seconds": taken}
 
     def masks(self, shape, prediction, reference):
         self.prediction = np.fromfile(prediction, "u1").reshape(shape) != 0

@@ -8,13 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 
-	"github.com/x/afl"
 	"github.com/x/afl/bench/internal/benchtest"
 	benchpeer "github.com/x/afl/bench/internal/peer"
+	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/workload"
 )
 
@@ -27,14 +29,14 @@ func needPython(t *testing.T) string {
 	return python
 }
 
-// TestPeerAgrees: every loss and the surface distances have the same values here and in
-// the peer, or the run fails.
+// TestPeerAgrees: every loss, the surface distances and every kind of call have the same
+// values here and in the peer, or the run fails.
 func TestPeerAgrees(t *testing.T) {
 	python := needPython(t)
 	out := t.TempDir()
 	require.NoError(t, run(context.Background(), []string{"-quick", "-python", python, "-out", out}, &bytes.Buffer{}))
 	records := benchtest.ReadCSV(t, filepath.Join(out, "results.csv"))
-	assert.Len(t, records, len(coreCounts())*(2*len(afl.Names())+2))
+	assert.Len(t, records, quickRows())
 	for _, r := range records {
 		assert.NotEmpty(t, r["peer_value"], r["benchmark"])
 		assert.NotEmpty(t, r["peer_over_afl"], r["benchmark"])
@@ -51,22 +53,81 @@ func TestPeerErrors(t *testing.T) {
 	b := workload.NewBatch(workload.Quick)
 	require.NoError(t, p.sendBatch(b))
 
-	_, err = p.loss("dise", false, 1, 0)
+	c := contender{peer: p}
+	_, err = c.loss("dise", classIndices, false, 1, 0)
 	assert.ErrorContains(t, err, "dise")
 
-	list, err := lossBenchmarks("dice", b)
+	list, err := lossBenchmarks("dice", classIndices, b)
 	require.NoError(t, err)
 	wrong := *list[0]
-	wrong.run = func() ([]float64, error) {
-		v, err := list[0].run()
-		return []float64{v[0] * 1.0001}, err
-	}
+	wrong.values = func() []float64 { return []float64{list[0].values()[0] * 1.0001} }
 	r := &row{benchmark: &wrong, size: workload.Quick, cores: 1}
-	err = config{repeats: 1}.inTurns(t.Context(), r, p, func() {}, newProgress(&bytes.Buffer{}))
+	err = config{repeats: 1}.inTurns(t.Context(), r, []contender{c}, func() {}, newProgress(&bytes.Buffer{}))
 	assert.ErrorContains(t, err, "not the same computation")
 	assert.ErrorContains(t, err, "dice, forward")
 
 	require.NoError(t, p.Close())
+}
+
+// TestPeerRequests: what a call differs in arrives at the peer, here one that returns what
+// it was asked for and reads no module but Python's own.
+func TestPeerRequests(t *testing.T) {
+	python, err := benchpeer.Find(t.Context(), "", "json")
+	if errors.Is(err, benchpeer.ErrNone) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	process, err := benchpeer.Start(t.Context(), python, `
+import os
+
+class Peer:
+    def batch(self, shape, logits_type, target_type, maps, logits, target, weight=None):
+        self.sizes = [len(shape), shape[1], int(maps)] + [os.path.getsize(f) if f else 0 for f in (logits, target, weight)]
+        return {}
+
+    def loss(self, loss, gradient, options, compile, threads, seconds):
+        wanted = [int(gradient), int(compile), threads, options.get("smoothing", 0), int(options.get("reduction") == "none")]
+        return {"values": self.sizes + wanted, "seconds": [seconds]}
+`)
+	require.NoError(t, err)
+	p := contender{peer: &peer{Peer: process}, compile: true}
+	v := float64(workload.Quick.Voxels())
+	flat := float64(workload.QuickImages.Voxels())
+	want := map[string][]float64{
+		"one-hot":         {5, 2, 1, 8 * v, 8 * v, 0, 1, 1, 3, 0, 0},
+		"soft":            {5, 2, 1, 8 * v, 8 * v, 0, 1, 1, 3, 0, 0},
+		"uint8-maps":      {5, 2, 1, 8 * v, 2 * v, 0, 1, 1, 3, 0, 0},
+		"voxel-weight":    {5, 2, 0, 8 * v, v, 4 * v, 1, 1, 3, 0, 0},
+		"label-smoothing": {5, 2, 0, 8 * v, v, 0, 1, 1, 3, 0.1, 0},
+		"unreduced":       {5, 2, 0, 8 * v, v, 0, 1, 1, 3, 0, 1},
+		"float64":         {5, 2, 0, 16 * v, v, 0, 1, 1, 3, 0, 0},
+		"one-channel":     {5, 1, 0, 4 * v, v, 0, 1, 1, 3, 0, 0},
+		"eight-channels":  {5, 8, 0, 32 * v, v, 0, 1, 1, 3, 0, 0},
+		"images":          {4, 2, 0, 8 * flat, flat, 0, 1, 1, 3, 0, 0},
+	}
+	for _, c := range workload.Calls {
+		b := c.NewBatch(c.Size(workload.Quick, workload.QuickImages))
+		require.NoError(t, p.sendBatch(b))
+		list, err := lossBenchmarks(c.Loss("ce"), c, b)
+		require.NoError(t, err)
+		m, err := list[1].runPeer(p, 3, 2*time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, want[c.Name], m.Values, c.Name)
+		assert.Equal(t, timing.Samples{2}, m.Seconds)
+	}
+	require.NoError(t, p.Close())
+}
+
+// TestLossValues: an un-reduced loss is multiplied by its upstream gradient, and the
+// gradient summed by sign.
+func TestLossValues(t *testing.T) {
+	vector := func(data any) *tensor.Dense { return tensor.New(tensor.WithBacking(data)) }
+	scalar := tensor.New(tensor.FromScalar(1.5))
+	assert.Equal(t, []float64{1.5}, lossValues(classIndices, scalar, nil))
+	assert.Equal(t, []float64{1.5, 5, -3}, lossValues(classIndices, scalar, vector([]float32{2, -1, 3, -2})))
+	unreduced := workload.Call{Unreduced: true}
+	want := 2*0.5 + 4*(0.5+389.0/1024)
+	assert.Equal(t, []float64{want, 1, 0}, lossValues(unreduced, vector([]float64{2, 4}), vector([]float64{1, 0})))
 }
 
 func TestAgree(t *testing.T) {

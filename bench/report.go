@@ -14,8 +14,8 @@ type results struct {
 	machine     report.Machine
 	loadBefore  string
 	loadAfter   string
-	peer        *peerVersion // nil without one
-	evaluations string       // the name of what evaluates exp and log
+	peers       []contender
+	evaluations string // the name of what evaluates exp and log
 	repeats     int
 	rows        []*row
 }
@@ -31,7 +31,7 @@ func (r *results) write(folder string) ([]string, error) {
 		{"results.csv", r.writeCSV},
 		{"ratios.png", r.writeChart},
 	}
-	if r.peer == nil {
+	if len(r.peers) == 0 {
 		files = files[:2]
 	}
 	var written []string

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/bench/internal/benchtest"
 	"github.com/x/afl/bench/internal/report"
 	"github.com/x/afl/bench/internal/timing"
 	"github.com/x/afl/internal/workload"
@@ -23,19 +24,19 @@ func sampleReport() *results {
 	s := workload.NewSize([3]int{10, 10, 10})
 	lim := &limits{timing.Samples{9e9}, &evaluationRates{exp: timing.Samples{2e9}, log: timing.Samples{1e9}}}
 	lossRow := func(name, pass string, ours, peers float64, w workload.Work) *row {
-		return &row{benchmark: &benchmark{name: name, title: strings.ToUpper(name), pass: pass, work: &w}, size: s, cores: 2, limits: lim,
-			ours: timing.Samples{ours * 3, ours}, peers: timing.Samples{peers}, values: []float64{0.5}, peerValues: []float64{0.25}}
+		return &row{benchmark: &benchmark{name: name, title: strings.ToUpper(name), call: classIndices, pass: pass, work: &w}, size: s, cores: 2, limits: lim,
+			ours: timing.Samples{ours * 3, ours}, peers: []timing.Samples{{peers}}, ourValues: []float64{0.5}, peerValues: [][]float64{{0.25}}}
 	}
 	return &results{
 		command: "go run ./bench -some flags", date: time.Date(2024, 5, 6, 7, 8, 0, 0, time.UTC),
 		machine:    report.Machine{CPU: "Abacus 3000", Cores: 2, Memory: 3 << 30, System: "linux/amd64", Go: "go1.99"},
-		loadBefore: "0.25", loadAfter: "1.50", peer: &peerVersion{Torch: "1.2.3", SciPy: "4.5.6", Python: "3.0"},
+		loadBefore: "0.25", loadAfter: "1.50", peers: []contender{{peer: &peer{version: peerVersion{Torch: "1.2.3", SciPy: "4.5.6", Python: "3.0"}}}},
 		evaluations: "two stones", repeats: 2,
 		rows: []*row{
 			lossRow("dice", passForward, 4e-6, 8e-6, workload.Work{Passes: 1, Bytes: 9000, Exp: 2000}),
 			lossRow("dice", passGradient, 16e-6, 128e-6, workload.Work{Passes: 2, Bytes: 72000, Exp: 2000, Log: 1000}),
 			{benchmark: &benchmark{name: "surface-lesion", title: "Surfaces of lesion", pass: passSurface}, size: s, cores: 1,
-				ours: timing.Samples{1e-3}, peers: timing.Samples{5e-3}, values: []float64{3, 2, 1}, peerValues: []float64{3, 2, 1}},
+				ours: timing.Samples{1e-3}, peers: []timing.Samples{{5e-3}}, ourValues: []float64{3, 2, 1}, peerValues: [][]float64{{3, 2, 1}}},
 		},
 	}
 }
@@ -57,16 +58,16 @@ func TestCSV(t *testing.T) {
 		return m
 	}
 	assert.Equal(t, map[string]string{
-		"benchmark": "dice", "pass": "forward+gradient", "size": "10x10x10", "shape": "1×2×10×10×10", "voxels": "1000", "cores": "2",
+		"benchmark": "dice", "call": "class-indices", "pass": "forward+gradient", "size": "10x10x10", "shape": "1×2×10×10×10", "voxels": "1000", "cores": "2",
 		"min_s": "1.6e-05", "median_s": "3.2e-05", "calls": "2", "ns_per_voxel": "16",
 		"passes": "2", "bytes": "72000", "gb_per_s": "4.5", "exp": "2000", "log": "1000",
 		"copy_bytes_per_s": "9e+09", "exp_per_s": "2e+09", "log_per_s": "1e+09",
 		"limit_s": "8e-06", "limit_by": "memory", "share_of_limit": "0.5",
-		"peer": "PyTorch", "peer_min_s": "0.000128", "peer_median_s": "0.000128", "peer_calls": "1", "peer_over_afl": "8",
+		"peer": "PyTorch 1.2.3", "peer_min_s": "0.000128", "peer_median_s": "0.000128", "peer_calls": "1", "peer_over_afl": "8",
 		"value": "0.5", "peer_value": "0.25",
 	}, at(2))
 	surface := at(3)
-	assert.Equal(t, "SciPy", surface["peer"])
+	assert.Equal(t, "SciPy 4.5.6", surface["peer"])
 	assert.Equal(t, "3 2 1", surface["value"])
 	for _, none := range []string{"passes", "bytes", "gb_per_s", "exp", "limit_s", "limit_by", "share_of_limit"} {
 		assert.Empty(t, surface[none], none)
@@ -83,7 +84,7 @@ func TestTable(t *testing.T) {
 		"| Compared with | PyTorch 1.2.3, SciPy 4.5.6, Python 3.0 |",
 		"| exp and log, of afl and of the limit | two stones |",
 		"The median call took 2.00 times as long as the shortest one in afl and 1.00 times\nin PyTorch and SciPy.\n",
-		"Geometric mean of the ratios: forward 2.00, with gradient 8.00.",
+		"Geometric mean of the ratios to PyTorch 1.2.3: forward 2.00, with gradient 8.00.",
 		"## Losses, 1×2×10×10×10, 2 cores",
 		"Limits: copy 9.0 GB/s, exp 2e+03 million/s, log 1e+03 million/s.",
 		"| DICE | 4.00 | 2.25 | 25 % | memory | 0.00 | 0.01 | 2.00 | 16.0 | 4.50 | 50 % | memory | 0.02 | 0.13 | 8.00 |",
@@ -99,15 +100,52 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestCallTable: the kinds of calls follow the same losses with class indices, in a table
+// for each number of cores. The chart is without them.
+func TestCallTable(t *testing.T) {
+	r := sampleReport()
+	soft := func(pass string, ours, peers float64, w workload.Work, rates *evaluationRates) *row {
+		return &row{benchmark: &benchmark{name: "dice", title: "DICE", pass: pass, work: &w, call: workload.Call{Name: "float64", Title: "float64 logits", Float64: true}},
+			size: workload.NewImages(5, 20, 10), cores: 2, limits: &limits{timing.Samples{9e9}, rates}, ours: timing.Samples{ours}, peers: []timing.Samples{{peers}}, peerValues: [][]float64{nil}}
+	}
+	other := *r.rows[0].benchmark
+	other.name, other.title = "ce", "CE"
+	r.rows = append(r.rows,
+		&row{benchmark: &other, size: r.rows[0].size, cores: 2, limits: r.rows[0].limits, ours: timing.Samples{1}, peers: []timing.Samples{{1}}, peerValues: [][]float64{nil}},
+		soft(passForward, 4e-6, 2e-6, workload.Work{Passes: 1, Bytes: 9000, Exp: 2000}, nil),
+		soft(passGradient, 10e-6, 30e-6, workload.Work{Passes: 2, Bytes: 18000}, nil))
+	text := r.markdown()
+	assert.Equal(t, 1, strings.Count(text, "## Kinds of calls, 2 cores"))
+	_, table, _ := strings.Cut(text, "## Kinds of calls, 2 cores\n\n")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	require.Len(t, lines, 4)
+	for _, line := range lines {
+		assert.Equal(t, 16, strings.Count(line, "|"), line)
+	}
+	assert.Equal(t, []string{
+		"| class indices | 1×2×10×10×10 | DICE | 0.00 | 4.00 | 25 % | memory | 0.01 | 2.00 | 0.02 | 16.0 | 50 % | memory | 0.13 | 8.00 |",
+		"| float64 logits | 5×2×20×10 | DICE | 0.00 | 4.00 | 25 % | memory | 0.00 | 0.50 | 0.01 | 10.0 | 20 % | memory | 0.03 | 3.00 |",
+	}, lines[2:])
+
+	path := filepath.Join(t.TempDir(), "r.csv")
+	require.NoError(t, r.writeCSV(path))
+	records := benchtest.ReadCSV(t, path)
+	last := records[len(records)-2]
+	assert.Equal(t, "float64", last["call"])
+	assert.Equal(t, "5×2×20×10", last["shape"])
+	assert.Equal(t, "0.25", last["share_of_limit"])
+	assert.Empty(t, last["exp_per_s"], "of float32 only")
+}
+
 func TestTableWithoutPeer(t *testing.T) {
 	r := sampleReport()
-	r.peer = nil
+	r.peers = nil
 	for _, row := range r.rows {
 		row.peers = nil
 	}
 	text := r.markdown()
 	assert.Contains(t, text, "| Compared with | nothing")
-	assert.Contains(t, text, "| 4.00 | 2.25 | 25 % | memory | 0.00 | – | – |")
+	assert.Contains(t, text, "| 4.00 | 2.25 | 25 % | memory | 0.00 | 16.0 |")
 	assert.NotContains(t, text, "NaN")
 	assert.NotContains(t, text, "Geometric mean")
 	assert.NotContains(t, text, "agrees with PyTorch")
@@ -123,7 +161,7 @@ func TestChart(t *testing.T) {
 	folder := t.TempDir()
 	height := func(peers float64) int {
 		r := sampleReport()
-		r.rows[1].peers = timing.Samples{peers}
+		r.rows[1].peers = []timing.Samples{{peers}}
 		path := filepath.Join(folder, "c.png")
 		require.NoError(t, r.writeChart(path))
 		f, err := os.Open(path)

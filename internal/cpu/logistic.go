@@ -43,8 +43,12 @@ type logisticCoef struct {
 //	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(z)) + p·(1−p)·∂overlap/∂p
 func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef) {
 	var sums [kernel.Sums][lanes]float32
+	var b logisticBlock
 	for i, class := range y {
 		lane := i % lanes
+		if i%block == 0 {
+			b.compute(v, x0, x1, g1, y, i, k)
+		}
 		if class == noClass {
 			if v.Grad {
 				g1[i] = 0
@@ -61,14 +65,9 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 			x -= x0[i]
 		}
 		positive := uint32(class) == k.class
-		var e float32
-		if v.Cached && v.Grad {
-			e = math.Float32frombits(math.Float32bits(g1[i]) &^ signBit)
-		} else {
-			e = expUpTo(math.Float32frombits(math.Float32bits(x) | signBit))
-			if v.Cached {
-				g1[i] = math.Float32frombits(math.Float32bits(e) | math.Float32bits(x)&signBit)
-			}
+		e := b.exp[i%block]
+		if v.Cached && !v.Grad {
+			g1[i] = math.Float32frombits(math.Float32bits(e) | math.Float32bits(x)&signBit)
 		}
 		large := 1 / (1 + e)
 		small := float32(e * large)
@@ -115,13 +114,12 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 			var nll float32
 			factor := float32(1)
 			if v.Elements() {
-				l := log1p01(e)
-				nll = max32(0, z) + l
+				nll = max32(0, z) + b.log[i%block]
 				switch v.Exponent {
 				case kernel.GammaTwo:
 					factor = miss * miss
 				case kernel.GammaAny:
-					factor = expUpTo(float32((min32(0, z) - l) * gamma))
+					factor = b.power[i%block]
 				}
 				add(&sums[kernel.SumPointwise][lane], float32(w*factor), nll)
 			}
@@ -148,6 +146,48 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 		for lane, sum := range sums[s] {
 			acc[s*lanes+lane] += float64(sum)
 		}
+	}
+}
+
+// logisticBlock holds the elementary functions of a block of voxels. They are computed
+// in a loop each: their chains of dependent operations are long, and of a short loop
+// the processor runs several turns at once.
+type logisticBlock struct {
+	exp   [block]float32 // e^−|x|
+	log   [block]float32 // log(1+e^−|x|), where v has elements
+	power [block]float32 // (1−p_t)^γ, where γ is any
+}
+
+// compute computes the block that starts at voxel lo.
+func (b *logisticBlock) compute(v kernel.Variant, x0, x1, g1 []float32, y []uint8, lo int, k *logisticCoef) {
+	logit := func(i int) float32 {
+		if v.Pair {
+			return x1[lo+i] - x0[lo+i]
+		}
+		return x1[lo+i]
+	}
+	for i := range b.exp {
+		if v.Cached && v.Grad {
+			b.exp[i] = math.Float32frombits(math.Float32bits(g1[lo+i]) &^ signBit)
+		} else {
+			b.exp[i] = expUpTo(math.Float32frombits(math.Float32bits(logit(i)) | signBit))
+		}
+	}
+	if !v.Elements() {
+		return
+	}
+	for i, e := range b.exp {
+		b.log[i] = log1p01(e)
+	}
+	if v.Exponent != kernel.GammaAny {
+		return
+	}
+	for i, l := range b.log {
+		z, gamma := logit(i), k.gammaNeg
+		if uint32(y[lo+i]) == k.class {
+			z, gamma = negated(z), k.gammaPos
+		}
+		b.power[i] = expUpTo(float32((min32(0, z) - l) * gamma))
 	}
 }
 

@@ -45,9 +45,9 @@ func expUpTo(x float32) float32 {
 	r = fmaNormal(-n, kernel.Ln2Lo, r)
 	r2 := r * r
 	// Pairs of terms first, a shorter dependency chain than Horner's scheme.
-	low := fmaNormal(r, kernel.ExpPoly[1], kernel.ExpPoly[0])
-	high := fmaNormal(r, kernel.ExpPoly[3], kernel.ExpPoly[2])
-	high = fmaNormal(r2, kernel.ExpPoly[4], high)
+	low := fmaNormal(r, kernel.ExpPoly1, kernel.ExpPoly0)
+	high := fmaNormal(r, kernel.ExpPoly3, kernel.ExpPoly2)
+	high = fmaNormal(r2, kernel.ExpPoly4, high)
 	q := fmaNormal(high, r2, low)
 	p := 1 + fmaNormal(q, r2, r)
 	// In two steps, as 2ⁿ may lie outside the range of normal numbers. The first is
@@ -65,10 +65,10 @@ func powerOfTwo(n int32) float32 {
 // logTail returns f² and c with log(1+f) = f + f²·c, for f in [−¼, ½].
 func logTail(f float32) (f2, c float32) {
 	f2 = f * f
-	p01 := fmaNormal(f, kernel.LogPoly[1], kernel.LogPoly[0])
-	p23 := fmaNormal(f, kernel.LogPoly[3], kernel.LogPoly[2])
-	p45 := fmaNormal(f, kernel.LogPoly[5], kernel.LogPoly[4])
-	p67 := fmaNormal(f, kernel.LogPoly[7], kernel.LogPoly[6])
+	p01 := fmaNormal(f, kernel.LogPoly1, kernel.LogPoly0)
+	p23 := fmaNormal(f, kernel.LogPoly3, kernel.LogPoly2)
+	p45 := fmaNormal(f, kernel.LogPoly5, kernel.LogPoly4)
+	p67 := fmaNormal(f, kernel.LogPoly7, kernel.LogPoly6)
 	p := fmaNormal(p67, f2, p45)
 	p = fmaNormal(p, f2, p23)
 	p = fmaNormal(p, f2, p01)

@@ -92,6 +92,9 @@ func ragged(space [3]int, shift float64, parts []ellipsoid) []uint8 {
 				for _, e := range parts {
 					r2 := 0.0
 					for axis, edge := range space {
+						if edge == 1 { // a 2-D image
+							continue
+						}
 						d := (at[axis] - e.center[axis]*float64(edge)) / (e.radius[axis] * float64(edge))
 						r2 += d * d
 					}

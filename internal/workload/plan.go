@@ -9,13 +9,17 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// planOf returns the plan that a loss of c channels is evaluated by. It is told by
-// the backend of an engine that evaluates nothing.
-func planOf(l afl.Loss, c int) (*plan.Loss, error) {
+// planOf returns the plan by which a loss of c channels is evaluated, with class
+// indices or with a map for each channel. It records the plan that the backend of an
+// engine is given.
+func planOf(l afl.Loss, c int, maps bool) (*plan.Loss, error) {
 	r := &recorder{}
 	e := recordingEngine{recorder: r}
 	logits := tensor.New(tensor.WithEngine(e), tensor.Of(tensor.Float32), tensor.WithShape(1, c, 1, 1))
 	target := tensor.New(tensor.WithEngine(e), tensor.Of(tensor.Uint8), tensor.WithShape(1, 1, 1))
+	if maps {
+		target = tensor.New(tensor.WithEngine(e), tensor.Of(tensor.Float32), tensor.WithShape(1, c, 1, 1))
+	}
 	if _, err := l.Eval(logits, target, nil); err != nil {
 		return nil, err
 	}

@@ -8,32 +8,45 @@ import (
 	"strings"
 )
 
-// Channels is the number of classes of every batch.
-const Channels = 2
-
-// Size is the shape of a batch of two classes.
+// Size is the shape of a batch.
 type Size struct {
-	Name    string
-	Samples int
-	Space   [3]int
-	Spacing [3]float64 // mm
+	Name     string
+	Samples  int
+	Channels int
+	Space    [3]int     // of an image H×W×1
+	Image    bool       // 2-D: the last axis, of one voxel, is no axis of the tensors
+	Spacing  [3]float64 // mm
 }
 
 // The sizes of the two programs' inputs, and a batch of eight of the second.
 var (
-	PICAI  = Size{Name: "picai", Samples: 1, Space: [3]int{160, 128, 24}, Spacing: [3]float64{0.5, 0.5, 3}}
-	BraTS  = Size{Name: "brats", Samples: 1, Space: [3]int{224, 224, 144}, Spacing: [3]float64{1, 1, 1}}
-	BraTS8 = Size{Name: "brats8", Samples: 8, Space: BraTS.Space, Spacing: BraTS.Spacing}
+	PICAI  = Size{Name: "picai", Samples: 1, Channels: 2, Space: [3]int{160, 128, 24}, Spacing: [3]float64{0.5, 0.5, 3}}
+	BraTS  = Size{Name: "brats", Samples: 1, Channels: 2, Space: [3]int{224, 224, 144}, Spacing: [3]float64{1, 1, 1}}
+	BraTS8 = Size{Name: "brats8", Samples: 8, Channels: 2, Space: BraTS.Space, Spacing: BraTS.Spacing}
 )
 
 // Quick is for tests and trial runs: odd edges, several strips, the last one partial.
 var Quick = NewSize([3]int{41, 33, 11})
 
-// NewSize returns a size of one sample, named X×Y×Z, with a spacing of 1 mm.
+// Images is a batch of 2-D images, and QuickImages one for tests and trial runs.
+var (
+	Images      = NewImages(8, 512, 512)
+	QuickImages = NewImages(3, 41, 33)
+)
+
+// NewImages returns the size of a batch of 2-D images of two channels, named N×H×W.
+func NewImages(n, h, w int) Size {
+	return Size{
+		Name:    fmt.Sprintf("%dx%dx%d", n, h, w),
+		Samples: n, Channels: 2, Space: [3]int{h, w, 1}, Image: true, Spacing: [3]float64{1, 1, 1},
+	}
+}
+
+// NewSize returns a size of one sample and two channels, named X×Y×Z, with a spacing of 1 mm.
 func NewSize(space [3]int) Size {
 	return Size{
 		Name:    fmt.Sprintf("%dx%dx%d", space[0], space[1], space[2]),
-		Samples: 1, Space: space, Spacing: [3]float64{1, 1, 1},
+		Samples: 1, Channels: 2, Space: space, Spacing: [3]float64{1, 1, 1},
 	}
 }
 
@@ -80,7 +93,18 @@ func parseSize(word string) (Size, error) {
 }
 
 // Shape is that of the logits.
-func (s Size) Shape() []int { return append([]int{s.Samples, Channels}, s.Space[:]...) }
+func (s Size) Shape() []int { return append([]int{s.Samples, s.Channels}, s.space()...) }
+
+// LabelShape is that of class indices.
+func (s Size) LabelShape() []int { return append([]int{s.Samples}, s.space()...) }
+
+// space is the axes of one image.
+func (s Size) space() []int {
+	if s.Image {
+		return s.Space[:2]
+	}
+	return s.Space[:]
+}
 
 // ImageVoxels is the number of voxels of one sample.
 func (s Size) ImageVoxels() int { return s.Space[0] * s.Space[1] * s.Space[2] }
@@ -90,5 +114,5 @@ func (s Size) Voxels() int { return s.Samples * s.ImageVoxels() }
 
 // String names the shape of the logits: 1×2×160×128×24.
 func (s Size) String() string {
-	return fmt.Sprintf("%d×%d×%d×%d×%d", s.Samples, Channels, s.Space[0], s.Space[1], s.Space[2])
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(s.Shape()), "[]"), " ", "×")
 }

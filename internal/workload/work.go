@@ -53,12 +53,14 @@ func (a evaluations) plus(b evaluations) evaluations {
 //	Dice, IoU, Tversky, … by softmax   C−1 exp
 //	Dice + cross-entropy, softmax      C−1 exp          1 log
 //	Dice + focal, sigmoid, whole γ     C exp            C/2C log
+//	focal, sigmoid, whole γ, soft t    2C exp           C log
 //
 // The gradient of an overlap term takes two passes, as it depends on sums over all
 // voxels. Probabilities are counted once, and the bytes to store them are not: a
 // program may cache them in the gradient's memory or evaluate them again. The gradient
 // of the cross-entropy is p−t and needs no logarithm; that of a focal term needs its
-// value. (1−p)^γ is exp(γ·log(1−p)); by sigmoid and with two softmax channels log(1−p)
+// value. With a soft target t the modulating factor of the sigmoid, σ((1−2t)·x)^γ, is
+// no power of p or 1−p, and takes an exponential of its own. (1−p)^γ is exp(γ·log(1−p)); by sigmoid and with two softmax channels log(1−p)
 // follows from log p, and with more channels it is a logarithm of its own.
 type terms struct {
 	probability evaluations
@@ -67,10 +69,12 @@ type terms struct {
 	pointwise   bool
 	overlap     bool
 	label       bool // the label is read once more for its statistics
+	elements    int  // of the un-reduced pointwise term, for one voxel
 }
 
-func termsOf(l afl.Loss, c int) (terms, error) {
-	p, err := planOf(l, c)
+// termsOf counts for class indices or maps, of which soft ones are not 0 or 1.
+func termsOf(l afl.Loss, c int, target Target) (terms, error) {
+	p, err := planOf(l, c, target.IsMaps())
 	if err != nil {
 		return terms{}, err
 	}
@@ -86,7 +90,10 @@ func termsOf(l afl.Loss, c int) (terms, error) {
 	if w == nil {
 		return t, nil
 	}
-	t.pointwise = true
+	t.pointwise, t.elements = true, c
+	if w.PerVoxel {
+		t.elements = 1
+	}
 	// Two terms share their probabilities where the activation is the same.
 	if o == nil || o.Activation != w.Activation {
 		e, err := activation(w.Activation, w.First, c)
@@ -105,13 +112,23 @@ func termsOf(l afl.Loss, c int) (terms, error) {
 		if power {
 			t.value.exp = c
 		}
+		if modulated && target == Soft {
+			t.value.exp += c
+			if power {
+				t.value.log += c
+			}
+		}
 	} else {
-		// Only the label's own channel contributes.
+		// Only the label's own channel contributes, unless the target is soft.
+		contributing := 1
+		if target == Soft {
+			contributing = c
+		}
 		t.value.log = 1
 		if power {
-			t.value.exp = 1
+			t.value.exp = contributing
 			if c > 2 {
-				t.value.log = 2
+				t.value.log += contributing
 			}
 		}
 	}
@@ -122,8 +139,8 @@ func termsOf(l afl.Loss, c int) (terms, error) {
 }
 
 func activation(a plan.Activation, first, c int) (evaluations, error) {
-	if first > 0 || c < 2 {
-		return evaluations{}, fmt.Errorf("the work is counted for two or more channels, the background included")
+	if first > 0 {
+		return evaluations{}, fmt.Errorf("the work is counted with the background included")
 	}
 	switch a {
 	case plan.Sigmoid:
@@ -137,23 +154,54 @@ func activation(a plan.Activation, first, c int) (evaluations, error) {
 // Count counts the work of a loss of class indices at a size, with its gradient or
 // without.
 func Count(l afl.Loss, s Size, e Elements, gradient bool) (Work, error) {
-	t, err := termsOf(l, Channels)
+	return Call{}.count(l, s, e, gradient)
+}
+
+// Count counts the work of one evaluation of a loss on the call's batch, with its
+// gradient or without.
+func (c Call) Count(l afl.Loss, s Size, gradient bool) (Work, error) {
+	return c.count(l, s, c.elements(), gradient)
+}
+
+func (c Call) count(l afl.Loss, s Size, e Elements, gradient bool) (Work, error) {
+	t, err := termsOf(l, s.Channels, c.Target)
 	if err != nil {
 		return Work{}, err
 	}
 	each := t.probability.plus(t.value) // the first pass always yields the value
 	w := Work{Passes: 1}
+	target, statistics := e.Label, e.Label
+	if c.Target.IsMaps() {
+		target *= s.Channels
+		statistics *= max(s.Channels-1, 1) // those of the foreground
+	}
 	bytes := 0
 	if gradient {
-		bytes += Channels * e.Logit // written
+		bytes += s.Channels * e.Logit // written
 		if t.overlap {
 			w.Passes = 2
 			each = each.plus(t.gradient)
 		}
 	}
-	bytes += w.Passes * (Channels*e.Logit + e.Label)
+	if c.Unreduced && t.pointwise {
+		bytes += t.elements * e.Logit // written
+		if t.overlap {
+			// Each element has its group's value added, which the first pass yields; the
+			// second one yields the elements, and the gradient from these.
+			w.Passes = 2
+			each = t.probability.plus(t.value)
+		}
+		if gradient {
+			bytes += w.Passes * t.elements * e.Logit // upstream
+		}
+	}
+	read := s.Channels*e.Logit + target
+	if c.VoxelWeight {
+		read += 4
+	}
+	bytes += w.Passes * read
 	if t.label {
-		bytes += e.Label
+		bytes += statistics
 	}
 	v := int64(s.Voxels())
 	w.Bytes, w.Exp, w.Log = int64(bytes)*v, int64(each.exp)*v, int64(each.log)*v

@@ -75,7 +75,7 @@ func TestWorkElements(t *testing.T) {
 // TestTermsOptions: what the constructors' defaults do not show.
 func TestTermsOptions(t *testing.T) {
 	count := func(l afl.Loss, c int) (evaluations, evaluations) {
-		terms, err := termsOf(l, c)
+		terms, err := termsOf(l, c, ClassIndices)
 		require.NoError(t, err)
 		return terms.probability, terms.value
 	}
@@ -103,9 +103,9 @@ func TestTermsOptions(t *testing.T) {
 	assert.Equal(t, evaluations{exp: 4 + 3}, p)
 
 	ce.ExcludeBackground = true
-	_, err := termsOf(ce, 3)
+	_, err := termsOf(ce, 3, ClassIndices)
 	assert.ErrorContains(t, err, "background")
-	_, err = termsOf(unknownLoss{}, 2)
+	_, err = termsOf(unknownLoss{}, 2, ClassIndices)
 	assert.ErrorContains(t, err, "unknownLoss")
 }
 

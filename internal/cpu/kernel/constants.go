@@ -20,8 +20,25 @@ const (
 	Smallest = 0x1p-126
 )
 
-// ExpPoly are the coefficients of (eʳ−1−r)/r² on [log ¾, log 1½], constant first.
-var ExpPoly = [...]float32{0.5000002, 0.16666572, 0.041658193, 0.0083601065, 0.0014652617}
+// The coefficients of (eʳ−1−r)/r² on [log ¾, log 1½], constant first. Constants of the
+// compiler, unlike elements of a list, need no conversion to float64 where it is
+// computed in.
+const (
+	ExpPoly0 = 0.5000002
+	ExpPoly1 = 0.16666572
+	ExpPoly2 = 0.041658193
+	ExpPoly3 = 0.0083601065
+	ExpPoly4 = 0.0014652617
+)
 
-// LogPoly are the coefficients of (log(1+f)−f+f²/2)/f³ on [−¼, ½], constant first.
-var LogPoly = [...]float32{0.3333345, -0.25000098, 0.19990826, -0.16647206, 0.14478762, -0.13162799, 0.10464271, -0.04507033}
+// The coefficients of (log(1+f)−f+f²/2)/f³ on [−¼, ½], constant first.
+const (
+	LogPoly0 = 0.3333345
+	LogPoly1 = -0.25000098
+	LogPoly2 = 0.19990826
+	LogPoly3 = -0.16647206
+	LogPoly4 = 0.14478762
+	LogPoly5 = -0.13162799
+	LogPoly6 = 0.10464271
+	LogPoly7 = -0.04507033
+)

@@ -22,10 +22,11 @@ type Functions struct {
 // Float32 is for float32: its numbers are rounded to that type.
 var Float32 = Functions{
 	Log2E: Log2E, Ln2Hi: Ln2Hi, Ln2Lo: Ln2Lo, ExpBias: ExpBias, ExpLow: ExpLow, Smallest: Smallest,
-	Exp: widened(ExpPoly[:]), Log: widened(LogPoly[:]),
+	Exp: widened(ExpPoly0, ExpPoly1, ExpPoly2, ExpPoly3, ExpPoly4),
+	Log: widened(LogPoly0, LogPoly1, LogPoly2, LogPoly3, LogPoly4, LogPoly5, LogPoly6, LogPoly7),
 }
 
-func widened(s []float32) []float64 {
+func widened(s ...float32) []float64 {
 	w := make([]float64, len(s))
 	for i, v := range s {
 		w[i] = float64(v)
