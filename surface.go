@@ -192,13 +192,14 @@ type DirectedDistances struct {
 	infinite bool      // only one mask is empty
 }
 
-func newDirectedDistances(counts []edt.Count) DirectedDistances {
-	d := DirectedDistances{distance: make([]float64, len(counts)), upTo: make([]int, len(counts))}
+// newDirectedDistances takes over the memory of the counts.
+func newDirectedDistances(counts edt.Counts) DirectedDistances {
+	d := DirectedDistances{distance: counts.Squared, upTo: counts.Voxels}
 	voxels := 0
-	for i, c := range counts {
-		voxels += c.Voxels
-		d.distance[i], d.upTo[i] = math.Sqrt(c.Squared), voxels
-		d.sum += float64(d.distance[i] * float64(c.Voxels)) // not fused: the same bits everywhere
+	for i, n := range counts.Voxels {
+		voxels += n
+		d.distance[i], d.upTo[i] = math.Sqrt(counts.Squared[i]), voxels
+		d.sum += float64(d.distance[i] * float64(n)) // not fused: the same bits everywhere
 	}
 	return d
 }

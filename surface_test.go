@@ -410,13 +410,13 @@ func TestVoxelSetHausdorffSeesCavities(t *testing.T) {
 }
 
 func TestPercentileInterpolates(t *testing.T) {
-	d := newDirectedDistances([]edt.Count{{Squared: 0, Voxels: 1}, {Squared: 1, Voxels: 1}, {Squared: 16, Voxels: 1}, {Squared: 100, Voxels: 1}})
+	d := newDirectedDistances(edt.Counts{Squared: []float64{0, 1, 16, 100}, Voxels: []int{1, 1, 1, 1}})
 	for q, want := range map[float64]float64{0: 0, 10: 0.3, 100.0 / 3: 1, 50: 2.5, 90: 8.2, 100: 10} {
 		got, err := d.Percentile(q)
 		require.NoError(t, err)
 		assert.InDelta(t, want, got, 1e-12, "percentile %v", q)
 	}
-	single := newDirectedDistances([]edt.Count{{Squared: 9, Voxels: 1}})
+	single := newDirectedDistances(edt.Counts{Squared: []float64{9}, Voxels: []int{1}})
 	got, err := single.Percentile(37)
 	require.NoError(t, err)
 	assert.Equal(t, 3.0, got)

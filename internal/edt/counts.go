@@ -8,16 +8,30 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// Count is a number of voxels at a squared distance.
-type Count struct {
-	Squared float64
-	Voxels  int
+// Counts are numbers of voxels by squared distance: Voxels[i] voxels are at Squared[i],
+// which ascends.
+type Counts struct {
+	Squared []float64
+	Voxels  []int
 }
 
-// countValues returns how often each number occurs, in ascending order, and adds the
-// counts of some more numbers, which are in that order too. No number is negative. It
-// reorders the values; scratch is as long.
-func countValues(values, scratch []float64, more []Count) []Count {
+func newCounts(n int) Counts { return Counts{make([]float64, n), make([]int, n)} }
+
+// from returns the counts from the i-th on.
+func (c Counts) from(i int) Counts { return Counts{c.Squared[i:], c.Voxels[i:]} }
+
+// add adds voxels at a distance, which is not smaller than the last one.
+func (c *Counts) add(squared float64, voxels int) {
+	if last := len(c.Squared) - 1; last >= 0 && c.Squared[last] == squared {
+		c.Voxels[last] += voxels
+		return
+	}
+	c.Squared, c.Voxels = append(c.Squared, squared), append(c.Voxels, voxels)
+}
+
+// countValues returns how often each number occurs and adds some more counts. No number
+// is negative. It reorders the values; scratch is as long.
+func countValues(values, scratch []float64, more Counts) Counts {
 	sorted, bounds := sortInParts(values, scratch)
 	parts := len(bounds) - 1
 	at := make([]int, parts+1) // by part: the number of counts before it
@@ -29,16 +43,16 @@ func countValues(values, scratch []float64, more []Count) []Count {
 	}
 	// The counts go to the end of the list, after as many places as the merge will fill.
 	first := 0
-	for _, c := range more {
-		if _, found := slices.BinarySearch(sorted, c.Squared); !found {
+	for _, squared := range more.Squared {
+		if _, found := slices.BinarySearch(sorted, squared); !found {
 			first++
 		}
 	}
-	counts := make([]Count, first+at[parts])
+	counts := newCounts(first + at[parts])
 	parallel.Do(parts, func() func(int) {
-		return func(b int) { countSorted(counts[first+at[b]:], sorted[bounds[b]:bounds[b+1]]) }
+		return func(b int) { countSorted(counts.from(first+at[b]), sorted[bounds[b]:bounds[b+1]]) }
 	})
-	mergeCounts(counts, counts[first:], more)
+	mergeCounts(counts, counts.from(first), more)
 	return counts
 }
 
@@ -53,30 +67,31 @@ func countDistinct(sorted []float64) int {
 	return n
 }
 
-// countSorted stores in dst how often each of the sorted numbers occurs.
-func countSorted(dst []Count, sorted []float64) {
+// countSorted stores in dst, which is 0, how often each of the sorted numbers occurs.
+func countSorted(dst Counts, sorted []float64) {
 	at := -1
 	for i, v := range sorted {
 		if i == 0 || v != sorted[i-1] {
 			at++
-			dst[at].Squared = v
+			dst.Squared[at] = v
 		}
-		dst[at].Voxels++
+		dst.Voxels[at]++
 	}
 }
 
-// mergeCounts stores in dst the sums of two lists of counts in ascending order. a may be
-// the end of dst.
-func mergeCounts(dst, a, b []Count) {
-	for ; len(b) > 0; dst = dst[1:] {
+// mergeCounts stores in dst the sums of two lists of counts. a may be the end of dst.
+func mergeCounts(dst, a, b Counts) {
+	for ; len(b.Squared) > 0; dst = dst.from(1) {
 		switch {
-		case len(a) == 0 || b[0].Squared < a[0].Squared:
-			dst[0], b = b[0], b[1:]
-		case a[0].Squared < b[0].Squared:
-			dst[0], a = a[0], a[1:]
+		case len(a.Squared) == 0 || b.Squared[0] < a.Squared[0]:
+			dst.Squared[0], dst.Voxels[0] = b.Squared[0], b.Voxels[0]
+			b = b.from(1)
+		case a.Squared[0] < b.Squared[0]:
+			dst.Squared[0], dst.Voxels[0] = a.Squared[0], a.Voxels[0]
+			a = a.from(1)
 		default:
-			dst[0] = Count{a[0].Squared, a[0].Voxels + b[0].Voxels}
-			a, b = a[1:], b[1:]
+			dst.Squared[0], dst.Voxels[0] = a.Squared[0], a.Voxels[0]+b.Voxels[0]
+			a, b = a.from(1), b.from(1)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package edt
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -36,22 +37,18 @@ func TestCountValues(t *testing.T) {
 				values[i] = next()
 				want[values[i]]++
 			}
-			var more []Count
+			var more Counts
 			for i := range rng.IntN(20) {
-				c := Count{float64(i), 1 + rng.IntN(9)}
-				more = append(more, c)
-				want[c.Squared] += c.Voxels
+				n := 1 + rng.IntN(9)
+				more.add(float64(i), n)
+				want[float64(i)] += n
 			}
 			got := countValues(values, make([]float64, n), more)
-			require.Len(t, got, len(want), "%s, %d values", name, n)
-			require.True(t, slices.IsSortedFunc(got, func(a, b Count) int {
-				if a.Squared < b.Squared {
-					return -1
-				}
-				return 1
-			}), "%s, %d values", name, n)
-			for _, c := range got {
-				require.Equal(t, want[c.Squared], c.Voxels, "%s, %d values: %v", name, n, c.Squared)
+			distances := slices.AppendSeq([]float64{}, maps.Keys(want))
+			slices.Sort(distances)
+			require.Equal(t, distances, got.Squared, "%s, %d values", name, n)
+			for i, squared := range got.Squared {
+				require.Equal(t, want[squared], got.Voxels[i], "%s, %d values: %v", name, n, squared)
 			}
 		}
 	}

@@ -71,8 +71,8 @@ const near = 0x1p-6
 // heights[i·stride]; there is at least one. It returns the number of elements of dst that
 // the line takes.
 func (e *envelope) line(dst []float64, step, gap int, lo int, wanted []uint8, j int, at []int, heights []float64, stride int) int {
-	stack := e.build(float64(lo), float64(lo+len(wanted)-1), at, heights, stride)
-	return e.evaluate(dst, step, gap, lo, wanted, j, stack)
+	envelope := e.build(float64(lo), float64(lo+len(wanted)-1), at, heights, stride)
+	return e.evaluate(dst, step, gap, lo, wanted, j, envelope)
 }
 
 // build returns the lower envelope of a line between two positions.

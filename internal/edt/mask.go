@@ -145,8 +145,12 @@ func (m *Mask) filledRows() int {
 // exclusive; it is empty if both masks are.
 func Box(a, b *Mask) (lo, hi [3]int) {
 	lo = a.shape
-	first, second := a.words, b.words
+	n := a.shape[1] * a.width // words of a slice
 	for z := range a.shape[0] {
+		first, second := a.words[z*n:][:n], b.words[z*n:][:n]
+		if isEmpty(first) && isEmpty(second) { // as most of an image is
+			continue
+		}
 		for y := range a.shape[1] {
 			from, end := extent(first[:a.width], second[:a.width])
 			first, second = first[a.width:], second[a.width:]

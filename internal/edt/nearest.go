@@ -38,7 +38,7 @@ func (g *Grid) scratchMemory(n int) []float64 {
 }
 
 // Nearest counts the voxels of one mask by their squared distance to the nearest voxel
-// of the other, in ascending order. Both masks have the shape of the grid, and neither
+// of the other. Both masks have the shape of the grid, and neither
 // is empty. The result does not depend on GOMAXPROCS. The calls of a grid share scratch
 // memory: they cannot run at the same time.
 //
@@ -48,7 +48,7 @@ func (g *Grid) scratchMemory(n int) []float64 {
 //   - the rows around one voxel at a time, see rowSearch;
 //   - the distance transform, see transform, which takes time linear in the number of
 //     voxels of the volume whatever the distances. The others stop when it is faster.
-func (g *Grid) Nearest(from, to *Mask) []Count {
+func (g *Grid) Nearest(from, to *Mask) Counts {
 	s := newSearch(g, from, to)
 	switch {
 	case from.Rows() == 1:
@@ -68,7 +68,7 @@ func (g *Grid) Nearest(from, to *Mask) []Count {
 type search struct {
 	grid     *Grid
 	from, to *Mask
-	near     []Count   // voxels counted by the search of shells
+	near     Counts    // voxels counted by the search of shells
 	values   []float64 // squared distances found otherwise, in no order
 }
 
@@ -77,7 +77,7 @@ func newSearch(g *Grid, from, to *Mask) *search {
 }
 
 // counts returns the voxels found by their squared distance.
-func (s *search) counts() []Count {
+func (s *search) counts() Counts {
 	return countValues(s.values, s.grid.scratchMemory(len(s.values)), s.near)
 }
 

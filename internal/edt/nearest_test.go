@@ -38,15 +38,16 @@ func requireNearest(t *testing.T, transform transformer, shape [3]int, from, to 
 }
 
 // expand repeats each distance as often as it was counted.
-func expand(t *testing.T, counts []Count) []float64 {
+func expand(t *testing.T, counts Counts) []float64 {
 	var all []float64
-	for i, c := range counts {
-		require.Positive(t, c.Voxels)
+	require.Len(t, counts.Voxels, len(counts.Squared))
+	for i, squared := range counts.Squared {
+		require.Positive(t, counts.Voxels[i])
 		if i > 0 {
-			require.Greater(t, c.Squared, counts[i-1].Squared)
+			require.Greater(t, squared, counts.Squared[i-1])
 		}
-		for range c.Voxels {
-			all = append(all, c.Squared)
+		for range counts.Voxels[i] {
+			all = append(all, squared)
 		}
 	}
 	return all
@@ -219,8 +220,8 @@ func TestNearestAtTheBudgets(t *testing.T) {
 				require.NotNil(t, left)
 				found := a.Count() - left.Count()
 				counted := 0
-				for _, c := range s.near {
-					counted += c.Voxels
+				for _, n := range s.near.Voxels {
+					counted += n
 				}
 				require.Equal(t, found, counted)
 				assert.Equal(t, test.shells, found > 0, "%d of %d", found, a.Count())
@@ -282,12 +283,12 @@ func TestNearestBitsDoNotDependOnProcessors(t *testing.T) {
 	narrow := [3]int{211, 61, 3} // where the search of shells stops
 	manySites, fewSites := filled(rng, randomSites(rng, 211*61*3, 0.4), narrow), filled(rng, randomSites(rng, 211*61*3, 0.003), narrow)
 	for i, pair := range [][2]*Mask{{sparse, single}, {single, sparse}, {ball, sparse}, {sparse, ball}, {ball, single}, {manySites, fewSites}, {fewSites, manySites}} {
-		var first []Count
+		var first Counts
 		for _, procs := range []int{1, 2, 3, 7} {
 			before := runtime.GOMAXPROCS(procs)
 			counts := NewGrid(pair[0], spacing).Nearest(pair[0], pair[1])
 			runtime.GOMAXPROCS(before)
-			if first == nil {
+			if first.Squared == nil {
 				first = counts
 			}
 			require.Equal(t, first, counts, "pair %d, GOMAXPROCS %d", i, procs)

@@ -16,7 +16,7 @@ func (s *search) alongRow() {
 	}
 	for steps, n := range voxels {
 		if n > 0 {
-			s.near = append(s.near, Count{s.grid.squares[steps], n})
+			s.near.add(s.grid.squares[steps], n)
 		}
 	}
 }

@@ -60,10 +60,8 @@ func (s *search) nearShells() *Mask {
 		for _, t := range all {
 			voxels += t.count[k]
 		}
-		if n := len(s.near); n > 0 && s.near[n-1].Squared == shell.squared {
-			s.near[n-1].Voxels += voxels
-		} else if voxels > 0 {
-			s.near = append(s.near, Count{shell.squared, voxels})
+		if voxels > 0 {
+			s.near.add(shell.squared, voxels)
 		}
 	}
 	for _, t := range all {
