@@ -37,10 +37,10 @@ type SurfaceDistances struct {
 // their order, usually in millimeters; nil means 1. A NaN in a mask, and a spacing
 // outside 1e-100…1e100, are errors.
 //
-// The closer the surfaces are, the less time it takes; in the worst case the time is
-// linear in the number of voxels of the smallest box that holds both masks, apart from
-// reading them. Package internal/edt has the algorithms and their sources. The bits of
-// the result do not depend on the number of threads.
+// The closer the surfaces are, the less time it takes; in the worst case, apart from reading
+// the masks, about that of two linear-time distance transforms of the smallest box that
+// holds both. Package internal/edt has the algorithms and their sources. The bits of the
+// result do not depend on the number of threads.
 func NewSurfaceDistances(prediction, target *tensor.Dense, spacing []float64) (*SurfaceDistances, error) {
 	p, t, grid, err := readMasks(prediction, target, spacing)
 	if err != nil {

@@ -32,10 +32,25 @@ func (c *Counts) add(squared float64, voxels int) {
 // countValues returns how often each number occurs and adds some more counts. No number
 // is negative. It reorders the values; scratch is as long.
 func countValues(values, scratch []float64, more Counts) Counts {
-	sorted, bounds := sortInParts(values, scratch)
+	if len(values) <= cachedValues {
+		sortValues(values, scratch)
+		return countInParts(values, []int{0, len(values)}, more)
+	}
+	scratch = scratch[:len(values)]
+	ends := split(scratch, values)
+	bounds := append([]int{0}, ends[:]...)
+	parallel.Do(buckets, func() func(int) {
+		return func(b int) { sortValues(scratch[bounds[b]:bounds[b+1]], values[bounds[b]:bounds[b+1]]) }
+	})
+	return countInParts(scratch, bounds, more)
+}
+
+// countInParts counts sorted numbers, given the bounds of parts of them that have no number
+// in common, and adds some more counts.
+func countInParts(sorted []float64, bounds []int, more Counts) Counts {
 	parts := len(bounds) - 1
 	at := make([]int, parts+1) // by part: the number of counts before it
-	parallel.Do(parts, func() func(int) {
+	each(parts, 1, func() func(int) {
 		return func(b int) { at[b+1] = countDistinct(sorted[bounds[b]:bounds[b+1]]) }
 	})
 	for b := range parts {
@@ -49,7 +64,7 @@ func countValues(values, scratch []float64, more Counts) Counts {
 		}
 	}
 	counts := newCounts(first + at[parts])
-	parallel.Do(parts, func() func(int) {
+	each(parts, 1, func() func(int) {
 		return func(b int) { countSorted(counts.from(first+at[b]), sorted[bounds[b]:bounds[b+1]]) }
 	})
 	mergeCounts(counts, counts.from(first), more)
@@ -107,22 +122,6 @@ const (
 	bucketBits   = 8
 	buckets      = 1 << bucketBits
 )
-
-// sortInParts sorts the numbers and returns them, in one of the two slices, with the
-// bounds of parts of them that have no numbers in common.
-func sortInParts(values, scratch []float64) (sorted []float64, bounds []int) {
-	if len(values) <= cachedValues {
-		sortValues(values, scratch)
-		return values, []int{0, len(values)}
-	}
-	scratch = scratch[:len(values)]
-	ends := split(scratch, values)
-	bounds = append([]int{0}, ends[:]...)
-	parallel.Do(buckets, func() func(int) {
-		return func(b int) { sortValues(scratch[bounds[b]:bounds[b+1]], values[bounds[b]:bounds[b+1]]) }
-	})
-	return scratch, bounds
-}
 
 // varyingBits returns the lowest bit that is not the same in all of the numbers, and the
 // number of bits from it to the highest, or 0 if there are none.

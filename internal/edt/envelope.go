@@ -24,7 +24,7 @@ const everyLine = 1<<block - 1
 type envelope struct {
 	square  float64   // spacing²
 	inverse []float64 // inverse[d] = 1/(2·spacing²·d)
-	slack   float64   // bounds the difference of two rounding errors of a crossing
+	slack   float64   // bounds the difference of the rounding errors of two crossings
 	stack   []parabola
 }
 
@@ -62,7 +62,7 @@ func (e *envelope) squared(steps int) float64 {
 }
 
 // near is the distance from a crossing within which the parabolas on both sides are
-// compared. It exceeds what the slacks of a line can add up to.
+// compared. It exceeds the sum of the slacks of a line of up to 2¹⁵ positions.
 const near = 0x1p-6
 
 // line stores in dst the transform of a line at the wanted positions from lo on: those

@@ -9,15 +9,16 @@ type Grid struct {
 	offsets *offsets
 	shells  []shell
 
-	values, scratch []float64 // memory of [Grid.Nearest]
+	values, scratch []float64 // scratch memory of [Grid.Nearest]
 }
 
 // NewGrid returns the grid of masks like m. spacing is the positive, finite distance
 // between neighboring voxels along each axis of the shape that m was made with.
 func NewGrid(m *Mask, spacing [3]float64) *Grid {
 	g := &Grid{shape: m.shape, spacing: m.turned(spacing), squares: squaresAlong(m, spacing)}
-	// In a small volume finding the shells takes longer than the transform.
-	if voxels := m.Rows() * m.Columns(); voxels >= smallVolume && m.Rows() > 1 {
+	// In a small volume finding the shells takes longer than the transform, and in a
+	// narrow one looking up the rows does.
+	if voxels := m.Rows() * m.Columns(); voxels >= smallVolume && m.Columns() >= narrowRow && m.Rows() > 1 {
 		g.listShells(min(maxShells, voxels/shellVoxels))
 	}
 	return g
@@ -37,17 +38,20 @@ func (g *Grid) scratchMemory(n int) []float64 {
 	return g.scratch[:n]
 }
 
-// Nearest counts the voxels of one mask by their squared distance to the nearest voxel
-// of the other. Both masks have the shape of the grid, and neither
-// is empty. The result does not depend on GOMAXPROCS. The calls of a grid share scratch
-// memory: they cannot run at the same time.
+// Nearest counts the voxels of one mask by their squared distance to the nearest voxel of
+// the other. Both masks are like that of the grid, and neither is empty. The result does
+// not depend on GOMAXPROCS. The calls for one grid share scratch memory and must not run
+// at the same time.
 //
 // Three methods find the distances, each those that are too large for the one before:
 //
 //   - the nearest neighbors of 64 voxels at a time, see shell;
 //   - the rows around one voxel at a time, see rowSearch;
 //   - the distance transform, see transform, which takes time linear in the number of
-//     voxels of the volume whatever the distances. The others stop when it is faster.
+//     voxels of the volume whatever the distances.
+//
+// The first two may each do a fraction of the work of the third; see shellBudget and
+// rowShare. So no masks take much longer than two plain transforms.
 func (g *Grid) Nearest(from, to *Mask) Counts {
 	s := newSearch(g, from, to)
 	switch {

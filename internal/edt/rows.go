@@ -5,14 +5,9 @@ import (
 	"math/bits"
 )
 
-const (
-	// firstReach is the number of offsets in the first round of the search of rows;
-	// every further round has reachGrowth times as many.
-	firstReach, reachGrowth = 64, 4
-	// rowShare is the share of the transform's work that the search may spend, so that
-	// little is lost if the transform is needed after all.
-	rowShare = 0.25
-)
+// firstReach is the number of offsets in the first round of the search of rows; every
+// further round has reachGrowth times as many.
+const firstReach, reachGrowth = 64, 4
 
 // rows adds the distances of the voxels of m to the values and removes the voxels from m
 // until none is left or the budget does not suffice. It reports whether none is left.

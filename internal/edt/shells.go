@@ -24,7 +24,7 @@ const maxShells = 128
 // listShells lists the n nearest shells, or fewer: those before the first that is a word's
 // length away along the row.
 func (g *Grid) listShells(n int) {
-	g.offsets = newOffsets(g.shape, g.spacing)
+	g.offsets, g.shells = newOffsets(g.shape, g.spacing), nil
 	offsets, _ := g.offsets.nearest(n + 1)
 	f := newFrontier(func(offset, steps int) float64 {
 		if offset == len(offsets) || steps == len(g.squares) {

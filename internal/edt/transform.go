@@ -27,32 +27,30 @@ type transform struct {
 	voxels *Mask     // those in the box, each slice as one row
 	lines  []uint8   // which lines along the first axis lead to a voxel: by block and row
 	filled []plane   // slices with sites
+	rows   []int     // rows with sites, of all slices
 	part   []float64 // result of the sweeps within the slices
 }
 
 // plane is a slice with sites.
 type plane struct {
-	slice int
-	rows  []int // those with sites
+	slice      int
+	first, end int // where its rows with sites are in the list of all
 }
 
 func newTransform(s *search, m *Mask) *transform {
 	lo, hi := Box(m, m)
 	lo[2] &^= block - 1 // so that no block is in two words
-	t := &transform{search: s, lo: lo, filled: filledPlanes(s.to)}
+	t := &transform{search: s, lo: lo}
+	t.filled, t.rows = filledPlanes(s.to)
 	for axis := range t.size {
 		t.size[axis] = hi[axis] - lo[axis]
 	}
 	plane := t.size[1] * t.size[2]
 	t.voxels = newMask([3]int{t.size[0], 1, plane})
-	lines := newMask([3]int{1, 1, plane})
 	for z := range t.size[0] {
-		dst := t.voxels.row(z)
-		m.flatten(dst, lo[0]+z, lo, hi)
-		for w, word := range dst {
-			lines.words[w] |= word
-		}
+		m.flatten(t.voxels.row(z), lo[0]+z, lo, hi)
 	}
+	lines := t.voxels.union()
 	t.lines = make([]uint8, 0, blocks(t.size[2])*t.size[1])
 	for x := 0; x < t.size[2]; x += block {
 		inside := uint64(everyLine) >> max(0, x+block-t.size[2])
@@ -64,13 +62,27 @@ func newTransform(s *search, m *Mask) *transform {
 	return t
 }
 
+// union returns a mask of one slice: the voxels of all slices of m, which has one row.
+func (m *Mask) union() *Mask {
+	if m.shape[0] == 1 {
+		return m
+	}
+	u := newMask([3]int{1, 1, m.shape[2]})
+	for z := range m.shape[0] {
+		for w, word := range m.row(z) {
+			u.words[w] |= word
+		}
+	}
+	return u
+}
+
 // blocks returns the number of blocks of so many lines, the last of which may be narrower.
 func blocks(lines int) int { return (lines + block - 1) / block }
 
 // filledPlanes lists the slices and rows that have a voxel.
-func filledPlanes(m *Mask) []plane {
-	list := make([]plane, 0, m.shape[0])
-	rows := make([]int, 0, m.Rows()) // of all slices
+func filledPlanes(m *Mask) (filled []plane, rows []int) {
+	filled = make([]plane, 0, m.shape[0])
+	rows = make([]int, 0, m.Rows())
 	words := m.words
 	for z := range m.shape[0] {
 		first := len(rows)
@@ -81,16 +93,22 @@ func filledPlanes(m *Mask) []plane {
 			words = words[m.width:]
 		}
 		if len(rows) > first {
-			list = append(list, plane{z, rows[first:]})
-			rows = rows[:len(rows):cap(rows)]
+			filled = append(filled, plane{z, first, len(rows)})
 		}
 	}
-	return list
+	return filled, rows
 }
 
 // each calls a body for every i of [0, n), on several goroutines that each have their own
 // and take batches of consecutive numbers; see [parallel.Do].
 func each(n, batch int, newBody func() func(i int)) {
+	if n <= batch {
+		body := newBody()
+		for i := range n {
+			body(i)
+		}
+		return
+	}
 	parallel.Do((n+batch-1)/batch, func() func(int) {
 		body := newBody()
 		return func(unit int) {
@@ -101,8 +119,8 @@ func each(n, batch int, newBody func() func(i int)) {
 	})
 }
 
-// unitVoxels is about the number of voxels in a piece of work for a goroutine, so that
-// small volumes do not wait for goroutines to start.
+// unitVoxels is roughly the number of voxels that a goroutine processes at a time; starting
+// another goroutine for fewer takes longer than processing them.
 const unitVoxels = 1 << 14
 
 // planes computes the squared distances to the nearest site in the same slice, for the
@@ -133,7 +151,7 @@ type planeSweep struct {
 func newPlaneSweep(t *transform) *planeSweep {
 	most := 0
 	for _, f := range t.filled {
-		most = max(most, len(f.rows))
+		most = max(most, f.end-f.first)
 	}
 	return &planeSweep{t, newEnvelope(t.to.shape[1], t.grid.spacing[1], most),
 		make([]around, most), make([]float64, block*most), make([]float64, block*t.size[1])}
@@ -143,7 +161,8 @@ func newPlaneSweep(t *transform) *planeSweep {
 // to the sites of a slice in some blocks of columns.
 func (p *planeSweep) sweep(f *plane, dst []float64, first, end int) {
 	rows, columns := p.size[1], p.size[2]
-	near := p.near[:len(f.rows)]
+	filled := p.rows[f.first:f.end]
+	near := p.near[:len(filled)]
 	for i := range near {
 		near[i] = around{-none, -none}
 	}
@@ -155,12 +174,12 @@ func (p *planeSweep) sweep(f *plane, dst []float64, first, end int) {
 		}
 		x := b * block
 		width := min(block, columns-x)
-		for i, y := range f.rows {
+		for i, y := range filled {
 			near[i] = p.blockHeights(p.heights[i*block:][:width], p.to.row(f.slice*p.to.shape[1]+y), p.lo[2]+x, near[i])
 		}
-		if len(f.rows) == 1 {
+		if len(filled) == 1 {
 			for y := range rows {
-				c := p.envelope.squared(p.lo[1] + y - f.rows[0])
+				c := p.envelope.squared(p.lo[1] + y - filled[0])
 				for j := range width {
 					dst[y*columns+x+j] = p.heights[j] + c
 				}
@@ -169,7 +188,7 @@ func (p *planeSweep) sweep(f *plane, dst []float64, first, end int) {
 		}
 		for ; lines != 0; lines &= lines - 1 {
 			j := bits.TrailingZeros8(lines)
-			p.line(p.result[j:], block, block, p.lo[1], wanted, j, f.rows, p.heights[j:], block)
+			p.line(p.result[j:], block, block, p.lo[1], wanted, j, filled, p.heights[j:], block)
 		}
 		for y := range rows {
 			copy(dst[y*columns+x:][:width], p.result[y*block:])
@@ -259,7 +278,10 @@ func newAcrossSweep(t *transform) *acrossSweep {
 		a.at[k] = f.slice
 	}
 	if n > 1 {
-		a.wanted, a.heights = make([]uint8, t.size[0]), make([]float64, block*n)
+		a.wanted = make([]uint8, t.size[0])
+	}
+	if n > 1 && t.voxels.shape[2] > narrow {
+		a.heights = make([]float64, block*n)
 	}
 	return a
 }
