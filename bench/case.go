@@ -22,6 +22,8 @@ type benchmark struct {
 	run         func() error   // what is timed
 	// values returns those of the last run.
 	values func() []float64
+	// plain computes the values of surface distances by plain transforms; nil for a loss.
+	plain func() ([]float64, error)
 	// runPeer times the same computation in a peer with so many threads.
 	runPeer func(p contender, threads int, atLeast time.Duration) (measured, error)
 }
@@ -145,6 +147,7 @@ func surfaceBenchmark(s workload.Size, m workload.MaskPair) *benchmark {
 			return err
 		},
 		values: func() []float64 { return values },
+		plain:  func() ([]float64, error) { return plainSurfaces(s, m) },
 		runPeer: func(p contender, _ int, atLeast time.Duration) (measured, error) {
 			return p.surface(s.Spacing, atLeast)
 		},

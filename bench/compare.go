@@ -30,6 +30,7 @@ type row struct {
 	cores      int
 	limits     *limits          // shared by the rows of a size and number of cores
 	ours       timing.Samples   // seconds per call
+	plain      timing.Samples   // of surface distances: of two plain transforms
 	peers      []timing.Samples // by contender; empty where one does not compute it
 	ourValues  []float64
 	peerValues [][]float64
@@ -80,6 +81,9 @@ func (r *row) share() (share float64, by string) {
 	return s / r.ours.Min(), by
 }
 
+// plainRatio is the shortest time of two plain transforms over ours; NaN for a loss.
+func (r *row) plainRatio() float64 { return r.plain.Min() / r.ours.Min() }
+
 // ratio is the shortest time of contender i over ours; NaN where it has none.
 func (r *row) ratio(i int) float64 { return r.peers[i].Min() / r.ours.Min() }
 
@@ -117,7 +121,7 @@ func compare(ctx context.Context, cfg config, peers []contender, progress *progr
 		if !cfg.surface {
 			continue
 		}
-		for _, m := range workload.NewMaskPairs(s) {
+		for _, m := range maskPairs(s) {
 			for _, p := range peers {
 				if p.compile {
 					continue // the process of the contender before
@@ -128,7 +132,7 @@ func compare(ctx context.Context, cfg config, peers []contender, progress *progr
 			}
 			for _, cores := range coreCounts() {
 				r := &row{benchmark: surfaceBenchmark(s, m), size: s, cores: cores}
-				if err := cfg.inTurns(ctx, r, peers, func() {}, progress); err != nil {
+				if err := cfg.inTurns(ctx, r, peers, func() error { return r.measurePlain(cfg.turn) }, progress); err != nil {
 					return nil, err
 				}
 				rows = append(rows, r)
@@ -156,11 +160,34 @@ func (cfg config) lossesOf(c workload.Call) []string {
 	return names
 }
 
+// surfaceCount returns the number of pairs of masks whose surface distances are measured.
 func surfaceCount(cfg config) int {
 	if cfg.surface {
-		return 2
+		return len(maskPairs(workload.Quick))
 	}
 	return 0
+}
+
+// maskPairs returns ordinary masks and hard ones.
+func maskPairs(s workload.Size) []workload.MaskPair {
+	return append(workload.NewMaskPairs(s), workload.NewHardMaskPairs(s)...)
+}
+
+// measurePlain adds samples of two plain transforms, whose values must be the row's.
+func (r *row) measurePlain(atLeast time.Duration) error {
+	var values []float64
+	took, err := timing.Calls(atLeast, func() (err error) {
+		values, err = r.benchmark.plain()
+		return err
+	})
+	if err == nil {
+		err = agree(r.values(), values)
+	}
+	if err != nil {
+		return fmt.Errorf("plain transforms: %w", err)
+	}
+	r.plain = append(r.plain, took...)
+	return nil
 }
 
 // compareLosses compares losses with one kind of call.
@@ -192,7 +219,10 @@ func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []s
 				r := &row{benchmark: bm, size: s, cores: cores, limits: limitsOf[cores]}
 				// The limits are measured between the losses, under the same load of
 				// the machine.
-				measure := func() { r.limits.measure(b, cfg.turn/4) }
+				measure := func() error {
+					r.limits.measure(b, cfg.turn/4)
+					return nil
+				}
 				if err := cfg.inTurns(ctx, r, peers, measure, progress); err != nil {
 					return nil, err
 				}
@@ -205,7 +235,7 @@ func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []s
 
 // inTurns measures a row: after an untimed call here and by each contender, whose values
 // are compared, all alternate for as many turns as there are repeats.
-func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measureLimits func(), progress *progress) error {
+func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measureLimits func() error, progress *progress) error {
 	fail := func(err error) error {
 		return fmt.Errorf("%s, %s, %s: %w", r.label(), r.size, report.Plural(r.cores, "core"), err)
 	}
@@ -232,7 +262,9 @@ func (cfg config) inTurns(ctx context.Context, r *row, peers []contender, measur
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		measureLimits()
+		if err := measureLimits(); err != nil {
+			return fail(err)
+		}
 		took, err := timing.Calls(cfg.turn, r.run)
 		if err != nil {
 			return fail(err)

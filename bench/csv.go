@@ -17,7 +17,7 @@ var csvHeader = []string{
 	"min_s", "median_s", "calls", "ns_per_voxel",
 	"passes", "bytes", "gb_per_s", "exp", "log",
 	"copy_bytes_per_s", "exp_per_s", "log_per_s", "limit_s", "limit_by", "share_of_limit",
-	"value",
+	"two_transforms_min_s", "value",
 }
 
 // peerHeader has a number appended for a contender after the first: peer_2.
@@ -64,7 +64,11 @@ func (r *row) record(peers []contender) []string {
 			report.Cell(r.limits.bandwidth.Max()), report.Cell(exp.Max()), report.Cell(log.Max()),
 			report.Cell(limit), by, report.Cell(share))
 	}
-	line = append(line, report.Cells(r.ourValues))
+	transforms := ""
+	if r.isSurface() {
+		transforms = report.Cell(r.plain.Min())
+	}
+	line = append(line, transforms, report.Cells(r.ourValues))
 	for i, c := range peers {
 		if len(r.peers[i]) == 0 {
 			line = append(line, make([]string, len(peerHeader))...)

@@ -19,7 +19,7 @@ import (
 // quickRows is the number of rows of a trial run: every loss both ways, the surfaces, and
 // the five losses of every kind of call but label smoothing, which one has.
 func quickRows() int {
-	return len(coreCounts()) * (2*len(afl.Names()) + 2 + 2*(5*(len(workload.Calls)-1)+1))
+	return len(coreCounts()) * (2*len(afl.Names()) + len(maskPairs(workload.Quick)) + 2*(5*(len(workload.Calls)-1)+1))
 }
 
 // TestCommand: a trial run without a peer measures every loss both ways, the surfaces and
@@ -36,7 +36,9 @@ func TestCommand(t *testing.T) {
 		assert.NotEmpty(t, r["value"], r["benchmark"])
 		assert.Empty(t, r["peer"])
 		calls[r["call"]] = true
-		assert.Equal(t, strings.HasPrefix(r["benchmark"], "surface"), r["share_of_limit"] == "", r["benchmark"])
+		isSurface := strings.HasPrefix(r["benchmark"], "surface")
+		assert.Equal(t, isSurface, r["share_of_limit"] == "", r["benchmark"])
+		assert.Equal(t, isSurface, r["two_transforms_min_s"] != "", r["benchmark"])
 	}
 	assert.Len(t, calls, len(workload.Calls)+2, "class indices, none for surfaces and the kinds of calls")
 	assert.Contains(t, log.String(), measuredEvaluator.name, "the evaluator is named")

@@ -114,7 +114,7 @@ func TestPeerErrors(t *testing.T) {
 	wrong := *list[0]
 	wrong.values = func() []float64 { return []float64{list[0].values()[0] * 1.0001} }
 	r := &row{benchmark: &wrong, size: workload.Quick, cores: 1}
-	err = config{repeats: 1}.inTurns(t.Context(), r, []contender{c}, func() {}, newProgress(&bytes.Buffer{}))
+	err = config{repeats: 1}.inTurns(t.Context(), r, []contender{c}, func() error { return nil }, newProgress(&bytes.Buffer{}))
 	assert.ErrorContains(t, err, "not the same computation")
 	assert.ErrorContains(t, err, "dice, forward")
 

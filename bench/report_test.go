@@ -36,7 +36,7 @@ func sampleReport() *results {
 			lossRow("dice", passForward, 4e-6, 8e-6, workload.Work{Passes: 1, Bytes: 9000, Exp: 2000}),
 			lossRow("dice", passGradient, 16e-6, 128e-6, workload.Work{Passes: 2, Bytes: 72000, Exp: 2000, Log: 1000}),
 			{benchmark: &benchmark{name: "surface-lesion", title: "Surfaces of lesion", pass: passSurface}, size: s, cores: 1,
-				ours: timing.Samples{1e-3}, peers: []timing.Samples{{5e-3}}, ourValues: []float64{3, 2, 1}, peerValues: [][]float64{{3, 2, 1}}},
+				ours: timing.Samples{1e-3}, plain: timing.Samples{4e-3, 3e-3}, peers: []timing.Samples{{5e-3}}, ourValues: []float64{3, 2, 1}, peerValues: [][]float64{{3, 2, 1}}},
 		},
 	}
 }
@@ -64,11 +64,12 @@ func TestCSV(t *testing.T) {
 		"copy_bytes_per_s": "9e+09", "exp_per_s": "2e+09", "log_per_s": "1e+09",
 		"limit_s": "8e-06", "limit_by": "memory", "share_of_limit": "0.5",
 		"peer": "PyTorch 1.2.3", "peer_min_s": "0.000128", "peer_median_s": "0.000128", "peer_calls": "1", "peer_over_afl": "8",
-		"value": "0.5", "peer_value": "0.25",
+		"two_transforms_min_s": "", "value": "0.5", "peer_value": "0.25",
 	}, at(2))
 	surface := at(3)
 	assert.Equal(t, "SciPy 4.5.6", surface["peer"])
 	assert.Equal(t, "3 2 1", surface["value"])
+	assert.Equal(t, "0.003", surface["two_transforms_min_s"])
 	for _, none := range []string{"passes", "bytes", "gb_per_s", "exp", "limit_s", "limit_by", "share_of_limit"} {
 		assert.Empty(t, surface[none], none)
 	}
@@ -89,7 +90,7 @@ func TestTable(t *testing.T) {
 		"Limits: copy 9.0 GB/s, exp 2e+03 million/s, log 1e+03 million/s.",
 		"| DICE | 4.00 | 2.25 | 25 % | memory | 0.00 | 0.01 | 2.00 | 16.0 | 4.50 | 50 % | memory | 0.02 | 0.13 | 8.00 |",
 		"surface Dice, 10×10×10",
-		"| Surfaces of lesion | 1 | 1000 | 1.00 | 5.00 | 5.00 |",
+		"| Surfaces of lesion | 1 | 1000 | 1.00 | 3.00 | 3.00 | 5.00 | 5.00 |",
 	} {
 		assert.Contains(t, text, line)
 	}

@@ -52,7 +52,7 @@ func (g *Grid) Nearest(from, to *Mask) Counts {
 	s := newSearch(g, from, to)
 	switch {
 	case from.Rows() == 1:
-		s.alongRow()
+		return s.alongRow()
 	case g.shells == nil:
 		s.transform(from)
 	default:

@@ -2,23 +2,35 @@ package edt
 
 import "math/bits"
 
-// alongRow counts the voxels of a volume of one row, where all of it is the nearest site
-// on either side.
-func (s *search) alongRow() {
+// alongRow counts the voxels of a volume of one row, where the nearest site is the next
+// one on either side.
+func (s *search) alongRow() Counts {
 	voxels := make([]int, s.grid.shape[2]) // by number of steps
 	sites := around{-none, -none}
 	for w, word := range s.from.words {
 		for ; word != 0; word &= word - 1 {
 			x := 64*w + bits.TrailingZeros64(word)
-			sites = sites.moveTo(s.to.words, x)
+			if sites.from < x {
+				sites = around{lastBefore(s.to.words, x), firstFrom(s.to.words, x)}
+			}
 			voxels[min(x-sites.before, sites.from-x)]++
 		}
 	}
-	for steps, n := range voxels {
+	distinct := 0
+	for _, n := range voxels {
 		if n > 0 {
-			s.near.add(s.grid.squares[steps], n)
+			distinct++
 		}
 	}
+	counts := newCounts(distinct)
+	at := 0
+	for steps, n := range voxels {
+		if n > 0 {
+			counts.Squared[at], counts.Voxels[at] = s.grid.squares[steps], n
+			at++
+		}
+	}
+	return counts
 }
 
 // around are the sites next to a column of a row: the last one before it and the first one
@@ -27,15 +39,6 @@ type around struct{ before, from int }
 
 // none is a column too far away to be the nearest, in either direction.
 const none = 1 << 40
-
-// moveTo returns the sites next to column x, given those next to an earlier one, or none
-// on either side.
-func (a around) moveTo(row []uint64, x int) around {
-	if a.from >= x {
-		return a
-	}
-	return around{lastBefore(row, x), firstFrom(row, x)}
-}
 
 // lastBefore returns the last bit that is set before bit x, or -none.
 func lastBefore(words []uint64, x int) int {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/x/afl/internal/parallel"
 )
@@ -16,13 +17,12 @@ import (
 // axis; the result is in its units, squared.
 //
 // It is the plain distance transform: three sweeps over the whole volume.
-// [Grid.Nearest] is tested against it and measured by it.
 //
 // The work is shared among GOMAXPROCS goroutines; the bits of the result do not
 // depend on their number. Squared panics if the shapes do not match.
 func Squared(dst []float64, sites *Mask, spacing [3]float64) {
-	slices, rows, columns := sites.shape[0], sites.shape[1], sites.shape[2]
-	if voxels := slices * rows * columns; len(dst) != voxels {
+	planes, rows, columns := sites.shape[0], sites.shape[1], sites.shape[2]
+	if voxels := planes * rows * columns; len(dst) != voxels {
 		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d", sites.shape, voxels, len(dst)))
 	}
 	if len(dst) == 0 {
@@ -40,7 +40,7 @@ func Squared(dst []float64, sites *Mask, spacing [3]float64) {
 	})
 
 	if rows > 1 {
-		parallel.Do(slices*blocks(columns), func() func(int) {
+		parallel.Do(planes*blocks(columns), func() func(int) {
 			l := newLines(rows, spacing[1])
 			return func(unit int) {
 				slice, x := unit/blocks(columns), unit%blocks(columns)*block
@@ -48,15 +48,35 @@ func Squared(dst []float64, sites *Mask, spacing [3]float64) {
 			}
 		})
 	}
-	if slices > 1 {
+	if planes > 1 {
 		parallel.Do(rows*blocks(columns), func() func(int) {
-			l := newLines(slices, spacing[0])
+			l := newLines(planes, spacing[0])
 			return func(unit int) {
 				y, x := unit/blocks(columns), unit%blocks(columns)*block
 				l.sweep(dst[y*columns+x:], rows*columns, min(block, columns-x))
 			}
 		})
 	}
+}
+
+// SortedSquared returns the squared distance from every voxel of one mask to the nearest
+// voxel of another like it, in ascending order: by the plain transform, whatever the
+// masks. [Grid.Nearest] counts the same numbers; it is tested against this and measured
+// by it.
+func SortedSquared(from, to *Mask, spacing [3]float64) []float64 {
+	columns := from.Columns()
+	squared := make([]float64, from.Rows()*columns)
+	Squared(squared, to, spacing)
+	var sorted []float64
+	for r := range from.Rows() {
+		for w, voxels := range from.row(r) {
+			for ; voxels != 0; voxels &= voxels - 1 {
+				sorted = append(sorted, squared[r*columns+64*w+bits.TrailingZeros64(voxels)])
+			}
+		}
+	}
+	slices.Sort(sorted)
+	return sorted
 }
 
 // squaresAlong returns the squared distances of 0, 1, … steps along the rows of a mask,

@@ -189,7 +189,9 @@ func allLines(wanted []uint8) (lines uint8) {
 // site in the row, given the sites around this column or an earlier one. It returns those
 // around the column after the last.
 func (p *planeSweep) blockHeights(dst []float64, row []uint64, x int, a around) around {
-	a = a.moveTo(row, x)
+	if a.from < x {
+		a = around{lastBefore(row, x), firstFrom(row, x)}
+	}
 	if a.from >= x+len(dst) {
 		before, from := x-a.before, a.from-x
 		for j := range dst {

@@ -30,7 +30,8 @@ func NewMaskPairs(s Size) []MaskPair {
 }
 
 // NewHardMaskPairs returns pairs for which the nearest surfaces are expensive to
-// find: they are far apart, or as large as they get.
+// find: they are far apart, or as large as they get. The last is the one that a search
+// found to take longest compared with two distance transforms.
 func NewHardMaskPairs(s Size) []MaskPair {
 	n := s.ImageVoxels()
 	voxel := func(at int) []uint8 {
@@ -58,7 +59,37 @@ func NewHardMaskPairs(s Size) []MaskPair {
 		newMaskPair("noise", s.Space, noise(0.01), noise(0.01)),
 		newMaskPair("dense-noise", s.Space, noise(0.5), noise(0.5)),
 		newMaskPair("noise-and-voxel", s.Space, noise(0.5), voxel(n-1)),
+		newMaskPair("slab-and-checkerboard", s.Space, slab(s.Space), checkerboard(s.Space)),
 	}
+}
+
+// slab fills the image along the first and the last axis.
+func slab(space [3]int) []uint8 {
+	return where(space, func(_, y, _ int) bool { return y >= 3*space[1]/10 && y < 9*space[1]/10 })
+}
+
+// checkerboard has fields of 2×10×2 voxels and fills the image along the last two axes.
+func checkerboard(space [3]int) []uint8 {
+	return where(space, func(x, y, z int) bool {
+		return x >= space[0]/7 && x < 6*space[0]/7 && (x/2+y/10+z/2)%2 == 0
+	})
+}
+
+// where returns the voxels that have a property.
+func where(space [3]int, has func(x, y, z int) bool) []uint8 {
+	mask := make([]uint8, 0, space[0]*space[1]*space[2])
+	for x := range space[0] {
+		for y := range space[1] {
+			for z := range space[2] {
+				v := uint8(0)
+				if has(x, y, z) {
+					v = 1
+				}
+				mask = append(mask, v)
+			}
+		}
+	}
+	return mask
 }
 
 // ellipsoid has its center and radii as fractions of the image's edges.

@@ -36,5 +36,5 @@ func TestHardMaskPairs(t *testing.T) {
 		assert.Positive(t, d.Hausdorff(), m.Name)
 		assert.False(t, math.IsInf(d.Hausdorff(), 0), m.Name)
 	}
-	assert.Len(t, names, 7)
+	assert.Len(t, names, 8)
 }
