@@ -48,6 +48,33 @@ func BenchmarkLoss(b *testing.B) {
 	}
 }
 
+// BenchmarkCall times some losses with every kind of call, as BenchmarkLoss does with class
+// indices. Names are call=soft/loss=afl/pass=forward/size=picai/cores=1.
+func BenchmarkCall(b *testing.B) {
+	images := workload.Images
+	if testing.Short() {
+		images = workload.QuickImages
+	}
+	cfg := config{losses: afl.Names()}
+	for _, c := range workload.Calls {
+		s := c.Size(benchmarkSizes()[0], images)
+		input := c.NewBatch(s)
+		for _, cores := range coreCounts() {
+			lim := newLimits(c, &evaluationRates{})
+			for _, name := range cfg.lossesOf(c) {
+				list, err := lossBenchmarks(name, c, input)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, bm := range list {
+					r := &row{benchmark: bm, size: s, cores: cores, limits: lim}
+					b.Run("call="+c.Name+"/"+r.testName("loss"), func(b *testing.B) { r.time(b, input) })
+				}
+			}
+		}
+	}
+}
+
 // BenchmarkSurface times the Hausdorff distance, the average surface distance and the
 // surface Dice of two masks together, for ordinary masks and for hard ones. It reports the
 // time as a fraction of that of two plain transforms, which are timed three times.
@@ -103,7 +130,7 @@ func (r *row) testName(kind string) string {
 // all rows that share them.
 func (r *row) time(b *testing.B, input *workload.Batch) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(r.cores))
-	if r.work != nil && len(r.limits.exp) == 0 {
+	if r.work != nil && len(r.limits.bandwidth) == 0 {
 		for range 5 {
 			r.limits.measure(input, 20*time.Millisecond)
 		}

@@ -206,10 +206,7 @@ func (cfg config) compareLosses(ctx context.Context, c workload.Call, losses []s
 	}
 	limitsOf := map[int]*limits{}
 	for cores, r := range rates {
-		limitsOf[cores] = &limits{evaluationRates: r}
-		if c.Float64 {
-			limitsOf[cores].evaluationRates = nil // those of float32
-		}
+		limitsOf[cores] = newLimits(c, r)
 	}
 	var rows []*row
 	for _, name := range losses {

@@ -18,6 +18,14 @@ type limits struct {
 	*evaluationRates                // nil where the evaluations have no measured limit, as in float64
 }
 
+// newLimits returns the limits of a call, to be measured. The rates are those of float32.
+func newLimits(c workload.Call, rates *evaluationRates) *limits {
+	if c.Float64 {
+		return &limits{}
+	}
+	return &limits{evaluationRates: rates}
+}
+
 // evaluationRates are the evaluations per second of measuredEvaluator with some number
 // of cores. They do not depend on the size.
 type evaluationRates struct{ exp, log timing.Samples }

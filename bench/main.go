@@ -3,7 +3,7 @@
 // one core and on all, and some losses with every kind of call at the first size: other
 // targets, a voxel weight, label smoothing, un-reduced, float64 logits, other numbers of
 // channels and 2-D images. It compares with PyTorch and SciPy, which alternate with it in
-// a process of their own (peer.py), and with the limit of the machine: the time to
+// processes of their own (peer.py), one for each interpreter, and with the limit of the machine: the time to
 // move the bytes that must move at the rate of a copy, or to evaluate the exponentials
 // and logarithms that must be evaluated at the rate of these alone, both measured in
 // the same run.
@@ -171,9 +171,6 @@ func openPeers(ctx context.Context, list string, w io.Writer) (peers []*peer, er
 		if word == "" {
 			return peers, fmt.Errorf("-python is %q, want a list of interpreters without empty entries", list)
 		}
-		if slices.ContainsFunc(peers, func(p *peer) bool { return p.version.Interpreter == word }) {
-			return peers, fmt.Errorf("-python names %s twice", word)
-		}
 		interpreter, err := findPython(ctx, word)
 		if err != nil {
 			return peers, err
@@ -181,6 +178,11 @@ func openPeers(ctx context.Context, list string, w io.Writer) (peers []*peer, er
 		p, err := startPeer(ctx, interpreter)
 		if err != nil {
 			return peers, err
+		}
+		same := func(other *peer) bool { return other.version.Torch == p.version.Torch }
+		if i := slices.IndexFunc(peers, same); i >= 0 {
+			p.Close()
+			return peers, fmt.Errorf("-python names %s and %s, which both have PyTorch %s", peers[i].version.Interpreter, word, p.version.Torch)
 		}
 		peers = append(peers, p)
 	}

@@ -74,6 +74,8 @@ func TestCommandRefuses(t *testing.T) {
 		"-losses dise":                    "dise",
 		"-losses afl,fl,afl":              "twice",
 		"-calls hard":                     "-calls",
+		"-compile -python none -quick":    "-compile",
+		"-python , -quick":                "-python",
 		"-sizes picai,picai":              "twice",
 		"-repeats 0":                      "-repeats",
 		"-turn -1s":                       "-turn",

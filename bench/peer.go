@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"slices"
-	"strings"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -51,13 +50,12 @@ func contenders(peers []*peer, compile bool) []contender {
 	return list
 }
 
-// torch names PyTorch, with the version but for what it was built for.
+// torch names PyTorch with the version.
 func (c contender) torch() string {
-	version, _, _ := strings.Cut(c.version.Torch, "+")
 	if c.compile {
-		return "PyTorch " + version + " compiled"
+		return "PyTorch " + c.version.Torch + " compiled"
 	}
-	return "PyTorch " + version
+	return "PyTorch " + c.version.Torch
 }
 
 // sciPy names SciPy with the version.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -43,6 +44,57 @@ func TestPeerAgrees(t *testing.T) {
 	}
 	_, err := os.Stat(filepath.Join(out, "ratios.png"))
 	assert.NoError(t, err)
+}
+
+// TestCompile: a PyTorch with torch.compile is compared with twice, and without it
+// -compile is refused.
+func TestCompile(t *testing.T) {
+	python := needPython(t)
+	p, err := startPeer(t.Context(), python)
+	require.NoError(t, err)
+	require.NoError(t, p.Close())
+	out := t.TempDir()
+	err = run(context.Background(), []string{"-quick", "-python", python, "-compile", "-losses", "dice", "-calls", "unreduced", "-out", out}, &bytes.Buffer{})
+	if !p.version.Compile {
+		assert.ErrorContains(t, err, "-compile")
+		return
+	}
+	if _, missing := exec.LookPath("g++"); missing != nil {
+		t.Skip("torch.compile needs a C++ compiler")
+	}
+	require.NoError(t, err)
+	for _, r := range benchtest.ReadCSV(t, filepath.Join(out, "results.csv")) {
+		assert.NotEmpty(t, r["peer_min_s"], r["benchmark"])
+		if r["pass"] == passSurface {
+			assert.Empty(t, r["peer_2"])
+			continue
+		}
+		assert.Equal(t, r["peer"]+" compiled", r["peer_2"])
+		assert.NotEmpty(t, r["peer_min_s_2"], r["benchmark"])
+	}
+}
+
+// TestSamePyTorch: columns are named by the version of PyTorch, so that there is one of
+// each.
+func TestSamePyTorch(t *testing.T) {
+	python := needPython(t)
+	err := run(context.Background(), []string{"-quick", "-python", python + "," + python, "-out", t.TempDir()}, &bytes.Buffer{})
+	assert.ErrorContains(t, err, "both have PyTorch")
+}
+
+func TestContenders(t *testing.T) {
+	old := &peer{version: peerVersion{Torch: "1.13", SciPy: "1.10"}}
+	current := &peer{version: peerVersion{Torch: "2.15", SciPy: "1.17", Compile: true}}
+	names := func(list []contender) (names []string) {
+		for _, c := range list {
+			names = append(names, c.torch())
+		}
+		return names
+	}
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15"}, names(contenders([]*peer{old, current}, false)))
+	assert.Equal(t, []string{"PyTorch 1.13", "PyTorch 2.15", "PyTorch 2.15 compiled"}, names(contenders([]*peer{old, current}, true)))
+	assert.Equal(t, "SciPy 1.10", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passSurface}}))
+	assert.Equal(t, "PyTorch 1.13", contender{peer: old}.library(&row{benchmark: &benchmark{pass: passForward}}))
 }
 
 // TestPeerErrors: a wrong value and a failing request end a run.

@@ -25,7 +25,7 @@ func (p *progress) expect(voxels int) { p.total += voxels }
 func (p *progress) done(r *row, peers []contender) {
 	p.past += r.voxels()
 	left := time.Duration(float64(time.Since(p.start)) * float64(p.total-p.past) / float64(p.past))
-	line := fmt.Sprintf("%3d %%  %s left  %-38s %s  %s  %.3g ms", 100*p.past/p.total,
+	line := fmt.Sprintf("%3d %%  %s left  %-48s %s  %s  %.3g ms", 100*p.past/p.total,
 		left.Round(time.Second), r.label(), r.size.Name, report.Plural(r.cores, "core"), 1e3*r.ours.Min())
 	for i, c := range peers {
 		if len(r.peers[i]) > 0 {

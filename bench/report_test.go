@@ -101,6 +101,46 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestContenderColumns: every PyTorch has columns of its own, and torch.compile none among
+// the surfaces.
+func TestContenderColumns(t *testing.T) {
+	r := sampleReport()
+	current := &peer{version: peerVersion{Torch: "9.8.7", SciPy: "6.5.4", Python: "4.0", Compile: true}}
+	r.peers = append(r.peers, contenders([]*peer{current}, true)...)
+	for i, row := range r.rows {
+		row.peers = append(row.peers, timing.Samples{6e-3, 2e-3}, timing.Samples{1e-3})
+		row.peerValues = append(row.peerValues, []float64{1}, []float64{2})
+		if row.isSurface() {
+			row.peers[2], row.peerValues[2] = nil, nil
+		}
+		row.ours = timing.Samples{float64(i+1) * 1e-3}
+	}
+	text := r.markdown()
+	for _, line := range []string{
+		"| Compared with | PyTorch 1.2.3, SciPy 4.5.6, Python 3.0 |\n| Compared with | PyTorch 9.8.7, SciPy 6.5.4, Python 4.0 |\n| Compared with | the same through torch.compile |\n",
+		"| PyTorch 1.2.3 ms | ratio | PyTorch 9.8.7 ms | ratio | PyTorch 9.8.7 compiled ms | ratio | + gradient:",
+		"| memory | 1.00 | 0.01 | 0.01 | 2.00 | 2.00 | 1.00 | 1.00 | 2000 |",
+		"ratios to PyTorch 9.8.7: forward 2.00, with gradient 1.00.",
+		"ratios to PyTorch 9.8.7 compiled: forward 1.00, with gradient 0.50.",
+		"| | cores | ns/voxel | afl ms | two transforms ms | ratio | SciPy 4.5.6 ms | ratio | SciPy 6.5.4 ms | ratio |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+		"| Surfaces of lesion | 1 | 3000 | 3.00 | 3.00 | 1.00 | 5.00 | 1.67 | 2.00 | 0.67 |\n",
+	} {
+		assert.Contains(t, text, line)
+	}
+
+	folder := t.TempDir()
+	_, err := r.write(folder)
+	require.NoError(t, err)
+	records := benchtest.ReadCSV(t, filepath.Join(folder, "results.csv"))
+	assert.Equal(t, "PyTorch 1.2.3", records[0]["peer"])
+	assert.Equal(t, "PyTorch 9.8.7", records[0]["peer_2"])
+	assert.Equal(t, "0.002", records[0]["peer_min_s_2"])
+	assert.Equal(t, "PyTorch 9.8.7 compiled", records[0]["peer_3"])
+	assert.Equal(t, "2", records[0]["peer_value_3"])
+	assert.Equal(t, "SciPy 6.5.4", records[2]["peer_2"])
+	assert.Empty(t, records[2]["peer_3"])
+}
+
 // TestCallTable: the kinds of calls follow the same losses with class indices, in a table
 // for each number of cores. The chart is without them.
 func TestCallTable(t *testing.T) {

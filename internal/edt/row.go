@@ -1,6 +1,9 @@
 package edt
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // alongRow counts the voxels of a volume of one row, where the nearest site is the next
 // one on either side.
@@ -38,7 +41,7 @@ func (s *search) alongRow() Counts {
 type around struct{ before, from int }
 
 // none is a column too far away to be the nearest, in either direction.
-const none = 1 << 40
+const none = math.MaxInt / 2
 
 // lastBefore returns the last bit that is set before bit x, or -none.
 func lastBefore(words []uint64, x int) int {
