@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, which
-// take units in order. Each goroutine has its own body, which may hold scratch
+// Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, the
+// caller's among them, which take units in order. Each goroutine has its own body, which may hold scratch
 // memory: newBody is called once per goroutine, sequentially, before any unit runs.
 func Do(units int, newBody func() func(unit int)) {
 	workers := min(units, runtime.GOMAXPROCS(0))
@@ -25,13 +25,16 @@ func Do(units int, newBody func() func(unit int)) {
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for _, body := range bodies {
-		wg.Go(func() {
-			for unit := int(next.Add(1)) - 1; unit < units; unit = int(next.Add(1)) - 1 {
-				body(unit)
-			}
-		})
+	work := func(body func(int)) {
+		for unit := int(next.Add(1)) - 1; unit < units; unit = int(next.Add(1)) - 1 {
+			body(unit)
+		}
 	}
+	for _, body := range bodies[1:] {
+		wg.Go(func() { work(body) })
+	}
+	// The caller takes part: on a busy machine it need not wait for a thread to start.
+	work(bodies[0])
 	wg.Wait()
 }
 
