@@ -8,8 +8,9 @@ import (
 )
 
 // Do runs every unit in [0, units) once, on at most GOMAXPROCS goroutines, the
-// caller's among them, which take units in order. Each goroutine has its own body, which may hold scratch
-// memory: newBody is called once per goroutine, sequentially, before any unit runs.
+// caller's among them, which take units in order. Each goroutine has its own body,
+// which may hold scratch memory: newBody is called once per goroutine, sequentially,
+// before any unit runs.
 func Do(units int, newBody func() func(unit int)) {
 	workers := min(units, runtime.GOMAXPROCS(0))
 	if workers <= 1 {
