@@ -186,6 +186,10 @@ var slowInputs = []input{
 		{"lattice", [3]float64{0, 0, 0}, [3]float64{1, 1, 1}, 0, cells(2, 3, 6), false},
 		{"solid", [3]float64{0, 0.26, 0.82}, [3]float64{1, 0.48, 0.38}, 0, cells(1, 1, 1), false},
 	}},
+	{[3]int{85814, 2, 1}, [3]float64{0.61, 2.2, 2.2}, [2]figure{
+		{"ball", [3]float64{0, 0.64, 0}, [3]float64{1, 0.88, 1}, 0, cells(1, 1, 1), true},
+		{"solid", [3]float64{0, 0.9, 0}, [3]float64{1, 1, 1}, 0, cells(1, 1, 1), false},
+	}},
 	{[3]int{165, 14, 1}, [3]float64{1, 1, 1}, [2]figure{
 		everywhere("solid", 0), {"solid", [3]float64{0.99, 0, 0}, [3]float64{1, 1, 1}, 0, cells(1, 1, 1), true},
 	}},

@@ -144,7 +144,8 @@ type planeSweep struct {
 	*transform
 	*envelope
 	near    []around
-	heights []float64 // of a block of columns, by filled row
+	stride  int       // of the following: the number of columns of a block
+	heights []float64 // of a block, by filled row
 	result  []float64 // of the block, by row
 }
 
@@ -153,8 +154,13 @@ func newPlaneSweep(t *transform) *planeSweep {
 	for _, f := range t.filled {
 		most = max(most, f.end-f.first)
 	}
-	return &planeSweep{t, newEnvelope(t.to.shape[1], t.grid.spacing[1], most),
-		make([]around, most), make([]float64, block*most), make([]float64, block*t.size[1])}
+	p := &planeSweep{transform: t, envelope: newEnvelope(t.to.shape[1], t.grid.spacing[1], most)}
+	p.near, p.stride = make([]around, most), min(block, t.size[2])
+	p.heights = make([]float64, p.stride*most)
+	if t.size[2] > block {
+		p.result = make([]float64, p.stride*t.size[1])
+	}
+	return p
 }
 
 // sweep stores in dst, which holds the rows and columns of the box, the squared distances
@@ -175,7 +181,7 @@ func (p *planeSweep) sweep(f *plane, dst []float64, first, end int) {
 		x := b * block
 		width := min(block, columns-x)
 		for i, y := range filled {
-			near[i] = p.blockHeights(p.heights[i*block:][:width], p.to.row(f.slice*p.to.shape[1]+y), p.lo[2]+x, near[i])
+			near[i] = p.blockHeights(p.heights[i*p.stride:][:width], p.to.row(f.slice*p.to.shape[1]+y), p.lo[2]+x, near[i])
 		}
 		if len(filled) == 1 {
 			for y := range rows {
@@ -186,12 +192,19 @@ func (p *planeSweep) sweep(f *plane, dst []float64, first, end int) {
 			}
 			continue
 		}
+		result := p.result
+		if result == nil { // the block is all there is
+			result = dst
+		}
 		for ; lines != 0; lines &= lines - 1 {
 			j := bits.TrailingZeros8(lines)
-			p.line(p.result[j:], block, block, p.lo[1], wanted, j, filled, p.heights[j:], block)
+			p.line(result[j:], p.stride, p.stride, p.lo[1], wanted, j, filled, p.heights[j:], p.stride)
+		}
+		if p.result == nil {
+			continue
 		}
 		for y := range rows {
-			copy(dst[y*columns+x:][:width], p.result[y*block:])
+			copy(dst[y*columns+x:][:width], result[y*p.stride:])
 		}
 	}
 }
