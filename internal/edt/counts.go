@@ -116,7 +116,7 @@ func mergeCounts(dst, a, b Counts) {
 // those are few. More numbers than cachedValues are split by their highest such bits, for
 // the sort to stay in the second-level cache; few are sorted by comparison.
 const (
-	fewValues    = 1 << 8
+	fewValues    = 1 << 9
 	cachedValues = 1 << 16
 	digitBits    = 11
 	bucketBits   = 8

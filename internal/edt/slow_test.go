@@ -199,6 +199,7 @@ var slowInputs = []input{
 	{[3]int{1, 1, 1000000}, [3]float64{1, 1, 1}, [2]figure{everywhere("noise", 0.5), corner}},
 	// Volumes so small that tables take longer than the transform.
 	{[3]int{5, 5, 5}, [3]float64{1, 1, 1}, [2]figure{everywhere("noise", 0.5), corner}},
+	{[3]int{7, 1, 73}, [3]float64{1, 2.2, 0.61}, [2]figure{everywhere("noise", 0.73), everywhere("noise", 0.3)}},
 	{[3]int{1, 9, 8}, [3]float64{1, 10, 3}, [2]figure{everywhere("solid", 0), everywhere("noise", 0.31)}},
 }
 
