@@ -54,6 +54,8 @@ type Set struct {
 	HeldOut bool
 	// Channels is the number of image channels, the same for every case.
 	Channels int
+	// Description is the content of the folder's dataset.json, nil if there is none.
+	Description *Description
 }
 
 // Sample is one case, ready for a network.
