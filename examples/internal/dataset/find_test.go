@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 )
 
@@ -240,7 +241,7 @@ func TestFindChecksTheGrids(t *testing.T) {
 			writeVolume(t, image, 1, [3]int{4, 3, 2}, elsewhere, counting)
 			first := filepath.Join(dir, "imagesTr", "b_0000.nii.gz")
 			_, err := Find(dir)
-			_, loaded := load(Case{ID: "b", Images: []string{first, image}})
+			_, loaded := load(Case{ID: "b", Images: []string{first, image}}, segment.Scheme{})
 			if meets {
 				assert.NoError(t, err, far)
 				assert.NoError(t, loaded, far)

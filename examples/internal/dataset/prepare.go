@@ -5,13 +5,14 @@ import (
 	"math"
 	"strings"
 
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 )
 
 // prepared is a case after steps 1 to 4 of Protocol.
 type prepared struct {
 	image   array[float32]
-	label   array[uint8]
+	label   array[uint8] // codes of Protocol.Scheme
 	labeled bool
 }
 
@@ -24,7 +25,7 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	prep, err := load(c)
+	prep, err := load(c, p.Scheme)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: case %s: %w", c.ID, err)
 	}
@@ -54,7 +55,7 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 }
 
 // load reads a case's files onto the grid of the first image.
-func load(c Case) (*prepared, error) {
+func load(c Case, scheme segment.Scheme) (*prepared, error) {
 	if len(c.Images) == 0 {
 		return nil, fmt.Errorf("no images")
 	}
@@ -81,7 +82,7 @@ func load(c Case) (*prepared, error) {
 	if c.Label == "" {
 		return &prep, nil
 	}
-	label, err := readLabel(c.Label)
+	label, err := readLabel(c.Label, scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -131,16 +132,21 @@ func readImage(path string) (array[float32], error) {
 	return a, nil
 }
 
-// readLabel reads a label and sets every nonzero voxel to 1.
-func readLabel(path string) (array[uint8], error) {
+// readLabel reads a label as the codes of the scheme: 1 for every nonzero voxel, or the
+// number of the class, or the set of regions.
+func readLabel(path string, scheme segment.Scheme) (array[uint8], error) {
 	v, err := volume.ReadLabel(path)
 	if err != nil {
 		return array[uint8]{}, err
 	}
 	a := array[uint8]{channels: 1, dims: v.Dims, affine: v.Affine, data: make([]uint8, len(v.Data))}
 	for i, x := range v.Data {
-		if x != 0 {
-			a.data[i] = 1
+		switch {
+		case x == 0:
+		case i > 0 && x == v.Data[i-1]: // labels come in runs, so this avoids most lookups
+			a.data[i] = a.data[i-1]
+		default:
+			a.data[i] = scheme.Code(int(min(x, math.MaxInt32)))
 		}
 	}
 	return a, nil
