@@ -20,6 +20,7 @@ type options struct {
 	dataDir, modelDir string
 	resume            bool
 	weights           string
+	weightsPrefix     string
 
 	epochs, steps, maxCases int
 	loss                    lossList
@@ -61,6 +62,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
+	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
