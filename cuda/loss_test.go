@@ -524,3 +524,41 @@ func download(t testing.TB, e *cuda.Engine, d *tensor.Dense) *tensor.Dense {
 	require.NoError(t, err)
 	return host
 }
+
+// TestGeneralPassesComputeInFloat32: results for float32 logits are not those of float64,
+// rounded, unless a chunk is out of the range of float32.
+func TestGeneralPassesComputeInFloat32(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 40, 70} // two chunks of 2048 and 752 voxels
+	for _, activation := range []afl.Activation{afl.Sigmoid, afl.Softmax} {
+		l := afl.NewFocal()
+		l.Activation = activation
+		for _, huge := range []bool{false, true} {
+			host := losstest.RandomLogits(tensor.Float32, shape, 1)
+			x := host.Data().([]float32)
+			if huge {
+				x[7], x[2800+7] = math.MaxFloat32, -math.MaxFloat32
+			}
+			wide := losstest.Floats(tensor.Float64, shape, func(i int) float64 { return float64(x[i]) })
+			weight := upload(t, e, losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(int) float64 { return 1.5 }))
+			target := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i % 2) }))
+			_, want, err := afl.Grad(l, upload(t, e, wide), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			_, got, err := afl.Grad(l, upload(t, e, host), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			exact, near := losstest.Numbers(t, download(t, e, want)), losstest.Numbers(t, download(t, e, got))
+			var same [2]int // by chunk
+			for i, w := range exact {
+				if float64(float32(w)) == near[i] {
+					same[i%2800/2048]++
+				}
+			}
+			if huge {
+				assert.Equal(t, 2*2048, same[0], "%v", activation)
+			} else {
+				assert.Less(t, same[0], 2*2048*9/10, "%v", activation)
+			}
+			assert.Less(t, same[1], 2*752*9/10, "%v", activation)
+		}
+	}
+}
