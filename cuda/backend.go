@@ -88,12 +88,13 @@ func (k backend) Combine(dst *tensor.Dense, a float64, src *tensor.Dense, b floa
 		switch {
 		case err != nil:
 			return err
-		case src.Dtype() != dst.Dtype():
+		case src.Dtype() != dst.Dtype() && !dst.IsScalar():
 			return plan.Refuse("type of "+name, src.Dtype(), "that of the one it is added to, %v", dst.Dtype())
-		case len(src.Raw) != len(dst.Raw):
+		case int64(len(src.Raw)) != count*int64(src.Dtype().Size()):
 			return plan.Refuse("shape of "+name, src.Shape(), "that of the one it is added to, %v", dst.Shape())
 		}
 		point(&args.combine_from, from)
+		args.combine_from_type = elementTypes[src.Dtype()]
 		switch {
 		case !k.results.has(to):
 		case k.results.has(from):

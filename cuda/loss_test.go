@@ -432,6 +432,51 @@ func TestSum(t *testing.T) {
 	require.NoError(t, g.Close())
 }
 
+// constant is a loss of another module, whose value is a float32 scalar.
+type constant struct {
+	e     *cuda.Engine
+	value float32
+}
+
+func (c constant) Eval(_, _, grad *tensor.Dense, _ ...afl.EvalOption) (*tensor.Dense, error) {
+	if grad != nil {
+		if err := c.e.Memset(grad, float32(0)); err != nil {
+			return nil, err
+		}
+	}
+	return c.e.Upload(tensor.New(tensor.FromScalar(c.value)))
+}
+
+// TestSumOfTypes: as on the CPU, a sum takes float32 scalars beside float64 ones, in any
+// order.
+func TestSumOfTypes(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 9, 11}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	ce, err := afl.Value(afl.NewCrossEntropy(), hostLogits, hostTarget)
+	require.NoError(t, err)
+	before := e.Memory().InUse
+	ours, third, half := afl.Term{Weight: 2, Loss: afl.NewCrossEntropy()}, afl.Term{Weight: 3, Loss: constant{e, 1.0 / 3}}, afl.Term{Weight: -1, Loss: constant{e, 0.5}}
+	for _, test := range []struct {
+		terms []afl.Term
+		want  float64
+	}{
+		{[]afl.Term{ours, third}, 2*ce + 1},
+		{[]afl.Term{third, ours}, 2*ce + 1},
+		{[]afl.Term{third, half, ours, half}, 2 * ce},
+		{[]afl.Term{third, half}, 0.5},
+	} {
+		got, err := afl.Value(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		assert.InEpsilon(t, test.want, got, 2e-6)
+		_, grad, err := afl.Grad(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		require.NoError(t, e.Release(grad))
+		assert.Equal(t, before, e.Memory().InUse)
+	}
+}
+
 // TestConcurrentLosses: goroutines share an engine, each with its own tensors.
 func TestConcurrentLosses(t *testing.T) {
 	e := open(t)

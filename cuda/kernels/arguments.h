@@ -133,8 +133,9 @@ typedef struct AflArguments {
 	double *constants;
 	int32_t constant_count;          // at most AFL_INLINE_DOUBLES
 
-	// afl_combine: to = a·to + b·from for combine_count elements of one type.
+	// afl_combine: to = a·to + b·from for combine_count elements.
 	int32_t combine_type;            // AflType, a float
+	int32_t combine_from_type;       // likewise
 	void *combine_to;
 	const void *combine_from;        // null: to = a·to
 	double combine_a, combine_b;
