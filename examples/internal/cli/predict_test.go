@@ -282,7 +282,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 		require.NoError(t, err)
 		return u
 	}
-	known := map[string]string{"settings": stored, "decision": "Argmax"}
+	known := map[string]string{"settings": stored, "prediction_rule": "Argmax"}
 	levels := func(channels []int, strides ...[3]int) models.UNet {
 		a := models.NewUNet()
 		a.Channels, a.Strides = channels, strides
@@ -315,8 +315,8 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	assert.Equal(t, afl.SigmoidChannel1, u.rule)
 
 	for want, metadata := range map[string]map[string]string{
-		"unknown field":      {"settings": `{"models":"unet"}`},
-		`decision is "coin"`: {"settings": stored, "decision": "coin"},
+		"unknown field":             {"settings": `{"models":"unet"}`},
+		`prediction_rule is "coin"`: {"settings": stored, "prediction_rule": "coin"},
 	} {
 		flags, o := newPredictFlags()
 		_, err := o.use(flags, metadata)

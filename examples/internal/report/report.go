@@ -209,7 +209,7 @@ type Result struct {
 
 	Loss      string      // name of the loss in flags and files
 	Title     string      // name of the loss in tables
-	Decision  string      // description of the decision rule for hard masks
+	Rule      string      // description of the prediction rule for hard masks
 	Epochs    []Epoch     // in order
 	BestEpoch int         // epoch of the best weights; 0 if no epoch was completed
 	Cases     []Case      // measures of the best weights

@@ -77,10 +77,10 @@ func sample() *Run {
 		Title: "brats: unet, 2 epochs",
 		Facts: []string{"Data: 5 training and 3 validation cases."},
 		Results: []Result{
-			{Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
+			{Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Rule: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
+			{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
 				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+			{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 		},
 	}
 }

@@ -119,21 +119,21 @@ func (r *Run) table(header []string, row func(Result) []string) Table {
 	return t
 }
 
-// notes states what the tables do not show: the decision rules for masks, and which
+// notes states what the tables do not show: the prediction rules for masks, and which
 // training runs diverged.
 func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
 	var rules []string
 	for _, l := range r.Results {
-		if l.Decision == "" {
+		if l.Rule == "" {
 			continue
 		}
-		if byRule[l.Decision] == nil {
-			rules = append(rules, l.Decision)
+		if byRule[l.Rule] == nil {
+			rules = append(rules, l.Rule)
 		}
-		if !slices.Contains(byRule[l.Decision], l.Title) {
-			byRule[l.Decision] = append(byRule[l.Decision], l.Title)
+		if !slices.Contains(byRule[l.Rule], l.Title) {
+			byRule[l.Rule] = append(byRule[l.Rule], l.Title)
 		}
 	}
 	for _, rule := range rules {

@@ -95,5 +95,7 @@ func TestRule(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, found)
 	_, _, err = ReadRule(map[string]string{RuleKey: "coin"})
-	assert.ErrorContains(t, err, `decision is "coin", want SigmoidChannel1 or Argmax`)
+	assert.ErrorContains(t, err, `prediction_rule is "coin", want SigmoidChannel1 or Argmax`)
+	_, _, err = ReadRule(map[string]string{"decision": "Argmax"})
+	assert.ErrorContains(t, err, "written by an earlier version")
 }

@@ -61,7 +61,7 @@ type Network struct {
 	// Source produces samples of sizes that the network accepts.
 	Source dataset.Source
 	// WeightsInfo is added to the metadata of best.safetensors and last.safetensors,
-	// together with the loss, the number of epochs and the decision rule. It holds what
+	// together with the loss, the number of epochs and the prediction rule. It holds what
 	// is needed to use the weights.
 	WeightsInfo map[string]string
 }

@@ -163,7 +163,7 @@ func TestRunWritesEverything(t *testing.T) {
 
 	first, metadata, err := weights.Load(filepath.Join(dir, "afl", "last.safetensors"))
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{"loss": "afl", "epochs": "2", "model": "unet", "decision": "SigmoidChannel1"}, metadata)
+	assert.Equal(t, map[string]string{"loss": "afl", "epochs": "2", "model": "unet", "prediction_rule": "SigmoidChannel1"}, metadata)
 	_, metadata, err = weights.Load(filepath.Join(dir, "afl", "best.safetensors"))
 	require.NoError(t, err)
 	assert.Equal(t, fmt.Sprint(run.Results[0].BestEpoch), metadata["epochs"])

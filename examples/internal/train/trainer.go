@@ -291,7 +291,7 @@ func (t *trainer) finish(ctx context.Context) error {
 func (t *trainer) result() *report.Result {
 	return &report.Result{
 		Network: t.network.Name, NetworkTitle: t.network.Title,
-		Loss: t.name, Title: t.title, Decision: measure.InWords[t.rule],
+		Loss: t.name, Title: t.title, Rule: measure.InWords[t.rule],
 		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
 	}
 }
