@@ -7,6 +7,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/settings"
@@ -38,15 +39,23 @@ func loadWeights(path, alternative string) (map[string]*tensor.Dense, map[string
 	return state, metadata, nil
 }
 
-// initialWeights reads the initial weights, from the copy in the run's folder if the
-// run is resumed. It returns nil without -weights. The weights must fit the network.
-func (o *options) initialWeights(resumed bool, backend nn.Backend, config models.Config) (*initial, error) {
+// initialWeights reads the initial weights, from the copy in the run's folder if the run
+// with the record rec is resumed. It returns nil without -weights. The weights must fit the
+// network.
+func (o *options) initialWeights(rec *record, backend nn.Backend, config models.Config) (*initial, error) {
 	if o.weights == "" {
 		return nil, nil
 	}
 	from := o.weights
-	if resumed {
+	if rec != nil {
 		from = filepath.Join(o.modelDir, initialName)
+		now, err := fingerprint.OfFile(from)
+		if err != nil {
+			return nil, fmt.Errorf("-weights: %w", err)
+		}
+		if rec.Weights == nil || !now.Equal(*rec.Weights) {
+			return nil, fmt.Errorf("-weights: %s has changed since the run started", from)
+		}
 	}
 	state, metadata, err := loadWeights(from, ", or -resume")
 	if err != nil {

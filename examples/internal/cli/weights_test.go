@@ -25,7 +25,7 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 	dir := t.TempDir()
 	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice-ce", "-size", "32,32,24", "-max_cases", "1")
 	require.Equal(t, exitOK, code, errs)
-	_, metadata, err := weights.Load(filepath.Join(dir, "dice-ce", "best.safetensors"))
+	_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice-ce", "best.safetensors"))
 	require.NoError(t, err)
 	got, found, err := settings.Read(metadata)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(size, "-model_dir", first, "-epochs", "1", "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 
 	dir := filepath.Join(t.TempDir(), "second")
 	code, out, errs := runProgram(p, append(size, "-model_dir", dir, "-epochs", "1", "-loss", "dice,afl", "-weights", file, "-lr", "1e-40", "-weight_decay", "0", "-seed", "8")...)
@@ -65,7 +65,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	want, _, err := weights.Load(file)
 	require.NoError(t, err)
 	for _, loss := range []string{"dice", "afl"} {
-		got, _, err := weights.Load(filepath.Join(dir, loss, "last.safetensors"))
+		got, _, err := weights.Load(filepath.Join(dir, "unet", loss, "last.safetensors"))
 		require.NoError(t, err)
 		require.Len(t, got, len(want))
 		for name := range want {
@@ -92,7 +92,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(settings, "-model_dir", first, "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 	settings = append(settings, "-loss", "afl,dice", "-weights", file)
 	whole := filepath.Join(t.TempDir(), "whole")
 	code, _, errs = runProgram(p, append(settings, "-model_dir", whole)...)
@@ -153,7 +153,7 @@ func TestUnsuitableWeights(t *testing.T) {
 func TestCheckpointIsRejectedAsWeights(t *testing.T) {
 	p := tinyPICAI()
 	dir := trained(t, p, "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
-	checkpoint := filepath.Join(dir, "dice", "checkpoint.safetensors")
+	checkpoint := filepath.Join(dir, "unet", "dice", "checkpoint.safetensors")
 	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors in the same folder"
 
 	next := filepath.Join(t.TempDir(), "next")

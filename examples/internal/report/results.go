@@ -35,11 +35,12 @@ func (r *Run) tables() string {
 	}
 	b.WriteString(r.overlapTable().String())
 	b.WriteString(`
-- IoU, Dice: soft, as computed by the paper's released training code: a sigmoid
-  per channel, squared sums, mean over both channels including the background,
-  which raises both. The best weights are those with the largest soft Dice on
-  these same cases, which makes every figure slightly optimistic.
-- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
+- soft IoU, soft Dice: as computed by the paper's released training code, whose
+  IoU and Dice they are: a sigmoid per channel, squared sums, mean over both
+  channels including the background, which raises both.
+`)
+	b.WriteString(r.selection())
+	b.WriteString(`- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
   cases.
 - 95% interval: Student's t for the mean of fg Dice over the cases.
 - (n=k): the mean is over k cases. Cases for which a measure has no value, such
@@ -64,6 +65,29 @@ func (r *Run) tables() string {
 	return b.String()
 }
 
+// selection states how the best weights were selected.
+func (r *Run) selection() string {
+	switch r.Select {
+	case SelectVaries:
+		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
+	case "last":
+		return "- The weights are those of the last epoch, whatever their validation.\n"
+	case "":
+		return selectedBy(SoftDice.String())
+	}
+	return selectedBy(r.Select)
+}
+
+func selectedBy(measure string) string {
+	name := map[string]string{
+		SoftDice.String(): "soft Dice", SoftIoU.String(): "soft IoU", Dice.String(): "fg Dice", IoU.String(): "fg IoU",
+	}[measure]
+	if name == "" {
+		name = measure
+	}
+	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+}
+
 // WriteMarkdown writes Markdown to path.
 func (r *Run) WriteMarkdown(path string) error {
 	return writeFile(path, func(w io.Writer) error {
@@ -73,7 +97,7 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95% interval", "best epoch"}, func(l Result) []string {
+	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95% interval", "best epoch"}, func(l Result) []string {
 		means, n := MeanOf(l.Cases), len(l.Cases)
 		best := dash
 		if l.BestEpoch > 0 {
@@ -102,25 +126,33 @@ func (r *Run) lesionTable() Table {
 	})
 }
 
-// table returns a table with a row per result: the network, if there are several, the
-// loss, and the cells returned by row.
+// table returns a table with a row per result: the run and the network, if there are
+// several, the loss, and the cells returned by row.
 func (r *Run) table(header []string, row func(Result) []string) Table {
-	t := Table{Header: append([]string{"Loss"}, header...)}
-	if r.several() {
-		t.Header, t.MoreLabels = append([]string{"Model"}, t.Header...), 1
-	}
-	for _, l := range r.Results {
-		cells := append([]string{l.Title}, row(l)...)
-		if r.several() {
-			cells = append([]string{l.NetworkTitle}, cells...)
+	var t Table
+	labels := func(run, network, loss string) []string {
+		var cells []string
+		if r.severalRuns() {
+			cells = append(cells, run)
 		}
-		t.Rows = append(t.Rows, cells)
+		if r.several() {
+			cells = append(cells, network)
+		}
+		return append(cells, loss)
+	}
+	t.Header = labels("Run", "Model", "Loss")
+	t.MoreLabels = len(t.Header) - 1
+	t.Header = append(t.Header, header...)
+	for _, l := range r.Results {
+		if l.shown() {
+			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title), row(l)...))
+		}
 	}
 	return t
 }
 
-// notes states what the tables do not show: the prediction rules for masks, and which
-// training runs diverged.
+// notes states what the tables do not show: the prediction rules for masks, which trainings
+// diverged, which go on, and whose masks miss every tumor.
 func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
@@ -148,6 +180,20 @@ func (r *Run) notes() []string {
 			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
 		}
 		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
+	}
+	for _, l := range r.Results {
+		switch {
+		case l.Ongoing == "":
+		case l.Evaluated == 0:
+			notes = append(notes, fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing))
+		default:
+			notes = append(notes, fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing))
+		}
+	}
+	for _, l := range r.Results {
+		if dice := MeanOf(l.Cases)[Dice]; dice.Value == 0 {
+			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (fg Dice 0). The soft measures count the background and can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l)))
+		}
 	}
 	return notes
 }
