@@ -73,7 +73,7 @@ func float32Targets() map[string]func(shape []int, salt uint64) Call {
 // without weight are NaN.
 func (s suite) float32Options(t *testing.T) {
 	sizes := []int{1, 63, 130, 515, 1100}
-	if testing.Short() || s.Traits.Brief {
+	if s.Traits.Brief {
 		sizes = []int{1, 130, 515}
 	}
 	targets := float32Targets()
