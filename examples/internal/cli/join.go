@@ -112,15 +112,14 @@ func readRun(p Program, dir string) (*joined, error) {
 			keys = append(keys, train.Key{Network: network, Loss: loss})
 		}
 	}
-	var cases []string
-	for _, c := range rec.Data.Train {
-		cases = append(cases, c.ID)
-	}
-	steps := len(cases)
+	plan := train.Plan{Scheme: rec.Scheme, Epochs: o.epochs, Steps: len(rec.Data.Train)}
 	if o.steps > 0 {
-		steps = min(steps, o.steps)
+		plan.Steps = min(plan.Steps, o.steps)
 	}
-	results, err := train.Read(dir, rec.ID, keys, o.epochs, steps, cases)
+	for _, c := range rec.Data.Train {
+		plan.Train = append(plan.Train, c.ID)
+	}
+	results, err := train.Read(dir, rec.ID, plan, keys)
 	if err != nil {
 		return nil, fmt.Errorf("-join: %w", err)
 	}

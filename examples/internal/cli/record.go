@@ -12,11 +12,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/fingerprint"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -31,7 +34,9 @@ type record struct {
 	ID      string            `json:"id"`
 	Program string            `json:"program"`
 	Flags   map[string]string `json:"flags"`
-	Data    fingerprint.Data  `json:"data"`
+	// Scheme is what the flags and the names of the labels stood for.
+	Scheme segment.Scheme   `json:"scheme,omitzero"`
+	Data   fingerprint.Data `json:"data"`
 	// Weights is the file of initial weights in the run's folder; nil without -weights.
 	Weights *fingerprint.File `json:"weights,omitempty"`
 	// Sessions are the processes that have worked on the run.
@@ -47,11 +52,11 @@ const (
 var growingFlags = []string{"epochs", "loss", "model"}
 
 // describingFlags name data and weights, which the record describes by their content.
-var describingFlags = []string{"data_dir", "weights", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
+var describingFlags = []string{"data_dir", "weights", "weights_prefix", "max_cases", "phantom_train", "phantom_valid", "phantom_size"}
 
 // newRecord returns the record of a new run.
-func newRecord(program string, flags *flag.FlagSet, data *fingerprint.Data, weights *fingerprint.File) (*record, error) {
-	r := &record{Format: recordFormat, Program: program, Flags: flagValues(flags), Data: *data, Weights: weights}
+func newRecord(program string, flags *flag.FlagSet, scheme segment.Scheme, data *fingerprint.Data, weights *fingerprint.File) (*record, error) {
+	r := &record{Format: recordFormat, Program: program, Flags: flagValues(flags), Scheme: scheme, Data: *data, Weights: weights}
 	content, err := data.ID()
 	if err != nil {
 		return nil, err
@@ -64,7 +69,7 @@ func newRecord(program string, flags *flag.FlagSet, data *fingerprint.Data, weig
 	if weights != nil {
 		initial = weights.SHA256
 	}
-	raw, err := json.Marshal([]any{recordFormat, program, decisive, content, initial}) // maps are sorted
+	raw, err := json.Marshal([]any{recordFormat, program, decisive, scheme, content, initial}) // maps are sorted
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +175,16 @@ func grown(was, now string) bool {
 		}
 	}
 	return true
+}
+
+// sameScheme returns an error if the names of the labels stand for others than when the run
+// started.
+func (r *record) sameScheme(scheme segment.Scheme) error {
+	if !reflect.DeepEqual(r.Scheme, scheme) {
+		return fmt.Errorf("-%s stood for %v when the run started, but now stands for %v; restore the labels of %s",
+			scheme.Kind, r.Scheme, scheme, dataset.DescriptionName)
+	}
+	return nil
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -13,6 +13,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/internal/machine"
 )
 
@@ -72,7 +73,7 @@ func version() string {
 
 // recordSession reads the data and writes the record: a new one, if rec is nil, or rec with
 // the session added after its data have been compared with those of now, in the folder from.
-func (o *options) recordSession(ctx context.Context, program string, flags *flag.FlagSet, rec *record, training, validation []dataset.Case, from string, progress *report.Progress) (*record, error) {
+func (o *options) recordSession(ctx context.Context, program string, flags *flag.FlagSet, rec *record, scheme segment.Scheme, training, validation []dataset.Case, from string, progress *report.Progress) (*record, error) {
 	var known *fingerprint.Data
 	if rec != nil {
 		known = &rec.Data
@@ -91,12 +92,15 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 			f.Version = ""
 			initial = &f
 		}
-		if rec, err = newRecord(program, flags, data, initial); err != nil {
+		if rec, err = newRecord(program, flags, scheme, data, initial); err != nil {
 			return nil, err
 		}
 	} else {
 		if err := fingerprint.Compare(known, data); err != nil {
 			return nil, fmt.Errorf("-data_dir: %s: %w", from, err)
+		}
+		if err := rec.sameScheme(scheme); err != nil {
+			return nil, err
 		}
 		rec.Data, rec.Flags = *data, flagValues(flags)
 	}

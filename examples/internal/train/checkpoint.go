@@ -88,14 +88,13 @@ func (s *state) finished(epochs int) bool {
 	return s.trained(epochs) && s.Evaluation != nil && s.Evaluation.Epochs == len(s.History)
 }
 
-// check returns an error for a state that a run of the given number of epochs on the given
-// cases could not have written.
-func (s *state) check(key Key, epochs int, cases []string) error {
+// check returns an error for a state of the training that the plan could not lead to.
+func (s *state) check(key Key, p Plan) error {
 	switch {
 	case s.Network != key.Network || s.Loss != key.Loss:
 		return fmt.Errorf("it belongs to the network %q and the loss %q, not to %q and %q", s.Network, s.Loss, key.Network, key.Loss)
-	case s.Epoch < 1 || s.Epoch > epochs+1:
-		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, epochs)
+	case s.Epoch < 1 || s.Epoch > p.Epochs+1:
+		return fmt.Errorf("it is in epoch %d of %d", s.Epoch, p.Epochs)
 	case len(s.History) != s.Epoch-1:
 		return fmt.Errorf("it is in epoch %d but contains the results of %d epochs", s.Epoch, len(s.History))
 	case s.BestEpoch < 0 || s.BestEpoch > len(s.History) || (s.BestEpoch == 0) != (len(s.History) == 0):
@@ -103,8 +102,21 @@ func (s *state) check(key Key, epochs int, cases []string) error {
 	case s.Evaluation != nil && (s.Evaluation.Epochs > len(s.History) || s.Evaluation.BestEpoch > s.Evaluation.Epochs):
 		return fmt.Errorf("it contains an evaluation of epoch %d after %d epochs of %d", s.Evaluation.BestEpoch, s.Evaluation.Epochs, len(s.History))
 	}
+	segments := len(p.Scheme.Segments)
+	for _, e := range s.History {
+		if len(e.Segments) != segments {
+			return fmt.Errorf("epoch %d has results of %d classes or regions, want %d", e.Epoch, len(e.Segments), segments)
+		}
+	}
+	if s.Evaluation != nil {
+		for _, c := range s.Evaluation.Cases {
+			if len(c.Segments) != segments {
+				return fmt.Errorf("case %s has results of %d classes or regions, want %d", c.ID, len(c.Segments), segments)
+			}
+		}
+	}
 	known := map[string]bool{}
-	for _, id := range cases {
+	for _, id := range p.Train {
 		known[id] = true
 	}
 	for _, id := range s.Done {
@@ -201,7 +213,7 @@ func (t *trainer) readState() error {
 	if s == nil || err != nil {
 		return err
 	}
-	if err := s.check(t.key, t.job.Epochs, ids(t.job.Train)); err != nil {
+	if err := s.check(t.key, t.job.plan()); err != nil {
 		return fmt.Errorf("train: checkpoint %s: %w", t.checkpointPath(), err)
 	}
 	t.state, t.saved = *s, raw

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/report"
@@ -45,7 +44,8 @@ func (r *results) run() *report.Run {
 	run := &report.Run{Title: r.job.Title, Facts: r.job.Facts, Select: r.job.Select}
 	for _, t := range r.trainings {
 		result := t.state.result(r.job.ID, r.job.Epochs, r.job.steps())
-		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords[t.rule]
+		result.NetworkTitle, result.Title, result.Rule = t.network.Title, t.title, measure.InWords(r.job.Scheme, t.rule)
+		result.Scheme = r.job.Scheme
 		run.Results = append(run.Results, result)
 	}
 	return run
@@ -137,9 +137,8 @@ func (r *results) write(name string, write func(path string) error) error {
 }
 
 // Read returns the results that the run with the given ID in the folder dir has so far: one
-// for each key, in the order of the keys. Epochs is the run's number of epochs, steps the
-// number of training steps of an epoch, and cases are the IDs of its training cases.
-func Read(dir, id string, keys []Key, epochs, steps int, cases []string) ([]report.Result, error) {
+// for each key, in the order of the keys.
+func Read(dir, id string, plan Plan, keys []Key) ([]report.Result, error) {
 	var found []report.Result
 	for _, key := range keys {
 		path := filepath.Join(key.dir(dir), CheckpointName)
@@ -150,18 +149,19 @@ func Read(dir, id string, keys []Key, epochs, steps int, cases []string) ([]repo
 		if s == nil {
 			fresh := newState(key, "")
 			s = &fresh
-		} else if err := s.check(key, epochs, cases); err != nil {
+		} else if err := s.check(key, plan); err != nil {
 			return nil, fmt.Errorf("train: checkpoint %s: %w", path, err)
 		}
-		r := s.result(id, epochs, steps)
+		r := s.result(id, plan.Epochs, plan.Steps)
 		if r.NetworkTitle, err = models.Title(key.Network); err != nil {
 			return nil, err
 		}
-		if r.Title, err = afl.Title(key.Loss); err != nil {
+		r.Scheme = plan.Scheme
+		if _, r.Title, err = plan.Scheme.Loss(key.Loss); err != nil {
 			return nil, fmt.Errorf("train: %w", err)
 		}
 		if rule, ok := settings.Rules[s.Rule]; ok {
-			r.Rule = measure.InWords[rule]
+			r.Rule = measure.InWords(plan.Scheme, rule)
 		}
 		found = append(found, r)
 	}

@@ -8,9 +8,9 @@
 // A step uses one case (batch 1): forward pass, loss and its gradient with respect to
 // the logits, backward pass, one SGD update. After the steps of an epoch, every
 // validation case is predicted as a whole. The weights with the highest value of the
-// measure that Job.Select names, by default the mean soft validation Dice as in the paper's
-// released code, are saved; at the end they are read back from their file and evaluated
-// with all measures.
+// measure that Job.Select names are saved, by default the mean soft validation Dice as in
+// the paper's released code; with several classes or regions it is the mean of theirs. At
+// the end these weights are read back from their file and evaluated with all measures.
 //
 // # Reproducibility
 //
@@ -48,11 +48,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // ErrInterrupted is returned by [Job.Run] if its context was canceled. The state is on
@@ -98,8 +98,11 @@ type Job struct {
 
 	// Networks are trained in this order, each with every loss.
 	Networks []Network
-	// Losses are names accepted by [afl.ByName], trained in this order.
-	Losses  []string
+	// Losses are names accepted by the Scheme's Loss method, trained in this order.
+	Losses []string
+	// Scheme is what the networks segment; it is also that of the samples. Optional: by
+	// default the foreground.
+	Scheme  segment.Scheme
 	Backend nn.Backend
 
 	// Epochs is the number of epochs per network and loss.
@@ -209,15 +212,11 @@ func (j *Job) trainings() ([]*trainer, error) {
 		n := &j.Networks[i]
 		c.networks = append(c.networks, timing{stepCost: n.StepCost, caseCost: n.CaseCost})
 		for _, name := range j.Losses {
-			loss, err := afl.ByName(name)
+			loss, title, err := j.Scheme.Loss(name)
 			if err != nil {
 				return nil, fmt.Errorf("train: Job.Losses: %w", err)
 			}
-			title, err := afl.Title(name)
-			if err != nil {
-				return nil, fmt.Errorf("train: Job.Losses: %w", err)
-			}
-			rule, err := measure.RuleOf(loss)
+			rule, err := measure.RuleOf(j.Scheme, loss)
 			if err != nil {
 				return nil, fmt.Errorf("train: loss %s: %w", name, err)
 			}
@@ -273,10 +272,19 @@ func (t *trainer) train(ctx context.Context) error {
 	return err
 }
 
-func ids(cases []dataset.Case) []string {
-	names := make([]string, len(cases))
-	for i, c := range cases {
-		names[i] = c.ID
+// Plan describes the trainings of a run as far as their states depend on it.
+type Plan struct {
+	Scheme segment.Scheme
+	// Epochs is the number of epochs, Steps the number of training steps in each.
+	Epochs, Steps int
+	// Train are the IDs of the training cases.
+	Train []string
+}
+
+func (j *Job) plan() Plan {
+	p := Plan{Scheme: j.Scheme, Epochs: j.Epochs, Steps: j.steps()}
+	for _, c := range j.Train {
+		p.Train = append(p.Train, c.ID)
 	}
-	return names
+	return p
 }

@@ -458,7 +458,7 @@ func TestStateCheck(t *testing.T) {
 	epochs := func(n int) []report.Epoch { return make([]report.Epoch, n) }
 	key := Key{Network: "unet", Loss: "afl"}
 	good := state{Network: "unet", Loss: "afl", Epoch: 2, Done: []string{id}, History: epochs(1), BestEpoch: 1}
-	require.NoError(t, good.check(key, job.Epochs, ids(job.Train)))
+	require.NoError(t, good.check(key, job.plan()))
 	for name, change := range map[string]func(*state){
 		"epoch 0":       func(s *state) { s.Epoch = 0 },
 		"epoch 4":       func(s *state) { s.Epoch, s.History = 4, epochs(3) },
@@ -473,7 +473,7 @@ func TestStateCheck(t *testing.T) {
 	} {
 		s := good
 		change(&s)
-		assert.ErrorContains(t, s.check(key, job.Epochs, ids(job.Train)), name)
+		assert.ErrorContains(t, s.check(key, job.plan()), name)
 	}
 }
 
