@@ -77,10 +77,10 @@ func sample() *Run {
 		Title: "brats: unet, 2 epochs",
 		Facts: []string{"Data: 5 training and 3 validation cases."},
 		Results: []Result{
-			{Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Decision: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Decision: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "afl", Title: "A-FL", Rule: "sigmoid of channel 1 above 0.5", Epochs: epochs, BestEpoch: 1, Cases: cases},
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the larger of the two softmax probabilities", Epochs: epochs, BestEpoch: 2, Cases: cases,
 				Diverged: &Divergence{Epoch: 3, Step: 17, What: "the training loss is NaN"}},
-			{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Decision: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
+			{Run: "1f2e", Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "sigmoid of channel 1 above 0.5", Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 		},
 	}
 }
@@ -157,6 +157,7 @@ func TestCSV(t *testing.T) {
 	require.Len(t, rows, 4)
 	assert.Equal(t, "afl", rows[0][col["loss"]])
 	assert.Equal(t, "unet", rows[0][col["network"]])
+	assert.Equal(t, "1f2e", rows[0][col["run"]])
 	assert.Equal(t, "0.25", rows[1][col["train_loss"]])
 	assert.Equal(t, "2", rows[0][col["foreground_dice_n"]], "the case without a tumor is excluded")
 	assert.Equal(t, "3", rows[0][col["foreground_specificity_n"]])
@@ -165,7 +166,7 @@ func TestCSV(t *testing.T) {
 	require.NoError(t, WriteCasesCSV(filepath.Join(dir, "cases.csv"), run.Results))
 	col, rows = readCSV(t, filepath.Join(dir, "cases.csv"))
 	require.Len(t, rows, 6)
-	assert.Equal(t, []string{"unet", "afl", "1", "p2"}, rows[1][:4])
+	assert.Equal(t, []string{"1f2e", "unet", "afl", "1", "p2"}, rows[1][:5])
 	assert.Empty(t, rows[1][col["foreground_dice"]])
 	assert.Equal(t, "+Inf", rows[2][col["hausdorff95_mm"]])
 	assert.Equal(t, "4.25", rows[0][col["hausdorff95_mm"]])
