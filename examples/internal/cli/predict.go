@@ -86,11 +86,16 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	defer file.Close()
+	progress := report.NewProgress(stdout)
 	u, err := o.use(flags, file.Metadata())
 	if err != nil {
 		return err
 	}
-	p := &prediction{options: o, use: u, dataCase: c, progress: report.NewProgress(stdout)}
+	u.Protocol.Reading = o.reading.reading()
+	if err := o.checkChannels(c, u.Channels, progress); err != nil {
+		return err
+	}
+	p := &prediction{options: o, use: u, dataCase: c, progress: progress}
 	return p.run(ctx, file)
 }
 
@@ -196,7 +201,7 @@ func (p *prediction) measure(logits *tensor.Dense, sample *dataset.Sample, mask 
 	if err != nil {
 		return nil, err
 	}
-	label, err := volume.Read(p.dataCase.Label) // Protocol.Valid has checked its values and grid
+	label, err := dataset.ReadLabel(p.dataCase, p.use.Protocol.Reading)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/settings"
 )
 
@@ -22,6 +23,7 @@ import (
 type predictOptions struct {
 	weights, weightsPrefix       string
 	casePath, images, label, out string
+	reading                      readingFlags
 
 	window  windowSize
 	overlap float64
@@ -49,6 +51,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder followed by the common prefix of their names; the suffix\nof a name identifies the channel: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
 	f.StringVar(&o.images, "image", "", "comma-separated image `files` of the case in channel order, instead of -case")
 	f.StringVar(&o.label, "label", "", "label `file` to evaluate the mask against; the results are also written as .csv and .json next to -out")
+	o.reading.addTo(f)
 	f.StringVar(&o.out, "out", "", "mask `file` to write, .nii.gz or .nii; empty: <case>_mask.nii.gz in the current folder")
 	f.Var(&o.window, "window", "`X,Y,Z` voxels of the sliding window, rounded up to a size that the network accepts, or whole;\nempty: the size of the volumes that the network was trained on")
 	f.Float64Var(&o.overlap, "overlap", infer.DefaultOverlap, "`fraction` of a window that the next one overlaps")
@@ -91,6 +94,22 @@ func (o *predictOptions) findCase() (dataset.Case, error) {
 	}
 	c.Label = o.label
 	return c, nil
+}
+
+// checkChannels compares the names of the images with the channels of the network. Without
+// recorded names the usual order is only an assumption, so that another one is a warning.
+func (o *predictOptions) checkChannels(c dataset.Case, channels []string, progress *report.Progress) error {
+	err := dataset.CheckChannelOrder(c.Images, channels)
+	switch {
+	case err == nil:
+		return nil
+	case channels != nil && o.casePath != "":
+		return usageErrorf("-case: the network takes the channels in another order than usual: %v; give this with -image", err)
+	case channels != nil:
+		return usageErrorf("-image: %v", err)
+	}
+	progress.Println(fmt.Sprintf("Warning: -image: %v, unless the network was trained otherwise.", err))
+	return nil
 }
 
 // checkOut fills in the default of -out. It checks, before the long computation, that

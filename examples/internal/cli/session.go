@@ -97,7 +97,7 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 		}
 	} else {
 		if err := fingerprint.Compare(known, data); err != nil {
-			return nil, fmt.Errorf("-data_dir: %s: %w", from, err)
+			return nil, fmt.Errorf("-%s: %s: %w", map[bool]string{true: "cases", false: "data_dir"}[o.cases != ""], from, err)
 		}
 		if err := rec.sameScheme(scheme); err != nil {
 			return nil, err

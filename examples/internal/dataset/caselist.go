@@ -25,7 +25,8 @@ import (
 //	10000,mri/10000_t2.mha,mri/10000_adc.mha,mri/10000_dwi.mha,masks/10000.nii.gz,train
 //
 // image is the file of all channels. Instead, image.<channel> is the file of one channel; the
-// network receives the channels in the order of the columns. case is a unique name; without
+// network receives the channels in the order of the columns, and the first one defines the
+// grid of the case, which must be the label's. case is a unique name; without
 // this column it is that of the first image, less its extension and channel. split is train
 // or valid, or test for a case that is not used; without this column, or with all of it empty,
 // every fifth case is held out for validation. Other columns are not read, which Set.Notes
