@@ -60,7 +60,7 @@ func checkLabelGrid(image string, dims [3]int, m affine, label string, labelDims
 	case resample:
 		return nil
 	}
-	return fmt.Errorf("%s; -resample_labels resamples the label by nearest neighbor", grids)
+	return fmt.Errorf("%s%s", grids, resampleHint)
 }
 
 // place returns a label on the grid of its image. If both grids have the same voxels, in

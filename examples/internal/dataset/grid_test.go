@@ -115,7 +115,7 @@ func TestNaNIsFilledOnRequest(t *testing.T) {
 		return []float64{math.NaN(), 1, math.Inf(-1), 2}[i]
 	})
 	_, err := Protocol{}.load(c)
-	assert.ErrorContains(t, err, "a.nii: voxel [0 0 0] is NaN; image values must be finite (-fill_nan replaces the others)")
+	assert.ErrorContains(t, err, "a.nii: voxel [0 0 0] is NaN; image values must be finite; -fill_nan replaces the others")
 	prep, err := Protocol{Reading: Reading{FillNaN: true, Fill: -3}}.load(c)
 	require.NoError(t, err)
 	assert.Equal(t, []float32{-3, 1, -3, 2}, prep.image.data)

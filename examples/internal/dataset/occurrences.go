@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -38,11 +39,29 @@ func wrongCases(wrong, total int) string {
 	return fmt.Sprintf("%d of %d cases are wrong: ", wrong, total)
 }
 
-// listed joins problems, of which it shows the first 20.
+// Hints end the descriptions of problems.
+const (
+	resampleHint = "; -resample_labels resamples the label by nearest neighbor"
+	fillHint     = "; -fill_nan replaces the others"
+)
+
+// listed joins problems, of which it shows the first 20. It gives each hint once, at the end.
 func listed(problems []string) string {
 	more := ""
 	if n := len(problems); n > maxProblems {
 		problems, more = problems[:maxProblems], fmt.Sprintf("; and %d more", n-maxProblems)
+	}
+	problems = slices.Clone(problems)
+	for _, hint := range []string{fillHint, resampleHint} {
+		given := false
+		for i, text := range problems {
+			if bare, ok := strings.CutSuffix(text, hint); ok {
+				problems[i], given = bare, true
+			}
+		}
+		if given {
+			more += hint
+		}
 	}
 	return strings.Join(problems, "; ") + more
 }

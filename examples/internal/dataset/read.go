@@ -41,7 +41,7 @@ func (r Reading) image(path string) (a array[float32], constant []int, err error
 		y := float32(x)
 		if math.IsNaN(x) || math.IsInf(float64(y), 0) {
 			if !r.FillNaN {
-				return a, nil, fmt.Errorf("%s: voxel %v is %v; image values must be finite (-fill_nan replaces the others)", path, a.voxel(i), x)
+				return a, nil, fmt.Errorf("%s: voxel %v is %v; image values must be finite%s", path, a.voxel(i), x, fillHint)
 			}
 			y = float32(r.Fill)
 		}
