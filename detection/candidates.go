@@ -37,9 +37,6 @@ func (m Method) String() string {
 	return fmt.Sprintf("Method(%d)", int(m))
 }
 
-// overshoot is how far from 0 and 1 a probability may lie. Logits lie further.
-const overshoot = 0.5
-
 // leastPeak is the probability below which Dynamic and DynamicV2 look for no candidate.
 const leastPeak = 0.01
 
@@ -78,17 +75,17 @@ type Candidates struct {
 // probability, not 0, is at least a threshold. A candidate's confidence is the largest
 // probability in it.
 //
-// probabilities is slices×rows×columns or rows×columns, float32 or float64, from
-// 0 to 1, or up to 0.5 outside of it, where splines that resample probabilities go; voxels
-// below 0 belong to no candidate. Thresholds are rounded to its type. DynamicFast and Static number the
-// candidates in row-major order of their first voxel, the other methods in the order in
-// which they keep them.
+// probabilities is slices×rows×columns or rows×columns, float32 or float64, and finite.
+// Numbers outside 0 to 1, which interpolation and sums over networks give, are taken as
+// they are; voxels that are not above 0 belong to no candidate. Thresholds are rounded to
+// the type of the probabilities. DynamicFast and Static number the candidates in row-major
+// order of their first voxel, the other methods in the order in which they keep them.
 func (e Extraction) Candidates(probabilities *tensor.Dense) (*Candidates, error) {
 	e, err := e.complete()
 	if err != nil {
 		return nil, err
 	}
-	p, shape, err := readFloats("probabilities", probabilities, -overshoot, 1+overshoot, "a probability from 0 to 1")
+	p, shape, err := readFloats("probabilities", probabilities, -math.MaxFloat32, math.MaxFloat32, "a finite number")
 	if err != nil {
 		return nil, err
 	}

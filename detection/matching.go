@@ -109,8 +109,8 @@ func (m Matching) Case(name string, detectionMap, label *tensor.Dense) (Case, er
 	if err != nil {
 		return Case{}, err
 	}
-	if shape != lesionShape {
-		if !m.CenterFit || detectionMap.Dims() != label.Dims() {
+	if axes := detectionMap.Dims(); axes != label.Dims() || shape != lesionShape {
+		if !m.CenterFit || axes != label.Dims() {
 			return Case{}, refuse("shape of detection map", detectionMap.Shape(), "%v, that of the label", label.Shape())
 		}
 		confidence, shape = centerFit(confidence, shape, lesionShape), lesionShape
