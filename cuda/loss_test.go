@@ -432,6 +432,51 @@ func TestSum(t *testing.T) {
 	require.NoError(t, g.Close())
 }
 
+// constant is a loss of another module, whose value is a float32 scalar.
+type constant struct {
+	e     *cuda.Engine
+	value float32
+}
+
+func (c constant) Eval(_, _, grad *tensor.Dense, _ ...afl.EvalOption) (*tensor.Dense, error) {
+	if grad != nil {
+		if err := c.e.Memset(grad, float32(0)); err != nil {
+			return nil, err
+		}
+	}
+	return c.e.Upload(tensor.New(tensor.FromScalar(c.value)))
+}
+
+// TestSumOfTypes: as on the CPU, a sum takes float32 scalars beside float64 ones, in any
+// order.
+func TestSumOfTypes(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 9, 11}
+	hostLogits, hostTarget := losstest.RandomLogits(tensor.Float32, shape, 1), losstest.RandomLabels(shape, 2, 1)
+	logits, target := upload(t, e, hostLogits), upload(t, e, hostTarget)
+	ce, err := afl.Value(afl.NewCrossEntropy(), hostLogits, hostTarget)
+	require.NoError(t, err)
+	before := e.Memory().InUse
+	ours, third, half := afl.Term{Weight: 2, Loss: afl.NewCrossEntropy()}, afl.Term{Weight: 3, Loss: constant{e, 1.0 / 3}}, afl.Term{Weight: -1, Loss: constant{e, 0.5}}
+	for _, test := range []struct {
+		terms []afl.Term
+		want  float64
+	}{
+		{[]afl.Term{ours, third}, 2*ce + 1},
+		{[]afl.Term{third, ours}, 2*ce + 1},
+		{[]afl.Term{third, half, ours, half}, 2 * ce},
+		{[]afl.Term{third, half}, 0.5},
+	} {
+		got, err := afl.Value(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		assert.InEpsilon(t, test.want, got, 2e-6)
+		_, grad, err := afl.Grad(afl.NewSum(test.terms...), logits, target)
+		require.NoError(t, err)
+		require.NoError(t, e.Release(grad))
+		assert.Equal(t, before, e.Memory().InUse)
+	}
+}
+
 // TestConcurrentLosses: goroutines share an engine, each with its own tensors.
 func TestConcurrentLosses(t *testing.T) {
 	e := open(t)
@@ -523,4 +568,42 @@ func download(t testing.TB, e *cuda.Engine, d *tensor.Dense) *tensor.Dense {
 	host, err := e.Download(d)
 	require.NoError(t, err)
 	return host
+}
+
+// TestGeneralPassesComputeInFloat32: results for float32 logits are not those of float64,
+// rounded, unless a chunk is out of the range of float32.
+func TestGeneralPassesComputeInFloat32(t *testing.T) {
+	e := open(t)
+	shape := []int{1, 2, 40, 70} // two chunks of 2048 and 752 voxels
+	for _, activation := range []afl.Activation{afl.Sigmoid, afl.Softmax} {
+		l := afl.NewFocal()
+		l.Activation = activation
+		for _, huge := range []bool{false, true} {
+			host := losstest.RandomLogits(tensor.Float32, shape, 1)
+			x := host.Data().([]float32)
+			if huge {
+				x[7], x[2800+7] = math.MaxFloat32, -math.MaxFloat32
+			}
+			wide := losstest.Floats(tensor.Float64, shape, func(i int) float64 { return float64(x[i]) })
+			weight := upload(t, e, losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(int) float64 { return 1.5 }))
+			target := upload(t, e, losstest.Bytes(losstest.PerVoxel(shape), func(i int) uint8 { return uint8(i % 2) }))
+			_, want, err := afl.Grad(l, upload(t, e, wide), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			_, got, err := afl.Grad(l, upload(t, e, host), target, afl.WithVoxelWeight(weight))
+			require.NoError(t, err)
+			exact, near := losstest.Numbers(t, download(t, e, want)), losstest.Numbers(t, download(t, e, got))
+			var same [2]int // by chunk
+			for i, w := range exact {
+				if float64(float32(w)) == near[i] {
+					same[i%2800/2048]++
+				}
+			}
+			if huge {
+				assert.Equal(t, 2*2048, same[0], "%v", activation)
+			} else {
+				assert.Less(t, same[0], 2*2048*9/10, "%v", activation)
+			}
+			assert.Less(t, same[1], 2*752*9/10, "%v", activation)
+		}
+	}
 }

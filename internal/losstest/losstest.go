@@ -119,6 +119,8 @@ func Run(t *testing.T, r Runner) {
 	t.Run("HostileTargets", s.hostileTargets)
 	t.Run("Float32", s.float32)
 	t.Run("Float32Options", s.float32Options)
+	t.Run("ManyChannels", s.manyChannels)
+	t.Run("Float32Range", s.float32Range)
 	t.Run("Float32Sum", s.float32Sum)
 	t.Run("Float32Excluded", s.float32Excluded)
 	t.Run("Half", s.half)
