@@ -50,8 +50,12 @@
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
-// the logits' type is stored as infinite). What NaN and infinite logits give is
-// unspecified. On the CPU arithmetic is of the logits' type, and float64 where float32
+// the logits' type is stored as infinite). Logits are not checked, which would cost a pass
+// over them. A logit that is NaN, of a voxel that counts and a channel that is included,
+// makes the value NaN, and with it entries of the gradient; what infinite logits give is
+// unspecified. So look at the value after each step, and where it is NaN or infinite find
+// the cause by [CheckFinite] on the logits, or call it before the loss where the network
+// is not to be trusted. On the CPU arithmetic is of the logits' type, and float64 where float32
 // would overflow; exp and log are within one unit in the last place. On a GPU it is
 // float64, or float32 for the common calls with float32 (or half precision) logits.
 // Sums over the voxels are float64 all the same. They are made in a fixed order, so a
@@ -61,7 +65,7 @@
 //
 // # Metrics
 //
-// [CountLogits] and [CountMasks] count true and false positives and negatives,
+// [CountLogits], which takes the loss's ignore index, and [CountMasks] count true and false positives and negatives,
 // from which come Dice, IoU, sensitivity, specificity and precision
 // ([Confusion]) and their means ([Confusions.Mean]). [Predict] makes masks from logits,
 // [ClassMask] takes one class of one sample out of them, and two such masks give
