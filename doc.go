@@ -51,10 +51,10 @@
 // probabilities: they are finite for every float32 logit that is finite, and
 // for float64 logits up to 1e300 (an element of an un-reduced loss too large for
 // the logits' type is stored as infinite). What NaN and infinite logits give is
-// unspecified. On the CPU arithmetic is of the logits' type, and float64 where float32
-// would overflow; exp and log are within one unit in the last place. On a GPU it is
-// float64, or float32 for the common calls with float32 (or half precision) logits.
-// Sums over the voxels are float64 all the same. They are made in a fixed order, so a
+// unspecified. Arithmetic is of the logits' type, float32 for half precision logits, and
+// float64 where float32 would overflow; on the CPU exp and log are within one unit in the
+// last place. Sums over the voxels are float64 all the same, as are the statistics of soft
+// target maps, which A-FL needs. Sums are made in a fixed order, so a
 // result has the same bits for any number of threads and with any vector instructions or
 // none; on the CPU also on any of amd64, arm64, 386, s390x, ppc64le and WebAssembly, but
 // for [FocalTversky], which takes math.Pow.
