@@ -23,7 +23,7 @@ var program = cli.Program{
 	About: `
 Trains 3-D networks on prostate cancer in MRI, each with every given segmentation
 loss in turn, and compares them on the validation cases. Every nonzero label
-counts as cancer. The defaults are those of the A-FL paper (arXiv 2407.09828):
+counts as cancer, unless -classes or -regions tells labels apart. The defaults are those of the A-FL paper (arXiv 2407.09828):
 SGD, batch 1, 200 epochs, volumes resized to 160x128x24.
 
 -data_dir holds TrainImage/<case>_t2w.nii.gz, <case>_adc and <case>_hbv, and

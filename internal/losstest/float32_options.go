@@ -75,7 +75,7 @@ func weighted(dt tensor.Dtype, unit float64) func([]int, uint64) Call {
 // without weight are NaN.
 func (s suite) float32Options(t *testing.T) {
 	sizes := []int{1, 63, 130, 515, 1100}
-	if testing.Short() || s.Traits.Brief {
+	if s.Traits.Brief {
 		sizes = []int{1, 130, 515}
 	}
 	targets := float32Targets()

@@ -68,7 +68,7 @@ func (c Call) Options() []afl.EvalOption {
 type Traits struct {
 	// Brief runs a part of each test: every loss, every option of its own, every
 	// option that losses share with every kind of loss, on small tensors. It is
-	// for an emulated device.
+	// for an emulated device and for go test -short.
 	Brief bool
 	// Float32 is how far the results for float32 logits may lie from those for
 	// the same logits in float64.

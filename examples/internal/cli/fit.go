@@ -9,6 +9,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // fitted is a network whose configuration accepts the volumes.
@@ -37,6 +38,9 @@ func (o *options) fit(flags *flag.FlagSet, protocol dataset.Protocol, channels i
 			return nil, err
 		}
 		f := fitted{config: models.Config{Architecture: architecture, InChannels: channels}, crop: name == "crop"}
+		if scheme := protocol.Scheme; scheme.Kind != segment.Binary {
+			f.config.OutChannels = scheme.Channels()
+		}
 		if f.title, err = models.Title(model); err != nil {
 			return nil, err
 		}

@@ -20,10 +20,12 @@ type options struct {
 	dataDir, modelDir string
 	resume            bool
 	weights           string
+	weightsPrefix     string
 
 	epochs, steps, maxCases int
 	loss                    lossList
 	model                   modelList
+	scheme                  schemeFlags
 	seed                    uint64
 
 	lr, momentum, weightDecay float64
@@ -58,9 +60,12 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
-	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames()))
+	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
+		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
+	o.scheme.addTo(f)
 	f.StringVar(&o.weights, "weights", "", "`file` of initial weights (.safetensors, or PyTorch's .pth), for a single network; for\nunet_resnet50 also torchvision's ResNet-50, for its encoder; empty: drawn from the seed")
+	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.Uint64Var(&o.seed, "seed", 0, "`seed` of the initial weights, the order of the cases, augmentation, dropout and phantom")
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
@@ -140,7 +145,7 @@ func (o *options) check(flags *flag.FlagSet) error {
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
-	return nil
+	return o.checkScheme(flags)
 }
 
 // phantomFlag returns the name of the first phantom flag set on the command line, or "".

@@ -12,6 +12,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -27,20 +28,29 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		progress.Println(facts[len(facts)-1])
 	}
 
-	channels := p.PhantomChannels
+	channels, description := p.PhantomChannels, phantom.Description(p.Phantom.Kind)
 	var set *dataset.Set
 	var err error
 	if o.dataDir != "" {
 		if set, err = dataset.Find(o.dataDir); err != nil {
 			return nil, err
 		}
-		channels = set.Channels
+		channels, description = set.Channels, set.Description
+	}
+	scheme, err := o.scheme.scheme(description)
+	if err != nil {
+		return nil, err
+	}
+	if set != nil && rec == nil {
+		if err := checkSegments(scheme, set.Train); err != nil {
+			return nil, err
+		}
 	}
 	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile})
 	if err != nil {
 		return nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
-	protocol := o.protocol(p)
+	protocol := o.protocol(p, scheme)
 	fits, err := o.fit(flags, protocol, channels)
 	if err != nil {
 		return nil, err
@@ -70,6 +80,9 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		if set, err = dataset.Find(from); err != nil {
 			return nil, err
 		}
+		if err := checkSegments(scheme, set.Train); err != nil {
+			return nil, err
+		}
 	}
 	trainCases, validCases := first(set.Train, o.maxCases), first(set.Valid, o.maxCases)
 	if o.dataDir == "" {
@@ -86,13 +99,19 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		if err := rec.sameCases(trainCases, validCases, from); err != nil {
 			return nil, err
 		}
+		if err := rec.sameScheme(scheme); err != nil {
+			return nil, err
+		}
 	} else {
-		rec = &record{Program: p.Name, Flags: flagValues(flags), Train: ids(trainCases), Valid: ids(validCases)}
+		rec = &record{Scheme: scheme, Program: p.Name, Flags: flagValues(flags), Train: ids(trainCases), Valid: ids(validCases)}
 		if err := rec.write(o.modelDir); err != nil {
 			return nil, err
 		}
 	}
 
+	if scheme.Kind != segment.Binary {
+		fact("%s", schemeFact(scheme))
+	}
 	cache := dataset.NewCache(protocol, o.cacheMiB<<20)
 	if p.resizes() {
 		fact("%s", sizeFact(protocol))
@@ -119,7 +138,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 			fact("%s", begin.fact)
 		}
 		info := map[string]string{"program": p.Name}
-		if err := (settings.Settings{Config: f.config, Protocol: protocol}).Store(info); err != nil {
+		if err := (settings.Settings{Config: f.config, Protocol: protocol, Channels: channelNames(set)}).Store(info); err != nil {
 			return nil, err
 		}
 		if o.dataDir == "" {
@@ -151,6 +170,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 
 		Networks: networks,
 		Losses:   o.loss,
+		Scheme:   scheme,
 		Backend:  backend,
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
@@ -160,8 +180,9 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 }
 
 // protocol returns the program's protocol with the sizes set by the flags.
-func (o *options) protocol(p Program) dataset.Protocol {
+func (o *options) protocol(p Program, scheme segment.Scheme) dataset.Protocol {
 	protocol := p.Protocol
+	protocol.Scheme = scheme
 	if p.resizes() {
 		protocol.Size, protocol.LabelArea = o.size, o.labelArea
 	}

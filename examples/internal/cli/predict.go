@@ -23,6 +23,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/volume"
+	"github.com/x/afl/examples/internal/weights"
 )
 
 const predictName = "predict"
@@ -80,16 +81,17 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := o.checkOut(c); err != nil {
 		return err
 	}
-	state, metadata, err := loadWeights(o.weights, "")
+	file, err := openWeights(o.weights, "")
 	if err != nil {
 		return err
 	}
-	u, err := o.use(flags, metadata)
+	defer file.Close()
+	u, err := o.use(flags, file.Metadata())
 	if err != nil {
 		return err
 	}
 	p := &prediction{options: o, use: u, dataCase: c, progress: report.NewProgress(stdout)}
-	return p.run(ctx, state)
+	return p.run(ctx, file)
 }
 
 // prediction is the prediction of one case.
@@ -104,7 +106,7 @@ func (p *prediction) printf(format string, args ...any) {
 	p.progress.Println(fmt.Sprintf(format, args...))
 }
 
-func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) error {
+func (p *prediction) run(ctx context.Context, file *weights.File) error {
 	scan, err := volume.ReadHeader(p.dataCase.Images[0])
 	if err != nil {
 		return err
@@ -131,7 +133,11 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if err != nil {
 		return err
 	}
-	if err := nn.LoadStateDict(backend, net, state); err != nil {
+	fitted, err := fitWeights(file, net, p.options.weightsPrefix)
+	if err != nil {
+		return err
+	}
+	if err := nn.LoadStateDict(backend, net, fitted.State); err != nil {
 		return fmt.Errorf("-weights: %s: %w", p.options.weights, err)
 	}
 	window := infer.Window{Size: p.use.window, Overlap: p.options.overlap, Blend: infer.Blend(p.options.blend.value)}
@@ -139,7 +145,7 @@ func (p *prediction) run(ctx context.Context, state map[string]*tensor.Dense) er
 	if err != nil {
 		return err
 	}
-	p.printf("Network: %s, %d parameters; weights: %s.", p.use.Config.Name(), nn.CountParameters(net), p.options.weights)
+	p.printf("Network: %s, %d parameters; weights: %s.%s", p.use.Config.Name(), nn.CountParameters(net), p.options.weights, describeFit(fitted))
 	p.printf("Network grid: %s voxels of %s mm; windows: %d of %s, overlap %g, %s weights.",
 		times(size), formatSpacing(sample.Spacing), plan.Count, times(plan.Size), window.Overlap, window.Blend)
 	p.printf("Mask: %s.", ruleDescriptions[p.use.rule])

@@ -20,7 +20,8 @@ import (
 
 // predictOptions holds the values of the prediction program's flags.
 type predictOptions struct {
-	weights, casePath, images, label, out string
+	weights, weightsPrefix       string
+	casePath, images, label, out string
 
 	window  windowSize
 	overlap float64
@@ -44,6 +45,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.Usage = func() {}
 
 	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or a PyTorch .pth; required")
+	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder followed by the common prefix of their names; the suffix\nof a name identifies the channel: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
 	f.StringVar(&o.images, "image", "", "comma-separated image `files` of the case in channel order, instead of -case")
 	f.StringVar(&o.label, "label", "", "label `file` to evaluate the mask against; the results are also written as .csv and .json next to -out")

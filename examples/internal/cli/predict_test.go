@@ -194,8 +194,8 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 
 	// Images and options that do not fit the weights.
 	for want, args := range map[string][]string{
-		"has 1 image channels, but the network in ":        {"-image", "m.nii"},
-		"the state does not fit the network: 52 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
+		"has 1 image channels, but the network in ":               {"-image", "m.nii"},
+		"its tensors do not fit the network: 46 of 182 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
 	} {
 		code, _, errs = runPredict(append([]string{"-weights", file}, args...)...)
 		assert.Equal(t, exitError, code, want)

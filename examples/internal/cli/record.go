@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -22,6 +24,8 @@ type record struct {
 	Flags   map[string]string `json:"flags"`
 	Train   []string          `json:"train"`
 	Valid   []string          `json:"valid"`
+	// Scheme is what the flags and the names of the labels stood for.
+	Scheme segment.Scheme `json:"scheme,omitzero"`
 }
 
 const recordName = "run.json"
@@ -106,6 +110,16 @@ func (r *record) sameCases(train, valid []dataset.Case, from string) error {
 				return fmt.Errorf("-data_dir: %s contains the %s case %s, which did not exist when the run started", from, part.name, id)
 			}
 		}
+	}
+	return nil
+}
+
+// sameScheme returns an error if the names of the labels stand for others than when the run
+// started.
+func (r *record) sameScheme(scheme segment.Scheme) error {
+	if !reflect.DeepEqual(r.Scheme, scheme) {
+		return fmt.Errorf("-%s stood for %v when the run started, but now stands for %v; restore the labels of %s",
+			scheme.Kind, r.Scheme, scheme, dataset.DescriptionName)
 	}
 	return nil
 }

@@ -136,8 +136,8 @@ func TestUnsuitableWeights(t *testing.T) {
 		want string
 	}{
 		filepath.Join(dir, "absent"): {exitError, "no such file"},
-		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by torch.save (PyTorch 1.6 or later)"},
-		file("scalar", nil):          {exitError, "the state does not fit the network: 148 missing: model.0.conv.unit0.conv.weight, "},
+		text:                         {exitError, "-weights: weights: " + text + ": is neither a safetensors file nor one written by PyTorch"},
+		file("scalar", nil):          {exitError, "its tensors do not fit the network: 131 of 148 missing: model.0.conv.unit0.conv.weight, "},
 		file("other", other):         {exitUsage, "holds weights of vnet_authors, but -model is unet"},
 		file("damaged", damaged):     {exitError, "damaged: settings: unexpected EOF"},
 	} {
@@ -147,6 +147,67 @@ func TestUnsuitableWeights(t *testing.T) {
 		assert.Contains(t, errs, c.want)
 		assert.NoDirExists(t, run, "no run was started")
 	}
+	listing, err := os.ReadFile(filepath.Join(dir, "scalar.misfit.txt"))
+	require.NoError(t, err)
+	assert.Equal(t, 134, strings.Count(string(listing), "\n"), "two titles, what is missing, and what is extra")
+	assert.Contains(t, string(listing), "1 in the file but not in the network:\n  x\n")
+}
+
+// TestWeightsOfOtherPrograms starts from a file with wrapped names, an average, a
+// criterion and no counters, and resumes.
+func TestWeightsOfOtherPrograms(t *testing.T) {
+	p := tinyPICAI()
+	flags := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice"}
+	dir := trained(t, p, flags...)
+	state, _, err := weights.Load(filepath.Join(dir, "dice", "last.safetensors"))
+	require.NoError(t, err)
+	wrapped := map[string]*tensor.Dense{"model.criterion.weight": tensor.New(tensor.FromScalar(float32(1)))}
+	for name, v := range state {
+		if !strings.HasSuffix(name, "num_batches_tracked") {
+			wrapped["model._orig_mod.module."+name] = v
+			average := v.Clone().(*tensor.Dense)
+			require.NoError(t, average.Memset(float32(0.5)))
+			wrapped["average.module."+name] = average
+		}
+	}
+	file := filepath.Join(t.TempDir(), "other.safetensors")
+	require.NoError(t, weights.Save(file, wrapped, nil))
+
+	run := filepath.Join(t.TempDir(), "run")
+	code, out, errs := runProgram(p, append(flags, "-model_dir", run, "-weights", file)...)
+	require.Equal(t, exitOK, code, errs)
+	want := "Initial weights: " + file + `. They are those under "model". Those under "average" fit as well (-weights_prefix).` +
+		` 17 counters of batches, which the file lacks, start at 0. Not part of the network: "model.criterion.weight".`
+	assert.Contains(t, out, want)
+	copied, _, err := weights.Load(filepath.Join(run, initialName))
+	require.NoError(t, err)
+	require.Len(t, copied, len(state))
+	for name, v := range state {
+		if !strings.HasSuffix(name, "num_batches_tracked") {
+			assert.Equal(t, v.Data(), copied[name].Data(), name)
+		}
+	}
+	code, out, errs = runProgram(p, "-model_dir", run, "-resume")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, want)
+
+	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
+	mask := filepath.Join(t.TempDir(), "m.nii")
+	code, out, errs = runPredict("-weights", file, "-weights_prefix", "average", "-case", image, "-protocol", "picai", "-size", "32,32,16", "-out", mask)
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, `They are those under "average".`)
+
+	// Without the plain name, the choice is the user's.
+	for name, v := range wrapped {
+		if rest, ok := strings.CutPrefix(name, "model."); ok {
+			delete(wrapped, name)
+			wrapped["online."+rest] = v
+		}
+	}
+	require.NoError(t, weights.Save(file, wrapped, nil))
+	code, _, errs = runProgram(p, append(flags, "-model_dir", filepath.Join(t.TempDir(), "run"), "-weights", file)...)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, `several state_dicts fit the network equally well, those under "average", "online"; choose one with -weights_prefix`)
 }
 
 // TestCheckpointIsRejectedAsWeights gives -weights the checkpoint of a run.
@@ -194,11 +255,28 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 		require.NoError(t, twos.Memset(float32(2)))
 		images[name] = twos
 	}
-	in := &initial{state: images}
-	assert.True(t, in.images())
-	assert.False(t, (&initial{state: state}).images())
-	net, err := in.network(b, config, 1)
+	// begin reads the weights from a file for a new network.
+	begin := func(tensors map[string]*tensor.Dense) (nn.Network, bool, error) {
+		path := filepath.Join(t.TempDir(), "w")
+		require.NoError(t, weights.Save(path, tensors, nil))
+		f, err := weights.Open(path)
+		require.NoError(t, err)
+		defer f.Close()
+		net, err := models.New(config, b, 1)
+		require.NoError(t, err)
+		in, err := newInitial(f, net, "")
+		if err != nil {
+			return nil, false, err
+		}
+		return net, in.images, in.load(b, net)
+	}
+	images["fc.bias"] = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1000))
+	_, ofImages, err := begin(state)
 	require.NoError(t, err)
+	assert.False(t, ofImages)
+	net, ofImages, err := begin(images)
+	require.NoError(t, err)
+	assert.True(t, ofImages)
 	got, err := nn.StateDict(b, net)
 	require.NoError(t, err)
 	assert.Equal(t, float32(2), got["encoder.bn1.weight"].Data().([]float32)[0])
@@ -211,6 +289,6 @@ func TestEncoderStartsFromImageWeights(t *testing.T) {
 	}
 
 	delete(images, "layer1.0.conv1.weight")
-	_, err = in.network(b, config, 1)
-	assert.ErrorContains(t, err, "layer1.0.conv1.weight")
+	_, _, err = begin(images)
+	assert.ErrorContains(t, err, "1 of 318 missing: layer1.0.conv1.weight")
 }

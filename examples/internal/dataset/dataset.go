@@ -24,9 +24,9 @@
 // # Labels
 //
 // Every nonzero label counts as tumor: BraTS labels its regions 1, 2 and 4 (3 in
-// later years), PI-CAI grades its lesions 1 to 5. Labels must be nonnegative whole
-// numbers; anything else (an interpolated mask, a NaN) is an error. A label without
-// tumor remains empty.
+// later years), PI-CAI grades its lesions 1 to 5. Protocol.Scheme selects classes or
+// regions instead. Labels must be nonnegative whole numbers; anything else (an
+// interpolated mask, a NaN) is an error. A label without tumor remains empty.
 package dataset
 
 import "gorgonia.org/tensor"
@@ -54,6 +54,8 @@ type Set struct {
 	HeldOut bool
 	// Channels is the number of image channels, the same for every case.
 	Channels int
+	// Description is the content of the folder's dataset.json, nil if there is none.
+	Description *Description
 }
 
 // Sample is one case, ready for a network.
@@ -61,8 +63,9 @@ type Sample struct {
 	ID string
 	// Image is float32, 1×C×X×Y×Z.
 	Image *tensor.Dense
-	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumor, or nil if the case
-	// has no label.
+	// Label is uint8, 1×X×Y×Z, 0 for background and 1 for tumor or the number of the
+	// class, or a map of 0 and 1 for each region, 1×R×X×Y×Z; see Protocol.Scheme. It is
+	// nil if the case has no label.
 	Label *tensor.Dense
 	// Scan is the part of the sample that shows the scan. The rest is padding required
 	// by the network, which losses and metrics should ignore.

@@ -71,6 +71,9 @@ const maxProblems = 20
 // file may be left unmatched, no case may be in both parts, each label must be on the
 // grid of its case's first image, and all cases must have the same number of channels.
 // The error names every offending file, up to 20. Only headers are read.
+//
+// A dataset.json in dir, in any layout, names the channels and labels
+// (Set.Description); if it names channels, their number must be that of the images.
 func Find(dir string) (*Set, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -98,6 +101,11 @@ func Find(dir string) (*Set, error) {
 
 	f := &finder{dir: dir}
 	s := &Set{Layout: found[0]}
+	if path := filepath.Join(dir, DescriptionName); isFile(path) {
+		if s.Description, err = ReadDescription(path); err != nil {
+			return nil, err
+		}
+	}
 	switch s.Layout {
 	case TrainImageLayout:
 		f.single = f.contains("TrainImage", imageSuffix) || f.contains("ValidImage", imageSuffix)
@@ -125,6 +133,9 @@ func Find(dir string) (*Set, error) {
 	if f.err() == nil {
 		s.Channels = f.grids(s)
 	}
+	if d := s.Description; f.err() == nil && d != nil && d.Channels != nil && len(d.Channels) != s.Channels {
+		f.problem("%s names %d channels (%s), but the images have %d", DescriptionName, len(d.Channels), strings.Join(d.Channels, ", "), s.Channels)
+	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -134,6 +145,11 @@ func Find(dir string) (*Set, error) {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }
 
 func split(cases []Case) (train, valid []Case) {

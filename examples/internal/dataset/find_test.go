@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // layouts are complete sets, each with two training cases and one validation case.
@@ -49,7 +51,7 @@ func TestFindEveryLayout(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, l.files...)
 			// Files that are not images are ignored.
-			for _, stray := range []string{"dataset.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
+			for _, stray := range []string{"README.json", filepath.Dir(l.files[0]) + "/.a_image.nii.gz", filepath.Dir(l.files[0]) + "/notes.txt"} {
 				require.NoError(t, os.WriteFile(filepath.Join(dir, filepath.FromSlash(stray)), []byte("x"), 0o644))
 			}
 			s, err := Find(dir)
@@ -118,6 +120,29 @@ func TestFindNamesUnmatchedFile(t *testing.T) {
 			_, err := Find(tree(t, append(slices.Clone(layouts[c.layout].files), c.add)...))
 			assert.ErrorContains(t, err, c.want)
 		})
+	}
+}
+
+func TestFindReadsTheDescription(t *testing.T) {
+	for name, l := range layouts {
+		dir := tree(t, l.files...)
+		path := filepath.Join(dir, DescriptionName)
+		s, err := Find(dir)
+		require.NoError(t, err, name)
+		assert.Nil(t, s.Description, name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{"labels": {"background": 0, "lesion": 1}}`), 0o644))
+		s, err = Find(dir)
+		require.NoError(t, err, name)
+		assert.Equal(t, &Description{Labels: []Label{{"background", []int{0}}, {"lesion", []int{1}}}}, s.Description, name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{"modality": {"0": "a", "1": "b", "2": "c", "3": "d"}}`), 0o644))
+		_, err = Find(dir)
+		assert.ErrorContains(t, err, fmt.Sprintf("dataset.json names 4 channels (a, b, c, d), but the images have %d", l.channels), name)
+
+		require.NoError(t, os.WriteFile(path, []byte(`{`), 0o644))
+		_, err = Find(dir)
+		assert.ErrorContains(t, err, "dataset.json: not JSON", name)
 	}
 }
 
@@ -215,7 +240,7 @@ func TestFindChecksTheGrids(t *testing.T) {
 			writeVolume(t, image, 1, [3]int{4, 3, 2}, elsewhere, counting)
 			first := filepath.Join(dir, "imagesTr", "b_0000.nii.gz")
 			_, err := Find(dir)
-			_, loaded := load(Case{ID: "b", Images: []string{first, image}})
+			_, loaded := load(Case{ID: "b", Images: []string{first, image}}, segment.Scheme{})
 			if meets {
 				assert.NoError(t, err, far)
 				assert.NoError(t, loaded, far)

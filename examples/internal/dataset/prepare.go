@@ -5,13 +5,14 @@ import (
 	"math"
 	"strings"
 
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/volume"
 )
 
 // prepared is a case after steps 1 to 4 of Protocol.
 type prepared struct {
 	image   array[float32]
-	label   array[uint8]
+	label   array[uint8] // codes of Protocol.Scheme
 	labeled bool
 }
 
@@ -24,7 +25,7 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
 	}
-	prep, err := load(c)
+	prep, err := load(c, p.Scheme)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: case %s: %w", c.ID, err)
 	}
@@ -54,7 +55,7 @@ func (p Protocol) prepare(c Case) (*prepared, error) {
 }
 
 // load reads a case's files onto the grid of the first image.
-func load(c Case) (*prepared, error) {
+func load(c Case, scheme segment.Scheme) (*prepared, error) {
 	if len(c.Images) == 0 {
 		return nil, fmt.Errorf("no images")
 	}
@@ -81,7 +82,7 @@ func load(c Case) (*prepared, error) {
 	if c.Label == "" {
 		return &prep, nil
 	}
-	label, err := readLabel(c.Label)
+	label, err := readLabel(c.Label, scheme)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +136,9 @@ func readImage(path string) (array[float32], error) {
 // labels have a handful; an image mistaken for a label has hundreds.
 const maxLabelValues = 64
 
-// readLabel reads a label and sets every nonzero voxel to 1.
-func readLabel(path string) (array[uint8], error) {
+// readLabel reads a label as the codes of the scheme: 1 for every nonzero voxel, or the
+// number of the class, or the set of regions.
+func readLabel(path string, scheme segment.Scheme) (array[uint8], error) {
 	v, err := volume.Read(path)
 	if err != nil {
 		return array[uint8]{}, err
@@ -153,10 +155,11 @@ func readLabel(path string) (array[uint8], error) {
 		if x == 0 {
 			continue
 		}
-		a.data[i] = 1
 		if i > 0 && x == v.Data[i-1] {
+			a.data[i] = a.data[i-1]
 			continue // labels come in runs, so this avoids most lookups
 		}
+		a.data[i] = scheme.Code(int(min(x, math.MaxInt32)))
 		seen[x] = true
 		if len(seen) > maxLabelValues {
 			return array[uint8]{}, fmt.Errorf("%s: found more than %d distinct values; this is an image, not a label", path, maxLabelValues)

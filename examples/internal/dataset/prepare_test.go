@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/x/afl/examples/internal/segment"
 	"gorgonia.org/tensor"
 )
 
@@ -24,7 +26,7 @@ func TestLoadPutsChannelsOnTheFirstGrid(t *testing.T) {
 	writeVolume(t, c.Images[1], 1, [3]int{2, 2, 2}, coarse, func(i int) float64 { return float64(10 * (i + 1)) })
 	writeVolume(t, c.Images[2], 1, dims, near, counting)
 	writeVolume(t, c.Label, 1, dims, near, sparse)
-	prep, err := load(c)
+	prep, err := load(c, segment.Scheme{})
 	require.NoError(t, err)
 	assert.Equal(t, 3, prep.image.channels)
 	n := prep.image.voxels()
@@ -49,10 +51,10 @@ func TestLoadRejectsImageAsLabel(t *testing.T) {
 	dims := [3]int{5, 5, 3}
 	writeVolume(t, c.Images[0], 1, dims, identity, func(i int) float64 { return float64(i) })
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 65) })
-	_, err := load(c)
+	_, err := load(c, segment.Scheme{})
 	require.NoError(t, err, "64 values besides 0")
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 66) })
-	_, err = load(c)
+	_, err = load(c, segment.Scheme{})
 	assert.ErrorContains(t, err, "l.nii: found more than 64 distinct values; this is an image, not a label")
 }
 

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/volume"
 )
 
@@ -102,7 +103,8 @@ type manifest struct {
 const version = 1
 
 // Generate writes a phantom to the folder dir, in the layout TrainImage, TrainLabel,
-// ValidImage, ValidLabel, with a README.txt that describes it.
+// ValidImage, ValidLabel, with a README.txt that describes it and a dataset.json that names
+// its channels and labels.
 //
 // If dir already contains the complete phantom for the same options, Generate does
 // nothing. Any other content is an error; nothing is deleted or overwritten. The phantom
@@ -233,6 +235,13 @@ func write(dir string, opts Options) error {
 	}
 
 	if err := os.WriteFile(filepath.Join(dir, "README.txt"), []byte(readme(opts)), 0o644); err != nil {
+		return err
+	}
+	description, err := descriptionJSON(Description(opts.Kind))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, dataset.DescriptionName), description, 0o644); err != nil {
 		return err
 	}
 	raw, err := json.MarshalIndent(m, "", "\t")

@@ -50,12 +50,13 @@ func WriteLossPNG(path, run string, results []Result) error {
 
 // WriteDicePNG plots the validation Dice of one network against the epoch, with one color
 // per loss: solid for the foreground Dice of hard masks, dashed for the soft Dice with
-// the background included. run is the title of the run.
+// the background included. With classes or regions both are their means. run is the title
+// of the run.
 func WriteDicePNG(path, run string, results []Result) error {
 	var curves []curve
 	for i, l := range results {
-		hard := curve{name: l.Title + " foreground", color: palette[i%len(palette)]}
-		soft := curve{name: l.Title + " soft", color: palette[i%len(palette)], dashed: true}
+		hard := curve{name: l.Title + map[bool]string{false: " foreground", true: " mean, hard"}[segmented(results)], color: palette[i%len(palette)]}
+		soft := curve{name: l.Title + map[bool]string{false: " soft", true: " mean, soft"}[segmented(results)], color: palette[i%len(palette)], dashed: true}
 		for _, e := range l.Epochs {
 			hard.add(e.Epoch, e.Valid[Dice].Value)
 			soft.add(e.Epoch, e.Valid[SoftDice].Value)

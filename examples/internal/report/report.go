@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // Measure identifies a number that is computed for each validation case.
@@ -19,7 +21,9 @@ type Measure int
 // The measures. The soft ones are those of the paper's released training code:
 // probabilities from an independent sigmoid per channel, squared sums in the
 // denominator, and the mean over both channels, including the background. All others
-// are computed on hard masks and on the foreground alone.
+// are computed on hard masks and on the foreground alone. Of a class or a region they are
+// those of its own mask; the soft ones then leave the background out and take the
+// probabilities of a softmax over the classes, or of the region's sigmoid.
 const (
 	SoftDice        Measure = iota // soft Dice, background included
 	SoftIoU                        // soft IoU (Jaccard), background included
@@ -131,8 +135,11 @@ func NoValues() Values {
 
 // Case holds the measures of one validation case.
 type Case struct {
-	ID     string `json:"id"`
+	ID string `json:"id"`
+	// Values are the measures of the foreground or, if there are Segments, their means.
 	Values Values `json:"values"`
+	// Segments are the measures of each class or region, none if the case is binary.
+	Segments []SegmentValues `json:"segments,omitempty"`
 }
 
 // Mean is the mean of a measure over the N cases for which it is finite. Value is
@@ -185,6 +192,8 @@ type Epoch struct {
 	TrainLoss float64 `json:"train_loss"`
 	Cases     int     `json:"cases"` // number of validation cases
 	Valid     Means   `json:"valid"`
+	// Segments are the means for each class or region, none if the cases are binary.
+	Segments []SegmentMeans `json:"segments,omitempty"`
 }
 
 // Divergence records where training stopped because a number was no longer finite.
@@ -207,9 +216,10 @@ type Result struct {
 	Network      string // name of the network in flags and files
 	NetworkTitle string // name of the network in tables
 
-	Loss      string      // name of the loss in flags and files
-	Title     string      // name of the loss in tables
-	Decision  string      // description of the decision rule for hard masks
+	Loss      string // name of the loss in flags and files
+	Title     string // name of the loss in tables
+	Decision  string // description of the decision rule for hard masks
+	Scheme    segment.Scheme
 	Epochs    []Epoch     // in order
 	BestEpoch int         // epoch of the best weights; 0 if no epoch was completed
 	Cases     []Case      // measures of the best weights

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,7 +35,26 @@ func (r *Run) tables() string {
 		b.WriteString("## Validation, best weights of each loss\n\n")
 	}
 	b.WriteString(r.overlapTable().String())
-	b.WriteString(`
+	if segmented(r.Results) {
+		b.WriteString(segmentNotes)
+	} else {
+		b.WriteString(binaryNotes)
+	}
+	b.WriteString("\n## Distances and lesions, same weights\n\n")
+	b.WriteString(r.lesionTable().String())
+	b.WriteString(lesionNotes)
+	if notes := r.notes(); len(notes) > 0 {
+		b.WriteString("\n## Notes\n\n")
+		for _, n := range notes {
+			fmt.Fprintf(&b, "- %s\n", n)
+		}
+	}
+	return b.String()
+}
+
+// Explanations below the tables.
+const (
+	binaryNotes = `
 - IoU, Dice: soft, as computed by the paper's released training code: a sigmoid
   per channel, squared sums, mean over both channels including the background,
   which raises both. The best weights are those with the largest soft Dice on
@@ -45,24 +65,29 @@ func (r *Run) tables() string {
 - (n=k): the mean is over k cases. Cases for which a measure has no value, such
   as the sensitivity without a tumor, are excluded; – means that no case has a
   value.
-`)
-	b.WriteString("\n## Distances and lesions, same weights\n\n")
-	b.WriteString(r.lesionTable().String())
-	b.WriteString(`
+`
+	segmentNotes = `
+- IoU, Dice: soft, with squared sums, of each class or region alone, without the
+  background: by the softmax of all channels for classes, by the sigmoid of the
+  region's channel for regions. The best weights are those with the largest mean
+  of the soft Dice on these same cases, which makes every figure slightly
+  optimistic.
+- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
+- mean: for each case the mean over the classes or regions that have a value,
+  then the mean over the cases.
+- 95% interval: Student's t for the mean of the hard Dice over the cases.
+- (n=k): the mean is over k cases. Cases for which a measure has no value, such
+  as the sensitivity without a voxel of the class, are excluded; – means that no
+  case has a value.
+`
+	lesionNotes = `
 - HD95: 95th percentile Hausdorff distance; ASD: symmetric average surface
   distance; both in mm, over the cases in which both masks have voxels.
 - Lesions are 26-connected components. Found: reference lesions that the
   prediction touches; missed: the others; false: predicted lesions that touch no
   reference voxel. F1 is the mean over the cases, and 1 if both masks are empty.
-`)
-	if notes := r.notes(); len(notes) > 0 {
-		b.WriteString("\n## Notes\n\n")
-		for _, n := range notes {
-			fmt.Fprintf(&b, "- %s\n", n)
-		}
-	}
-	return b.String()
-}
+`
+)
 
 // WriteMarkdown writes Markdown to path.
 func (r *Run) WriteMarkdown(path string) error {
@@ -73,8 +98,12 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", "fg IoU", "fg Dice", "95% interval", "best epoch"}, func(l Result) []string {
-		means, n := MeanOf(l.Cases), len(l.Cases)
+	hard := "fg"
+	if segmented(r.Results) {
+		hard = "hard"
+	}
+	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l Result, cases []Case) []string {
+		means, n := MeanOf(cases), len(cases)
 		best := dash
 		if l.BestEpoch > 0 {
 			best = fmt.Sprint(l.BestEpoch)
@@ -86,35 +115,45 @@ func (r *Run) overlapTable() Table {
 			means[SoftIoU].Format(n, 3), means[SoftDice].Format(n, 3),
 			means[Sensitivity].Format(n, 3), means[Specificity].Format(n, 3),
 			means[IoU].Format(n, 3), means[Dice].Format(n, 3),
-			diceInterval(l.Cases), best,
+			diceInterval(cases), best,
 		}
 	})
 }
 
 func (r *Run) lesionTable() Table {
-	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result) []string {
-		means, n := MeanOf(l.Cases), len(l.Cases)
+	return r.table([]string{"HD95 mm", "ASD mm", "lesion F1", "found", "missed", "false"}, func(l Result, cases []Case) []string {
+		means, n := MeanOf(cases), len(cases)
 		return []string{
 			means[Hausdorff95].Format(n, 2), means[SurfaceDistance].Format(n, 2),
 			means[LesionF1].Format(n, 3),
-			total(l.Cases, LesionTP), total(l.Cases, LesionFN), total(l.Cases, LesionFP),
+			total(cases, LesionTP), total(cases, LesionFN), total(cases, LesionFP),
 		}
 	})
 }
 
-// table returns a table with a row per result: the network, if there are several, the
-// loss, and the cells returned by row.
-func (r *Run) table(header []string, row func(Result) []string) Table {
-	t := Table{Header: append([]string{"Loss"}, header...)}
+// table returns a table with a row per result or, if it has classes or regions, a row for
+// each of them and for their mean. A row holds the network, if there are several, the loss,
+// the class or region, and the cells returned by cells for its cases.
+func (r *Run) table(header []string, cells func(l Result, cases []Case) []string) Table {
+	labels := []string{"Loss"}
 	if r.several() {
-		t.Header, t.MoreLabels = append([]string{"Model"}, t.Header...), 1
+		labels = append([]string{"Model"}, labels...)
 	}
+	if segmented(r.Results) {
+		labels = append(labels, segmentTitle(r.Results))
+	}
+	t := Table{Header: append(labels, header...), MoreLabels: len(labels) - 1}
 	for _, l := range r.Results {
-		cells := append([]string{l.Title}, row(l)...)
-		if r.several() {
-			cells = append([]string{l.NetworkTitle}, cells...)
+		for _, part := range l.rows() {
+			labels := []string{l.Title}
+			if r.several() {
+				labels = append([]string{l.NetworkTitle}, labels...)
+			}
+			if segmented(r.Results) {
+				labels = append(labels, part.name)
+			}
+			t.Rows = append(t.Rows, append(labels, cells(l, part.cases)...))
 		}
-		t.Rows = append(t.Rows, cells)
 	}
 	return t
 }
@@ -163,5 +202,6 @@ func total(cases []Case, m Measure) string {
 	if n == 0 {
 		return dash
 	}
-	return fmt.Sprintf("%d", int(math.Round(sum)))
+	// A sum of means over classes need not be a whole number.
+	return strconv.FormatFloat(math.Round(10*sum)/10, 'f', -1, 64)
 }

@@ -28,8 +28,12 @@ const (
 type Settings struct {
 	// Config is the network with its options.
 	Config models.Config `json:"network"`
-	// Protocol is the preprocessing of the scans.
+	// Protocol is the preprocessing of the scans; its Scheme is what the output channels
+	// mean.
 	Protocol dataset.Protocol `json:"protocol"`
+	// Channels are the names of the image channels in the order in which the network takes
+	// them, nil if they are not known.
+	Channels []string `json:"channels,omitempty"`
 }
 
 // Window returns the size of the volumes that the network was trained on: the size to
@@ -75,10 +79,12 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	return s, true, nil
 }
 
-// Rules maps the names of the decision rules for two-channel networks to the rules.
+// Rules maps the names of the decision rules to the rules.
 var Rules = map[string]afl.PredictionRule{
 	afl.SigmoidChannel1.String(): afl.SigmoidChannel1,
 	afl.Argmax.String():          afl.Argmax,
+	// Of networks for regions.
+	afl.SigmoidPerChannel.String(): afl.SigmoidPerChannel,
 }
 
 // ReadRule returns the decision rule in the metadata of a weights file, and false if
@@ -90,7 +96,7 @@ func ReadRule(metadata map[string]string) (afl.PredictionRule, bool, error) {
 	}
 	rule, ok := Rules[name]
 	if !ok {
-		return 0, false, fmt.Errorf("settings: %s is %q, want %v or %v", RuleKey, name, afl.SigmoidChannel1, afl.Argmax)
+		return 0, false, fmt.Errorf("settings: %s is %q, want %v, %v or %v", RuleKey, name, afl.SigmoidChannel1, afl.Argmax, afl.SigmoidPerChannel)
 	}
 	return rule, true, nil
 }

@@ -70,6 +70,17 @@ func (s *state) check(job *Job, loss string) error {
 	case s.BestEpoch < 0 || s.BestEpoch > len(s.History) || (s.BestEpoch == 0) != (len(s.History) == 0):
 		return fmt.Errorf("its best epoch is %d of %d", s.BestEpoch, len(s.History))
 	}
+	segments := len(job.Scheme.Segments)
+	for _, e := range s.History {
+		if len(e.Segments) != segments {
+			return fmt.Errorf("epoch %d has results of %d classes or regions, want %d", e.Epoch, len(e.Segments), segments)
+		}
+	}
+	for _, c := range s.Cases {
+		if len(c.Segments) != segments {
+			return fmt.Errorf("case %s has results of %d classes or regions, want %d", c.ID, len(c.Segments), segments)
+		}
+	}
 	known := map[string]bool{}
 	for _, c := range job.Train {
 		known[c.ID] = true

@@ -8,8 +8,9 @@
 // A step uses one case (batch 1): forward pass, loss and its gradient with respect to
 // the logits, backward pass, one SGD update. After the steps of an epoch, every
 // validation case is predicted as a whole. The weights with the highest mean soft
-// validation Dice are saved, as in the paper's released code; at the end they are read
-// back from their file and evaluated with all measures.
+// validation Dice are saved, as in the paper's released code; with several classes or
+// regions it is the mean of theirs. At the end these weights are read back from their file
+// and evaluated with all measures.
 //
 // # Reproducibility
 //
@@ -41,11 +42,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/measure"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/examples/internal/segment"
 )
 
 // ErrInterrupted is returned by [Job.Run] if its context was canceled. The state is on
@@ -80,8 +81,11 @@ type Job struct {
 
 	// Networks are trained in this order, each with every loss.
 	Networks []Network
-	// Losses are names accepted by [afl.ByName], trained in this order.
-	Losses  []string
+	// Losses are names accepted by the Scheme's Loss method, trained in this order.
+	Losses []string
+	// Scheme is what the networks segment; it is also that of the samples. Optional: by
+	// default the foreground.
+	Scheme  segment.Scheme
 	Backend nn.Backend
 
 	// Epochs is the number of epochs per network and loss.
@@ -163,11 +167,7 @@ func (j *Job) dir(n *Network) string {
 // train trains a network with a loss to completion. If that is already finished, it reads
 // the result and returns finished as true.
 func (j *Job) train(ctx context.Context, n *Network, index int, name string) (result *report.Result, finished bool, err error) {
-	loss, err := afl.ByName(name)
-	if err != nil {
-		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
-	}
-	title, err := afl.Title(name)
+	loss, title, err := j.Scheme.Loss(name)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: Job.Losses: %w", err)
 	}
@@ -175,7 +175,7 @@ func (j *Job) train(ctx context.Context, n *Network, index int, name string) (re
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, false, fmt.Errorf("train: %w", err)
 	}
-	rule, err := measure.RuleOf(loss)
+	rule, err := measure.RuleOf(j.Scheme, loss)
 	if err != nil {
 		return nil, false, fmt.Errorf("train: loss %s: %w", name, err)
 	}

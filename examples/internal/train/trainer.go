@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -117,6 +118,7 @@ func (t *trainer) epoch(ctx context.Context) error {
 		TrainLoss: t.state.LossSum / float64(len(t.state.Done)),
 		Cases:     len(cases),
 		Valid:     report.MeanOf(cases),
+		Segments:  report.SegmentMeansOf(cases),
 	}
 	dice := e.Valid[report.SoftDice].Value
 	if best := t.state.BestEpoch; best == 0 || dice > t.state.History[best-1].Valid[report.SoftDice].Value {
@@ -249,11 +251,11 @@ func (t *trainer) predict(s *dataset.Sample, extent measure.Extent) (report.Case
 		return report.Case{}, &divergence{fmt.Sprintf("the network's output for case %s contains %v", s.ID, bad)}
 	}
 	t.scan.take(t.logits, s)
-	values, err := measure.Logits(t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
+	values, segments, err := measure.Case(t.job.Scheme, t.scan.logits, t.scan.label, s.Spacing, t.rule, extent)
 	if err != nil {
 		return report.Case{}, fmt.Errorf("train: case %s: %w", s.ID, err)
 	}
-	return report.Case{ID: s.ID, Values: values}, nil
+	return report.Case{ID: s.ID, Values: values, Segments: segments}, nil
 }
 
 // finish writes the last weights, and evaluates the best weights from their file with all
@@ -291,7 +293,7 @@ func (t *trainer) finish(ctx context.Context) error {
 func (t *trainer) result() *report.Result {
 	return &report.Result{
 		Network: t.network.Name, NetworkTitle: t.network.Title,
-		Loss: t.name, Title: t.title, Decision: measure.InWords[t.rule],
+		Loss: t.name, Title: t.title, Decision: measure.InWords(t.job.Scheme, t.rule), Scheme: t.job.Scheme,
 		Epochs: t.state.History, BestEpoch: t.state.BestEpoch, Cases: t.state.Cases, Diverged: t.state.Diverged,
 	}
 }
@@ -314,9 +316,18 @@ func (t *trainer) epochLine(e report.Epoch) string {
 	if t.state.BestEpoch == e.Epoch {
 		best = "  best"
 	}
-	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | foreground Dice %s IoU %s sens %s spec %s%s",
+	what := "foreground"
+	if len(e.Segments) > 0 {
+		what = "mean of " + string(t.job.Scheme.Kind)
+		var each strings.Builder
+		for _, s := range e.Segments {
+			fmt.Fprintf(&each, " | %s Dice %s", s.Name, s.Means[report.Dice].Format(e.Cases, 3))
+		}
+		best = each.String() + best
+	}
+	return fmt.Sprintf("%s  epoch %d/%d  loss %.5g | soft Dice %s IoU %s | %s Dice %s IoU %s sens %s spec %s%s",
 		t.label, e.Epoch, t.job.Epochs, e.TrainLoss,
-		show(report.SoftDice), show(report.SoftIoU), show(report.Dice), show(report.IoU),
+		show(report.SoftDice), show(report.SoftIoU), what, show(report.Dice), show(report.IoU),
 		show(report.Sensitivity), show(report.Specificity), best)
 }
 
