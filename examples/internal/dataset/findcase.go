@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // channelNames lists the sets of name endings that identify the channel files of one
@@ -41,7 +43,7 @@ func FindCase(path string) (Case, error) {
 	// The files of every case, by channel.
 	cases := map[string]map[string]string{}
 	for _, e := range entries {
-		stem, ok := trimExtension(e.Name())
+		stem, ok := volume.TrimExtension(e.Name())
 		if !ok || e.IsDir() || strings.HasPrefix(stem, ".") || !strings.HasPrefix(stem, prefix) {
 			continue
 		}
@@ -126,9 +128,7 @@ func endings() string {
 // ID is the name of the first file without extension and channel.
 func CaseOf(images []string) Case {
 	name := filepath.Base(images[0])
-	if stem, ok := trimExtension(name); ok {
-		name = stem
-	}
+	name, _ = volume.TrimExtension(name)
 	if id, channel := splitChannel(name); channel != "" && id != "" {
 		name = id
 	}
