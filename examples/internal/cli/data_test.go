@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl/examples/internal/phantom"
-	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
@@ -70,22 +68,16 @@ func TestCasesFromAList(t *testing.T) {
 	assert.Equal(t, exitOK, code, errs)
 	code, _, errs = runPredict("-weights", file, "-image", image("t2w", "adc", "hbv"), "-out", mask)
 	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "-image: the names of the images say that the channels are t2w, adc, hbv, but their order is t2w, hbv, adc: "+image("t2w", "hbv", "adc"))
-	code, _, errs = runPredict("-weights", file, "-case", filepath.Join(data, "ValidImage", "phantom_003"), "-out", mask)
-	assert.Equal(t, exitUsage, code)
-	assert.Contains(t, errs, "-case: the network takes the channels in another order than usual")
-	assert.Contains(t, errs, image("t2w", "hbv", "adc")+"; give this with -image")
-}
+	assert.Contains(t, errs, "-image: by their names the files are t2w, adc, hbv, but the network takes t2w, hbv, adc")
 
-// TestChannelOrderWithoutRecord warns about an unusual order if the weights do not tell.
-func TestChannelOrderWithoutRecord(t *testing.T) {
-	var text bytes.Buffer
-	o := &predictOptions{images: "a_adc.nii,a_t2w.nii,a_hbv.nii"}
-	c, err := o.findCase()
-	require.NoError(t, err)
-	require.NoError(t, o.checkChannels(c, nil, report.NewProgress(&text)))
-	assert.Equal(t, "Warning: -image: the names of the images say that the channels are adc, t2w, hbv, but their order is t2w, adc, hbv: "+
-		"a_t2w.nii,a_adc.nii,a_hbv.nii, unless the network was trained otherwise.\n", text.String())
+	// The list serves prediction too, with the labels that it has.
+	masks := t.TempDir()
+	code, out, errs = runPredict("-weights", file, "-cases", list, "-out", masks)
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "Means over 3 cases")
+	for i := 1; i <= 3; i++ {
+		assert.FileExists(t, filepath.Join(masks, fmt.Sprintf("p%d_mask.nii.gz", i)))
+	}
 }
 
 // TestDataAreCheckedBeforeTraining damages two cases beyond the first ones.

@@ -43,6 +43,20 @@ func ReadCases(path string) (*Set, error) { return Reading{}.ReadCases(path) }
 
 // ReadCases is like [ReadCases], except that with ResampleLabels labels may be on other grids.
 func (r Reading) ReadCases(path string) (*Set, error) {
+	l, err := openList(path)
+	if err != nil {
+		return nil, err
+	}
+	if l.unlabeled {
+		return nil, fmt.Errorf("dataset: %s: there is no column label, which training needs", path)
+	}
+	f := &finder{dir: filepath.Dir(path), from: path, reading: r}
+	l.split(f)
+	return f.finish(l.set)
+}
+
+// openList reads a list.
+func openList(path string) (*caseList, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
@@ -57,9 +71,7 @@ func (r Reading) ReadCases(path string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %s: %w", path, err)
 	}
-	f := &finder{dir: filepath.Dir(path), from: path, reading: r}
-	l.split(f)
-	return f.finish(l.set)
+	return l, nil
 }
 
 // listedCase is a case as a list has it.
@@ -77,6 +89,8 @@ type caseList struct {
 	set     *Set
 	cases   []listedCase
 	ignored []string // columns or keys that are not read
+	// unlabeled is true if the list has no column label.
+	unlabeled bool
 }
 
 // set assigns a value of the list, whose key is a column or a key of an object.
@@ -134,9 +148,10 @@ func (l *caseList) readCSV(raw []byte) error {
 			return slices.Contains(names, c)
 		})
 	}
-	if !has("image", "images") || !has("label") {
+	if !has("image", "images") {
 		return fmt.Errorf("the columns are %s; want image or image.<channel>, and label", strings.Join(columns, ", "))
 	}
+	l.unlabeled = !has("label")
 	for {
 		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -272,15 +287,10 @@ func (l *caseList) split(f *finder) {
 	var first *listedCase
 	for i := range l.cases {
 		c := &l.cases[i]
-		k, ok := l.check(f, c)
-		if !ok {
+		k, ok := l.check(f, c, !strings.EqualFold(c.split, "test"))
+		if !ok || l.twice(f, where, k.ID, c) {
 			continue
 		}
-		if other, twice := where[k.ID]; twice {
-			f.problem("%s and %s are both case %s; give each a unique name under case", other, c.where, k.ID)
-			continue
-		}
-		where[k.ID] = c.where
 		switch strings.ToLower(c.split) {
 		case "train", "training":
 			s.Train = append(s.Train, k)
@@ -316,13 +326,23 @@ func (l *caseList) split(f *finder) {
 	}
 }
 
+// twice notes where the case with an ID is listed, and reports whether that is the second time.
+func (l *caseList) twice(f *finder, where map[string]string, id string, c *listedCase) bool {
+	other, twice := where[id]
+	if twice {
+		f.problem("%s and %s are both case %s; give each a unique name under case", other, c.where, id)
+	}
+	where[id] = c.where
+	return twice
+}
+
 // check returns a case with its paths, or false after reporting what is wrong.
-func (l *caseList) check(f *finder, c *listedCase) (Case, bool) {
+func (l *caseList) check(f *finder, c *listedCase, labeled bool) (Case, bool) {
 	if len(c.images) == 0 || slices.Contains(c.images, "") {
 		f.problem("%s has no image%s", c.where, map[bool]string{true: " in one of its channels"}[len(c.images) > 1])
 		return Case{}, false
 	}
-	if c.label == "" && !strings.EqualFold(c.split, "test") {
+	if c.label == "" && labeled {
 		f.problem("%s has no label", c.where)
 		return Case{}, false
 	}
@@ -353,15 +373,48 @@ func (f *finder) sameOrder(first, c *listedCase) {
 			return
 		}
 	}
-	want := first.channels
+	want, given := first.channels, ChannelNames(c.images)
 	if want == nil {
-		want = FileChannels(first.images)
+		want = ChannelNames(first.images)
 	}
-	given := FileChannels(c.images)
-	if len(want) < 2 || slices.Equal(given, want) || !sameNames(given, want) {
-		return // the names say nothing, or say that all is right
+	same := func(a, b []string) bool { return slices.EqualFunc(a, b, strings.EqualFold) }
+	if same(given, want) || !same(slices.Sorted(slices.Values(given)), sortedFold(want)) {
+		return // the names say nothing, or that all is right
 	}
-	if err := CheckChannelOrder(c.images, want); err != nil {
-		f.problem("%s: %v", c.where, err)
+	f.problem("%s: by their names the images are %s, but they are listed as %s", c.where, strings.Join(given, ", "), strings.Join(want, ", "))
+}
+
+// sortedFold returns the names in lower case and sorted.
+func sortedFold(names []string) []string {
+	low := make([]string, len(names))
+	for i, name := range names {
+		low[i] = strings.ToLower(name)
 	}
+	slices.Sort(low)
+	return low
+}
+
+// ListCases reads a list of cases like [ReadCases], for prediction: it returns all of them in
+// the order of the list, whatever their split, and with or without a label.
+func ListCases(path string) ([]Case, error) {
+	l, err := openList(path)
+	if err != nil {
+		return nil, err
+	}
+	f := &finder{dir: filepath.Dir(path), from: path}
+	where := map[string]string{}
+	var cases []Case
+	for i := range l.cases {
+		c := &l.cases[i]
+		k, ok := l.check(f, c, false)
+		if !ok || l.twice(f, where, k.ID, c) {
+			continue
+		}
+		f.sameOrder(&l.cases[0], c)
+		cases = append(cases, k)
+	}
+	if len(cases) == 0 && f.err() == nil {
+		f.problem("it lists no cases")
+	}
+	return cases, f.err()
 }

@@ -121,7 +121,7 @@ func TestReadCasesErrors(t *testing.T) {
 	dir := listTree(t)
 	for name, c := range map[string]struct{ text, want string }{
 		"empty":            {"", "is empty; want a row of column names"},
-		"no label":         {"case,image,lable\n", "the columns are case, image, lable; want image or image.<channel>, and label"},
+		"no label":         {"case,image,lable\n", "there is no column label, which training needs"},
 		"no image":         {"case,label\n", "want image or image.<channel>, and label"},
 		"column twice":     {"image,label,label\n", `the column "label" appears twice`},
 		"short row":        {"case,image,label\na,scans/p0 t2.nii\n", "record on line 2: wrong number of fields"},
@@ -143,8 +143,8 @@ func TestReadCasesErrors(t *testing.T) {
 		"two labels":       {`[{"image": "a", "label": ["x", "y"]}]`, "case 1: label has 2 values, want 1"},
 		"list of lists":    {`{"training": {"a": 1}}`, "training: json: cannot unmarshal object"},
 		"other channels":   {`[{"image.a": "scans/p0 t2.nii", "label": "label/p0.nii"}, {"image.b": "scans/p1 t2.nii", "label": "label/p1.nii"}]`, "case 2 has the channels b, but case 1 has a"},
-		"order of columns": {"image.t2w,image.adc,label\na_adc.nii,a_t2w.nii,label/p0.nii\n", "line 2: the names of the images say that the channels are adc, t2w, but their order is t2w, adc"},
-		"order of files":   {`[{"case": "a", "image": ["a_t1.nii", "a_t2.nii"], "label": "l"}, {"case": "b", "image": ["a_t2.nii", "a_t1.nii"], "label": "l"}]`, "case 2: the names of the images say that the channels are t2, t1, but their order is t1, t2"},
+		"order of columns": {"image.t2w,image.adc,label\na_adc.nii,a_t2w.nii,label/p0.nii\n", "line 2: by their names the images are adc, t2w, but they are listed as t2w, adc"},
+		"order of files":   {`[{"case": "a", "image": ["a_t1.nii", "a_t2.nii"], "label": "l"}, {"case": "b", "image": ["a_t2.nii", "a_t1.nii"], "label": "l"}]`, "case 2: by their names the images are t2, t1, but they are listed as t1, t2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := ReadCases(writeList(t, dir, "list.csv", c.text))
@@ -154,6 +154,27 @@ func TestReadCasesErrors(t *testing.T) {
 		})
 	}
 	_, err := ReadCases(filepath.Join(dir, "absent"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestListCases(t *testing.T) {
+	dir := listTree(t)
+	cases, err := ListCases(writeList(t, dir, "l.csv", "case,image.a,image.b\n"+rowsOf(2, "c#,scans/p# t2.nii,scans/p#-diffusion.nii")))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"c0", "c1"}, caseIDs(cases))
+	assert.Equal(t, filepath.Join(dir, "scans", "p1-diffusion.nii"), cases[1].Images[1])
+	assert.Empty(t, cases[0].Label)
+	cases, err = ListCases(writeList(t, dir, "l.csv", "case,image,label,split\nb,x.nii,y.nii,train\na,x.nii,,test\n"))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"b", "a"}, caseIDs(cases))
+	assert.Equal(t, filepath.Join(dir, "y.nii"), cases[0].Label)
+	for text, want := range map[string]string{
+		"case,image\na,x.nii\na,y.nii\n": "line 2 and line 3 are both case a", "image\n": "lists no cases", "label\nx\n": "the columns are label", "image\n\"\"\n": "line 2 has no image",
+	} {
+		_, err := ListCases(writeList(t, dir, "l.csv", text))
+		assert.ErrorContains(t, err, want)
+	}
+	_, err = ListCases(filepath.Join(dir, "absent"))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
