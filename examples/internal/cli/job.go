@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -33,7 +35,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	var err error
 	if o.dataDir != "" {
 		if set, err = dataset.Find(o.dataDir); err != nil {
-			if rec != nil && rec.Flags["data_dir"] == o.dataDir {
+			if rec != nil && errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w; if the data have moved, add -data_dir with their new folder", err)
 			}
 			return nil, err
