@@ -148,7 +148,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			WeightsInfo: info,
 		})
 	}
-	fact("Disk: the weights and states of %d trainings take about %s.", len(fits)*len(o.loss), formatBytes(needed.files))
+	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
 	if err := needed.check(o.modelDir); err != nil {
 		return nil, err
 	}
