@@ -32,8 +32,17 @@ func runQuick(t *testing.T, want int, dir string, args ...string) (stdout, stder
 	return stdout, stderr
 }
 
+// long skips a test of several trainings in short mode.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("trains for minutes under the race detector, and other tests cover the same concurrency")
+	}
+}
+
 // TestGrownRunEqualsOneFromTheStart lets a run grow by epochs, losses and a network.
 func TestGrownRunEqualsOneFromTheStart(t *testing.T) {
+	long(t)
 	whole := filepath.Join(t.TempDir(), "whole")
 	runQuick(t, exitOK, whole, "-epochs", "2", "-loss", "dice,fl", "-model", "unet,mrrn")
 	dir := filepath.Join(t.TempDir(), "grown")
@@ -68,6 +77,7 @@ func TestGrown(t *testing.T) {
 
 // TestRecord checks what run.json says, and that every file names the run.
 func TestRecord(t *testing.T) {
+	long(t)
 	dir := filepath.Join(t.TempDir(), "run")
 	out, _ := runQuick(t, exitOK, dir, "-epochs", "1", "-loss", "dice")
 	files := filesOf(t, dir)
@@ -123,6 +133,7 @@ func TestFoldersOfOtherVersionsAreRefused(t *testing.T) {
 
 // TestChangedDataAreRefused exchanges two cases under their names, and moves the data.
 func TestChangedDataAreRefused(t *testing.T) {
+	long(t)
 	data := filepath.Join(t.TempDir(), "data")
 	require.NoError(t, phantom.Generate(data, phantom.Options{Kind: phantom.PICAI, Train: 2, Valid: 1, Size: [3]int{16, 16, 8}}))
 	dir := filepath.Join(t.TempDir(), "run")
@@ -229,6 +240,7 @@ func TestLockIsReleasedByFailures(t *testing.T) {
 }
 
 func TestTemporaryFilesAreRemoved(t *testing.T) {
+	long(t)
 	dir := trained(t, tinyPICAI(), append(quick, "-epochs", "1", "-loss", "dice")...)
 	temporary := []string{".run.json.0123456789abcdef.tmp", "unet/dice/.checkpoint.safetensors.0123456789abcdef.tmp", "unet/.loss.png.0123456789abcdef.tmp", ".phantom-1/TrainImage/a.nii"}
 	// Other programs may be writing these.
@@ -249,6 +261,7 @@ func TestTemporaryFilesAreRemoved(t *testing.T) {
 }
 
 func TestEveryTrainingDiverged(t *testing.T) {
+	long(t)
 	dir := filepath.Join(t.TempDir(), "run")
 	out, errs := runQuick(t, exitError, dir, "-epochs", "1", "-loss", "dice,ce", "-lr", "1e30", "-max_cases", "2")
 	assert.Contains(t, errs, "every training diverged; a smaller -lr may help")
@@ -282,6 +295,7 @@ func TestSpace(t *testing.T) {
 
 // TestSpaceOfANetwork compares the estimate with the files of a run.
 func TestSpaceOfANetwork(t *testing.T) {
+	long(t)
 	dir := trained(t, tinyPICAI(), append(quick, "-epochs", "1", "-loss", "dice")...)
 	f := fitted{config: models.Config{Architecture: models.NewUNet(), InChannels: 3}}
 	var err error
@@ -301,6 +315,7 @@ func TestSpaceOfANetwork(t *testing.T) {
 
 // TestJoin joins runs that are parts of one, and runs that differ.
 func TestJoin(t *testing.T) {
+	long(t)
 	parent := t.TempDir()
 	dirs := map[string]string{}
 	for name, args := range map[string][]string{
