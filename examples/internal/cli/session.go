@@ -118,6 +118,9 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 	if err != nil {
 		return nil, err
 	}
+	if n := len(rec.Sessions); n > 0 && rec.Sessions[n-1].Version != s.Version {
+		progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", rec.Sessions[n-1].Version, s.Version))
+	}
 	rec.Sessions = append(rec.Sessions, s)
 	return rec, rec.write(o.modelDir)
 }
