@@ -2,6 +2,15 @@
 // provides the flags, the data set or the phantom that replaces it, the choice of
 // networks and volume sizes that fit each other, and starting, stopping and resuming
 // a run. It also provides the program that predicts with the trained weights.
+//
+// # Runs
+//
+// The folder of a run belongs to one process at a time (package runlock). Its run.json
+// records the flags, the size and hash of every file of the data, and for every process
+// that has worked on the run its start, version and machine. The run's ID is a hash of all
+// that determines the bits of a training; every file of the run contains it (package
+// train). A resumed run must find the same data, at the same or another place, and may
+// have more epochs, losses and networks than before.
 package cli
 
 import (

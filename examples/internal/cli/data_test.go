@@ -180,11 +180,11 @@ func TestDataFlags(t *testing.T) {
 		{[]string{"-fill_nan", "NaN"}, `invalid value "NaN" for flag -fill_nan: want a finite number`},
 		{[]string{"-fill_nan", "1e39"}, "want a finite number"},
 	} {
-		code, _, errs := runProgram(tinyPICAI(), c.args...)
+		code, _, errs := runProgram(tinyPICAI(), append(c.args, "-model_dir", filepath.Join(t.TempDir(), "run"))...)
 		assert.Equal(t, exitUsage, code, "%v", c.args)
 		assert.Contains(t, errs, c.want)
 	}
-	code, _, errs := runProgram(tinyPICAI(), "-cases", filepath.Join(t.TempDir(), "absent"))
+	code, _, errs := runProgram(tinyPICAI(), "-cases", filepath.Join(t.TempDir(), "absent"), "-model_dir", filepath.Join(t.TempDir(), "run"))
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, errs, "no such file")
 	var v fillValue

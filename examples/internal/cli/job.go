@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -33,7 +35,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	var err error
 	if o.from() != "" {
 		if set, err = o.findData(); err != nil {
-			if rec != nil && o.dataDir != "" && rec.Flags["data_dir"] == o.dataDir {
+			if rec != nil && o.dataDir != "" && errors.Is(err, fs.ErrNotExist) {
 				err = fmt.Errorf("%w; if the data have moved, add -data_dir with their new folder", err)
 			}
 			return nil, err
@@ -151,7 +153,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			WeightsInfo: info,
 		})
 	}
-	fact("Disk: the weights and states of %d trainings take about %s.", len(fits)*len(o.loss), formatBytes(needed.files))
+	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
 	if err := needed.check(o.modelDir); err != nil {
 		return nil, err
 	}

@@ -48,27 +48,37 @@ func newSession(flags *flag.FlagSet) (session, error) {
 }
 
 // version returns the version of this project that the program was built from: its commit
-// if the build recorded it, otherwise the version of the module.
+// or the version of the module, if the build recorded one. A build that did not, or that had
+// changes, is told apart by the hash of the program.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	v := info.Main.Version
-	if commit := settings["vcs.revision"]; commit != "" {
-		v = commit
-		if settings["vcs.modified"] == "true" {
-			v += ", modified"
+	text, exact := "unknown", false
+	if info, ok := debug.ReadBuildInfo(); ok {
+		settings := map[string]string{}
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+		switch v := info.Main.Version; {
+		case settings["vcs.revision"] != "":
+			text, exact = settings["vcs.revision"], settings["vcs.modified"] != "true"
+			if !exact {
+				text += " with changes"
+			}
+		case v != "" && v != "(devel)":
+			text, exact = v, true
 		}
 	}
-	if v == "" {
-		return "unknown"
+	if exact {
+		return text
 	}
-	return v
+	path, err := os.Executable()
+	if err != nil {
+		return text
+	}
+	program, err := fingerprint.OfFile(path)
+	if err != nil {
+		return text
+	}
+	return fmt.Sprintf("%s, program with SHA-256 %.16s", text, program.SHA256)
 }
 
 // recordSession reads the data and writes the record: a new one, if rec is nil, or rec with
@@ -107,6 +117,9 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 	s, err := newSession(flags)
 	if err != nil {
 		return nil, err
+	}
+	if n := len(rec.Sessions); n > 0 && rec.Sessions[n-1].Version != s.Version {
+		progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", rec.Sessions[n-1].Version, s.Version))
 	}
 	rec.Sessions = append(rec.Sessions, s)
 	return rec, rec.write(o.modelDir)

@@ -60,7 +60,11 @@ func TestGrownRunIsBitIdentical(t *testing.T) {
 			func(dir string) func(func()) *Job { return sized(dir, 2, "dice-ce", "dice") },
 		},
 	} {
-		for _, stop := range []int{0, 4} {
+		stops := []int{0, 4}
+		if testing.Short() {
+			stops = []int{4}
+		}
+		for _, stop := range stops {
 			dir := t.TempDir()
 			for _, stage := range stages {
 				if stop > 0 {
@@ -278,7 +282,11 @@ func TestGuardStopsEveryWrite(t *testing.T) {
 	_, err := count.Run(context.Background())
 	require.NoError(t, err)
 	require.Greater(t, calls, 15)
-	for n := 0; n < calls; n += 1 + n/4 {
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for n := 0; n < calls; n += step + n/4 {
 		dir := t.TempDir()
 		job := tinyJob(t, dir, nil)
 		left := n
@@ -319,7 +327,7 @@ func TestBetter(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, got, "the first epoch")
 		_, err = better(name, epoch(m, report.Undefined), nil)
-		assert.ErrorContains(t, err, "no validation case has a tumor")
+		assert.ErrorContains(t, err, "no validation case has a value for it")
 	}
 	got, err := better(SelectLast, epoch(report.SoftDice, 0), epoch(report.SoftDice, 1))
 	require.NoError(t, err)
