@@ -93,7 +93,7 @@ type caseList struct {
 	unlabeled bool
 }
 
-// set assigns a value of the list, whose key is a column or a key of an object.
+// assign sets what a key of the list, a column or a key of an object, says about a case.
 func (l *caseList) assign(c *listedCase, key string, values []string) error {
 	switch column := strings.ToLower(key); {
 	case (column == "image" || column == "images") && c.images == nil:
