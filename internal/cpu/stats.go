@@ -48,20 +48,19 @@ func (k Backend) Stats(in *plan.Batch, want plan.StatsRequest) (*plan.Stats, err
 	}
 	// One unit is a slab of planes of one mask, within which voxels are summed in
 	// order.
-	slabs := min(b.Space[0], maxChunks)
+	slabs := min(b.Space[0], 16) // of many planes each, as those next to a slab are read too
 	part := make([]float64, 2*b.N*st.K*slabs)
 	err = units(b.N*st.K*slabs, func(i int, s *scratch) error {
 		slab, mask := i%slabs, i/slabs
 		lo, hi := slab*b.Space[0]/slabs, (slab+1)*b.Space[0]/slabs
 		return gradientPlanes(b, mask/st.K, mask%st.K, lo, hi, s, func(_ int, magnitude []float64) {
-			total, boundary := 0.0, 0
+			boundary := 0
 			for _, m := range magnitude {
-				total += m
 				if m != 0 {
 					boundary++
 				}
 			}
-			part[2*i] += total
+			part[2*i] += sum(magnitude)
 			part[2*i+1] += float64(boundary)
 		})
 	})
@@ -118,28 +117,41 @@ func countChunk(b *batch, ch chunk, acc []float64, t *labelTile) error {
 			if err := maps(b, ch.n, c, lo, hi, row); err != nil {
 				return err
 			}
-			acc[2+c] += sum(row)
+			own := sum(row)
+			acc[2+c] += own
+			if b.C <= 2 && c == b.C-1 { // the foreground is this channel
+				acc[1] += own
+			}
 		}
-		acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
+		if b.C > 2 {
+			acc[1] += sum(foregroundOfMaps(t.maps, b.C, hi-lo, t.row))
+		}
 	}
 	return nil
 }
 
+// sum adds up numbers in four sums, each of every fourth number, and then those: a
+// processor adds to several numbers at once.
 func sum(s []float64) float64 {
-	total := 0.0
-	for _, v := range s {
-		total += v
+	var a, b, c, d float64
+	for ; len(s) >= 4; s = s[4:] {
+		a += s[0]
+		b += s[1]
+		c += s[2]
+		d += s[3]
 	}
-	return total
+	for _, v := range s {
+		a += v
+	}
+	return (a + c) + (b + d)
 }
 
-// foregroundOfMaps returns the largest value of the channels above 0, or of the
-// only channel, for each of n voxels.
+// foregroundOfMaps returns the largest value of the channels above 0, of which there
+// are several, for each of n voxels.
 func foregroundOfMaps(maps []float64, channels, n int, dst []float64) []float64 {
 	dst = dst[:n]
-	first := min(1, channels-1)
-	copy(dst, maps[first*tileVoxels:])
-	for c := first + 1; c < channels; c++ {
+	copy(dst, maps[tileVoxels:])
+	for c := 2; c < channels; c++ {
 		for i, v := range maps[c*tileVoxels:][:n] {
 			dst[i] = max(dst[i], v)
 		}
@@ -225,13 +237,7 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 			left, right := before.mask[at:][:length], after.mask[at:][:length]
 			up := center.mask[max(y-1, 0)*length:][:length]
 			down := center.mask[min(y+1, rows-1)*length:][:length]
-			stepY := step(y, rows)
-			for i := range own {
-				dx := (right[i] - left[i]) * stepX
-				dy := (down[i] - up[i]) * stepY
-				dz := (own[min(i+1, length-1)] - own[max(i-1, 0)]) * step(i, length)
-				s.row[i] = math.Sqrt(float64(dx*dx) + float64(dy*dy) + float64(dz*dz))
-			}
+			magnitudes(s.row, own, left, right, up, down, stepX, step(y, rows))
 			for len(skip) > 0 && int(skip[0]) < at+length {
 				s.row[int(skip[0])-at] = 0
 				skip = skip[1:]
@@ -241,6 +247,26 @@ func gradientPlanes(b *batch, n, mask, lo, hi int, s *scratch, visit func(first 
 		before, center, after = center, after, before
 	}
 	return nil
+}
+
+// magnitudes stores the gradient magnitudes of a row in dst, given its neighbors in the
+// planes before and after it and in the rows above and below it.
+func magnitudes(dst, own, left, right, up, down []float64, stepX, stepY float64) {
+	n := len(dst)
+	own, left, right, up, down = own[:n], left[:n], right[:n], up[:n], down[:n]
+	for i := range dst {
+		dx, dy := (right[i]-left[i])*stepX, (down[i]-up[i])*stepY
+		dst[i] = float64(dx*dx) + float64(dy*dy)
+	}
+	for i := 1; i < n-1; i++ {
+		dz := (own[i+1] - own[i-1]) * 0.5
+		dst[i] = math.Sqrt(dst[i] + float64(dz*dz))
+	}
+	ends := [2]int{0, n - 1}
+	for _, i := range ends[:min(n, 2)] {
+		dz := (own[min(i+1, n-1)] - own[max(i-1, 0)]) * step(i, n)
+		dst[i] = math.Sqrt(dst[i] + float64(dz*dz))
+	}
 }
 
 // step is the reciprocal of the distance between the two neighbors whose difference
