@@ -33028,6 +33028,84 @@ word:
 	VZEROUPPER
 	RET
 
+// func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-36
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         sums+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VXORPD       Y0, Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
+	VXORPD       Y2, Y2, Y2
+	VMOVUPD      (DX), Y3
+	VMOVUPD      32(DX), Y4
+	XORQ         SI, SI
+
+loop:
+	VCVTPS2PD (CX)(SI*4), Y5
+	VCMPPD    $0x19, Y0, Y5, Y6
+	VCMPPD    $0x16, Y1, Y5, Y7
+	VORPD     Y6, Y7, Y7
+	VORPD     Y7, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VMOVUPD   Y5, (AX)(SI*8)
+	VCVTPS2PD 16(CX)(SI*4), Y5
+	VCMPPD    $0x19, Y0, Y5, Y6
+	VCMPPD    $0x16, Y1, Y5, Y7
+	VORPD     Y6, Y7, Y7
+	VORPD     Y7, Y2, Y2
+	VADDPD    Y5, Y4, Y4
+	VMOVUPD   Y5, 32(AX)(SI*8)
+	ADDQ      $0x08, SI
+	CMPQ      SI, BX
+	JL        loop
+	VMOVUPD   Y3, (DX)
+	VMOVUPD   Y4, 32(DX)
+	VPMOVMSKB Y2, AX
+	MOVL      AX, bad+32(FP)
+	VZEROUPPER
+	RET
+
+// func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+// Requires: AVX
+TEXT ·magnitudesAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         around+8(FP), CX
+	MOVQ         left+16(FP), DX
+	MOVQ         right+24(FP), BX
+	MOVQ         up+32(FP), SI
+	MOVQ         down+40(FP), DI
+	MOVQ         steps+48(FP), R8
+	MOVQ         n+56(FP), R9
+	VBROADCASTSD (R8), Y0
+	VBROADCASTSD 8(R8), Y1
+	VBROADCASTSD constants<>+1248(SB), Y2
+	XORQ         R8, R8
+
+loop:
+	VMOVUPD (BX)(R8*8), Y3
+	VSUBPD  (DX)(R8*8), Y3, Y3
+	VMULPD  Y0, Y3, Y3
+	VMULPD  Y3, Y3, Y3
+	VMOVUPD (DI)(R8*8), Y4
+	VSUBPD  (SI)(R8*8), Y4, Y4
+	VMULPD  Y1, Y4, Y4
+	VMULPD  Y4, Y4, Y4
+	VMOVUPD 16(CX)(R8*8), Y5
+	VSUBPD  (CX)(R8*8), Y5, Y5
+	VMULPD  Y2, Y5, Y5
+	VMULPD  Y5, Y5, Y5
+	VADDPD  Y4, Y3, Y3
+	VADDPD  Y5, Y3, Y3
+	VSQRTPD Y3, Y3
+	VMOVUPD Y3, (AX)(R8*8)
+	ADDQ    $0x04, R8
+	CMPQ    R8, R9
+	JL      loop
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
@@ -33055,7 +33133,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1216(SB), Y1
+	VPTEST         constants<>+1280(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 448(AX)
 
@@ -33105,10 +33183,10 @@ loop:
 	PREFETCHT0  2112(DX)(CX*4)
 	VMOVUPS     (DX)(CX*4), Z0
 	VMOVUPS     64(DX)(CX*4), Z1
-	VCMPPS.BCST $0x19, constants<>+1248(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1248(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1312(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1312(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1312(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1312(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1376(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1376(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
@@ -33158,16 +33236,16 @@ loop:
 	VMOVUPS     64(DX)(CX*4), Z1
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z0, K3
 	VCMPPS.BCST $0x19, constants<>+64(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1376(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1376(SB), Z1, K6
+	VCMPPS.BCST $0x16, constants<>+1440(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1440(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPS.BCST $0x19, constants<>+1408(SB), Z0, K3
-	VCMPPS.BCST $0x19, constants<>+1408(SB), Z1, K4
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z0, K5
-	VCMPPS.BCST $0x16, constants<>+1440(SB), Z1, K6
+	VCMPPS.BCST $0x19, constants<>+1472(SB), Z0, K3
+	VCMPPS.BCST $0x19, constants<>+1472(SB), Z1, K4
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z0, K5
+	VCMPPS.BCST $0x16, constants<>+1504(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	VCMPPS.BCST $0x04, constants<>+64(SB), Z0, K5
@@ -35883,8 +35961,8 @@ loop:
 	VORPS          Z3, Z2, Z2
 	VPCMPEQQ       Z0, Z1, K1
 	VPCMPEQQ       Z0, Z3, K2
-	VBROADCASTSD.Z constants<>+1472(SB), K1, Z1
-	VBROADCASTSD.Z constants<>+1472(SB), K2, Z3
+	VBROADCASTSD.Z constants<>+1216(SB), K1, Z1
+	VBROADCASTSD.Z constants<>+1216(SB), K2, Z3
 	VMOVUPS        Z1, (BX)(CX*8)
 	VMOVUPS        Z3, 64(BX)(CX*8)
 	ADDQ           $0x10, CX
@@ -35892,7 +35970,7 @@ loop:
 	JL             loop
 	VEXTRACTF64X4  $0x01, Z2, Y1
 	VORPS          Y2, Y1, Y1
-	VPTEST         constants<>+1216(SB), Y1
+	VPTEST         constants<>+1280(SB), Y1
 	JZ             flag1
 	ORQ            $0x01, 448(AX)
 
@@ -35907,7 +35985,7 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1504(SB), Z0
+	VBROADCASTSD constants<>+1536(SB), Z0
 	XORQ         AX, AX
 
 loop:
@@ -35917,8 +35995,8 @@ loop:
 	VPCMPEQQ       Z0, Z2, K2
 	VMOVUPS        (CX)(AX*8), Z1
 	VMOVUPS        64(CX)(AX*8), Z2
-	VBLENDMPD.BCST constants<>+1536(SB), Z1, K1, Z1
-	VBLENDMPD.BCST constants<>+1536(SB), Z2, K2, Z2
+	VBLENDMPD.BCST constants<>+1568(SB), Z1, K1, Z1
+	VBLENDMPD.BCST constants<>+1568(SB), Z2, K2, Z2
 	VMOVUPS        Z1, (DX)(AX*8)
 	VMOVUPS        Z2, 64(DX)(AX*8)
 	ADDQ           $0x10, AX
@@ -35942,18 +36020,18 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1568(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1568(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1600(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1600(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1600(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1600(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1632(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1632(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VMINPD.BCST constants<>+1472(SB), Z0, Z0
-	VMINPD.BCST constants<>+1472(SB), Z1, Z1
-	VMAXPD.BCST constants<>+1536(SB), Z0, Z0
-	VMAXPD.BCST constants<>+1536(SB), Z1, Z1
+	VMINPD.BCST constants<>+1216(SB), Z0, Z0
+	VMINPD.BCST constants<>+1216(SB), Z1, Z1
+	VMAXPD.BCST constants<>+1568(SB), Z0, Z0
+	VMAXPD.BCST constants<>+1568(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z2
 	VMULPD      Z1, Z1, Z3
 	VCMPPD      $0x04, Z0, Z2, K3
@@ -35993,22 +36071,22 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1536(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1536(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1632(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1632(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1568(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1568(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1664(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1664(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1664(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1696(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1696(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1728(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1728(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
-	VCMPPD.BCST $0x04, constants<>+1536(SB), Z0, K5
-	VCMPPD.BCST $0x04, constants<>+1536(SB), Z1, K6
+	VCMPPD.BCST $0x04, constants<>+1568(SB), Z0, K5
+	VCMPPD.BCST $0x04, constants<>+1568(SB), Z1, K6
 	KANDW       K3, K5, K3
 	KANDW       K4, K6, K4
 	KORW        K3, K2, K2
@@ -36043,7 +36121,7 @@ TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (CX)(AX*8), Z1
 	VMOVUPS      64(CX)(AX*8), Z2
-	VBROADCASTSD constants<>+1472(SB), Z3
+	VBROADCASTSD constants<>+1216(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
 	ADDQ         $0x10, AX
@@ -36067,66 +36145,66 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
-	VORPD.BCST        constants<>+1728(SB), Z0, Z0
-	VORPD.BCST        constants<>+1728(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VORPD.BCST        constants<>+1760(SB), Z0, Z0
+	VORPD.BCST        constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (BX)(AX*8)
 	VMOVUPS           Z1, 64(BX)(AX*8)
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1472(SB), Z2
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1216(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
 	VMOVUPS           Z0, 4096(BX)(AX*8)
@@ -36152,74 +36230,74 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2272(SB), Z4
-	VBROADCASTSD      constants<>+2272(SB), Z5
-	VFMADD231PD.BCST  constants<>+2240(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2240(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2304(SB), Z4
+	VBROADCASTSD      constants<>+2304(SB), Z5
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VORPD.BCST        constants<>+1728(SB), Z0, Z0
-	VORPD.BCST        constants<>+1728(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VORPD.BCST        constants<>+1760(SB), Z0, Z0
+	VORPD.BCST        constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (BX)(AX*8)
 	VMOVUPS           Z1, 64(BX)(AX*8)
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1472(SB), Z2
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1216(SB), Z2
 	VDIVPD            Z0, Z2, Z0
 	VDIVPD            Z1, Z2, Z1
 	VMOVUPS           Z0, 4096(BX)(AX*8)
@@ -36242,19 +36320,19 @@ loop:
 	VMOVUPS          64(CX)(AX*8), Z1
 	VMOVUPS          128(CX)(AX*8), Z2
 	VMOVUPS          192(CX)(AX*8), Z3
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z1, K2
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z2, K3
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z3, K4
-	VBROADCASTSD     constants<>+2304(SB), Z4
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z1, K2
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z2, K3
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z3, K4
+	VBROADCASTSD     constants<>+1248(SB), Z4
 	VFMADD213PD.BCST constants<>+2336(SB), Z4, K1, Z0
 	VFMADD213PD.BCST constants<>+2336(SB), Z4, K2, Z1
 	VFMADD213PD.BCST constants<>+2336(SB), Z4, K3, Z2
 	VFMADD213PD.BCST constants<>+2336(SB), Z4, K4, Z3
-	VBROADCASTSD.Z   constants<>+1472(SB), K1, Z4
-	VBROADCASTSD.Z   constants<>+1472(SB), K2, Z5
-	VBROADCASTSD.Z   constants<>+1472(SB), K3, Z6
-	VBROADCASTSD.Z   constants<>+1472(SB), K4, Z7
+	VBROADCASTSD.Z   constants<>+1216(SB), K1, Z4
+	VBROADCASTSD.Z   constants<>+1216(SB), K2, Z5
+	VBROADCASTSD.Z   constants<>+1216(SB), K3, Z6
+	VBROADCASTSD.Z   constants<>+1216(SB), K4, Z7
 	VMULPD           Z0, Z0, Z8
 	VMULPD           Z1, Z1, Z9
 	VMULPD           Z2, Z2, Z10
@@ -36383,10 +36461,10 @@ loop:
 	VFMADD231PD      Z1, Z17, Z13
 	VFMADD231PD      Z2, Z18, Z14
 	VFMADD231PD      Z3, Z19, Z15
-	VMULPD.BCST      constants<>+1856(SB), Z4, Z16
-	VMULPD.BCST      constants<>+1856(SB), Z5, Z17
-	VMULPD.BCST      constants<>+1856(SB), Z6, Z18
-	VMULPD.BCST      constants<>+1856(SB), Z7, Z19
+	VMULPD.BCST      constants<>+1888(SB), Z4, Z16
+	VMULPD.BCST      constants<>+1888(SB), Z5, Z17
+	VMULPD.BCST      constants<>+1888(SB), Z6, Z18
+	VMULPD.BCST      constants<>+1888(SB), Z7, Z19
 	VADDPD           Z0, Z16, Z20
 	VADDPD           Z1, Z17, Z21
 	VADDPD           Z2, Z18, Z22
@@ -36399,10 +36477,10 @@ loop:
 	VSUBPD           Z17, Z1, Z1
 	VSUBPD           Z18, Z2, Z2
 	VSUBPD           Z19, Z3, Z3
-	VFMADD231PD.BCST constants<>+1888(SB), Z4, Z0
-	VFMADD231PD.BCST constants<>+1888(SB), Z5, Z1
-	VFMADD231PD.BCST constants<>+1888(SB), Z6, Z2
-	VFMADD231PD.BCST constants<>+1888(SB), Z7, Z3
+	VFMADD231PD.BCST constants<>+1920(SB), Z4, Z0
+	VFMADD231PD.BCST constants<>+1920(SB), Z5, Z1
+	VFMADD231PD.BCST constants<>+1920(SB), Z6, Z2
+	VFMADD231PD.BCST constants<>+1920(SB), Z7, Z3
 	VFMADD231PD      Z8, Z12, Z0
 	VFMADD231PD      Z9, Z13, Z1
 	VFMADD231PD      Z10, Z14, Z2
@@ -36436,19 +36514,19 @@ TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2272(SB), Z4
-	VBROADCASTSD      constants<>+2272(SB), Z5
-	VFMADD231PD.BCST  constants<>+2240(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2240(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2304(SB), Z4
+	VBROADCASTSD      constants<>+2304(SB), Z5
+	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VBROADCASTSD      constants<>+1536(SB), Z2
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(R8)(AX*8), Z2
@@ -36457,53 +36535,53 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 24576(DI)(AX*8)
@@ -36535,27 +36613,27 @@ TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1472(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1536(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -36610,7 +36688,7 @@ noElements:
 	VMULPD       Z15, Z3, Z3
 	VMULPD       Z4, Z2, Z2
 	VMULPD       Z5, Z3, Z3
-	VBROADCASTSD constants<>+1536(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
 	VMOVUPS      Z2, (R9)(AX*8)
@@ -36646,27 +36724,27 @@ TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1472(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1536(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -36681,10 +36759,10 @@ loop:
 	VFMADD231PD.BCST (CX), Z7, Z15
 	VMOVUPS          4096(R9)(AX*8), Z16
 	VMOVUPS          4160(R9)(AX*8), Z17
-	VBROADCASTSD     constants<>+2272(SB), Z18
-	VBROADCASTSD     constants<>+2272(SB), Z19
-	VFMADD231PD.BCST constants<>+2240(SB), Z6, Z18
-	VFMADD231PD.BCST constants<>+2240(SB), Z7, Z19
+	VBROADCASTSD     constants<>+2304(SB), Z18
+	VBROADCASTSD     constants<>+2304(SB), Z19
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z18
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z19
 	VMULPD           Z18, Z4, Z18
 	VMULPD           Z19, Z5, Z19
 	VPMOVQ2M         Z18, K3
@@ -36733,10 +36811,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2272(SB), Z10
-	VBROADCASTSD     constants<>+2272(SB), Z11
-	VFMADD231PD.BCST constants<>+2240(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2240(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2304(SB), Z10
+	VBROADCASTSD     constants<>+2304(SB), Z11
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -36763,7 +36841,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1536(SB), Z4
+	VBROADCASTSD     constants<>+1568(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -36799,27 +36877,27 @@ TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
 	VMOVUPS          64(SI)(AX*8), Z7
-	VBROADCASTSD     constants<>+1472(SB), Z8
+	VBROADCASTSD     constants<>+1216(SB), Z8
 	VSUBPD           Z6, Z8, Z9
 	VSUBPD           Z7, Z8, Z8
 	VMULPD.BCST      16(CX), Z6, Z10
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1536(SB), Z18
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1568(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -36870,10 +36948,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2272(SB), Z10
-	VBROADCASTSD     constants<>+2272(SB), Z11
-	VFMADD231PD.BCST constants<>+2240(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2240(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2304(SB), Z10
+	VBROADCASTSD     constants<>+2304(SB), Z11
+	VFMADD231PD.BCST constants<>+2272(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2272(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -36900,7 +36978,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1536(SB), Z4
+	VBROADCASTSD     constants<>+1568(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -36930,8 +37008,8 @@ loop:
 	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
-	VCMPPD.BCST    $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST    $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST    $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z      (DX)(AX*8), K1, Z0
 	VMOVUPD.Z      64(DX)(AX*8), K2, Z1
 	VMOVUPS        (SI)(AX*8), Z2
@@ -36968,61 +37046,61 @@ TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (DI)(AX*8), Z2
 	VMOVUPS           64(DI)(AX*8), Z3
 	VSUBPD            Z2, Z0, Z0
 	VSUBPD            Z3, Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, (SI)(AX*8)
@@ -37055,17 +37133,17 @@ TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          8192(CX)(AX*8), Z0
 	VMOVUPS          8256(CX)(AX*8), Z1
-	VADDPD.BCST      constants<>+1472(SB), Z0, Z2
-	VADDPD.BCST      constants<>+1472(SB), Z1, Z3
-	VBROADCASTSD     constants<>+1472(SB), Z4
+	VADDPD.BCST      constants<>+1216(SB), Z0, Z2
+	VADDPD.BCST      constants<>+1216(SB), Z1, Z3
+	VBROADCASTSD     constants<>+1216(SB), Z4
 	VDIVPD           Z2, Z4, Z2
 	VDIVPD           Z3, Z4, Z3
 	VMOVUPS          Z2, 12288(CX)(AX*8)
 	VMOVUPS          Z3, 12352(CX)(AX*8)
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z0, K1
-	VCMPPD.BCST      $0x1d, constants<>+2304(SB), Z1, K2
-	VADDPD.BCST      constants<>+1472(SB), Z0, Z2
-	VADDPD.BCST      constants<>+1472(SB), Z1, Z3
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z0, K1
+	VCMPPD.BCST      $0x1d, constants<>+1248(SB), Z1, K2
+	VADDPD.BCST      constants<>+1216(SB), Z0, Z2
+	VADDPD.BCST      constants<>+1216(SB), Z1, Z3
 	VPADDQ.BCST      constants<>+3008(SB), Z2, Z4
 	VPADDQ.BCST      constants<>+3008(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z4
@@ -37074,14 +37152,14 @@ loop:
 	VPSLLQ           $0x34, Z5, Z7
 	VPSUBQ           Z6, Z2, Z2
 	VPSUBQ           Z7, Z3, Z3
-	VPADDQ.BCST      constants<>+1472(SB), Z2, Z2
-	VPADDQ.BCST      constants<>+1472(SB), Z3, Z3
+	VPADDQ.BCST      constants<>+1216(SB), Z2, Z2
+	VPADDQ.BCST      constants<>+1216(SB), Z3, Z3
 	VORPD.BCST       constants<>+3040(SB), Z4, Z4
 	VORPD.BCST       constants<>+3040(SB), Z5, Z5
 	VSUBPD.BCST      constants<>+3072(SB), Z4, Z4
 	VSUBPD.BCST      constants<>+3072(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+1472(SB), Z2, Z2
-	VSUBPD.BCST      constants<>+1472(SB), Z3, Z3
+	VSUBPD.BCST      constants<>+1216(SB), Z2, Z2
+	VSUBPD.BCST      constants<>+1216(SB), Z3, Z3
 	VBLENDMPD        Z2, Z0, K1, Z0
 	VBLENDMPD        Z3, Z1, K2, Z1
 	VMOVAPD.Z        Z4, K1, Z2
@@ -37150,16 +37228,16 @@ loop:
 	VBROADCASTSD     constants<>+2336(SB), Z7
 	VFMADD231PD      Z0, Z8, Z6
 	VFMADD231PD      Z1, Z9, Z7
-	VMULPD.BCST      constants<>+1856(SB), Z2, Z8
-	VMULPD.BCST      constants<>+1856(SB), Z3, Z9
+	VMULPD.BCST      constants<>+1888(SB), Z2, Z8
+	VMULPD.BCST      constants<>+1888(SB), Z3, Z9
 	VADDPD           Z0, Z8, Z10
 	VADDPD           Z1, Z9, Z11
 	VSUBPD           Z8, Z10, Z8
 	VSUBPD           Z9, Z11, Z9
 	VSUBPD           Z8, Z0, Z0
 	VSUBPD           Z9, Z1, Z1
-	VFMADD231PD.BCST constants<>+1888(SB), Z2, Z0
-	VFMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VFMADD231PD      Z4, Z6, Z0
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
@@ -37192,8 +37270,8 @@ loop:
 	VCMPPD.BCST       $0x00, 64(CX), Z5, K2
 	VSUBPD            Z0, Z2, Z0
 	VSUBPD            Z1, Z3, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VBLENDMPD         Z2, Z0, K1, Z0
 	VBLENDMPD         Z3, Z1, K2, Z1
 	VMOVUPS           12288(BX)(AX*8), Z2
@@ -37210,14 +37288,14 @@ loop:
 	VPSLLQ            $0x34, Z3, Z5
 	VPSUBQ            Z4, Z0, Z0
 	VPSUBQ            Z5, Z1, Z1
-	VPADDQ.BCST       constants<>+1472(SB), Z0, Z0
-	VPADDQ.BCST       constants<>+1472(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+1216(SB), Z0, Z0
+	VPADDQ.BCST       constants<>+1216(SB), Z1, Z1
 	VORPD.BCST        constants<>+3040(SB), Z2, Z2
 	VORPD.BCST        constants<>+3040(SB), Z3, Z3
 	VSUBPD.BCST       constants<>+3072(SB), Z2, Z2
 	VSUBPD.BCST       constants<>+3072(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+1472(SB), Z0, Z0
-	VSUBPD.BCST       constants<>+1472(SB), Z1, Z1
+	VSUBPD.BCST       constants<>+1216(SB), Z0, Z0
+	VSUBPD.BCST       constants<>+1216(SB), Z1, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
 	VBROADCASTSD      constants<>+2400(SB), Z6
@@ -37282,69 +37360,69 @@ loop:
 	VBROADCASTSD      constants<>+2336(SB), Z7
 	VFMADD231PD       Z0, Z8, Z6
 	VFMADD231PD       Z1, Z9, Z7
-	VMULPD.BCST       constants<>+1856(SB), Z2, Z8
-	VMULPD.BCST       constants<>+1856(SB), Z3, Z9
+	VMULPD.BCST       constants<>+1888(SB), Z2, Z8
+	VMULPD.BCST       constants<>+1888(SB), Z3, Z9
 	VADDPD            Z0, Z8, Z10
 	VADDPD            Z1, Z9, Z11
 	VSUBPD            Z8, Z10, Z8
 	VSUBPD            Z9, Z11, Z9
 	VSUBPD            Z8, Z0, Z0
 	VSUBPD            Z9, Z1, Z1
-	VFMADD231PD.BCST  constants<>+1888(SB), Z2, Z0
-	VFMADD231PD.BCST  constants<>+1888(SB), Z3, Z1
+	VFMADD231PD.BCST  constants<>+1920(SB), Z2, Z0
+	VFMADD231PD.BCST  constants<>+1920(SB), Z3, Z1
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
 	VADDPD            Z0, Z10, Z0
 	VADDPD            Z1, Z11, Z1
 	VMULPD.BCST       24(CX), Z0, Z0
 	VMULPD.BCST       24(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 24576(BX)(AX*8)
@@ -37375,8 +37453,8 @@ TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -37393,8 +37471,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMULPD           Z3, Z5, Z3
@@ -37421,8 +37499,8 @@ noElements:
 	VMULPD      Z2, Z4, Z2
 	VMULPD      Z5, Z1, Z1
 	VMULPD      Z6, Z2, Z2
-	VXORPD.BCST constants<>+1728(SB), Z1, Z1
-	VXORPD.BCST constants<>+1728(SB), Z2, Z2
+	VXORPD.BCST constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST constants<>+1760(SB), Z2, Z2
 	VMOVUPS     Z1, (R9)(AX*8)
 	VMOVUPS     Z2, 64(R9)(AX*8)
 
@@ -37454,8 +37532,8 @@ TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -37472,8 +37550,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -37490,8 +37568,8 @@ loop:
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
-	VADDPD.BCST      constants<>+1472(SB), Z7, Z7
-	VADDPD.BCST      constants<>+1472(SB), Z8, Z8
+	VADDPD.BCST      constants<>+1216(SB), Z7, Z7
+	VADDPD.BCST      constants<>+1216(SB), Z8, Z8
 	VBLENDMPD        Z13, Z7, K3, Z7
 	VBLENDMPD        Z14, Z8, K4, Z8
 	VMULPD           Z9, Z7, Z7
@@ -37530,14 +37608,14 @@ noElements:
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
 	VMULPD.BCST  24(CX), Z12, Z6
-	VBROADCASTSD constants<>+1472(SB), Z7
-	VBROADCASTSD constants<>+1472(SB), Z8
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
 	VFMADD231PD  Z3, Z5, Z7
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1728(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1728(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -37569,8 +37647,8 @@ TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     56(CX), Z5
@@ -37587,8 +37665,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -37605,8 +37683,8 @@ loop:
 	VCMPPD.BCST      $0x00, 64(CX), Z16, K4
 	VSUBPD           Z7, Z13, Z7
 	VSUBPD           Z8, Z14, Z8
-	VADDPD.BCST      constants<>+1472(SB), Z7, Z7
-	VADDPD.BCST      constants<>+1472(SB), Z8, Z8
+	VADDPD.BCST      constants<>+1216(SB), Z7, Z7
+	VADDPD.BCST      constants<>+1216(SB), Z8, Z8
 	VBLENDMPD        Z13, Z7, K3, Z7
 	VBLENDMPD        Z14, Z8, K4, Z8
 	VMULPD           Z9, Z7, Z7
@@ -37645,14 +37723,14 @@ noElements:
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
 	VMULPD.BCST  24(CX), Z12, Z6
-	VBROADCASTSD constants<>+1472(SB), Z7
-	VBROADCASTSD constants<>+1472(SB), Z8
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
 	VFMADD231PD  Z3, Z5, Z7
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1728(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1728(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1760(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -37729,8 +37807,8 @@ loop:
 	VCMPPD.BCST  $0x00, 64(DX), Z10, K2
 	VSUBPD       Z1, Z7, Z9
 	VSUBPD       Z2, Z8, Z10
-	VADDPD.BCST  constants<>+1472(SB), Z9, Z9
-	VADDPD.BCST  constants<>+1472(SB), Z10, Z10
+	VADDPD.BCST  constants<>+1216(SB), Z9, Z9
+	VADDPD.BCST  constants<>+1216(SB), Z10, Z10
 	VBLENDMPD    Z7, Z9, K1, Z7
 	VBLENDMPD    Z8, Z10, K2, Z8
 	VMULPD       Z7, Z3, Z7
@@ -37749,7 +37827,7 @@ loop:
 	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
-	VBROADCASTSD constants<>+1536(SB), Z3
+	VBROADCASTSD constants<>+1568(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
 	CMPB         440(AX), $0x00
@@ -37788,8 +37866,8 @@ loop:
 	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
-	VCMPPD.BCST $0x1e, constants<>+1536(SB), Z0, K1
-	VCMPPD.BCST $0x1e, constants<>+1536(SB), Z1, K2
+	VCMPPD.BCST $0x1e, constants<>+1568(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1568(SB), Z1, K2
 	VMOVUPD.Z   (CX)(AX*8), K1, Z0
 	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
 	VMOVUPD.Z   (DX)(AX*8), K1, Z2
@@ -37815,7 +37893,7 @@ TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS           12288(DX)(AX*8), Z0
 	VMOVUPS           12352(DX)(AX*8), Z1
-	VBROADCASTSD      constants<>+1536(SB), Z2
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
 	VMOVUPS           8192(DX)(AX*8), Z4
@@ -37824,60 +37902,60 @@ loop:
 	VADDPD            Z5, Z2, Z2
 	VMULPD.BCST       144(CX), Z3, Z3
 	VMULPD.BCST       144(CX), Z2, Z2
-	VBROADCASTSD      constants<>+1760(SB), Z4
+	VBROADCASTSD      constants<>+1792(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
-	VBROADCASTSD      constants<>+1824(SB), Z4
-	VBROADCASTSD      constants<>+1824(SB), Z5
-	VFMADD231PD.BCST  constants<>+1792(SB), Z3, Z4
-	VFMADD231PD.BCST  constants<>+1792(SB), Z2, Z5
+	VBROADCASTSD      constants<>+1856(SB), Z4
+	VBROADCASTSD      constants<>+1856(SB), Z5
+	VFMADD231PD.BCST  constants<>+1824(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1824(SB), Z2, Z5
 	VRNDSCALEPD       $0x00, Z4, Z4
 	VRNDSCALEPD       $0x00, Z5, Z5
-	VFNMADD231PD.BCST constants<>+1856(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z5, Z2
 	VFNMADD231PD.BCST constants<>+1888(SB), Z4, Z3
 	VFNMADD231PD.BCST constants<>+1888(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+1920(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+1920(SB), Z5, Z2
 	VMULPD            Z3, Z3, Z6
 	VMULPD            Z2, Z2, Z7
-	VBROADCASTSD      constants<>+1952(SB), Z8
-	VBROADCASTSD      constants<>+1952(SB), Z9
-	VFMADD231PD.BCST  constants<>+1920(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+1920(SB), Z2, Z9
-	VBROADCASTSD      constants<>+2016(SB), Z10
-	VBROADCASTSD      constants<>+2016(SB), Z11
-	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z11
+	VBROADCASTSD      constants<>+1984(SB), Z8
+	VBROADCASTSD      constants<>+1984(SB), Z9
+	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2048(SB), Z10
+	VBROADCASTSD      constants<>+2048(SB), Z11
+	VFMADD231PD.BCST  constants<>+2016(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2016(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2080(SB), Z8
-	VBROADCASTSD      constants<>+2080(SB), Z9
-	VFMADD231PD.BCST  constants<>+2048(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2048(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2112(SB), Z8
+	VBROADCASTSD      constants<>+2112(SB), Z9
+	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
-	VBROADCASTSD      constants<>+2144(SB), Z10
-	VBROADCASTSD      constants<>+2144(SB), Z11
-	VFMADD231PD.BCST  constants<>+2112(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2112(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2176(SB), Z10
+	VBROADCASTSD      constants<>+2176(SB), Z11
+	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2208(SB), Z8
-	VBROADCASTSD      constants<>+2208(SB), Z9
-	VFMADD231PD.BCST  constants<>+2176(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2176(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2240(SB), Z8
+	VBROADCASTSD      constants<>+2240(SB), Z9
+	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
 	VFMADD231PD       Z6, Z8, Z3
 	VFMADD231PD       Z7, Z9, Z2
-	VADDPD.BCST       constants<>+1472(SB), Z3, Z3
-	VADDPD.BCST       constants<>+1472(SB), Z2, Z2
+	VADDPD.BCST       constants<>+1216(SB), Z3, Z3
+	VADDPD.BCST       constants<>+1216(SB), Z2, Z2
 	VSCALEFPD         Z4, Z3, Z3
 	VSCALEFPD         Z5, Z2, Z2
 	VMOVUPS           Z3, 24576(DX)(AX*8)
 	VMOVUPS           Z2, 24640(DX)(AX*8)
-	VXORPD.BCST       constants<>+1728(SB), Z0, Z0
-	VXORPD.BCST       constants<>+1728(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1536(SB), Z2
+	VXORPD.BCST       constants<>+1760(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1760(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1568(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(DX)(AX*8), Z2
@@ -37886,53 +37964,53 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1760(SB), Z2
+	VBROADCASTSD      constants<>+1792(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1824(SB), Z2
-	VBROADCASTSD      constants<>+1824(SB), Z3
-	VFMADD231PD.BCST  constants<>+1792(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1792(SB), Z1, Z3
+	VBROADCASTSD      constants<>+1856(SB), Z2
+	VBROADCASTSD      constants<>+1856(SB), Z3
+	VFMADD231PD.BCST  constants<>+1824(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1824(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+1856(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+1856(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+1888(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+1888(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+1920(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+1920(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+1952(SB), Z6
-	VBROADCASTSD      constants<>+1952(SB), Z7
-	VFMADD231PD.BCST  constants<>+1920(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+1920(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2016(SB), Z8
-	VBROADCASTSD      constants<>+2016(SB), Z9
-	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z9
+	VBROADCASTSD      constants<>+1984(SB), Z6
+	VBROADCASTSD      constants<>+1984(SB), Z7
+	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2048(SB), Z8
+	VBROADCASTSD      constants<>+2048(SB), Z9
+	VFMADD231PD.BCST  constants<>+2016(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2016(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2080(SB), Z6
-	VBROADCASTSD      constants<>+2080(SB), Z7
-	VFMADD231PD.BCST  constants<>+2048(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2048(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2112(SB), Z6
+	VBROADCASTSD      constants<>+2112(SB), Z7
+	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2144(SB), Z8
-	VBROADCASTSD      constants<>+2144(SB), Z9
-	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2176(SB), Z8
+	VBROADCASTSD      constants<>+2176(SB), Z9
+	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2208(SB), Z6
-	VBROADCASTSD      constants<>+2208(SB), Z7
-	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2240(SB), Z6
+	VBROADCASTSD      constants<>+2240(SB), Z7
+	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
-	VADDPD.BCST       constants<>+1472(SB), Z0, Z0
-	VADDPD.BCST       constants<>+1472(SB), Z1, Z1
+	VADDPD.BCST       constants<>+1216(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1216(SB), Z1, Z1
 	VSCALEFPD         Z2, Z0, Z0
 	VSCALEFPD         Z3, Z1, Z1
 	VMOVUPS           Z0, 16384(DX)(AX*8)
@@ -37965,8 +38043,8 @@ TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -37983,17 +38061,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z17, K4
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -38006,9 +38084,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z14, Z18
 	VFMADD231PD.BCST 48(DX), Z15, Z19
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z19, K4
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z4, Z14, Z4
 	VMAXPD           Z5, Z14, Z5
 	VADDPD           Z6, Z4, Z4
@@ -38065,11 +38143,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1536(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1728(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1728(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -38126,8 +38204,8 @@ TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -38144,17 +38222,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z17, K4
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -38171,9 +38249,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z19, K4
-	VBROADCASTSD     constants<>+1536(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -38246,11 +38324,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1536(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1728(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1728(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -38307,8 +38385,8 @@ TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -38325,17 +38403,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1728(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1728(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1760(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1760(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
 	VBROADCASTSD     168(DX), Z16
 	VBROADCASTSD     168(DX), Z17
 	VFMADD231PD.BCST 160(DX), Z14, Z16
 	VFMADD231PD.BCST 160(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z17, K4
-	VBROADCASTSD     constants<>+1536(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z17, K4
+	VBROADCASTSD     constants<>+1568(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -38352,9 +38430,9 @@ loop:
 	VBROADCASTSD     56(DX), Z19
 	VFMADD231PD.BCST 48(DX), Z16, Z18
 	VFMADD231PD.BCST 48(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1536(SB), Z19, K4
-	VBROADCASTSD     constants<>+1536(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1568(SB), Z19, K4
+	VBROADCASTSD     constants<>+1568(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -38427,11 +38505,11 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1536(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1728(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1728(SB), Z3, Z5
+	VXORPD.BCST  constants<>+1760(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1760(SB), Z3, Z5
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
@@ -38486,8 +38564,8 @@ TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z6
 	VMOVUPS          64(BX)(AX*8), Z7
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z6, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z7, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z7, K1
 	VMOVUPS          12288(SI)(AX*8), Z8
 	VMOVUPS          12352(SI)(AX*8), Z9
 	VMOVUPS          4096(SI)(AX*8), Z10
@@ -38571,8 +38649,8 @@ TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z1
 	VMOVUPS          64(SI)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
 	VMOVUPS          12288(DI)(CX*8), Z3
 	VMOVUPS          12352(DI)(CX*8), Z4
 	VMOVUPS          4096(DI)(CX*8), Z5
@@ -38611,11 +38689,11 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1536(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	VXORPD.BCST      constants<>+1728(SB), Z1, Z3
-	VXORPD.BCST      constants<>+1728(SB), Z2, Z4
+	VXORPD.BCST      constants<>+1760(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1760(SB), Z2, Z4
 	CMPB             440(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
@@ -38664,8 +38742,8 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K2
 	VMOVUPD.Z        (SI)(AX*8), K1, Z5
 	VMOVUPD.Z        64(SI)(AX*8), K2, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -38715,8 +38793,8 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K2
 	VMOVUPS          4096(DI)(AX*8), Z5
 	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
@@ -38778,8 +38856,8 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z4, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
 	VMOVUPS          12288(DI)(AX*8), Z7
@@ -38831,8 +38909,8 @@ TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPD.Z        (R8)(CX*8), K1, Z3
 	VMOVUPD.Z        64(R8)(CX*8), K2, Z4
 	VMOVUPS          (SI)(CX*8), Z5
@@ -38845,7 +38923,7 @@ loop:
 	VFMADD231PD.BCST 88(DX), Z4, Z8
 	VMULPD           Z1, Z7, Z1
 	VMULPD           Z2, Z8, Z2
-	VBROADCASTSD     constants<>+1536(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             440(AX), $0x00
@@ -38884,8 +38962,8 @@ TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K2
 	VMOVUPS          4096(R9)(CX*8), Z3
 	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
@@ -38912,7 +38990,7 @@ loop:
 	VMULPD           Z2, Z10, Z2
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1536(SB), Z3
+	VBROADCASTSD     constants<>+1568(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
 	CMPB             440(AX), $0x00
@@ -38951,8 +39029,8 @@ TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1536(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1568(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
 	VMOVUPS          12288(R9)(CX*8), Z5
@@ -39011,7 +39089,7 @@ loop:
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1216(SB), Y1
+	VPTEST    constants<>+1280(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 448(AX)
 
@@ -39054,8 +39132,8 @@ TEXT ·rowMap32AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
-	VCMPPS     $0x19, constants<>+1248(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1312(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1312(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1376(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPS     constants<>+256(SB), Y2, Y2
@@ -39096,11 +39174,11 @@ loop:
 	PREFETCHT0 2048(DX)(CX*4)
 	VMOVUPS    (DX)(CX*4), Y2
 	VCMPPS     $0x19, constants<>+64(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1376(SB), Y2, Y4
+	VCMPPS     $0x16, constants<>+1440(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPS     $0x19, constants<>+1408(SB), Y2, Y3
-	VCMPPS     $0x16, constants<>+1440(SB), Y2, Y4
+	VCMPPS     $0x19, constants<>+1472(SB), Y2, Y3
+	VCMPPS     $0x16, constants<>+1504(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VCMPPS     $0x04, constants<>+64(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
@@ -41034,13 +41112,13 @@ loop:
 	VPMOVZXBQ (DX)(CX*1), Y3
 	VORPS     Y3, Y2, Y2
 	VPCMPEQQ  Y0, Y3, Y3
-	VANDPS    constants<>+1472(SB), Y3, Y3
+	VANDPS    constants<>+1216(SB), Y3, Y3
 	VMOVUPS   Y3, (BX)(CX*8)
 	ADDQ      $0x04, CX
 	CMPQ      CX, n+8(FP)
 	JL        loop
 	VORPS     Y2, Y1, Y1
-	VPTEST    constants<>+1216(SB), Y1
+	VPTEST    constants<>+1280(SB), Y1
 	JZ        flag1
 	ORQ       $0x01, 448(AX)
 
@@ -41055,14 +41133,14 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
 	MOVQ         408(AX), BX
-	VBROADCASTSD constants<>+1504(SB), Y0
+	VBROADCASTSD constants<>+1536(SB), Y0
 	XORQ         AX, AX
 
 loop:
 	VPMOVZXBQ (BX)(AX*1), Y1
 	VPCMPEQQ  Y0, Y1, Y1
 	VMOVUPS   (CX)(AX*8), Y2
-	VBLENDVPD Y1, constants<>+1536(SB), Y2, Y1
+	VBLENDVPD Y1, constants<>+1568(SB), Y2, Y1
 	VMOVUPS   Y1, (DX)(AX*8)
 	ADDQ      $0x04, AX
 	CMPQ      AX, n+8(FP)
@@ -41083,12 +41161,12 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1568(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1600(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1600(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1632(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VMINPD     constants<>+1472(SB), Y2, Y2
-	VMAXPD     constants<>+1536(SB), Y2, Y2
+	VMINPD     constants<>+1216(SB), Y2, Y2
+	VMAXPD     constants<>+1568(SB), Y2, Y2
 	VMULPD     Y2, Y2, Y3
 	VCMPPD     $0x04, Y2, Y3, Y3
 	VORPS      Y3, Y1, Y1
@@ -41124,14 +41202,14 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1536(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1632(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1568(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1664(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPD     $0x19, constants<>+1664(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1696(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1696(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1728(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
-	VCMPPD     $0x04, constants<>+1536(SB), Y2, Y4
+	VCMPPD     $0x04, constants<>+1568(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
 	VORPS      Y3, Y1, Y1
 	VMOVUPS    Y2, (BX)(CX*8)
@@ -41164,7 +41242,7 @@ TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (CX)(AX*8), Y0
-	VBROADCASTSD constants<>+1472(SB), Y1
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VMOVUPS      256(DX)(BX*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 256(DX)(BX*1)
@@ -41187,34 +41265,34 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
-	VORPD        constants<>+1728(SB), Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VORPD        constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -41224,8 +41302,8 @@ loop:
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VBROADCASTSD constants<>+1472(SB), Y1
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VDIVPD       Y0, Y1, Y0
 	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
@@ -41247,38 +41325,38 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2272(SB), Y2
-	VFMADD231PD  constants<>+2240(SB), Y1, Y2
+	VBROADCASTSD constants<>+2304(SB), Y2
+	VFMADD231PD  constants<>+2272(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VORPD        constants<>+1728(SB), Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VORPD        constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -41288,8 +41366,8 @@ loop:
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VBROADCASTSD constants<>+1472(SB), Y1
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VBROADCASTSD constants<>+1216(SB), Y1
 	VDIVPD       Y0, Y1, Y0
 	VMOVUPS      Y0, 4096(BX)(AX*8)
 	ADDQ         $0x04, AX
@@ -41308,16 +41386,16 @@ TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS      (CX)(AX*8), Y0
 	VMOVUPS      32(CX)(AX*8), Y1
-	VCMPPD       $0x1d, constants<>+2304(SB), Y0, Y2
-	VCMPPD       $0x1d, constants<>+2304(SB), Y1, Y3
+	VCMPPD       $0x1d, constants<>+1248(SB), Y0, Y2
+	VCMPPD       $0x1d, constants<>+1248(SB), Y1, Y3
 	VBROADCASTSD constants<>+2336(SB), Y4
 	VBROADCASTSD constants<>+2336(SB), Y5
-	VFMADD231PD  constants<>+2304(SB), Y0, Y4
-	VFMADD231PD  constants<>+2304(SB), Y1, Y5
+	VFMADD231PD  constants<>+1248(SB), Y0, Y4
+	VFMADD231PD  constants<>+1248(SB), Y1, Y5
 	VBLENDVPD    Y2, Y4, Y0, Y0
 	VBLENDVPD    Y3, Y5, Y1, Y1
-	VANDPS       constants<>+1472(SB), Y2, Y2
-	VANDPS       constants<>+1472(SB), Y3, Y3
+	VANDPS       constants<>+1216(SB), Y2, Y2
+	VANDPS       constants<>+1216(SB), Y3, Y3
 	VMULPD       Y0, Y0, Y4
 	VMULPD       Y1, Y1, Y5
 	VBROADCASTSD constants<>+2400(SB), Y6
@@ -41382,16 +41460,16 @@ loop:
 	VBROADCASTSD constants<>+2336(SB), Y7
 	VFMADD231PD  Y0, Y8, Y6
 	VFMADD231PD  Y1, Y9, Y7
-	VMULPD       constants<>+1856(SB), Y2, Y8
-	VMULPD       constants<>+1856(SB), Y3, Y9
+	VMULPD       constants<>+1888(SB), Y2, Y8
+	VMULPD       constants<>+1888(SB), Y3, Y9
 	VADDPD       Y0, Y8, Y10
 	VADDPD       Y1, Y9, Y11
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y11, Y9
 	VSUBPD       Y8, Y0, Y0
 	VSUBPD       Y9, Y1, Y1
-	VFMADD231PD  constants<>+1888(SB), Y2, Y0
-	VFMADD231PD  constants<>+1888(SB), Y3, Y1
+	VFMADD231PD  constants<>+1920(SB), Y2, Y0
+	VFMADD231PD  constants<>+1920(SB), Y3, Y1
 	VFMADD231PD  Y4, Y6, Y0
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
@@ -41418,43 +41496,43 @@ TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2272(SB), Y2
-	VFMADD231PD  constants<>+2240(SB), Y1, Y2
+	VBROADCASTSD constants<>+2304(SB), Y2
+	VFMADD231PD  constants<>+2272(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -41489,19 +41567,19 @@ TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1472(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1536(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1728(SB), Y2, Y8
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -41536,7 +41614,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R11)(R12*1)
@@ -41569,19 +41647,19 @@ TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1472(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1536(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1728(SB), Y2, Y8
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -41591,8 +41669,8 @@ loop:
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
 	VMOVUPS      4096(R9)(AX*8), Y8
-	VBROADCASTSD constants<>+2272(SB), Y9
-	VFMADD231PD  constants<>+2240(SB), Y3, Y9
+	VBROADCASTSD constants<>+2304(SB), Y9
+	VFMADD231PD  constants<>+2272(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*8), Y10
 	VMULPD       Y8, Y10, Y10
@@ -41621,8 +41699,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2272(SB), Y5
-	VFMADD231PD  constants<>+2240(SB), Y3, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -41636,7 +41714,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -41669,19 +41747,19 @@ TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
-	VBROADCASTSD constants<>+1472(SB), Y4
+	VBROADCASTSD constants<>+1216(SB), Y4
 	VSUBPD       Y3, Y4, Y4
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1536(SB), Y7
+	VBROADCASTSD constants<>+1568(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1728(SB), Y2, Y8
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VXORPD       constants<>+1760(SB), Y2, Y8
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -41714,8 +41792,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2272(SB), Y5
-	VFMADD231PD  constants<>+2240(SB), Y3, Y5
+	VBROADCASTSD constants<>+2304(SB), Y5
+	VFMADD231PD  constants<>+2272(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -41729,7 +41807,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -41756,7 +41834,7 @@ TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
 	VCMPPD       $0x1e, Y1, Y0, Y2
@@ -41785,35 +41863,35 @@ TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (DI)(AX*8), Y1
 	VSUBPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -41845,20 +41923,20 @@ TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      8192(CX)(AX*8), Y0
-	VADDPD       constants<>+1472(SB), Y0, Y1
-	VBROADCASTSD constants<>+1472(SB), Y2
+	VADDPD       constants<>+1216(SB), Y0, Y1
+	VBROADCASTSD constants<>+1216(SB), Y2
 	VDIVPD       Y1, Y2, Y1
 	VMOVUPS      Y1, 12288(CX)(AX*8)
-	VCMPPD       $0x1d, constants<>+2304(SB), Y0, Y1
-	VADDPD       constants<>+1472(SB), Y0, Y2
+	VCMPPD       $0x1d, constants<>+1248(SB), Y0, Y1
+	VADDPD       constants<>+1216(SB), Y0, Y2
 	VPADDQ       constants<>+3008(SB), Y2, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPSLLQ       $0x34, Y3, Y4
 	VPSUBQ       Y4, Y2, Y2
-	VPADDQ       constants<>+1472(SB), Y2, Y2
+	VPADDQ       constants<>+1216(SB), Y2, Y2
 	VORPD        constants<>+3040(SB), Y3, Y3
 	VSUBPD       constants<>+3072(SB), Y3, Y3
-	VSUBPD       constants<>+1472(SB), Y2, Y2
+	VSUBPD       constants<>+1216(SB), Y2, Y2
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPD       Y0, Y0, Y2
@@ -41893,11 +41971,11 @@ loop:
 	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2336(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1856(SB), Y1, Y4
+	VMULPD       constants<>+1888(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1888(SB), Y1, Y0
+	VFMADD231PD  constants<>+1920(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VMOVUPS      Y0, 16384(CX)(AX*8)
@@ -41923,7 +42001,7 @@ loop:
 	VBROADCASTSD 64(CX), Y3
 	VCMPPD       $0x00, Y3, Y2, Y2
 	VSUBPD       Y0, Y1, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
+	VADDPD       constants<>+1216(SB), Y0, Y0
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
@@ -41932,10 +42010,10 @@ loop:
 	VPSRLQ       $0x34, Y1, Y1
 	VPSLLQ       $0x34, Y1, Y2
 	VPSUBQ       Y2, Y0, Y0
-	VPADDQ       constants<>+1472(SB), Y0, Y0
+	VPADDQ       constants<>+1216(SB), Y0, Y0
 	VORPD        constants<>+3040(SB), Y1, Y1
 	VSUBPD       constants<>+3072(SB), Y1, Y1
-	VSUBPD       constants<>+1472(SB), Y0, Y0
+	VSUBPD       constants<>+1216(SB), Y0, Y0
 	VMULPD       Y0, Y0, Y2
 	VBROADCASTSD constants<>+2400(SB), Y3
 	VFMADD231PD  constants<>+2368(SB), Y0, Y3
@@ -41968,40 +42046,40 @@ loop:
 	VFMADD231PD  Y2, Y3, Y4
 	VBROADCASTSD constants<>+2336(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+1856(SB), Y1, Y4
+	VMULPD       constants<>+1888(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+1888(SB), Y1, Y0
+	VFMADD231PD  constants<>+1920(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VBROADCASTSD 24(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -42036,7 +42114,7 @@ TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -42046,7 +42124,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1536(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (R11)(R12*1), Y4
@@ -42066,7 +42144,7 @@ noElements:
 	VANDPS  (DI)(AX*8), Y1, Y1
 	VMULPD  Y0, Y1, Y0
 	VMULPD  Y3, Y0, Y0
-	VXORPD  constants<>+1728(SB), Y0, Y0
+	VXORPD  constants<>+1760(SB), Y0, Y0
 	VMOVUPS Y0, (R9)(AX*8)
 
 noGradient:
@@ -42096,7 +42174,7 @@ TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -42106,7 +42184,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1536(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -42116,7 +42194,7 @@ loop:
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
-	VADDPD       constants<>+1472(SB), Y4, Y4
+	VADDPD       constants<>+1216(SB), Y4, Y4
 	VBLENDVPD    Y8, Y7, Y4, Y4
 	VMULPD       Y5, Y4, Y4
 	VMULPD       Y4, Y4, Y5
@@ -42143,10 +42221,10 @@ noElements:
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
-	VBROADCASTSD constants<>+1472(SB), Y3
+	VBROADCASTSD constants<>+1216(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1728(SB), Y0, Y0
+	VXORPD       constants<>+1760(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -42176,7 +42254,7 @@ TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 56(CX), Y3
 	VBROADCASTSD 48(CX), Y4
@@ -42186,7 +42264,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1536(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1568(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -42196,7 +42274,7 @@ loop:
 	VBROADCASTSD 64(CX), Y9
 	VCMPPD       $0x00, Y9, Y8, Y8
 	VSUBPD       Y4, Y7, Y4
-	VADDPD       constants<>+1472(SB), Y4, Y4
+	VADDPD       constants<>+1216(SB), Y4, Y4
 	VBLENDVPD    Y8, Y7, Y4, Y4
 	VMULPD       Y5, Y4, Y4
 	VMOVUPS      24576(R8)(AX*8), Y5
@@ -42223,10 +42301,10 @@ noElements:
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
-	VBROADCASTSD constants<>+1472(SB), Y3
+	VBROADCASTSD constants<>+1216(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1728(SB), Y0, Y0
+	VXORPD       constants<>+1760(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -42286,7 +42364,7 @@ loop:
 	VBROADCASTSD 64(DX), Y5
 	VCMPPD       $0x00, Y5, Y4, Y4
 	VSUBPD       Y0, Y3, Y5
-	VADDPD       constants<>+1472(SB), Y5, Y5
+	VADDPD       constants<>+1216(SB), Y5, Y5
 	VBLENDVPD    Y4, Y3, Y5, Y3
 	VMULPD       Y3, Y1, Y3
 	VMOVUPS      (DI)(CX*8), Y4
@@ -42296,7 +42374,7 @@ loop:
 	VMOVUPS      Y0, 20480(R9)(CX*8)
 	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -42329,7 +42407,7 @@ loop:
 	PREFETCHT0 4096(CX)(AX*8)
 	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
-	VCMPPD     $0x1e, constants<>+1536(SB), Y0, Y0
+	VCMPPD     $0x1e, constants<>+1568(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
@@ -42350,37 +42428,37 @@ TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      12288(DX)(AX*8), Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
 	VBROADCASTSD 144(CX), Y2
 	VMULPD       Y2, Y1, Y1
-	VBROADCASTSD constants<>+1760(SB), Y2
+	VBROADCASTSD constants<>+1792(SB), Y2
 	VMAXPD       Y1, Y2, Y1
-	VBROADCASTSD constants<>+1824(SB), Y2
-	VFMADD231PD  constants<>+1792(SB), Y1, Y2
+	VBROADCASTSD constants<>+1856(SB), Y2
+	VFMADD231PD  constants<>+1824(SB), Y1, Y2
 	VROUNDPD     $0x00, Y2, Y2
-	VFNMADD231PD constants<>+1856(SB), Y2, Y1
 	VFNMADD231PD constants<>+1888(SB), Y2, Y1
+	VFNMADD231PD constants<>+1920(SB), Y2, Y1
 	VMULPD       Y1, Y1, Y3
-	VBROADCASTSD constants<>+1952(SB), Y4
-	VFMADD231PD  constants<>+1920(SB), Y1, Y4
-	VBROADCASTSD constants<>+2016(SB), Y5
-	VFMADD231PD  constants<>+1984(SB), Y1, Y5
+	VBROADCASTSD constants<>+1984(SB), Y4
+	VFMADD231PD  constants<>+1952(SB), Y1, Y4
+	VBROADCASTSD constants<>+2048(SB), Y5
+	VFMADD231PD  constants<>+2016(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2080(SB), Y4
-	VFMADD231PD  constants<>+2048(SB), Y1, Y4
+	VBROADCASTSD constants<>+2112(SB), Y4
+	VFMADD231PD  constants<>+2080(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
-	VBROADCASTSD constants<>+2144(SB), Y5
-	VFMADD231PD  constants<>+2112(SB), Y1, Y5
+	VBROADCASTSD constants<>+2176(SB), Y5
+	VFMADD231PD  constants<>+2144(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2208(SB), Y4
-	VFMADD231PD  constants<>+2176(SB), Y1, Y4
+	VBROADCASTSD constants<>+2240(SB), Y4
+	VFMADD231PD  constants<>+2208(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
 	VFMADD231PD  Y3, Y4, Y1
-	VADDPD       constants<>+1472(SB), Y1, Y1
-	VMULPD       constants<>+2304(SB), Y2, Y3
+	VADDPD       constants<>+1216(SB), Y1, Y1
+	VMULPD       constants<>+1248(SB), Y2, Y3
 	VROUNDPD     $0x01, Y3, Y3
 	VSUBPD       Y3, Y2, Y2
 	VADDPD       constants<>+3136(SB), Y3, Y3
@@ -42390,38 +42468,38 @@ loop:
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      Y1, 24576(DX)(AX*8)
-	VXORPD       constants<>+1728(SB), Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VXORPD       constants<>+1760(SB), Y0, Y0
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1760(SB), Y1
+	VBROADCASTSD constants<>+1792(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1824(SB), Y1
-	VFMADD231PD  constants<>+1792(SB), Y0, Y1
+	VBROADCASTSD constants<>+1856(SB), Y1
+	VFMADD231PD  constants<>+1824(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+1856(SB), Y1, Y0
 	VFNMADD231PD constants<>+1888(SB), Y1, Y0
+	VFNMADD231PD constants<>+1920(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+1952(SB), Y3
-	VFMADD231PD  constants<>+1920(SB), Y0, Y3
-	VBROADCASTSD constants<>+2016(SB), Y4
-	VFMADD231PD  constants<>+1984(SB), Y0, Y4
+	VBROADCASTSD constants<>+1984(SB), Y3
+	VFMADD231PD  constants<>+1952(SB), Y0, Y3
+	VBROADCASTSD constants<>+2048(SB), Y4
+	VFMADD231PD  constants<>+2016(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2080(SB), Y3
-	VFMADD231PD  constants<>+2048(SB), Y0, Y3
+	VBROADCASTSD constants<>+2112(SB), Y3
+	VFMADD231PD  constants<>+2080(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2144(SB), Y4
-	VFMADD231PD  constants<>+2112(SB), Y0, Y4
+	VBROADCASTSD constants<>+2176(SB), Y4
+	VFMADD231PD  constants<>+2144(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2208(SB), Y3
-	VFMADD231PD  constants<>+2176(SB), Y0, Y3
+	VBROADCASTSD constants<>+2240(SB), Y3
+	VFMADD231PD  constants<>+2208(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
-	VADDPD       constants<>+1472(SB), Y0, Y0
-	VMULPD       constants<>+2304(SB), Y1, Y2
+	VADDPD       constants<>+1216(SB), Y0, Y0
+	VMULPD       constants<>+1248(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
 	VADDPD       constants<>+3136(SB), Y2, Y2
@@ -42457,7 +42535,7 @@ TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -42465,13 +42543,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1728(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1536(SB), Y8, Y7
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -42479,8 +42557,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y7, Y9
-	VCMPPD       $0x04, constants<>+1536(SB), Y9, Y7
-	VBROADCASTSD constants<>+1536(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y7
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y7, Y2
@@ -42517,11 +42595,11 @@ noElements0:
 	VMULPD       Y8, Y0, Y0
 	VMULPD       Y4, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1728(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -42567,7 +42645,7 @@ TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -42575,13 +42653,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1728(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1536(SB), Y8, Y7
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -42591,8 +42669,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1536(SB), Y9, Y8
-	VBROADCASTSD constants<>+1536(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y8
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -42639,11 +42717,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1728(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -42689,7 +42767,7 @@ TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -42697,13 +42775,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1728(SB), Y2, Y5
+	VXORPD       constants<>+1760(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
 	VBROADCASTSD 168(DX), Y8
 	VBROADCASTSD 160(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1536(SB), Y8, Y7
-	VBROADCASTSD constants<>+1536(SB), Y9
+	VCMPPD       $0x04, constants<>+1568(SB), Y8, Y7
+	VBROADCASTSD constants<>+1568(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -42713,8 +42791,8 @@ loop:
 	VBROADCASTSD 56(DX), Y9
 	VBROADCASTSD 48(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1536(SB), Y9, Y8
-	VBROADCASTSD constants<>+1536(SB), Y10
+	VCMPPD       $0x04, constants<>+1568(SB), Y9, Y8
+	VBROADCASTSD constants<>+1568(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -42761,11 +42839,11 @@ noElements0:
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1728(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
@@ -42805,7 +42883,7 @@ TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(SI)(AX*8), Y1
 	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
@@ -42871,7 +42949,7 @@ TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y1
 	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
@@ -42894,11 +42972,11 @@ loop:
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y4, Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	VXORPD       constants<>+1728(SB), Y0, Y1
+	VXORPD       constants<>+1760(SB), Y0, Y1
 	CMPB         440(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
@@ -42936,7 +43014,7 @@ TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
@@ -42978,7 +43056,7 @@ TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -43025,7 +43103,7 @@ TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
 	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -43069,7 +43147,7 @@ TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
 	VBROADCASTSD 80(DX), Y3
@@ -43078,7 +43156,7 @@ loop:
 	VBROADCASTSD 88(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
@@ -43113,7 +43191,7 @@ TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -43128,7 +43206,7 @@ loop:
 	VFMADD231PD  Y3, Y1, Y4
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1536(SB), Y1
+	VBROADCASTSD constants<>+1568(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
@@ -43163,7 +43241,7 @@ TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1536(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1568(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
 	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -43494,178 +43572,178 @@ DATA constants<>+1200(SB)/4, $0xffffffff
 DATA constants<>+1204(SB)/4, $0xffffffff
 DATA constants<>+1208(SB)/4, $0xffffffff
 DATA constants<>+1212(SB)/4, $0xffffffff
-DATA constants<>+1216(SB)/4, $0xfffffffe
-DATA constants<>+1220(SB)/4, $0xfffffffe
-DATA constants<>+1224(SB)/4, $0xfffffffe
-DATA constants<>+1228(SB)/4, $0xfffffffe
-DATA constants<>+1232(SB)/4, $0xfffffffe
-DATA constants<>+1236(SB)/4, $0xfffffffe
-DATA constants<>+1240(SB)/4, $0xfffffffe
-DATA constants<>+1244(SB)/4, $0xfffffffe
-DATA constants<>+1248(SB)/4, $0xb727c5ac
-DATA constants<>+1252(SB)/4, $0xb727c5ac
-DATA constants<>+1256(SB)/4, $0xb727c5ac
-DATA constants<>+1260(SB)/4, $0xb727c5ac
-DATA constants<>+1264(SB)/4, $0xb727c5ac
-DATA constants<>+1268(SB)/4, $0xb727c5ac
-DATA constants<>+1272(SB)/4, $0xb727c5ac
-DATA constants<>+1276(SB)/4, $0xb727c5ac
-DATA constants<>+1280(SB)/4, $0x3f800054
-DATA constants<>+1284(SB)/4, $0x3f800054
-DATA constants<>+1288(SB)/4, $0x3f800054
-DATA constants<>+1292(SB)/4, $0x3f800054
-DATA constants<>+1296(SB)/4, $0x3f800054
-DATA constants<>+1300(SB)/4, $0x3f800054
-DATA constants<>+1304(SB)/4, $0x3f800054
-DATA constants<>+1308(SB)/4, $0x3f800054
-DATA constants<>+1312(SB)/4, $0x3f800053
-DATA constants<>+1316(SB)/4, $0x3f800053
-DATA constants<>+1320(SB)/4, $0x3f800053
-DATA constants<>+1324(SB)/4, $0x3f800053
-DATA constants<>+1328(SB)/4, $0x3f800053
-DATA constants<>+1332(SB)/4, $0x3f800053
-DATA constants<>+1336(SB)/4, $0x3f800053
-DATA constants<>+1340(SB)/4, $0x3f800053
-DATA constants<>+1344(SB)/4, $0x7f800000
-DATA constants<>+1348(SB)/4, $0x7f800000
-DATA constants<>+1352(SB)/4, $0x7f800000
-DATA constants<>+1356(SB)/4, $0x7f800000
-DATA constants<>+1360(SB)/4, $0x7f800000
-DATA constants<>+1364(SB)/4, $0x7f800000
-DATA constants<>+1368(SB)/4, $0x7f800000
-DATA constants<>+1372(SB)/4, $0x7f800000
-DATA constants<>+1376(SB)/4, $0x7f7fffff
-DATA constants<>+1380(SB)/4, $0x7f7fffff
-DATA constants<>+1384(SB)/4, $0x7f7fffff
-DATA constants<>+1388(SB)/4, $0x7f7fffff
-DATA constants<>+1392(SB)/4, $0x7f7fffff
-DATA constants<>+1396(SB)/4, $0x7f7fffff
-DATA constants<>+1400(SB)/4, $0x7f7fffff
-DATA constants<>+1404(SB)/4, $0x7f7fffff
-DATA constants<>+1408(SB)/4, $0x21800000
-DATA constants<>+1412(SB)/4, $0x21800000
-DATA constants<>+1416(SB)/4, $0x21800000
-DATA constants<>+1420(SB)/4, $0x21800000
-DATA constants<>+1424(SB)/4, $0x21800000
-DATA constants<>+1428(SB)/4, $0x21800000
-DATA constants<>+1432(SB)/4, $0x21800000
-DATA constants<>+1436(SB)/4, $0x21800000
-DATA constants<>+1440(SB)/4, $0x5d800000
-DATA constants<>+1444(SB)/4, $0x5d800000
-DATA constants<>+1448(SB)/4, $0x5d800000
-DATA constants<>+1452(SB)/4, $0x5d800000
-DATA constants<>+1456(SB)/4, $0x5d800000
-DATA constants<>+1460(SB)/4, $0x5d800000
-DATA constants<>+1464(SB)/4, $0x5d800000
-DATA constants<>+1468(SB)/4, $0x5d800000
-DATA constants<>+1472(SB)/8, $0x3ff0000000000000
-DATA constants<>+1480(SB)/8, $0x3ff0000000000000
-DATA constants<>+1488(SB)/8, $0x3ff0000000000000
-DATA constants<>+1496(SB)/8, $0x3ff0000000000000
-DATA constants<>+1504(SB)/8, $0x00000000000000ff
-DATA constants<>+1512(SB)/8, $0x00000000000000ff
-DATA constants<>+1520(SB)/8, $0x00000000000000ff
-DATA constants<>+1528(SB)/8, $0x00000000000000ff
-DATA constants<>+1536(SB)/8, $0x0000000000000000
-DATA constants<>+1544(SB)/8, $0x0000000000000000
-DATA constants<>+1552(SB)/8, $0x0000000000000000
-DATA constants<>+1560(SB)/8, $0x0000000000000000
-DATA constants<>+1568(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1576(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1584(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1592(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1600(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1608(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1616(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1624(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1632(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1640(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1648(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1656(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1664(SB)/8, $0x3c30000000000000
-DATA constants<>+1672(SB)/8, $0x3c30000000000000
-DATA constants<>+1680(SB)/8, $0x3c30000000000000
-DATA constants<>+1688(SB)/8, $0x3c30000000000000
-DATA constants<>+1696(SB)/8, $0x43b0000000000000
-DATA constants<>+1704(SB)/8, $0x43b0000000000000
-DATA constants<>+1712(SB)/8, $0x43b0000000000000
-DATA constants<>+1720(SB)/8, $0x43b0000000000000
-DATA constants<>+1728(SB)/8, $0x8000000000000000
-DATA constants<>+1736(SB)/8, $0x8000000000000000
-DATA constants<>+1744(SB)/8, $0x8000000000000000
-DATA constants<>+1752(SB)/8, $0x8000000000000000
-DATA constants<>+1760(SB)/8, $0xc087500000000000
-DATA constants<>+1768(SB)/8, $0xc087500000000000
-DATA constants<>+1776(SB)/8, $0xc087500000000000
-DATA constants<>+1784(SB)/8, $0xc087500000000000
-DATA constants<>+1792(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1800(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1808(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1816(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1824(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1832(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1840(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1848(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1856(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1864(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1872(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1880(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+1888(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1896(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1904(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1912(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+1920(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1928(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1936(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1944(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+1952(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1960(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1968(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1976(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+1984(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+1992(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2000(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2008(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2016(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2024(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2032(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2040(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2048(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2056(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2064(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2072(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2080(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2088(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2096(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2104(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2112(SB)/8, $0x3f81111111090ded
-DATA constants<>+2120(SB)/8, $0x3f81111111090ded
-DATA constants<>+2128(SB)/8, $0x3f81111111090ded
-DATA constants<>+2136(SB)/8, $0x3f81111111090ded
-DATA constants<>+2144(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2152(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2160(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2168(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2176(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2184(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2192(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2200(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2208(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2216(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2224(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2232(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2240(SB)/8, $0x4000000000000000
-DATA constants<>+2248(SB)/8, $0x4000000000000000
-DATA constants<>+2256(SB)/8, $0x4000000000000000
-DATA constants<>+2264(SB)/8, $0x4000000000000000
-DATA constants<>+2272(SB)/8, $0xbff0000000000000
-DATA constants<>+2280(SB)/8, $0xbff0000000000000
-DATA constants<>+2288(SB)/8, $0xbff0000000000000
-DATA constants<>+2296(SB)/8, $0xbff0000000000000
-DATA constants<>+2304(SB)/8, $0x3fe0000000000000
-DATA constants<>+2312(SB)/8, $0x3fe0000000000000
-DATA constants<>+2320(SB)/8, $0x3fe0000000000000
-DATA constants<>+2328(SB)/8, $0x3fe0000000000000
+DATA constants<>+1216(SB)/8, $0x3ff0000000000000
+DATA constants<>+1224(SB)/8, $0x3ff0000000000000
+DATA constants<>+1232(SB)/8, $0x3ff0000000000000
+DATA constants<>+1240(SB)/8, $0x3ff0000000000000
+DATA constants<>+1248(SB)/8, $0x3fe0000000000000
+DATA constants<>+1256(SB)/8, $0x3fe0000000000000
+DATA constants<>+1264(SB)/8, $0x3fe0000000000000
+DATA constants<>+1272(SB)/8, $0x3fe0000000000000
+DATA constants<>+1280(SB)/4, $0xfffffffe
+DATA constants<>+1284(SB)/4, $0xfffffffe
+DATA constants<>+1288(SB)/4, $0xfffffffe
+DATA constants<>+1292(SB)/4, $0xfffffffe
+DATA constants<>+1296(SB)/4, $0xfffffffe
+DATA constants<>+1300(SB)/4, $0xfffffffe
+DATA constants<>+1304(SB)/4, $0xfffffffe
+DATA constants<>+1308(SB)/4, $0xfffffffe
+DATA constants<>+1312(SB)/4, $0xb727c5ac
+DATA constants<>+1316(SB)/4, $0xb727c5ac
+DATA constants<>+1320(SB)/4, $0xb727c5ac
+DATA constants<>+1324(SB)/4, $0xb727c5ac
+DATA constants<>+1328(SB)/4, $0xb727c5ac
+DATA constants<>+1332(SB)/4, $0xb727c5ac
+DATA constants<>+1336(SB)/4, $0xb727c5ac
+DATA constants<>+1340(SB)/4, $0xb727c5ac
+DATA constants<>+1344(SB)/4, $0x3f800054
+DATA constants<>+1348(SB)/4, $0x3f800054
+DATA constants<>+1352(SB)/4, $0x3f800054
+DATA constants<>+1356(SB)/4, $0x3f800054
+DATA constants<>+1360(SB)/4, $0x3f800054
+DATA constants<>+1364(SB)/4, $0x3f800054
+DATA constants<>+1368(SB)/4, $0x3f800054
+DATA constants<>+1372(SB)/4, $0x3f800054
+DATA constants<>+1376(SB)/4, $0x3f800053
+DATA constants<>+1380(SB)/4, $0x3f800053
+DATA constants<>+1384(SB)/4, $0x3f800053
+DATA constants<>+1388(SB)/4, $0x3f800053
+DATA constants<>+1392(SB)/4, $0x3f800053
+DATA constants<>+1396(SB)/4, $0x3f800053
+DATA constants<>+1400(SB)/4, $0x3f800053
+DATA constants<>+1404(SB)/4, $0x3f800053
+DATA constants<>+1408(SB)/4, $0x7f800000
+DATA constants<>+1412(SB)/4, $0x7f800000
+DATA constants<>+1416(SB)/4, $0x7f800000
+DATA constants<>+1420(SB)/4, $0x7f800000
+DATA constants<>+1424(SB)/4, $0x7f800000
+DATA constants<>+1428(SB)/4, $0x7f800000
+DATA constants<>+1432(SB)/4, $0x7f800000
+DATA constants<>+1436(SB)/4, $0x7f800000
+DATA constants<>+1440(SB)/4, $0x7f7fffff
+DATA constants<>+1444(SB)/4, $0x7f7fffff
+DATA constants<>+1448(SB)/4, $0x7f7fffff
+DATA constants<>+1452(SB)/4, $0x7f7fffff
+DATA constants<>+1456(SB)/4, $0x7f7fffff
+DATA constants<>+1460(SB)/4, $0x7f7fffff
+DATA constants<>+1464(SB)/4, $0x7f7fffff
+DATA constants<>+1468(SB)/4, $0x7f7fffff
+DATA constants<>+1472(SB)/4, $0x21800000
+DATA constants<>+1476(SB)/4, $0x21800000
+DATA constants<>+1480(SB)/4, $0x21800000
+DATA constants<>+1484(SB)/4, $0x21800000
+DATA constants<>+1488(SB)/4, $0x21800000
+DATA constants<>+1492(SB)/4, $0x21800000
+DATA constants<>+1496(SB)/4, $0x21800000
+DATA constants<>+1500(SB)/4, $0x21800000
+DATA constants<>+1504(SB)/4, $0x5d800000
+DATA constants<>+1508(SB)/4, $0x5d800000
+DATA constants<>+1512(SB)/4, $0x5d800000
+DATA constants<>+1516(SB)/4, $0x5d800000
+DATA constants<>+1520(SB)/4, $0x5d800000
+DATA constants<>+1524(SB)/4, $0x5d800000
+DATA constants<>+1528(SB)/4, $0x5d800000
+DATA constants<>+1532(SB)/4, $0x5d800000
+DATA constants<>+1536(SB)/8, $0x00000000000000ff
+DATA constants<>+1544(SB)/8, $0x00000000000000ff
+DATA constants<>+1552(SB)/8, $0x00000000000000ff
+DATA constants<>+1560(SB)/8, $0x00000000000000ff
+DATA constants<>+1568(SB)/8, $0x0000000000000000
+DATA constants<>+1576(SB)/8, $0x0000000000000000
+DATA constants<>+1584(SB)/8, $0x0000000000000000
+DATA constants<>+1592(SB)/8, $0x0000000000000000
+DATA constants<>+1600(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1608(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1616(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1624(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1632(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1640(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1648(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1656(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1664(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1672(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1680(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1688(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1696(SB)/8, $0x3c30000000000000
+DATA constants<>+1704(SB)/8, $0x3c30000000000000
+DATA constants<>+1712(SB)/8, $0x3c30000000000000
+DATA constants<>+1720(SB)/8, $0x3c30000000000000
+DATA constants<>+1728(SB)/8, $0x43b0000000000000
+DATA constants<>+1736(SB)/8, $0x43b0000000000000
+DATA constants<>+1744(SB)/8, $0x43b0000000000000
+DATA constants<>+1752(SB)/8, $0x43b0000000000000
+DATA constants<>+1760(SB)/8, $0x8000000000000000
+DATA constants<>+1768(SB)/8, $0x8000000000000000
+DATA constants<>+1776(SB)/8, $0x8000000000000000
+DATA constants<>+1784(SB)/8, $0x8000000000000000
+DATA constants<>+1792(SB)/8, $0xc087500000000000
+DATA constants<>+1800(SB)/8, $0xc087500000000000
+DATA constants<>+1808(SB)/8, $0xc087500000000000
+DATA constants<>+1816(SB)/8, $0xc087500000000000
+DATA constants<>+1824(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1832(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1840(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1848(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1856(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1864(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1872(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1880(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+1888(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1896(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1904(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1912(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+1920(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1928(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1936(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1944(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+1952(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1960(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1968(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1976(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+1984(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+1992(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2000(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2008(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2016(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2024(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2032(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2040(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2048(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2056(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2064(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2072(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2080(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2088(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2096(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2104(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2112(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2120(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2128(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2136(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2144(SB)/8, $0x3f81111111090ded
+DATA constants<>+2152(SB)/8, $0x3f81111111090ded
+DATA constants<>+2160(SB)/8, $0x3f81111111090ded
+DATA constants<>+2168(SB)/8, $0x3f81111111090ded
+DATA constants<>+2176(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2184(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2192(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2200(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2208(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2216(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2224(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2232(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2240(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2248(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2256(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2264(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2272(SB)/8, $0x4000000000000000
+DATA constants<>+2280(SB)/8, $0x4000000000000000
+DATA constants<>+2288(SB)/8, $0x4000000000000000
+DATA constants<>+2296(SB)/8, $0x4000000000000000
+DATA constants<>+2304(SB)/8, $0xbff0000000000000
+DATA constants<>+2312(SB)/8, $0xbff0000000000000
+DATA constants<>+2320(SB)/8, $0xbff0000000000000
+DATA constants<>+2328(SB)/8, $0xbff0000000000000
 DATA constants<>+2336(SB)/8, $0xbfe0000000000000
 DATA constants<>+2344(SB)/8, $0xbfe0000000000000
 DATA constants<>+2352(SB)/8, $0xbfe0000000000000

@@ -30903,6 +30903,150 @@ word:
 	MOVW R0, soft+24(FP)
 	RET
 
+// func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
+TEXT ·widenNEON(SB), NOSPLIT, $0-36
+	MOVD $constants<>(SB), R7
+	MOVD dst+0(FP), R6
+	MOVD src+8(FP), R5
+	MOVD sums+16(FP), R4
+	MOVD n+24(FP), R3
+	WORD $0x6f00e40e // movi v14.2d, #0x0
+	WORD $0x6f00e40d // movi v13.2d, #0x0
+	WORD $0x3dc0a4ec // ldr q12, [x7, #656]
+	WORD $0x6f00e40b // movi v11.2d, #0x0
+	WORD $0x6f00e40a // movi v10.2d, #0x0
+	WORD $0x3dc00089 // ldr q9, [x4]
+	WORD $0x3dc00488 // ldr q8, [x4, #16]
+	WORD $0x3dc00887 // ldr q7, [x4, #32]
+	WORD $0x3dc00c86 // ldr q6, [x4, #48]
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R1
+	WORD $0x3dc00020 // ldr q0, [x1]
+	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
+	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
+	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x6e6de480 // fcmge v0.2d, v4.2d, v13.2d
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x6e65e580 // fcmge v0.2d, v12.2d, v5.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e64e580 // fcmge v0.2d, v12.2d, v4.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31c21 // orr v1.16b, v1.16b, v3.16b
+	WORD $0x4ea21c00 // orr v0.16b, v0.16b, v2.16b
+	WORD $0x4ea11d6b // orr v11.16b, v11.16b, v1.16b
+	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
+	WORD $0x4e65d529 // fadd v9.2d, v9.2d, v5.2d
+	WORD $0x4e64d508 // fadd v8.2d, v8.2d, v4.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x0e617805 // fcvtl v5.2d, v0.2s
+	WORD $0x4e617804 // fcvtl2 v4.2d, v0.4s
+	WORD $0x6e6ee4a0 // fcmge v0.2d, v5.2d, v14.2d
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x6e6de480 // fcmge v0.2d, v4.2d, v13.2d
+	WORD $0x6e205802 // mvn v2.16b, v0.16b
+	WORD $0x6e65e580 // fcmge v0.2d, v12.2d, v5.2d
+	WORD $0x6e205801 // mvn v1.16b, v0.16b
+	WORD $0x6e64e580 // fcmge v0.2d, v12.2d, v4.2d
+	WORD $0x6e205800 // mvn v0.16b, v0.16b
+	WORD $0x4ea31c21 // orr v1.16b, v1.16b, v3.16b
+	WORD $0x4ea21c00 // orr v0.16b, v0.16b, v2.16b
+	WORD $0x4ea11d6b // orr v11.16b, v11.16b, v1.16b
+	WORD $0x4ea01d4a // orr v10.16b, v10.16b, v0.16b
+	WORD $0x4e65d4e7 // fadd v7.2d, v7.2d, v5.2d
+	WORD $0x4e64d4c6 // fadd v6.2d, v6.2d, v4.2d
+	WORD $0x3d800805 // str q5, [x0, #32]
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $8, R2, R2
+	CMP R3, R2
+	BLT loop
+	WORD $0x3d800089 // str q9, [x4]
+	WORD $0x3d800488 // str q8, [x4, #16]
+	WORD $0x3d800887 // str q7, [x4, #32]
+	WORD $0x3d800c86 // str q6, [x4, #48]
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201d61 // and v1.16b, v11.16b, v0.16b
+	WORD $0x3dc000e0 // ldr q0, [x7]
+	WORD $0x4e201d40 // and v0.16b, v10.16b, v0.16b
+	WORD $0x4e20bc20 // addp v0.16b, v1.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x4e20bc00 // addp v0.16b, v0.16b, v0.16b
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	MOVW R0, bad+32(FP)
+	RET
+
+// func magnitudesNEON(dst *float64, around *float64, left *float64, right *float64, up *float64, down *float64, steps *float64, n int)
+TEXT ·magnitudesNEON(SB), NOSPLIT, $0-64
+	MOVD $constants<>(SB), R1
+	MOVD dst+0(FP), R8
+	MOVD around+8(FP), R7
+	MOVD left+16(FP), R6
+	MOVD right+24(FP), R5
+	MOVD up+32(FP), R4
+	MOVD down+40(FP), R3
+	MOVD steps+48(FP), R0
+	MOVD n+56(FP), R2
+	WORD $0x4d40cc0a // ld1r {v10.2d}, [x0]
+	ADD $8, R0, R0
+	WORD $0x4d40cc09 // ld1r {v9.2d}, [x0]
+	WORD $0x3dc0a828 // ldr q8, [x1, #672]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00007 // ldr q7, [x0]
+	WORD $0x3dc00406 // ldr q6, [x0, #16]
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ee1d4e7 // fsub v7.2d, v7.2d, v1.2d
+	WORD $0x4ee0d4c6 // fsub v6.2d, v6.2d, v0.2d
+	WORD $0x6e6adce7 // fmul v7.2d, v7.2d, v10.2d
+	WORD $0x6e6adcc6 // fmul v6.2d, v6.2d, v10.2d
+	WORD $0x6e67dce7 // fmul v7.2d, v7.2d, v7.2d
+	WORD $0x6e66dcc6 // fmul v6.2d, v6.2d, v6.2d
+	ADD R1<<3, R3, R0
+	WORD $0x3dc00005 // ldr q5, [x0]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ee1d4a5 // fsub v5.2d, v5.2d, v1.2d
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x6e69dca5 // fmul v5.2d, v5.2d, v9.2d
+	WORD $0x6e69dc84 // fmul v4.2d, v4.2d, v9.2d
+	WORD $0x6e65dca5 // fmul v5.2d, v5.2d, v5.2d
+	WORD $0x6e64dc84 // fmul v4.2d, v4.2d, v4.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00403 // ldr q3, [x0, #16]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4ee1d463 // fsub v3.2d, v3.2d, v1.2d
+	WORD $0x4ee0d442 // fsub v2.2d, v2.2d, v0.2d
+	WORD $0x6e68dc63 // fmul v3.2d, v3.2d, v8.2d
+	WORD $0x6e68dc42 // fmul v2.2d, v2.2d, v8.2d
+	WORD $0x6e63dc63 // fmul v3.2d, v3.2d, v3.2d
+	WORD $0x6e62dc42 // fmul v2.2d, v2.2d, v2.2d
+	WORD $0x4e65d4e1 // fadd v1.2d, v7.2d, v5.2d
+	WORD $0x4e64d4c0 // fadd v0.2d, v6.2d, v4.2d
+	WORD $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD $0x6ee1f821 // fsqrt v1.2d, v1.2d
+	WORD $0x6ee1f800 // fsqrt v0.2d, v0.2d
+	ADD R1<<3, R8, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	CMP R2, R1
+	BLT loop
+	RET
+
 // func rowClass32NEON(args *byte, n int)
 TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
@@ -30939,7 +31083,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0a4a0 // ldr q0, [x5, #656]
+	WORD $0x3dc0aca0 // ldr q0, [x5, #688]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -31005,12 +31149,12 @@ loop:
 	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0a8a1 // ldr q1, [x5, #672]
+	WORD $0x3dc0b0a1 // ldr q1, [x5, #704]
 	WORD $0x6e21e540 // fcmge v0.4s, v10.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0b0a2 // ldr q2, [x5, #704]
+	WORD $0x3dc0b8a2 // ldr q2, [x5, #736]
 	WORD $0x6e2ae440 // fcmge v0.4s, v2.4s, v10.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
@@ -31104,7 +31248,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e2be500 // fcmge v0.4s, v8.4s, v11.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0b8a2 // ldr q2, [x5, #736]
+	WORD $0x3dc0c0a2 // ldr q2, [x5, #768]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -31113,12 +31257,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0bca1 // ldr q1, [x5, #752]
+	WORD $0x3dc0c4a1 // ldr q1, [x5, #784]
 	WORD $0x6e21e520 // fcmge v0.4s, v9.4s, v1.4s
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e21e500 // fcmge v0.4s, v8.4s, v1.4s
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0c0a2 // ldr q2, [x5, #768]
+	WORD $0x3dc0c8a2 // ldr q2, [x5, #800]
 	WORD $0x6e29e440 // fcmge v0.4s, v2.4s, v9.4s
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e28e440 // fcmge v0.4s, v2.4s, v8.4s
@@ -34735,7 +34879,7 @@ loop:
 	WORD $0x4ea01c63 // orr v3.16b, v3.16b, v0.16b
 	WORD $0x6ee78c21 // cmeq v1.2d, v1.2d, v7.2d
 	WORD $0x6ee78c02 // cmeq v2.2d, v0.2d, v7.2d
-	WORD $0x3dc0c4a0 // ldr q0, [x5, #784]
+	WORD $0x3dc0a4a0 // ldr q0, [x5, #656]
 	WORD $0x4e201c21 // and v1.16b, v1.16b, v0.16b
 	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R3, R0
@@ -34747,7 +34891,7 @@ loop:
 	BLT loop
 	WORD $0x4ea41cc6 // orr v6.16b, v6.16b, v4.16b
 	WORD $0x4ea31ca5 // orr v5.16b, v5.16b, v3.16b
-	WORD $0x3dc0a4a0 // ldr q0, [x5, #656]
+	WORD $0x3dc0aca0 // ldr q0, [x5, #688]
 	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
 	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
 	WORD $0x4ea01c20 // orr v0.16b, v1.16b, v0.16b
@@ -34769,7 +34913,7 @@ TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
 	MOVD 408(R0), R2
-	WORD $0x3dc0c8a5 // ldr q5, [x5, #800]
+	WORD $0x3dc0cca5 // ldr q5, [x5, #816]
 	MOVD $0, R1
 
 loop:
@@ -34784,7 +34928,7 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc0cca2 // ldr q2, [x5, #816]
+	WORD $0x3dc0d0a2 // ldr q2, [x5, #832]
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
@@ -34814,12 +34958,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0d0a1 // ldr q1, [x5, #832]
+	WORD $0x3dc0d4a1 // ldr q1, [x5, #848]
 	WORD $0x6e61e540 // fcmge v0.2d, v10.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d4a2 // ldr q2, [x5, #848]
+	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
 	WORD $0x6e6ae440 // fcmge v0.2d, v2.2d, v10.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
@@ -34828,14 +34972,14 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d08 // orr v8.16b, v8.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0c4a1 // ldr q1, [x5, #784]
+	WORD $0x3dc0a4a1 // ldr q1, [x5, #656]
 	WORD $0x6eeae420 // fcmgt v0.2d, v1.2d, v10.2d
 	WORD $0x6e611d40 // bsl v0.16b, v10.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
 	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
 	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x3dc0d0a1 // ldr q1, [x5, #832]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -34908,12 +35052,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0ccab // ldr q11, [x5, #816]
+	WORD $0x3dc0d0ab // ldr q11, [x5, #832]
 	WORD $0x6e6be520 // fcmge v0.2d, v9.2d, v11.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e6be500 // fcmge v0.2d, v8.2d, v11.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0d8a2 // ldr q2, [x5, #864]
+	WORD $0x3dc0dca2 // ldr q2, [x5, #880]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -34922,12 +35066,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e61e500 // fcmge v0.2d, v8.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
+	WORD $0x3dc0e4a2 // ldr q2, [x5, #912]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -34996,7 +35140,7 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc0c4a2 // ldr q2, [x5, #784]
+	WORD $0x3dc0a4a2 // ldr q2, [x5, #656]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc04001 // ldr q1, [x0, #256]
 	WORD $0x3dc04400 // ldr q0, [x0, #272]
@@ -35026,73 +35170,73 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0ccc0 // ldr q0, [x6, #816]
+	WORD $0x3dc0d0c0 // ldr q0, [x6, #832]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
 	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
-	WORD $0x3dc0e4c0 // ldr q0, [x6, #912]
+	WORD $0x3dc0e8c0 // ldr q0, [x6, #928]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0e8c0 // ldr q0, [x6, #928]
+	WORD $0x3dc0ecc0 // ldr q0, [x6, #944]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0f0c2 // ldr q2, [x6, #960]
-	WORD $0x3dc0f0c1 // ldr q1, [x6, #960]
-	WORD $0x3dc0ecc0 // ldr q0, [x6, #944]
+	WORD $0x3dc0f4c2 // ldr q2, [x6, #976]
+	WORD $0x3dc0f4c1 // ldr q1, [x6, #976]
+	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc0f4c0 // ldr q0, [x6, #976]
+	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc100c2 // ldr q2, [x6, #1024]
-	WORD $0x3dc100c1 // ldr q1, [x6, #1024]
-	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc108c4 // ldr q4, [x6, #1056]
-	WORD $0x3dc108c3 // ldr q3, [x6, #1056]
-	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
+	WORD $0x3dc10cc4 // ldr q4, [x6, #1072]
+	WORD $0x3dc10cc3 // ldr q3, [x6, #1072]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc110c2 // ldr q2, [x6, #1088]
-	WORD $0x3dc110c1 // ldr q1, [x6, #1088]
-	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc118c4 // ldr q4, [x6, #1120]
-	WORD $0x3dc118c3 // ldr q3, [x6, #1120]
-	WORD $0x3dc114c0 // ldr q0, [x6, #1104]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc120c2 // ldr q2, [x6, #1152]
-	WORD $0x3dc120c1 // ldr q1, [x6, #1152]
-	WORD $0x3dc11cc0 // ldr q0, [x6, #1136]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e66cc4b // fmla v11.2d, v2.2d, v6.2d
 	WORD $0x4e65cc2a // fmla v10.2d, v1.2d, v5.2d
-	WORD $0x3dc0c4c7 // ldr q7, [x6, #784]
+	WORD $0x3dc0a4c7 // ldr q7, [x6, #656]
 	WORD $0x4e67d563 // fadd v3.2d, v11.2d, v7.2d
 	WORD $0x4e67d542 // fadd v2.2d, v10.2d, v7.2d
-	WORD $0x3dc12cc0 // ldr q0, [x6, #1200]
+	WORD $0x3dc0a8c0 // ldr q0, [x6, #672]
 	WORD $0x6e60dd21 // fmul v1.2d, v9.2d, v0.2d
 	WORD $0x6e60dd00 // fmul v0.2d, v8.2d, v0.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -35117,7 +35261,7 @@ loop:
 	WORD $0x3d800400 // str q0, [x0, #16]
 	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
 	WORD $0x4e67d402 // fadd v2.2d, v0.2d, v7.2d
-	WORD $0x3dc0c4c0 // ldr q0, [x6, #784]
+	WORD $0x3dc0a4c0 // ldr q0, [x6, #656]
 	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
 	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
 	WORD $0x3d840001 // str q1, [x0, #4096]
@@ -35144,7 +35288,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0cce0 // ldr q0, [x7, #816]
+	WORD $0x3dc0d0e0 // ldr q0, [x7, #832]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -35154,73 +35298,73 @@ loop:
 	ADD R2<<3, R3, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc128e2 // ldr q2, [x7, #1184]
-	WORD $0x3dc128e1 // ldr q1, [x7, #1184]
-	WORD $0x3dc124e0 // ldr q0, [x7, #1168]
+	WORD $0x3dc12ce2 // ldr q2, [x7, #1200]
+	WORD $0x3dc12ce1 // ldr q1, [x7, #1200]
+	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
-	WORD $0x3dc0e4e0 // ldr q0, [x7, #912]
+	WORD $0x3dc0e8e0 // ldr q0, [x7, #928]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0e8e0 // ldr q0, [x7, #928]
+	WORD $0x3dc0ece0 // ldr q0, [x7, #944]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc0f0e2 // ldr q2, [x7, #960]
-	WORD $0x3dc0f0e1 // ldr q1, [x7, #960]
-	WORD $0x3dc0ece0 // ldr q0, [x7, #944]
+	WORD $0x3dc0f4e2 // ldr q2, [x7, #976]
+	WORD $0x3dc0f4e1 // ldr q1, [x7, #976]
+	WORD $0x3dc0f0e0 // ldr q0, [x7, #960]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc0f4e0 // ldr q0, [x7, #976]
+	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
+	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc100e2 // ldr q2, [x7, #1024]
-	WORD $0x3dc100e1 // ldr q1, [x7, #1024]
-	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
+	WORD $0x3dc104e2 // ldr q2, [x7, #1040]
+	WORD $0x3dc104e1 // ldr q1, [x7, #1040]
+	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc108e4 // ldr q4, [x7, #1056]
-	WORD $0x3dc108e3 // ldr q3, [x7, #1056]
-	WORD $0x3dc104e0 // ldr q0, [x7, #1040]
+	WORD $0x3dc10ce4 // ldr q4, [x7, #1072]
+	WORD $0x3dc10ce3 // ldr q3, [x7, #1072]
+	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc110e2 // ldr q2, [x7, #1088]
-	WORD $0x3dc110e1 // ldr q1, [x7, #1088]
-	WORD $0x3dc10ce0 // ldr q0, [x7, #1072]
+	WORD $0x3dc114e2 // ldr q2, [x7, #1104]
+	WORD $0x3dc114e1 // ldr q1, [x7, #1104]
+	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc118e4 // ldr q4, [x7, #1120]
-	WORD $0x3dc118e3 // ldr q3, [x7, #1120]
-	WORD $0x3dc114e0 // ldr q0, [x7, #1104]
+	WORD $0x3dc11ce4 // ldr q4, [x7, #1136]
+	WORD $0x3dc11ce3 // ldr q3, [x7, #1136]
+	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc120e2 // ldr q2, [x7, #1152]
-	WORD $0x3dc120e1 // ldr q1, [x7, #1152]
-	WORD $0x3dc11ce0 // ldr q0, [x7, #1136]
+	WORD $0x3dc124e2 // ldr q2, [x7, #1168]
+	WORD $0x3dc124e1 // ldr q1, [x7, #1168]
+	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e66cc4b // fmla v11.2d, v2.2d, v6.2d
 	WORD $0x4e65cc2a // fmla v10.2d, v1.2d, v5.2d
-	WORD $0x3dc0c4e7 // ldr q7, [x7, #784]
+	WORD $0x3dc0a4e7 // ldr q7, [x7, #656]
 	WORD $0x4e67d563 // fadd v3.2d, v11.2d, v7.2d
 	WORD $0x4e67d542 // fadd v2.2d, v10.2d, v7.2d
-	WORD $0x3dc12ce0 // ldr q0, [x7, #1200]
+	WORD $0x3dc0a8e0 // ldr q0, [x7, #672]
 	WORD $0x6e60dd21 // fmul v1.2d, v9.2d, v0.2d
 	WORD $0x6e60dd00 // fmul v0.2d, v8.2d, v0.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -35245,7 +35389,7 @@ loop:
 	WORD $0x3d800400 // str q0, [x0, #16]
 	WORD $0x4e67d421 // fadd v1.2d, v1.2d, v7.2d
 	WORD $0x4e67d402 // fadd v2.2d, v0.2d, v7.2d
-	WORD $0x3dc0c4e0 // ldr q0, [x7, #784]
+	WORD $0x3dc0a4e0 // ldr q0, [x7, #656]
 	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
 	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
 	WORD $0x3d840001 // str q1, [x0, #4096]
@@ -35269,7 +35413,7 @@ loop:
 	WORD $0x3dc0040b // ldr q11, [x0, #16]
 	WORD $0x3dc0080a // ldr q10, [x0, #32]
 	WORD $0x3dc00c09 // ldr q9, [x0, #48]
-	WORD $0x3dc12c64 // ldr q4, [x3, #1200]
+	WORD $0x3dc0a864 // ldr q4, [x3, #672]
 	WORD $0x6e64e588 // fcmge v8.2d, v12.2d, v4.2d
 	WORD $0x6e64e567 // fcmge v7.2d, v11.2d, v4.2d
 	WORD $0x6e64e546 // fcmge v6.2d, v10.2d, v4.2d
@@ -35290,7 +35434,7 @@ loop:
 	WORD $0x6e6a1c35 // bsl v21.16b, v1.16b, v10.16b
 	WORD $0x4ea51ca4 // mov v4.16b, v5.16b
 	WORD $0x6e691c04 // bsl v4.16b, v0.16b, v9.16b
-	WORD $0x3dc0c460 // ldr q0, [x3, #784]
+	WORD $0x3dc0a460 // ldr q0, [x3, #656]
 	WORD $0x4e201d14 // and v20.16b, v8.16b, v0.16b
 	WORD $0x4e201cf3 // and v19.16b, v7.16b, v0.16b
 	WORD $0x4e201cd2 // and v18.16b, v6.16b, v0.16b
@@ -35433,7 +35577,7 @@ loop:
 	WORD $0x4e76cc6b // fmla v11.2d, v3.2d, v22.2d
 	WORD $0x4e75cc4a // fmla v10.2d, v2.2d, v21.2d
 	WORD $0x4e64cc29 // fmla v9.2d, v1.2d, v4.2d
-	WORD $0x3dc0f460 // ldr q0, [x3, #976]
+	WORD $0x3dc0f860 // ldr q0, [x3, #992]
 	WORD $0x6e60de83 // fmul v3.2d, v20.2d, v0.2d
 	WORD $0x6e60de62 // fmul v2.2d, v19.2d, v0.2d
 	WORD $0x6e60de41 // fmul v1.2d, v18.2d, v0.2d
@@ -35450,7 +35594,7 @@ loop:
 	WORD $0x4ee2d6c2 // fsub v2.2d, v22.2d, v2.2d
 	WORD $0x4ee1d6a1 // fsub v1.2d, v21.2d, v1.2d
 	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
-	WORD $0x3dc0f860 // ldr q0, [x3, #992]
+	WORD $0x3dc0fc60 // ldr q0, [x3, #1008]
 	WORD $0x4e60ce83 // fmla v3.2d, v20.2d, v0.2d
 	WORD $0x4e60ce62 // fmla v2.2d, v19.2d, v0.2d
 	WORD $0x4e60ce41 // fmla v1.2d, v18.2d, v0.2d
@@ -35489,7 +35633,7 @@ loop:
 	ADD R1<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0cd00 // ldr q0, [x8, #816]
+	WORD $0x3dc0d100 // ldr q0, [x8, #832]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -35500,14 +35644,14 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc12902 // ldr q2, [x8, #1184]
-	WORD $0x3dc12901 // ldr q1, [x8, #1184]
-	WORD $0x3dc12500 // ldr q0, [x8, #1168]
+	WORD $0x3dc12d02 // ldr q2, [x8, #1200]
+	WORD $0x3dc12d01 // ldr q1, [x8, #1200]
+	WORD $0x3dc12900 // ldr q0, [x8, #1184]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca3 // fmul v3.2d, v5.2d, v1.2d
-	WORD $0x3dc0cd01 // ldr q1, [x8, #816]
+	WORD $0x3dc0d101 // ldr q1, [x8, #832]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -35523,63 +35667,63 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0e900 // ldr q0, [x8, #928]
+	WORD $0x3dc0ed00 // ldr q0, [x8, #944]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0f102 // ldr q2, [x8, #960]
-	WORD $0x3dc0f101 // ldr q1, [x8, #960]
-	WORD $0x3dc0ed00 // ldr q0, [x8, #944]
+	WORD $0x3dc0f502 // ldr q2, [x8, #976]
+	WORD $0x3dc0f501 // ldr q1, [x8, #976]
+	WORD $0x3dc0f100 // ldr q0, [x8, #960]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0f900 // ldr q0, [x8, #992]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10102 // ldr q2, [x8, #1024]
-	WORD $0x3dc10101 // ldr q1, [x8, #1024]
-	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc10904 // ldr q4, [x8, #1056]
-	WORD $0x3dc10903 // ldr q3, [x8, #1056]
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d04 // ldr q4, [x8, #1072]
+	WORD $0x3dc10d03 // ldr q3, [x8, #1072]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11102 // ldr q2, [x8, #1088]
-	WORD $0x3dc11101 // ldr q1, [x8, #1088]
-	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc11904 // ldr q4, [x8, #1120]
-	WORD $0x3dc11903 // ldr q3, [x8, #1120]
-	WORD $0x3dc11500 // ldr q0, [x8, #1104]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12102 // ldr q2, [x8, #1152]
-	WORD $0x3dc12101 // ldr q1, [x8, #1152]
-	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
 	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
-	WORD $0x3dc0c500 // ldr q0, [x8, #784]
+	WORD $0x3dc0a500 // ldr q0, [x8, #656]
 	WORD $0x4e60d543 // fadd v3.2d, v10.2d, v0.2d
 	WORD $0x4e60d522 // fadd v2.2d, v9.2d, v0.2d
-	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
+	WORD $0x3dc0a900 // ldr q0, [x8, #672]
 	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
 	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -35629,7 +35773,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00006 // ldr q6, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x3dc0cd80 // ldr q0, [x12, #816]
+	WORD $0x3dc0d180 // ldr q0, [x12, #832]
 	WORD $0x6ee0e4cd // fcmgt v13.2d, v6.2d, v0.2d
 	WORD $0x6ee0e4ac // fcmgt v12.2d, v5.2d, v0.2d
 	ADD R1<<3, R10, R0
@@ -35640,7 +35784,7 @@ loop:
 	ADD R1<<3, R8, R0
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0c580 // ldr q0, [x12, #784]
+	WORD $0x3dc0a580 // ldr q0, [x12, #656]
 	WORD $0x4ee9d413 // fsub v19.2d, v0.2d, v9.2d
 	WORD $0x4ee8d412 // fsub v18.2d, v0.2d, v8.2d
 	ADD $16, R11, R0
@@ -35650,7 +35794,7 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc8000b // ldr q11, [x0, #8192]
 	WORD $0x3dc8040a // ldr q10, [x0, #8208]
-	WORD $0x3dc0cd82 // ldr q2, [x12, #816]
+	WORD $0x3dc0d182 // ldr q2, [x12, #832]
 	WORD $0x6ef1e440 // fcmgt v0.2d, v2.2d, v17.2d
 	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -35658,10 +35802,10 @@ loop:
 	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
 	WORD $0x4e6bd427 // fadd v7.2d, v1.2d, v11.2d
 	WORD $0x4e6ad404 // fadd v4.2d, v0.2d, v10.2d
-	WORD $0x3dc0e580 // ldr q0, [x12, #912]
+	WORD $0x3dc0e980 // ldr q0, [x12, #928]
 	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
 	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
-	WORD $0x3dc0cd82 // ldr q2, [x12, #816]
+	WORD $0x3dc0d182 // ldr q2, [x12, #832]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -35736,7 +35880,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
 	WORD $0x6e62dc03 // fmul v3.2d, v0.2d, v2.2d
-	WORD $0x3dc0cd82 // ldr q2, [x12, #816]
+	WORD $0x3dc0d182 // ldr q2, [x12, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -35777,7 +35921,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0cda0 // ldr q0, [x13, #816]
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -35788,7 +35932,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00015 // ldr q21, [x0]
 	WORD $0x3dc00414 // ldr q20, [x0, #16]
-	WORD $0x3dc0c5a0 // ldr q0, [x13, #784]
+	WORD $0x3dc0a5a0 // ldr q0, [x13, #656]
 	WORD $0x4ef5d409 // fsub v9.2d, v0.2d, v21.2d
 	WORD $0x4ef4d408 // fsub v8.2d, v0.2d, v20.2d
 	ADD $16, R12, R0
@@ -35798,7 +35942,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc8000d // ldr q13, [x0, #8192]
 	WORD $0x3dc8040c // ldr q12, [x0, #8208]
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -35806,10 +35950,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x3dc0e9a0 // ldr q0, [x13, #928]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -35831,9 +35975,9 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc40016 // ldr q22, [x0, #4096]
 	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc129a2 // ldr q2, [x13, #1184]
-	WORD $0x3dc129a1 // ldr q1, [x13, #1184]
-	WORD $0x3dc125a0 // ldr q0, [x13, #1168]
+	WORD $0x3dc12da2 // ldr q2, [x13, #1200]
+	WORD $0x3dc12da1 // ldr q1, [x13, #1200]
+	WORD $0x3dc129a0 // ldr q0, [x13, #1184]
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
 	WORD $0x4e60ce81 // fmla v1.2d, v20.2d, v0.2d
 	WORD $0x6e62de6a // fmul v10.2d, v19.2d, v2.2d
@@ -35895,9 +36039,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc129a7 // ldr q7, [x13, #1184]
-	WORD $0x3dc129a6 // ldr q6, [x13, #1184]
-	WORD $0x3dc125a0 // ldr q0, [x13, #1168]
+	WORD $0x3dc12da7 // ldr q7, [x13, #1200]
+	WORD $0x3dc12da6 // ldr q6, [x13, #1200]
+	WORD $0x3dc129a0 // ldr q0, [x13, #1184]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -35933,7 +36077,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -35974,7 +36118,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0cda0 // ldr q0, [x13, #816]
+	WORD $0x3dc0d1a0 // ldr q0, [x13, #832]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -35985,7 +36129,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00015 // ldr q21, [x0]
 	WORD $0x3dc00414 // ldr q20, [x0, #16]
-	WORD $0x3dc0c5a0 // ldr q0, [x13, #784]
+	WORD $0x3dc0a5a0 // ldr q0, [x13, #656]
 	WORD $0x4ef5d409 // fsub v9.2d, v0.2d, v21.2d
 	WORD $0x4ef4d408 // fsub v8.2d, v0.2d, v20.2d
 	ADD $16, R12, R0
@@ -35995,7 +36139,7 @@ loop:
 	ADD R1<<3, R7, R14
 	WORD $0x3dc801cd // ldr q13, [x14, #8192]
 	WORD $0x3dc805cc // ldr q12, [x14, #8208]
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -36003,10 +36147,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x3dc0e9a0 // ldr q0, [x13, #928]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -36074,9 +36218,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc129a7 // ldr q7, [x13, #1184]
-	WORD $0x3dc129a6 // ldr q6, [x13, #1184]
-	WORD $0x3dc125a0 // ldr q0, [x13, #1168]
+	WORD $0x3dc12da7 // ldr q7, [x13, #1200]
+	WORD $0x3dc12da6 // ldr q6, [x13, #1200]
+	WORD $0x3dc129a0 // ldr q0, [x13, #1184]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -36112,7 +36256,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0cda2 // ldr q2, [x13, #816]
+	WORD $0x3dc0d1a2 // ldr q2, [x13, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -36148,7 +36292,7 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0cce0 // ldr q0, [x7, #816]
+	WORD $0x3dc0d0e0 // ldr q0, [x7, #832]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -36197,7 +36341,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0cd00 // ldr q0, [x8, #816]
+	WORD $0x3dc0d100 // ldr q0, [x8, #832]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	ADD R2<<3, R6, R0
@@ -36210,63 +36354,63 @@ loop:
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ee1d442 // fsub v2.2d, v2.2d, v1.2d
 	WORD $0x4ee0d461 // fsub v1.2d, v3.2d, v0.2d
-	WORD $0x3dc0e900 // ldr q0, [x8, #928]
+	WORD $0x3dc0ed00 // ldr q0, [x8, #944]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0f102 // ldr q2, [x8, #960]
-	WORD $0x3dc0f101 // ldr q1, [x8, #960]
-	WORD $0x3dc0ed00 // ldr q0, [x8, #944]
+	WORD $0x3dc0f502 // ldr q2, [x8, #976]
+	WORD $0x3dc0f501 // ldr q1, [x8, #976]
+	WORD $0x3dc0f100 // ldr q0, [x8, #960]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc0f500 // ldr q0, [x8, #976]
+	WORD $0x3dc0f900 // ldr q0, [x8, #992]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc0f900 // ldr q0, [x8, #992]
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc10102 // ldr q2, [x8, #1024]
-	WORD $0x3dc10101 // ldr q1, [x8, #1024]
-	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
+	WORD $0x3dc10502 // ldr q2, [x8, #1040]
+	WORD $0x3dc10501 // ldr q1, [x8, #1040]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc10904 // ldr q4, [x8, #1056]
-	WORD $0x3dc10903 // ldr q3, [x8, #1056]
-	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x3dc10d04 // ldr q4, [x8, #1072]
+	WORD $0x3dc10d03 // ldr q3, [x8, #1072]
+	WORD $0x3dc10900 // ldr q0, [x8, #1056]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc11102 // ldr q2, [x8, #1088]
-	WORD $0x3dc11101 // ldr q1, [x8, #1088]
-	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
+	WORD $0x3dc11502 // ldr q2, [x8, #1104]
+	WORD $0x3dc11501 // ldr q1, [x8, #1104]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc11904 // ldr q4, [x8, #1120]
-	WORD $0x3dc11903 // ldr q3, [x8, #1120]
-	WORD $0x3dc11500 // ldr q0, [x8, #1104]
+	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
+	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
+	WORD $0x3dc11900 // ldr q0, [x8, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12102 // ldr q2, [x8, #1152]
-	WORD $0x3dc12101 // ldr q1, [x8, #1152]
-	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
+	WORD $0x3dc12502 // ldr q2, [x8, #1168]
+	WORD $0x3dc12501 // ldr q1, [x8, #1168]
+	WORD $0x3dc12100 // ldr q0, [x8, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
 	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
-	WORD $0x3dc0c500 // ldr q0, [x8, #784]
+	WORD $0x3dc0a500 // ldr q0, [x8, #656]
 	WORD $0x4e60d543 // fadd v3.2d, v10.2d, v0.2d
 	WORD $0x4e60d522 // fadd v2.2d, v9.2d, v0.2d
-	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
+	WORD $0x3dc0a900 // ldr q0, [x8, #672]
 	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
 	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -36322,15 +36466,15 @@ loop:
 	ADD R1<<3, R2, R0
 	WORD $0x3dc80009 // ldr q9, [x0, #8192]
 	WORD $0x3dc80408 // ldr q8, [x0, #8208]
-	WORD $0x3dc0c46a // ldr q10, [x3, #784]
+	WORD $0x3dc0a46a // ldr q10, [x3, #656]
 	WORD $0x4e6ad521 // fadd v1.2d, v9.2d, v10.2d
 	WORD $0x4e6ad502 // fadd v2.2d, v8.2d, v10.2d
-	WORD $0x3dc0c460 // ldr q0, [x3, #784]
+	WORD $0x3dc0a460 // ldr q0, [x3, #656]
 	WORD $0x6e61fc01 // fdiv v1.2d, v0.2d, v1.2d
 	WORD $0x6e62fc00 // fdiv v0.2d, v0.2d, v2.2d
 	WORD $0x3d8c0001 // str q1, [x0, #12288]
 	WORD $0x3d8c0400 // str q0, [x0, #12304]
-	WORD $0x3dc12c60 // ldr q0, [x3, #1200]
+	WORD $0x3dc0a860 // ldr q0, [x3, #672]
 	WORD $0x6e60e527 // fcmge v7.2d, v9.2d, v0.2d
 	WORD $0x6e60e506 // fcmge v6.2d, v8.2d, v0.2d
 	WORD $0x4e6ad525 // fadd v5.2d, v9.2d, v10.2d
@@ -36434,7 +36578,7 @@ loop:
 	WORD $0x3dc13065 // ldr q5, [x3, #1216]
 	WORD $0x4e6ccc46 // fmla v6.2d, v2.2d, v12.2d
 	WORD $0x4e6bcc25 // fmla v5.2d, v1.2d, v11.2d
-	WORD $0x3dc0f460 // ldr q0, [x3, #976]
+	WORD $0x3dc0f860 // ldr q0, [x3, #992]
 	WORD $0x6e60dd41 // fmul v1.2d, v10.2d, v0.2d
 	WORD $0x6e60dd20 // fmul v0.2d, v9.2d, v0.2d
 	WORD $0x4e6cd424 // fadd v4.2d, v1.2d, v12.2d
@@ -36443,7 +36587,7 @@ loop:
 	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
 	WORD $0x4ee1d581 // fsub v1.2d, v12.2d, v1.2d
 	WORD $0x4ee0d562 // fsub v2.2d, v11.2d, v0.2d
-	WORD $0x3dc0f860 // ldr q0, [x3, #992]
+	WORD $0x3dc0fc60 // ldr q0, [x3, #1008]
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e60cd22 // fmla v2.2d, v9.2d, v0.2d
 	WORD $0x4e68ccc1 // fmla v1.2d, v6.2d, v8.2d
@@ -36482,7 +36626,7 @@ loop:
 	WORD $0x4e60e422 // fcmeq v2.2d, v1.2d, v0.2d
 	WORD $0x4ee7d4a0 // fsub v0.2d, v5.2d, v7.2d
 	WORD $0x4ee6d481 // fsub v1.2d, v4.2d, v6.2d
-	WORD $0x3dc0c4cb // ldr q11, [x6, #784]
+	WORD $0x3dc0a4cb // ldr q11, [x6, #656]
 	WORD $0x4e6bd400 // fadd v0.2d, v0.2d, v11.2d
 	WORD $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
 	WORD $0x6e601ca3 // bsl v3.16b, v5.16b, v0.16b
@@ -36593,7 +36737,7 @@ loop:
 	WORD $0x3dc130c6 // ldr q6, [x6, #1216]
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc0f4c5 // ldr q5, [x6, #976]
+	WORD $0x3dc0f8c5 // ldr q5, [x6, #992]
 	WORD $0x6e65dd81 // fmul v1.2d, v12.2d, v5.2d
 	WORD $0x6e65dd40 // fmul v0.2d, v10.2d, v5.2d
 	WORD $0x4e6ed422 // fadd v2.2d, v1.2d, v14.2d
@@ -36602,7 +36746,7 @@ loop:
 	WORD $0x4ee0d480 // fsub v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d5c1 // fsub v1.2d, v14.2d, v1.2d
 	WORD $0x4ee0d5a0 // fsub v0.2d, v13.2d, v0.2d
-	WORD $0x3dc0f8c3 // ldr q3, [x6, #992]
+	WORD $0x3dc0fcc3 // ldr q3, [x6, #1008]
 	WORD $0x4e63cd81 // fmla v1.2d, v12.2d, v3.2d
 	WORD $0x4e63cd40 // fmla v0.2d, v10.2d, v3.2d
 	WORD $0x4e69cce1 // fmla v1.2d, v7.2d, v9.2d
@@ -36613,12 +36757,12 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0e8c0 // ldr q0, [x6, #928]
+	WORD $0x3dc0ecc0 // ldr q0, [x6, #944]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0f0c2 // ldr q2, [x6, #960]
-	WORD $0x3dc0f0c1 // ldr q1, [x6, #960]
-	WORD $0x3dc0ecc0 // ldr q0, [x6, #944]
+	WORD $0x3dc0f4c2 // ldr q2, [x6, #976]
+	WORD $0x3dc0f4c1 // ldr q1, [x6, #976]
+	WORD $0x3dc0f0c0 // ldr q0, [x6, #960]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
@@ -36629,35 +36773,35 @@ loop:
 	WORD $0x4ee3cce9 // fmls v9.2d, v7.2d, v3.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc100c2 // ldr q2, [x6, #1024]
-	WORD $0x3dc100c1 // ldr q1, [x6, #1024]
-	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
+	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
+	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc108c4 // ldr q4, [x6, #1056]
-	WORD $0x3dc108c3 // ldr q3, [x6, #1056]
-	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
+	WORD $0x3dc10cc4 // ldr q4, [x6, #1072]
+	WORD $0x3dc10cc3 // ldr q3, [x6, #1072]
+	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc110c2 // ldr q2, [x6, #1088]
-	WORD $0x3dc110c1 // ldr q1, [x6, #1088]
-	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
+	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
+	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc118c4 // ldr q4, [x6, #1120]
-	WORD $0x3dc118c3 // ldr q3, [x6, #1120]
-	WORD $0x3dc114c0 // ldr q0, [x6, #1104]
+	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
+	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
+	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc120c2 // ldr q2, [x6, #1152]
-	WORD $0x3dc120c1 // ldr q1, [x6, #1152]
-	WORD $0x3dc11cc0 // ldr q0, [x6, #1136]
+	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
+	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
+	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -36666,7 +36810,7 @@ loop:
 	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
 	WORD $0x4e6bd543 // fadd v3.2d, v10.2d, v11.2d
 	WORD $0x4e6bd522 // fadd v2.2d, v9.2d, v11.2d
-	WORD $0x3dc12cc0 // ldr q0, [x6, #1200]
+	WORD $0x3dc0a8c0 // ldr q0, [x6, #672]
 	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
 	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -36715,7 +36859,7 @@ loop:
 	ADD R2<<3, R10, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0cda4 // ldr q4, [x13, #816]
+	WORD $0x3dc0d1a4 // ldr q4, [x13, #832]
 	WORD $0x6ee4e569 // fcmgt v9.2d, v11.2d, v4.2d
 	WORD $0x6ee4e548 // fcmgt v8.2d, v10.2d, v4.2d
 	ADD R2<<3, R9, R0
@@ -36783,7 +36927,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc21 // fmul v1.2d, v1.2d, v7.2d
 	WORD $0x6e66dc02 // fmul v2.2d, v0.2d, v6.2d
-	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x3dc0e9a0 // ldr q0, [x13, #928]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R2<<3, R6, R0
@@ -36819,7 +36963,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0cda4 // ldr q4, [x13, #816]
+	WORD $0x3dc0d1a4 // ldr q4, [x13, #832]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -36869,7 +37013,7 @@ loop:
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
 	WORD $0x4ef4d4c0 // fsub v0.2d, v6.2d, v20.2d
 	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
-	WORD $0x3dc0c5a1 // ldr q1, [x13, #784]
+	WORD $0x3dc0a5a1 // ldr q1, [x13, #656]
 	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -36929,13 +37073,13 @@ noElements:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dd43 // fmul v3.2d, v10.2d, v0.2d
 	WORD $0x6e60dd22 // fmul v2.2d, v9.2d, v0.2d
-	WORD $0x3dc0c5a1 // ldr q1, [x13, #784]
-	WORD $0x3dc0c5a0 // ldr q0, [x13, #784]
+	WORD $0x3dc0a5a1 // ldr q1, [x13, #656]
+	WORD $0x3dc0a5a0 // ldr q0, [x13, #656]
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x3dc0e9a0 // ldr q0, [x13, #928]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -36971,7 +37115,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0cda4 // ldr q4, [x13, #816]
+	WORD $0x3dc0d1a4 // ldr q4, [x13, #832]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -37021,7 +37165,7 @@ loop:
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
 	WORD $0x4ef4d4c0 // fsub v0.2d, v6.2d, v20.2d
 	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
-	WORD $0x3dc0c5a1 // ldr q1, [x13, #784]
+	WORD $0x3dc0a5a1 // ldr q1, [x13, #656]
 	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -37081,13 +37225,13 @@ noElements:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dd43 // fmul v3.2d, v10.2d, v0.2d
 	WORD $0x6e60dd22 // fmul v2.2d, v9.2d, v0.2d
-	WORD $0x3dc0c5a1 // ldr q1, [x13, #784]
-	WORD $0x3dc0c5a0 // ldr q0, [x13, #784]
+	WORD $0x3dc0a5a1 // ldr q1, [x13, #656]
+	WORD $0x3dc0a5a0 // ldr q0, [x13, #656]
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x3dc0e9a0 // ldr q0, [x13, #928]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -37174,7 +37318,7 @@ loop:
 	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
 	WORD $0x4eecd4c0 // fsub v0.2d, v6.2d, v12.2d
 	WORD $0x4eebd4a2 // fsub v2.2d, v5.2d, v11.2d
-	WORD $0x3dc0c581 // ldr q1, [x12, #784]
+	WORD $0x3dc0a581 // ldr q1, [x12, #656]
 	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4ea41c81 // mov v1.16b, v4.16b
@@ -37198,7 +37342,7 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc64 // fmul v4.2d, v3.2d, v1.2d
 	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
-	WORD $0x3dc0cd82 // ldr q2, [x12, #816]
+	WORD $0x3dc0d182 // ldr q2, [x12, #832]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -37246,7 +37390,7 @@ loop:
 	ADD R3<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0cd00 // ldr q0, [x8, #816]
+	WORD $0x3dc0d100 // ldr q0, [x8, #832]
 	WORD $0x6ee0e445 // fcmgt v5.2d, v2.2d, v0.2d
 	WORD $0x6ee0e424 // fcmgt v4.2d, v1.2d, v0.2d
 	WORD $0x3dc00041 // ldr q1, [x2]
@@ -37280,7 +37424,7 @@ loop:
 	ADD R2<<3, R3, R1
 	WORD $0x3dcc0032 // ldr q18, [x1, #12288]
 	WORD $0x3dcc042a // ldr q10, [x1, #12304]
-	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x3dc0d0a1 // ldr q1, [x5, #832]
 	WORD $0x6ef2e420 // fcmgt v0.2d, v1.2d, v18.2d
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -37295,63 +37439,63 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0e8a0 // ldr q0, [x5, #928]
+	WORD $0x3dc0eca0 // ldr q0, [x5, #944]
 	WORD $0x4e62f414 // fmax v20.2d, v0.2d, v2.2d
 	WORD $0x4e61f40b // fmax v11.2d, v0.2d, v1.2d
-	WORD $0x3dc0f0a1 // ldr q1, [x5, #960]
-	WORD $0x3dc0f0a0 // ldr q0, [x5, #960]
-	WORD $0x3dc0eca6 // ldr q6, [x5, #944]
+	WORD $0x3dc0f4a1 // ldr q1, [x5, #976]
+	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
+	WORD $0x3dc0f0a6 // ldr q6, [x5, #960]
 	WORD $0x4e66ce81 // fmla v1.2d, v20.2d, v6.2d
 	WORD $0x4e66cd60 // fmla v0.2d, v11.2d, v6.2d
 	WORD $0x4e618829 // frintn v9.2d, v1.2d
 	WORD $0x4e618813 // frintn v19.2d, v0.2d
-	WORD $0x3dc0f4a5 // ldr q5, [x5, #976]
+	WORD $0x3dc0f8a5 // ldr q5, [x5, #992]
 	WORD $0x4ee5cd34 // fmls v20.2d, v9.2d, v5.2d
 	WORD $0x4ee5ce6b // fmls v11.2d, v19.2d, v5.2d
-	WORD $0x3dc0f8a4 // ldr q4, [x5, #992]
+	WORD $0x3dc0fca4 // ldr q4, [x5, #1008]
 	WORD $0x4ee4cd34 // fmls v20.2d, v9.2d, v4.2d
 	WORD $0x4ee4ce6b // fmls v11.2d, v19.2d, v4.2d
 	WORD $0x6e74de88 // fmul v8.2d, v20.2d, v20.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc100a1 // ldr q1, [x5, #1024]
-	WORD $0x3dc100a0 // ldr q0, [x5, #1024]
-	WORD $0x3dc0fcb1 // ldr q17, [x5, #1008]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
+	WORD $0x3dc100b1 // ldr q17, [x5, #1024]
 	WORD $0x4e71ce81 // fmla v1.2d, v20.2d, v17.2d
 	WORD $0x4e71cd60 // fmla v0.2d, v11.2d, v17.2d
-	WORD $0x3dc108a3 // ldr q3, [x5, #1056]
-	WORD $0x3dc108a2 // ldr q2, [x5, #1056]
-	WORD $0x3dc104b0 // ldr q16, [x5, #1040]
+	WORD $0x3dc10ca3 // ldr q3, [x5, #1072]
+	WORD $0x3dc10ca2 // ldr q2, [x5, #1072]
+	WORD $0x3dc108b0 // ldr q16, [x5, #1056]
 	WORD $0x4e70ce83 // fmla v3.2d, v20.2d, v16.2d
 	WORD $0x4e70cd62 // fmla v2.2d, v11.2d, v16.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc110a1 // ldr q1, [x5, #1088]
-	WORD $0x3dc110a0 // ldr q0, [x5, #1088]
-	WORD $0x3dc10caf // ldr q15, [x5, #1072]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
+	WORD $0x3dc110af // ldr q15, [x5, #1088]
 	WORD $0x4e6fce81 // fmla v1.2d, v20.2d, v15.2d
 	WORD $0x4e6fcd60 // fmla v0.2d, v11.2d, v15.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
 	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
-	WORD $0x3dc118a3 // ldr q3, [x5, #1120]
-	WORD $0x3dc118a2 // ldr q2, [x5, #1120]
-	WORD $0x3dc114ae // ldr q14, [x5, #1104]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
+	WORD $0x3dc118ae // ldr q14, [x5, #1120]
 	WORD $0x4e6ece83 // fmla v3.2d, v20.2d, v14.2d
 	WORD $0x4e6ecd62 // fmla v2.2d, v11.2d, v14.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc120a1 // ldr q1, [x5, #1152]
-	WORD $0x3dc120a0 // ldr q0, [x5, #1152]
-	WORD $0x3dc11cad // ldr q13, [x5, #1136]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
+	WORD $0x3dc120ad // ldr q13, [x5, #1152]
 	WORD $0x4e6dce81 // fmla v1.2d, v20.2d, v13.2d
 	WORD $0x4e6dcd60 // fmla v0.2d, v11.2d, v13.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
 	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
 	WORD $0x4e68cc34 // fmla v20.2d, v1.2d, v8.2d
 	WORD $0x4e67cc0b // fmla v11.2d, v0.2d, v7.2d
-	WORD $0x3dc0c4ac // ldr q12, [x5, #784]
+	WORD $0x3dc0a4ac // ldr q12, [x5, #656]
 	WORD $0x4e6cd683 // fadd v3.2d, v20.2d, v12.2d
 	WORD $0x4e6cd562 // fadd v2.2d, v11.2d, v12.2d
-	WORD $0x3dc12cab // ldr q11, [x5, #1200]
+	WORD $0x3dc0a8ab // ldr q11, [x5, #672]
 	WORD $0x6e6bdd21 // fmul v1.2d, v9.2d, v11.2d
 	WORD $0x6e6bde60 // fmul v0.2d, v19.2d, v11.2d
 	WORD $0x4e619821 // frintm v1.2d, v1.2d
@@ -37373,10 +37517,10 @@ loop:
 	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
 	WORD $0x3d980021 // str q1, [x1, #24576]
 	WORD $0x3d980420 // str q0, [x1, #24592]
-	WORD $0x3dc0e4a0 // ldr q0, [x5, #912]
+	WORD $0x3dc0e8a0 // ldr q0, [x5, #928]
 	WORD $0x6e201e42 // eor v2.16b, v18.16b, v0.16b
 	WORD $0x6e201d43 // eor v3.16b, v10.16b, v0.16b
-	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x3dc0d0a1 // ldr q1, [x5, #832]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -37391,11 +37535,11 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0e8a0 // ldr q0, [x5, #928]
+	WORD $0x3dc0eca0 // ldr q0, [x5, #944]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc0f0a1 // ldr q1, [x5, #960]
-	WORD $0x3dc0f0a0 // ldr q0, [x5, #960]
+	WORD $0x3dc0f4a1 // ldr q1, [x5, #976]
+	WORD $0x3dc0f4a0 // ldr q0, [x5, #976]
 	WORD $0x4e66cd41 // fmla v1.2d, v10.2d, v6.2d
 	WORD $0x4e66cd20 // fmla v0.2d, v9.2d, v6.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
@@ -37406,30 +37550,30 @@ loop:
 	WORD $0x4ee4ccc9 // fmls v9.2d, v6.2d, v4.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
 	WORD $0x6e69dd24 // fmul v4.2d, v9.2d, v9.2d
-	WORD $0x3dc100a1 // ldr q1, [x5, #1024]
-	WORD $0x3dc100a0 // ldr q0, [x5, #1024]
+	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
 	WORD $0x4e71cd41 // fmla v1.2d, v10.2d, v17.2d
 	WORD $0x4e71cd20 // fmla v0.2d, v9.2d, v17.2d
-	WORD $0x3dc108a3 // ldr q3, [x5, #1056]
-	WORD $0x3dc108a2 // ldr q2, [x5, #1056]
+	WORD $0x3dc10ca3 // ldr q3, [x5, #1072]
+	WORD $0x3dc10ca2 // ldr q2, [x5, #1072]
 	WORD $0x4e70cd43 // fmla v3.2d, v10.2d, v16.2d
 	WORD $0x4e70cd22 // fmla v2.2d, v9.2d, v16.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc110a1 // ldr q1, [x5, #1088]
-	WORD $0x3dc110a0 // ldr q0, [x5, #1088]
+	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
 	WORD $0x4e6fcd41 // fmla v1.2d, v10.2d, v15.2d
 	WORD $0x4e6fcd20 // fmla v0.2d, v9.2d, v15.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
-	WORD $0x3dc118a3 // ldr q3, [x5, #1120]
-	WORD $0x3dc118a2 // ldr q2, [x5, #1120]
+	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
+	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
 	WORD $0x4e6ecd43 // fmla v3.2d, v10.2d, v14.2d
 	WORD $0x4e6ecd22 // fmla v2.2d, v9.2d, v14.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc120a1 // ldr q1, [x5, #1152]
-	WORD $0x3dc120a0 // ldr q0, [x5, #1152]
+	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
 	WORD $0x4e6dcd41 // fmla v1.2d, v10.2d, v13.2d
 	WORD $0x4e6dcd20 // fmla v0.2d, v9.2d, v13.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
@@ -37486,7 +37630,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0cde3 // ldr q3, [x15, #816]
+	WORD $0x3dc0d1e3 // ldr q3, [x15, #832]
 	WORD $0x6ee3e4ae // fcmgt v14.2d, v5.2d, v3.2d
 	WORD $0x6ee3e48d // fcmgt v13.2d, v4.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -37508,7 +37652,7 @@ loop:
 	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
 	WORD $0x4f4106a7 // sshr v7.2d, v21.2d, #63
 	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
 	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -37525,7 +37669,7 @@ loop:
 	WORD $0x6e20580b // mvn v11.16b, v0.16b
 	WORD $0x4e63e520 // fcmeq v0.2d, v9.2d, v3.2d
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -37548,7 +37692,7 @@ loop:
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
 	WORD $0x4e63e640 // fcmeq v0.2d, v18.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -37623,7 +37767,7 @@ noElements0:
 	WORD $0x6e67dc00 // fmul v0.2d, v0.2d, v7.2d
 	WORD $0x4ee1d465 // fsub v5.2d, v3.2d, v1.2d
 	WORD $0x4ee0d444 // fsub v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -37631,7 +37775,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 440(R14), R0
@@ -37695,7 +37839,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0cde3 // ldr q3, [x15, #816]
+	WORD $0x3dc0d1e3 // ldr q3, [x15, #832]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -37717,7 +37861,7 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -37734,7 +37878,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -37761,7 +37905,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -37856,7 +38000,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -37864,7 +38008,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 440(R14), R0
@@ -37928,7 +38072,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0cde3 // ldr q3, [x15, #816]
+	WORD $0x3dc0d1e3 // ldr q3, [x15, #832]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R20
@@ -37950,7 +38094,7 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
@@ -37967,7 +38111,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -37994,7 +38138,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -38089,7 +38233,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0cde2 // ldr q2, [x15, #816]
+	WORD $0x3dc0d1e2 // ldr q2, [x15, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -38097,7 +38241,7 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0e5e0 // ldr q0, [x15, #912]
+	WORD $0x3dc0e9e0 // ldr q0, [x15, #928]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 440(R14), R0
@@ -38155,7 +38299,7 @@ loop:
 	ADD R3<<3, R7, R0
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0cd41 // ldr q1, [x10, #816]
+	WORD $0x3dc0d141 // ldr q1, [x10, #832]
 	WORD $0x6ee1e520 // fcmgt v0.2d, v9.2d, v1.2d
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	ADD R3<<3, R6, R0
@@ -38279,7 +38423,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc0000c // ldr q12, [x0]
 	WORD $0x3dc0040b // ldr q11, [x0, #16]
-	WORD $0x3dc0cd61 // ldr q1, [x11, #816]
+	WORD $0x3dc0d161 // ldr q1, [x11, #832]
 	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	ADD R1<<3, R6, R0
@@ -38336,7 +38480,7 @@ loop:
 	WORD $0x6e67dd20 // fmul v0.2d, v9.2d, v7.2d
 	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
 	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0cd62 // ldr q2, [x11, #816]
+	WORD $0x3dc0d162 // ldr q2, [x11, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -38344,7 +38488,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0e560 // ldr q0, [x11, #912]
+	WORD $0x3dc0e960 // ldr q0, [x11, #928]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
 	MOVBU 440(R10), R0
@@ -38400,7 +38544,7 @@ loop:
 	ADD R2<<3, R7, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0cd20 // ldr q0, [x9, #816]
+	WORD $0x3dc0d120 // ldr q0, [x9, #832]
 	WORD $0x6ee0e563 // fcmgt v3.2d, v11.2d, v0.2d
 	WORD $0x6ee0e542 // fcmgt v2.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -38472,7 +38616,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0cd40 // ldr q0, [x10, #816]
+	WORD $0x3dc0d140 // ldr q0, [x10, #832]
 	WORD $0x6ee0e567 // fcmgt v7.2d, v11.2d, v0.2d
 	WORD $0x6ee0e546 // fcmgt v6.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -38558,7 +38702,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0cd41 // ldr q1, [x10, #816]
+	WORD $0x3dc0d141 // ldr q1, [x10, #832]
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	WORD $0x6ee1e540 // fcmgt v0.2d, v10.2d, v1.2d
 	ADD R2<<3, R6, R0
@@ -38633,7 +38777,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0cd40 // ldr q0, [x10, #816]
+	WORD $0x3dc0d140 // ldr q0, [x10, #832]
 	WORD $0x6ee0e503 // fcmgt v3.2d, v8.2d, v0.2d
 	WORD $0x6ee0e4e2 // fcmgt v2.2d, v7.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -38657,7 +38801,7 @@ loop:
 	WORD $0x4e60cca1 // fmla v1.2d, v5.2d, v0.2d
 	WORD $0x6e68dc44 // fmul v4.2d, v2.2d, v8.2d
 	WORD $0x6e67dc23 // fmul v3.2d, v1.2d, v7.2d
-	WORD $0x3dc0cd42 // ldr q2, [x10, #816]
+	WORD $0x3dc0d142 // ldr q2, [x10, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -38705,7 +38849,7 @@ loop:
 	ADD R1<<3, R8, R0
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0cd60 // ldr q0, [x11, #816]
+	WORD $0x3dc0d160 // ldr q0, [x11, #832]
 	WORD $0x6ee0e547 // fcmgt v7.2d, v10.2d, v0.2d
 	WORD $0x6ee0e526 // fcmgt v6.2d, v9.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -38745,7 +38889,7 @@ loop:
 	WORD $0x6e69dc40 // fmul v0.2d, v2.2d, v9.2d
 	WORD $0x6e66dc24 // fmul v4.2d, v1.2d, v6.2d
 	WORD $0x6e65dc03 // fmul v3.2d, v0.2d, v5.2d
-	WORD $0x3dc0cd62 // ldr q2, [x11, #816]
+	WORD $0x3dc0d162 // ldr q2, [x11, #832]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -38793,7 +38937,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0cd41 // ldr q1, [x10, #816]
+	WORD $0x3dc0d141 // ldr q1, [x10, #832]
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	WORD $0x6ee1e4e0 // fcmgt v0.2d, v7.2d, v1.2d
 	ADD R1<<3, R4, R0
@@ -39008,146 +39152,146 @@ DATA constants<>+640(SB)/4, $0xffffffff
 DATA constants<>+644(SB)/4, $0xffffffff
 DATA constants<>+648(SB)/4, $0xffffffff
 DATA constants<>+652(SB)/4, $0xffffffff
-DATA constants<>+656(SB)/4, $0xfffffffe
-DATA constants<>+660(SB)/4, $0xfffffffe
-DATA constants<>+664(SB)/4, $0xfffffffe
-DATA constants<>+668(SB)/4, $0xfffffffe
-DATA constants<>+672(SB)/4, $0xb727c5ac
-DATA constants<>+676(SB)/4, $0xb727c5ac
-DATA constants<>+680(SB)/4, $0xb727c5ac
-DATA constants<>+684(SB)/4, $0xb727c5ac
-DATA constants<>+688(SB)/4, $0x3f800054
-DATA constants<>+692(SB)/4, $0x3f800054
-DATA constants<>+696(SB)/4, $0x3f800054
-DATA constants<>+700(SB)/4, $0x3f800054
-DATA constants<>+704(SB)/4, $0x3f800053
-DATA constants<>+708(SB)/4, $0x3f800053
-DATA constants<>+712(SB)/4, $0x3f800053
-DATA constants<>+716(SB)/4, $0x3f800053
-DATA constants<>+720(SB)/4, $0x7f800000
-DATA constants<>+724(SB)/4, $0x7f800000
-DATA constants<>+728(SB)/4, $0x7f800000
-DATA constants<>+732(SB)/4, $0x7f800000
-DATA constants<>+736(SB)/4, $0x7f7fffff
-DATA constants<>+740(SB)/4, $0x7f7fffff
-DATA constants<>+744(SB)/4, $0x7f7fffff
-DATA constants<>+748(SB)/4, $0x7f7fffff
-DATA constants<>+752(SB)/4, $0x21800000
-DATA constants<>+756(SB)/4, $0x21800000
-DATA constants<>+760(SB)/4, $0x21800000
-DATA constants<>+764(SB)/4, $0x21800000
-DATA constants<>+768(SB)/4, $0x5d800000
-DATA constants<>+772(SB)/4, $0x5d800000
-DATA constants<>+776(SB)/4, $0x5d800000
-DATA constants<>+780(SB)/4, $0x5d800000
-DATA constants<>+784(SB)/4, $0x00000000
-DATA constants<>+788(SB)/4, $0x3ff00000
-DATA constants<>+792(SB)/4, $0x00000000
-DATA constants<>+796(SB)/4, $0x3ff00000
-DATA constants<>+800(SB)/4, $0x000000ff
-DATA constants<>+804(SB)/4, $0x00000000
-DATA constants<>+808(SB)/4, $0x000000ff
-DATA constants<>+812(SB)/4, $0x00000000
-DATA constants<>+816(SB)/4, $0x00000000
+DATA constants<>+656(SB)/4, $0x00000000
+DATA constants<>+660(SB)/4, $0x3ff00000
+DATA constants<>+664(SB)/4, $0x00000000
+DATA constants<>+668(SB)/4, $0x3ff00000
+DATA constants<>+672(SB)/4, $0x00000000
+DATA constants<>+676(SB)/4, $0x3fe00000
+DATA constants<>+680(SB)/4, $0x00000000
+DATA constants<>+684(SB)/4, $0x3fe00000
+DATA constants<>+688(SB)/4, $0xfffffffe
+DATA constants<>+692(SB)/4, $0xfffffffe
+DATA constants<>+696(SB)/4, $0xfffffffe
+DATA constants<>+700(SB)/4, $0xfffffffe
+DATA constants<>+704(SB)/4, $0xb727c5ac
+DATA constants<>+708(SB)/4, $0xb727c5ac
+DATA constants<>+712(SB)/4, $0xb727c5ac
+DATA constants<>+716(SB)/4, $0xb727c5ac
+DATA constants<>+720(SB)/4, $0x3f800054
+DATA constants<>+724(SB)/4, $0x3f800054
+DATA constants<>+728(SB)/4, $0x3f800054
+DATA constants<>+732(SB)/4, $0x3f800054
+DATA constants<>+736(SB)/4, $0x3f800053
+DATA constants<>+740(SB)/4, $0x3f800053
+DATA constants<>+744(SB)/4, $0x3f800053
+DATA constants<>+748(SB)/4, $0x3f800053
+DATA constants<>+752(SB)/4, $0x7f800000
+DATA constants<>+756(SB)/4, $0x7f800000
+DATA constants<>+760(SB)/4, $0x7f800000
+DATA constants<>+764(SB)/4, $0x7f800000
+DATA constants<>+768(SB)/4, $0x7f7fffff
+DATA constants<>+772(SB)/4, $0x7f7fffff
+DATA constants<>+776(SB)/4, $0x7f7fffff
+DATA constants<>+780(SB)/4, $0x7f7fffff
+DATA constants<>+784(SB)/4, $0x21800000
+DATA constants<>+788(SB)/4, $0x21800000
+DATA constants<>+792(SB)/4, $0x21800000
+DATA constants<>+796(SB)/4, $0x21800000
+DATA constants<>+800(SB)/4, $0x5d800000
+DATA constants<>+804(SB)/4, $0x5d800000
+DATA constants<>+808(SB)/4, $0x5d800000
+DATA constants<>+812(SB)/4, $0x5d800000
+DATA constants<>+816(SB)/4, $0x000000ff
 DATA constants<>+820(SB)/4, $0x00000000
-DATA constants<>+824(SB)/4, $0x00000000
+DATA constants<>+824(SB)/4, $0x000000ff
 DATA constants<>+828(SB)/4, $0x00000000
-DATA constants<>+832(SB)/4, $0x88e368f1
-DATA constants<>+836(SB)/4, $0xbee4f8b5
-DATA constants<>+840(SB)/4, $0x88e368f1
-DATA constants<>+844(SB)/4, $0xbee4f8b5
-DATA constants<>+848(SB)/4, $0x7c5ac472
-DATA constants<>+852(SB)/4, $0x3ff0000a
-DATA constants<>+856(SB)/4, $0x7c5ac472
-DATA constants<>+860(SB)/4, $0x3ff0000a
-DATA constants<>+864(SB)/4, $0xffffffff
-DATA constants<>+868(SB)/4, $0x7fefffff
-DATA constants<>+872(SB)/4, $0xffffffff
-DATA constants<>+876(SB)/4, $0x7fefffff
-DATA constants<>+880(SB)/4, $0x00000000
-DATA constants<>+884(SB)/4, $0x3c300000
-DATA constants<>+888(SB)/4, $0x00000000
-DATA constants<>+892(SB)/4, $0x3c300000
+DATA constants<>+832(SB)/4, $0x00000000
+DATA constants<>+836(SB)/4, $0x00000000
+DATA constants<>+840(SB)/4, $0x00000000
+DATA constants<>+844(SB)/4, $0x00000000
+DATA constants<>+848(SB)/4, $0x88e368f1
+DATA constants<>+852(SB)/4, $0xbee4f8b5
+DATA constants<>+856(SB)/4, $0x88e368f1
+DATA constants<>+860(SB)/4, $0xbee4f8b5
+DATA constants<>+864(SB)/4, $0x7c5ac472
+DATA constants<>+868(SB)/4, $0x3ff0000a
+DATA constants<>+872(SB)/4, $0x7c5ac472
+DATA constants<>+876(SB)/4, $0x3ff0000a
+DATA constants<>+880(SB)/4, $0xffffffff
+DATA constants<>+884(SB)/4, $0x7fefffff
+DATA constants<>+888(SB)/4, $0xffffffff
+DATA constants<>+892(SB)/4, $0x7fefffff
 DATA constants<>+896(SB)/4, $0x00000000
-DATA constants<>+900(SB)/4, $0x43b00000
+DATA constants<>+900(SB)/4, $0x3c300000
 DATA constants<>+904(SB)/4, $0x00000000
-DATA constants<>+908(SB)/4, $0x43b00000
+DATA constants<>+908(SB)/4, $0x3c300000
 DATA constants<>+912(SB)/4, $0x00000000
-DATA constants<>+916(SB)/4, $0x80000000
+DATA constants<>+916(SB)/4, $0x43b00000
 DATA constants<>+920(SB)/4, $0x00000000
-DATA constants<>+924(SB)/4, $0x80000000
+DATA constants<>+924(SB)/4, $0x43b00000
 DATA constants<>+928(SB)/4, $0x00000000
-DATA constants<>+932(SB)/4, $0xc0875000
+DATA constants<>+932(SB)/4, $0x80000000
 DATA constants<>+936(SB)/4, $0x00000000
-DATA constants<>+940(SB)/4, $0xc0875000
-DATA constants<>+944(SB)/4, $0x652b82fe
-DATA constants<>+948(SB)/4, $0x3ff71547
-DATA constants<>+952(SB)/4, $0x652b82fe
-DATA constants<>+956(SB)/4, $0x3ff71547
-DATA constants<>+960(SB)/4, $0x39fbd688
-DATA constants<>+964(SB)/4, $0xbfb5c01a
-DATA constants<>+968(SB)/4, $0x39fbd688
-DATA constants<>+972(SB)/4, $0xbfb5c01a
-DATA constants<>+976(SB)/4, $0xfefa3800
-DATA constants<>+980(SB)/4, $0x3fe62e42
-DATA constants<>+984(SB)/4, $0xfefa3800
-DATA constants<>+988(SB)/4, $0x3fe62e42
-DATA constants<>+992(SB)/4, $0x93c76730
-DATA constants<>+996(SB)/4, $0x3d2ef357
-DATA constants<>+1000(SB)/4, $0x93c76730
-DATA constants<>+1004(SB)/4, $0x3d2ef357
-DATA constants<>+1008(SB)/4, $0x478bb53a
-DATA constants<>+1012(SB)/4, $0x3e5c6c9b
-DATA constants<>+1016(SB)/4, $0x478bb53a
-DATA constants<>+1020(SB)/4, $0x3e5c6c9b
-DATA constants<>+1024(SB)/4, $0x28f0a8bb
-DATA constants<>+1028(SB)/4, $0x3e9283de
-DATA constants<>+1032(SB)/4, $0x28f0a8bb
-DATA constants<>+1036(SB)/4, $0x3e9283de
-DATA constants<>+1040(SB)/4, $0x351b1599
-DATA constants<>+1044(SB)/4, $0x3ec71d33
-DATA constants<>+1048(SB)/4, $0x351b1599
-DATA constants<>+1052(SB)/4, $0x3ec71d33
-DATA constants<>+1056(SB)/4, $0x6a721113
-DATA constants<>+1060(SB)/4, $0x3efa019f
-DATA constants<>+1064(SB)/4, $0x6a721113
-DATA constants<>+1068(SB)/4, $0x3efa019f
-DATA constants<>+1072(SB)/4, $0x540c7f58
-DATA constants<>+1076(SB)/4, $0x3f2a01a0
-DATA constants<>+1080(SB)/4, $0x540c7f58
-DATA constants<>+1084(SB)/4, $0x3f2a01a0
-DATA constants<>+1088(SB)/4, $0x16a2f9a5
-DATA constants<>+1092(SB)/4, $0x3f56c16c
-DATA constants<>+1096(SB)/4, $0x16a2f9a5
-DATA constants<>+1100(SB)/4, $0x3f56c16c
-DATA constants<>+1104(SB)/4, $0x11090ded
-DATA constants<>+1108(SB)/4, $0x3f811111
-DATA constants<>+1112(SB)/4, $0x11090ded
-DATA constants<>+1116(SB)/4, $0x3f811111
-DATA constants<>+1120(SB)/4, $0x555560e9
-DATA constants<>+1124(SB)/4, $0x3fa55555
-DATA constants<>+1128(SB)/4, $0x555560e9
-DATA constants<>+1132(SB)/4, $0x3fa55555
-DATA constants<>+1136(SB)/4, $0x555556d7
-DATA constants<>+1140(SB)/4, $0x3fc55555
-DATA constants<>+1144(SB)/4, $0x555556d7
-DATA constants<>+1148(SB)/4, $0x3fc55555
-DATA constants<>+1152(SB)/4, $0xfffffffe
-DATA constants<>+1156(SB)/4, $0x3fdfffff
-DATA constants<>+1160(SB)/4, $0xfffffffe
-DATA constants<>+1164(SB)/4, $0x3fdfffff
-DATA constants<>+1168(SB)/4, $0x00000000
-DATA constants<>+1172(SB)/4, $0x40000000
-DATA constants<>+1176(SB)/4, $0x00000000
-DATA constants<>+1180(SB)/4, $0x40000000
+DATA constants<>+940(SB)/4, $0x80000000
+DATA constants<>+944(SB)/4, $0x00000000
+DATA constants<>+948(SB)/4, $0xc0875000
+DATA constants<>+952(SB)/4, $0x00000000
+DATA constants<>+956(SB)/4, $0xc0875000
+DATA constants<>+960(SB)/4, $0x652b82fe
+DATA constants<>+964(SB)/4, $0x3ff71547
+DATA constants<>+968(SB)/4, $0x652b82fe
+DATA constants<>+972(SB)/4, $0x3ff71547
+DATA constants<>+976(SB)/4, $0x39fbd688
+DATA constants<>+980(SB)/4, $0xbfb5c01a
+DATA constants<>+984(SB)/4, $0x39fbd688
+DATA constants<>+988(SB)/4, $0xbfb5c01a
+DATA constants<>+992(SB)/4, $0xfefa3800
+DATA constants<>+996(SB)/4, $0x3fe62e42
+DATA constants<>+1000(SB)/4, $0xfefa3800
+DATA constants<>+1004(SB)/4, $0x3fe62e42
+DATA constants<>+1008(SB)/4, $0x93c76730
+DATA constants<>+1012(SB)/4, $0x3d2ef357
+DATA constants<>+1016(SB)/4, $0x93c76730
+DATA constants<>+1020(SB)/4, $0x3d2ef357
+DATA constants<>+1024(SB)/4, $0x478bb53a
+DATA constants<>+1028(SB)/4, $0x3e5c6c9b
+DATA constants<>+1032(SB)/4, $0x478bb53a
+DATA constants<>+1036(SB)/4, $0x3e5c6c9b
+DATA constants<>+1040(SB)/4, $0x28f0a8bb
+DATA constants<>+1044(SB)/4, $0x3e9283de
+DATA constants<>+1048(SB)/4, $0x28f0a8bb
+DATA constants<>+1052(SB)/4, $0x3e9283de
+DATA constants<>+1056(SB)/4, $0x351b1599
+DATA constants<>+1060(SB)/4, $0x3ec71d33
+DATA constants<>+1064(SB)/4, $0x351b1599
+DATA constants<>+1068(SB)/4, $0x3ec71d33
+DATA constants<>+1072(SB)/4, $0x6a721113
+DATA constants<>+1076(SB)/4, $0x3efa019f
+DATA constants<>+1080(SB)/4, $0x6a721113
+DATA constants<>+1084(SB)/4, $0x3efa019f
+DATA constants<>+1088(SB)/4, $0x540c7f58
+DATA constants<>+1092(SB)/4, $0x3f2a01a0
+DATA constants<>+1096(SB)/4, $0x540c7f58
+DATA constants<>+1100(SB)/4, $0x3f2a01a0
+DATA constants<>+1104(SB)/4, $0x16a2f9a5
+DATA constants<>+1108(SB)/4, $0x3f56c16c
+DATA constants<>+1112(SB)/4, $0x16a2f9a5
+DATA constants<>+1116(SB)/4, $0x3f56c16c
+DATA constants<>+1120(SB)/4, $0x11090ded
+DATA constants<>+1124(SB)/4, $0x3f811111
+DATA constants<>+1128(SB)/4, $0x11090ded
+DATA constants<>+1132(SB)/4, $0x3f811111
+DATA constants<>+1136(SB)/4, $0x555560e9
+DATA constants<>+1140(SB)/4, $0x3fa55555
+DATA constants<>+1144(SB)/4, $0x555560e9
+DATA constants<>+1148(SB)/4, $0x3fa55555
+DATA constants<>+1152(SB)/4, $0x555556d7
+DATA constants<>+1156(SB)/4, $0x3fc55555
+DATA constants<>+1160(SB)/4, $0x555556d7
+DATA constants<>+1164(SB)/4, $0x3fc55555
+DATA constants<>+1168(SB)/4, $0xfffffffe
+DATA constants<>+1172(SB)/4, $0x3fdfffff
+DATA constants<>+1176(SB)/4, $0xfffffffe
+DATA constants<>+1180(SB)/4, $0x3fdfffff
 DATA constants<>+1184(SB)/4, $0x00000000
-DATA constants<>+1188(SB)/4, $0xbff00000
+DATA constants<>+1188(SB)/4, $0x40000000
 DATA constants<>+1192(SB)/4, $0x00000000
-DATA constants<>+1196(SB)/4, $0xbff00000
+DATA constants<>+1196(SB)/4, $0x40000000
 DATA constants<>+1200(SB)/4, $0x00000000
-DATA constants<>+1204(SB)/4, $0x3fe00000
+DATA constants<>+1204(SB)/4, $0xbff00000
 DATA constants<>+1208(SB)/4, $0x00000000
-DATA constants<>+1212(SB)/4, $0x3fe00000
+DATA constants<>+1212(SB)/4, $0xbff00000
 DATA constants<>+1216(SB)/4, $0x00000000
 DATA constants<>+1220(SB)/4, $0xbfe00000
 DATA constants<>+1224(SB)/4, $0x00000000

@@ -54,21 +54,8 @@ func classes(b *batch, n, lo, hi int, dst []int32) error {
 
 // maps reads voxels [lo,hi) of channel c of sample n of a target of maps into dst.
 func maps(b *batch, n, c, lo, hi int, dst []float64) error {
-	dst, at := dst[:hi-lo], (n*b.C+c)*b.V+lo
-	if src, ok := b.target.([]float32); ok {
-		largest := uint32(0)
-		for i, v := range src[at : at+len(dst)] {
-			dst[i] = float64(v)
-			largest = max(largest, math.Float32bits(v))
-		}
-		const one = 127 << 23 // as float32 bits; those of negative numbers are larger
-		if largest <= one {
-			return nil
-		}
-	} else {
-		b.labels.Float64s(dst, at)
-	}
-	for i, v := range dst {
+	b.labels.Float64s(dst[:hi-lo], (n*b.C+c)*b.V+lo)
+	for i, v := range dst[:hi-lo] {
 		if v >= 0 && v <= 1 {
 			continue
 		}

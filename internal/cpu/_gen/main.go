@@ -46,6 +46,8 @@ func main() {
 	labels(avx2)
 	pack(avx2)
 	packMap(avx2)
+	widen(avx2)
+	magnitudes(avx2)
 	for _, t := range rowTiers(tiers...) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
@@ -63,6 +65,8 @@ func main() {
 	labels(neon)
 	pack(neon)
 	packMap(neon)
+	widen(neon)
+	magnitudes(neon)
 	for _, t := range rowTiers(neon) {
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
