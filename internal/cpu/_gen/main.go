@@ -19,13 +19,17 @@ import (
 
 var (
 	dir   = flag.String("dir", "..", "folder to write to")
-	count = flag.Bool("count", false, "write nothing; count the instructions of the AVX-512 logistic kernels in that folder")
+	count = flag.String("count", "", "write nothing; count the instructions of the fused kernels of one and two channels and of the float32 row kernels in that folder, those of the `instruction set` avx512 or neon")
 )
 
 func main() {
 	flag.Parse()
-	if *count {
-		if err := printCounts(os.Stdout, filepath.Join(*dir, "kernels_amd64.s")); err != nil {
+	if *count != "" {
+		set, ok := instructionSets[*count]
+		if !ok {
+			log.Fatalf("no counts of the instruction set %q, only of avx512 and neon", *count)
+		}
+		if err := printCounts(os.Stdout, set, filepath.Join(*dir, set.file)); err != nil {
 			log.Fatal(err)
 		}
 		return
