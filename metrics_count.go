@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/labels"
+	"github.com/x/afl/internal/plan"
 )
 
 // CountLogits makes masks of logits by a prediction rule and compares them, class by
@@ -76,10 +77,10 @@ func CountLabels(classes int, prediction, target *tensor.Dense, ignore IgnoreInd
 	if classes < 2 || classes > maxChannels {
 		return nil, refuse("classes", classes, "2 to %d", maxChannels)
 	}
-	if err := checkReadable("prediction", prediction, labelTypes...); err != nil {
+	if err := checkReadable("prediction", prediction, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
-	if err := checkReadable("target", target, labelTypes...); err != nil {
+	if err := checkReadable("target", target, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	if err := checkSameShape(prediction, target); err != nil {
@@ -177,7 +178,7 @@ type labelMasks struct {
 }
 
 func newTargetMasks(target *tensor.Dense, samples, channels int, spatial tensor.Shape, ignore IgnoreIndex) (*labelMasks, error) {
-	if err := checkReadable("target", target, labelTypes...); err != nil {
+	if err := checkReadable("target", target, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	shape := target.Shape()

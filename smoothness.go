@@ -208,7 +208,7 @@ func labelInput(label *tensor.Dense, ignored IgnoreIndex) (*input, error) {
 	if slices.Contains(label.Shape(), 0) {
 		return nil, refuse("shape of label", label.Shape(), "no axis of size 0")
 	}
-	if err := checkLayout("label", label, labelTypes...); err != nil {
+	if err := checkLayout("label", label, plan.LabelTypes...); err != nil {
 		return nil, err
 	}
 	if d := label.Dims(); d != 2 && d != 3 {
