@@ -127,7 +127,7 @@ func (r runner) StatsOf(t testing.TB, label *tensor.Dense) (afl.LabelStats, erro
 	y, err := r.Upload(label)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Release(y)) }()
-	return afl.StatsOf(y)
+	return afl.StatsOf(y, afl.IgnoreIndex{})
 }
 
 // toHalf rounds a float32 tensor to a half precision type.
@@ -274,7 +274,7 @@ func TestGrad(t *testing.T) {
 		assert.ErrorContains(t, err, "afl: engine of target is tensor.StdEng, want that of the logits, "+e.String())
 		_, err = afl.GradientMagnitude(target)
 		assert.ErrorContains(t, err, "afl: ")
-		_, err = afl.CountLogits(afl.Argmax, logits, target)
+		_, err = afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{})
 		assert.ErrorContains(t, err, "copy the tensor from the device")
 	})
 }

@@ -166,13 +166,13 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	assert.Contains(t, out, "windows: 18 of 16×16×16, overlap 0.5, gaussian weights.")
 	assert.Contains(t, out, "Mask: the larger of the two channels.")
 	assert.Contains(t, out, "Written to phantom_004_mask.nii.gz: ")
-	assert.Equal(t, []string{"phantom_004_mask.nii.gz"}, names(t, work))
+	assert.Equal(t, []string{"phantom_004_mask.json", "phantom_004_mask.nii.gz"}, names(t, work))
 
 	code, out, errs = runPredict("-weights", file, "-image", image, "-window", "whole", "-decision", "sigmoid", "-out", "m.nii")
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, out, "windows: 1 of 32×32×32")
 	assert.Contains(t, out, "sigmoid of channel 1")
-	assert.Equal(t, []string{"m.nii", "phantom_004_mask.nii.gz"}, names(t, work))
+	assert.Equal(t, []string{"m.json", "m.nii", "phantom_004_mask.json", "phantom_004_mask.nii.gz"}, names(t, work))
 
 	// Weights without settings, such as PyTorch's, need the flags.
 	state, _, err := weights.Load(file)
@@ -236,7 +236,12 @@ func TestPredictFlagErrors(t *testing.T) {
 		Affine: [4][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}, volume.WriteOptions{}))
 	for want, args := range map[string][]string{
 		"-weights is missing":                                      {"-image", image},
-		"-case or -image is missing":                               {"-weights", "w"},
+		"-case, -cases or -image is missing":                       {"-weights", "w"},
+		"-cases names several scans":                               {"-weights", "w", "-cases", dir, "-image", image},
+		"-classes and -regions both say what is segmented":         {"-weights", "w", "-image", image, "-classes", "1", "-regions", "a=1"},
+		"want one or more of the letters x, y and z":               {"-mirror", "xx"},
+		"w is given twice":                                         {"-weights", "w,w"},
+		"a file name is empty":                                     {"-weights", "w,"},
 		"-case and -image both name the scan":                      {"-weights", "w", "-image", image, "-case", dir},
 		"-overlap is 1; it must be at least 0":                     {"-weights", "w", "-image", image, "-overlap", "1"},
 		`-out is "m.mha"; it must end in .nii.gz or .nii`:          {"-weights", "w", "-image", image, "-out", "m.mha"},
@@ -278,7 +283,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	use := func(metadata map[string]string, args ...string) *use {
 		flags, o := newPredictFlags()
 		require.NoError(t, flags.Parse(args))
-		u, err := o.use(flags, metadata)
+		u, err := o.use(flags, "w", metadata)
 		require.NoError(t, err)
 		return u
 	}
@@ -319,7 +324,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 		`decision is "coin"`: {"settings": stored, "decision": "coin"},
 	} {
 		flags, o := newPredictFlags()
-		_, err := o.use(flags, metadata)
+		_, err := o.use(flags, "w", metadata)
 		assert.ErrorContains(t, err, want)
 	}
 	for options, want := range map[string]string{
@@ -332,7 +337,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	} {
 		flags, o := newPredictFlags()
 		require.NoError(t, flags.Parse([]string{"-options", options}))
-		_, err := o.use(flags, known)
+		_, err := o.use(flags, "w", known)
 		assert.ErrorContains(t, err, want, options)
 	}
 }

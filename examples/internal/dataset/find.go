@@ -16,8 +16,9 @@ import (
 // Layout is a naming scheme for the files of a data set.
 type Layout string
 
-// The layouts that [Find] recognizes. All files have the extension .nii.gz, .nii or
-// .mha; files with other extensions, hidden files and folders are ignored.
+// The layouts that [Find] recognizes. All files have one of the extensions of
+// images (volume.Extensions); files with other extensions, hidden files and folders are
+// ignored.
 const (
 	// TrainImageLayout is the layout of the paper's README:
 	//
@@ -215,7 +216,7 @@ func (f *finder) files(folder string) map[string]string {
 	stems := map[string]string{}
 	for _, e := range entries {
 		name := e.Name()
-		stem, ok := trimExtension(name)
+		stem, ok := volume.TrimExtension(name)
 		if !ok || strings.HasPrefix(name, ".") || e.IsDir() {
 			continue
 		}
@@ -226,17 +227,6 @@ func (f *finder) files(folder string) map[string]string {
 		stems[stem] = filepath.Join(f.dir, filepath.FromSlash(folder), name)
 	}
 	return stems
-}
-
-// trimExtension returns the file name without its image extension, and false if it has
-// none.
-func trimExtension(name string) (stem string, ok bool) {
-	for _, ext := range []string{".nii.gz", ".nii", ".mha"} {
-		if stem, ok := strings.CutSuffix(name, ext); ok && stem != "" {
-			return stem, true
-		}
-	}
-	return "", false
 }
 
 // endsIn returns the index of the first suffix that stem ends in and is longer than, or
@@ -318,7 +308,7 @@ var channelSuffixes = []string{"_t2w", "_adc", "_hbv"}
 func (f *finder) contains(folder, suffix string) bool {
 	entries, _ := os.ReadDir(filepath.Join(f.dir, folder)) // finder.files reports errors
 	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		stem, ok := trimExtension(e.Name())
+		stem, ok := volume.TrimExtension(e.Name())
 		return ok && !strings.HasPrefix(stem, ".") && strings.HasSuffix(stem, suffix)
 	})
 }

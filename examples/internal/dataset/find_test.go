@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl/examples/internal/segment"
+	"github.com/x/afl/examples/internal/volume"
 )
 
 // layouts are complete sets, each with two training cases and one validation case.
@@ -89,7 +90,7 @@ func TestFindNamesMissingFile(t *testing.T) {
 				_, err := Find(dir)
 				require.Error(t, err)
 				// The name in the error may have the layout's default suffix.
-				stem, _ := trimExtension(filepath.Base(missing))
+				stem, _ := volume.TrimExtension(filepath.Base(missing))
 				if l.layout == ImageTrLayout || l.layout == TrainVolumesLayout {
 					stem, _, _ = strings.Cut(stem, "_")
 				}

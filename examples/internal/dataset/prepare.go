@@ -132,37 +132,21 @@ func readImage(path string) (array[float32], error) {
 	return a, nil
 }
 
-// maxLabelValues is the maximum number of distinct nonzero values in a label. Tumor
-// labels have a handful; an image mistaken for a label has hundreds.
-const maxLabelValues = 64
-
 // readLabel reads a label as the codes of the scheme: 1 for every nonzero voxel, or the
 // number of the class, or the set of regions.
 func readLabel(path string, scheme segment.Scheme) (array[uint8], error) {
-	v, err := volume.Read(path)
+	v, err := volume.ReadLabel(path)
 	if err != nil {
 		return array[uint8]{}, err
 	}
-	if v.Channels != 1 {
-		return array[uint8]{}, fmt.Errorf("%s: the label has %d channels, want 1", path, v.Channels)
-	}
-	if err := v.CheckLabel(); err != nil {
-		return array[uint8]{}, fmt.Errorf("%s: %w", path, err)
-	}
 	a := array[uint8]{channels: 1, dims: v.Dims, affine: v.Affine, data: make([]uint8, len(v.Data))}
-	seen := map[float64]bool{}
 	for i, x := range v.Data {
-		if x == 0 {
-			continue
-		}
-		if i > 0 && x == v.Data[i-1] {
+		switch {
+		case x == 0:
+		case i > 0 && x == v.Data[i-1]: // labels come in runs, so this avoids most lookups
 			a.data[i] = a.data[i-1]
-			continue // labels come in runs, so this avoids most lookups
-		}
-		a.data[i] = scheme.Code(int(min(x, math.MaxInt32)))
-		seen[x] = true
-		if len(seen) > maxLabelValues {
-			return array[uint8]{}, fmt.Errorf("%s: found more than %d distinct values; this is an image, not a label", path, maxLabelValues)
+		default:
+			a.data[i] = scheme.Code(int(min(x, math.MaxInt32)))
 		}
 	}
 	return a, nil

@@ -55,7 +55,7 @@ func TestLoadRejectsImageAsLabel(t *testing.T) {
 	require.NoError(t, err, "64 values besides 0")
 	writeVolume(t, c.Label, 1, dims, identity, func(i int) float64 { return float64(i % 66) })
 	_, err = load(c, segment.Scheme{})
-	assert.ErrorContains(t, err, "l.nii: found more than 64 distinct values; this is an image, not a label")
+	assert.ErrorContains(t, err, "more than 64 distinct values: this is an image, not a label ("+c.Label+")")
 }
 
 func TestLoadTreatsEveryLabelAsTumor(t *testing.T) {
@@ -103,10 +103,10 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		"NaN":              {one(math.NaN()), sparse, 1, dims, identity, "a.nii: voxel [0 1 1] is NaN; image values must be finite"},
 		"infinity":         {one(math.Inf(-1)), sparse, 1, dims, identity, "voxel [0 1 1] is -Inf"},
-		"fraction":         {counting, one(0.5), 1, dims, identity, "l.nii: voxel [0 1 1] is 0.5; labels must be the whole numbers"},
+		"fraction":         {counting, one(0.5), 1, dims, identity, "voxel [0 1 1] is 0.5; labels must be the whole numbers"},
 		"negative":         {counting, one(-1), 1, dims, identity, "is -1; labels"},
 		"NaN in label":     {counting, one(math.NaN()), 1, dims, identity, "is NaN; labels"},
-		"channels":         {counting, sparse, 2, dims, identity, "l.nii: the label has 2 channels"},
+		"channels":         {counting, sparse, 2, dims, identity, "the label has 2 channels"},
 		"size":             {counting, sparse, 1, [3]int{1, 2, 4}, identity, "has [1 2 4] voxels, but its image"},
 		"different origin": {counting, sparse, 1, dims, moved, "is up to 1 mm away"},
 	} {

@@ -36,6 +36,9 @@ func (g GridValues) parts() []SegmentValues {
 	return append(slices.Clone(g.Segments), SegmentValues{meanName, g.Values})
 }
 
+// columnName returns the header of a column.
+func columnName(grid, segment string) string { return strings.TrimSpace(grid + " " + segment) }
+
 // segmented reports whether there are classes or regions.
 func (p *Prediction) segmented() bool {
 	return slices.ContainsFunc(p.Grids, func(g GridValues) bool { return len(g.Segments) > 0 })
@@ -47,7 +50,7 @@ func (p *Prediction) Table() string {
 	t := Table{Header: []string{"Measure"}}
 	for _, g := range p.Grids {
 		for _, part := range g.parts() {
-			t.Header = append(t.Header, strings.TrimSpace(g.Grid+" "+part.Name))
+			t.Header = append(t.Header, columnName(g.Grid, part.Name))
 		}
 	}
 	for m := range MeasureCount {
@@ -82,6 +85,11 @@ func (n Number) format(m Measure) string {
 // an empty cell. If there are classes or regions, a column segment names them, and each grid
 // has a row for each and for their mean.
 func (p *Prediction) WriteCSV(path string) error {
+	return writeCSV(path, p.rows())
+}
+
+// rows returns the rows of WriteCSV.
+func (p *Prediction) rows() [][]string {
 	header := []string{"grid"}
 	if p.segmented() {
 		header = append(header, "segment")
@@ -102,7 +110,7 @@ func (p *Prediction) WriteCSV(path string) error {
 			rows = append(rows, row)
 		}
 	}
-	return writeCSV(path, rows)
+	return rows
 }
 
 // WriteJSON writes the facts and the measures by grid to path; an undefined measure is null.
