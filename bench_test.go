@@ -79,7 +79,7 @@ func BenchmarkMetric(b *testing.B) {
 	}
 	b.Run("metric=counts", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := afl.CountLogits(afl.Argmax, batch.Logits, batch.Labels); err != nil {
+			if _, err := afl.CountLogits(afl.Argmax, batch.Logits, batch.Labels, afl.IgnoreIndex{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -24,9 +24,10 @@ fi
 step go mod tidy
 go mod tidy -diff
 
-step go vet, here and for another architecture
+step go vet, here and for other architectures
 go vet ./...
 GOARCH=arm64 go vet ./...
+GOARCH=386 go vet ./...
 
 step generated assembly is that of its generator
 generated=$(mktemp -d)

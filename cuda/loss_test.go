@@ -127,7 +127,7 @@ func (r runner) StatsOf(t testing.TB, label *tensor.Dense) (afl.LabelStats, erro
 	y, err := r.Upload(label)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Release(y)) }()
-	return afl.StatsOf(y)
+	return afl.StatsOf(y, afl.IgnoreIndex{})
 }
 
 // toHalf rounds a float32 tensor to a half precision type.
@@ -274,7 +274,7 @@ func TestGrad(t *testing.T) {
 		assert.ErrorContains(t, err, "afl: engine of target is tensor.StdEng, want that of the logits, "+e.String())
 		_, err = afl.GradientMagnitude(target)
 		assert.ErrorContains(t, err, "afl: ")
-		_, err = afl.CountLogits(afl.Argmax, logits, target)
+		_, err = afl.CountLogits(afl.Argmax, logits, target, afl.IgnoreIndex{})
 		assert.ErrorContains(t, err, "copy the tensor from the device")
 	})
 }
@@ -315,6 +315,44 @@ func TestStatisticsOfWholeRows(t *testing.T) {
 			}
 		}
 	}
+	t.Run("maps", func(t *testing.T) {
+		l := afl.NewAdaptiveFocalMulticlass()
+		for _, space := range [][]int{{10, 12, 48}, {5, 12, 17}, {1, 12, 32}, {10, 48}, {64, 1}} {
+			shape := append([]int{2, 3}, space...)
+			v := tensor.Shape(space).TotalSize()
+			target := losstest.Bytes(append([]int{2}, space...), func(i int) uint8 { return uint8(i / 5 % 7 % 3) })
+			y := target.Data().([]uint8)
+			one := func(i int) uint8 {
+				if int(y[i/v/3*v+i%v]) == i/v%3 {
+					return 1
+				}
+				return 0
+			}
+			logits := losstest.RandomLogits(tensor.Float32, shape, 1)
+			want, err := l.Parameters(logits, target)
+			require.NoError(t, err)
+			for _, maps := range []*tensor.Dense{losstest.Bytes(shape, one),
+				losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(one(i)) }),
+				losstest.Floats(tensor.Float64, shape, func(i int) float64 { return float64(one(i)) })} {
+				got, err := runner{e}.Parameters(t, l, logits, maps)
+				require.NoError(t, err)
+				for i := range want {
+					assert.InDeltaSlice(t, want[i].Gamma, got[i].Gamma, 1e-12, "%v %v", maps.Dtype(), space)
+					assert.InDeltaSlice(t, want[i].Positive, got[i].Positive, 1e-12, "%v %v", maps.Dtype(), space)
+				}
+			}
+			// Some of the elements are soft.
+			soft := losstest.Floats(tensor.Float32, shape, func(i int) float64 { return float64(one(i)) * (1 - float64(i%5/4)/4) })
+			want, err = l.Parameters(logits, soft)
+			require.NoError(t, err)
+			got, err := runner{e}.Parameters(t, l, logits, soft)
+			require.NoError(t, err)
+			for i := range want {
+				assert.InDeltaSlice(t, want[i].Gamma, got[i].Gamma, 1e-12, "soft %v", space)
+				assert.InDeltaSlice(t, want[i].Positive, got[i].Positive, 1e-12, "soft %v", space)
+			}
+		}
+	})
 	t.Run("refused", func(t *testing.T) {
 		bad := losstest.Bytes([]int{1, 8, 8, 32}, func(int) uint8 { return 9 })
 		logits := losstest.RandomLogits(tensor.Float32, []int{1, 2, 8, 8, 32}, 1)

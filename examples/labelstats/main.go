@@ -174,7 +174,7 @@ func measure(path string) (afl.LabelStats, error) {
 	for i, y := range v.Data {
 		foreground[i] = y != 0
 	}
-	st, err := afl.StatsOf(tensor.New(tensor.WithShape(v.Dims[:]...), tensor.WithBacking(foreground)))
+	st, err := afl.StatsOf(tensor.New(tensor.WithShape(v.Dims[:]...), tensor.WithBacking(foreground)), afl.IgnoreIndex{})
 	if err != nil {
 		return st, fmt.Errorf("%s: %w", path, err)
 	}

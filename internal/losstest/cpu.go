@@ -45,5 +45,5 @@ func (CPU) Parameters(_ testing.TB, l afl.AdaptiveFocal, logits, target *tensor.
 
 // StatsOf implements [Runner].
 func (CPU) StatsOf(_ testing.TB, label *tensor.Dense) (afl.LabelStats, error) {
-	return afl.StatsOf(label)
+	return afl.StatsOf(label, afl.IgnoreIndex{})
 }

@@ -115,6 +115,7 @@ func Run(t *testing.T, r Runner) {
 	t.Run("WithoutSmoothing", s.withoutSmoothing)
 	t.Run("HostileLogits", s.hostileLogits)
 	t.Run("HostileFloat32", s.hostileFloat32)
+	t.Run("NaNLogits", s.nanLogits)
 	t.Run("HostileTargets", s.hostileTargets)
 	t.Run("Float32", s.float32)
 	t.Run("Float32Options", s.float32Options)

@@ -34,7 +34,7 @@ func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64
 			segments[i].Values[m] = report.Number(soft[i])
 		}
 	}
-	counts, err := afl.CountLogits(rule, logits, label)
+	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
 	if err != nil {
 		return fail(err)
 	}

@@ -95,7 +95,7 @@ func TestRegionsAreBinaryCases(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want[report.Dice:], parts[r].Values[report.Dice:])
 		assert.True(t, want[report.Dice].Defined())
-		soft, err := afl.SoftDice(line(1, logits[r*n:(r+1)*n]...), line(0, maps[r*n:(r+1)*n]...), true)
+		soft, err := afl.SoftDice(line(1, logits[r*n:(r+1)*n]...), line(0, maps[r*n:(r+1)*n]...), true, afl.IgnoreIndex{})
 		require.NoError(t, err)
 		assert.InDelta(t, soft, float64(parts[r].Values[report.SoftDice]), 1e-12)
 		mean += float64(want[report.Dice]) / 3
