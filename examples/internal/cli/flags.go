@@ -13,13 +13,15 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/train"
 )
 
 // options holds the values of the flags.
 type options struct {
 	dataDir, modelDir string
-	resume            bool
+	resume, join      bool
 	weights           string
+	selection         selectionName
 	weightsPrefix     string
 
 	epochs, steps, maxCases int
@@ -44,11 +46,11 @@ type options struct {
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "cache", "profile"}
+var sessionFlags = []string{"model_dir", "resume", "join", "cache", "profile"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
-	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, phantomSize: triple(p.Phantom.Size)}
+	o := &options{loss: lossList{"afl"}, model: modelList{"unet"}, selection: selectionName(train.Selections()[0]), phantomSize: triple(p.Phantom.Size)}
 	f := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	// Run prints errors on one line, and usage prints the text of -h.
 	f.SetOutput(io.Discard)
@@ -56,7 +58,8 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 
 	f.StringVar(&o.dataDir, "data_dir", "", "`folder` of the images; empty: a synthetic phantom is generated")
 	f.StringVar(&o.modelDir, "model_dir", "runs/"+p.Name, "`folder` of the run: weights, checkpoints, tables, curves")
-	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated")
+	f.BoolVar(&o.resume, "resume", false, "continue the run in -model_dir; its flags are restored and need not be repeated. -epochs, -loss and\n-model can be given again to add to the run, and -data_dir if the data have moved")
+	f.BoolVar(&o.join, "join", false, "train nothing, but make one report of the runs in the folders that follow the flags, and write it\nto -model_dir")
 	f.IntVar(&o.epochs, "epochs", 200, "training `epochs` per loss")
 	f.IntVar(&o.steps, "steps", 0, "maximum number of training `steps` per epoch; 0: one per training case")
 	f.IntVar(&o.maxCases, "max_cases", 0, "use only the first `n` training and n validation cases; 0: all")
@@ -70,6 +73,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Float64Var(&o.lr, "lr", 0.1, "learning `rate` of SGD, constant")
 	f.Float64Var(&o.momentum, "momentum", 0.9, "Nesterov `momentum` of SGD; 0: plain SGD")
 	f.Float64Var(&o.weightDecay, "weight_decay", 1e-5, "weight `decay` of SGD")
+	f.Var(&o.selection, "select", "`measure` by whose mean over the validation cases the best weights are selected:\n"+joinInLines(train.Selections())+";\nsoft_dice, the paper's, counts the background; last takes the last epoch's weights")
 	if p.resizes() {
 		o.size = triple(p.Protocol.Size)
 		f.Var(&o.size, "size", "`X,Y,Z` voxels to which images and labels are resized")
@@ -230,6 +234,19 @@ func (b *backendName) Set(s string) error {
 		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
 	}
 	*b = backendName(s)
+	return nil
+}
+
+// selectionName is the value of -select.
+type selectionName string
+
+func (n *selectionName) String() string { return string(*n) }
+
+func (n *selectionName) Set(s string) error {
+	if !slices.Contains(train.Selections(), s) {
+		return fmt.Errorf("unknown measure %q, want %s", s, strings.Join(train.Selections(), ", "))
+	}
+	*n = selectionName(s)
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -17,11 +19,11 @@ import (
 	"github.com/x/afl/examples/internal/train"
 )
 
-// newJob creates the training job from the flags: it finds or generates the data,
-// fits volume sizes and networks to each other, and writes the record of a new run.
-// Facts that a reader of the results needs to know go into the report and are also
-// printed.
-func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *report.Progress) (*train.Job, error) {
+// newJob creates the training job from the flags: it finds or generates the data, fits
+// volume sizes and networks to each other, and writes the record of a new run or compares
+// that of a resumed one with the data. Facts that a reader of the results needs to know go
+// into the report and are also printed.
+func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec *record, progress *report.Progress) (*train.Job, error) {
 	var facts []string
 	fact := func(format string, args ...any) {
 		facts = append(facts, fmt.Sprintf(format, args...))
@@ -33,6 +35,9 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	var err error
 	if o.dataDir != "" {
 		if set, err = dataset.Find(o.dataDir); err != nil {
+			if rec != nil && errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w; if the data have moved, add -data_dir with their new folder", err)
+			}
 			return nil, err
 		}
 		channels, description = set.Channels, set.Description
@@ -55,14 +60,11 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 	if err != nil {
 		return nil, err
 	}
-	begin, err := o.initialWeights(rec != nil, backend, fits[0].config)
+	begin, err := o.initialWeights(rec, backend, fits[0].config)
 	if err != nil {
 		return nil, err
 	}
 
-	if err := os.MkdirAll(o.modelDir, 0o755); err != nil {
-		return nil, err
-	}
 	if rec == nil {
 		if err := begin.save(o.modelDir); err != nil {
 			return nil, err
@@ -95,19 +97,10 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		fact("The data have no labeled validation cases: every fifth training case is held out for validation.")
 	}
 
-	if rec != nil {
-		if err := rec.sameCases(trainCases, validCases, from); err != nil {
-			return nil, err
-		}
-		if err := rec.sameScheme(scheme); err != nil {
-			return nil, err
-		}
-	} else {
-		rec = &record{Scheme: scheme, Program: p.Name, Flags: flagValues(flags), Train: ids(trainCases), Valid: ids(validCases)}
-		if err := rec.write(o.modelDir); err != nil {
-			return nil, err
-		}
+	if rec, err = o.recordSession(ctx, p.Name, flags, rec, scheme, trainCases, validCases, from, progress); err != nil {
+		return nil, err
 	}
+	fact("Run: %s.", rec.ID)
 
 	if scheme.Kind != segment.Binary {
 		fact("%s", schemeFact(scheme))
@@ -121,6 +114,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 			times(protocol.Crop))
 	}
 	var networks []train.Network
+	var needed space
 	for i := range fits {
 		f := &fits[i]
 		source := cache.WithMultiple(f.config.Multiple())
@@ -131,6 +125,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		if err := f.count(volumes, o.momentum > 0); err != nil {
 			return nil, err
 		}
+		needed.add(f, len(o.loss))
 		for _, text := range f.facts {
 			fact("%s", text)
 		}
@@ -148,8 +143,14 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 			Name: f.config.Name(), Title: f.title,
 			New:         func() (nn.Network, error) { return begin.network(backend, f.config, o.seed) },
 			Source:      source,
+			StepCost:    3 * float64(f.step.MultiplyAdds),
+			CaseCost:    float64(f.prediction.MultiplyAdds),
 			WeightsInfo: info,
 		})
+	}
+	fact("Disk: the weights and states of all trainings take about %s.", formatBytes(needed.files))
+	if err := needed.check(o.modelDir); err != nil {
+		return nil, err
 	}
 	if o.steps > 0 {
 		fact("Training steps per epoch: at most %d, on cases redrawn for every epoch.", o.steps)
@@ -162,6 +163,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 		title += " (synthetic phantom)"
 	}
 	return &train.Job{
+		ID:    rec.ID,
 		Dir:   o.modelDir,
 		Title: title,
 		Facts: facts,
@@ -175,6 +177,7 @@ func newJob(p Program, flags *flag.FlagSet, o *options, rec *record, progress *r
 
 		Epochs: o.epochs, Steps: o.steps, Seed: o.seed,
 		LearningRate: o.lr, Momentum: o.momentum, WeightDecay: o.weightDecay,
+		Select:   o.selection.String(),
 		Progress: progress,
 	}, nil
 }
