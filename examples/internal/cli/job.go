@@ -64,6 +64,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if err != nil {
 		return nil, err
 	}
+	if err := begin.compare(o.weights, scheme, channelNames(set, description)); err != nil {
+		return nil, err
+	}
 
 	if rec == nil {
 		if err := begin.save(o.modelDir); err != nil {
@@ -133,7 +136,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			fact("%s", begin.fact)
 		}
 		info := map[string]string{"program": p.Name}
-		if err := (settings.Settings{Config: f.config, Protocol: protocol, Channels: channelNames(set)}).Store(info); err != nil {
+		if err := (settings.Settings{Config: f.config, Protocol: protocol, Channels: channelNames(set, set.Description)}).Store(info); err != nil {
 			return nil, err
 		}
 		if o.dataDir == "" {

@@ -162,6 +162,11 @@ func (p *predictor) describe() {
 	}
 	if axes := p.options.mirror; len(axes) > 0 {
 		p.printf("Mirrored along %s: the mean of the probabilities of %d passes.", axes.String(), 1<<len(axes))
+		for _, m := range p.members {
+			if m.use.Protocol.FlipProb == 0 {
+				p.printf("Warning: the network of %s was not trained on flipped scans.", m.path)
+			}
+		}
 	}
 	if p.scheme().Kind != segment.Binary {
 		p.printf("Segmented: %v.", p.scheme())

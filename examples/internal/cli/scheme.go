@@ -130,13 +130,15 @@ func schemeFact(scheme segment.Scheme) string {
 }
 
 // channelNames returns the names of a data set's image channels, nil if they are not known.
-func channelNames(set *dataset.Set) []string {
+// set may be nil, for a phantom that is not generated yet.
+func channelNames(set *dataset.Set, description *dataset.Description) []string {
 	byFile := []string{"t2w", "adc", "hbv"}
 	switch {
-	case set.Layout == dataset.TrainVolumesLayout, set.Layout == dataset.TrainImageLayout && len(set.Train[0].Images) == len(byFile):
+	case set != nil && set.Layout == dataset.TrainVolumesLayout,
+		set != nil && set.Layout == dataset.TrainImageLayout && len(set.Train[0].Images) == len(byFile):
 		return byFile
-	case set.Description != nil:
-		return set.Description.Channels
+	case description != nil:
+		return description.Channels
 	}
 	return nil
 }

@@ -142,7 +142,9 @@ func TestLabelNamesMustKeepTheirMeaning(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, `-classes: dataset.json has the label "ignore"`)
 
-	describe(`{}`)
+	require.NoError(t, os.Remove(filepath.Join(data, dataset.DescriptionName)))
+	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-crop", "32,32,32", "-epochs", "1", "-regions", "any=1,2;front=1")
+	assert.Equal(t, exitOK, code, errs)
 	dir := filepath.Join(t.TempDir(), "other")
 	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", dir, "-regions", "any=1,2,3;third=3")
 	assert.Equal(t, exitUsage, code)
