@@ -69,6 +69,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if err != nil {
 		return nil, err
 	}
+	if err := begin.compare(o.weights, scheme, channelNames(set, description)); err != nil {
+		return nil, err
+	}
 
 	if rec == nil {
 		if err := begin.save(o.modelDir); err != nil {

@@ -35,8 +35,9 @@ written. Existing files are overwritten only if such a record shows that predict
 wrote them and that they have not changed since, or with -force.
 
 Weights written by this project's programs record their network, what it segments
-and how its scans were preprocessed. PyTorch files (.pth) do not: for them give -protocol, -model
-and, if the network is not built as published, -options.`
+and how its scans were preprocessed. PyTorch files (.pth) do not: for them give
+-protocol, -model and, if the network is not built as published, -options; of
+several classes or regions also -classes or -regions.`
 
 // errStopped is the error of a prediction stopped by a signal.
 var errStopped = errors.New("stopped")

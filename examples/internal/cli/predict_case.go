@@ -165,6 +165,11 @@ func (p *predictor) describe() {
 	}
 	if axes := p.options.mirror; len(axes) > 0 {
 		p.printf("Mirrored along %s: the mean of the probabilities of %d passes.", axes.String(), 1<<len(axes))
+		for _, m := range p.members {
+			if m.use.Protocol.FlipProb == 0 {
+				p.printf("Warning: the network of %s was not trained on flipped scans.", m.path)
+			}
+		}
 	}
 	if p.scheme().Kind != segment.Binary {
 		p.printf("Segmented: %v.", p.scheme())
@@ -192,7 +197,7 @@ func (p *predictor) networkFacts() []map[string]any {
 	var facts []map[string]any
 	for _, m := range p.members {
 		facts = append(facts, map[string]any{
-			"weights": m.path, "settings": m.use.Settings, "decision": m.use.rule.String(), "window": m.plan.Size, "windows": m.plan.Count,
+			"weights": m.path, "settings": m.use.Settings, "prediction_rule": m.use.rule.String(), "window": m.plan.Size, "windows": m.plan.Count,
 		})
 	}
 	return facts
@@ -228,7 +233,7 @@ func (p *predictor) write(c dataset.Case, mean *infer.Mean, mask *volume.Volume,
 	if err != nil {
 		return err
 	}
-	p.printf("Written to %s: %s.", maskPath, p.volumes(mask))
+	p.printf("Written to %s (%s).", maskPath, p.volumes(mask))
 	if len(probabilities) > 0 {
 		p.printf("Probabilities: %s.", strings.Join(probabilityPaths(maskPath, p.scheme()), ", "))
 	}
@@ -267,14 +272,14 @@ func (p *predictor) volumes(mask *volume.Volume) string {
 				voxels++
 			}
 		}
-		return fmt.Sprintf("%d %s voxels, %.3g ml", voxels, name, float64(voxels)*s[0]*s[1]*s[2]/1000)
+		return fmt.Sprintf("%s: %d voxels, %.3g ml", name, voxels, float64(voxels)*s[0]*s[1]*s[2]/1000)
 	}
 	if p.scheme().Kind == segment.Binary {
 		return describe("tumor", func(label int) bool { return label != 0 })
 	}
 	var parts []string
 	for _, g := range p.scheme().Segments {
-		parts = append(parts, describe(g.Name, g.Has))
+		parts = append(parts, describe(p.scheme().Title()+" "+g.Name, g.Has))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -34,10 +34,10 @@ type predictOptions struct {
 	mirror  mirrorAxes
 	backend backendName
 
-	model, protocol, decision choice
-	options                   string
-	size                      triple
-	scheme                    schemeFlags
+	model, protocol, rule choice
+	options               string
+	size                  triple
+	scheme                schemeFlags
 }
 
 func newPredictFlags() (*flag.FlagSet, *predictOptions) {
@@ -45,7 +45,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 		model:    choice{value: "unet", of: models.Names()},
 		blend:    choice{value: string(infer.Constant), of: []string{string(infer.Constant), string(infer.Gaussian)}},
 		protocol: choice{of: []string{"picai", "brats"}},
-		decision: choice{of: []string{"sigmoid", "argmax"}},
+		rule:     choice{of: []string{"sigmoid", "argmax"}},
 	}
 	f := flag.NewFlagSet(predictName, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -72,7 +72,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.StringVar(&o.options, "options", "", "`JSON` object of network options that differ from the published ones, such as\n{\"Channels\":[16,32],\"Strides\":[[2,2,2]]}")
 	f.Var(&o.protocol, "protocol", "`preprocessing` of the scans in training: picai or brats; empty: as recorded in the weights")
 	f.Var(&o.size, "size", "`X,Y,Z` voxels to which scans were resized in training; empty: the protocol's size")
-	f.Var(&o.decision, "decision", "decision `rule` for the mask: sigmoid (of channel 1 above 0.5) or argmax; empty: as recorded in the weights,\nor sigmoid if they record none; only without classes and regions")
+	f.Var(&o.rule, "prediction_rule", "`rule` that makes masks of the logits: sigmoid (of channel 1 above 0.5) or argmax; empty: as recorded in the weights,\nor sigmoid if they record none; only without classes and regions")
 	f.StringVar(&o.scheme.classes, "classes", "", "`labels` of the classes in training, in channel order, such as 1,2,3; empty: as recorded in the weights")
 	f.StringVar(&o.scheme.regions, "regions", "", "`regions` in training, in channel order, such as WT=1,2,4;TC=1,4;ET=4; empty: as recorded in the weights")
 	return f, o
@@ -166,7 +166,7 @@ func (o *predictOptions) maskPath(c dataset.Case) string {
 }
 
 // use describes how the weights are used: the network and the preprocessing that the
-// flags or the weights specify, the window size, and the decision rule for the mask.
+// flags or the weights specify, the window size, and the prediction rule for the mask.
 type use struct {
 	settings.Settings
 	window [3]int
@@ -224,13 +224,13 @@ func (o *predictOptions) use(flags *flag.FlagSet, file string, metadata map[stri
 	default:
 		return u, o.binaryRule(u, file, metadata)
 	}
-	if o.decision.value != "" {
-		return nil, usageErrorf("-decision: the network of %s segments %v, of which it has no choice", file, scheme)
+	if o.rule.value != "" {
+		return nil, usageErrorf("-prediction_rule: the network of %s segments %v, whose rule is fixed", file, scheme)
 	}
 	return u, nil
 }
 
-// binaryRule sets the decision rule of a network with background and foreground.
+// binaryRule sets the prediction rule of a network with background and foreground.
 func (o *predictOptions) binaryRule(u *use, file string, metadata map[string]string) error {
 	rule, found, err := settings.ReadRule(metadata)
 	if err != nil {
@@ -239,7 +239,7 @@ func (o *predictOptions) binaryRule(u *use, file string, metadata map[string]str
 	if !found {
 		rule = afl.SigmoidChannel1
 	}
-	switch o.decision.value {
+	switch o.rule.value {
 	case "sigmoid":
 		rule = afl.SigmoidChannel1
 	case "argmax":

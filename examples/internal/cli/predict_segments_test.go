@@ -101,9 +101,9 @@ func TestPredictReproducesMeasuresOfSegments(t *testing.T) {
 				}
 			}
 		}
-		code, _, errs = runPredict("-weights", file, "-case", valid, "-out", out, "-decision", "argmax")
+		code, _, errs = runPredict("-weights", file, "-case", valid, "-out", out, "-prediction_rule", "argmax")
 		assert.Equal(t, exitUsage, code)
-		assert.Contains(t, errs, "-decision: ")
+		assert.Contains(t, errs, "-prediction_rule: ")
 
 		// Weights without settings need the flags.
 		state, _, err := weights.Load(file)

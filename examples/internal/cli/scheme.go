@@ -13,12 +13,15 @@ import (
 	"github.com/x/afl/examples/internal/volume"
 )
 
+// ignoredLabel is the label of nnU-Net for voxels of unknown class.
+const ignoredLabel = "ignore"
+
 // schemeFlags holds the values of the flags that say what is segmented.
 type schemeFlags struct{ classes, regions string }
 
 // addTo defines the flags in f.
 func (s *schemeFlags) addTo(f *flag.FlagSet) {
-	f.StringVar(&s.classes, "classes", "", "comma-separated `labels` to segment as classes that exclude each other, by a softmax: values such as\n1,2,3, or names in the dataset.json of -data_dir (or the JSON of -cases), or all; every other label is background;\nempty: every nonzero label is foreground")
+	f.StringVar(&s.classes, "classes", "", "comma-separated `labels` to segment as classes that exclude each other, by a softmax: values such as\n1,2,3, or names in the dataset.json of -data_dir (or the JSON of -cases), or all; every other label is background.\nScans are flipped in training, so classes that only their side tells apart cannot be learned;\nempty: every nonzero label is foreground")
 	f.StringVar(&s.regions, "regions", "", "`regions` to segment, by a sigmoid each: unions of labels that may overlap, such as\nWT=1,2,4;TC=1,4;ET=4, larger ones first; empty: every nonzero label is foreground")
 }
 
@@ -39,6 +42,9 @@ func (s *schemeFlags) scheme(d *dataset.Description) (segment.Scheme, error) {
 	var named []segment.Segment
 	for _, name := range d.LabelNames() {
 		l, _ := d.Label(name)
+		if l.Name == ignoredLabel && s.kind() != segment.Binary {
+			return segment.Scheme{}, usageErrorf("-%s: %s has the label %q, whose voxels nnU-Net leaves out of its loss; this program cannot, so that they would count as background", s.kind(), dataset.DescriptionName, ignoredLabel)
+		}
 		named = append(named, segment.Segment{Name: l.Name, Labels: l.Values})
 	}
 	switch s.kind() {
@@ -121,4 +127,16 @@ func schemeFact(scheme segment.Scheme) string {
 		return fmt.Sprintf("Segmented: %s; every other label is background. The network has a channel with a sigmoid for each region.", scheme)
 	}
 	return ""
+}
+
+// channelNames returns the names of a data set's image channels, nil if they are not known.
+// set may be nil, for a phantom that is not generated yet.
+func channelNames(set *dataset.Set, description *dataset.Description) []string {
+	switch {
+	case set != nil:
+		return set.ChannelNames
+	case description != nil:
+		return description.Channels
+	}
+	return nil
 }

@@ -137,6 +137,14 @@ func TestLabelNamesMustKeepTheirMeaning(t *testing.T) {
 	assert.Equal(t, exitError, code)
 	assert.Contains(t, errs, "-classes stood for classes front (label 1), back (label 2) when the run started, but now stands for classes front (label 2), back (label 1)")
 
+	describe(`{"labels": {"background": 0, "front": 1, "ignore": 2}}`)
+	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-classes", "front")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, `-classes: dataset.json has the label "ignore"`)
+
+	require.NoError(t, os.Remove(filepath.Join(data, dataset.DescriptionName)))
+	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", filepath.Join(t.TempDir(), "run"), "-crop", "32,32,32", "-epochs", "1", "-regions", "any=1,2;front=1")
+	assert.Equal(t, exitOK, code, errs)
 	dir := filepath.Join(t.TempDir(), "other")
 	code, _, errs = runProgram(tinyBraTS(), "-data_dir", data, "-model_dir", dir, "-regions", "any=1,2,3;third=3")
 	assert.Equal(t, exitUsage, code)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gorgonia.org/tensor"
@@ -14,6 +15,7 @@ import (
 	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/train"
 	"github.com/x/afl/examples/internal/weights"
@@ -35,6 +37,7 @@ type initial struct {
 	images   bool // state is that of a network for 2-D images
 	metadata map[string]string
 	fact     string
+	trained  settings.Settings // of the network, zero if they are not known
 }
 
 // openWeights opens the file given by -weights. If that is a checkpoint, the error
@@ -172,6 +175,7 @@ func (o *options) initialWeights(rec *record, backend nn.Backend, config models.
 	if err := in.load(backend, net); err != nil {
 		return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 	}
+	in.trained = trained
 	in.fact = fmt.Sprintf("Initial weights: %s.", o.weights)
 	if in.images {
 		in.fact = fmt.Sprintf("Initial weights of the encoder: %s, inflated from 2-D to 3-D; the decoder's are drawn from the seed.", o.weights)
@@ -233,4 +237,24 @@ func (in *initial) load(backend nn.Backend, net nn.Network) error {
 		return models.LoadImageNet(backend, net, in.state)
 	}
 	return nn.LoadStateDict(backend, net, in.state)
+}
+
+// compare returns an error if the network of the initial weights takes the channels of the
+// data in another order. Other names of channels, and other classes or regions than scheme,
+// are added to the fact.
+func (in *initial) compare(file string, scheme segment.Scheme, channels []string) error {
+	if in == nil || in.trained.Config.Architecture == nil {
+		return nil
+	}
+	if was, now := lower(in.trained.Channels), lower(channels); len(was) > 0 && len(now) > 0 && !slices.Equal(was, now) {
+		if sameNames(was, now) {
+			return usageErrorf("-weights: the network of %s takes the channels %s, but the data have them in the order %s",
+				file, strings.Join(in.trained.Channels, ", "), strings.Join(channels, ", "))
+		}
+		in.fact += fmt.Sprintf(" Their channels were %s; those of the data are %s.", strings.Join(in.trained.Channels, ", "), strings.Join(channels, ", "))
+	}
+	if was := in.trained.Protocol.Scheme; !reflect.DeepEqual(was, scheme) {
+		in.fact += fmt.Sprintf(" They segment %v; this network segments %v.", was, scheme)
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/portable"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
 	"github.com/x/afl/examples/internal/weights"
 )
@@ -204,6 +205,22 @@ func TestWeightsOfOtherPrograms(t *testing.T) {
 	code, _, errs = runProgram(p, append(flags, "-model_dir", filepath.Join(t.TempDir(), "run"), "-weights", file)...)
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, `several state_dicts fit the network equally well, those under "average", "online"; choose one with -weights_prefix`)
+}
+
+// TestInitialWeightsOfOtherData compares the channels and classes of the weights with those
+// of the data.
+func TestInitialWeightsOfOtherData(t *testing.T) {
+	scheme, err := segment.ParseClasses("1", nil)
+	require.NoError(t, err)
+	in := &initial{trained: settings.Settings{Config: models.Config{Architecture: models.NewUNet()}, Channels: []string{"T2W", "ADC"}}}
+	require.NoError(t, in.compare("w", segment.Scheme{}, []string{"t2w", "adc"}))
+	require.NoError(t, in.compare("w", segment.Scheme{}, nil))
+	assert.Empty(t, in.fact)
+	assert.ErrorContains(t, in.compare("w", segment.Scheme{}, []string{"adc", "t2w"}), "-weights: the network of w takes the channels T2W, ADC, but the data have them in the order adc, t2w")
+	require.NoError(t, in.compare("w", scheme, []string{"t1", "adc"}))
+	assert.Equal(t, " Their channels were T2W, ADC; those of the data are t1, adc. They segment foreground (every nonzero label); this network segments classes 1 (label 1).", in.fact)
+	require.NoError(t, (*initial)(nil).compare("w", scheme, nil))
+	require.NoError(t, (&initial{}).compare("w", scheme, []string{"a"}))
 }
 
 // TestCheckpointIsRejectedAsWeights gives -weights the checkpoint of a run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/segment"
+	"github.com/x/afl/examples/internal/volume"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -48,7 +50,14 @@ func grades(t *testing.T) (classes, regions segment.Scheme) {
 // and for regions.
 func TestEveryLossTrainsSchemes(t *testing.T) {
 	classes, regions := grades(t)
-	for _, scheme := range []segment.Scheme{classes, regions} {
+	oneClass, oneRegion := classes, regions
+	set, err := tinySet()
+	require.NoError(t, err)
+	label, err := volume.ReadLabel(set.Train[0].Label)
+	require.NoError(t, err)
+	grade := slices.Max(label.Data) // one that occurs
+	oneClass.Segments, oneRegion.Segments = classes.Segments[int(grade)-2:int(grade)-1], regions.Segments[:1]
+	for _, scheme := range []segment.Scheme{classes, regions, oneClass, oneRegion} {
 		dir := t.TempDir()
 		job := schemeJob(t, dir, scheme, nil)
 		job.Epochs, job.Losses = 1, nil
@@ -67,8 +76,9 @@ func TestEveryLossTrainsSchemes(t *testing.T) {
 			assert.Greater(t, l.Epochs[0].TrainLoss, 0.0, l.Loss)
 			for _, c := range l.Cases {
 				require.Len(t, c.Segments, len(scheme.Segments))
-				assert.Equal(t, scheme.Segments[1].Name, c.Segments[1].Name)
-				assert.True(t, c.Segments[1].Values[report.Specificity].Defined())
+				last := len(scheme.Segments) - 1
+				assert.Equal(t, scheme.Segments[last].Name, c.Segments[last].Name)
+				assert.True(t, c.Segments[last].Values[report.Specificity].Defined())
 			}
 		}
 		_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice", "best.safetensors"))
