@@ -34,10 +34,10 @@ const (
 	// systemName is the name of the file that carries the operating system's lock.
 	systemName = ".run.lock"
 
-	// patience is how long Acquire waits for a process that holds the operating system's
+	// ownerTimeout is how long Acquire waits for a process that holds the operating system's
 	// lock to write its name.
-	patience = 2 * time.Second
-	retry    = 10 * time.Millisecond
+	ownerTimeout = 10 * time.Second
+	retry        = 10 * time.Millisecond
 )
 
 // Owner is the process that holds a lock.
@@ -132,7 +132,7 @@ func (l *Lock) lockSystem(host string) error {
 		}
 		// The file may still name the process before the one that holds the lock now.
 		owner, err := l.owner()
-		if err == nil && (owner.Host != host || alive(owner.PID)) || time.Since(start) > patience {
+		if err == nil && (owner.Host != host || alive(owner.PID)) || time.Since(start) > ownerTimeout {
 			return &HeldError{Dir: l.dir, Owner: owner}
 		}
 	}
