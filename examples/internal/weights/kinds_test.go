@@ -75,6 +75,7 @@ var kinds = map[string]struct {
 	"whole4.pth":          {},
 	"whole_ddp.pth":       {prefix: "model"},
 	"whole_legacy.pth":    {},
+	"whole_by_call.pth":   {prefix: "net.0"},
 	"script.ts":           {extra: []string{"grid"}}, // TorchScript does not say which buffers are persistent
 	"arrays.pth":          {},
 	"arrays2.pkl":         {},
