@@ -19,6 +19,8 @@ type fitted struct {
 	crop    bool // training uses crops, validation whole volumes
 	counter *cost.Counter
 	facts   []string
+
+	step, prediction cost.Cost // set by count
 }
 
 // fit adapts the networks' strides, or else the padding of the volumes, so that every
@@ -95,6 +97,7 @@ func (f *fitted) count(v volumes, momentum bool) error {
 	if err != nil {
 		return err
 	}
+	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s voxels takes %.1f GFLOP and about %s of memory.",
 		f.config.Name(), step.Parameters, spatial(v.step), 6e-9*float64(step.MultiplyAdds), formatBytes(step.Bytes()))

@@ -52,7 +52,7 @@ func TestPredictReproducesMeasuresOfSegments(t *testing.T) {
 				want[row["segment"]] = row
 			}
 		}
-		file, valid := filepath.Join(dir, "dice-ce", "best.safetensors"), filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
+		file, valid := filepath.Join(dir, "unet", "dice-ce", "best.safetensors"), filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
 		out := filepath.Join(t.TempDir(), "mask.nii.gz")
 		code, text, errs := runPredict("-weights", file, "-case", valid, "-label", filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz"), "-out", out, "-probabilities")
 		require.Equal(t, exitOK, code, errs)
@@ -141,7 +141,7 @@ func readRows(t *testing.T, path string) (rows []map[string]string) {
 // probabilities of single predictions.
 func TestEnsemblesAverageProbabilities(t *testing.T) {
 	dir := trained(t, tinyPICAI(), "-epochs", "1", "-steps", "1", "-loss", "dice,dice-ce", "-size", "32,32,16")
-	first, second := filepath.Join(dir, "dice", "best.safetensors"), filepath.Join(dir, "dice-ce", "best.safetensors")
+	first, second := filepath.Join(dir, "unet", "dice", "best.safetensors"), filepath.Join(dir, "unet", "dice-ce", "best.safetensors")
 	scan := filepath.Join(dir, "phantom", "ValidImage", "phantom_004")
 	label := filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz")
 	work := t.TempDir()
@@ -177,7 +177,7 @@ func TestEnsemblesAverageProbabilities(t *testing.T) {
 	assert.NotEqual(t, a, mirrored)
 
 	other := trained(t, tinyPICAI(), "-epochs", "1", "-steps", "1", "-regions", "any=2,3,4,5;3=3", "-loss", "dice", "-size", "32,32,16")
-	code, _, errs = runPredict("-weights", first+","+filepath.Join(other, "dice", "best.safetensors"), "-case", scan, "-out", filepath.Join(work, "x.nii"))
+	code, _, errs = runPredict("-weights", first+","+filepath.Join(other, "unet", "dice", "best.safetensors"), "-case", scan, "-out", filepath.Join(work, "x.nii"))
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "segments foreground (every nonzero label), but ")
 	assert.NoFileExists(t, filepath.Join(work, "x.nii"))
@@ -185,7 +185,7 @@ func TestEnsemblesAverageProbabilities(t *testing.T) {
 
 func TestPredictFolderOfCases(t *testing.T) {
 	dir := trained(t, tinyBraTS(), "-epochs", "1", "-steps", "1", "-loss", "dice")
-	file := filepath.Join(dir, "dice", "best.safetensors")
+	file := filepath.Join(dir, "unet", "dice", "best.safetensors")
 	images, labels := filepath.Join(dir, "phantom", "ValidImage"), filepath.Join(dir, "phantom", "ValidLabel")
 	out := filepath.Join(t.TempDir(), "masks", "all")
 	code, text, errs := runPredict("-weights", file, "-cases", images, "-label", labels, "-out", out)
@@ -226,7 +226,7 @@ func TestPredictFolderOfCases(t *testing.T) {
 // those of others.
 func TestPredictKeepsForeignFiles(t *testing.T) {
 	dir := trained(t, tinyBraTS(), "-epochs", "1", "-steps", "1", "-loss", "dice")
-	args := []string{"-weights", filepath.Join(dir, "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004")}
+	args := []string{"-weights", filepath.Join(dir, "unet", "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004")}
 	label := []string{"-label", filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz")}
 	work := t.TempDir()
 	mask := filepath.Join(work, "m.nii")
@@ -276,7 +276,7 @@ func TestPredictKeepsForeignFiles(t *testing.T) {
 
 	// Also with -force, never an input.
 	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004_image.nii.gz")
-	code, _, errs = runPredict("-weights", filepath.Join(dir, "dice", "best.safetensors"), "-image", image, "-out", image, "-force")
+	code, _, errs = runPredict("-weights", filepath.Join(dir, "unet", "dice", "best.safetensors"), "-image", image, "-out", image, "-force")
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "is an input file")
 }
@@ -285,7 +285,7 @@ func TestPredictKeepsForeignFiles(t *testing.T) {
 // and under other names.
 func TestChannelsInAnotherOrder(t *testing.T) {
 	dir := trained(t, tinyPICAI(), "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
-	file := filepath.Join(dir, "dice", "best.safetensors")
+	file := filepath.Join(dir, "unet", "dice", "best.safetensors")
 	stem := filepath.Join(dir, "phantom", "ValidImage", "phantom_004_")
 	t2w, adc, hbv := stem+"t2w.nii.gz", stem+"adc.nii.gz", stem+"hbv.nii.gz"
 	work := t.TempDir()

@@ -106,7 +106,7 @@ func TestPredictReproducesTrainingMeasures(t *testing.T) {
 		for _, loss := range []string{"dice", "dice-ce"} {
 			for _, id := range []string{"phantom_004", "phantom_005"} {
 				out := filepath.Join(t.TempDir(), "mask.nii.gz")
-				code, text, errs := runPredict("-weights", filepath.Join(dir, loss, "best.safetensors"), "-case", filepath.Join(valid, id),
+				code, text, errs := runPredict("-weights", filepath.Join(dir, "unet", loss, "best.safetensors"), "-case", filepath.Join(valid, id),
 					"-label", filepath.Join(dir, "phantom", "ValidLabel", id+"_gt.nii.gz"), "-out", out)
 				require.Equal(t, exitOK, code, errs)
 				assert.Contains(t, text, "windows: 1 of ")
@@ -154,7 +154,7 @@ func TestPredictReproducesTrainingMeasures(t *testing.T) {
 
 func TestPredictByWindowsAndFlags(t *testing.T) {
 	dir := trained(t, tinyBraTS(), "-epochs", "1", "-loss", "dice-ce")
-	file := filepath.Join(dir, "dice-ce", "best.safetensors")
+	file := filepath.Join(dir, "unet", "dice-ce", "best.safetensors")
 	image := filepath.Join(dir, "phantom", "ValidImage", "phantom_004_image.nii.gz")
 	work := t.TempDir()
 	t.Chdir(work)
@@ -221,7 +221,7 @@ func TestStoppedPredictionWritesNothing(t *testing.T) {
 	work := t.TempDir()
 	var errs bytes.Buffer
 	code := Predict(ctx, []string{
-		"-weights", filepath.Join(dir, "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
+		"-weights", filepath.Join(dir, "unet", "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
 		"-label", filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz"), "-out", filepath.Join(work, "m.nii"), "-window", "16,16,16",
 	}, &cancelAt{text: "Mask: ", cancel: cancel}, &errs)
 	assert.Equal(t, exitInterrupted, code)
@@ -287,7 +287,7 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 		require.NoError(t, err)
 		return u
 	}
-	known := map[string]string{"settings": stored, "decision": "Argmax"}
+	known := map[string]string{"settings": stored, "prediction_rule": "Argmax"}
 	levels := func(channels []int, strides ...[3]int) models.UNet {
 		a := models.NewUNet()
 		a.Channels, a.Strides = channels, strides
@@ -320,8 +320,8 @@ func TestFlagsOverrideTheWeights(t *testing.T) {
 	assert.Equal(t, afl.SigmoidChannel1, u.rule)
 
 	for want, metadata := range map[string]map[string]string{
-		"unknown field":      {"settings": `{"models":"unet"}`},
-		`decision is "coin"`: {"settings": stored, "decision": "coin"},
+		"unknown field":             {"settings": `{"models":"unet"}`},
+		`prediction_rule is "coin"`: {"settings": stored, "prediction_rule": "coin"},
 	} {
 		flags, o := newPredictFlags()
 		_, err := o.use(flags, "w", metadata)

@@ -65,7 +65,7 @@ func TestTrainingClassesAndRegions(t *testing.T) {
 		}
 		assert.Equal(t, want, column(t, filepath.Join(dir, "cases.csv"), "segment"))
 		for _, loss := range losses {
-			_, metadata, err := weights.Load(filepath.Join(dir, loss, "best.safetensors"))
+			_, metadata, err := weights.Load(filepath.Join(dir, "unet", loss, "best.safetensors"))
 			require.NoError(t, err)
 			got, _, err := settings.Read(metadata)
 			require.NoError(t, err)

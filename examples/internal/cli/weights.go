@@ -11,6 +11,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/examples/internal/fingerprint"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/settings"
@@ -130,15 +131,23 @@ func quoted(names []string) string {
 	return `"` + strings.Join(names, `", "`) + `"`
 }
 
-// initialWeights reads the initial weights, from the copy in the run's folder if the
-// run is resumed. It returns nil without -weights. The weights must fit the network.
-func (o *options) initialWeights(resumed bool, backend nn.Backend, config models.Config) (*initial, error) {
+// initialWeights reads the initial weights, from the copy in the run's folder if the run
+// with the record rec is resumed. It returns nil without -weights. The weights must fit the
+// network.
+func (o *options) initialWeights(rec *record, backend nn.Backend, config models.Config) (*initial, error) {
 	if o.weights == "" {
 		return nil, nil
 	}
 	from, under := o.weights, o.weightsPrefix
-	if resumed {
+	if rec != nil {
 		from, under = filepath.Join(o.modelDir, initialName), ""
+		now, err := fingerprint.OfFile(from)
+		if err != nil {
+			return nil, fmt.Errorf("-weights: %w", err)
+		}
+		if rec.Weights == nil || !now.Equal(*rec.Weights) {
+			return nil, fmt.Errorf("-weights: %s has changed since the run started", from)
+		}
 	}
 	f, err := openWeights(from, ", or -resume")
 	if err != nil {

@@ -25,7 +25,7 @@ func TestWeightsCarryTheirSettings(t *testing.T) {
 	dir := t.TempDir()
 	code, _, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-loss", "dice-ce", "-size", "32,32,24", "-max_cases", "1")
 	require.Equal(t, exitOK, code, errs)
-	_, metadata, err := weights.Load(filepath.Join(dir, "dice-ce", "best.safetensors"))
+	_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice-ce", "best.safetensors"))
 	require.NoError(t, err)
 	got, found, err := settings.Read(metadata)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(size, "-model_dir", first, "-epochs", "1", "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 
 	dir := filepath.Join(t.TempDir(), "second")
 	code, out, errs := runProgram(p, append(size, "-model_dir", dir, "-epochs", "1", "-loss", "dice,afl", "-weights", file, "-lr", "1e-40", "-weight_decay", "0", "-seed", "8")...)
@@ -65,7 +65,7 @@ func TestTrainingStartsFromGivenWeights(t *testing.T) {
 	want, _, err := weights.Load(file)
 	require.NoError(t, err)
 	for _, loss := range []string{"dice", "afl"} {
-		got, _, err := weights.Load(filepath.Join(dir, loss, "last.safetensors"))
+		got, _, err := weights.Load(filepath.Join(dir, "unet", loss, "last.safetensors"))
 		require.NoError(t, err)
 		require.Len(t, got, len(want))
 		for name := range want {
@@ -92,7 +92,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	code, _, errs := runProgram(p, append(settings, "-model_dir", first, "-loss", "dice")...)
 	require.Equal(t, exitOK, code, errs)
-	file := filepath.Join(first, "dice", "last.safetensors")
+	file := filepath.Join(first, "unet", "dice", "last.safetensors")
 	settings = append(settings, "-loss", "afl,dice", "-weights", file)
 	whole := filepath.Join(t.TempDir(), "whole")
 	code, _, errs = runProgram(p, append(settings, "-model_dir", whole)...)
@@ -106,11 +106,7 @@ func TestResumeDoesNotNeedTheWeightsFile(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	code, _, errs = runProgram(p, "-model_dir", dir, "-resume")
 	require.Equal(t, exitOK, code, errs)
-	want, got := filesOf(t, whole), filesOf(t, dir)
-	for name := range want {
-		assert.True(t, want[name] == got[name], "%s differs from the uninterrupted run", name)
-	}
-	assert.Len(t, got, len(want))
+	assertSameRun(t, filesOf(t, whole), filesOf(t, dir), "without the file")
 }
 
 func TestUnsuitableWeights(t *testing.T) {
@@ -159,7 +155,7 @@ func TestWeightsOfOtherPrograms(t *testing.T) {
 	p := tinyPICAI()
 	flags := []string{"-size", "32,32,16", "-max_cases", "1", "-epochs", "1", "-steps", "1", "-loss", "dice"}
 	dir := trained(t, p, flags...)
-	state, _, err := weights.Load(filepath.Join(dir, "dice", "last.safetensors"))
+	state, _, err := weights.Load(filepath.Join(dir, "unet", "dice", "last.safetensors"))
 	require.NoError(t, err)
 	wrapped := map[string]*tensor.Dense{"model.criterion.weight": tensor.New(tensor.FromScalar(float32(1)))}
 	for name, v := range state {
@@ -214,7 +210,7 @@ func TestWeightsOfOtherPrograms(t *testing.T) {
 func TestCheckpointIsRejectedAsWeights(t *testing.T) {
 	p := tinyPICAI()
 	dir := trained(t, p, "-epochs", "1", "-steps", "1", "-loss", "dice", "-size", "32,32,16")
-	checkpoint := filepath.Join(dir, "dice", "checkpoint.safetensors")
+	checkpoint := filepath.Join(dir, "unet", "dice", "checkpoint.safetensors")
 	want := "-weights: " + checkpoint + " is a checkpoint of a run; use best.safetensors or last.safetensors in the same folder"
 
 	next := filepath.Join(t.TempDir(), "next")

@@ -88,6 +88,10 @@ func (o Options) complete() (Options, error) {
 	return o, nil
 }
 
+// TemporaryPrefix begins the name of the folder, next to the phantom's, in which a phantom
+// is generated. A process that is killed leaves it behind.
+const TemporaryPrefix = ".phantom-"
+
 // manifestName is the name of the file that marks a complete phantom.
 const manifestName = "phantom.json"
 
@@ -122,7 +126,7 @@ func Generate(dir string, opts Options) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}
-	temp, err := os.MkdirTemp(parent, ".phantom-*")
+	temp, err := os.MkdirTemp(parent, TemporaryPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("phantom: %w", err)
 	}

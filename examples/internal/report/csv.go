@@ -7,14 +7,14 @@ import (
 	"strconv"
 )
 
-// WriteEpochsCSV writes one row per network, loss and epoch to path: the training loss,
+// WriteEpochsCSV writes one row per run, network, loss and epoch to path: the training loss,
 // the means of the overlap measures over the validation cases, and the number of cases
 // in the mean of each hard measure. Numbers have full precision; an undefined number is
 // an empty cell. If there are classes or regions, a column segment names them, and each
 // epoch has a row for each and for their mean.
 func WriteEpochsCSV(path string, results []Result) error {
 	segments := segmented(results)
-	header := []string{"network", "loss", "epoch", "train_loss", "cases"}
+	header := []string{"run", "network", "loss", "epoch", "train_loss", "cases"}
 	if segments {
 		header = append(header, "segment")
 	}
@@ -29,7 +29,7 @@ func WriteEpochsCSV(path string, results []Result) error {
 		for _, e := range l.Epochs {
 			means := append(slices.Clone(e.Segments), SegmentMeans{l.meanName(), e.Valid})
 			for _, part := range means {
-				row := []string{l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
+				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(e.Epoch), Number(e.TrainLoss).cell(), strconv.Itoa(e.Cases)}
 				if segments {
 					row = append(row, part.Name)
 				}
@@ -46,13 +46,13 @@ func WriteEpochsCSV(path string, results []Result) error {
 	return writeCSV(path, rows)
 }
 
-// WriteCasesCSV writes one row per network, loss and validation case to path: every
+// WriteCasesCSV writes one row per run, network, loss and validation case to path: every
 // measure of the best weights on that case. Numbers have full precision; an undefined
 // number is an empty cell, and an infinite one is +Inf. If there are classes or regions, a
 // column segment names them, and each case has a row for each and for their mean.
 func WriteCasesCSV(path string, results []Result) error {
 	segments := segmented(results)
-	header := []string{"network", "loss", "best_epoch", "case"}
+	header := []string{"run", "network", "loss", "best_epoch", "case"}
 	if segments {
 		header = append(header, "segment")
 	}
@@ -63,7 +63,7 @@ func WriteCasesCSV(path string, results []Result) error {
 	for _, l := range results {
 		for _, c := range l.Cases {
 			for _, part := range append(slices.Clone(c.Segments), SegmentValues{l.meanName(), c.Values}) {
-				row := []string{l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
+				row := []string{l.Run, l.Network, l.Loss, strconv.Itoa(l.BestEpoch), c.ID}
 				if segments {
 					row = append(row, part.Name)
 				}

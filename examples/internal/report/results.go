@@ -36,9 +36,9 @@ func (r *Run) tables() string {
 	}
 	b.WriteString(r.overlapTable().String())
 	if segmented(r.Results) {
-		b.WriteString(segmentNotes)
+		b.WriteString(segmentSoftNotes + r.selection() + segmentNotes)
 	} else {
-		b.WriteString(binaryNotes)
+		b.WriteString(binarySoftNotes + r.selection() + binaryNotes)
 	}
 	b.WriteString("\n## Distances and lesions, same weights\n\n")
 	b.WriteString(r.lesionTable().String())
@@ -54,25 +54,24 @@ func (r *Run) tables() string {
 
 // Explanations below the tables.
 const (
-	binaryNotes = `
-- IoU, Dice: soft, as computed by the paper's released training code: a sigmoid
-  per channel, squared sums, mean over both channels including the background,
-  which raises both. The best weights are those with the largest soft Dice on
-  these same cases, which makes every figure slightly optimistic.
-- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
+	binarySoftNotes = `
+- soft IoU, soft Dice: as computed by the paper's released training code, whose
+  IoU and Dice they are: a sigmoid per channel, squared sums, mean over both
+  channels including the background, which raises both.
+`
+	binaryNotes = `- Sens., Spec., fg IoU, fg Dice: hard masks, foreground (fg) only, mean over the
   cases.
 - 95% interval: Student's t for the mean of fg Dice over the cases.
 - (n=k): the mean is over k cases. Cases for which a measure has no value, such
   as the sensitivity without a tumor, are excluded; – means that no case has a
   value.
 `
-	segmentNotes = `
-- IoU, Dice: soft, with squared sums, of each class or region alone, without the
-  background: by the softmax of all channels for classes, by the sigmoid of the
-  region's channel for regions. The best weights are those with the largest mean
-  of the soft Dice on these same cases, which makes every figure slightly
-  optimistic.
-- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
+	segmentSoftNotes = `
+- soft IoU, soft Dice: with squared sums, of each class or region alone, without
+  the background: by the softmax of all channels for classes, by the sigmoid of
+  the region's channel for regions.
+`
+	segmentNotes = `- Sens., Spec., hard IoU, hard Dice: hard masks, mean over the cases.
 - mean: for each case the mean over the classes or regions that have a value,
   then the mean over the cases.
 - 95% interval: Student's t for the mean of the hard Dice over the cases.
@@ -89,6 +88,37 @@ const (
 `
 )
 
+// selection states how the best weights were selected.
+func (r *Run) selection() string {
+	switch r.Select {
+	case SelectVaries:
+		return "- The best weights are those with the largest mean of the measure named by the\n  -select of their run, on these same cases, which makes every figure slightly\n  optimistic.\n"
+	case "last":
+		return "- The weights are those of the last epoch, whatever their validation.\n"
+	case "":
+		return r.selectedBy(SoftDice.String())
+	}
+	return r.selectedBy(r.Select)
+}
+
+func (r *Run) selectedBy(measure string) string {
+	name := map[string]string{
+		SoftDice.String(): "soft Dice", SoftIoU.String(): "soft IoU", Dice.String(): r.hard() + " Dice", IoU.String(): r.hard() + " IoU",
+	}[measure]
+	if name == "" {
+		name = measure
+	}
+	return fmt.Sprintf("- The best weights are those with the largest mean %s on these same\n  cases, which makes every figure slightly optimistic (-select).\n", name)
+}
+
+// hard returns the word for the measures of hard masks.
+func (r *Run) hard() string {
+	if segmented(r.Results) {
+		return "hard"
+	}
+	return "fg"
+}
+
 // WriteMarkdown writes Markdown to path.
 func (r *Run) WriteMarkdown(path string) error {
 	return writeFile(path, func(w io.Writer) error {
@@ -98,11 +128,8 @@ func (r *Run) WriteMarkdown(path string) error {
 }
 
 func (r *Run) overlapTable() Table {
-	hard := "fg"
-	if segmented(r.Results) {
-		hard = "hard"
-	}
-	return r.table([]string{"IoU", "Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l Result, cases []Case) []string {
+	hard := r.hard()
+	return r.table([]string{"soft IoU", "soft Dice", "Sens.", "Spec.", hard + " IoU", hard + " Dice", "95% interval", "best epoch"}, func(l Result, cases []Case) []string {
 		means, n := MeanOf(cases), len(cases)
 		best := dash
 		if l.BestEpoch > 0 {
@@ -132,47 +159,52 @@ func (r *Run) lesionTable() Table {
 }
 
 // table returns a table with a row per result or, if it has classes or regions, a row for
-// each of them and for their mean. A row holds the network, if there are several, the loss,
-// the class or region, and the cells returned by cells for its cases.
+// each of them and for their mean. A row holds the run and the network, if there are
+// several, the loss, the class or region, and the cells returned by cells for its cases.
 func (r *Run) table(header []string, cells func(l Result, cases []Case) []string) Table {
-	labels := []string{"Loss"}
-	if r.several() {
-		labels = append([]string{"Model"}, labels...)
+	labels := func(run, network, loss, segment string) []string {
+		var row []string
+		if r.severalRuns() {
+			row = append(row, run)
+		}
+		if r.several() {
+			row = append(row, network)
+		}
+		row = append(row, loss)
+		if segmented(r.Results) {
+			row = append(row, segment)
+		}
+		return row
 	}
-	if segmented(r.Results) {
-		labels = append(labels, segmentTitle(r.Results))
-	}
-	t := Table{Header: append(labels, header...), MoreLabels: len(labels) - 1}
+	t := Table{Header: labels("Run", "Model", "Loss", segmentTitle(r.Results))}
+	t.MoreLabels = len(t.Header) - 1
+	t.Header = append(t.Header, header...)
 	for _, l := range r.Results {
+		if !l.shown() {
+			continue
+		}
 		for _, part := range l.rows() {
-			labels := []string{l.Title}
-			if r.several() {
-				labels = append([]string{l.NetworkTitle}, labels...)
-			}
-			if segmented(r.Results) {
-				labels = append(labels, part.name)
-			}
-			t.Rows = append(t.Rows, append(labels, cells(l, part.cases)...))
+			t.Rows = append(t.Rows, append(labels(l.RunTitle, l.NetworkTitle, l.Title, part.name), cells(l, part.cases)...))
 		}
 	}
 	return t
 }
 
-// notes states what the tables do not show: the decision rules for masks, and which
-// training runs diverged.
+// notes states what the tables do not show: the prediction rules for masks, which trainings
+// diverged, which go on, and whose masks miss every tumor.
 func (r *Run) notes() []string {
 	var notes []string
 	byRule := map[string][]string{}
 	var rules []string
 	for _, l := range r.Results {
-		if l.Decision == "" {
+		if l.Rule == "" {
 			continue
 		}
-		if byRule[l.Decision] == nil {
-			rules = append(rules, l.Decision)
+		if byRule[l.Rule] == nil {
+			rules = append(rules, l.Rule)
 		}
-		if !slices.Contains(byRule[l.Decision], l.Title) {
-			byRule[l.Decision] = append(byRule[l.Decision], l.Title)
+		if !slices.Contains(byRule[l.Rule], l.Title) {
+			byRule[l.Rule] = append(byRule[l.Rule], l.Title)
 		}
 	}
 	for _, rule := range rules {
@@ -187,6 +219,20 @@ func (r *Run) notes() []string {
 			figures = fmt.Sprintf("the results are those of epoch %d, the best before that", l.BestEpoch)
 		}
 		notes = append(notes, fmt.Sprintf("%s %s; %s.", r.title(l), l.Diverged, figures))
+	}
+	for _, l := range r.Results {
+		switch {
+		case l.Ongoing == "":
+		case l.Evaluated == 0:
+			notes = append(notes, fmt.Sprintf("%s is not finished and has no results yet: it is %s.", r.title(l), l.Ongoing))
+		default:
+			notes = append(notes, fmt.Sprintf("%s is not finished: the results are those after %d epochs, and it is %s.", r.title(l), l.Evaluated, l.Ongoing))
+		}
+	}
+	for _, l := range r.Results {
+		if dice := MeanOf(l.Cases)[Dice]; dice.Value == 0 {
+			notes = append(notes, fmt.Sprintf("%s: the masks of these weights hit no tumor (%s Dice 0). The soft measures can be high all the same; -select foreground_dice selects the weights by their masks.", r.title(l), r.hard()))
+		}
 	}
 	return notes
 }

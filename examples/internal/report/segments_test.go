@@ -39,8 +39,8 @@ func segmentedRun(t *testing.T) *Run {
 	}
 	epochs := []Epoch{{Epoch: 1, TrainLoss: 0.5, Cases: 3, Valid: MeanOf(cases), Segments: SegmentMeansOf(cases)}}
 	return &Run{Title: "two classes", Results: []Result{
-		{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Decision: "the most probable class", Scheme: scheme, Epochs: epochs, BestEpoch: 1, Cases: cases},
-		{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Decision: "the most probable class", Scheme: scheme,
+		{Network: "unet", NetworkTitle: "UNet", Loss: "ce", Title: "CE", Rule: "the most probable class", Scheme: scheme, Epochs: epochs, BestEpoch: 1, Cases: cases},
+		{Network: "unet", NetworkTitle: "UNet", Loss: "dice", Title: "Dice", Rule: "the most probable class", Scheme: scheme,
 			Diverged: &Divergence{Epoch: 1, Step: 2, What: "the training loss is +Inf"}},
 	}}
 }
@@ -65,7 +65,7 @@ func TestTablesOfSegments(t *testing.T) {
 	run := segmentedRun(t)
 	got := run.Markdown()
 	for _, want := range []string{
-		"| Loss | Class | IoU |          Dice | Sens. | Spec. | hard IoU |     hard Dice |   95% interval |   best epoch |\n",
+		"| Loss | Class | soft IoU |          soft Dice | Sens. | Spec. | hard IoU |     hard Dice |   95% interval |   best epoch |\n",
 		"| CE   | front |   – | 0.375 (n=2) |",
 		"| CE   | mean  |   – |       0.625 |",
 		"| Dice | back  |   – |           – |",

@@ -1,5 +1,5 @@
 // Package settings holds what is needed in addition to a network's weights to use them:
-// the network, the preprocessing of a scan, and the decision rule that turns the output
+// the network, the preprocessing of a scan, and the prediction rule that turns the output
 // into a mask. The settings are stored in the metadata of the weights file, so that
 // users do not have to repeat them.
 package settings
@@ -19,9 +19,12 @@ import (
 const (
 	// Key holds a Settings as JSON.
 	Key = "settings"
-	// RuleKey holds the name of the decision rule, which follows from the loss and so
+	// RuleKey holds the name of the prediction rule, which follows from the loss and so
 	// differs between the files of one run.
-	RuleKey = "decision"
+	RuleKey = "prediction_rule"
+
+	// earlierRuleKey is the key of the prediction rule in files of earlier versions.
+	earlierRuleKey = "decision"
 )
 
 // Settings describes how a network was trained, as far as its use depends on it.
@@ -79,7 +82,7 @@ func Read(metadata map[string]string) (Settings, bool, error) {
 	return s, true, nil
 }
 
-// Rules maps the names of the decision rules to the rules.
+// Rules maps the names of the prediction rules to the rules.
 var Rules = map[string]afl.PredictionRule{
 	afl.SigmoidChannel1.String(): afl.SigmoidChannel1,
 	afl.Argmax.String():          afl.Argmax,
@@ -87,10 +90,14 @@ var Rules = map[string]afl.PredictionRule{
 	afl.SigmoidPerChannel.String(): afl.SigmoidPerChannel,
 }
 
-// ReadRule returns the decision rule in the metadata of a weights file, and false if
-// there is none.
+// ReadRule returns the prediction rule in the metadata of a weights file, and false if
+// there is none. It rejects a file of an earlier version, whose rule would otherwise be
+// taken for missing.
 func ReadRule(metadata map[string]string) (afl.PredictionRule, bool, error) {
 	name, ok := metadata[RuleKey]
+	if _, earlier := metadata[earlierRuleKey]; earlier && !ok {
+		return 0, false, fmt.Errorf("settings: the file was written by an earlier version of this project, which stored %q instead of %q; train again with this version", earlierRuleKey, RuleKey)
+	}
 	if !ok {
 		return 0, false, nil
 	}

@@ -38,6 +38,7 @@ func TestEveryFieldIsStored(t *testing.T) {
 	require.NoError(t, want.Store(metadata))
 	got, _, err := Read(metadata)
 	require.NoError(t, err)
+	want.Protocol.Reading = dataset.Reading{} // describes the files and not the network
 	assert.Equal(t, want, got)
 }
 
@@ -100,5 +101,7 @@ func TestRule(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, found)
 	_, _, err = ReadRule(map[string]string{RuleKey: "coin"})
-	assert.ErrorContains(t, err, `decision is "coin", want SigmoidChannel1, Argmax or SigmoidPerChannel`)
+	assert.ErrorContains(t, err, `prediction_rule is "coin", want SigmoidChannel1, Argmax or SigmoidPerChannel`)
+	_, _, err = ReadRule(map[string]string{"decision": "Argmax"})
+	assert.ErrorContains(t, err, "written by an earlier version")
 }

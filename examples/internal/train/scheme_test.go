@@ -71,9 +71,9 @@ func TestEveryLossTrainsSchemes(t *testing.T) {
 				assert.True(t, c.Segments[1].Values[report.Specificity].Defined())
 			}
 		}
-		_, metadata, err := weights.Load(filepath.Join(dir, "dice", "best.safetensors"))
+		_, metadata, err := weights.Load(filepath.Join(dir, "unet", "dice", "best.safetensors"))
 		require.NoError(t, err)
-		assert.Equal(t, map[segment.Kind]string{segment.Classes: "Argmax", segment.Regions: "SigmoidPerChannel"}[scheme.Kind], metadata["decision"])
+		assert.Equal(t, map[segment.Kind]string{segment.Classes: "Argmax", segment.Regions: "SigmoidPerChannel"}[scheme.Kind], metadata["prediction_rule"])
 		table, err := os.ReadFile(filepath.Join(dir, "results.md"))
 		require.NoError(t, err)
 		assert.Equal(t, len(run.Results)*2, strings.Count(string(table), "| mean "))
