@@ -18,13 +18,17 @@ const (
 	// DynamicFast keeps voxels of at least the largest probability of the volume divided
 	// by the factor.
 	DynamicFast Method = iota
-	// Dynamic takes candidates one by one: that of the largest probability, with a
-	// threshold of that probability divided by the factor, then that of the largest one
-	// left. It ends where no component at that threshold is large enough. If it has no
-	// candidate then, or adjacent ones are kept, it lists one of confidence 0 that marks
-	// no voxel, as report_guided_annotation does.
+	// Dynamic takes candidates one by one. The threshold is the largest probability left,
+	// divided by the factor; of the components that are large enough, the one with the
+	// largest probability is taken, and its voxels count as 0 from then on. Dynamic ends
+	// at [Extraction.MaxCandidates], where the largest probability left is below 0.01, and
+	// where no component is large enough. If there is no candidate in that last case, or
+	// adjacent ones are kept, it lists one of confidence 0 that marks no voxel, as
+	// report_guided_annotation does.
 	Dynamic
-	// DynamicV2 is Dynamic, but sets components that are too small aside and goes on.
+	// DynamicV2 is Dynamic, except that where no component is large enough it sets the
+	// voxels above the threshold to 0 and goes on. (Where the factor is so close to 1 that
+	// there are none, also those at the threshold.)
 	DynamicV2
 	// Static keeps voxels of at least [Extraction.Threshold].
 	Static
@@ -51,7 +55,7 @@ type Extraction struct {
 	// MaxCandidates is how many Dynamic and DynamicV2 keep at most; 0 means 5.
 	MaxCandidates int
 	// KeepAdjacent makes Dynamic and DynamicV2 keep candidates that touch one kept
-	// before.
+	// before, instead of dropping them.
 	KeepAdjacent bool
 }
 
@@ -82,7 +86,7 @@ func (e Extraction) Candidates(probabilities *tensor.Dense) (*Candidates, error)
 	if err != nil {
 		return nil, err
 	}
-	p, shape, err := readFloats("probabilities", probabilities, -math.MaxFloat32, math.MaxFloat32, "a finite number")
+	p, shape, err := readFloats("probabilities", probabilities, -math.MaxFloat64, math.MaxFloat64, "a finite number")
 	if err != nil {
 		return nil, err
 	}

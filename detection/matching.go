@@ -30,8 +30,12 @@ func (o Overlap) String() string {
 type CaseConfidence int
 
 const (
-	Largest  CaseConfidence = iota // the largest confidence of the detection map, 0 for an empty one
-	Bayesian                       // 1 − Π(1 − c) over the candidates' confidences c, as if they were independent probabilities
+	// Largest is the largest confidence of the detection map, 0 for an empty one.
+	Largest CaseConfidence = iota
+	// Bayesian is 1 − Π(1 − c) over the candidates' confidences c, probabilities that are
+	// taken as independent. Confidences above 1 can make it negative, which [NewSet]
+	// refuses.
+	Bayesian
 )
 
 func (c CaseConfidence) String() string {
@@ -98,7 +102,7 @@ func (m Matching) Case(name string, detectionMap, label *tensor.Dense) (Case, er
 	if err != nil {
 		return Case{}, err
 	}
-	confidence, shape, err := readFloats("detection map", detectionMap, 0, math.MaxFloat32, "a confidence of at least 0")
+	confidence, shape, err := readFloats("detection map", detectionMap, 0, math.MaxFloat32, "a finite confidence of at least 0")
 	if err != nil {
 		return Case{}, err
 	}

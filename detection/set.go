@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// maxWeight keeps sums of weights and their products finite.
+const maxWeight = 1e30
+
 // Set is a data set of cases whose detection is to be scored. [NewSet] makes it.
 type Set struct {
 	cases   []Case
@@ -14,14 +17,15 @@ type Set struct {
 	entries [][]float64 // weights of each case's entries
 }
 
-// NewSet returns the set of the given cases.
+// NewSet returns the set of the given cases. It keeps the slices, which must not change
+// afterward.
 //
 // weights are those of the cases in [Set.ROC] and [Set.AUROC], nil for 1 each.
 // entryWeights are those of each case's entries in [Set.PrecisionRecall] and
 // [Set.AveragePrecision], nil for each entry to have the weight of its case. [Set.FROC]
-// counts without weights. No case, a confidence that is negative or not finite, a lesion
-// without candidate or a weight that is negative or not finite, and lists of another
-// length are errors.
+// counts without weights. An empty list of cases, lists of weights of another length than
+// what they are for, a confidence that is negative or not finite, and a weight that is
+// negative or above 1e30 are errors.
 func NewSet(cases []Case, weights []float64, entryWeights [][]float64) (*Set, error) {
 	if len(cases) == 0 {
 		return nil, refuse("cases", "empty", "at least one case")
@@ -48,8 +52,8 @@ func NewSet(cases []Case, weights []float64, entryWeights [][]float64) (*Set, er
 			return nil, refuse("entryWeights "+what, fmt.Sprintf("a list of %d", len(s.entries[i])), "one for each of its %d entries", len(c.Entries))
 		}
 		for _, w := range append([]float64{weights[i]}, s.entries[i]...) {
-			if !(w >= 0 && w <= math.MaxFloat64) {
-				return nil, refuse("a weight "+what, w, "a finite number of at least 0")
+			if !(w >= 0 && w <= maxWeight) {
+				return nil, refuse("a weight "+what, w, "a number from 0 to %g", maxWeight)
 			}
 		}
 		confidences := []float64{c.Confidence}
@@ -81,14 +85,14 @@ func (s *Set) Lesions() int {
 	return n
 }
 
-// scored is something with a confidence that is to tell true from false.
+// scored is a case or an entry: positive if there is a lesion.
 type scored struct {
 	confidence, weight float64
 	positive           bool
 }
 
-// step is what has at least a confidence: the sums of weights of the positive and the
-// negative ones.
+// step holds the sums of the weights of the positive and negative cases or entries whose
+// confidence is at least a threshold.
 type step struct {
 	threshold          float64
 	positive, negative float64
@@ -132,14 +136,14 @@ func (s *Set) entrySteps(weighted bool) []step {
 // the threshold count.
 type PrecisionRecallPoint struct {
 	Threshold float64
-	Precision float64 // share of lesions among the candidates
+	Precision float64 // share of the candidates that find a lesion
 	Recall    float64 // share of lesions that are found
 }
 
 // PrecisionRecall returns the precision-recall curve, one point for each confidence from
 // high to low. Lesions without a candidate have confidence 0; the point at 0 has
-// precision 0 and recall 1. Recall is NaN where there is no lesion. No entry in any case
-// is an error.
+// precision 0 and recall 1. Recall is NaN where there is no lesion of positive weight. No
+// entry in any case is an error.
 func (s *Set) PrecisionRecall() ([]PrecisionRecallPoint, error) {
 	all := s.entrySteps(true)
 	if len(all) == 0 {
@@ -161,7 +165,7 @@ func (s *Set) PrecisionRecall() ([]PrecisionRecallPoint, error) {
 //	AP = Σ (R_k − R_{k−1})·P_k
 //
 // over the distinct confidences from high to low, with a precision of 0 at confidence 0.
-// It is 0 where there is no lesion. No entry in any case is an error.
+// It is 0 where there is no lesion of positive weight. No entry in any case is an error.
 func (s *Set) AveragePrecision() (float64, error) {
 	points, err := s.PrecisionRecall()
 	if err != nil || math.IsNaN(points[0].Recall) {
@@ -215,10 +219,11 @@ func (s *Set) AUROC() float64 {
 	last := all[len(all)-1]
 	area, before := 0.0, step{}
 	for _, v := range all {
-		area += (v.negative - before.negative) * (v.positive + before.positive) / 2
+		// Divided one by one, as the product of small weights may be 0.
+		area += (v.negative - before.negative) / last.negative * ((v.positive + before.positive) / 2 / last.positive)
 		before = v
 	}
-	return area / (last.positive * last.negative)
+	return area
 }
 
 // Score returns the score by which the PI-CAI challenge ranks, (AUROC + AP)/2. It is NaN
@@ -270,9 +275,12 @@ func (s *Set) FROCOfPICAIEval() []FROCPoint {
 
 // SensitivityAt returns the share of lesions that are found at the lowest threshold with
 // at most the given number of false positives per case, by [Set.FROC]: 0 where no
-// threshold has so few, NaN where there is no lesion.
+// threshold has so few, NaN where there is no lesion or the given number is NaN.
 func (s *Set) SensitivityAt(falsePositives float64) float64 {
 	sensitivity := 0 / float64(s.Lesions())
+	if math.IsNaN(falsePositives) {
+		return math.NaN()
+	}
 	for _, p := range s.FROC() {
 		if p.FalsePositives <= falsePositives {
 			sensitivity = p.Sensitivity

@@ -102,6 +102,7 @@ func TestFROC(t *testing.T) {
 	assert.Equal(t, 1.0/3, s.SensitivityAt(0.1))
 	assert.Equal(t, 2.0/3, s.SensitivityAt(0.5))
 	assert.Zero(t, s.SensitivityAt(-1))
+	assert.True(t, math.IsNaN(s.SensitivityAt(math.NaN())))
 	last := s.FROCOfPICAIEval()[3]
 	assert.Equal(t, FROCPoint{0, 2.0 / 3, math.Inf(1)}, last)
 
@@ -132,6 +133,7 @@ func TestSetRefusals(t *testing.T) {
 		"entryWeights is 0 lists":                                    {c, nil, [][]float64{}},
 		`entryWeights of case 0 ("a") is a list of 0`:                {c, nil, [][]float64{{}}},
 		`a weight of case 0 ("a") is -1`:                             {c, []float64{-1}, nil},
+		`a weight of case 0 ("a") is 1e+31, want a number from 0 to`: {c, []float64{1e31}, nil},
 		`a weight of case 0 ("a") is NaN`:                            {c, nil, [][]float64{{math.NaN()}}},
 		`a confidence of case 0 ("") is NaN`:                         {[]Case{{Confidence: math.NaN()}}, nil, nil},
 		`a confidence of case 0 ("") is -1, want a finite number of`: {[]Case{{Entries: []Entry{{Confidence: -1}}}}, nil, nil},
@@ -141,4 +143,23 @@ func TestSetRefusals(t *testing.T) {
 		require.ErrorAs(t, err, &refused, want)
 		assert.ErrorContains(t, err, want)
 	}
+}
+
+func TestScoresOfExtremeWeights(t *testing.T) {
+	cases := []Case{
+		{Entries: []Entry{{Lesion: true, Confidence: 0.9}}, Confidence: 0.9},
+		{Entries: []Entry{{Confidence: 0.8}}, Confidence: 0.8},
+		{Entries: []Entry{{Lesion: true, Confidence: 0.7}}, Confidence: 0.7},
+	}
+	for _, w := range []float64{1e-300, 1, maxWeight} {
+		s, err := NewSet(cases, []float64{w, w, w}, nil)
+		require.NoError(t, err)
+		assert.InDelta(t, 0.5, s.AUROC(), 1e-12)
+		ap, err := s.AveragePrecision()
+		require.NoError(t, err)
+		assert.InDelta(t, 0.5+0.5*2/3, ap, 1e-12)
+	}
+	s, err := NewSet(cases, []float64{0, 1, 0}, nil)
+	require.NoError(t, err)
+	assert.True(t, math.IsNaN(s.AUROC()), "no case with lesions has a weight")
 }
