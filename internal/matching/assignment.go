@@ -1,6 +1,10 @@
 package matching
 
-import "math"
+import (
+	"cmp"
+	"container/heap"
+	"math"
+)
 
 // Pair is an edge of a bipartite graph. Rows and columns are counted from 0.
 type Pair struct {
@@ -13,127 +17,134 @@ type Pair struct {
 // or −1. pairs holds no row and column twice. Where several matchings have the largest
 // total, a single row takes the first of its pairs.
 //
-// Rows and columns that pairs connect are assigned together, the others apart from them:
-// n rows and m ≥ n columns that are all connected take time of order n²·m.
+// It takes memory in proportion to the rows, columns and pairs. The time is at most of
+// order n·E·log E for n rows and E pairs, and close to E where few rows compete for a
+// column.
 //
 // R. Jonker and A. Volgenant, "A Shortest Augmenting Path Algorithm for Dense and Sparse
 // Linear Assignment Problems", Computing 38 (1987) 325–340.
 func Assign(rows, columns int, pairs []Pair) []int {
-	// Both ends of a pair belong to one part. Rows come first, then columns.
-	parent := make([]int, rows+columns)
-	for i := range parent {
-		parent[i] = i
+	a := &assignment{
+		pairs:    pairs,
+		columns:  columns,
+		byRow:    make([][]int, rows),
+		u:        make([]float64, rows),
+		v:        make([]float64, columns+rows),
+		pairOf:   filled(rows, unmatched),
+		columnOf: filled(rows, unmatched),
+		rowOf:    filled(columns+rows, unmatched),
+		distance: make([]float64, columns+rows),
+		previous: make([]int, columns+rows),
+		done:     make([]bool, columns+rows),
 	}
-	root := func(i int) int {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
-	}
-	for _, p := range pairs {
-		parent[root(rows+p.Column)] = root(p.Row)
-	}
-	parts := map[int][]int{} // indices of pairs by the root of their part
-	var order []int
 	for k, p := range pairs {
-		r := root(p.Row)
-		if parts[r] == nil {
-			order = append(order, r)
-		}
-		parts[r] = append(parts[r], k)
+		a.byRow[p.Row] = append(a.byRow[p.Row], k)
 	}
-	out := filled(rows, unmatched)
-	for _, r := range order {
-		assignPart(out, pairs, parts[r])
+	for j := range a.distance {
+		a.distance[j] = math.Inf(1)
 	}
-	return out
+	for i := range rows {
+		a.add(i)
+	}
+	return a.pairOf
 }
 
-// assignPart stores in out the pairs of the rows of one part.
-func assignPart(out []int, pairs []Pair, part []int) {
-	rowAt, columnAt := map[int]int{}, map[int]int{} // positions in the matrix
-	for _, k := range part {
-		if _, known := rowAt[pairs[k].Row]; !known {
-			rowAt[pairs[k].Row] = len(rowAt)
+// assignment is an assignment of all rows added so far, the cheapest where a pair costs its
+// negative weight. Beyond the columns, each row has one of its own, which costs nothing, for
+// when it has no pair. The duals u and v keep the reduced costs cost(i, j) − u[i] − v[j] of
+// all these rows at 0 or above.
+type assignment struct {
+	pairs           []Pair
+	columns         int
+	byRow           [][]int // indices in pairs
+	u, v            []float64
+	pairOf          []int // of each row, an index in pairs or unmatched
+	columnOf, rowOf []int
+
+	// Of the search for the cheapest augmenting path, by column.
+	distance []float64
+	previous []int // the pair by which the path reaches it, unmatched for a row's own column
+	done     []bool
+	reached  []int // columns with a distance
+	queue    queue
+}
+
+// add assigns one more row, along the cheapest augmenting path.
+func (a *assignment) add(start int) {
+	i, length, end := start, 0.0, unmatched
+	for {
+		for _, k := range a.byRow[i] {
+			p := a.pairs[k]
+			a.reach(p.Column, k, length-p.Weight-a.u[i]-a.v[p.Column])
 		}
-		if _, known := columnAt[pairs[k].Column]; !known {
-			columnAt[pairs[k].Column] = len(columnAt)
+		a.reach(a.columns+i, unmatched, length-a.u[i]-a.v[a.columns+i])
+		j := a.nearest()
+		length, a.done[j] = a.distance[j], true
+		if i = a.rowOf[j]; i == unmatched {
+			end = j
+			break
 		}
 	}
-	// The assignment needs no more rows than columns.
-	turned := len(rowAt) > len(columnAt)
-	n, m := min(len(rowAt), len(columnAt)), max(len(rowAt), len(columnAt))
-	pairAt := filled(n*m, unmatched)
-	for _, k := range part {
-		i, j := rowAt[pairs[k].Row], columnAt[pairs[k].Column]
-		if turned {
-			i, j = j, i
+	a.u[start] += length
+	for _, j := range a.reached {
+		if a.done[j] && j != end {
+			a.u[a.rowOf[j]] += length - a.distance[j]
+			a.v[j] -= length - a.distance[j]
 		}
-		pairAt[i*m+j] = k
 	}
-	cost := func(i, j int) float64 {
-		if k := pairAt[i*m+j]; k >= 0 {
-			return -pairs[k].Weight
+	for j := end; j != unmatched; { // start had no column
+		k := a.previous[j]
+		row := j - a.columns
+		if k != unmatched {
+			row = a.pairs[k].Row
 		}
-		return 0
+		a.rowOf[j], a.pairOf[row] = row, k
+		j, a.columnOf[row] = a.columnOf[row], j
 	}
-	for i, j := range assign(n, m, cost) {
-		if k := pairAt[i*m+j]; k >= 0 {
-			out[pairs[k].Row] = k
+	for _, j := range a.reached {
+		a.distance[j], a.done[j] = math.Inf(1), false
+	}
+	a.reached, a.queue = a.reached[:0], a.queue[:0]
+}
+
+// reach notes a path to a column if it is the shortest so far.
+func (a *assignment) reach(column, pair int, distance float64) {
+	if a.done[column] || distance >= a.distance[column] {
+		return
+	}
+	if math.IsInf(a.distance[column], 1) {
+		a.reached = append(a.reached, column)
+	}
+	a.distance[column], a.previous[column] = distance, pair
+	heap.Push(&a.queue, path{distance, pair, column})
+}
+
+// nearest returns the column with the shortest path of those that are not done.
+func (a *assignment) nearest() int {
+	for {
+		if p := heap.Pop(&a.queue).(path); !a.done[p.column] {
+			return p.column
 		}
 	}
 }
 
-// assign finds the cheapest assignment of all rows, of which there are at most as many
-// as columns. Rows are added one by one along the cheapest augmenting path; the duals u
-// and v keep all reduced costs cost(i, j) − u[i] − v[j] at 0 or above.
-func assign(rows, columns int, cost func(i, j int) float64) []int {
-	u, v := make([]float64, rows), make([]float64, columns)
-	row := filled(columns, unmatched) // the row of each column
-	column := filled(rows, unmatched)
-	distance, done := make([]float64, columns), make([]bool, columns)
-	previous := make([]int, columns) // the row from which the path reaches a column
-	for start := range rows {
-		for j := range columns {
-			distance[j], done[j] = math.Inf(1), false
-		}
-		i, reached, end := start, 0.0, unmatched
-		for {
-			next := unmatched
-			for j := range columns {
-				if done[j] {
-					continue
-				}
-				if d := reached + cost(i, j) - u[i] - v[j]; d < distance[j] {
-					distance[j], previous[j] = d, i
-				}
-				if next == unmatched || distance[j] < distance[next] {
-					next = j
-				}
-			}
-			reached, done[next] = distance[next], true
-			if row[next] == unmatched {
-				end = next
-				break
-			}
-			i = row[next]
-		}
-		u[start] += reached
-		for j := range columns {
-			if done[j] && j != end {
-				u[row[j]] += reached - distance[j]
-				v[j] -= reached - distance[j]
-			}
-		}
-		for j := end; ; {
-			i := previous[j]
-			row[j] = i
-			j, column[i] = column[i], j
-			if i == start {
-				break
-			}
-		}
-	}
-	return column
+// path leads to a column by a pair.
+type path struct {
+	length       float64
+	pair, column int
+}
+
+// queue is a heap of paths, the shortest first and, of equal ones, that by the first pair.
+type queue []path
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(q[i].length, q[j].length), cmp.Compare(q[i].pair, q[j].pair)) < 0
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(p any)   { *q = append(*q, p.(path)) }
+func (q *queue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
 }
